@@ -1,0 +1,65 @@
+"""One clock for every timer and pace, so that a test can compress the time of client and simulator together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from .errors import ConfigError
+
+
+class Clock:
+    """Time that runs `speed` times as fast as the machine's, from the moment the clock was made.
+
+    Every duration in an option of this library is in seconds *of this clock*. With the default speed of 1.0 that is
+    ordinary time. Receive times of frames (`received_ns`) are always the machine's own.
+
+    Args:
+        speed: how many seconds of this clock pass in one real second; above zero.
+
+    Raises:
+        ConfigError: `speed` is not a finite number above zero.
+    """
+
+    __slots__ = ("_start_monotonic_s", "_start_ns", "speed")
+
+    def __init__(self, speed: float = 1.0) -> None:
+        if not 0.0 < speed < float("inf"):
+            raise ConfigError(f"a clock's speed must be a finite number above zero, not {speed!r}")
+        self.speed: Final = float(speed)
+        self._start_ns: Final = time.time_ns()
+        self._start_monotonic_s: Final = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"Clock(speed={self.speed:g})"
+
+    def monotonic_s(self) -> float:
+        """Seconds of this clock since it was made; never runs backwards."""
+        return (time.monotonic() - self._start_monotonic_s) * self.speed
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the Unix epoch on this clock; starts at the machine's time and runs `speed` times as fast.
+
+        At speed 1.0 it is the machine's own wall clock, steps included.
+        """
+        if self.speed == 1.0:
+            return time.time_ns()
+        return self._start_ns + int(self.monotonic_s() * 1e9)
+
+    def real_s(self, seconds: float) -> float:
+        """How many real seconds `seconds` of this clock last: what a timeout of asyncio wants."""
+        return seconds / self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for `seconds` of this clock."""
+        await asyncio.sleep(seconds / self.speed)
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+        """Call `callback(*args)` in the running loop after `seconds` of this clock."""
+        return asyncio.get_running_loop().call_later(seconds / self.speed, callback, *args)
+
+
+#: The machine's own time, the default everywhere.
+SYSTEM_CLOCK: Final = Clock()
