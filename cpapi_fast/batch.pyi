@@ -1,5 +1,7 @@
-from collections.abc import Buffer, Iterator
+from collections.abc import Iterator
 from typing import Any, final
+
+from typing_extensions import Buffer
 
 from .kinds import FrameKind
 

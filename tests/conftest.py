@@ -1,0 +1,28 @@
+"""Fixtures that every test may use, and the rule that nothing is skipped where everything must run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+#: Set by `.ci/run`: a skip is then a failure, because something that should have run was missing.
+REQUIRE_ALL = os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and CPAPI_FAST_REQUIRE_ALL forbids it: {call.excinfo}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    if REQUIRE_ALL and report.outcome == "skipped":
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} was skipped, and CPAPI_FAST_REQUIRE_ALL forbids it"
+    return report

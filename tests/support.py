@@ -1,0 +1,42 @@
+"""Helpers that tests share: running a coroutine on either loop, with one time limit for all."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: No test waits longer than this for anything; a hang is a failure, not a stuck run.
+TIMEOUT_S = 30.0
+
+#: The loops to run on: uvloop is optional at run time, plain asyncio always works.
+LOOPS = ["asyncio"] if sys.platform == "win32" else ["uvloop", "asyncio"]
+
+
+def run(coroutine: Coroutine[Any, Any, T], *, loop: str = LOOPS[0], timeout_s: float = TIMEOUT_S) -> T:
+    """Run `coroutine` to its end on a fresh loop and fail when it does not end in time.
+
+    Errors that the loop would only log (a task's exception nobody looked at) fail the test too.
+    """
+    unhandled: list[dict[str, Any]] = []
+
+    async def guarded() -> T:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+        return await asyncio.wait_for(coroutine, timeout_s)
+
+    if loop == "uvloop":
+        import uvloop
+
+        new_loop = uvloop.new_event_loop()
+    else:
+        new_loop = asyncio.new_event_loop()
+    try:
+        result = new_loop.run_until_complete(guarded())
+        new_loop.run_until_complete(new_loop.shutdown_asyncgens())
+    finally:
+        new_loop.close()
+    assert not unhandled, unhandled
+    return result
