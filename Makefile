@@ -1,0 +1,80 @@
+# Every verb of the project; CI runs these same lines. Needs GNU make, a C compiler and Python 3.10 or newer, no more.
+# PYTHON=/path/to/python3 chooses the interpreter of .venv.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV   ?= .venv
+GROUPS ?= --group dev
+BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PY     := $(BIN)/python
+
+SOURCES := $(wildcard cpapi_fast/*.pyx cpapi_fast/*.pxd)
+STUBBED := $(patsubst cpapi_fast/%.pyi,cpapi_fast.%,$(wildcard cpapi_fast/*.pyi))
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run test build lint types suite unit pythons wheel bench bench-smoke clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s %s\n", $$1, $$2 }'
+
+run: build ## start the gateway simulator, collect from it over TLS for 20 seconds, print the summary
+	$(BIN)/cpapi-fast collect --simulate --conids 265598,8314,272093,76792991 --duration 20 --out data
+
+test: lint types suite ## everything: lint, types, and every test
+
+build: $(VENV)/.built ## create .venv and compile the extensions into the source tree
+
+lint: build ## ruff, cython-lint, and the schema of the workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint cpapi_fast benchmarks
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+types: build ## mypy --strict, stubtest on the extensions, and tests/typing for mypy and pyright
+	$(BIN)/mypy
+	$(PY) -m mypy.stubtest $(STUBBED) --allowlist tests/typing/stubtest-allowlist.txt
+	$(BIN)/basedpyright
+
+suite: build ## all tests: unit, property, integration, meta
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+unit: build ## the unit tests only
+	$(PY) -m pytest tests/unit $(PYTEST_ARGS)
+
+pythons: ## all tests on every CPython 3.10 to 3.14 that this machine has
+	MAKE="$(MAKE)" tools/pythons.sh
+
+wheel: build ## build sdist and wheel; run all tests against the wheel, installed outside the checkout
+	tools/test_wheel.sh "$(PY)"
+
+bench: build ## the numbers of the README, measured here (about two minutes)
+	$(PY) -m benchmarks.report
+
+bench-smoke: build ## the benchmarks' answers only, in seconds
+	$(PY) -m benchmarks.report --smoke
+
+clean: ## remove what the verbs above made, the environments included
+	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f cpapi_fast/*.c cpapi_fast/*.so cpapi_fast/*.pyd cpapi_fast/*.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps, so that a second call costs nothing: the environment, what is installed in it, what is compiled.
+$(VENV)/.made: tools/find_python.sh
+ifneq ($(OS),Windows_NT) # there the compiler is found by setuptools, not by PATH
+	@command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || \
+	    { echo "no C compiler found; on Debian and Ubuntu: apt-get install build-essential" >&2; exit 1; }
+endif
+	python=$$(tools/find_python.sh) && "$$python" -m venv --clear $(VENV)
+	$(PY) -m pip install -q --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.deps: $(VENV)/.made pyproject.toml
+	$(PY) -m pip install -q $(GROUPS)
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)
+	$(PY) -m pip install -q --no-build-isolation --editable '.[cli]'
+	@touch $@

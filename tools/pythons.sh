@@ -1,0 +1,31 @@
+#!/bin/sh
+# Runs all tests on one interpreter of each minor version, each in an environment of its own under .venvs/.
+#
+# CPAPI_FAST_PYTHONS="3.10 3.11" names the versions that must be among them; with it a missing one fails the run before
+# anything is tested. Without it, whatever the machine has is tested.
+set -eu
+
+found=$(tools/find_python.sh all)
+versions=$(echo "$found" | cut -d' ' -f1 | tr '\n' ' ')
+echo "interpreters found: ${versions:-none}"
+missing=
+for version in ${CPAPI_FAST_PYTHONS:-}; do
+    case " $versions" in *" $version "*) ;; *) missing="$missing $version" ;; esac
+done
+if [ -n "$missing" ] || [ -z "$found" ]; then
+    echo "interpreters missing:${missing:- all of 3.10 to 3.14}" >&2
+    exit 1
+fi
+
+failed=
+for version in $versions; do
+    echo "== CPython $version"
+    python=$(echo "$found" | sed -n "s/^$version //p")
+    PYTHON=$python ${MAKE:-make} --no-print-directory suite VENV=".venvs/$version" GROUPS="--group test --group build" \
+        || failed="$failed $version"
+done
+if [ -n "$failed" ]; then
+    echo "tests failed on:$failed" >&2
+    exit 1
+fi
+echo "tests passed on: $versions"
