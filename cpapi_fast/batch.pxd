@@ -1,0 +1,61 @@
+"""Who owns the bytes: the C side of Frame and Batch, for the listener and for Cython users."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+
+cdef class FrameCounters:
+    cdef:
+        # How often `payload` of a routed frame turned out not to be JSON.
+        public int64_t payload_errors
+        # How many payloads held invalid UTF-8 and were decoded with U+FFFD in its place.
+        public int64_t payloads_repaired
+
+
+cdef class Frame:
+    cdef:
+        readonly bytes raw
+        int64_t _received_ns
+        int64_t _conid                  # NO_CONID where the frame has none
+        Py_ssize_t _topic_start         # into raw; -1 when the topic does not stand there as plain text
+        Py_ssize_t _topic_length        # -1 with a start of -1: the topic is written with escapes
+        uint8_t _kind
+        object _payload                 # the decoded payload, or _NOT_DECODED, or _NOT_JSON
+        FrameCounters _counters         # None for a frame that came from no connection
+
+
+cdef class Batch:
+    cdef:
+        # Payload bytes, side by side: arena_ptr[offsets_ptr[i]:offsets_ptr[i + 1]] is frame i. Owned; freed with the batch.
+        char* arena_ptr
+        Py_ssize_t arena_len
+        Py_ssize_t arena_capacity
+        # The columns share one block of memory, sized for column_capacity frames; the others point into it.
+        int64_t* conids_ptr
+        int64_t* received_ns_ptr
+        int32_t* offsets_ptr
+        int32_t* topic_starts_ptr
+        int32_t* topic_lengths_ptr
+        uint8_t* kinds_ptr
+        Py_ssize_t frame_count
+        Py_ssize_t column_capacity
+        # How many of the frames are KIND_MALFORMED.
+        Py_ssize_t malformed_count
+        FrameCounters counters
+        # Set once, by finish(): from then on nothing moves, and views may be handed out.
+        bint is_finished
+
+    @staticmethod
+    cdef Batch new(Py_ssize_t arena_capacity, FrameCounters counters)
+    # Copies the bytes (which are only borrowed for the call) and classifies them. Not after finish().
+    cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1
+    cdef int finish(self, int64_t received_ns) except -1
+    cdef Frame frame_at(self, Py_ssize_t index)
+    # The frames from `first` on, in a batch of their own.
+    cdef Batch copy_from(self, Py_ssize_t first)
+    cdef int _reserve_arena(self, Py_ssize_t wanted) except -1
+    cdef int _reserve_columns(self, Py_ssize_t wanted) except -1
+
+
+# A batch holds at most this many payload bytes: its offsets are int32.
+cdef enum:
+    MAX_BATCH_BYTES = 0x7fffffff
