@@ -1,4 +1,4 @@
-"""Market data of Interactive Brokers' Client Portal Web API, from `/tickle` to columns, without decoding what nobody reads."""
+"""Market data of Interactive Brokers' Client Portal Web API, routed without decoding JSON."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ cdef bint _walk(const char* data_ptr, Py_ssize_t data_len, Classified* route) no
     byte = byte_at(data_ptr, data_len, position)
     if byte != c"{":
         # No value starts with any other byte, so there is nothing for a decoder to judge (`ech+hb`, a BOM).
-        if byte == 0 or memchr(<const void*>b'["-0123456789tfn', byte, 16) == NULL:
+        if byte == 0 or memchr(<const char*>b'["-0123456789tfn', byte, 16) == NULL:
             route.verdict = VERDICT_NOT_JSON
         return False
     position += 1
