@@ -30,7 +30,7 @@ build: $(VENV)/.built ## create .venv and compile the extensions into the source
 lint: build ## ruff, cython-lint, and the schema of the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint cpapi_fast benchmarks
+	PATH="$$PWD/$(BIN):$$PATH" cython-lint cpapi_fast benchmarks
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 types: build ## mypy --strict, stubtest on the extensions, and tests/typing for mypy and pyright

@@ -1,0 +1,1 @@
+"""What the library costs per frame, measured: `make bench`."""
