@@ -29,14 +29,14 @@ DIRECTIVES: dict[str, object] = {
     "language_level": 3,
     # The generated getters of typed attributes show up in help() with their types.
     "embedsignature": True,
-    # Index arithmetic in the sources is on C pointers, which boundscheck does not guard in any mode; every such read has
-    # an explicit bound. What is left to guard is indexing of Python objects, which stays on.
+    # Index arithmetic in the sources is on C pointers, which boundscheck does not guard in any mode; every such read
+    # has an explicit bound. What is left to guard is indexing of Python objects, which stays on.
     "boundscheck": True,
     "wraparound": DEBUG,
     # C division: operands are never negative, and no divisor is zero by construction.
     "cdivision": not DEBUG,
-    # `None` for a typed extension object is checked at each attribute access in the debug build only; the functions that
-    # take one say `not None`.
+    # `None` for a typed extension object is checked at each attribute access in the debug build only; the functions
+    # that take one say `not None`.
     "nonecheck": DEBUG,
     "initializedcheck": DEBUG,
     "overflowcheck": DEBUG,

@@ -18,14 +18,14 @@ cdef int64_t now_ns() noexcept nogil:
 def time_classify(list frames, int rounds):
     """Classify every frame `rounds` times; returns (ns for all, how many were routed, sum of the conids).
 
-    The frames lie in separate buffers and each call goes through the pointer that a cimport gives, as in the listener. The
-    sums are used, so the calls cannot be optimized away.
+    The frames lie in separate buffers and each call goes through the pointer that a cimport gives, as in the listener.
+    The sums are used, so the calls cannot be optimized away.
     """
     cdef const char* starts[256]
     cdef Py_ssize_t lengths[256]
     cdef Py_ssize_t count = len(frames)
     cdef Py_ssize_t i
-    cdef int turn
+    cdef int _turn
     cdef int64_t routed = 0
     cdef int64_t conid_sum = 0
     cdef int64_t elapsed_ns
@@ -39,7 +39,7 @@ def time_classify(list frames, int rounds):
         lengths[i] = len(frame)
     with nogil:
         elapsed_ns = now_ns()
-        for turn in range(rounds):
+        for _turn in range(rounds):
             for i in range(count):
                 answer = classify_ptr(starts[i], lengths[i])
                 routed += answer.verdict == VERDICT_ROUTED and answer.kind == KIND_MARKET_DATA

@@ -25,7 +25,7 @@ cdef class Frame:
 
 cdef class Batch:
     cdef:
-        # Payload bytes, side by side: arena_ptr[offsets_ptr[i]:offsets_ptr[i + 1]] is frame i. Owned; freed with the batch.
+        # Payload bytes, side by side: arena_ptr[offsets_ptr[i]:offsets_ptr[i + 1]] is frame i. Owned; freed with it.
         char* arena_ptr
         Py_ssize_t arena_len
         Py_ssize_t arena_capacity

@@ -96,7 +96,7 @@ class Batch:
     def nbytes(self) -> int:
         """How many payload bytes the batch holds."""
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int, /) -> Frame:
         """An owned frame: a copy of its bytes, so that keeping it does not keep the batch.
 
         Raises:
@@ -113,6 +113,13 @@ class BatchBuilder:
         """Copy and classify one frame."""
     def finish(self, received_ns: int) -> Batch | None:
         """Close the batch and hand it over; None when nothing was appended. The builder starts anew."""
+
+def rest_of(batch: Batch, first: int) -> Batch:
+    """A batch of its own with the frames from `first` on.
+
+    Raises:
+        IndexError: there is no such frame.
+    """
 
 def classify(data: Buffer, *, strict: bool = False) -> Frame:
     """Find out what one message is. Any bytes give a frame; never raises for content.

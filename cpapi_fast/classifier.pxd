@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t
 
 
-# The numbers of kinds.FrameKind (a test holds the two together); plain C here, so that no enum object is built per frame.
+# The numbers of kinds.FrameKind (a test holds the two together); plain C here: no enum object is built per frame.
 cdef enum:
     KIND_HEARTBEAT = 0
     KIND_SYSTEM = 1
@@ -37,7 +37,8 @@ cdef struct Classified:
     uint8_t verdict
 
 
-# Reads data_ptr[0:data_len] and nothing else; keeps no pointer. data_len must not be negative; with 0, data_ptr is not read.
+# Reads data_ptr[0:data_len] and nothing else; keeps no pointer. data_len must not be negative; with 0, data_ptr is
+# not read.
 cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept nogil
 
 # Sets kind and conid of `route` from the topic's text alone.

@@ -111,7 +111,7 @@ cdef class FrameListener(WSListener):
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef WSMsgType kind = frame.msg_type
         if self._is_ended or (transport.is_close_frame_sent and not self._is_closing):
-            # After CLOSE, or after picows has closed because of a violation, it goes on delivering; nobody may see that.
+            # After CLOSE, or after picows has closed because of a violation, it goes on delivering; nobody may see it.
             self._is_ended = True
             if kind == WSMsgType.TEXT or kind == WSMsgType.BINARY or kind == WSMsgType.CONTINUATION:
                 self.frames_after_end += 1
