@@ -121,6 +121,13 @@ def rest_of(batch: Batch, first: int) -> Batch:
         IndexError: there is no such frame.
     """
 
+def rest_of(batch: Batch, first: int) -> Batch:
+    """Copy the frames from `first` on into a batch of their own.
+
+    Raises:
+        IndexError: there is no such frame.
+    """
+
 def classify(data: Buffer, *, strict: bool = False) -> Frame:
     """Find out what one message is. Any bytes give a frame; never raises for content.
 

@@ -42,25 +42,34 @@ class Gateway(Protocol):
     """What a connection needs to know of the REST side; `Client` is one."""
 
     @property
-    def ws_url(self) -> str: ...
+    def ws_url(self) -> str:
+        """Where the WebSocket is."""
+
     @property
-    def user_agent(self) -> str: ...
+    def user_agent(self) -> str:
+        """What this side calls itself, on REST and WebSocket alike."""
+
     @property
-    def clock(self) -> Clock: ...
-    async def tickle(self) -> Ticket: ...
-    async def ssl_context(self) -> ssl.SSLContext | None: ...
+    def clock(self) -> Clock:
+        """What every duration is measured with."""
+
+    async def tickle(self) -> Ticket:
+        """Get a fresh ticket."""
+
+    async def ssl_context(self) -> ssl.SSLContext | None:
+        """The TLS policy; None for a plain connection."""
 
 
 class WsClient:
     """One WebSocket connection to the gateway.
 
     Frames are read in one of two ways. *Pull*: `next_message()`, `async for frame in ws`, `ws.batches()`,
-    `ws.raw_stream()`; the socket is held back while more than `max_pending_bytes` wait, so nothing is dropped and nothing
-    grows. *Push*: `on_batch(callback)`, `on_frame(callback)`, called in the loop's thread as soon as a socket read is
-    done. Frames that came before anybody asked are kept for whoever asks first.
+    `ws.raw_stream()`; the socket is held back while more than `max_pending_bytes` wait, so nothing is dropped and
+    nothing grows. *Push*: `on_batch(callback)`, `on_frame(callback)`, called in the loop's thread as soon as a socket
+    read is done. Frames that came before anybody asked are kept for whoever asks first.
 
-    Only a CLOSE frame of the peer ends an iteration cleanly; every other end is an error whose `is_retryable` says whether
-    connecting again can help.
+    Only a CLOSE frame of the peer ends an iteration cleanly; every other end is an error whose `is_retryable` says
+    whether connecting again can help.
 
     Made by `connect` or `open`; used in one thread, the loop's.
     """
@@ -136,7 +145,7 @@ class WsClient:
         clock: Clock = SYSTEM_CLOCK,
         options: WsOptions | None = None,
     ) -> WsClient:
-        """Open a WebSocket at `url` with exactly these headers besides those of the upgrade. Redirects are not followed.
+        """Open a WebSocket at `url` with exactly these headers besides those of the upgrade; follow no redirect.
 
         Args:
             url: `wss://…` or `ws://…`.
@@ -254,8 +263,8 @@ class WsClient:
     ) -> Subscription:
         """Subscribe to the quotes of one instrument: sends `smd+<conid>+{"fields":[…]}`.
 
-        Nothing confirms it but data, and nothing refuses it either: the gateway drops subscribes without a word until it
-        has sent `system` with `success`, and ends the stream without a word after 15 minutes.
+        Nothing confirms it but data, and nothing refuses it either: the gateway drops subscribes without a word until
+        it has sent `system` with `success`, and ends the stream without a word after 15 minutes.
 
         Args:
             conid: IB's contract id.
@@ -327,8 +336,8 @@ class WsClient:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Send CLOSE, wait for the peer's, and end the connection; at most `close_timeout_s`, then it is cut.
 
-        What was received before can still be read; what comes after the call is counted as dropped. Does nothing when the
-        connection has ended already.
+        What was received before can still be read; what comes after the call is counted as dropped. Does nothing when
+        the connection has ended already.
 
         Args:
             code: 1000, or 3000 to 4999.
@@ -410,7 +419,7 @@ class WsClient:
             )
         else:
             ended_with = TransportError(
-                "the connection was lost without a CLOSE frame: end of stream, or reset. Connect again and subscribe anew"
+                "the connection was lost without a CLOSE frame (end of stream or reset); connect and subscribe again"
             )
         self._inbox.end(ended_with)
         self._on_write_paused(False)

@@ -23,7 +23,7 @@ from .errors import (
 )
 from .listener import FrameListener
 
-#: picows writes the upgrade request, cookie included, to its logger at level 9 and below: this one cannot be switched on.
+#: picows writes the upgrade request, cookie included, to its logger at level 9 and below: this one stays silent.
 _SILENT_LOGGER: Final = logging.Logger("cpapi_fast.picows", logging.CRITICAL + 1)
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from .batch import Batch, Frame, rest_of
 from .errors import CpapiError, UsageError
 
-#: What a waiting frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without it a
-#: flood of empty frames would wait for free.
+#: What a waiting frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
+#: it a flood of empty frames would wait for free.
 _FRAME_OVERHEAD_BYTES = 64
 
 

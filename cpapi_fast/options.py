@@ -18,10 +18,11 @@ class WsOptions:
         max_frame_bytes: a longer frame closes the connection with 1009.
         max_message_bytes: the same for the fragments of one message together.
         max_pending_bytes: in the pull forms, the socket is no longer read while this much waits unread.
-        callback_errors: what happens when a callback of the push forms raises. `close`: the connection is closed with 1011,
-            frames after the failing one are counted as dropped, and `CallbackError` is raised from `wait_closed()`, the
-            `async with` block and every later call that reads. `report`: the loop's exception handler is told, and the
-            next frame or batch is handed over as if nothing had happened. Either way `stats.callback_errors` counts it.
+        callback_errors: what happens when a callback of the push forms raises. `close`: the connection is closed with
+            1011, frames after the failing one are counted as dropped, and `CallbackError` is raised from
+            `wait_closed()`, the `async with` block and every later call that reads. `report`: the loop's exception
+            handler is told, and the next frame or batch is handed over as if nothing had happened. Either way
+            `stats.callback_errors` counts it.
 
     Raises:
         ConfigError: a limit that is not above zero, or an unknown policy.

@@ -34,5 +34,6 @@ class WsStats:
     pings: int
     pongs: int
     fragments: int
-    #: Data frames that the peer sent after its own CLOSE, or after breaking the protocol. Never delivered, not in frames_received.
+    #: Data frames that the peer sent after its own CLOSE, or after breaking the protocol: never delivered, and not
+    #: in frames_received.
     frames_after_end: int
