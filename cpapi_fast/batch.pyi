@@ -115,13 +115,6 @@ class BatchBuilder:
         """Close the batch and hand it over; None when nothing was appended. The builder starts anew."""
 
 def rest_of(batch: Batch, first: int) -> Batch:
-    """A batch of its own with the frames from `first` on.
-
-    Raises:
-        IndexError: there is no such frame.
-    """
-
-def rest_of(batch: Batch, first: int) -> Batch:
     """Copy the frames from `first` on into a batch of their own.
 
     Raises:

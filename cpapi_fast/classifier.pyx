@@ -1,18 +1,18 @@
 """Bytes to (kind, topic span, conid) without decoding JSON: C only, no GIL, total, never raises.
 
 Three attempts, cheapest first. Each one that succeeds gives, for every valid JSON text without a repeated `topic` key,
-what a full decode gives; on text that is not valid JSON it gives a route that is spelled in the text. Whatever none of them
-can answer is UNDECIDED and goes to a real decoder.
+what a full decode gives; on text that is not valid JSON it gives a route that is spelled in the text. Whatever none of
+them can answer is UNDECIDED and goes to a real decoder.
 
 **The tail probe is sound.** Say the text is valid JSON and ends with `,"topic":"V"}` where V has neither quote nor
-backslash. None of the four quotes in that ending has a backslash before it, so each of them opens or closes a string. The
-text ends outside of any string, so the last quote closes one; going back, the four alternate: close, open, close, open.
-Hence `topic` is a whole string followed by a colon: a key, with the string V as its value. The final brace closes the
-outermost value, since nothing follows, so the key is one of the top level. And as the text has no second `topic` key, it
-is the one (with two, a decoder keeps the last: this one again).
+backslash. None of the four quotes in that ending has a backslash before it, so each of them opens or closes a string.
+The text ends outside of any string, so the last quote closes one; going back, the four alternate: close, open, close,
+open. Hence `topic` is a whole string followed by a colon: a key, with the string V as its value. The final brace closes
+the outermost value, since nothing follows, so the key is one of the top level. And as the text has no second `topic`
+key, it is the one (with two, a decoder keeps the last: this one again).
 
-**The head probe is sound** for the plainer reason that `{"topic":"V"` at the very start can be nothing but the first key of
-the outermost object.
+**The head probe is sound** for the plainer reason that `{"topic":"V"` at the very start can be nothing but the first
+key of the outermost object.
 
 **The walk** goes over the keys of the outermost object, jumping over values, and stops at the topic. It checks only the
 syntax that it needs to stay on the top level.
@@ -34,19 +34,23 @@ cdef extern from *:
     #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) ((void)(text_len), (unsigned char)(text_ptr)[(index)])
     #endif
     """
-    unsigned char byte_at "CPAPI_FAST_BYTE_AT"(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) noexcept nogil
+    unsigned char byte_at "CPAPI_FAST_BYTE_AT"(
+        const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index
+    ) noexcept nogil
 
 ROUTED = VERDICT_ROUTED
 NOT_JSON = VERDICT_NOT_JSON
 UNDECIDED = VERDICT_UNDECIDED
 
-# A probe gives up on a topic longer than this and leaves it to the walk: the scan of a probe must cost nothing on a frame
-# that merely ends (or starts) with a long string.
+# A probe gives up on a topic longer than this and leaves it to the walk: the scan of a probe must cost nothing on a
+# frame that merely ends (or starts) with a long string.
 cdef enum:
     PROBE_LIMIT = 256
 
 
-cdef inline bint _equals(const char* text_ptr, Py_ssize_t text_len, const char* word_ptr, Py_ssize_t word_len) noexcept nogil:
+cdef inline bint _equals(
+    const char* text_ptr, Py_ssize_t text_len, const char* word_ptr, Py_ssize_t word_len
+) noexcept nogil:
     return text_len == word_len and memcmp(text_ptr, word_ptr, <size_t>word_len) == 0
 
 
@@ -198,7 +202,7 @@ cdef Py_ssize_t _string_end(
             return -1
         quote = quote_ptr - data_ptr
         # An odd number of backslashes before it makes the quote part of the string. They cannot reach back over
-        # `position`: what stands before it is a quote, this string's opening one or one that was skipped as escaped.
+        # `position`: what stands before that is a quote, the opening one or one that was skipped as escaped.
         backslashes = quote
         while backslashes > position and byte_at(data_ptr, data_len, backslashes - 1) == c"\\":
             backslashes -= 1
@@ -209,7 +213,9 @@ cdef Py_ssize_t _string_end(
     return -1
 
 
-cdef inline bint _is_plain_text(const char* data_ptr, Py_ssize_t data_len, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+cdef inline bint _is_plain_text(
+    const char* data_ptr, Py_ssize_t data_len, Py_ssize_t start, Py_ssize_t end
+) noexcept nogil:
     # Whether data[start:end] is the text itself: no escape, and no control byte (which no valid string has).
     cdef unsigned char byte
     while start < end:
