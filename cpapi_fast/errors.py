@@ -22,7 +22,8 @@
     │       └── PinMismatchError                 no   ... or not the pinned one; no cookie was sent
     ├── CallbackError                            no   a user's callback raised; the original is the __cause__
     ├── MalformedPayloadError (ValueError; .raw) no   raised only by Frame.payload
-    └── OutputError (OSError; .path)             no   a file that cannot be written
+    ├── OutputError (OSError; .path)             no   a file that cannot be written
+    └── MissingDependencyError (ImportError)     no   an optional package is not installed
 
 No message and no `repr` of these holds a session id, a cookie or an account.
 """
@@ -95,7 +96,7 @@ class StatusError(SessionError):
 
 
 class RedirectError(SessionError):
-    """A redirect that does not lead to the login page. None is ever followed: it would carry the cookie along."""
+    """A redirect that does not lead to the login page. Redirects are never followed: they would carry the cookie along."""
 
 
 class DecodeError(SessionError):
@@ -172,3 +173,7 @@ class OutputError(CpapiError, OSError):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class MissingDependencyError(CpapiError, ImportError):
+    """What was asked for needs a package that is not installed; the message says how to install it."""
