@@ -266,6 +266,11 @@ class Generator:
         )
         self._families: tuple[Callable[[], bytes], ...] = families * 20 + (self.deep,)
 
+    @property
+    def families(self) -> frozenset[str]:
+        """The names of all families."""
+        return frozenset(family.__name__ for family in self._families)
+
     def cases(self, count: int) -> Iterator[Case]:
         """The next `count` texts."""
         for _ in range(count):
