@@ -96,7 +96,7 @@ class StatusError(SessionError):
 
 
 class RedirectError(SessionError):
-    """A redirect that does not lead to the login page. Redirects are never followed: they would carry the cookie along."""
+    """A redirect that does not lead to the login page. None is ever followed: it would carry the cookie along."""
 
 
 class DecodeError(SessionError):
