@@ -50,7 +50,7 @@ pythons: ## all tests on every CPython 3.10 to 3.14 that this machine has
 wheel: build ## build sdist and wheel; run all tests against the wheel, installed outside the checkout
 	tools/test_wheel.sh "$(PY)"
 
-bench: build ## the numbers of the README, measured here (about two minutes)
+bench: build ## the numbers of the README, measured here (half a minute)
 	$(PY) -m benchmarks.report
 
 bench-smoke: build ## the benchmarks' answers only, in seconds

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-import cpapi_fast as cf
+from cpapi_fast.batch import classify
 
 from . import corpus
 from .build_native import native
@@ -22,7 +22,7 @@ def _check(classify_in_c: Callable[..., Any]) -> None:
     if routed != len(frames) or conid_sum != sum(conids):
         raise AssertionError(f"the classifier routed {routed} of {len(frames)} frames, conids add up to {conid_sum}")
     for frame, conid in zip(frames, conids, strict=True):
-        if cf.classify(frame).conid != conid or orjson.loads(frame)["topic"] != f"smd+{conid}":
+        if classify(frame).conid != conid or orjson.loads(frame)["topic"] != f"smd+{conid}":
             raise AssertionError(f"not the route of {frame!r}")
 
 
@@ -45,6 +45,6 @@ def run(*, smoke: bool) -> dict[str, list[float]]:
     results: dict[str, list[float]] = {"classify_ptr in C": [], "classify() to a Frame": [], "orjson.loads": []}
     for _ in range(RUNS):
         results["classify_ptr in C"].append(classify_in_c(frames, rounds)[0] / (rounds * len(frames)))
-        results["classify() to a Frame"].append(_time_calls(cf.classify, frames, 500))
+        results["classify() to a Frame"].append(_time_calls(classify, frames, 500))
         results["orjson.loads"].append(_time_calls(orjson.loads, frames, 200))
     return results

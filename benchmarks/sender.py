@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.sender REPEATS
 
-Prints its port, serves one WebSocket (and the `/tickle` before it), waits for any byte of the client, sends the corpus
+Prints its port, serves one WebSocket, waits for any byte of the client, sends the corpus
 REPEATS times and a CLOSE frame, and prints its own times as JSON.
 """
 
@@ -21,7 +21,6 @@ from . import corpus
 
 CLOSE = b"\x88\x02\x03\xe8"
 CHUNK_REPEATS = 100
-TICKLE = json.dumps({"session": "0123456789abcdef0123456789abcdef", "iserver": {"authStatus": {"authenticated": True}}})
 
 
 def read_head(connection: socket.socket) -> str:
@@ -67,22 +66,12 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     listener.settimeout(60)
-    while True:
-        connection, _ = listener.accept()
-        with connection:
-            connection.settimeout(60)
-            head = read_head(connection)
-            if head.startswith("POST "):
-                body = TICKLE.encode()
-                connection.sendall(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                    b"Content-Length: %d\r\n\r\n" % len(body) + body
-                )
-            elif head:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                upgrade(connection, head)
-                print(json.dumps(blast(connection, repeats)), flush=True)
-                return
+    connection, _ = listener.accept()
+    with connection:
+        connection.settimeout(60)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        upgrade(connection, read_head(connection))
+        print(json.dumps(blast(connection, repeats)), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import uvloop
 
 async def run(name: str, port: str, check: bool) -> dict[str, Any]:
     contender = importlib.import_module(f"benchmarks.contenders.{name}")
-    drain = await contender.connect(f"http://127.0.0.1:{port}/v1/api", check)
+    drain = await contender.connect(f"ws://127.0.0.1:{port}/v1/api/ws", check)
     gc.collect()
     before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
     received = await drain()

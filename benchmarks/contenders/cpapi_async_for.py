@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import cpapi_fast as cf
 from benchmarks.corpus import Received, add_conid
+from cpapi_fast.connection import WsClient
 
 
-async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received]]:
-    client = cf.Client(base_url)
-    ws = await cf.WsClient.connect(client)
+async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
+    ws = await WsClient.open(url)
 
     async def drain() -> Received:
         await ws.send_text("go")
@@ -22,7 +21,6 @@ async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received
         else:
             async for _ in ws:
                 frames += 1
-        await client.aclose()
         return Received(frames, digest)
 
     return drain

@@ -5,13 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable
 
-import cpapi_fast as cf
 from benchmarks.corpus import Received
+from cpapi_fast.connection import WsClient
 
 
-async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received]]:
-    client = cf.Client(base_url)
-    ws = await cf.WsClient.connect(client)
+async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
+    ws = await WsClient.open(url)
 
     async def drain() -> Received:
         await ws.send_text("go")
@@ -20,7 +19,6 @@ async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received
             frames += len(batch)
             if check:
                 digest = zlib.crc32(batch.conids, digest)
-        await client.aclose()
         return Received(frames, digest)
 
     return drain

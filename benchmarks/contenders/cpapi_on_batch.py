@@ -5,16 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable
 
-import cpapi_fast as cf
 from benchmarks.corpus import Received
+from cpapi_fast.batch import Batch
+from cpapi_fast.connection import WsClient
 
 
-async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received]]:
-    client = cf.Client(base_url)
-    ws = await cf.WsClient.connect(client)
+async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
+    ws = await WsClient.open(url)
     frames = digest = 0
 
-    def on_batch(batch: cf.Batch) -> None:
+    def on_batch(batch: Batch) -> None:
         nonlocal frames, digest
         frames += len(batch)
         if check:
@@ -25,7 +25,6 @@ async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received
     async def drain() -> Received:
         await ws.send_text("go")
         await ws.wait_closed()
-        await client.aclose()
         return Received(frames, digest)
 
     return drain

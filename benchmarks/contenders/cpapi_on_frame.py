@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import cpapi_fast as cf
 from benchmarks.corpus import Received, add_conid
+from cpapi_fast.batch import Frame
+from cpapi_fast.connection import WsClient
 
 
-async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received]]:
-    client = cf.Client(base_url)
-    ws = await cf.WsClient.connect(client)
+async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
+    ws = await WsClient.open(url)
     frames = digest = 0
 
-    def on_frame(frame: cf.Frame) -> None:
+    def on_frame(frame: Frame) -> None:
         nonlocal frames
         frames += 1
 
-    def on_frame_checked(frame: cf.Frame) -> None:
+    def on_frame_checked(frame: Frame) -> None:
         nonlocal frames, digest
         frames += 1
         digest = add_conid(digest, frame.conid)
@@ -27,7 +27,6 @@ async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received
     async def drain() -> Received:
         await ws.send_text("go")
         await ws.wait_closed()
-        await client.aclose()
         return Received(frames, digest)
 
     return drain

@@ -11,10 +11,9 @@ from benchmarks.build_native import native
 from benchmarks.corpus import Received
 
 
-async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received]]:
+async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
     closed = asyncio.get_running_loop().create_future()
     listener_type = native().CountingListener
-    url = base_url.replace("http", "ws", 1) + "/ws"
     transport, listener = await picows.ws_connect(lambda: listener_type(closed), url)
 
     async def drain() -> Received:

@@ -36,10 +36,9 @@ class CheckingListener(Listener):
         super().on_ws_frame(transport, frame)
 
 
-async def connect(base_url: str, check: bool) -> Callable[[], Awaitable[Received]]:
+async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
     closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     listener_type = CheckingListener if check else Listener
-    url = base_url.replace("http", "ws", 1) + "/ws"
     transport, listener = await picows.ws_connect(lambda: listener_type(closed), url)
 
     async def drain() -> Received:
