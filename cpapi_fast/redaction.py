@@ -1,0 +1,50 @@
+"""Texts of the gateway made fit for a message: nothing in them that opens a session or names an account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+#: What stands in place of a secret.
+REDACTED: Final = "[redacted]"
+
+#: How long a preview is.
+PREVIEW_LENGTH: Final = 120
+
+# Shorter values are words such as "1" or "true": taking them out would hide the text and protect nothing.
+_MIN_SECRET_LENGTH: Final = 4
+
+_PATTERNS: Final = (
+    # The value of a member whose name says that it is one of ours to keep.
+    re.compile(
+        r"""(["']?(?:session|sessionId|token|access_token|MAC|user|userId|username|account|acct|password|cookie)["']?\s*[:=]\s*)"""
+        r"""("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;}\]&"'<>]+)""",
+        re.IGNORECASE,
+    ),
+    # UUIDs, session ids and whatever else is long and opaque.
+    re.compile(r"()(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"),
+    re.compile(r"()[0-9a-fA-F]{16,}"),
+    re.compile(r"()[0-9A-Za-z+/_=-]{24,}"),
+    # Accounts: U1234567, DU1234567, F1234567, DF1234567 and their like.
+    re.compile(r"()(?<![0-9A-Za-z])[A-Za-z]{1,3}[0-9]{5,12}(?![0-9])"),
+)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without the given secrets and without anything that looks like one."""
+    # The longest first: a secret that is part of another would leave the rest of that one behind.
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _MIN_SECRET_LENGTH:
+            text = text.replace(secret, REDACTED)
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    return text
+
+
+def preview(body: bytes, secrets: Iterable[str] = ()) -> str:
+    """The start of a body as one short printable line, redacted before it is cut, so that no half secret is left."""
+    text = redact(body.decode("utf-8", "replace"), secrets)
+    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * PREVIEW_LENGTH])
+    line = " ".join(printable.split())
+    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
