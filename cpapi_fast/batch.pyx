@@ -16,6 +16,7 @@ from cpython.buffer cimport (
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.number cimport PyNumber_AsSsize_t
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcpy
 
@@ -47,6 +48,9 @@ cdef tuple _KINDS = tuple(FrameKind)
 # States of Frame._payload besides a decoded value.
 cdef object _NOT_DECODED = object()
 cdef object _NOT_JSON = object()
+
+# The offsets of a batch that has no memory of its own yet: one entry, zero. Never written.
+cdef int32_t[1] _NO_OFFSETS = [0]
 
 # A frame without a topic is routed on the first of these keys that it has.
 cdef tuple _CHANNEL_KEYS = ("error", "result", "message")
@@ -127,6 +131,12 @@ cdef str _reason(bytes raw):
 
 @cython.final
 cdef class Frame:
+    def __cinit__(self):
+        # `Frame.__new__(Frame)` gets past __init__; what it makes must be safe to look at: an empty heartbeat.
+        self.raw = b""
+        self._conid = NO_CONID
+        self._topic_start = -1
+
     def __init__(self):
         raise TypeError("a Frame comes from classify(), a Batch or a WsClient; it is not made by hand")
 
@@ -262,8 +272,10 @@ cdef object _view(Batch batch, void* data_ptr, const char* format_ptr, Py_ssize_
 @cython.no_gc
 cdef class Batch:
     def __cinit__(self):
+        # `Batch.__new__(Batch)` gets past __init__; what it makes must be safe to look at: a batch without frames.
         self.arena_ptr = NULL
         self.conids_ptr = NULL
+        self.offsets_ptr = _NO_OFFSETS
 
     def __init__(self):
         raise TypeError("a Batch comes from a WsClient or a BatchBuilder; it is not made by hand")
@@ -427,12 +439,13 @@ cdef class Batch:
     def __len__(self):
         return self.frame_count
 
-    def __getitem__(self, Py_ssize_t index):
-        if index < 0:
-            index += self.frame_count
-        if index < 0 or index >= self.frame_count:
+    def __getitem__(self, index):
+        cdef Py_ssize_t position = PyNumber_AsSsize_t(index, IndexError)
+        if position < 0:
+            position += self.frame_count
+        if position < 0 or position >= self.frame_count:
             raise IndexError(f"the batch has {self.frame_count} frames")
-        return self.frame_at(index)
+        return self.frame_at(position)
 
     def __iter__(self):
         cdef Py_ssize_t index
@@ -472,6 +485,10 @@ cdef class BatchBuilder:
             self._batch = None
             batch.finish(received_ns)
         return batch
+
+    def __reduce__(self):
+        # A copy would go on filling a batch whose views the first one has already handed out.
+        raise TypeError("a BatchBuilder cannot be copied or pickled")
 
 
 def rest_of(Batch batch not None, Py_ssize_t first):
