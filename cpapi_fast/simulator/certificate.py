@@ -1,0 +1,141 @@
+"""The certificate that a simulated gateway makes for itself."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import ssl
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from cpapi_fast.errors import ConfigError
+
+#: Every name under which a gateway on this machine is reached.
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A self-signed certificate and its key. The certificate can stand in a CA file: it signs itself.
+
+    Attributes:
+        certificate_pem: the certificate, PEM.
+        private_key_pem: its key, PEM, not encrypted.
+    """
+
+    certificate_pem: bytes
+    private_key_pem: bytes = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate (DER) as 64 lower-case hex digits: what a client pins."""
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.certificate_pem.decode())).hexdigest()
+
+    @classmethod
+    def make(
+        cls,
+        hosts: Sequence[str] = LOCAL_HOSTS,
+        *,
+        not_before: datetime | None = None,
+        not_after: datetime | None = None,
+    ) -> Certificate:
+        """Make a key and a certificate for `hosts` (names and IP addresses).
+
+        Args:
+            hosts: what stands in the certificate's subject alternative names.
+            not_before: start of its validity; None is a day ago.
+            not_after: end of its validity; None is a year after the start.
+
+        Raises:
+            ConfigError: the package `cryptography` is missing, or the validity ends before it starts.
+        """
+        try:
+            from cryptography import x509
+            from cryptography.hazmat.primitives import hashes, serialization
+            from cryptography.hazmat.primitives.asymmetric import ec
+            from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+        except ImportError as error:
+            raise ConfigError(
+                "TLS in the simulator needs the package cryptography: pip install 'cpapi-fast[simulator]', "
+                "or turn TLS off"
+            ) from error
+
+        start = not_before or datetime.now(timezone.utc) - timedelta(days=1)
+        end = not_after or start + timedelta(days=365)
+        if end <= start:
+            raise ConfigError(f"the certificate's validity ends ({end}) before it starts ({start})")
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cpapi-fast simulator")])
+        key_identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        addresses = {host: address for host in hosts if (address := _address(host)) is not None}
+        alternative_names: list[x509.GeneralName] = [
+            x509.IPAddress(addresses[host]) if host in addresses else x509.DNSName(host)
+            for host in dict.fromkeys(hosts)
+        ]
+        # The strict checks that Python 3.13 turned on by default want both key identifiers and a critical CA flag.
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(end)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(alternative_names), critical=False)
+            .add_extension(key_identifier, critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier(key_identifier.digest, None, None), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        return cls(
+            certificate_pem=certificate.public_bytes(serialization.Encoding.PEM),
+            private_key_pem=key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        )
+
+    @classmethod
+    def expired(cls) -> Certificate:
+        """A certificate whose validity ended yesterday."""
+        now = datetime.now(timezone.utc)
+        return cls.make(not_before=now - timedelta(days=30), not_after=now - timedelta(days=1))
+
+    def write(self, folder: str) -> Path:
+        """Write the certificate, without its key, into a folder; usable as a CA file."""
+        path = Path(folder, "certificate.pem")
+        path.write_bytes(self.certificate_pem)
+        return path
+
+    def server_context(self) -> ssl.SSLContext:
+        """A TLS context that serves this certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # The ssl module reads certificates from files only.
+        with tempfile.TemporaryDirectory(prefix="cpapi-fast-") as folder:
+            path = Path(folder, "gateway.pem")
+            path.touch(mode=0o600)
+            path.write_bytes(self.private_key_pem + self.certificate_pem)
+            context.load_cert_chain(path)
+        return context

@@ -1,0 +1,133 @@
+"""`cpapi-fast simulate`: a simulated gateway that runs until it is interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+from cpapi_fast.errors import ConfigError
+
+from .gateway import Gateway
+from .options import GatewayOptions
+
+#: Where the gateway of Interactive Brokers listens, too.
+_DEFAULT_PORT = 5000
+
+
+def _conids(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"conids are whole numbers with commas between them, not {text!r}")
+    return tuple(map(int, parts))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `simulate` to a parser."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=_DEFAULT_PORT, help="port to listen on, 0 for any free one (default: %(default)s)"
+    )
+    parser.add_argument("--no-tls", action="store_true", help="serve http and ws instead of https and wss")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same frames (default: 0)")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, metavar="X", help="compress time: X seconds pass in one (default: 1)"
+    )
+    parser.add_argument(
+        "--conids",
+        type=_conids,
+        metavar="A,B",
+        help="conids with a market, all others are dead (default: all have one)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="FRAMES_PER_S",
+        help="market data frames per second, spread evenly; also paces --replay (default: conflated every 500 ms)",
+    )
+    parser.add_argument(
+        "--lines", type=int, default=100, metavar="N", help="market data lines of the account (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--replay", metavar="FILE", help="send the lines of FILE as frames, once each, to everybody who connects"
+    )
+    parser.add_argument("--logged-out", action="store_true", help="start with nobody logged in")
+    parser.add_argument(
+        "--logged-out-answer",
+        choices=("unauthorized", "redirect", "html", "json"),
+        default="unauthorized",
+        help="how REST answers while nobody is logged in (default: %(default)s)",
+    )
+    parser.add_argument("--require-origin", action="store_true", help="answer 401 to REST calls without own Origin")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Returns:
+        The exit code: 0 after an interruption, 2 when an option cannot be right (one line on stderr says which).
+    """
+    try:
+        options = GatewayOptions(
+            host=args.host,
+            port=args.port,
+            tls=not args.no_tls,
+            seed=args.seed,
+            speed=args.speed,
+            conids=args.conids,
+            rate=args.rate,
+            market_data_lines=args.lines,
+            replay=args.replay,
+            is_logged_in=not args.logged_out,
+            logged_out_answer=args.logged_out_answer,
+            require_origin=args.require_origin,
+        )
+        asyncio.run(_serve(options))
+    except ConfigError as error:
+        sys.stderr.write(f"cpapi-fast simulate: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        # Where the loop takes no signal handlers (Windows), Ctrl-C arrives here.
+        pass
+    return 0
+
+
+async def _serve(options: GatewayOptions) -> None:
+    stopped = asyncio.Event()
+    async with Gateway(options) as gateway:
+        with _signals(stopped.set):
+            sys.stdout.write(_greeting(gateway))
+            sys.stdout.flush()
+            await stopped.wait()
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    taken = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop)
+            taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
+
+
+def _greeting(gateway: Gateway) -> str:
+    """What to know to connect. Says nothing of the session: `/tickle` tells it."""
+    lines = [f"simulated gateway   {gateway.url}", f"websocket           {gateway.ws_url}"]
+    if gateway.fingerprint is None:
+        lines.append(f"collect from it:    cpapi-fast collect --url {gateway.url} --conids 265598")
+    else:
+        lines += [
+            f"SHA-256 fingerprint {gateway.fingerprint}",
+            f"certificate file    {gateway.certificate_path}",
+            f"collect from it:    cpapi-fast collect --url {gateway.url} --conids 265598 --pin {gateway.fingerprint}",
+        ]
+    return "\n".join([*lines, "Ctrl-C ends it", ""])

@@ -1,0 +1,139 @@
+"""Everything a test can do to a simulated gateway while clients are connected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from . import frames
+from .rest import BASE_PATH
+from .wire import OPCODE_BINARY, OPCODE_PING, encode_frame
+from .world import Failure, World
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+class Faults:
+    """The part of `Gateway` that breaks things. All calls take effect at once, on every open socket."""
+
+    _world: World
+
+    def drop_sockets(self, *, reset: bool = False) -> None:
+        """End every socket without a CLOSE frame: FIN after what was sent, or RST at once."""
+        for connection in self._world.open_connections:
+            if reset:
+                connection.outbox.reset()
+            else:
+                connection.outbox.close()
+
+    def close_sockets(self, code: int = 1000, reason: str = "") -> None:
+        """Send CLOSE on every socket and wait, a little, for the client's."""
+        for connection in self._world.open_connections:
+            connection.close(code, reason)
+
+    def stop_answering(self) -> None:
+        """Play dead: connections stay open, nothing is read, nothing is sent, REST calls hang."""
+        self._world.answering.clear()
+        for connection in self._world.open_connections:
+            connection.outbox.hold()
+
+    def resume_answering(self) -> None:
+        """Live again. What was held back (up to `outbox_limit_bytes`, market data conflated) is sent in order."""
+        self._world.answering.set()
+        for connection in self._world.open_connections:
+            connection.outbox.release()
+
+    def expire_session(self) -> None:
+        """End the brokerage session, as the idle timeout does.
+
+        `connected:true, authenticated:false`; streams that need the brokerage session end in silence, sockets stay open
+        and heartbeat, `sts` tells a fragment. `ssodh/init` opens it again; nothing is subscribed then.
+        """
+        self._world.session.end_brokerage()
+
+    def log_out(self) -> None:
+        """End both levels of session, as `POST /logout` does: open sockets fall silent, heartbeats included."""
+        self._world.session.log_out()
+
+    def log_in(self, *, has_brokerage: bool = True) -> None:
+        """Log in as a user does by browser: a new session id, so that open sockets stay dead."""
+        self._world.session.log_in(has_brokerage=has_brokerage)
+
+    def renew_session(self) -> None:
+        """The nightly quirk: a new session id under open sockets, which go dead and keep heartbeating."""
+        self._world.session.renew()
+
+    def compete(self) -> None:
+        """Another login of the same user takes the brokerage session, until `ssodh/init` with `compete:true`."""
+        self._world.session.compete()
+
+    def stop_competing(self) -> None:
+        """The other login goes away; the brokerage session still has to be opened again."""
+        self._world.session.stop_competing()
+
+    def send_bytes(self, raw: bytes) -> None:
+        """Write raw bytes on every socket, frame or garbage."""
+        for connection in self._world.open_connections:
+            connection.outbox.send_raw(raw)
+
+    def send_frame(self, payload: bytes, *, opcode: int = OPCODE_BINARY, fin: bool = True) -> None:
+        """Send one frame on every socket: a fragment without `fin`, its continuation with opcode 0."""
+        self.send_bytes(encode_frame(payload, opcode, fin=fin))
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Send PING on every socket; the answers are in `Connection.pongs`."""
+        self.send_frame(payload, opcode=OPCODE_PING)
+
+    def send_notification(self, text: str, title: str | None = None, *, identifier: str = "NOTICE") -> None:
+        """Send `ntf` on every ready socket."""
+        self._tell(frames.notification(text, title, identifier))
+
+    def send_bulletin(self, message: str, *, identifier: int = 1) -> None:
+        """Send `blt` on every ready socket."""
+        self._tell(frames.bulletin(message, identifier))
+
+    def send_error(self, text: str, code: int, topic: str | None = None) -> None:
+        """Send an error frame on every ready socket."""
+        self._tell(frames.error(text, code, topic))
+
+    def fail_rest(
+        self,
+        path: str,
+        *,
+        status: int = 500,
+        body: bytes = b"",
+        content_type: str = "application/json",
+        headers: Mapping[str, str] = _NO_HEADERS,
+        delay_s: float = 0.0,
+        times: int | None = 1,
+    ) -> None:
+        """Give the next calls of a path another answer.
+
+        Args:
+            path: below the base path, `/tickle`; `/ws` fails the upgrade.
+            status: HTTP status of the answer.
+            body: its body.
+            content_type: its content type.
+            headers: further headers.
+            delay_s: how long the answer takes, on the gateway's clock.
+            times: how many calls; None for all that follow.
+        """
+        self._world.failures.append(
+            Failure(
+                path=path.removeprefix(BASE_PATH),
+                status=status,
+                body=body,
+                headers={"Content-Type": content_type, **headers},
+                delay_s=delay_s,
+                times=times,
+            )
+        )
+
+    def stop_failing(self) -> None:
+        """Forget every `fail_rest`."""
+        self._world.failures.clear()
+
+    def _tell(self, frame: bytes) -> None:
+        for connection in self._world.open_connections:
+            if connection.is_ready:
+                connection.send([frame])

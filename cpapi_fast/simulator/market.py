@@ -1,0 +1,253 @@
+"""What the simulated instruments are worth: a seeded random walk each, told as the texts that stand on the wire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from .wire import java_double
+
+#: `6509` as seen on the wire, the commonest first.
+_AVAILABILITY: Final = ("DPB", "DPB", "DPB", "DPB", "DpB", "RpB", "RPB", "RB", "ZB")
+#: `6508` as seen on the wire, shortened.
+_SERVICES: Final = (
+    "&serviceID1=122&serviceID2=123&serviceID3=203&serviceID4=775&serviceID5=204&serviceID6=206",
+    "&serviceID1=20773&serviceID2=773&serviceID3=1387&serviceID4=108&serviceID5=207",
+)
+#: Decimals of a price, and the step in which it moves, counted in its last decimal.
+_PRECISIONS: Final = ((2, 1), (2, 1), (2, 1), (2, 5), (3, 10), (4, 5))
+#: A conid, with an exchange or with the legs of a combination.
+_TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._]{1,32}|;;;[0-9A-Za-z@/,.-]{1,512})?", re.ASCII)
+_VENUES: Final = "QNPZCEA"
+_LETTERS: Final = "ABCDEFGHIKLMNOPRSTUVW"
+
+#: Shares of instruments and moves that show the rarer forms of a price.
+_THIN_SHARE: Final = 0.1
+_PRIOR_CLOSE_SHARE: Final = 0.12
+_HALT_PER_MOVE: Final = 0.002
+_HALT_MOVES: Final = 12
+
+
+def short_volume(volume: int) -> str:
+    """A volume in the short form of field 87: `12.2M`, `350K`, `640`."""
+    if volume >= 1_000_000:
+        return f"{volume / 1e6:.1f}M"
+    if volume >= 1_000:
+        return f"{volume // 1_000}K"
+    return str(volume)
+
+
+class Instrument:
+    """One target (`265598`, `265598@NYSE`, `0;;;legs`) with a live market.
+
+    Attributes:
+        target: what stands after `smd+`.
+        conid: the number before `@` or `;;;`; 0 for a combination without one.
+        availability: field 6509, None for a dead instrument.
+        services: field 6508, told once per subscription.
+        is_thin: whether the first snapshot holds nothing but 6509.
+    """
+
+    def __init__(self, target: str, conid: int, seed: int) -> None:
+        random = Random(f"{seed}/{target}")
+        self._random = random
+        self.target = target
+        self.conid = conid
+        self.availability: str | None = random.choice(_AVAILABILITY)
+        self.services: str | None = _SERVICES[0] if self.availability != "ZB" else _SERVICES[1]
+        self.is_thin = random.random() < _THIN_SHARE
+        self._decimals, self._increment = random.choice(_PRECISIONS)
+        self._scale = 10**self._decimals
+        # Prices are whole numbers of the last decimal, so that no rounding ever shows on the wire.
+        self._prior_close = self._on_grid(int(5.0 * 150.0 ** random.random() * self._scale))
+        self._bid = self._on_grid(int(self._prior_close * random.uniform(0.97, 1.03)))
+        self._ask = self._bid + self._increment * random.randint(1, 4)
+        self._last = self._bid
+        self._open = self._last
+        self._high = self._last + self._increment * random.randint(0, 40)
+        self._low = self._last - self._increment * random.randint(0, 40)
+        self._bid_size = random.randint(1, 25) * 100
+        self._ask_size = random.randint(1, 25) * 100
+        self._last_size = random.randint(1, 9) * 100
+        self._volume = int(10.0 ** random.uniform(2.5, 7.8))
+        self._has_traded = random.random() >= _PRIOR_CLOSE_SHARE
+        self._halt_left = 0
+        self._activity = random.uniform(0.2, 0.9)
+        self._advanced_to = -1
+        self._static = self._describe(random)
+
+    def _on_grid(self, price: int) -> int:
+        return max(price - price % self._increment, self._increment)
+
+    def _describe(self, random: Random) -> dict[str, str]:
+        symbol = "".join(random.choice(_LETTERS) for _ in range(4))
+        venue = self.target.partition("@")[2] or "NASDAQ"
+        far = self._increment * random.randint(200, 900)
+        mean_volume = int(10.0 ** random.uniform(4.0, 7.6))
+        texts = {
+            "55": symbol,
+            "201": "",
+            "6004": venue,
+            "6070": "BAG" if ";;;" in self.target else "STK",
+            "7051": f"{symbol} HOLDINGS INC",
+            "7058": random.choice(_VENUES),
+            "7057": "".join(random.sample(_VENUES, 3)),
+            "7068": "".join(random.sample(_VENUES, 2)),
+            "7087": f"{random.uniform(8, 60):.1f}%",
+            "7094": f"{self.conid}@{venue}",
+            "7184": "1",
+            "7219": symbol,
+            "7220": symbol,
+            "7221": venue,
+            "7282": short_volume(mean_volume),
+            "7283": f"{random.uniform(8, 60):.1f}%",
+            "7290": f"{random.uniform(5, 60):.2f}",
+            "7293": self._price(self._high + far),
+            "7294": self._price(max(self._low - far, self._increment)),
+            "7295": self._price(self._open),
+            "7296": self._price(self._prior_close),
+            "7636": f"{random.randint(1_000, 9_000_000):,}",
+            "7741": self._price(self._prior_close),
+        }
+        return {code: f'"{text}"' for code, text in texts.items()} | {"6008": str(self.conid)}
+
+    def _price(self, units: int) -> str:
+        return f"{units // self._scale}.{units % self._scale:0{self._decimals}d}"
+
+    def advance(self, grid_point: int) -> None:
+        """Let the market live up to a grid point: it moves there, or stays quiet, however many subscriptions look."""
+        if grid_point <= self._advanced_to:
+            return
+        self._advanced_to = grid_point
+        if self._random.random() < self._activity:
+            self.move()
+
+    def move(self) -> None:
+        """One event: a trade at the bid or the ask, or a change of the quote."""
+        draw = self._random.random
+        if self._halt_left:
+            self._halt_left -= 1
+            self._quote(draw(), draw())
+        elif draw() < _HALT_PER_MOVE:
+            self._halt_left = _HALT_MOVES
+        elif draw() < 0.45:
+            self._trade(draw(), draw())
+        else:
+            self._quote(draw(), draw())
+
+    def _trade(self, side: float, size: float) -> None:
+        self._has_traded = True
+        self._last = self._bid if side < 0.5 else self._ask
+        self._last_size = 1 + int(size * size * 1_500)
+        self._volume += self._last_size
+        self._high = max(self._high, self._last)
+        self._low = min(self._low, self._last)
+        if side < 0.5:
+            self._bid_size = max(self._bid_size - self._last_size, 100)
+        else:
+            self._ask_size = max(self._ask_size - self._last_size, 100)
+
+    def _quote(self, direction: float, size: float) -> None:
+        step = self._increment if direction < 0.5 else -self._increment
+        lots = 100 * (1 + int(size * 2_500) // 100)
+        if size < 0.4:
+            self._bid = max(self._bid + step, self._increment)
+            self._bid_size = lots
+        elif size < 0.8:
+            self._ask += step
+            self._ask_size = lots
+        else:
+            self._bid = max(self._bid + step, self._increment)
+            self._ask += step
+        if self._ask <= self._bid:
+            self._ask = self._bid + self._increment
+
+    def text(self, code: str) -> str | None:
+        """The JSON text of a field's value now, or None where the gateway has nothing to say about it."""
+        moving = _MOVING.get(code)
+        return moving(self) if moving is not None else self._static.get(code)
+
+    def _change_percent(self) -> str | None:
+        if not self._has_traded:
+            return None
+        # A JSON number, in spite of the documentation; adding 0.0 takes the sign off a zero.
+        return repr(round((self._last - self._prior_close) / self._prior_close * 100.0, 2) + 0.0)
+
+    def _change(self) -> str | None:
+        if not self._has_traded:
+            return None
+        difference = self._last - self._prior_close
+        return f'"{"-" if difference < 0 else "+"}{self._price(abs(difference))}"'
+
+    def _last_text(self) -> str:
+        if self._halt_left:
+            return f'"H{self._price(self._last)}"'
+        return f'"{self._price(self._last)}"' if self._has_traded else f'"C{self._price(self._prior_close)}"'
+
+
+_MOVING: Final[dict[str, Callable[[Instrument], str | None]]] = {
+    "31": Instrument._last_text,
+    "70": lambda market: f'"{market._price(market._high)}"',
+    "71": lambda market: f'"{market._price(max(market._low, 0))}"',
+    "82": Instrument._change,
+    "83": Instrument._change_percent,
+    "84": lambda market: f'"{market._price(market._bid)}"',
+    "85": lambda market: f'"{market._ask_size:,}"',
+    "86": lambda market: f'"{market._price(market._ask)}"',
+    "87": lambda market: f'"{short_volume(market._volume)}"',
+    "87_raw": lambda market: java_double(float(market._volume)),
+    "88": lambda market: f'"{market._bid_size:,}"',
+    "7059": lambda market: f'"{market._last_size:,}"',
+    "7635": lambda market: f'"{market._price(min(max(market._last, market._bid), market._ask))}"',
+    "7762": lambda market: f'"{market._volume}"',
+}
+
+
+class DeadInstrument(Instrument):
+    """A conid that the gateway does not know, or that trades no more: `N/A`, a dash, and nothing ever after."""
+
+    def __init__(self, target: str, conid: int, seed: int) -> None:
+        super().__init__(target, conid, seed)
+        self.availability = None
+        self.services = None
+        self.is_thin = False
+
+    def move(self) -> None:
+        """Nothing moves."""
+
+    def text(self, code: str) -> str | None:
+        """A dash for the symbol, `N/A` for the last price, nothing else."""
+        return {"55": '"-"', "31": '"N/A"'}.get(code)
+
+
+class Market:
+    """All instruments of a gateway, made when first asked for.
+
+    Args:
+        seed: decides every price.
+        conids: the conids that exist; None for all.
+        dead_conids: conids that are dead all the same.
+    """
+
+    def __init__(self, *, seed: int, conids: tuple[int, ...] | None, dead_conids: frozenset[int]) -> None:
+        self._seed = seed
+        self._living = None if conids is None else frozenset(conids)
+        self._dead = dead_conids
+        self._instruments: dict[str, Instrument] = {}
+
+    def instrument(self, target: str) -> Instrument | None:
+        """The instrument behind the target of an `smd`; None when the target does not start with a conid."""
+        known = self._instruments.get(target)
+        if known is not None:
+            return known
+        match = _TARGET.fullmatch(target)
+        if match is None:
+            return None
+        conid = int(match[1])
+        # A combination without a leading conid lives by its legs, which are not looked up.
+        is_dead = conid in self._dead or (self._living is not None and conid not in self._living and conid != 0)
+        made = (DeadInstrument if is_dead else Instrument)(target, conid, self._seed)
+        self._instruments[target] = made
+        return made

@@ -1,0 +1,115 @@
+"""`sor`: an order's life, told as one full record and sparse deltas."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Final
+
+from .feeds import Moment, Timer, texts
+from .wire import payload
+
+#: One order, as recorded: what each frame after the full record holds besides `acct` and `orderId`.
+_LIFE: Final[tuple[dict[str, Any], ...]] = (
+    {"isEventTrading": "0"},
+    {"status": "PendingSubmit", "fgColor": "#3399CC"},
+    {"status": "PreSubmitted", "bgColor": "#FFFFFF", "fgColor": "#997EE5"},
+    {"status": "Submitted", "order_ccp_status": "Submitted", "bgColor": "#000000", "fgColor": "#00F000"},
+)
+_CANCELLED: Final = {
+    "status": "Cancelled",
+    "order_ccp_status": "Cancelled",
+    "bgColor": "#FFFFFF",
+    "fgColor": "#AA0000",
+}
+#: Seconds between two frames of an order's life.
+_STEP_S: Final = 1.0
+
+
+class OrdersFeed:
+    """Live orders of one socket: one order after the other is placed and cancelled, or filled."""
+
+    topic = "sor"
+    needs_brokerage = True
+
+    def __init__(self, account: str, seed: int, parameters: dict[str, Any]) -> None:
+        self._account = account
+        self._random = Random(f"{seed}/sor")
+        self._statuses = frozenset(texts(parameters.get("filters")))
+        self._timer = Timer(_STEP_S)
+        self._order_id = 900_000_000 + self._random.randrange(50_000_000)
+        self._script: list[dict[str, Any]] = []
+
+    def first(self, now: Moment) -> list[bytes]:
+        """Nothing: `sor` sends updates only, the state of the past is asked for over REST."""
+        self._timer.start(now.s)
+        return []
+
+    def poll(self, now: Moment) -> list[bytes]:
+        """The next record of the order's life."""
+        if not self._timer.is_due(now.s):
+            return []
+        if not self._script:
+            self._script = self._place(now.ms)
+        record = self._script.pop(0)
+        status = record.get("status")
+        if self._statuses and status is not None and status not in self._statuses:
+            return []
+        return [payload({"topic": "sor", "args": [record]})]
+
+    def _place(self, now_ms: int) -> list[dict[str, Any]]:
+        self._order_id += self._random.randrange(1, 9)
+        size = float(self._random.randrange(1, 10))
+        full = self._full_record(size, now_ms)
+        identity = {"acct": self._account, "orderId": self._order_id}
+        with_contract = {"acct": self._account, "conidex": "265598", "conid": 265598, "orderId": self._order_id}
+        script = [full, with_contract | _LIFE[0], *(identity | step for step in _LIFE[1:])]
+        if self._random.random() < 0.5:
+            closing = {"status": "PendingCancel", "order_ccp_status": "Submitted", "fgColor": "#FF64FF"}
+            return [*script, full | closing, identity | _CANCELLED]
+        filled = {
+            "sizeAndFills": f"{size:.0f}",
+            "orderDesc": f"Bought {size:.0f} Limit 1.00, Day",
+            "remainingQuantity": 0.0,
+            "filledQuantity": size,
+            "avgPrice": "1.00",
+            "status": "Filled",
+            "order_ccp_status": "Filled",
+            "bgColor": "#FFFFFF",
+            "fgColor": "#000000",
+        }
+        return [*script, identity | filled]
+
+    def _full_record(self, size: float, now_ms: int) -> dict[str, Any]:
+        return {
+            "acct": self._account,
+            "conidex": "265598",
+            "conid": 265598,
+            "account": self._account,
+            "orderId": self._order_id,
+            "cashCcy": "USD",
+            "sizeAndFills": f"0/{size:.0f}",
+            "orderDesc": f"Buy {size:.0f} Limit 1.00, Day",
+            "description1": "AAPL",
+            "ticker": "AAPL",
+            "secType": "STK",
+            "listingExchange": "NASDAQ.NMS",
+            "remainingQuantity": size,
+            "filledQuantity": 0.0,
+            "totalSize": size,
+            "companyName": "APPLE INC",
+            "status": "Inactive",
+            "order_ccp_status": "Pending Submit",
+            "outsideRTH": False,
+            "origOrderType": "LIMIT",
+            "supportsTaxOpt": "1",
+            "lastExecutionTime": "260430123533",
+            "orderType": "Limit",
+            "bgColor": "#000000",
+            "fgColor": "#AFAFAF",
+            "isEventTrading": "0",
+            "price": "1.00",
+            # As recorded for a DAY order.
+            "timeInForce": "CLOSE",
+            "lastExecutionTime_r": now_ms - now_ms % 1000,
+            "side": "BUY",
+        }

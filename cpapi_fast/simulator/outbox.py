@@ -1,0 +1,123 @@
+"""What a gateway writes to one socket: bounded, counted, and held back while the gateway plays dead."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from .wire import encode_frame
+
+#: Above this many unsent bytes a client counts as not reading, and its market data is conflated.
+_CONGESTED_BYTES: Final = 256 * 1024
+
+
+@dataclass
+class Counters:
+    """What became of the frames of one socket.
+
+    Attributes:
+        frames_sent: data frames handed to the operating system or its buffer.
+        bytes_sent: their payload bytes.
+        frames_dropped: data frames thrown away because `outbox_limit_bytes` were waiting.
+        updates_conflated: moments at which a stream would have sent a delta, had the client read.
+    """
+
+    frames_sent: int = 0
+    bytes_sent: int = 0
+    frames_dropped: int = 0
+    updates_conflated: int = 0
+
+
+class Outbox:
+    """The writing side of one socket.
+
+    Args:
+        transport: the connection's transport; its own buffer is the only queue.
+        limit_bytes: most bytes that may wait in it.
+        keep: how many sent payloads to remember.
+    """
+
+    def __init__(self, transport: asyncio.Transport, *, limit_bytes: int, keep: int) -> None:
+        self._transport = transport
+        self._limit_bytes = limit_bytes
+        self.counters = Counters()
+        self.sent: deque[bytes] = deque(maxlen=keep)
+        self._is_held = False
+        self._held = bytearray()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._transport.is_closing()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the operating system has not taken yet."""
+        return len(self._held) + self._transport.get_write_buffer_size()
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the client does not read, or is not to hear anything now."""
+        return self._is_held or self._transport.get_write_buffer_size() > _CONGESTED_BYTES
+
+    def send(self, payloads: Iterable[bytes], *, may_drop: bool = True) -> None:
+        """Send data frames in one write. Without `may_drop` the caller watches `is_congested` itself."""
+        if self._transport.is_closing():
+            return
+        room = self._limit_bytes - self.waiting_bytes
+        counters = self.counters
+        wire = []
+        for payload in payloads:
+            frame = encode_frame(payload)
+            room -= len(frame)
+            if room < 0 and may_drop:
+                # What follows is dropped as well, smaller frames too: one gap, not a sieve.
+                counters.frames_dropped += 1
+                continue
+            counters.frames_sent += 1
+            counters.bytes_sent += len(payload)
+            self.sent.append(payload)
+            wire.append(frame)
+        self.send_raw(b"".join(wire))
+
+    def send_raw(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        if not data or self._transport.is_closing():
+            return
+        if self._is_held:
+            self._held += data
+        else:
+            self._transport.write(data)
+
+    def hold(self) -> None:
+        """Neither write nor read from now on, with the connection open."""
+        if not self._is_held and not self._transport.is_closing():
+            self._is_held = True
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Write what was held back, in order, and read again."""
+        if self._is_held:
+            self._is_held = False
+            held, self._held = bytes(self._held), bytearray()
+            self.send_raw(held)
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def close(self) -> None:
+        """End the connection after what was written: FIN."""
+        self._transport.close()
+
+    def reset(self) -> None:
+        """End the connection at once: RST."""
+        raw = self._transport.get_extra_info("socket")
+        if raw is not None and raw.fileno() != -1:
+            # A duplicate shares its options; the original is the event loop's own.
+            with socket.fromfd(raw.fileno(), raw.family, raw.type) as duplicate:
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()

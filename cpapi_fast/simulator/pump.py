@@ -1,0 +1,127 @@
+"""What happens by itself: market data on the 500 ms grid or at a rate, other topics, heartbeats, the idle timeout."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import frames
+from .connection import Connection
+from .feeds import Moment
+from .smd import Stream
+from .world import World
+
+#: The gateway conflates market data on this grid.
+GRID_S: Final = 0.5
+#: A load generator writes this often, in real seconds ...
+_WRITE_S: Final = 0.005
+#: ... and after a stall makes up for at most this much.
+_MOST_CREDIT_S: Final = 0.1
+_MOST_FRAMES: Final = 4_096
+
+
+class Pump:
+    """The gateway's own activity."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._clock = world.clock
+        self._start_s = world.clock.monotonic_s()
+        self._start_ms = world.clock.time_ns() // 1_000_000
+        self._credit = 0.0
+        self._turn = 0
+        self._revisions: list[tuple[int, int]] = []
+        self._order: list[tuple[Connection, Stream]] = []
+
+    async def run_heartbeats(self) -> None:
+        """`hb` on every ready socket; also on those that are dead since the session was renewed."""
+        beat = 0
+        while True:
+            beat += 1
+            due_s = self._start_s + beat * self._world.options.heartbeat_interval_s
+            await self._clock.sleep(max(due_s - self._clock.monotonic_s(), 0.0))
+            if not self._world.session.is_logged_in:
+                continue
+            frame = frames.heartbeat(self._clock.time_ns() // 1_000_000)
+            for connection in self._world.open_connections:
+                if connection.is_ready:
+                    connection.send([frame])
+
+    async def run_market(self) -> None:
+        """Market data and every other topic."""
+        rate = self._world.options.rate
+        done = 0
+        last_s = self._clock.monotonic_s()
+        while True:
+            now_s = self._clock.monotonic_s()
+            next_s = self._start_s + (done + 1) * GRID_S
+            if rate is None:
+                await self._clock.sleep(max(next_s - now_s, 0.0))
+            else:
+                await self._clock.sleep(max(min(next_s - now_s, _WRITE_S * self._clock.speed), 0.0))
+            now_s = self._clock.monotonic_s()
+            grid_point = int((now_s - self._start_s) / GRID_S)
+            if grid_point > done:
+                # Grid points slept through are gone: that is what conflation means.
+                done = grid_point
+                self._grid_point(grid_point, now_s, has_market=rate is None)
+            if rate is not None:
+                most = rate * _MOST_CREDIT_S * self._clock.speed
+                self._credit = min(self._credit + (now_s - last_s) * rate, max(most, 1.0))
+                last_s = now_s
+                self._spread(now_s)
+
+    def _grid_point(self, grid_point: int, now_s: float, *, has_market: bool) -> None:
+        world = self._world
+        idle_timeout_s = world.options.idle_timeout_s
+        if idle_timeout_s is not None and now_s - world.last_request_s > idle_timeout_s:
+            world.session.end_brokerage()
+        updated_ms = self._start_ms + round(grid_point * GRID_S * 1000)
+        for connection in world.open_connections:
+            if not (connection.is_ready and connection.is_current and world.session.is_logged_in):
+                continue
+            found = connection.topics.poll(Moment(now_s, updated_ms))
+            if has_market:
+                streams = connection.topics.streams.values()
+                if connection.outbox.is_congested:
+                    connection.counters.updates_conflated += len(streams)
+                else:
+                    for stream in streams:
+                        stream.instrument.advance(grid_point)
+                        frame = stream.delta(updated_ms)
+                        if frame is not None:
+                            found.append(frame)
+            connection.send(found)
+
+    def _spread(self, now_s: float) -> None:
+        order = self._streams_in_order()
+        count = min(int(self._credit), _MOST_FRAMES)
+        if not order or not count:
+            return
+        self._credit -= count
+        updated_ms = self._clock.time_ns() // 1_000_000
+        found: dict[int, list[bytes]] = {connection.number: [] for connection, _ in order}
+        congested = {
+            connection.number for connection, _ in order if connection.outbox.is_congested or not connection.is_current
+        }
+        turn = self._turn % len(order)
+        for _ in range(count):
+            connection, stream = order[turn]
+            turn = turn + 1 if turn + 1 < len(order) else 0
+            if connection.number in congested:
+                connection.counters.updates_conflated += 1
+                continue
+            frame = stream.forced_delta(updated_ms) if stream.expires_s > now_s else None
+            if frame is not None:
+                found[connection.number].append(frame)
+        self._turn = turn
+        for connection in self._world.open_connections:
+            connection.send(found.get(connection.number, []))
+
+    def _streams_in_order(self) -> list[tuple[Connection, Stream]]:
+        """Every live stream, in turn; gathered anew only when something was subscribed, ended or closed."""
+        sockets = [connection for connection in self._world.open_connections if connection.is_ready]
+        revisions = [(connection.number, connection.topics.revision) for connection in sockets]
+        if revisions != self._revisions:
+            self._revisions = revisions
+            self._order = [(socket, stream) for socket in sockets for stream in socket.topics.streams.values()]
+        return self._order
