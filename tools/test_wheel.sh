@@ -18,7 +18,7 @@ if [ -d "$scratch/venv/Scripts" ]; then bin=$scratch/venv/Scripts; else bin=$scr
 for wheel in dist/*.whl; do "$bin/python" -m pip install -q "$wheel[cli]"; done
 
 mkdir "$scratch/work"
-cp -r tests examples README.md CHANGELOG.md pyproject.toml setup.py "$scratch/work"
+cp -r tests docs examples README.md CHANGELOG.md pyproject.toml setup.py "$scratch/work"
 cd "$scratch/work"
 "$bin/python" -c "
 import cpapi_fast, sysconfig, pathlib
