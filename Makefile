@@ -76,5 +76,5 @@ $(VENV)/.deps: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)
-	$(PY) -m pip install -q --no-build-isolation --editable '.[cli]'
+	PYTHONWARNINGS='ignore:Editable installation' $(PY) -m pip install -q --no-build-isolation --editable '.[cli]'
 	@touch $@
