@@ -200,11 +200,10 @@ def _trusting_only(der: bytes) -> ssl.SSLContext:
 
 async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
     """The peer's certificate in DER form, over a connection that ends after the handshake."""
-    error: CpapiError
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=_trusting_anything()), timeout_s)
     except (asyncio.TimeoutError, TimeoutError):
-        error = RequestTimeoutError(
+        error: CpapiError = RequestTimeoutError(
             f"no TLS handshake with {host}:{port} within {timeout_s:g} s; is the gateway running, and in TLS?"
         )
     except ssl.SSLError as reason:
@@ -213,14 +212,12 @@ async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
         error = connect_failure(host, port, reason)
     else:
         try:
-            ssl_object = writer.get_extra_info("ssl_object")
-            der: bytes | None = ssl_object.getpeercert(binary_form=True)
+            ssl_object: ssl.SSLObject = writer.get_extra_info("ssl_object")
+            # A peer without a certificate cannot be, for lack of a cipher; if it could, it would match no pin.
+            return ssl_object.getpeercert(binary_form=True) or b""
         finally:
             # Cut instead of closed: a farewell is worth no wait, and the peer owes us none.
             writer.transport.abort()
-        if der is not None:
-            return der
-        error = CertificateError(f"{host}:{port} showed no certificate, so there is nothing to compare the pin with")
     raise error
 
 
@@ -240,7 +237,8 @@ def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
 def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | CertificateError:
     """What a failed TLS handshake looks like to a user."""
     if isinstance(reason, ssl.SSLCertVerificationError):
-        detail = reason.verify_message or reason.reason or "verification failed"
+        # Only errors that OpenSSL itself raised have the attribute.
+        detail = getattr(reason, "verify_message", None) or reason.reason or "verification failed"
         return CertificateError(
             f"the certificate of {host}:{port} is not trusted: {detail}. Give its CA with Tls.ca_file(path), or pin it "
             "with Tls.pinned(fingerprint)"
