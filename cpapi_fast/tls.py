@@ -236,12 +236,11 @@ def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
 
 def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | CertificateError:
     """What a failed TLS handshake looks like to a user."""
+    # Only errors that OpenSSL itself raised have these attributes.
+    why = getattr(reason, "verify_message", None) or getattr(reason, "reason", None) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
-        # Only errors that OpenSSL itself raised have the attribute.
-        detail = getattr(reason, "verify_message", None) or reason.reason or "verification failed"
         return CertificateError(
-            f"the certificate of {host}:{port} is not trusted: {detail}. Give its CA with Tls.ca_file(path), or pin it "
+            f"the certificate of {host}:{port} is not trusted: {why}. Give its CA with Tls.ca_file(path), or pin it "
             "with Tls.pinned(fingerprint)"
         )
-    detail = reason.reason or type(reason).__name__
-    return ConnectError(f"no TLS with {host}:{port}: {detail}; does the gateway speak plain http on this port?")
+    return ConnectError(f"no TLS with {host}:{port}: {why}; does the gateway speak plain http on this port?")

@@ -61,6 +61,9 @@ class BaseUrl:
             raise ConfigError(f"a base URL has no query (nothing from '?' on); give one {_EXAMPLE}")
         if "#" in url:
             raise ConfigError(f"a base URL has no fragment (nothing from '#' on); give one {_EXAMPLE}")
+        # Some versions of urlsplit take brackets anywhere in the host.
+        if re.fullmatch(r"[^\[\]]*|\[[^\[\]]+\](:[^\[\]]*)?", parts.netloc) is None:
+            raise ConfigError(f"the base URL has a host that is neither a name nor an address; give one {_EXAMPLE}")
         return cls(parts.scheme, _host(parts.hostname), _port(parts.netloc, parts.scheme), parts.path.rstrip("/"))
 
     @property
@@ -97,6 +100,9 @@ def _host(host: str | None) -> str:
         raise ConfigError(f"the base URL has no host; give one {_EXAMPLE}")
     if ":" in host:
         try:
+            # A zone, which Python would take, is no part of a URL that a header can carry.
+            if "%" in host:
+                raise ValueError
             return ipaddress.IPv6Address(host).compressed
         except ValueError:
             raise ConfigError(f"the base URL has an IPv6 address that is none; give one {_EXAMPLE}") from None
