@@ -189,7 +189,7 @@ cdef inline Py_ssize_t _skip_spaces(const char* data_ptr, Py_ssize_t data_len, P
 cdef Py_ssize_t _string_end(
     const char* data_ptr, Py_ssize_t data_len, Py_ssize_t position, bint* is_plain
 ) noexcept nogil:
-    # `position` is the first byte inside a string; the answer is its closing quote, or -1. `is_plain`: no escaped quote.
+    # `position` is the first byte inside a string; the answer is its closing quote or -1. `is_plain`: no escaped quote.
     cdef:
         const char* quote_ptr
         Py_ssize_t quote
