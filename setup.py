@@ -74,7 +74,7 @@ setup(
         EXTENSIONS,
         compiler_directives=DIRECTIVES,
         annotate=_is_on("CPAPI_FAST_ANNOTATE"),
-        # A changed directive must rebuild: Cython's own time stamps do not see one.
-        force=DEBUG,
+        # A changed switch must rebuild, back to a release build too: time stamps do not see one.
+        force=True,
     ),
 )
