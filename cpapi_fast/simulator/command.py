@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             is_logged_in=not args.logged_out,
             logged_out_answer=args.logged_out_answer,
             require_origin=args.require_origin,
+            keep_sent=0,
         )
         asyncio.run(_serve(options))
     except ConfigError as error:
@@ -122,12 +123,10 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 def _greeting(gateway: Gateway) -> str:
     """What to know to connect. Says nothing of the session: `/tickle` tells it."""
     lines = [f"simulated gateway   {gateway.url}", f"websocket           {gateway.ws_url}"]
-    if gateway.fingerprint is None:
-        lines.append(f"collect from it:    cpapi-fast collect --url {gateway.url} --conids 265598")
-    else:
-        lines += [
-            f"SHA-256 fingerprint {gateway.fingerprint}",
-            f"certificate file    {gateway.certificate_path}",
-            f"collect from it:    cpapi-fast collect --url {gateway.url} --conids 265598 --pin {gateway.fingerprint}",
-        ]
+    collect = f"cpapi-fast collect --url {gateway.url} --conids 265598 --out data"
+    if gateway.fingerprint is not None:
+        lines.append(f"SHA-256 fingerprint {gateway.fingerprint}")
+        lines.append(f"certificate file    {gateway.certificate_path}")
+        collect += f" --fingerprint {gateway.fingerprint}"
+    lines.append(f"collect from it:    {collect}")
     return "\n".join([*lines, "Ctrl-C ends it", ""])

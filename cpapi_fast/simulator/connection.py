@@ -19,7 +19,9 @@ from .world import ReceivedRequest, World
 
 #: How long a client may take to answer a CLOSE before the connection is cut, in real seconds.
 _CLOSE_PATIENCE_S: Final = 2.0
+#: How much of what a client sent is remembered.
 _MOST_TEXTS: Final = 100_000
+_MOST_CONTROLS: Final = 1_000
 #: No status in a CLOSE frame, as RFC 6455 numbers it.
 _NO_STATUS: Final = 1005
 
@@ -77,8 +79,8 @@ class Connection:
         self.number = world.next_number()
         self.request = request
         self.received: deque[ReceivedText] = deque(maxlen=_MOST_TEXTS)
-        self.pings: list[bytes] = []
-        self.pongs: list[bytes] = []
+        self.pings: deque[bytes] = deque(maxlen=_MOST_CONTROLS)
+        self.pongs: deque[bytes] = deque(maxlen=_MOST_CONTROLS)
         self.topics = Subscriptions(
             options=options,
             clock=world.clock,
@@ -176,7 +178,8 @@ class Connection:
                 self._on_text(message.data.decode("utf-8", "replace"))
             elif message.type is WSMsgType.PING:
                 self.pings.append(bytes(message.data))
-                self._outbox.send_raw(encode_frame(message.data, OPCODE_PONG))
+                if self._outbox.waiting_bytes < self._world.options.outbox_limit_bytes:
+                    self._outbox.send_raw(encode_frame(message.data, OPCODE_PONG))
             elif message.type is WSMsgType.PONG:
                 self.pongs.append(bytes(message.data))
             elif message.type is WSMsgType.CLOSE:

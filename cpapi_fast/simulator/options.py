@@ -89,7 +89,7 @@ class GatewayOptions:
 
     replay: str | os.PathLike[str] | None = None
     outbox_limit_bytes: int = 4 * 1024 * 1024
-    keep_sent: int = 10_000
+    keep_sent: int = 1_000
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: How many REST requests and connections a long-running gateway remembers.
 _MOST_REQUESTS = 10_000
-_MOST_CONNECTIONS = 1_000
+_MOST_CONNECTIONS = 100
 
 
 @dataclass
