@@ -7,9 +7,11 @@ import gc
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cpapi_fast import tls
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import (
@@ -412,7 +414,18 @@ def test_a_ca_file_that_is_missing() -> None:
 
 
 @both_loops
-def test_one_context_for_everybody_however_many_ask_at_once(loop: str, tmp_path: Path) -> None:
+def test_one_context_for_everybody_however_many_ask_at_once(
+    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetches = []
+    fetch_certificate = tls._fetch_certificate
+
+    async def counted(*args: Any) -> bytes:
+        fetches.append(args)
+        return await fetch_certificate(*args)
+
+    monkeypatch.setattr(tls, "_fetch_certificate", counted)
+
     async def scenario() -> None:
         certificate = make()
         async with (
@@ -422,11 +435,10 @@ def test_one_context_for_everybody_however_many_ask_at_once(loop: str, tmp_path:
             contexts = await asyncio.gather(*(client.ssl_context() for _ in range(10)))
             assert isinstance(contexts[0], ssl.SSLContext)
             assert len(set(map(id, contexts))) == 1
-            await peer.settle()
-            assert len(peer.received) == 1
             await client.tickle()
             assert await client.ssl_context() is contexts[0]
-            assert len(peer.received) == 2
+            # Not counted by the peer: some server loops never tell of a connection that closes with its handshake.
+            assert len(fetches) == 1
 
     run(scenario(), loop=loop)
 
