@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cpapi_fast import tls
+from cpapi_fast import tls as tls_module
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import (
@@ -418,13 +418,13 @@ def test_one_context_for_everybody_however_many_ask_at_once(
     loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetches = []
-    fetch_certificate = tls._fetch_certificate
+    fetch_certificate = tls_module._fetch_certificate
 
     async def counted(*args: Any) -> bytes:
         fetches.append(args)
         return await fetch_certificate(*args)
 
-    monkeypatch.setattr(tls, "_fetch_certificate", counted)
+    monkeypatch.setattr(tls_module, "_fetch_certificate", counted)
 
     async def scenario() -> None:
         certificate = make()
