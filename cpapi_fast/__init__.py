@@ -1,7 +1,130 @@
-"""Market data of Interactive Brokers' Client Portal Web API, routed without decoding JSON."""
+"""Market data of Interactive Brokers' Client Portal Web API, routed without decoding JSON.
+
+The way of a quote, file by file::
+
+    gateway      Client: REST, login state and session, the TLS policy       (tls, urls, rest, session, keepalive)
+    topics       what is sent: subscribes, unsubscribes, field codes         (fields)
+    classifier   bytes to kind, topic and conid, in C, without decoding
+    batch        Batch and Frame: who owns the bytes, payload on first use
+    listener     the picows callback: fragments, PING, CLOSE, one batch per socket read
+    connection   WsClient: one ticket, one socket                            (handshake, inbox, options, stats)
+    capture      every frame as an Arrow IPC stream; quotes as Parquet       (quotes, recorder, outputs, numbers)
+    collector    the main job, from a gateway to files                       (reports, progress, cli)
+    simulator    a gateway for tests: `from cpapi_fast.simulator import Gateway`
+    errors       everything that is raised on purpose, in one tree           (clock, kinds, loop)
+"""
 
 from __future__ import annotations
 
+from importlib import metadata as _metadata
+
+from ._version import PICOWS_VERSION as _PICOWS_VERSION
 from ._version import __version__
 
-__all__ = ["__version__"]
+# Before anything imports the listener: a picows of another layout would lose frames without an error.
+if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
+    raise ImportError(
+        f"cpapi_fast {__version__} is compiled against picows {_PICOWS_VERSION}, and picows {_found} is installed; "
+        f"install the right one: pip install picows=={_PICOWS_VERSION}"
+    )
+
+from .batch import Batch, BatchBuilder, Frame, FrameCounters, classify
+from .capture import CaptureReader, CaptureWriter, read_capture
+from .clock import SYSTEM_CLOCK, Clock
+from .connection import WsClient
+from .errors import (
+    CallbackError,
+    CertificateError,
+    CompetingSessionError,
+    ConfigError,
+    ConnectError,
+    CpapiError,
+    DecodeError,
+    HandshakeError,
+    HeaderRefusedError,
+    MalformedPayloadError,
+    MissingDependencyError,
+    NoSessionError,
+    NotAuthenticatedError,
+    OutputError,
+    PinMismatchError,
+    RedirectError,
+    RequestTimeoutError,
+    SessionError,
+    StatusError,
+    SubscriptionError,
+    TransportError,
+    UsageError,
+)
+from .fields import FIELDS, Field, field_code
+from .gateway import Client
+from .keepalive import Keepalive
+from .kinds import FrameKind
+from .loop import new_event_loop, run
+from .numbers import number_prefix, parse_number
+from .options import WsOptions
+from .quotes import QuotesWriter
+from .session import Accounts, AuthStatus, SessionTicket
+from .stats import WsStats
+from .tls import InsecureTlsWarning, Tls
+from .topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
+from .urls import ws_url_from_base
+
+__all__ = [
+    "FIELDS",
+    "KEEPALIVE_INTERVAL_S",
+    "SYSTEM_CLOCK",
+    "Accounts",
+    "AuthStatus",
+    "Batch",
+    "BatchBuilder",
+    "CallbackError",
+    "CaptureReader",
+    "CaptureWriter",
+    "CertificateError",
+    "Client",
+    "Clock",
+    "CompetingSessionError",
+    "ConfigError",
+    "ConnectError",
+    "CpapiError",
+    "DecodeError",
+    "Field",
+    "Frame",
+    "FrameCounters",
+    "FrameKind",
+    "HandshakeError",
+    "HeaderRefusedError",
+    "InsecureTlsWarning",
+    "Keepalive",
+    "MalformedPayloadError",
+    "MarketDataFields",
+    "MissingDependencyError",
+    "NoSessionError",
+    "NotAuthenticatedError",
+    "OutputError",
+    "PinMismatchError",
+    "QuotesWriter",
+    "RedirectError",
+    "RequestTimeoutError",
+    "SessionError",
+    "SessionTicket",
+    "StatusError",
+    "Subscription",
+    "SubscriptionError",
+    "Tls",
+    "TransportError",
+    "UsageError",
+    "WsClient",
+    "WsOptions",
+    "WsStats",
+    "__version__",
+    "classify",
+    "field_code",
+    "new_event_loop",
+    "number_prefix",
+    "parse_number",
+    "read_capture",
+    "run",
+    "ws_url_from_base",
+]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -48,3 +50,10 @@ def test_picows_is_the_same_at_build_and_run():
     for section in (build[1], run[1], group[1]):
         assert re.findall(r'"picows([^"]*)"', section) == [f"=={PICOWS_VERSION}"]
     assert metadata.version("picows") == PICOWS_VERSION
+
+
+def test_another_picows_is_refused_before_the_listener_is_imported():
+    code = "import importlib.metadata as m, sys; m.version = lambda name: '2.3.0'; import cpapi_fast"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert f"ImportError: cpapi_fast {__version__} is compiled against picows {PICOWS_VERSION}" in done.stderr
+    assert f"pip install picows=={PICOWS_VERSION}" in done.stderr
