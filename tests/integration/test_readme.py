@@ -1,0 +1,33 @@
+"""What README and examples/ show is run as it stands, in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_python(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_example_of_the_readme_prints_a_price(tmp_path: Path) -> None:
+    blocks = re.findall(r"(?ms)^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"))
+    script = tmp_path / "example.py"
+    script.write_text(blocks[0], encoding="utf-8")
+    assert re.fullmatch(r"265598 \S+\n", run_python(str(script), folder=tmp_path))
+
+
+def test_the_pushing_example_counts_both_instruments(tmp_path: Path) -> None:
+    printed = run_python(str(ROOT / "examples" / "push.py"), "2", folder=tmp_path)
+    counts = dict(re.findall(r"(\d+): (\d+)", printed.splitlines()[-1]))
+    assert int(counts["265598"]) >= 2
+    assert int(counts["8314"]) >= 2
