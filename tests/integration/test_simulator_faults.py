@@ -26,8 +26,8 @@ def test_dropped_socket_ends_without_a_close_frame(loop: str, tls: bool, reset: 
         async with Gateway(options(tls=tls)) as gateway, connected(gateway, ssl=False) as socket:
             gateway.drop_sockets(reset=reset)
             message = await socket.closed()
+            # A CLOSE frame would be WS.CLOSE. (aiohttp's own close_code says 1000 for an end of stream on some loops.)
             assert message.type in (WS.CLOSED, WS.ERROR)
-            assert socket.ws.close_code == 1006
             await gateway.wait_for(lambda: not gateway.open_connections)
             assert gateway.connections[0].close_code is None
 
