@@ -48,7 +48,9 @@ class Timer:
         """Whether a moment has come; True once for each."""
         if now_s < self._due_s:
             return False
-        self._due_s = max(self._due_s + self._interval_s, now_s)
+        self._due_s += self._interval_s
+        if self._due_s <= now_s:
+            self._due_s = now_s + self._interval_s
         return True
 
 

@@ -1,0 +1,106 @@
+"""`cpapi-fast simulate` as a process: what it prints, how it ends, what it says when it cannot start."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import argparse
+from cpapi_fast.simulator.command import add_arguments, run
+parser = argparse.ArgumentParser()
+add_arguments(parser)
+raise SystemExit(run(parser.parse_args()))
+"""
+LIMIT_S = 30.0
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def told(process: subprocess.Popen[str]) -> str:
+    """Everything up to the line that ends the greeting."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Ctrl-C"):
+            break
+    return "".join(lines)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_a_signal_and_ends_with_0(number: signal.Signals) -> None:
+    with start("--port", "0", "--no-tls", "--conids", "265598,8314", "--speed", "10", "--rate", "100") as process:
+        greeting = told(process)
+        match = re.search(r"(http://127\.0\.0\.1:\d+/v1/api)$", greeting, re.MULTILINE)
+        assert match is not None, greeting
+        request = urllib.request.Request(match[1] + "/tickle", method="POST", headers={"Content-Length": "0"})
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
+            body = response.read().decode()
+        process.send_signal(number)
+        out, complaints = process.communicate(timeout=LIMIT_S)
+        assert (process.returncode, complaints) == (0, "")
+        session = re.search(r'"session":"([0-9a-f]{32})"', body)
+        assert session is not None
+        assert session[1] not in greeting + out
+
+
+def test_prints_fingerprint_and_how_to_connect() -> None:
+    with start("--port", "0") as process:
+        greeting = told(process)
+        process.terminate()
+        process.communicate(timeout=LIMIT_S)
+    fingerprint = re.search(r"fingerprint ([0-9a-f]{64})$", greeting, re.MULTILINE)
+    assert fingerprint is not None, greeting
+    assert f"--fingerprint {fingerprint[1]}" in greeting
+    assert "wss://127.0.0.1:" in greeting
+
+
+def test_taken_port_is_one_line_and_a_failure() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with start("--port", port, "--no-tls") as process:
+            out, complaints = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, out) == (2, "")
+    assert complaints.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in complaints
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--replay", "no-such-file.jsonl"), "cannot read the replay file no-such-file.jsonl"),
+        (("--speed", "0"), "speed must be a finite number above zero"),
+        (("--port", "99999"), "port must be from 0"),
+    ],
+)
+def test_options_that_cannot_be_right_are_one_line_and_a_failure(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    with start("--port", "0", "--no-tls", *arguments) as process:
+        out, complaints = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, out) == (2, "")
+    assert complaints.count("\n") == 1
+    assert said in complaints
+
+
+@pytest.mark.parametrize("conids", ["abc", "1,,2", "", "1;2"])
+def test_conids_that_are_no_numbers_are_refused(conids: str) -> None:
+    with start("--conids", conids) as process:
+        _, complaints = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 2
+    assert "conids are whole numbers" in complaints
