@@ -62,11 +62,17 @@ class OutputCounts:
 class Output(Protocol):
     """A writer of files that is fed with batches, by one thread at a time."""
 
-    #: What it is called in the summary.
-    name: str
-    #: What it counts: `frames` or `quotes`.
-    unit: str
-    counts: OutputCounts
+    @property
+    def name(self) -> str:
+        """What it is called in the summary."""
+
+    @property
+    def unit(self) -> str:
+        """What it counts: `frames` or `quotes`."""
+
+    @property
+    def counts(self) -> OutputCounts:
+        """Where what it was given went."""
 
     @property
     def files(self) -> list[Path]:
