@@ -35,6 +35,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "collector progress",
         "simulator",
         "__init__",
+        "collect_command",
         "cli",
         "__main__",
     )

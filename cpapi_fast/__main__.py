@@ -1,0 +1,9 @@
+"""`python -m cpapi_fast`: the same as the command `cpapi-fast`."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,145 @@
+"""The command line: `cpapi-fast` and `python -m cpapi_fast`.
+
+Heavy modules are imported inside the sub-commands, so that `--help` and `--version` answer at once and a missing
+optional package is told by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ._version import __version__
+from .errors import ConfigError, CpapiError, SubscriptionError, UsageError
+
+#: Exit codes: what the caller gave cannot be right; something failed on the way; ended by a second Ctrl-C.
+EXIT_USAGE = 2
+EXIT_FAILURE = 1
+EXIT_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line, as every other error of the commands is."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def make_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; `args.run(args)` of what it parses runs one and returns the exit code.
+
+    Args:
+        command: the one that is going to be parsed. The simulator, an HTTP server, says itself what its options are,
+            and is only imported for its own command.
+    """
+    parser = _Parser(
+        prog="cpapi-fast",
+        description="Market data of Interactive Brokers' Client Portal Web API, into files.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"cpapi-fast {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_collect(commands.add_parser("collect", help="collect quotes into files", allow_abbrev=False))
+    simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
+    if command == "simulate":
+        _add_simulate(simulate)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    if argv is None:
+        argv = sys.argv[1:]
+    # No option of the whole program takes a value, so the command is the first that is no option.
+    command = next((argument for argument in argv if not argument.startswith("-")), None)
+    args = make_parser(command).parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except CpapiError as exc:
+        print(f"cpapi-fast: error: {exc}", file=sys.stderr)
+        return EXIT_USAGE if isinstance(exc, (ConfigError, SubscriptionError, UsageError)) else EXIT_FAILURE
+    except KeyboardInterrupt:
+        print("cpapi-fast: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`cpapi-fast ... | head`). Nothing more may be flushed into that pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    return code
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    from .simulator.command import add_arguments, run
+
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_collect(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Subscribe to quotes and write them: every frame to an Arrow IPC stream, the quotes to Parquet files. Ends "
+        "with --duration or Ctrl-C. Progress and notices go to stderr, the closing summary to stdout."
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--url", help="the gateway's REST base, such as https://localhost:5000/v1/api")
+    source.add_argument("--simulate", action="store_true", help="collect from a simulated gateway, started for the run")
+    parser.add_argument("--conids", type=_conids, default=(), metavar="A,B", help="the instruments to subscribe to")
+    parser.add_argument("--fields", type=_codes, metavar="31,84", help="field codes (default: 31,84,86,85,88,87)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the files")
+    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds (default: never)")
+
+    tls = parser.add_argument_group("TLS (default: verify)").add_mutually_exclusive_group()
+    tls.add_argument("--tls-verify", action="store_true", help="trust what this machine trusts")
+    tls.add_argument("--ca-file", metavar="PEM", help="trust the certificates in this file only")
+    tls.add_argument("--fingerprint", metavar="SHA256", help="trust the one certificate with this fingerprint")
+    tls.add_argument("--insecure", action="store_true", help="trust any certificate")
+
+    tuning = parser.add_argument_group("tuning")
+    tuning.add_argument("--flush-interval", type=_seconds, default=1.0, metavar="S", help="capture flush (default: 1)")
+    tuning.add_argument(
+        "--roll-interval", type=_seconds, default=300.0, metavar="S", help="length of a quotes file (default: 300)"
+    )
+    tuning.add_argument("--asyncio", action="store_true", help="use asyncio's own loop even where uvloop is installed")
+
+    simulated = parser.add_argument_group("with --simulate")
+    simulated.add_argument("--seed", type=int, metavar="N", help="repeatable market (default: 0)")
+    simulated.add_argument("--speed", type=_seconds, metavar="X", help="run all timers X times as fast (default: 1)")
+    simulated.add_argument("--rate", type=_seconds, metavar="N", help="frames per second (default: each 500 ms)")
+    simulated.add_argument("--replay", metavar="FILE", help="serve the lines of this file as frames")
+    parser.set_defaults(run=_collect)
+
+
+def _collect(args: argparse.Namespace) -> int:
+    from . import collect_command
+
+    return collect_command.run(args)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
+def _conids(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between; what is no number stays for the library to refuse with its own words."""
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdigit()):
+            raise argparse.ArgumentTypeError(f"a conid is a whole number such as 265598, not {part!r}")
+    return tuple(int(part) for part in parts)
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdigit()):
+            raise argparse.ArgumentTypeError(f"a field code is made of digits, such as 31, not {part!r}")
+    return tuple(parts)
