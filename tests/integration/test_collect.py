@@ -59,7 +59,7 @@ def options_of(client: Client, folder: Path, **options: Any) -> CollectOptions:
 @asynccontextmanager
 async def world(**options: Any) -> AsyncIterator[tuple[Gateway, Client]]:
     """A gateway and its client, with time compressed alike."""
-    gateway_options = GatewayOptions(**({"speed": 20.0, "seed": 7} | options))
+    gateway_options = GatewayOptions(**({"speed": 20.0, "seed": 7, "keep_sent": 100_000} | options))
     async with Gateway(gateway_options) as gateway, client_of(gateway) as client:
         yield gateway, client
 
