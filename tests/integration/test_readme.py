@@ -26,6 +26,13 @@ def test_the_example_of_the_readme_prints_a_price(tmp_path: Path) -> None:
     assert re.fullmatch(r"265598 \S+\n", run_python(str(script), folder=tmp_path))
 
 
+def test_the_collecting_example_leaves_finished_files(tmp_path: Path) -> None:
+    printed = run_python(str(ROOT / "examples" / "collect.py"), "files", "2", folder=tmp_path)
+    names = [path.name for path in (tmp_path / "files").iterdir()]
+    assert sorted(Path(name).suffix for name in names) == [".arrows", ".parquet"]
+    assert all(name in printed for name in names)
+
+
 def test_the_pushing_example_counts_both_instruments(tmp_path: Path) -> None:
     printed = run_python(str(ROOT / "examples" / "push.py"), "2", folder=tmp_path)
     counts = dict(re.findall(r"(\d+): (\d+)", printed.splitlines()[-1]))
