@@ -85,6 +85,7 @@ class WsClient:
         self._inbox = Inbox(options.max_pending_bytes, self._hold_socket, self._on_callback_error)
         self._listener = FrameListener(
             FrameCounters(),
+            options.max_frame_bytes,
             options.max_message_bytes,
             self._inbox.put,
             self._on_close,

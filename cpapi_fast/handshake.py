@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -92,7 +93,9 @@ async def open_websocket(
         raise HandshakeError("the peer closed the connection during the upgrade; try again")
     raw_socket = transport.underlying_transport.get_extra_info("socket")
     if raw_socket is not None:
-        raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # The peer may have gone already; then it is the reader who is told.
+        with contextlib.suppress(OSError):
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _typed_error(error: BaseException, timeout_s: float) -> CpapiError | None:

@@ -11,6 +11,7 @@ class FrameListener(WSListener):
 
     Args:
         counters: shared with every frame of the connection.
+        max_frame_bytes: the limit that picows is told too.
         max_message_bytes: the most that the fragments of one message may add up to.
         deliver: called with each finished `Batch`, once per socket read that brought frames. It must not raise.
         on_close: called once with (code, reason) when the peer's CLOSE frame has been read and answered.
@@ -42,6 +43,7 @@ class FrameListener(WSListener):
     def __init__(
         self,
         counters: FrameCounters,
+        max_frame_bytes: int,
         max_message_bytes: int,
         deliver: Callable[[Batch], None],
         on_close: Callable[[int, str], None],

@@ -33,6 +33,7 @@ cdef class FrameListener(WSListener):
 
     Args:
         counters: shared with every frame of the connection.
+        max_frame_bytes: the limit that picows is told too.
         max_message_bytes: the most that the fragments of one message may add up to.
         deliver: called with each finished `Batch`, once per socket read that brought frames. It must not raise.
         on_close: called once with (code, reason) when the peer's CLOSE frame has been read and answered.
@@ -60,6 +61,7 @@ cdef class FrameListener(WSListener):
         object _on_write_paused
         Batch _batch
         int64_t _received_ns
+        Py_ssize_t _max_frame_bytes
         Py_ssize_t _max_message_bytes
         # The message under way. Its buffer grows to the longest message and is freed with the listener.
         char* _message_ptr
@@ -68,6 +70,7 @@ cdef class FrameListener(WSListener):
         bint _is_in_message
         bint _is_ended
         bint _is_closing                       # this side has sent CLOSE because its user asked for it
+        bint _is_refusal_seen                  # picows has closed because of a frame that it refused
         bint _is_abandoned
 
     def __cinit__(self):
@@ -76,6 +79,7 @@ cdef class FrameListener(WSListener):
     def __init__(
         self,
         FrameCounters counters not None,
+        Py_ssize_t max_frame_bytes,
         Py_ssize_t max_message_bytes,
         deliver,
         on_close,
@@ -84,6 +88,7 @@ cdef class FrameListener(WSListener):
         on_write_paused,
     ):
         self.counters = counters
+        self._max_frame_bytes = max_frame_bytes
         self._max_message_bytes = max_message_bytes
         self._deliver = deliver
         self._on_close = on_close
@@ -110,8 +115,10 @@ cdef class FrameListener(WSListener):
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef WSMsgType kind = frame.msg_type
-        if self._is_ended or (transport.is_close_frame_sent and not self._is_closing):
-            # After CLOSE, or after picows has closed because of a violation, it goes on delivering; nobody may see it.
+        if self._is_ended or (
+            transport.is_close_frame_sent and not self._is_closing and not self._is_before_refusal(frame)
+        ):
+            # After CLOSE, or after picows has closed because of a violation, it goes on delivering; nobody may see that.
             self._is_ended = True
             if kind == WSMsgType.TEXT or kind == WSMsgType.BINARY or kind == WSMsgType.CONTINUATION:
                 self.frames_after_end += 1
@@ -175,6 +182,18 @@ cdef class FrameListener(WSListener):
         self._is_closing = True
         transport.send_close(<WSCloseCode>code, reason)
         return True
+
+    cdef bint _is_before_refusal(self, WSFrame frame):
+        # picows parses one frame ahead. When it refuses that one it closes at once, and only then delivers the frame before
+        # it, as the last of its read and with the refused bytes behind it. That one was received in good order.
+        cdef bint is_before = (
+            frame.last_in_buffer
+            and frame.tail_size > 0
+            and frame.payload_size <= self._max_frame_bytes
+            and not self._is_refusal_seen
+        )
+        self._is_refusal_seen = True
+        return is_before
 
     cdef int _append(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
         cdef Batch batch = self._batch

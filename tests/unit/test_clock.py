@@ -1,0 +1,52 @@
+"""One clock for every timer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from cpapi_fast.clock import SYSTEM_CLOCK, Clock
+from cpapi_fast.errors import ConfigError
+from tests.support import run
+
+
+def test_the_system_clock_is_the_machine_s() -> None:
+    assert abs(SYSTEM_CLOCK.time_ns() - time.time_ns()) < 1e9
+    assert SYSTEM_CLOCK.real_s(3.0) == 3.0
+
+
+def test_a_fast_clock_runs_fast_in_everything() -> None:
+    clock = Clock(100.0)
+
+    async def main() -> None:
+        fired: list[float] = []
+        start_s, start_ns, real_s = clock.monotonic_s(), clock.time_ns(), time.monotonic()
+        handle = clock.call_later(5.0, fired.append, 1.0)
+        await clock.sleep(20.0)
+        assert fired == [1.0]
+        assert not handle.cancelled()
+        assert time.monotonic() - real_s < 5
+        assert clock.monotonic_s() - start_s >= 19.9
+        assert clock.time_ns() - start_ns >= 19.9e9
+        assert clock.real_s(20.0) == 0.2
+
+    run(main())
+
+
+def test_monotonic_time_never_runs_backwards() -> None:
+    clock = Clock(7.0)
+    times = [clock.monotonic_s() for _ in range(1000)]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_speed_that_is_none_is_refused(speed: float) -> None:
+    with pytest.raises(ConfigError):
+        Clock(speed)
+
+
+def test_call_later_needs_a_running_loop() -> None:
+    with pytest.raises(RuntimeError):
+        Clock().call_later(1.0, asyncio.sleep, 0)

@@ -1,0 +1,54 @@
+"""The tree of errors: which say to try again, and which built-in each can be caught as."""
+
+from __future__ import annotations
+
+import pytest
+
+from cpapi_fast import errors
+
+#: As the Rust client has it, and certificates, which no retry mends.
+RETRYABLE = {
+    "NoSessionError",
+    "TransportError",
+    "ConnectError",
+    "RequestTimeoutError",
+    "HandshakeError",
+}
+
+CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+
+
+@pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
+def test_every_error_is_one_of_ours_and_in_the_drawing(error: type[Exception]) -> None:
+    assert issubclass(error, errors.CpapiError)
+    assert error.__name__ in (errors.__doc__ or "")
+
+
+@pytest.mark.parametrize("error", [c for c in CLASSES if c is not errors.StatusError], ids=lambda e: e.__name__)
+def test_is_retryable_is_as_the_rust_client_has_it(error: type[errors.CpapiError]) -> None:
+    assert error.is_retryable is (error.__name__ in RETRYABLE)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_retryable"),
+    [(429, True), (500, True), (503, True), (599, True), (400, False), (404, False), (411, False)],
+)
+def test_a_status_is_retryable_when_it_passes_with_time(status: int, is_retryable: bool) -> None:
+    error = errors.StatusError("x", status=status, path="/tickle")
+    assert error.is_retryable is is_retryable
+    assert (error.status, error.path) == (status, "/tickle")
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (errors.ConfigError, ValueError),
+        (errors.SubscriptionError, ValueError),
+        (errors.MalformedPayloadError, ValueError),
+        (errors.UsageError, RuntimeError),
+        (errors.RequestTimeoutError, TimeoutError),
+        (errors.OutputError, OSError),
+    ],
+)
+def test_an_error_is_also_the_built_in_that_it_is(error: type[Exception], builtin: type[Exception]) -> None:
+    assert issubclass(error, builtin)

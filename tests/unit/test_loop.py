@@ -1,0 +1,59 @@
+"""The loop to run on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from cpapi_fast.loop import new_event_loop, run
+from tests.support import LOOPS
+
+
+async def loop_module() -> str:
+    return type(asyncio.get_running_loop()).__module__
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_run_runs_on_the_loop_asked_for(loop: str) -> None:
+    assert run(loop_module(), uvloop=loop == "uvloop").startswith(loop)
+
+
+def test_uvloop_is_the_default_where_it_is_installed() -> None:
+    assert run(loop_module()).startswith(LOOPS[0])
+
+
+def test_asyncio_is_the_default_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert run(loop_module()).startswith("asyncio")
+    with pytest.raises(ImportError):
+        new_event_loop(uvloop=True)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_is_left_is_cancelled(loop: str) -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            ended.append("cancelled")
+
+    async def main() -> None:
+        ended.append("started")
+        main.task = asyncio.ensure_future(forever())  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+    run(main(), uvloop=loop == "uvloop")
+    assert ended == ["started", "cancelled"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_error_of_main_comes_out(loop: str) -> None:
+    async def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(main(), uvloop=loop == "uvloop")
