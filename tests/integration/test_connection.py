@@ -62,8 +62,8 @@ def assert_balanced(ws: WsClient) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for `condition`; the time limit of the test is the limit."""
-    while not condition():
-        await asyncio.sleep(0.001)  # noqa: ASYNC110  any condition, not one event
+    while not condition():  # noqa: ASYNC110  any condition, not one event
+        await asyncio.sleep(0.001)
 
 
 async def leave_with(ws: WsClient, begin: Callable[[], None]) -> None:
