@@ -262,7 +262,8 @@ def test_a_client_that_was_never_used_needs_no_closing() -> None:
 @both_loops
 def test_the_keepalive_ends_with_the_client(loop: str) -> None:
     async def scenario() -> None:
-        async with Peer(answer(TICKLE)) as peer, Client(peer.url, clock=Clock(1000.0)) as client:
+        patient = {"connect_timeout_s": 20_000.0, "total_timeout_s": 20_000.0}
+        async with Peer(answer(TICKLE)) as peer, Client(peer.url, clock=Clock(1000.0), **patient) as client:
             first, second = client.spawn_keepalive(), client.spawn_keepalive(interval_s=30.0)
             await first.stop()
             await until(lambda: second.ticks >= 3)
@@ -329,9 +330,11 @@ def test_no_message_log_or_chain_shows_a_secret(
             served.append(request)
             return good if len(served) == 1 else reply
 
-        async with Peer(script) as peer, Client(peer.url, total_timeout_s=0.3) as client:
+        async with Peer(script) as peer, Client(peer.url, total_timeout_s=1.0) as client:
             ticket = await client.tickle()
-            for call in (client.tickle, client.auth_status, client.accounts, client.logout):
+            # A gateway that hangs costs a second each time, so once is enough.
+            calls = (client.tickle, client.auth_status, client.accounts, client.logout)[: 1 if reply == b"" else 4]
+            for call in calls:
                 with pytest.raises(CpapiError) as caught:
                     await call()
                 error = caught.value

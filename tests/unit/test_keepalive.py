@@ -28,6 +28,11 @@ both_loops = pytest.mark.parametrize("loop", LOOPS)
 FAST = 1000.0
 
 
+def fast_client(peer: Peer, *, total_timeout_s: float = 20_000.0) -> Client:
+    """A client whose minutes are short, but whose patience with a busy machine is not."""
+    return Client(peer.url, clock=Clock(FAST), connect_timeout_s=20_000.0, total_timeout_s=total_timeout_s)
+
+
 @both_loops
 def test_it_survives_every_failure(loop: str) -> None:
     async def scenario() -> None:
@@ -46,7 +51,7 @@ def test_it_survives_every_failure(loop: str) -> None:
         ]
         results: list[SessionTicket | Exception] = []
         answers = iter(replies)
-        async with Peer(lambda _: next(answers, answer(TICKLE))) as peer, Client(peer.url, clock=Clock(FAST)) as client:
+        async with Peer(lambda _: next(answers, answer(TICKLE))) as peer, fast_client(peer) as client:
             keepalive = client.spawn_keepalive(on_result=results.append)
             await until(lambda: keepalive.ticks >= 1)
             await keepalive.stop()
@@ -76,7 +81,7 @@ def test_it_survives_every_failure(loop: str) -> None:
 def test_it_survives_a_gateway_that_goes_and_comes_back(loop: str) -> None:
     async def scenario() -> None:
         async with Peer(answer(TICKLE)) as peer:
-            client = Client(peer.url, clock=Clock(FAST))
+            client = fast_client(peer)
             keepalive = client.spawn_keepalive()
             await until(lambda: keepalive.ticks >= 1)
         await until(lambda: keepalive.failures >= 2)
@@ -93,7 +98,7 @@ def test_it_survives_a_gateway_that_goes_and_comes_back(loop: str) -> None:
 
 def test_it_survives_a_gateway_that_hangs() -> None:
     async def scenario() -> None:
-        async with Peer(b"") as peer, Client(peer.url, clock=Clock(FAST)) as client:
+        async with Peer(b"") as peer, fast_client(peer, total_timeout_s=100.0) as client:
             keepalive = client.spawn_keepalive()
             await until(lambda: keepalive.failures >= 2)
             assert isinstance(keepalive.last_error, RequestTimeoutError)
@@ -123,7 +128,7 @@ def test_a_callback_that_raises_is_reported_and_the_ticks_go_on() -> None:
         def fail(_result: object) -> None:
             raise error
 
-        async with Peer(answer(TICKLE)) as peer, Client(peer.url, clock=Clock(FAST)) as client:
+        async with Peer(answer(TICKLE)) as peer, fast_client(peer) as client:
             keepalive = client.spawn_keepalive(on_result=fail)
             await until(lambda: keepalive.ticks >= 3)
             assert keepalive.callback_failures == len(reported) >= 2
@@ -181,7 +186,7 @@ def test_ticks_that_were_missed_are_not_made_up() -> None:
 
 def test_stopping() -> None:
     async def scenario() -> None:
-        async with Peer(b"") as peer, Client(peer.url, clock=Clock(FAST), total_timeout_s=1e6) as client:
+        async with Peer(b"") as peer, fast_client(peer) as client:
             keepalive = client.spawn_keepalive(interval_s=1.0)
             await until(lambda: len(peer.requests) == 1)
             assert keepalive.is_running
@@ -197,7 +202,7 @@ def test_stopping() -> None:
 
 def test_stopping_from_the_callback() -> None:
     async def scenario() -> None:
-        async with Peer(answer(TICKLE)) as peer, Client(peer.url, clock=Clock(FAST)) as client:
+        async with Peer(answer(TICKLE)) as peer, fast_client(peer) as client:
             stops: list[asyncio.Task[None]] = []
             keepalive = client.spawn_keepalive(
                 on_result=lambda _: stops.append(asyncio.get_running_loop().create_task(keepalive.stop()))
