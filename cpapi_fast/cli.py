@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ._version import __version__
-from .errors import ConfigError, CpapiError, SubscriptionError, UsageError
+from .errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
 
 #: Exit codes: what the caller gave cannot be right; something failed on the way; ended by a second Ctrl-C.
 EXIT_USAGE = 2
@@ -60,7 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
     except CpapiError as exc:
         print(f"cpapi-fast: error: {exc}", file=sys.stderr)
-        return EXIT_USAGE if isinstance(exc, (ConfigError, SubscriptionError, UsageError)) else EXIT_FAILURE
+        # What a header refuses is what the gateway gave us, not the caller.
+        is_callers = isinstance(exc, (ConfigError, SubscriptionError, UsageError)) and not isinstance(
+            exc, HeaderRefusedError
+        )
+        return EXIT_USAGE if is_callers else EXIT_FAILURE
     except KeyboardInterrupt:
         print("cpapi-fast: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -97,7 +97,8 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._table is not None:
-            self._table.start()
+            with suppress(OSError, ValueError):
+                self._table.start()
         self._rates.update(time.monotonic(), 0, 0)
         self._thread.start()
         return self
@@ -148,7 +149,13 @@ class _Table:
             from rich.live import Live
         except ImportError:
             return None
-        console = Console(file=stream)
+
+        class Screen(Console):
+            def on_broken_pipe(self) -> None:
+                """Fall silent. What rich does by default ends the process."""
+                self.quiet = True
+
+        console = Screen(file=stream)
         if not console.is_terminal or console.is_dumb_terminal:
             return None
         # We redraw ourselves; a thread of rich's own would only draw the same again.

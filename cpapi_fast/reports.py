@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,11 +74,10 @@ def open_lines(summary: Summary) -> list[str]:
         if output.name == "capture":
             lines += [
                 f"polars.read_ipc_stream({first!r})",
-                f"cpapi_fast.capture.read_capture({first!r}).read_all()",
+                f"cpapi_fast.read_capture({first!r}).read_all()",
             ]
         else:
-            every = f"{first.rpartition('-')[0]}-*.parquet"
-
+            every = f"{glob.escape(first.rpartition('-')[0])}-*.parquet"
             lines += [
                 f"duckdb.read_parquet({every!r})",
                 f"polars.read_parquet({every!r})",

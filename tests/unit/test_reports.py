@@ -1,0 +1,91 @@
+"""The closing summary: it adds up in words, and every line that it gives for opening a file opens it."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pytest
+
+import cpapi_fast
+from cpapi_fast.capture import CaptureWriter
+from cpapi_fast.quotes import QuotesWriter
+from cpapi_fast.reports import OutputSummary, Summary, open_lines, size_text, summary_text
+from cpapi_fast.stats import WsStats
+from tests.files import make_batch, quote
+
+STATS = WsStats(
+    frames_received=1234, bytes_received=1_500_000, delivered=1230, dropped=3, pending=1, reads=9, malformed=2,
+    payload_errors=0, payloads_repaired=0, callback_errors=0, pings=0, pongs=0, fragments=0, frames_after_end=0,
+)  # fmt: skip
+
+
+def collected(folder: Path) -> Summary:
+    """What two short files of quotes and a capture are told as."""
+    outputs = []
+    with CaptureWriter(folder / "capture-x.arrows") as capture, QuotesWriter(folder, "quotes-x", roll_rows=2) as quotes:
+        for number in range(3):
+            batch = make_batch([quote(number, _31="1.5")])
+            capture.write(batch)
+            quotes.write(batch)
+    for output in (capture, quotes):
+        files = tuple((path, path.stat().st_size) for path in output.files)
+        outputs.append(OutputSummary(output.name, output.unit, output.counts, files))
+    return Summary("the duration is over", 12.34, STATS, tuple(outputs), 5)
+
+
+@pytest.mark.parametrize("name", ["plain", 'o\'clock [1] and "more"'])
+def test_every_line_opens_the_files(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    try:
+        folder.mkdir()
+    except OSError:
+        # Windows has no quotes in names.
+        folder = tmp_path / "o'clock [1]"
+        folder.mkdir()
+    lines = open_lines(collected(folder))
+    libraries = {"cpapi_fast": cpapi_fast, "duckdb": duckdb, "glob": glob, "pandas": pd, "polars": pl}
+    opened = {}
+    for line in lines:
+        table = eval(line, libraries)
+        rows = table.num_rows if hasattr(table, "num_rows") else len(table)
+        opened[line.partition("(")[0]] = rows
+    assert opened == {
+        "polars.read_ipc_stream": 3,
+        "cpapi_fast.read_capture": 3,
+        "duckdb.read_parquet": 3,
+        "polars.read_parquet": 3,
+        "pandas.concat": 3,
+    }
+
+
+def test_summary_text(tmp_path: Path) -> None:
+    summary = collected(tmp_path)
+    text = summary_text(summary)
+    assert text.startswith("ended after 12.3 s: the duration is over\n")
+    assert "1,234 frames received = 1,230 delivered + 3 dropped + 1 pending; 1.5 MB, 2 malformed, 5 renewals" in text
+    assert "capture: 3 received = 3 written + 0 dropped + 0 pending frames\n" in text
+    assert "quotes: 3 received = 3 written + 0 dropped + 0 pending quotes\n" in text
+    for output in summary.outputs:
+        for path, size in output.files:
+            assert f"    {path}  {size_text(size)}\n" in text
+    for line in open_lines(summary):
+        assert line in text
+
+
+def test_no_files_nothing_to_open(tmp_path: Path) -> None:
+    quotes = QuotesWriter(tmp_path)
+    summary = Summary("stopped", 0.0, STATS, (OutputSummary(quotes.name, quotes.unit, quotes.counts, ()),), 0)
+    assert open_lines(summary) == []
+    assert "to open them" not in summary_text(summary)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1.26e6, "1.3 MB"), (2e9, "2.0 GB"), (5e12, "5.0 TB")],
+)
+def test_size_text(nbytes: float, text: str) -> None:
+    assert size_text(nbytes) == text
