@@ -144,16 +144,25 @@ class QuotesWriter:
             raise self._error
         if self._is_closed:
             raise UsageError(f"the quotes in {self.folder} are closed")
-        for index, kind in enumerate(bytes(batch.kinds)):
+        kinds = bytes(batch.kinds)
+        for index, kind in enumerate(kinds):
             if kind == _MARKET_DATA:
                 self._add_row(batch, index)
                 if len(self._columns[0]) >= self._group_rows or self.counts.pending >= self._roll_rows:
-                    self._write_group()
+                    try:
+                        self._write_group()
+                    except OutputError:
+                        # The rest of the batch was given to us too.
+                        self._count_discarded(kinds[index + 1 :])
+                        raise
         self.poll()
 
     def discard(self, batch: Batch) -> None:
         """Count the market data frames of a batch as received and dropped."""
-        count = bytes(batch.kinds).count(_MARKET_DATA)
+        self._count_discarded(bytes(batch.kinds))
+
+    def _count_discarded(self, kinds: bytes) -> None:
+        count = kinds.count(_MARKET_DATA)
         self.counts.received += count
         self.counts.drop(count, "write error")
 

@@ -276,6 +276,15 @@ if sys.platform != "win32":
         assert [row["conid"] for row in rows_of(tmp_path)] == list(range(1000))
 
 
+def test_all_of_the_batch_that_failed_is_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = QuotesWriter(tmp_path, group_rows=2)
+    monkeypatch.setattr(quotes_module, "write_all", failing_write(0))
+    with pytest.raises(OutputError):
+        writer.write(make_batch([*(quote(number) for number in range(7)), b"{}"]))
+    check_counts(writer)
+    assert (writer.counts.received, writer.counts.dropped) == (7, {"write error": 7})
+
+
 def test_folder_that_is_not_there(tmp_path: Path) -> None:
     writer = QuotesWriter(tmp_path / "missing")
     writer.write(make_batch([quote()]))
