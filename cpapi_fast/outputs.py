@@ -132,7 +132,10 @@ def make_folder(folder: Path) -> None:
     """
     probe = folder / f".cpapi-fast-{os.getpid()}{PART_SUFFIX}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as exc:  # What is there is no folder.
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from exc
         with probe.open("xb"):
             pass
         probe.unlink()

@@ -59,6 +59,13 @@ def test_make_folder_that_cannot_be(tmp_path: Path, name: str) -> None:
         make_folder(tmp_path / name)
 
 
+def test_make_folder_where_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="give the path of a folder") as caught:
+        make_folder(tmp_path / "file")
+    assert "overwritten" not in str(caught.value)
+
+
 def test_make_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(self: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
