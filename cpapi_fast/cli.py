@@ -55,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:]
     # No option of the whole program takes a value, so the command is the first that is no option.
     command = next((argument for argument in argv if not argument.startswith("-")), None)
-    args = make_parser(command).parse_args(argv)
+    args, unknown = make_parser(command).parse_known_args(argv)
+    if unknown:
+        # The parser of all commands would refer to its own help, which does not list a command's options.
+        args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         code: int = args.run(args)
     except CpapiError as exc:
@@ -68,8 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("cpapi-fast: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone (`cpapi-fast ... | head`). Nothing more may be flushed into that pipe.
+    except OSError as exc:
+        # What writes files has errors of its own, so this is our output: whoever read it has gone (`cpapi-fast ... |
+        # head`), or the disk that it goes to is full. Nothing more may be flushed into it.
+        if not isinstance(exc, BrokenPipeError):
+            print(f"cpapi-fast: error: {exc.strerror or exc}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
     return code
@@ -79,7 +85,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     from .simulator.command import add_arguments, run
 
     add_arguments(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, refuse=parser.error)
 
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +98,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--simulate", action="store_true", help="collect from a simulated gateway, started for the run")
     parser.add_argument("--conids", type=_conids, default=(), metavar="A,B", help="the instruments to subscribe to")
     parser.add_argument("--fields", type=_codes, metavar="31,84", help="field codes (default: 31,84,86,85,88,87)")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the files")
+    parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="the folder for the files")
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds (default: never)")
 
     tls = parser.add_argument_group("TLS (default: verify)").add_mutually_exclusive_group()
@@ -113,13 +119,20 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     simulated.add_argument("--speed", type=_seconds, metavar="X", help="run all timers X times as fast (default: 1)")
     simulated.add_argument("--rate", type=_seconds, metavar="N", help="frames per second (default: each 500 ms)")
     simulated.add_argument("--replay", metavar="FILE", help="serve the lines of this file as frames")
-    parser.set_defaults(run=_collect)
+    parser.set_defaults(run=_collect, refuse=parser.error)
 
 
 def _collect(args: argparse.Namespace) -> int:
     from . import collect_command
 
     return collect_command.run(args)
+
+
+def _folder(text: str) -> str:
+    # An unset variable of a shell would otherwise mean the current folder.
+    if not text:
+        raise argparse.ArgumentTypeError("give the path of a folder")
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +47,9 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         ([*COLLECT, "--duration", "nan"], "not a number above zero"),
         ([*COLLECT, "--dur", "1"], "--dur"),
         ([*COLLECT, "--insecure", "--tls-verify"], "not allowed with"),
+        (["collect", "--simulate", "--conids", "1", "--out", ""], "--out: give the path of a folder"),
+        ([*COLLECT, "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast collect --help)"),
+        (["simulate", "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast simulate --help)"),
         (["simulate", "--port", "x"], "--port"),
         (["simulate", "--conids", "x"], "conids are whole numbers"),
     ],
@@ -159,3 +165,19 @@ def test_output_into_a_closed_pipe() -> None:
     complaints = process.stderr.read()
     process.stderr.close()
     assert (process.wait(30), complaints) == (1, b"")
+
+
+if sys.platform == "linux":
+
+    def test_output_onto_a_full_disk() -> None:
+        """`cpapi-fast ... > file`, on the disk that the files have filled: one line, and no second one from Python."""
+        program = (
+            "import sys; from cpapi_fast import cli; cli._collect = lambda args: print('x', flush=True) or 0; "
+            "sys.exit(cli.main())"
+        )
+        with Path("/dev/full").open("w") as full:
+            result = subprocess.run(
+                [sys.executable, "-c", program, *COLLECT], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30
+            )
+        assert result.returncode == 1
+        assert result.stderr == f"cpapi-fast: error: {os.strerror(errno.ENOSPC)}\n"
