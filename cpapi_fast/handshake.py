@@ -124,4 +124,6 @@ def _describe_refusal(status: int | None) -> str:
         return f"the peer refused the upgrade with status {status}; log in to the gateway, then connect again"
     if 300 <= status < 400:
         return f"the peer answered the upgrade with a redirect ({status}), which is not followed; log in to the gateway"
+    if status == 404:
+        return "the peer has no WebSocket there (status 404); does the base URL end in /v1/api?"
     return f"the peer answered the upgrade with status {status}; try again"

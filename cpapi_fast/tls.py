@@ -240,7 +240,7 @@ def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | Ce
     why = getattr(reason, "verify_message", None) or getattr(reason, "reason", None) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
         return CertificateError(
-            f"the certificate of {host}:{port} is not trusted: {why}. Give its CA with Tls.ca_file(path), or pin it "
-            "with Tls.pinned(fingerprint)"
+            f"the certificate of {host}:{port} is not trusted: {why}. Pin it with --fingerprint or "
+            "Tls.pinned(fingerprint), or give its CA with --ca-file or Tls.ca_file(path)"
         )
     return ConnectError(f"no TLS with {host}:{port}: {why}; does the gateway speak plain http on this port?")

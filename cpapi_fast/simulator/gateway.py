@@ -154,7 +154,9 @@ class Gateway(Faults):
         except OSError as error:
             await self._runner.cleanup()
             reason = error.strerror or str(error)
-            raise ConfigError(f"cannot listen on {self.host} port {self.options.port}: {reason}") from error
+            raise ConfigError(
+                f"cannot listen on {self.host} port {self.options.port}: {reason}; give another one, or 0 for any"
+            ) from error
         self._port = self._runner.addresses[0][1]
         if self._certificate is not None:
             self._folder = tempfile.TemporaryDirectory(prefix="cpapi-fast-")
