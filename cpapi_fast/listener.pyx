@@ -118,7 +118,7 @@ cdef class FrameListener(WSListener):
         if self._is_ended or (
             transport.is_close_frame_sent and not self._is_closing and not self._is_before_refusal(frame)
         ):
-            # After CLOSE, or after picows has closed because of a violation, it goes on delivering; nobody may see that.
+            # After CLOSE, or after picows has closed because of a violation, it goes on delivering: nobody may see it.
             self._is_ended = True
             if kind == WSMsgType.TEXT or kind == WSMsgType.BINARY or kind == WSMsgType.CONTINUATION:
                 self.frames_after_end += 1
@@ -184,8 +184,8 @@ cdef class FrameListener(WSListener):
         return True
 
     cdef bint _is_before_refusal(self, WSFrame frame):
-        # picows parses one frame ahead. When it refuses that one it closes at once, and only then delivers the frame before
-        # it, as the last of its read and with the refused bytes behind it. That one was received in good order.
+        # picows parses one frame ahead. When it refuses that one it closes at once, and only then delivers the frame
+        # before it, as the last of its read and with the refused bytes behind it. That one was received in good order.
         cdef bint is_before = (
             frame.last_in_buffer
             and frame.tail_size > 0
