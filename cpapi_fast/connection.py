@@ -455,8 +455,7 @@ class WsClient:
             return
         failed = CallbackError(f"a callback raised {type(error).__name__}; the connection was closed")
         failed.__cause__ = error
-        self._inbox.end(failed)
-        self._inbox.discard()
+        self._inbox.fail(failed)
         self._is_closing = True
         self._listener.start_close(_CLOSE_INTERNAL_ERROR, "")
         self._loop.call_later(self._clock.real_s(self.options.close_timeout_s), self._cut)

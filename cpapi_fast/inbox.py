@@ -27,7 +27,7 @@ class Inbox:
     Args:
         max_pending_bytes: with more than this waiting, the socket is held back until half of it has been read.
         hold: called with True to hold the socket back and with False to let it go on.
-        on_callback_error: called with what a callback raised; calls `discard` to stop handing over.
+        on_callback_error: called with what a callback raised; calls `fail` to stop handing over.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Inbox:
         self._pending_bytes = 0
         self._is_held = False
         self._is_discarding = False
+        self._has_failed = False
         self._push: Callable[[Batch], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -88,6 +89,12 @@ class Inbox:
             self._is_held = False
             self._hold(False)
 
+    def fail(self, error: CpapiError) -> None:
+        """End because a callback raised: what it was not handed yet is counted as dropped, waiting or still to come."""
+        self._has_failed = True
+        self.end(error)
+        self.discard()
+
     def push_batches(self, callback: Callable[[Batch], object] | None) -> None:
         """Hand every batch to `callback` from now on; with None, keep them for a reader again."""
         if callback is None:
@@ -117,7 +124,7 @@ class Inbox:
                 except BaseException as error:  # noqa: BLE001  as above
                     self._on_callback_error(error)
                 left = len(batch) - index - 1
-                if left and self._is_discarding:
+                if left and self._has_failed:
                     self.pending -= left
                     self.dropped += left
                     return
@@ -141,7 +148,12 @@ class Inbox:
             raise UsageError("there is a callback already; remove it first: on_batch(None) or on_frame(None)")
         self._push = push
         while self._push is not None and self._queue:
-            self._push(self._pop())
+            batch = self._pop()
+            if self._has_failed:
+                self.pending -= len(batch)
+                self.dropped += len(batch)
+            else:
+                self._push(batch)
 
     def _pop(self) -> Batch:
         # The next batch, less the frames that were read one by one.

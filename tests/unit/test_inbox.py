@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cpapi_fast.batch import Batch, BatchBuilder
-from cpapi_fast.errors import TransportError, UsageError
+from cpapi_fast.errors import CallbackError, TransportError, UsageError
 from cpapi_fast.inbox import Inbox
 from tests.frames import smd
 from tests.support import run
@@ -105,3 +105,29 @@ def test_a_callback_s_error_goes_to_the_policy_and_every_frame_is_counted() -> N
     inbox.put(batch_of(3))
     assert len(holder.errors) == 3
     assert (inbox.delivered, inbox.dropped, inbox.pending) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("by_frame", [True, False])
+def test_after_a_failed_callback_nothing_that_waited_is_handed_over(by_frame: bool) -> None:
+    calls: list[object] = []
+    inbox = Inbox(10_000, lambda is_held: None, lambda error: inbox.fail(CallbackError("x")))
+
+    def fail(item: object) -> None:
+        calls.append(item)
+        raise ValueError
+
+    for number in range(3):
+        inbox.put(batch_of(2, number))
+    (inbox.push_frames if by_frame else inbox.push_batches)(fail)
+    delivered = 1 if by_frame else 2
+    assert len(calls) == 1
+    assert (inbox.delivered, inbox.dropped, inbox.pending) == (delivered, 6 - delivered, 0)
+
+
+def test_what_waited_at_a_close_can_still_be_pushed() -> None:
+    inbox, _ = make(10_000)
+    inbox.put(batch_of(3))
+    inbox.discard()
+    seen: list[object] = []
+    inbox.push_frames(seen.append)
+    assert (len(seen), inbox.delivered, inbox.dropped) == (3, 3, 0)
