@@ -409,7 +409,8 @@ def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, 
     started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     number = 1
     while True:
-        stem = started if number == 1 else f"{started}-{number}"
+        # Not a dash: `quotes-<stem>-*` of the first run must not match the files of the second.
+        stem = started if number == 1 else f"{started}_{number}"
         try:
             path = options.out / f"capture-{stem}{CAPTURE_SUFFIX}"
             return CaptureWriter(path, flush_interval_s=options.flush_interval_s, clock=clock), stem
