@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -58,12 +59,19 @@ class Outbox:
     @property
     def waiting_bytes(self) -> int:
         """Bytes that the operating system has not taken yet."""
-        return len(self._held) + self._transport.get_write_buffer_size()
+        return len(self._held) + self._buffered_bytes()
 
     @property
     def is_congested(self) -> bool:
         """Whether the client does not read, or is not to hear anything now."""
-        return self._is_held or self._transport.get_write_buffer_size() > _CONGESTED_BYTES
+        return self._is_held or self._buffered_bytes() > _CONGESTED_BYTES
+
+    def _buffered_bytes(self) -> int:
+        # Python 3.10's TLS transport loses its socket one round of the loop before it says that it is closing.
+        try:
+            return self._transport.get_write_buffer_size()
+        except AttributeError:
+            return 0
 
     def send(self, payloads: Iterable[bytes], *, may_drop: bool = True) -> None:
         """Send data frames in one write. Without `may_drop` the caller watches `is_congested` itself."""
@@ -98,7 +106,8 @@ class Outbox:
         """Neither write nor read from now on, with the connection open."""
         if not self._is_held and not self._transport.is_closing():
             self._is_held = True
-            self._transport.pause_reading()
+            with contextlib.suppress(AttributeError):  # as in _buffered_bytes
+                self._transport.pause_reading()
 
     def release(self) -> None:
         """Write what was held back, in order, and read again."""
@@ -107,7 +116,8 @@ class Outbox:
             held, self._held = bytes(self._held), bytearray()
             self.send_raw(held)
             if not self._transport.is_closing():
-                self._transport.resume_reading()
+                with contextlib.suppress(AttributeError):  # as in _buffered_bytes
+                    self._transport.resume_reading()
 
     def close(self) -> None:
         """End the connection after what was written: FIN."""

@@ -35,6 +35,27 @@ def test_dropped_socket_ends_without_a_close_frame(loop: str, tls: bool, reset: 
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("reset", [False, True])
+def test_outbox_can_be_asked_at_every_moment_of_a_drop(loop: str, reset: bool) -> None:
+    async def main() -> None:
+        async with Gateway(options(tls=True)) as gateway, connected(gateway, ssl=False) as socket:
+            outbox = gateway.connections[0].outbox
+            gateway.drop_sockets(reset=reset)
+            rounds = 0
+            while gateway.open_connections:
+                # What the market's pump asks, and what a test may do, in any round of the loop while TLS comes apart.
+                assert outbox.waiting_bytes == 0 and not outbox.is_congested
+                outbox.hold()
+                outbox.release()
+                await asyncio.sleep(0)
+                rounds += 1
+            assert rounds > 0
+            await socket.closed()
+
+    run(main(), loop=loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_reset_is_a_reset(loop: str) -> None:
     async def main() -> None:
         async with Gateway(options()) as gateway:
