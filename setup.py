@@ -1,4 +1,4 @@
-"""The four extensions and the compiler directives they share; everything else is in pyproject.toml.
+"""The extensions and the compiler directives they share; everything else is in pyproject.toml.
 
 Switches are environment variables, so that every front end (pip, build, make) passes them on:
 
@@ -66,7 +66,7 @@ EXTENSIONS = [
         extra_compile_args=COMPILE_ARGS,
         extra_link_args=LINK_ARGS,
     )
-    for name in ("classifier", "batch", "listener")
+    for name in ("classifier", "batch", "listener", "ticks")
 ]
 
 setup(

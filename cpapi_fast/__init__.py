@@ -7,6 +7,7 @@ The way of a quote, file by file::
     classifier   bytes to kind, topic and conid, in C, without decoding
     batch        Batch and Frame: who owns the bytes, payload on first use
     listener     the picows callback: fragments, PING, CLOSE, one batch per socket read
+    ticks        fields of market data frames as float64 columns             (decimals, scan)
     connection   WsClient: one ticket, one socket                            (handshake, inbox, options, stats)
     capture      every frame as an Arrow IPC stream; quotes as Parquet       (quotes, recorder, outputs, numbers)
     collector    the main job, from a gateway to files                       (reports, progress, cli)
@@ -66,6 +67,7 @@ from .options import WsOptions
 from .quotes import QuotesWriter
 from .session import Accounts, AuthStatus, SessionTicket
 from .stats import WsStats
+from .ticks import TickDecoder, Ticks
 from .tls import InsecureTlsWarning, Tls
 from .topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
 from .urls import ws_url_from_base
@@ -112,6 +114,8 @@ __all__ = [
     "StatusError",
     "Subscription",
     "SubscriptionError",
+    "TickDecoder",
+    "Ticks",
     "Tls",
     "TransportError",
     "UsageError",

@@ -59,3 +59,7 @@ cdef class Batch:
 # A batch holds at most this many payload bytes: its offsets are int32.
 cdef enum:
     MAX_BATCH_BYTES = 0x7fffffff
+
+
+# A read-only memoryview over `count` items that `owner` holds unchanged and keeps at their place as long as it lives.
+cdef object column_view(object owner, void* data_ptr, const char* format_ptr, Py_ssize_t count, Py_ssize_t itemsize)

@@ -234,9 +234,9 @@ cdef Frame _new_frame(bytes raw, int64_t received_ns, FrameCounters counters):
 @cython.final
 @cython.internal
 cdef class _Column:
-    # One column of a finished batch behind the buffer protocol: read-only, no copy, keeps the batch alive.
+    # One column behind the buffer protocol: read-only, no copy, keeps alive what owns the memory.
     cdef:
-        Batch _batch
+        object _owner
         void* _data_ptr
         const char* _format
         Py_ssize_t _shape[1]
@@ -244,7 +244,7 @@ cdef class _Column:
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         if flags & PyBUF_WRITABLE:
-            raise BufferError("a batch's memory is read-only")
+            raise BufferError("this memory is read-only")
         view.buf = self._data_ptr
         view.obj = self
         view.len = self._shape[0] * self._strides[0]
@@ -258,9 +258,9 @@ cdef class _Column:
         view.internal = NULL
 
 
-cdef object _view(Batch batch, void* data_ptr, const char* format_ptr, Py_ssize_t count, Py_ssize_t itemsize):
+cdef object column_view(object owner, void* data_ptr, const char* format_ptr, Py_ssize_t count, Py_ssize_t itemsize):
     cdef _Column column = _Column.__new__(_Column)
-    column._batch = batch
+    column._owner = owner
     column._data_ptr = data_ptr
     column._format = format_ptr
     column._shape[0] = count
@@ -406,31 +406,31 @@ cdef class Batch:
 
     @property
     def payloads(self):
-        return _view(self, self.arena_ptr, b"B", self.arena_len, 1)
+        return column_view(self, self.arena_ptr, b"B", self.arena_len, 1)
 
     @property
     def offsets(self):
-        return _view(self, self.offsets_ptr, b"i", self.frame_count + 1, sizeof(int32_t))
+        return column_view(self, self.offsets_ptr, b"i", self.frame_count + 1, sizeof(int32_t))
 
     @property
     def kinds(self):
-        return _view(self, self.kinds_ptr, b"B", self.frame_count, 1)
+        return column_view(self, self.kinds_ptr, b"B", self.frame_count, 1)
 
     @property
     def conids(self):
-        return _view(self, self.conids_ptr, b"q", self.frame_count, sizeof(int64_t))
+        return column_view(self, self.conids_ptr, b"q", self.frame_count, sizeof(int64_t))
 
     @property
     def received_ns(self):
-        return _view(self, self.received_ns_ptr, b"q", self.frame_count, sizeof(int64_t))
+        return column_view(self, self.received_ns_ptr, b"q", self.frame_count, sizeof(int64_t))
 
     @property
     def topic_starts(self):
-        return _view(self, self.topic_starts_ptr, b"i", self.frame_count, sizeof(int32_t))
+        return column_view(self, self.topic_starts_ptr, b"i", self.frame_count, sizeof(int32_t))
 
     @property
     def topic_lengths(self):
-        return _view(self, self.topic_lengths_ptr, b"i", self.frame_count, sizeof(int32_t))
+        return column_view(self, self.topic_lengths_ptr, b"i", self.frame_count, sizeof(int32_t))
 
     @property
     def nbytes(self):

@@ -38,3 +38,10 @@ def test_the_pushing_example_counts_both_instruments(tmp_path: Path) -> None:
     counts = dict(re.findall(r"(\d+): (\d+)", printed.splitlines()[-1]))
     assert int(counts["265598"]) >= 2
     assert int(counts["8314"]) >= 2
+
+
+def test_the_example_of_columns_prints_both_spreads(tmp_path: Path) -> None:
+    printed = run_python(str(ROOT / "examples" / "columns.py"), "2", folder=tmp_path)
+    lines = re.findall(r"^(\d+): mean spread (\d+\.\d{4}) over (\d+) frames$", printed, re.MULTILINE)
+    assert {conid for conid, _, _ in lines} == {"265598", "8314"}
+    assert all(float(spread) > 0 and int(frames) >= 2 for _, spread, frames in lines)

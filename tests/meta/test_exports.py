@@ -39,6 +39,7 @@ EXPORTS: dict[str, frozenset[str]] = {
         "quotes": "QuotesWriter",
         "session": "Accounts AuthStatus SessionTicket",
         "stats": "WsStats",
+        "ticks": "TickDecoder Ticks",
         "tls": "InsecureTlsWarning Tls",
         "topics": "KEEPALIVE_INTERVAL_S MarketDataFields Subscription",
         "urls": "ws_url_from_base",

@@ -20,13 +20,13 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "_version errors kinds",
-        "clock cookies fields loop numbers options redaction session stats tls urls",
-        "answers keepalive topics",
+        "clock cookies fields loop numbers options redaction scan session stats tls urls",
+        "answers decimals keepalive topics",
         "rest",
         "gateway",
         "classifier",
         "batch",
-        "inbox listener",
+        "inbox listener ticks",
         "handshake",
         "connection",
         "outputs",

@@ -1,7 +1,8 @@
-"""Classify texts that touch memory nobody may read: one byte too far, and this process dies.
+"""Classify and decode texts that touch memory nobody may read: one byte too far, and this process dies.
 
 Run by test_memory_bounds.py in a process of its own. Each text is laid right before a page without access, then right
-after one, and handed over as a memoryview, which the classifier works on without a copy.
+after one, and handed over as a memoryview, which the classifier works on without a copy; the walk over columns gets its
+address.
 
     python guard_pages.py classify   every fixture and generated text, and all their beginnings; prints how many
     python guard_pages.py overrun    reads one byte past the end on purpose
@@ -17,7 +18,9 @@ from collections.abc import Iterator
 
 from cpapi_fast.batch import BatchBuilder, classify
 from cpapi_fast.classifier import classify_bytes
+from cpapi_fast.ticks import TickDecoder
 from tests import frames, generator
+from tests.tick_oracle import CDecoder
 
 PAGE = mmap.PAGESIZE
 #: The readable part between the two guards; longer texts are left out.
@@ -47,6 +50,10 @@ class Guarded:
         self.view[: len(text)] = text
         return self.view[: len(text)]
 
+    def address_of(self, view: memoryview) -> int:
+        """Where a view that this gave begins; of an empty one, the end."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(view)) if view else self.address + ROOM
+
 
 _mprotect = ctypes.CDLL(None, use_errno=True).mprotect
 _mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -72,14 +79,18 @@ def main(action: str) -> int:
         return ctypes.string_at(guarded.address - 1, 1)[0]
     count = 0
     builder = BatchBuilder()
+    decoder = CDecoder(TickDecoder(["31", "84", "_updated", "7059", "87_raw", "server_id"]))
     for text in texts():
         expected = classify_bytes(text)
+        row = decoder.walk_bytes(text)
         for view in (guarded.at_the_end(text), guarded.at_the_start(text)):
             answer = classify_bytes(view)
             builder.append(view)
             same = (answer.verdict, answer.kind, answer.conid) == (expected.verdict, expected.kind, expected.conid)
             if not same or classify(view).raw != text:
                 raise AssertionError(f"{text!r} is classified in another way where it touches a guard page")
+            if decoder.walk(guarded.address_of(view), len(text)) != row:
+                raise AssertionError(f"{text!r} has other columns where it touches a guard page")
             count += 1
     batch = builder.finish(0)
     if batch is None or len(batch) != count:

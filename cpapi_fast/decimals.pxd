@@ -1,0 +1,275 @@
+"""The number texts of numbers.py in C: the same language, the same doubles, or the honest answer "ask Python".
+
+What these functions answer is equal to `parse_number` bit for bit. A decimal is digits (a whole number w below 10^19)
+and an exponent of ten e, and becomes a double in one of three ways, each correctly rounded:
+
+* w up to 2^53 and e within -22 to 22: both w and 10^|e| are doubles without error, so that one multiplication or
+  division rounds once (Clinger's observation). It takes arithmetic in double precision, which FLT_EVAL_METHOD tells.
+* e within -27 to 27, where the compiler has integers of 128 bits: w * 5^e is exact in them; w / 5^-e gets a quotient of
+  more than 64 bits and one sticky bit for its remainder. Rounding half to even is then integer arithmetic.
+* anything else is UNSURE: more digits, larger exponents (and with them every overflow and every subnormal).
+
+Inline functions only: there is nothing to import at run time.
+"""
+
+from libc.stdint cimport int32_t, uint8_t, uint64_t
+
+from .scan cimport byte_at
+
+cdef extern from *:
+    """
+    #include <float.h>
+    #include <math.h>
+    #include <stdint.h>
+    #ifndef CPAPI_FAST_DECIMALS
+    #define CPAPI_FAST_DECIMALS
+    static const double cpapi_fast_powers_of_ten[23] = {
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
+        1e20, 1e21, 1e22
+    };
+    #ifdef __SIZEOF_INT128__
+    static const uint64_t cpapi_fast_powers_of_five[28] = {
+        1u, 5u, 25u, 125u, 625u, 3125u, 15625u, 78125u, 390625u, 1953125u, 9765625u, 48828125u, 244140625u,
+        1220703125u, 6103515625u, 30517578125u, 152587890625u, 762939453125u, 3814697265625u, 19073486328125u,
+        95367431640625u, 476837158203125u, 2384185791015625u, 11920928955078125u, 59604644775390625u,
+        298023223876953125u, 1490116119384765625u, 7450580596923828125u
+    };
+    /* digits is not 0, and exponent lies within -27 to 27. */
+    static double cpapi_fast_round_decimal(uint64_t digits, int exponent) {
+        unsigned __int128 scaled, rest, half;
+        int shift = exponent, sticky = 0, bits, excess;
+        uint64_t mantissa;
+        if (exponent >= 0) {
+            scaled = (unsigned __int128)digits * cpapi_fast_powers_of_five[exponent];
+        } else {
+            /* With the top bit of digits set, the quotient has more than 64 bits: enough to round at the 53rd. */
+            const uint64_t divisor = cpapi_fast_powers_of_five[-exponent];
+            const int leading = __builtin_clzll(digits);
+            const unsigned __int128 numerator = (unsigned __int128)(digits << leading) << 64;
+            scaled = numerator / divisor;
+            sticky = scaled * divisor != numerator;
+            shift -= 64 + leading;
+        }
+        bits = (uint64_t)(scaled >> 64) ? 128 - __builtin_clzll((uint64_t)(scaled >> 64))
+                                        : 64 - __builtin_clzll((uint64_t)scaled);
+        excess = bits - 53;
+        if (excess <= 0) return ldexp((double)(uint64_t)scaled, shift);
+        mantissa = (uint64_t)(scaled >> excess);
+        rest = scaled & (((unsigned __int128)1 << excess) - 1);
+        half = (unsigned __int128)1 << (excess - 1);
+        /* 2^53 after the increment is a double too. */
+        if (rest > half || (rest == half && (sticky || (mantissa & 1)))) mantissa++;
+        return ldexp((double)mantissa, shift + excess);
+    }
+    #endif
+    /* Whether *value is now the double nearest to digits * 10^exponent. */
+    static inline int cpapi_fast_to_double(uint64_t digits, int exponent, double* value) {
+    #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
+        if (digits <= (uint64_t)1 << 53) {
+            if (exponent >= 0 && exponent <= 22) {
+                *value = (double)digits * cpapi_fast_powers_of_ten[exponent];
+                return 1;
+            }
+            if (exponent < 0 && exponent >= -22) {
+                *value = (double)digits / cpapi_fast_powers_of_ten[-exponent];
+                return 1;
+            }
+        }
+    #endif
+        if (digits == 0) {
+            *value = 0.0;
+            return 1;
+        }
+    #ifdef __SIZEOF_INT128__
+        if (exponent >= -27 && exponent <= 27) {
+            *value = cpapi_fast_round_decimal(digits, exponent);
+            return 1;
+        }
+    #endif
+        return 0;
+    }
+    #endif
+    """
+    bint to_double "cpapi_fast_to_double"(uint64_t digits, int exponent, double* value) noexcept nogil
+
+
+# What was found at a place of the text.
+cdef enum:
+    NO_NUMBER = 0
+    NUMBER = 1
+    UNSURE = 2
+
+
+cdef enum:
+    # So many digits fit an uint64 whatever they are.
+    MOST_DIGITS = 19
+    # Larger exponents are all the same here: none is within reach of `to_double`.
+    MOST_EXPONENT = 100_000
+
+
+cdef inline Py_ssize_t read_digits(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, uint64_t* digits
+) noexcept nogil:
+    # Appends the digits from `position` on to `digits` (which wraps around past MOST_DIGITS of them); where they end.
+    cdef:
+        unsigned int digit
+        uint64_t number = digits[0]
+
+    while position < text_len:
+        digit = <unsigned int>byte_at(text_ptr, text_len, position) - c"0"
+        if digit > 9:
+            break
+        number = number * 10 + digit
+        position += 1
+    digits[0] = number
+    return position
+
+
+cdef inline Py_ssize_t read_exponent(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, int* exponent
+) noexcept nogil:
+    # `position` is the byte after an `e`. Adds to `exponent`; where the digits end, or -1 when there is none.
+    cdef:
+        bint is_negative = False
+        int power = 0
+        Py_ssize_t start
+        unsigned int digit
+        unsigned char byte
+
+    if position < text_len:
+        byte = byte_at(text_ptr, text_len, position)
+        if byte == c"+" or byte == c"-":
+            is_negative = byte == c"-"
+            position += 1
+    start = position
+    while position < text_len:
+        digit = <unsigned int>byte_at(text_ptr, text_len, position) - c"0"
+        if digit > 9:
+            break
+        if power < MOST_EXPONENT:
+            power = power * 10 + <int>digit
+        position += 1
+    exponent[0] += -power if is_negative else power
+    return position if position > start else -1
+
+
+cdef inline int read_number_text(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t* position, double* value, uint8_t* prefix
+) noexcept nogil:
+    # position[0] is the first byte inside a string. NUMBER: it holds one, without an escape, and position[0] is its
+    # closing quote. NO_NUMBER: it holds none, unless there is an escape in it. `prefix` becomes 67 (C), 72 (H) or 0.
+    cdef:
+        Py_ssize_t at = position[0]
+        Py_ssize_t start, count
+        uint64_t digits = 0
+        int exponent = 0
+        bint is_negative = False
+        unsigned char byte
+        uint8_t letter = 0
+
+    if at >= text_len:
+        return NO_NUMBER
+    byte = byte_at(text_ptr, text_len, at)
+    if byte < c"0" or byte > c"9":
+        if byte == c"C" or byte == c"H":
+            letter = byte
+            at += 1
+            if at >= text_len:
+                return NO_NUMBER
+            byte = byte_at(text_ptr, text_len, at)
+        if byte == c"+" or byte == c"-":
+            is_negative = byte == c"-"
+            at += 1
+    start = at
+    at = read_digits(text_ptr, text_len, at, &digits)
+    count = at - start
+    if at >= text_len:
+        return NO_NUMBER
+    byte = byte_at(text_ptr, text_len, at)
+    if byte == c",":
+        if count == 0 or count > 3:
+            return NO_NUMBER
+        while byte == c",":
+            start = at + 1
+            at = read_digits(text_ptr, text_len, start, &digits)
+            if at - start != 3 or at >= text_len:
+                return NO_NUMBER
+            count += 3
+            byte = byte_at(text_ptr, text_len, at)
+    if byte == c".":
+        start = at + 1
+        at = read_digits(text_ptr, text_len, start, &digits)
+        if at >= text_len:
+            return NO_NUMBER
+        exponent = <int32_t>(start - at)
+        count += at - start
+        byte = byte_at(text_ptr, text_len, at)
+    if count == 0:
+        return NO_NUMBER
+    if byte != c'"':
+        if byte == c"e" or byte == c"E":
+            at = read_exponent(text_ptr, text_len, at + 1, &exponent)
+            if at < 0:
+                return NO_NUMBER
+        elif byte == c"K":
+            exponent += 3
+            at += 1
+        elif byte == c"M":
+            exponent += 6
+            at += 1
+        elif byte == c"B":
+            exponent += 9
+            at += 1
+        if at < text_len and byte_at(text_ptr, text_len, at) == c"%":
+            at += 1
+        if at >= text_len or byte_at(text_ptr, text_len, at) != c'"':
+            return NO_NUMBER
+    if count > MOST_DIGITS or not to_double(digits, exponent, value):
+        return UNSURE
+    if is_negative:
+        value[0] = -value[0]
+    prefix[0] = letter
+    position[0] = at
+    return NUMBER
+
+
+cdef inline int read_json_number(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t* position, double* value
+) noexcept nogil:
+    # position[0] is a minus or a digit. NUMBER: it starts a JSON number, and position[0] is the first byte after it.
+    # UNSURE: it starts none, or one that a decoder has to look at; never NO_NUMBER.
+    cdef:
+        Py_ssize_t at = position[0]
+        Py_ssize_t start, count
+        uint64_t digits = 0
+        int exponent = 0
+        bint is_negative = byte_at(text_ptr, text_len, at) == c"-"
+        unsigned char byte
+
+    if is_negative:
+        at += 1
+    start = at
+    at = read_digits(text_ptr, text_len, at, &digits)
+    count = at - start
+    if count == 0 or (count > 1 and byte_at(text_ptr, text_len, start) == c"0"):
+        return UNSURE
+    if at < text_len and byte_at(text_ptr, text_len, at) == c".":
+        start = at + 1
+        at = read_digits(text_ptr, text_len, start, &digits)
+        if at == start:
+            return UNSURE
+        exponent = <int32_t>(start - at)
+        count += at - start
+    if at < text_len:
+        byte = byte_at(text_ptr, text_len, at)
+        if byte == c"e" or byte == c"E":
+            at = read_exponent(text_ptr, text_len, at + 1, &exponent)
+            if at < 0:
+                return UNSURE
+    # -0 is the integer 0 to a decoder and -0.0 is not: it may say so itself.
+    if count > MOST_DIGITS or (is_negative and digits == 0) or not to_double(digits, exponent, value):
+        return UNSURE
+    if is_negative:
+        value[0] = -value[0]
+    position[0] = at
+    return NUMBER

@@ -1,0 +1,142 @@
+"""Reading text in C within its bounds: one byte, eight bytes, and the ends of JSON strings and values.
+
+Inline functions only, compiled into each module that cimports them; there is nothing to import at run time. Every
+function takes the whole text and its length, and reads nothing outside of it.
+"""
+
+from libc.stdint cimport uint64_t
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #ifdef _MSC_VER
+    #include <intrin.h>
+    #endif
+    #ifndef CPAPI_FAST_SCAN
+    #define CPAPI_FAST_SCAN
+    /* One byte of a text of known length. The caller has checked the bound; the debug build checks the caller. */
+    #ifdef CPAPI_FAST_DEBUG
+    #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) \
+        (((index) >= 0 && (index) < (text_len)) ? (unsigned char)(text_ptr)[(index)] : (abort(), (unsigned char)0))
+    #else
+    #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) ((void)(text_len), (unsigned char)(text_ptr)[(index)])
+    #endif
+    /* Eight bytes of a text of known length at once, the first one lowest; bounds as for one byte. */
+    static inline uint64_t cpapi_fast_word_at(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) {
+        const unsigned char* from_ptr = (const unsigned char*)text_ptr + index;
+    #ifdef CPAPI_FAST_DEBUG
+        if (index < 0 || text_len < 8 || index > text_len - 8) abort();
+    #endif
+        (void)text_len;
+    #if defined(_MSC_VER) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+        uint64_t word;
+        memcpy(&word, from_ptr, 8);
+        return word;
+    #else
+        return (uint64_t)from_ptr[0] | (uint64_t)from_ptr[1] << 8 | (uint64_t)from_ptr[2] << 16
+            | (uint64_t)from_ptr[3] << 24 | (uint64_t)from_ptr[4] << 32 | (uint64_t)from_ptr[5] << 40
+            | (uint64_t)from_ptr[6] << 48 | (uint64_t)from_ptr[7] << 56;
+    #endif
+    }
+    /* How many of the lowest bits are zero; the argument is not. */
+    static inline int cpapi_fast_trailing_zeros(uint64_t word) {
+    #ifdef _MSC_VER
+        unsigned long index;
+        _BitScanForward64(&index, word);
+        return (int)index;
+    #else
+        return __builtin_ctzll(word);
+    #endif
+    }
+    #endif
+    """
+    unsigned char byte_at "CPAPI_FAST_BYTE_AT"(
+        const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index
+    ) noexcept nogil
+    uint64_t word_at "cpapi_fast_word_at"(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) noexcept nogil
+    int trailing_zeros "cpapi_fast_trailing_zeros"(uint64_t word) noexcept nogil
+
+
+cdef inline uint64_t bytes_equal(uint64_t word, uint64_t pattern) noexcept nogil:
+    # The top bit of each byte where `word` is equal to `pattern`, eight times the same byte. The lowest set bit is
+    # exact; above a byte that is equal, the subtraction may borrow and mark one that is not.
+    cdef uint64_t differences = word ^ pattern
+    return (differences - 0x0101010101010101u) & ~differences & 0x8080808080808080u
+
+
+cdef inline Py_ssize_t skip_spaces(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
+    # The first byte from `position` on that is not JSON's white space, or the end.
+    cdef unsigned char byte
+    while position < text_len:
+        byte = byte_at(text_ptr, text_len, position)
+        if byte != c" " and byte != c"\t" and byte != c"\n" and byte != c"\r":
+            break
+        position += 1
+    return position
+
+
+cdef inline Py_ssize_t quote_or_backslash(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position
+) noexcept nogil:
+    # The first quote or backslash from `position` on, or the end.
+    cdef:
+        uint64_t word
+        uint64_t found
+        unsigned char byte
+
+    while position <= text_len - 8:
+        word = word_at(text_ptr, text_len, position)
+        found = bytes_equal(word, 0x2222222222222222u) | bytes_equal(word, 0x5C5C5C5C5C5C5C5Cu)
+        if found != 0:
+            return position + (trailing_zeros(found) >> 3)
+        position += 8
+    while position < text_len:
+        byte = byte_at(text_ptr, text_len, position)
+        if byte == c'"' or byte == c"\\":
+            break
+        position += 1
+    return position
+
+
+cdef inline Py_ssize_t string_end(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
+    # `position` is the first byte inside a string; the answer is its closing quote, or -1 when it does not end.
+    while True:
+        position = quote_or_backslash(text_ptr, text_len, position)
+        if position >= text_len:
+            return -1
+        if byte_at(text_ptr, text_len, position) == c'"':
+            return position
+        # Whatever a backslash stands before is part of the string; of \uXXXX the rest is plain.
+        position += 2
+
+
+cdef inline Py_ssize_t value_end(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
+    # `position` is the first byte of a value; the answer is the first byte after it, or -1 when it does not end.
+    # Brackets are counted, not matched: it only has to be right about valid text. White space after a number or word
+    # is taken for a part of it.
+    cdef:
+        Py_ssize_t depth = 0
+        unsigned char byte
+
+    while position < text_len:
+        byte = byte_at(text_ptr, text_len, position)
+        if byte == c'"':
+            position = string_end(text_ptr, text_len, position + 1)
+            if position < 0:
+                return -1
+            if depth == 0:
+                return position + 1
+        elif byte == c"{" or byte == c"[":
+            depth += 1
+        elif byte == c"}" or byte == c"]":
+            if depth == 0:
+                return position                # the end of the object around a number or a word
+            depth -= 1
+            if depth == 0:
+                return position + 1
+        elif byte == c"," and depth == 0:
+            return position
+        position += 1
+    return -1

@@ -1,0 +1,176 @@
+"""What typed columns have to hold, found out the slow and obvious way, and the comparison with what they do hold."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import orjson
+
+from cpapi_fast import ticks as ticks_module
+from cpapi_fast.batch import BatchBuilder
+from cpapi_fast.numbers import number_prefix, parse_number
+from cpapi_fast.ticks import TickDecoder, Ticks
+
+#: How many payloads share a batch.
+BATCH_SIZE: Final = 512
+
+
+class Cell(NamedTuple):
+    """One field of one frame: the eight bytes of its double (None: not valid) and its prefix as a number."""
+
+    double: bytes | None
+    prefix: int
+
+
+NOTHING: Final = Cell(None, 0)
+
+
+def cell(value: object) -> Cell:
+    """The definition: what the two functions say of a decoded value."""
+    number = parse_number(value)
+    prefix = number_prefix(value)
+    return Cell(None if number is None else struct.pack("=d", number), 0 if prefix is None else ord(prefix))
+
+
+def decoded(payload: bytes) -> object:
+    """The JSON value, invalid UTF-8 repaired; ValueError when it is none."""
+    try:
+        return orjson.loads(payload)
+    except ValueError:
+        return orjson.loads(payload.decode("utf-8", "replace"))
+
+
+def expected(payload: bytes, fields: Sequence[str]) -> list[Cell] | None:
+    """The row of a payload; None when it is not JSON."""
+    try:
+        value = decoded(payload)
+    except ValueError:
+        return None
+    return [cell(value.get(field)) if isinstance(value, dict) else NOTHING for field in fields]
+
+
+def spelled(payload: bytes, field: str) -> set[Cell]:
+    """Whatever the text spells after this key, at any depth: what a field may be where the text is not JSON."""
+    found = re.findall(
+        rb'"' + field.encode() + rb'"[ \t\r\n]*:[ \t\r\n]*(?:"([^"\\]*)"|(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?))',
+        payload,
+    )
+    cells = {NOTHING}
+    for text, number in found:
+        # `01` and `1e999` are no numbers of JSON.
+        with contextlib.suppress(ValueError):
+            cells.add(cell(orjson.loads(number) if number else text.decode("latin-1")))
+    return cells
+
+
+def rows_of(ticks: Ticks) -> list[list[Cell]]:
+    """The columns, row by row. A value that is not valid has to be NaN."""
+    columns = []
+    for field in ticks.fields:
+        values, valid, prefixes = ticks.values(field), ticks.valid(field), ticks.prefixes(field)
+        assert len(values) == len(valid) == len(prefixes) == len(ticks)
+        column = []
+        for value, is_valid, prefix in zip(values, valid, prefixes, strict=True):
+            assert is_valid in (0, 1)
+            assert is_valid or math.isnan(value)
+            column.append(Cell(struct.pack("=d", value) if is_valid else None, prefix))
+        columns.append(column)
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def check_row(payload: bytes, fields: Sequence[str], row: list[Cell], *, strict: bool = False) -> None:
+    """One frame's row against the oracle."""
+    wanted = expected(payload, fields)
+    if wanted is None and not strict:
+        for field, got in zip(fields, row, strict=True):
+            assert got in spelled(payload, field), f"{field} of {payload!r} is {got}"
+    else:
+        assert row == (wanted or [NOTHING] * len(fields)), f"{payload!r} gives {row}, not {wanted}"
+
+
+def check_payloads(payloads: Iterable[bytes], decoder: TickDecoder) -> int:
+    """Hold all payloads that are market data against the oracle, many to a batch; how many these are."""
+    count = 0
+    waiting: list[bytes] = []
+    for payload in payloads:
+        waiting.append(payload)
+        if len(waiting) == BATCH_SIZE:
+            count += _check_batch(waiting, decoder)
+            waiting = []
+    return count + (_check_batch(waiting, decoder) if waiting else 0)
+
+
+def _check_batch(payloads: list[bytes], decoder: TickDecoder) -> int:
+    builder = BatchBuilder()
+    for payload in payloads:
+        builder.append(payload)
+    batch = builder.finish(1)
+    assert batch is not None
+    ticks = decoder.decode(batch)
+    rows = rows_of(ticks)
+    refused = full = 0
+    for index, row in zip(ticks.rows, rows, strict=True):
+        payload = payloads[index]
+        check_row(payload, decoder.fields, row, strict=decoder.strict)
+        if expected(payload, decoder.fields) is None:
+            refused += 1
+            full += row != [NOTHING] * len(row)
+    assert ticks.malformed == refused if decoder.strict else ticks.malformed <= refused - full
+    return len(ticks)
+
+
+class CDecoder:
+    """The functions of ticks.pxd, called through their pointers as a Cython module calls them."""
+
+    def __init__(self, decoder: TickDecoder) -> None:
+        self.decoder: Final = decoder
+        count = len(decoder.fields)
+        self._values = (ctypes.c_double * count)()
+        self._valid = (ctypes.c_uint8 * count)()
+        self._prefixes = (ctypes.c_uint8 * count)()
+        arrays = [ctypes.c_void_p] * 3
+        address, length = ctypes.c_void_p, ctypes.c_ssize_t
+        self._decode = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, address, length, *arrays)(
+            _pointer("decode_payload_ptr")
+        )
+        self._walk = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, address, length, length, *arrays)(
+            _pointer("walk_payload_ptr")
+        )
+
+    def decode(self, address: int, length: int) -> tuple[int, list[Cell]]:
+        """Whether the payload at an address is JSON, and its row."""
+        done = self._decode(self.decoder, address, length, self._values, self._valid, self._prefixes)
+        return done, self._row()
+
+    def walk(self, address: int, length: int) -> list[Cell] | None:
+        """The row of the payload at an address; None when it is not for the walk."""
+        arrays = (self._values, self._valid, self._prefixes)
+        return self._row() if self._walk(self.decoder, address, length, 1, *arrays) else None
+
+    def decode_bytes(self, payload: bytes) -> tuple[int, list[Cell]]:
+        """The same for bytes."""
+        buffer = ctypes.create_string_buffer(payload, len(payload) + 1)
+        return self.decode(ctypes.addressof(buffer), len(payload))
+
+    def walk_bytes(self, payload: bytes) -> list[Cell] | None:
+        """The same for bytes."""
+        buffer = ctypes.create_string_buffer(payload, len(payload) + 1)
+        return self.walk(ctypes.addressof(buffer), len(payload))
+
+    def _row(self) -> list[Cell]:
+        rows = zip(self._values, self._valid, self._prefixes, strict=True)
+        return [Cell(struct.pack("=d", value) if valid else None, prefix) for value, valid, prefix in rows]
+
+
+def _pointer(name: str) -> int:
+    capsule = ticks_module.__pyx_capi__[name]  # type: ignore[attr-defined]
+    get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    get_name.argtypes, get_name.restype = [ctypes.py_object], ctypes.c_char_p
+    get_pointer.argtypes, get_pointer.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
+    return int(get_pointer(capsule, get_name(capsule)))

@@ -1,0 +1,23 @@
+"""The types of typed columns."""
+
+from __future__ import annotations
+
+from typing_extensions import assert_type
+
+import cpapi_fast as cf
+
+
+def tick_types(batch: cf.Batch) -> None:
+    decoder = cf.TickDecoder()
+    assert_type(decoder, cf.TickDecoder)
+    assert_type(cf.TickDecoder(cf.MarketDataFields.default_l1(), strict=True), cf.TickDecoder)
+    assert_type(cf.TickDecoder(["31"]).fields, tuple[str, ...])
+    assert_type(decoder.strict, bool)
+    ticks = decoder.decode(batch)
+    assert_type(ticks, cf.Ticks)
+    assert_type(len(ticks), int)
+    assert_type(ticks.fields, tuple[str, ...])
+    assert_type(ticks.malformed, int)
+    for column in (ticks.rows, ticks.conids, ticks.received_ns, ticks.values("31"), ticks.valid("31")):
+        assert_type(column.nbytes, int)
+    assert_type(ticks.prefixes("31").tolist(), list[int])
