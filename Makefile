@@ -7,6 +7,7 @@ SHELL := /bin/sh
 
 VENV   ?= .venv
 GROUPS ?= --group dev
+FUZZ_S ?= 60
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY     := $(BIN)/python
 
@@ -15,7 +16,7 @@ STUBBED := $(patsubst cpapi_fast/%.pyi,cpapi_fast.%,$(wildcard cpapi_fast/*.pyi)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test build lint types suite unit pythons wheel bench bench-smoke clean
+.PHONY: help run test build lint types suite unit pythons wheel sanitize fuzz fuzz-one bench bench-smoke clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -49,6 +50,15 @@ pythons: ## all tests on every CPython 3.10 to 3.14 that this machine has
 
 wheel: build ## build sdist and wheel; run all tests against the wheel, installed outside the checkout
 	tools/test_wheel.sh "$(PY)"
+
+sanitize: build ## all tests on extensions with AddressSanitizer and UndefinedBehaviorSanitizer, outside the checkout
+	tools/sanitized.sh "$(PY)" -m pytest $(PYTEST_ARGS)
+
+fuzz: build ## fuzz the sanitized extensions against the oracle, for a minute or FUZZ_S=3600 seconds
+	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --seconds $(FUZZ_S) --folder "$(CURDIR)/.fuzz"
+
+fuzz-one: build ## show again what the fuzzer has found: make fuzz-one FILE=.fuzz/found/...
+	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --one "$(abspath $(FILE))"
 
 bench: build ## the numbers of the README, measured here (half a minute)
 	$(PY) -m benchmarks.report

@@ -4,6 +4,8 @@ Switches are environment variables, so that every front end (pip, build, make) p
 
 * CPAPI_FAST_DEBUG=1     keeps every run-time check that the release build turns off, and asserts on pointer reads
 * CPAPI_FAST_SANITIZE=1  adds AddressSanitizer and UndefinedBehaviorSanitizer (implies the debug directives)
+* CPAPI_FAST_COVERAGE=1  reports basic blocks and comparisons to a fuzzer (gcc; such a build loads only where somebody
+                         defines the functions it calls: tests/fuzz/coverage.c)
 * CPAPI_FAST_ANNOTATE=1  writes Cython's annotated HTML beside the sources
 """
 
@@ -55,6 +57,9 @@ elif DEBUG:
 else:
     COMPILE_ARGS = ["-O3"]
     LINK_ARGS = []
+
+if _is_on("CPAPI_FAST_COVERAGE"):
+    COMPILE_ARGS.append("-fsanitize-coverage=trace-pc,trace-cmp")
 
 MACROS = [("CPAPI_FAST_DEBUG", "1")] if DEBUG else []
 

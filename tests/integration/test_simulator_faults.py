@@ -44,7 +44,8 @@ def test_outbox_can_be_asked_at_every_moment_of_a_drop(loop: str, reset: bool) -
             rounds = 0
             while gateway.open_connections:
                 # What the market's pump asks, and what a test may do, in any round of the loop while TLS comes apart.
-                assert outbox.waiting_bytes == 0 and not outbox.is_congested
+                assert outbox.waiting_bytes == 0
+                assert not outbox.is_congested
                 outbox.hold()
                 outbox.release()
                 await asyncio.sleep(0)

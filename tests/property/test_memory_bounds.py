@@ -17,7 +17,10 @@ if sys.platform != "win32":
 
     def run_guarded(action: str) -> subprocess.CompletedProcess[str]:
         # The child imports what this process imports: the tree under test, or an installed wheel.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        # Under AddressSanitizer the signal is to end the process as it does without.
+        asan = os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0:handle_sigbus=0"
+        path = os.pathsep.join(path for path in sys.path if path)
+        environment = {**os.environ, "PYTHONPATH": path, "ASAN_OPTIONS": asan}
         return subprocess.run(
             [sys.executable, SCRIPT, action], env=environment, capture_output=True, text=True, timeout=120, check=False
         )

@@ -1,0 +1,71 @@
+"""What the fuzzer starts from: our own fixtures and the generator's texts, in the form that each target reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests import frames, generator
+from tests.fuzz.targets import TARGETS
+
+#: How many of the generator's texts are added.
+GENERATED = 300
+
+
+def texts() -> list[bytes]:
+    """Every fixture, and some of everything that the generator makes; long ones teach a fuzzer nothing."""
+    made = (case.data for case in generator.Generator(1).cases(GENERATED))
+    return [text for text in (*frames.corpus(), *made) if len(text) <= 1_000]
+
+
+def _appended(text: bytes) -> bytes:
+    """An action of the batch target that appends this text."""
+    return b"\x01" + bytes([len(text)]) + text if len(text) < 256 else b"\x10" + len(text).to_bytes(2, "big") + text
+
+
+def _batches() -> Iterator[bytes]:
+    pool = texts()
+    for count in (1, 2, 7, 33):
+        for start in range(0, 4 * count, count):
+            appended = b"".join(map(_appended, pool[start : start + count]))
+            # Finish, keep views, take the rest from the second frame on, start anew.
+            yield appended + b"\xc0" + b"\xe0\x02" + b"\xe4\x00" + appended[: len(appended) // 2] + b"\xc1"
+
+
+def _frame(payload: bytes, opcode: int, *, fin: bool = True) -> bytes:
+    """A frame of the fragments target."""
+    return bytes([opcode | 0x80 * fin, len(payload)]) + payload
+
+
+def _streams() -> Iterator[bytes]:
+    plans = (b"\x00\x00\x00\x00", b"\x01\x01\x01\x01", b"\x03\x07\x02\x05", b"\x80\x10\x00\x00")
+    endings = (frames.ws_close(1000), frames.ws_close(None), frames.ws_close(4001, "bye"), b"")
+    pool = [text for text in texts() if len(text) < 100]
+    for index, text in enumerate(pool[:60]):
+        third = len(text) // 3
+        stream = (
+            _frame(text, frames.BINARY)
+            + _frame(text[:third], frames.TEXT, fin=False)
+            + _frame(b"ping", frames.PING)
+            + _frame(text[third : 2 * third], frames.CONTINUATION, fin=False)
+            + _frame(text[2 * third :], frames.CONTINUATION)
+        )
+        yield bytes([index % 3]) + plans[index % 4] + stream + endings[index // 4 % 4]
+    # A frame and a message above their limits, and bytes that are no frame.
+    yield b"\x00" + plans[0] + b"\x82\xfe\x05hello"
+    yield b"\x01" + plans[2] + b"\x02\xc0\x05hello" + b"\x00\xc0\x05hello" * 4
+    yield b"\x02" + plans[3] + b"\xff\xff\x04\x83\x00\x7f\xff"
+
+
+def seeds(target: str) -> list[bytes]:
+    """The first inputs of a target."""
+    makers = {"batch": _batches, "fragments": _streams}
+    found = list(makers[target]()) if target in makers else texts()
+    assert target in TARGETS
+    return found
+
+
+def dictionary() -> str:
+    """Tokens for libFuzzer to put in, in the form of its dictionary files."""
+    tokens = {*generator.SOUP, *generator.ROUTED_TOPICS[:20], *generator.ESCAPED_TOPIC_KEYS, *generator.NO_STRINGS}
+    quoted = ("".join(f"\\x{byte:02x}" for byte in token) for token in sorted(tokens) if len(token) <= 64)
+    return "".join(f'"{token}"\n' for token in quoted if token)

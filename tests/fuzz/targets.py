@@ -1,0 +1,180 @@
+"""What is fuzzed: each target takes any bytes, and raises when the library disagrees with the oracle.
+
+A target builds its case out of the bytes in a way that keeps a small change of them a small change of the case, so that
+a fuzzer can climb. They run without a fuzzer too: the seeds are a test (tests/property/test_fuzz_targets.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from cpapi_fast.batch import Batch, BatchBuilder, FrameCounters, classify, rest_of
+from cpapi_fast.kinds import FrameKind
+from tests import comparison, frames
+from tests.fuzz import wire
+
+#: Where a stream has been cut so often, the rest of it comes at once.
+MOST_PIECES: Final = 200
+
+
+class Reader:
+    """Reads a case off the front of the fuzzer's bytes; past their end everything is zero."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def byte(self) -> int:
+        self._at += 1
+        return self._data[self._at - 1] if self._at <= len(self._data) else 0
+
+    def word(self) -> int:
+        return self.byte() << 8 | self.byte()
+
+    def take(self, count: int) -> bytes:
+        taken = self._data[self._at : self._at + count]
+        self._at += count
+        return taken
+
+    def rest(self) -> bytes:
+        return self.take(len(self._data))
+
+
+def classifier(data: bytes) -> None:
+    """One text: the C classifier, `classify` in both forms and a batch of one, against the full decode."""
+    comparison.check_all([data])
+
+
+def batch(data: bytes) -> None:
+    """A builder driven by the bytes: append, finish, views that outlive their batch, copies of the rest, indexing."""
+    reader = Reader(data)
+    counters = FrameCounters()
+    builder = BatchBuilder(counters)
+    texts: list[bytes] = []
+    made: Batch | None = None
+    finished: Batch | None = None
+    kept: list[tuple[memoryview, bytes]] = []
+    moment = 0
+    while reader:
+        action = reader.byte()
+        if action < 0xC0:
+            # Three of four: a text of up to 255 bytes, or of up to 64 kB when the length says so.
+            length = reader.byte() if action % 16 else reader.word()
+            text = reader.take(length)
+            builder.append((text, bytearray(text), memoryview(text))[action % 3])
+            texts.append(text)
+        elif action < 0xE0:
+            moment += 1
+            made = builder.finish(moment)
+            assert (made is None) is (not texts)
+            if made is not None:
+                finished = made
+                _check_columns(finished, texts, moment)
+                texts = []
+        elif finished is not None:
+            first = reader.byte() % (len(finished) + 2) - 1
+            finished = _check_rest(finished, first, kept)
+        if finished is not None and action % 4 == 0:
+            kept.append((finished.payloads, bytes(finished.payloads)))
+            kept.append((finished.offsets, bytes(finished.offsets)))
+    last = builder.finish(moment)
+    assert (last is None) is (not texts)
+    if last is not None:
+        _check_columns(last, texts, moment)
+    assert builder.finish(moment) is None
+    made = last = finished = None
+    del builder
+    for view, content in kept:
+        assert bytes(view) == content
+
+
+def _check_columns(made: Batch, texts: list[bytes], moment: int) -> None:
+    """Every column of a batch, and every frame, against what was put in."""
+    assert len(made) == len(texts)
+    assert made.nbytes == sum(map(len, texts))
+    assert made.payloads == b"".join(texts)
+    ends = [0]
+    for text in texts:
+        ends.append(ends[-1] + len(text))
+    assert made.offsets.tolist() == ends
+    assert made.received_ns.tolist() == [moment] * len(texts)
+    kinds, conids = made.kinds.tolist(), made.conids.tolist()
+    starts, lengths = made.topic_starts.tolist(), made.topic_lengths.tolist()
+    for index, (text, frame) in enumerate(zip(texts, made, strict=True)):
+        alone = classify(text)
+        assert comparison.answer_of(frame) == comparison.answer_of(alone)
+        assert frame.raw == text
+        assert FrameKind(kinds[index]) is alone.kind
+        assert conids[index] == (-1 if alone.conid is None else alone.conid)
+        if starts[index] >= 0:
+            assert text[starts[index] :][: lengths[index]].decode("utf-8", "replace") == frame.topic
+        else:
+            assert (lengths[index] < 0) is (frame.topic is not None)
+        assert made[index - len(texts)].raw == text
+    for outside in (len(texts), -len(texts) - 1):
+        try:
+            made[outside]
+        except IndexError:
+            continue
+        raise AssertionError(f"frame {outside} of {len(texts)} is there")
+
+
+def _check_rest(made: Batch, first: int, kept: list[tuple[memoryview, bytes]]) -> Batch:
+    """The frames from `first` on as a batch of their own; the batch itself where there are none."""
+    try:
+        rest = rest_of(made, first)
+    except IndexError:
+        assert not 0 <= first < len(made)
+        return made
+    assert 0 <= first < len(made)
+    _check_columns(rest, [frame.raw for frame in made][first:], made.received_ns[0])
+    kept.append((made.conids, bytes(made.conids)))
+    return rest
+
+
+def _stream(reader: Reader) -> bytes:
+    """Frames written by hand: a first byte as it is, the length that fits what follows, now and then a wrong one."""
+    stream = bytearray()
+    while reader:
+        first, second = reader.byte(), reader.byte()
+        if second == 0xFF:
+            # Anything: most of it is no frame, and some of it is nearly one.
+            stream += reader.take(reader.byte())
+            continue
+        # 0 to 125 bytes as they say, or from there on in steps, past the limits of a frame and of a message.
+        payload = reader.take(second) if second < 126 else reader.take(reader.byte()).ljust((second - 125) * 40, b" ")
+        header = frames.ws_frame(payload)
+        stream += bytes([first]) + header[1:]
+    return bytes(stream)
+
+
+def _pieces(stream: bytes, plan: bytes) -> Iterator[bytes]:
+    """The stream cut by a plan: each byte is the size of a piece, the last one of all that follow; 0 means the rest."""
+    at = turn = 0
+    while at < len(stream):
+        size = plan[min(turn, len(plan) - 1)] if turn < MOST_PIECES else 0
+        size = size or len(stream)
+        yield stream[at : at + size]
+        at, turn = at + size, turn + 1
+
+
+def fragments(data: bytes) -> None:
+    """A stream of WebSocket frames, cut anywhere, through picows and our listener: RFC 6455 says what arrives."""
+    reader = Reader(data)
+    form = ("batch", "frame", "pull")[reader.byte() % 3]
+    plan = reader.take(4) or b"\x00"
+    stream = _stream(reader)
+    outcome = wire.receive(_pieces(stream, plan), form=form)
+    expected = wire.expected(stream)
+    assert expected.allows(outcome), f"{form}, pieces {plan!r}, stream {stream!r}: {outcome} is not {expected}"
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "classifier": classifier,
+    "batch": batch,
+    "fragments": fragments,
+}

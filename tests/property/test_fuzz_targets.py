@@ -1,0 +1,98 @@
+"""The fuzz targets without a fuzzer: their seeds pass, damaged seeds pass, and a wrong library would not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests import comparison, frames
+from tests.fuzz import targets, wire
+from tests.fuzz.seeds import dictionary, seeds
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_seeds_and_damaged_seeds_pass(target: str):
+    chance = random.Random(1)
+    pool = seeds(target)
+    assert len(pool) > 10
+    for seed in pool:
+        targets.TARGETS[target](seed)
+        damaged = bytearray(seed)
+        for _ in range(3):
+            if damaged:
+                damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        targets.TARGETS[target](bytes(damaged))
+
+
+def test_seeds_of_the_fragments_bring_messages_fragments_and_every_way_to_end():
+    outcomes = []
+    for seed in seeds("fragments"):
+        reader = targets.Reader(seed[5:])
+        outcomes.append(wire.expected(targets._stream(reader)))
+    assert {outcome.close_code for outcome in outcomes} == {None, 1000, 1005, 4001}
+    assert sum(len(outcome.messages) for outcome in outcomes) > 100
+    assert sum(outcome.fragments for outcome in outcomes) > 100
+    assert sum(outcome.pings for outcome in outcomes) > 50
+
+
+@pytest.mark.parametrize("form", ["batch", "frame", "pull"])
+def test_a_message_in_fragments_arrives_whole_however_it_is_cut(form: str):
+    text = frames.smd(8314)
+    stream = b"".join(frames.ws_fragments(text, [1, 0, 40])) + frames.ws_ping() + frames.ws_close(1001)
+    for size in range(1, len(stream) + 1):
+        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+        assert wire.receive(pieces, form=form) == wire.Outcome([text], 1001, fragments=4, pings=1, pongs=0)
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (frames.ws_frame(b"a") + frames.ws_frame(b"b", rsv=4) + frames.ws_frame(b"c"), [b"a"]),
+        (frames.ws_frame(b"a") + b"\x83\x00" + frames.ws_frame(b"c"), [b"a"]),
+        (frames.ws_frame(b"a") + frames.ws_frame(b"b", frames.CONTINUATION), [b"a"]),
+        (frames.ws_frame(b"a", fin=False) + frames.ws_frame(b"b"), []),
+        (frames.ws_frame(b"a" * wire.MAX_FRAME_BYTES), [b"a" * wire.MAX_FRAME_BYTES]),
+        (frames.ws_frame(b"a" * (wire.MAX_FRAME_BYTES + 1)), []),
+        (b"".join(frames.ws_fragments(b"a" * wire.MAX_MESSAGE_BYTES, [3_000])), [b"a" * wire.MAX_MESSAGE_BYTES]),
+        (b"".join(frames.ws_fragments(b"a" * (wire.MAX_MESSAGE_BYTES + 1), [3_000])), []),
+        (frames.ws_frame(b"a") + frames.ws_close(1005), [b"a"]),
+        (frames.ws_frame(b"a") + frames.ws_close() + frames.ws_frame(b"b"), [b"a"]),
+    ],
+)
+def test_the_rules_of_a_stream(stream: bytes, expected: list[bytes]):
+    """The oracle and the client, on what each rule is about."""
+    assert wire.expected(stream).messages == expected
+    assert wire.receive([stream], form="frame").messages == expected
+
+
+def _data(target: str) -> bytes:
+    return max((seed for seed in seeds(target) if b"smd+" in seed), key=len)
+
+
+@pytest.mark.parametrize(
+    ("target", "module", "name", "wrong"),
+    [
+        ("classifier", comparison, "classify", lambda data, *, strict=False: targets.classify(b"ech+hb")),
+        ("batch", targets, "rest_of", lambda batch, first: batch),
+        ("batch", targets, "classify", lambda data: comparison.classify(b"ech+hb")),
+        ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),
+    ],
+)
+def test_a_wrong_answer_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, target: str, module: object, name: str, wrong: Callable[..., object]
+):
+    data = _data(target)
+    targets.TARGETS[target](data)
+    monkeypatch.setattr(module, name, wrong)
+    with pytest.raises(AssertionError):
+        targets.TARGETS[target](data)
+
+
+def test_the_dictionary_is_in_the_form_that_libfuzzer_reads():
+    lines = dictionary().splitlines()
+    assert len(lines) > 50
+    for line in lines:
+        assert line[0] == line[-1] == '"'
+        assert bytes.fromhex(line[1:-1].replace("\\x", ""))
