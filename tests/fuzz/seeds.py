@@ -10,6 +10,13 @@ from tests.fuzz.targets import TARGETS
 #: How many of the generator's texts are added.
 GENERATED = 300
 
+#: As the wire writes numbers, and some that are none.
+NUMBERS = (
+    *(b"0", b"-1", b"187.05", b"1767225600123", b"2.0201311791131118E8", b"-3.5e-7", b"1e400", b"01", b"1.", b".5"),
+    *(b"C187.05", b"H+1,300.25", b"12.2M", b"1.5K", b"3B%", b"0.54%", b"N/A", b"-", b"", b"1,30", b"9007199254740993"),
+    *(b"179769313486231580793e289", b"4.9e-324", b"123456789012345678901234567890", b"0.1000000000000000055511151231"),
+)
+
 
 def texts() -> list[bytes]:
     """Every fixture, and some of everything that the generator makes; long ones teach a fuzzer nothing."""
@@ -56,9 +63,19 @@ def _streams() -> Iterator[bytes]:
     yield b"\x02" + plans[3] + b"\xff\xff\x04\x83\x00\x7f\xff"
 
 
+def _payloads() -> Iterator[bytes]:
+    for text in texts():
+        if b'"smd+' in text:
+            yield b"p" + text
+    for number in NUMBERS:
+        yield b"t" + number
+        yield b"n" + number
+        yield b'p{"31":"C' + number + b'","84":' + number + b',"x":[{"31":1}],"87_raw":"\\u0031","topic":"smd+1"}'
+
+
 def seeds(target: str) -> list[bytes]:
     """The first inputs of a target."""
-    makers = {"batch": _batches, "fragments": _streams}
+    makers = {"batch": _batches, "fragments": _streams, "columns": _payloads}
     found = list(makers[target]()) if target in makers else texts()
     assert target in TARGETS
     return found

@@ -6,13 +6,18 @@ a fuzzer can climb. They run without a fuzzer too: the seeds are a test (tests/p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from cpapi_fast.batch import Batch, BatchBuilder, FrameCounters, classify, rest_of
 from cpapi_fast.kinds import FrameKind
-from tests import comparison, frames
+from cpapi_fast.ticks import TickDecoder
+from tests import comparison, frames, tick_oracle
 from tests.fuzz import wire
+
+FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
+DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
 
 #: Where a stream has been cut so often, the rest of it comes at once.
 MOST_PIECES: Final = 200
@@ -173,8 +178,22 @@ def fragments(data: bytes) -> None:
     assert expected.allows(outcome), f"{form}, pieces {plan!r}, stream {stream!r}: {outcome} is not {expected}"
 
 
+def columns(data: bytes) -> None:
+    """Fields of a market data frame as columns, against orjson and `parse_number`: a whole payload, or one number."""
+    form, rest = data[:1], data[1:]
+    if form == b"t":
+        payload = b'{"84":"1.5","31":' + json.dumps(rest.decode("utf-8", "replace")).encode() + b',"topic":"smd+1"}'
+    elif form == b"n":
+        payload = b'{"_updated":' + rest + b',"topic":"smd+1"}'
+    else:
+        payload = rest
+    for decoder in DECODERS:
+        tick_oracle.check_payloads([payload], decoder)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "classifier": classifier,
     "batch": batch,
     "fragments": fragments,
+    "columns": columns,
 }
