@@ -41,7 +41,8 @@ DIRECTIVES: dict[str, object] = {
     # that take one say `not None`.
     "nonecheck": DEBUG,
     "initializedcheck": DEBUG,
-    "overflowcheck": DEBUG,
+    # overflowcheck stays off in all builds, as Cython has it: it takes unsigned arithmetic that wraps on purpose (the
+    # hash of ticks.pyx, words in scan.pxd) for a fault. Signed overflow is one: -ftrapv and the sanitizer look for it.
 }
 
 if sys.platform == "win32":
@@ -52,7 +53,7 @@ elif SANITIZE:
     COMPILE_ARGS = ["-O1", "-g", *flags]
     LINK_ARGS = flags
 elif DEBUG:
-    COMPILE_ARGS = ["-O1", "-g"]
+    COMPILE_ARGS = ["-O1", "-g", "-ftrapv"]
     LINK_ARGS = []
 else:
     COMPILE_ARGS = ["-O3"]

@@ -17,8 +17,10 @@ SAFE = {
     "cdivision": False,
     "nonecheck": True,
     "initializedcheck": True,
-    "overflowcheck": True,
 }
+
+#: Others that no source sets for itself.
+OTHERS = ("overflowcheck", "language_level", "emit_code_comments", "profile", "linetrace", "binding", "infer_types")
 
 
 def table(*, is_debug: bool) -> dict[str, object]:
@@ -45,7 +47,7 @@ def test_the_table_is_what_the_release_build_goes_by():
 def overrides(source: str) -> list[str]:
     """The directives that a source sets for itself: in a header, by a decorator, or in a `with` block."""
     headers = re.findall(r"^[ \t]*#[ \t]*cython[ \t]*:.*", source, re.MULTILINE | re.IGNORECASE)
-    return headers + re.findall(rf"\b(?:{'|'.join(SAFE)})\b[ \t]*\(", source)
+    return headers + re.findall(rf"\b(?:{'|'.join((*SAFE, *OTHERS))})\b[ \t]*\(", source)
 
 
 def sources() -> list[Path]:
