@@ -16,7 +16,7 @@ STUBBED := $(patsubst cpapi_fast/%.pyi,cpapi_fast.%,$(wildcard cpapi_fast/*.pyi)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test build lint types suite unit pythons wheel sanitize fuzz fuzz-one bench bench-smoke clean
+.PHONY: help run test build lint types suite unit pythons wheel sanitize fuzz fuzz-one peers bench bench-smoke clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -59,6 +59,9 @@ fuzz: build ## fuzz the sanitized extensions against the oracle, for a minute or
 
 fuzz-one: build ## show again what the fuzzer has found: make fuzz-one FILE=.fuzz/found/...
 	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --one "$(abspath $(FILE))"
+
+peers: $(VENV)/.made ## compile the Rust and C clients that the benchmarks compare with (minutes, once; needs cargo)
+	$(PY) benchmarks/peers/build.py
 
 bench: build ## the numbers of the README, measured here (half a minute)
 	$(PY) -m benchmarks.report

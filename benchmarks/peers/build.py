@@ -1,0 +1,141 @@
+"""Builds the compiled peers into build/peers and says in build/peers/manifest.json how to call them.
+
+Usage: python benchmarks/peers/build.py    (`make peers`)
+
+Without cargo only the C peer is built; with CPAPI_FAST_REQUIRE_ALL=1 that is an error. A second call costs a fraction
+of a second: the C compiler is asked only when its file is newer than its program, and cargo knows for itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).resolve().parent
+OUT: Final = HERE.parent.parent / "build" / "peers"
+RUST_PROGRAM: Final = OUT / "target" / "release" / "peers"
+
+#: Sources that need no crate, and so can be tested in a second by the compiler alone.
+RUST_TESTED: Final = ("number", "route")
+
+NO_CARGO: Final = (
+    "peers: no cargo on PATH, so only the C peer is built; to have all of them install Rust 1.89 or newer: "
+    "https://rustup.rs"
+)
+
+# `frames` is what a timed run of 151-byte frames takes, so that every peer runs for a good fraction of a second.
+C_PEER: Final[dict[str, dict[str, Any]]] = {
+    "raw_recv": {
+        "label": "recv loop in C",
+        "group": "limit",
+        "jobs": ["bytes", "count", "latency"],
+        "tls": False,
+        "frames": 3_000_000,
+    },
+}
+RUST_PEERS: Final[dict[str, dict[str, Any]]] = {
+    "tungstenite_alone": {
+        "label": "tokio-tungstenite, no parse (Rust)",
+        "group": "peer",
+        "jobs": ["count", "latency"],
+        "crate": "tokio-tungstenite",
+        "frames": 1_500_000,
+    },
+    "fastwebsockets_alone": {
+        "label": "fastwebsockets, no parse (Rust)",
+        "group": "peer",
+        "jobs": ["count", "latency"],
+        "crate": "fastwebsockets",
+        "frames": 1_500_000,
+    },
+    "fastwebsockets_sonic": {
+        "label": "fastwebsockets + sonic-rs (Rust)",
+        "group": "peer",
+        "jobs": ["route", "dict", "columns", "latency"],
+        "crate": "sonic-rs",
+        "frames": 800_000,
+    },
+    "bezant": {
+        "label": "bezant-core (Rust)",
+        "group": "peer",
+        "jobs": ["route", "dict", "columns", "latency"],
+        "crate": "bezant-core",
+        "frames": 300_000,
+    },
+}
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
+    """One build step; what it prints is shown, and its failure ends the build."""
+    done = subprocess.run(list(map(str, command)), cwd=HERE, env=env, check=False)
+    if done.returncode:
+        raise SystemExit(f"peers: failed: {' '.join(map(str, command))}")
+
+
+def is_older(product: Path, *sources: Path) -> bool:
+    if not product.exists():
+        return True
+    made = product.stat().st_mtime
+    return any(source.stat().st_mtime > made for source in (*sources, Path(__file__)))
+
+
+def build_c() -> Path:
+    program, source = OUT / "raw_recv", HERE / "raw_recv.c"
+    if is_older(program, source):
+        compiler = os.environ.get("CC", "cc").split()
+        warnings = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
+        run(*compiler, "-std=gnu11", "-O3", "-march=native", *warnings, source, "-o", program)
+    return program
+
+
+def test_rust() -> None:
+    for name in RUST_TESTED:
+        program, source = OUT / f"test_{name}", HERE / "src" / f"{name}.rs"
+        if is_older(program, source):
+            tested = OUT / f"test_{name}.new"
+            run("rustc", "--edition", "2024", "--test", "-A", "dead_code", source, "-o", tested)
+            run(tested, "--quiet")
+            tested.replace(program)
+
+
+def build_rust(cargo: str) -> Path:
+    run(cargo, "build", "--release", "--locked", env={**os.environ, "CARGO_TARGET_DIR": str(OUT / "target")})
+    return RUST_PROGRAM
+
+
+def locked_version(crate: str) -> str:
+    """The version of `crate` in Cargo.lock; of two, the newer, which comes last."""
+    entry = re.compile(rf'^name = "{re.escape(crate)}"\nversion = "([^"]+)"', re.MULTILINE)
+    found = entry.findall((HERE / "Cargo.lock").read_text())
+    return str(found[-1])
+
+
+def main() -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    manifest: dict[str, dict[str, Any]] = {}
+    c_program = build_c()
+    for name, entry in C_PEER.items():
+        manifest[name] = {"command": [str(c_program)], "version": "", **entry}
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        print(NO_CARGO, file=sys.stderr)
+    else:
+        test_rust()
+        rust_program = build_rust(cargo)
+        for name, entry in RUST_PEERS.items():
+            plain = {key: value for key, value in entry.items() if key != "crate"}
+            version = locked_version(entry["crate"])
+            manifest[name] = {"command": [str(rust_program), name], "version": version, "tls": True, **plain}
+    (OUT / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    if cargo is None and os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0"):
+        raise SystemExit("peers: nothing may be missing here (CPAPI_FAST_REQUIRE_ALL)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+//! fastwebsockets, alone here: it hands over the unparsed message. `sonic` adds what a job needs of the JSON.
+//!
+//! The upgrade is done by hand, so that the stream below stays a plain one: hyper's would be boxed.
+
+use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role, WebSocket};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::answer::Latency;
+use crate::args::{Args, Job};
+use crate::meter::{Cost, Meter};
+use crate::work::{Count, Work};
+use crate::{Failure, runtime, tls};
+
+pub const JOBS: &[Job] = &[Job::Count, Job::Latency];
+
+const CRATES: &[&str] = &["fastwebsockets", "tokio", "rustls"];
+
+pub fn main(args: &Args) -> Result<(), Failure> {
+    match &args.stamps {
+        Some(stamps) if args.job == Job::Latency => {
+            run(args, Latency::new(args.frames, stamps.clone(), <[u8]>::len), CRATES)
+        }
+        _ => run(args, Count, CRATES),
+    }
+}
+
+/// Connects as `args` say, does `work` for each message until CLOSE, and reports.
+pub fn run(args: &Args, mut work: impl Work<[u8]>, crates: &[&str]) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let tcp = TcpStream::connect((args.host.as_str(), args.port)).await?;
+        tcp.set_nodelay(true)?;
+        let (frames, cost) = if args.tls {
+            drain(upgrade(tls::open(tcp, &args.host, args.cafile.as_deref()).await?, args).await?, &mut work).await?
+        } else {
+            drain(upgrade(tcp, args).await?, &mut work).await?
+        };
+        cost.report(frames, work.finish(), crates);
+        Ok(())
+    })
+}
+
+async fn upgrade<S>(mut stream: S, args: &Args) -> Result<FragmentCollector<S>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        args.path, args.host, args.port
+    );
+    stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
+    // The sender is silent until `go`, so no frame can follow the head of its answer.
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err("the server hung up during the upgrade".into());
+        }
+    }
+    if !head.starts_with(b"HTTP/1.1 101 ") {
+        return Err(format!("no upgrade: {}", String::from_utf8_lossy(&head)).into());
+    }
+    // No buffer between: fastwebsockets grows its own to what a read brings, and lends the payloads from it.
+    let mut socket = WebSocket::after_handshake(stream, Role::Client);
+    socket.set_auto_close(false);
+    socket.set_auto_pong(false);
+    Ok(FragmentCollector::new(socket))
+}
+
+async fn drain<S>(mut socket: FragmentCollector<S>, work: &mut impl Work<[u8]>) -> Result<(u64, Cost), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut frames = 0;
+    let meter = Meter::start();
+    socket.write_frame(Frame::text(Payload::Borrowed(b"go"))).await?;
+    loop {
+        let frame = socket.read_frame().await?;
+        match frame.opcode {
+            OpCode::Text | OpCode::Binary => {
+                work.message(&frame.payload);
+                frames += 1;
+            }
+            OpCode::Close => return Ok((frames, meter.stop())),
+            OpCode::Ping => socket.write_frame(Frame::pong(frame.payload)).await?,
+            OpCode::Pong | OpCode::Continuation => {}
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The Rust peers of the benchmarks, in one program: `peers STACK --url ws[s]://... --job JOB ...`.
+//!
+//! A stack connects in its own way, sends `go`, and hands every message to the [`work::Work`] of the job until the
+//! server's CLOSE. One program and not four, since linking with fat LTO is most of the time that a build takes.
+//! README.md in this folder says how each stack is tuned.
+
+mod answer;
+mod args;
+mod bezant_core;
+mod fast;
+mod meter;
+mod number;
+mod route;
+mod sonic;
+mod tls;
+mod tungstenite;
+mod work;
+
+use args::Args;
+
+/// Every stack does best with it; README.md has the comparison.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An error of any stack; it ends the process with 1.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a stack begins.
+type Main = fn(&Args) -> Result<(), Failure>;
+
+fn main() -> Result<(), Failure> {
+    let mut words = std::env::args().skip(1);
+    let (main, jobs): (Main, _) = match words.next().as_deref() {
+        Some("tungstenite_alone") => (tungstenite::main, tungstenite::JOBS),
+        Some("fastwebsockets_alone") => (fast::main, fast::JOBS),
+        Some("fastwebsockets_sonic") => (sonic::main, sonic::JOBS),
+        Some("bezant") => (bezant_core::main, bezant_core::JOBS),
+        _ => {
+            eprintln!(
+                "usage: peers tungstenite_alone|fastwebsockets_alone|fastwebsockets_sonic|bezant --url URL --job JOB"
+            );
+            std::process::exit(2);
+        }
+    };
+    main(&Args::parse_or_exit(words, jobs))
+}
+
+/// The runtime every stack runs on: one thread, as one connection can use no second.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

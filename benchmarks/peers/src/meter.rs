@@ -1,0 +1,118 @@
+//! Time, memory and versions of this process, and the line of JSON that reports them.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+
+/// The lock file of this build: the versions that were measured.
+const LOCK: &str = include_str!("../Cargo.lock");
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the sender's stamps.
+pub fn monotonic_ns() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec for the kernel to write to, and this clock exists on every Linux.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    assert_eq!(failed, 0, "clock_gettime");
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+fn usage() -> libc::rusage {
+    // SAFETY: all zeros is a valid rusage, and the kernel writes to nothing but it.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &raw mut usage), 0, "getrusage");
+        usage
+    }
+}
+
+fn cpu_ns(usage: &libc::rusage) -> i64 {
+    [usage.ru_utime, usage.ru_stime].iter().map(|time| time.tv_sec * 1_000_000_000 + time.tv_usec * 1_000).sum()
+}
+
+/// Started just before `go` is sent, finished when CLOSE has come.
+pub struct Meter {
+    wall_ns: i64,
+    cpu_ns: i64,
+}
+
+/// The most memory this program held at once. `ru_maxrss` is of no use: it begins with what the parent held at the fork.
+fn max_rss_kib() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+    kib.expect("a line VmHWM: N kB")
+}
+
+impl Meter {
+    pub fn start() -> Self {
+        Self { cpu_ns: cpu_ns(&usage()), wall_ns: monotonic_ns() }
+    }
+
+    /// What the drain cost.
+    pub fn stop(&self) -> Cost {
+        let wall_ns = monotonic_ns() - self.wall_ns;
+        Cost { wall_ns, cpu_ns: cpu_ns(&usage()) - self.cpu_ns, max_rss_kib: max_rss_kib() }
+    }
+}
+
+/// What one drain cost this process.
+pub struct Cost {
+    wall_ns: i64,
+    cpu_ns: i64,
+    max_rss_kib: i64,
+}
+
+impl Cost {
+    /// Prints the report: one line of JSON. `crates` names the crates whose versions matter to the result.
+    pub fn report(&self, frames: u64, digest: Option<u64>, crates: &[&str]) {
+        let mut versions: serde_json::Map<String, serde_json::Value> =
+            crates.iter().map(|name| ((*name).to_owned(), locked_version(name).into())).collect();
+        versions.insert("rustc".to_owned(), env!("PEERS_RUSTC").into());
+        let report = json!({
+            "frames": frames,
+            "digest": digest.map(|digest| format!("{digest:016x}")),
+            "wall_ns": self.wall_ns,
+            "cpu_ns": self.cpu_ns,
+            "max_rss_kib": self.max_rss_kib,
+            "versions": versions,
+        });
+        println!("{report}");
+    }
+}
+
+/// The version of a crate in the lock file. Of two versions of one crate the newer comes last, and is meant.
+fn locked_version(name: &str) -> &'static str {
+    let entry = format!("name = \"{name}\"\nversion = \"");
+    let found = LOCK.rfind(&entry).unwrap_or_else(|| panic!("{name} is not in Cargo.lock"));
+    let version = &LOCK[found + entry.len()..];
+    &version[..version.find('"').expect("a closing quote")]
+}
+
+/// The times of the first frames, in memory until the drain is over.
+pub struct Stamps {
+    times: Vec<i64>,
+}
+
+impl Stamps {
+    /// Room for `frames` stamps, touched now so that no page fault lands in a latency.
+    pub fn new(frames: usize) -> Self {
+        let mut times = vec![1; frames];
+        times.clear();
+        Self { times }
+    }
+
+    pub fn stamp(&mut self) {
+        if self.times.len() < self.times.capacity() {
+            self.times.push(monotonic_ns());
+        }
+    }
+
+    /// Writes them as little-endian int64.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let bytes: Vec<u8> = self.times.iter().flat_map(|time| time.to_le_bytes()).collect();
+        std::fs::File::create(path)?.write_all(&bytes)
+    }
+}

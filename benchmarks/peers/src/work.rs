@@ -1,0 +1,21 @@
+//! One job's work on the messages of one stack.
+
+/// `M` is what the stack hands over.
+pub trait Work<M: ?Sized> {
+    /// Does the job's work for one message.
+    fn message(&mut self, message: &M);
+
+    /// What is left to do after the last message, and the digest if one was asked for.
+    fn finish(&mut self) -> Option<u64>;
+}
+
+/// Counting needs no work: the stack has decoded the message, and the drain loops count.
+pub struct Count;
+
+impl<M: ?Sized> Work<M> for Count {
+    fn message(&mut self, _: &M) {}
+
+    fn finish(&mut self) -> Option<u64> {
+        None
+    }
+}
