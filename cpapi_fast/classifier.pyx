@@ -20,7 +20,7 @@ syntax that it needs to stay on the top level.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MAX
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 cdef extern from *:
@@ -37,6 +37,41 @@ cdef extern from *:
     unsigned char byte_at "CPAPI_FAST_BYTE_AT"(
         const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index
     ) noexcept nogil
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    /* Eight bytes of a text of known length at once, the first one lowest; bounds as for one byte. */
+    static inline uint64_t cpapi_fast_word_at(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) {
+        const unsigned char* from_ptr = (const unsigned char*)text_ptr + index;
+    #ifdef CPAPI_FAST_DEBUG
+        if (index < 0 || text_len < 8 || index > text_len - 8) abort();
+    #endif
+        (void)text_len;
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        uint64_t word;
+        memcpy(&word, from_ptr, 8);
+        return word;
+    #else
+        return (uint64_t)from_ptr[0] | (uint64_t)from_ptr[1] << 8 | (uint64_t)from_ptr[2] << 16
+            | (uint64_t)from_ptr[3] << 24 | (uint64_t)from_ptr[4] << 32 | (uint64_t)from_ptr[5] << 40
+            | (uint64_t)from_ptr[6] << 48 | (uint64_t)from_ptr[7] << 56;
+    #endif
+    }
+    /* How many of the highest bytes are zero; the argument is not. */
+    static inline int cpapi_fast_zero_bytes(uint64_t word) {
+    #if defined(__GNUC__) || defined(__clang__)
+        return __builtin_clzll(word) / 8;
+    #else
+        int count = 0;
+        while (!(word >> 56)) { word <<= 8; count++; }
+        return count;
+    #endif
+    }
+    """
+    uint64_t word_at "cpapi_fast_word_at"(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) noexcept nogil
+    int zero_bytes "cpapi_fast_zero_bytes"(uint64_t word) noexcept nogil
 
 ROUTED = VERDICT_ROUTED
 NOT_JSON = VERDICT_NOT_JSON
@@ -119,6 +154,62 @@ cdef inline void _found(const char* data_ptr, Py_ssize_t start, Py_ssize_t lengt
     route.topic_start = start
     route.topic_length = length
     route_topic_ptr(data_ptr + start, length, route)
+
+
+cdef inline int _digits_at_end(uint64_t word, uint64_t* number) noexcept nogil:
+    # How many of the highest bytes of `word` (the last ones of the text) are digits, and the number that they spell.
+    cdef uint64_t values = word ^ 0x3030303030303030u      # a digit's byte is now its value
+    cdef uint64_t others = (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
+    cdef int count = 8
+    if others != 0:
+        count = zero_bytes(others)
+        if count == 0:
+            return 0
+        values &= ~<uint64_t>0 << (64 - 8 * count)
+    # Neighbours are joined, three times over: 8 digits, 4 pairs, 2 fours, 1 eight. No byte overflows into the next.
+    values = values * 10 + (values >> 8)
+    number[0] = (
+        (values & 0x000000FF000000FFu) * 0x000F424000000064u
+        + ((values >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u
+    ) >> 32 & 0xFFFFFFFFu
+    return count
+
+
+cdef inline bint _probe_smd_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
+    # What nearly every frame of a busy feed ends with, `,"topic":"smd+<1 to 15 digits>"}`, in a few dozen
+    # instructions: the same answer as from `_probe_tail`, which takes whatever this does not.
+    cdef:
+        Py_ssize_t digits_end = data_len - 2
+        Py_ssize_t digits_start
+        uint64_t low, high
+        int count, more
+
+    if data_len < 31:                          # the longest ending that this takes
+        return False
+    if byte_at(data_ptr, data_len, data_len - 1) != c"}" or byte_at(data_ptr, data_len, digits_end) != c'"':
+        return False
+    count = _digits_at_end(word_at(data_ptr, data_len, digits_end - 8), &low)
+    if count == 0:
+        return False
+    if count == 8:
+        more = _digits_at_end(word_at(data_ptr, data_len, digits_end - 16), &high)
+        if more == 8:
+            return False
+        if more > 0:
+            low += high * 100_000_000u
+            count += more
+    digits_start = digits_end - count
+    if (
+        word_at(data_ptr, data_len, digits_start - 14) != 0x226369706F74222Cu       # ,"topic"
+        or word_at(data_ptr, data_len, digits_start - 8) != 0x2B646D73223A2263u     # c":"smd+
+    ):
+        return False
+    route.verdict = VERDICT_ROUTED
+    route.kind = KIND_MARKET_DATA
+    route.conid = <int64_t>low
+    route.topic_start = digits_start - 4
+    route.topic_length = count + 4
+    return True
 
 
 cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
@@ -319,7 +410,8 @@ cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept
         route.kind = KIND_HEARTBEAT
         return route
     if (
-        not _probe_tail(data_ptr, data_len, &route)
+        not _probe_smd_tail(data_ptr, data_len, &route)
+        and not _probe_tail(data_ptr, data_len, &route)
         and not _probe_head(data_ptr, data_len, &route)
         and not _walk(data_ptr, data_len, &route)
         and route.verdict == VERDICT_NOT_JSON

@@ -149,3 +149,25 @@ def test_the_topic_of_a_long_frame_is_found_at_both_ends():
     first = b'{"topic":"smd+8314","a":' + filler + b"}"
     assert classify_bytes(last).topic_start == len(last) - len('smd+8314"}')
     assert classify_bytes(first).topic_start == len('{"topic":"')
+
+
+@pytest.mark.parametrize("room", [0, 1, 8, 40])
+@pytest.mark.parametrize("count", range(21))
+def test_every_number_of_digits_at_the_end_of_every_short_frame(count: int, room: int):
+    # Eight digits are read at once: each count, and each byte that may stand in the place of a digit, on both sides of
+    # the lengths at which a frame is long enough for that.
+    digits = "12345678901234567890"[:count]
+    for place in range(count):
+        for byte in "/:09pw\x30\x7f":
+            topic = f"smd+{digits[:place]}{byte}{digits[place + 1 :]}"
+            _assert_tail(topic, room)
+    for other in ("", "@NYSE", "é"):
+        _assert_tail(f"smd+{digits}{other}", room)
+
+
+def _assert_tail(topic: str, room: int) -> None:
+    data = f'{{"a":"{"x" * room}","topic":"{topic}"}}'.encode()
+    answer = classify_bytes(data)
+    kind, conid = route_topic(topic.encode())
+    assert (answer.verdict, answer.kind, answer.conid) == (ROUTED, kind, conid), data
+    assert data[answer.topic_start : answer.topic_start + answer.topic_length] == topic.encode()
