@@ -23,55 +23,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memchr, memcmp
 
-cdef extern from *:
-    """
-    #include <stdlib.h>
-    /* One byte of a text of known length. The caller has checked the bound; the debug build checks the caller. */
-    #ifdef CPAPI_FAST_DEBUG
-    #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) \
-        (((index) >= 0 && (index) < (text_len)) ? (unsigned char)(text_ptr)[(index)] : (abort(), (unsigned char)0))
-    #else
-    #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) ((void)(text_len), (unsigned char)(text_ptr)[(index)])
-    #endif
-    """
-    unsigned char byte_at "CPAPI_FAST_BYTE_AT"(
-        const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index
-    ) noexcept nogil
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <string.h>
-    /* Eight bytes of a text of known length at once, the first one lowest; bounds as for one byte. */
-    static inline uint64_t cpapi_fast_word_at(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) {
-        const unsigned char* from_ptr = (const unsigned char*)text_ptr + index;
-    #ifdef CPAPI_FAST_DEBUG
-        if (index < 0 || text_len < 8 || index > text_len - 8) abort();
-    #endif
-        (void)text_len;
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        uint64_t word;
-        memcpy(&word, from_ptr, 8);
-        return word;
-    #else
-        return (uint64_t)from_ptr[0] | (uint64_t)from_ptr[1] << 8 | (uint64_t)from_ptr[2] << 16
-            | (uint64_t)from_ptr[3] << 24 | (uint64_t)from_ptr[4] << 32 | (uint64_t)from_ptr[5] << 40
-            | (uint64_t)from_ptr[6] << 48 | (uint64_t)from_ptr[7] << 56;
-    #endif
-    }
-    /* How many of the highest bytes are zero; the argument is not. */
-    static inline int cpapi_fast_zero_bytes(uint64_t word) {
-    #if defined(__GNUC__) || defined(__clang__)
-        return __builtin_clzll(word) / 8;
-    #else
-        int count = 0;
-        while (!(word >> 56)) { word <<= 8; count++; }
-        return count;
-    #endif
-    }
-    """
-    uint64_t word_at "cpapi_fast_word_at"(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) noexcept nogil
-    int zero_bytes "cpapi_fast_zero_bytes"(uint64_t word) noexcept nogil
+from .scan cimport byte_at, digits_at_end, skip_spaces, string_end, value_end, word_at
 
 ROUTED = VERDICT_ROUTED
 NOT_JSON = VERDICT_NOT_JSON
@@ -156,25 +108,6 @@ cdef inline void _found(const char* data_ptr, Py_ssize_t start, Py_ssize_t lengt
     route_topic_ptr(data_ptr + start, length, route)
 
 
-cdef inline int _digits_at_end(uint64_t word, uint64_t* number) noexcept nogil:
-    # How many of the highest bytes of `word` (the last ones of the text) are digits, and the number that they spell.
-    cdef uint64_t values = word ^ 0x3030303030303030u      # a digit's byte is now its value
-    cdef uint64_t others = (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
-    cdef int count = 8
-    if others != 0:
-        count = zero_bytes(others)
-        if count == 0:
-            return 0
-        values &= ~<uint64_t>0 << (64 - 8 * count)
-    # Neighbours are joined, three times over: 8 digits, 4 pairs, 2 fours, 1 eight. No byte overflows into the next.
-    values = values * 10 + (values >> 8)
-    number[0] = (
-        (values & 0x000000FF000000FFu) * 0x000F424000000064u
-        + ((values >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u
-    ) >> 32 & 0xFFFFFFFFu
-    return count
-
-
 cdef inline bint _probe_smd_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
     # What nearly every frame of a busy feed ends with, `,"topic":"smd+<1 to 15 digits>"}`, in a few dozen
     # instructions: the same answer as from `_probe_tail`, which takes whatever this does not.
@@ -188,11 +121,11 @@ cdef inline bint _probe_smd_tail(const char* data_ptr, Py_ssize_t data_len, Clas
         return False
     if byte_at(data_ptr, data_len, data_len - 1) != c"}" or byte_at(data_ptr, data_len, digits_end) != c'"':
         return False
-    count = _digits_at_end(word_at(data_ptr, data_len, digits_end - 8), &low)
+    count = digits_at_end(word_at(data_ptr, data_len, digits_end - 8), &low)
     if count == 0:
         return False
     if count == 8:
-        more = _digits_at_end(word_at(data_ptr, data_len, digits_end - 16), &high)
+        more = digits_at_end(word_at(data_ptr, data_len, digits_end - 16), &high)
         if more == 8:
             return False
         if more > 0:
@@ -267,43 +200,6 @@ cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* rou
     return False
 
 
-cdef inline Py_ssize_t _skip_spaces(const char* data_ptr, Py_ssize_t data_len, Py_ssize_t position) noexcept nogil:
-    cdef unsigned char byte
-    while position < data_len:
-        byte = byte_at(data_ptr, data_len, position)
-        if byte != c" " and byte != c"\t" and byte != c"\n" and byte != c"\r":
-            break
-        position += 1
-    return position
-
-
-cdef Py_ssize_t _string_end(
-    const char* data_ptr, Py_ssize_t data_len, Py_ssize_t position, bint* is_plain
-) noexcept nogil:
-    # `position` is the first byte inside a string; the answer is its closing quote or -1. `is_plain`: no escaped quote.
-    cdef:
-        const char* quote_ptr
-        Py_ssize_t quote
-        Py_ssize_t backslashes
-
-    is_plain[0] = True
-    while position < data_len:
-        quote_ptr = <const char*>memchr(data_ptr + position, c'"', <size_t>(data_len - position))
-        if quote_ptr == NULL:
-            return -1
-        quote = quote_ptr - data_ptr
-        # An odd number of backslashes before it makes the quote part of the string. They cannot reach back over
-        # `position`: what stands before that is a quote, the opening one or one that was skipped as escaped.
-        backslashes = quote
-        while backslashes > position and byte_at(data_ptr, data_len, backslashes - 1) == c"\\":
-            backslashes -= 1
-        if (quote - backslashes) % 2 == 0:
-            return quote
-        is_plain[0] = False
-        position = quote + 1
-    return -1
-
-
 cdef inline bint _is_plain_text(
     const char* data_ptr, Py_ssize_t data_len, Py_ssize_t start, Py_ssize_t end
 ) noexcept nogil:
@@ -317,43 +213,13 @@ cdef inline bint _is_plain_text(
     return True
 
 
-cdef Py_ssize_t _value_end(const char* data_ptr, Py_ssize_t data_len, Py_ssize_t position) noexcept nogil:
-    # `position` is the first byte of a value; the answer is the first byte after it, or -1 when it does not end.
-    # Brackets are counted, not matched: it only has to be right about valid text.
-    cdef:
-        Py_ssize_t depth = 0
-        unsigned char byte
-        bint is_plain
-
-    while position < data_len:
-        byte = byte_at(data_ptr, data_len, position)
-        if byte == c'"':
-            position = _string_end(data_ptr, data_len, position + 1, &is_plain)
-            if position < 0:
-                return -1
-            if depth == 0:
-                return position + 1
-        elif byte == c"{" or byte == c"[":
-            depth += 1
-        elif byte == c"}" or byte == c"]":
-            if depth == 0:
-                return position               # the end of the object around a number or a word
-            depth -= 1
-            if depth == 0:
-                return position + 1
-        elif byte == c"," and depth == 0:
-            return position
-        position += 1
-    return -1
-
-
 cdef bint _walk(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
     # Over the keys of the outermost object, to the first plain `topic` with a plain string as its value.
     cdef:
-        Py_ssize_t position = _skip_spaces(data_ptr, data_len, 0)
+        Py_ssize_t position = skip_spaces(data_ptr, data_len, 0)
         Py_ssize_t key_start, end
         unsigned char byte
-        bint is_topic, is_plain
+        bint is_topic
 
     if position == data_len:
         route.verdict = VERDICT_NOT_JSON
@@ -366,33 +232,33 @@ cdef bint _walk(const char* data_ptr, Py_ssize_t data_len, Classified* route) no
         return False
     position += 1
     while True:
-        position = _skip_spaces(data_ptr, data_len, position)
+        position = skip_spaces(data_ptr, data_len, position)
         if position >= data_len or byte_at(data_ptr, data_len, position) != c'"':
             return False
         key_start = position + 1
-        end = _string_end(data_ptr, data_len, key_start, &is_plain)
+        end = string_end(data_ptr, data_len, key_start)
         if end < 0:
             return False
         is_topic = end - key_start == 5 and memcmp(data_ptr + key_start, b"topic", 5) == 0
-        position = _skip_spaces(data_ptr, data_len, end + 1)
+        position = skip_spaces(data_ptr, data_len, end + 1)
         if position >= data_len or byte_at(data_ptr, data_len, position) != c":":
             return False
-        position = _skip_spaces(data_ptr, data_len, position + 1)
+        position = skip_spaces(data_ptr, data_len, position + 1)
         if position >= data_len:
             return False
         if is_topic:
             if byte_at(data_ptr, data_len, position) != c'"':
                 return False
             key_start = position + 1
-            end = _string_end(data_ptr, data_len, key_start, &is_plain)
-            if end < 0 or not is_plain or not _is_plain_text(data_ptr, data_len, key_start, end):
+            end = string_end(data_ptr, data_len, key_start)
+            if end < 0 or not _is_plain_text(data_ptr, data_len, key_start, end):
                 return False
             _found(data_ptr, key_start, end - key_start, route)
             return True
-        position = _value_end(data_ptr, data_len, position)
+        position = value_end(data_ptr, data_len, position)
         if position < 0:
             return False
-        position = _skip_spaces(data_ptr, data_len, position)
+        position = skip_spaces(data_ptr, data_len, position)
         if position >= data_len or byte_at(data_ptr, data_len, position) != c",":
             return False
         position += 1

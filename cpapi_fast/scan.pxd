@@ -50,6 +50,16 @@ cdef extern from *:
         return __builtin_ctzll(word);
     #endif
     }
+    /* How many of the highest bits are zero; the argument is not. */
+    static inline int cpapi_fast_leading_zeros(uint64_t word) {
+    #ifdef _MSC_VER
+        unsigned long index;
+        _BitScanReverse64(&index, word);
+        return 63 - (int)index;
+    #else
+        return __builtin_clzll(word);
+    #endif
+    }
     #endif
     """
     unsigned char byte_at "CPAPI_FAST_BYTE_AT"(
@@ -57,6 +67,7 @@ cdef extern from *:
     ) noexcept nogil
     uint64_t word_at "cpapi_fast_word_at"(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) noexcept nogil
     int trailing_zeros "cpapi_fast_trailing_zeros"(uint64_t word) noexcept nogil
+    int leading_zeros "cpapi_fast_leading_zeros"(uint64_t word) noexcept nogil
 
 
 cdef inline uint64_t bytes_equal(uint64_t word, uint64_t pattern) noexcept nogil:
@@ -64,6 +75,28 @@ cdef inline uint64_t bytes_equal(uint64_t word, uint64_t pattern) noexcept nogil
     # exact; above a byte that is equal, the subtraction may borrow and mark one that is not.
     cdef uint64_t differences = word ^ pattern
     return (differences - 0x0101010101010101u) & ~differences & 0x8080808080808080u
+
+
+cdef inline int digits_at_end(uint64_t word, uint64_t* number) noexcept nogil:
+    # How many of the highest bytes of `word` (the last ones of its text) are digits, and the number that they spell.
+    cdef:
+        uint64_t values = word ^ 0x3030303030303030u       # a digit's byte is now its value
+        uint64_t others = (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
+        int count = 8
+
+    if others != 0:
+        count = leading_zeros(others) >> 3
+        if count == 0:
+            number[0] = 0
+            return 0
+        values &= ~<uint64_t>0 << (64 - 8 * count)
+    # Neighbours are joined, three times over: eight digits, four pairs, two fours, one number.
+    values = values * 10 + (values >> 8)
+    number[0] = (
+        (values & 0x000000FF000000FFu) * 0x000F424000000064u
+        + ((values >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u
+    ) >> 32
+    return count
 
 
 cdef inline Py_ssize_t skip_spaces(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
