@@ -16,7 +16,8 @@ STUBBED := $(patsubst cpapi_fast/%.pyi,cpapi_fast.%,$(wildcard cpapi_fast/*.pyi)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test build lint types suite unit pythons wheel sanitize fuzz fuzz-one peers bench bench-smoke clean
+.PHONY: help run test build lint types suite unit pythons wheel sanitize fuzz fuzz-one peers bench bench-smoke \
+    bench-gate bench-gate-selftest clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -68,6 +69,12 @@ bench: build ## the numbers of the README, measured here (half a minute)
 
 bench-smoke: build ## the benchmarks' answers only, in seconds
 	$(PY) -m benchmarks.report --smoke
+
+bench-gate: build ## instructions per frame against a baseline, CPU against picows and orjson; fails when slower (valgrind)
+	$(PY) -m benchmarks.gate
+
+bench-gate-selftest: build ## that a slowdown seeded into a copy of the tree fails bench-gate (valgrind)
+	$(PY) -m benchmarks.gate selftest
 
 clean: ## remove what the verbs above made, the environments included
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,291 @@
+"""Runs every path of the library, N frames and 2 N frames each, with a mark between: what callgrind counts.
+
+Usage: python -m benchmarks.gate.driver LAYOUT.json   (under callgrind; see measure.py)
+
+The connections are real. What the gateway sends is handed to picows' protocol object the way the event loop does it,
+through `get_buffer` and `buffer_updated`, so a frame passes everything but the kernel. The layout says which path lies
+between which marks. A path's name says what is run; whoever changes what is run gives it a new name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import picows
+
+import cpapi_fast
+from cpapi_fast.batch import Batch, BatchBuilder
+from cpapi_fast.connection import WsClient
+from cpapi_fast.ticks import TickDecoder
+from cpapi_fast.topics import market_data_subscribe_text
+
+from . import frames, native
+
+#: Frames in one socket read: what fits picows' first read buffer, so that a read is never cut in two.
+READ_FRAMES: Final = 100
+#: Reads of N frames; 2 N less N leaves what one frame costs.
+READS: Final = 10
+
+Run = Callable[[int], Awaitable[None]]
+
+
+@dataclass
+class Driven:
+    """One path between marks: `first_mark` and the three after it enclose N frames, then 2 N frames."""
+
+    name: str
+    frames: int
+    #: The reference that is fed the same way, whose cost is none of the path's.
+    over: str | None
+    is_reference: bool
+    first_mark: int
+
+
+class Driver:
+    """Runs paths one after the other and keeps the layout of the marks."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.driven: list[Driven] = []
+        self._marks = 0
+
+    async def drive(
+        self,
+        name: str,
+        run: Run,
+        *,
+        per_turn: int,
+        turns: int = READS,
+        over: str | None = None,
+        is_reference: bool = False,
+    ) -> None:
+        """Run a path to warm it up, then with N and with 2 N frames; N is `turns` times `per_turn`."""
+        await run(turns)
+        self.driven.append(Driven(name, turns * per_turn, over, is_reference, self._marks))
+        gc.collect()
+        for times in (turns, 2 * turns):
+            # What is left over from before (a peer that has yet to read) is not counted.
+            await asyncio.sleep(0.01)
+            self._mark()
+            await run(times)
+            self._mark()
+
+    def _mark(self) -> None:
+        native.mark()
+        self._marks += 1
+
+    async def floor(self) -> Callable[[bytes], None]:
+        """A connection of picows alone; returns what feeds it."""
+        transport, _ = await picows.ws_connect(
+            native.FloorListener, self.url, enable_auto_ping=False, enable_auto_pong=False
+        )
+        return _feeder(transport)
+
+    async def client(self) -> tuple[WsClient, Callable[[bytes], None]]:
+        """A connection of the library, and what feeds it."""
+        ws = await WsClient.open(self.url)
+        return ws, _feeder(ws._listener.transport)
+
+
+def _feeder(transport: Any) -> Callable[[bytes], None]:
+    protocol = transport.underlying_transport.get_protocol()
+
+    def feed(data: bytes) -> None:
+        protocol.get_buffer(-1)[: len(data)] = data
+        protocol.buffer_updated(len(data))
+
+    return feed
+
+
+def _expect(name: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise AssertionError(f"{name}: {found!r} instead of {expected!r}")
+
+
+BUSY: Final = frames.wire(frames.tail() * (READ_FRAMES // len(frames.CONIDS)))
+ODD: Final = frames.wire(frames.odd() * (READ_FRAMES // len(frames.CONIDS)))
+QUIET: Final = frames.wire(frames.tail()[:1])
+
+
+def _fed(feed: Callable[[bytes], None], data: bytes) -> Run:
+    async def run(times: int) -> None:
+        for _ in range(times):
+            feed(data)
+
+    return run
+
+
+def _fed_and_waited(feed: Callable[[bytes], None]) -> Run:
+    async def run(times: int) -> None:
+        for _ in range(times):
+            feed(QUIET)
+            await asyncio.sleep(0)
+
+    return run
+
+
+async def classify_paths(driver: Driver) -> None:
+    for name, (make, conid_sum) in frames.CLASSIFIED.items():
+        classified = make()
+        _expect(name, native.classify(classified, 1)[2], conid_sum)
+
+        async def run(times: int, classified: list[bytes] = classified) -> None:
+            native.classify(classified, times)
+
+        await driver.drive(f"classify/{name}", run, per_turn=len(classified), turns=50)
+
+
+async def reference_paths(driver: Driver) -> None:
+    feed = await driver.floor()
+    await driver.drive("floor", _fed(feed, BUSY), per_turn=READ_FRAMES, is_reference=True)
+    await driver.drive("floor_quiet", _fed(feed, QUIET), per_turn=1, turns=200, is_reference=True)
+    await driver.drive("floor_waiting", _fed_and_waited(feed), per_turn=1, turns=200, is_reference=True)
+    texts = frames.tail()
+
+    async def loads(times: int) -> None:
+        for _ in range(times):
+            for text in texts:
+                orjson.loads(text)
+
+    await driver.drive("orjson", loads, per_turn=len(texts), turns=50, is_reference=True)
+
+
+async def push_paths(driver: Driver) -> None:
+    for name, data, per_turn, turns, over in (
+        ("batch", BUSY, READ_FRAMES, READS, "floor"),
+        ("batch_odd", ODD, READ_FRAMES, READS, "floor"),
+        ("batch_quiet", QUIET, 1, 200, "floor_quiet"),
+    ):
+        ws, feed = await driver.client()
+        seen: list[int] = []
+        ws.on_batch(lambda batch, seen=seen: seen.append(len(batch)))
+        await driver.drive(f"read/{name}", _fed(feed, data), per_turn=per_turn, turns=turns, over=over)
+        _expect(name, sum(seen), 4 * turns * per_turn)
+
+    ws, feed = await driver.client()
+    conids: list[int] = []
+    ws.on_frame(lambda frame: conids.append(frame.conid))
+    await driver.drive("read/on_frame", _fed(feed, BUSY), per_turn=READ_FRAMES, over="floor")
+    _expect("on_frame", sum(conids), 4 * READS * READ_FRAMES // len(frames.CONIDS) * sum(frames.CONIDS))
+
+
+async def pull_paths(driver: Driver) -> None:
+    ws, feed = await driver.client()
+
+    async def next_message(times: int) -> None:
+        for _ in range(times):
+            feed(BUSY)
+            for _ in range(READ_FRAMES):
+                await ws.next_message()
+
+    await driver.drive("read/next_message", next_message, per_turn=READ_FRAMES, over="floor")
+    _expect("next_message", ws.stats.delivered, 4 * READS * READ_FRAMES)
+
+    ws, feed = await driver.client()
+    batches = ws.batches()
+
+    async def next_batch(times: int) -> None:
+        for _ in range(times):
+            feed(BUSY)
+            await batches.__anext__()
+
+    await driver.drive("read/batches", next_batch, per_turn=READ_FRAMES, over="floor")
+    _expect("batches", ws.stats.delivered, 4 * READS * READ_FRAMES)
+
+    ws, feed = await driver.client()
+    ws_waited = ws
+
+    async def consume() -> None:
+        async for _ in ws_waited:
+            pass
+
+    consumer = asyncio.ensure_future(consume())
+    await asyncio.sleep(0)
+    await driver.drive("read/waiting", _fed_and_waited(feed), per_turn=1, turns=200, over="floor_waiting")
+    _expect("waiting", ws.stats.delivered, 4 * 200)
+    consumer.cancel()
+
+
+def _batch(texts: list[bytes]) -> Batch:
+    builder = BatchBuilder()
+    for text in texts:
+        builder.append(text)
+    batch = builder.finish(0)
+    if batch is None:
+        raise AssertionError("a batch without frames")
+    return batch
+
+
+async def frame_paths(driver: Driver) -> None:
+    batch = _batch(frames.tail())
+    _expect("payload", batch[0].payload, orjson.loads(frames.tail()[0]))
+
+    async def payload(times: int) -> None:
+        for _ in range(times):
+            for frame in batch:
+                frame.payload  # noqa: B018  read for what it does
+
+    async def route(times: int) -> None:
+        for _ in range(times):
+            for frame in batch:
+                frame.kind, frame.conid, frame.topic  # noqa: B018  as above
+
+    await driver.drive("frame/payload", payload, per_turn=len(batch), turns=50)
+    await driver.drive("frame/route", route, per_turn=len(batch), turns=50)
+
+
+async def columns_paths(driver: Driver) -> None:
+    decoder = TickDecoder()
+    batch = _batch(frames.tail())
+    ticks = decoder.decode(batch)
+    _expect("columns", (len(ticks), ticks.values("31")[0], ticks.malformed), (len(batch), 123.46, 0))
+
+    async def decode(times: int) -> None:
+        for _ in range(times):
+            decoder.decode(batch)
+
+    await driver.drive("columns/l1", decode, per_turn=len(batch), turns=50)
+
+
+async def subscribe_paths(driver: Driver) -> None:
+    ws, _ = await driver.client()
+
+    async def subscribe(times: int) -> None:
+        for number in range(times):
+            await ws.subscribe_market_data(265_598 + number)
+
+    async def text(times: int) -> None:
+        for number in range(times):
+            market_data_subscribe_text(265_598 + number)
+
+    await driver.drive("subscribe/send", subscribe, per_turn=1, turns=50)
+    await driver.drive("subscribe/text", text, per_turn=1, turns=50)
+
+
+async def drive_all() -> list[Driven]:
+    server = await picows.ws_create_server(lambda _: picows.WSListener(), "127.0.0.1", 0)
+    driver = Driver(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    gc.disable()
+    for paths in (classify_paths, reference_paths, push_paths, pull_paths, frame_paths, columns_paths, subscribe_paths):
+        await paths(driver)
+    server.close()
+    return driver.driven
+
+
+def main(layout: Path) -> None:
+    where = Path(cpapi_fast.__file__).resolve()
+    if not where.is_relative_to(Path.cwd()):
+        raise AssertionError(f"measuring {where}, which is not in {Path.cwd()}")
+    layout.write_text(json.dumps([asdict(driven) for driven in asyncio.run(drive_all())]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

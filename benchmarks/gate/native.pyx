@@ -1,0 +1,59 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""What the gate's driver needs in C: the mark between two measurements, a classifier loop, and the floor's listener.
+
+Apart from the benchmarks' own C on purpose: a change there must not move the gate's numbers.
+"""
+
+from libc.stdint cimport int64_t
+
+from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+
+from cpapi_fast.classifier cimport Classified, classify_ptr
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    __attribute__((noinline, visibility("default")))
+    #endif
+    void cpapi_fast_gate_mark(void) {
+    #if defined(__GNUC__)
+        __asm__ volatile("");  /* else the call would be dropped as one of a function that does nothing */
+    #endif
+    }
+    """
+    void cpapi_fast_gate_mark() noexcept nogil
+
+
+def mark():
+    """Callgrind writes down what was counted since the last call, and counts from zero (`--dump-before`)."""
+    cpapi_fast_gate_mark()
+
+
+def classify(list frames, int rounds):
+    """Classify every frame `rounds` times, through the pointer that a cimport gives, as the listener does.
+
+    Returns:
+        The sums of the kinds, verdicts and conids, so that no call can be optimized away and a test can look at them.
+    """
+    cdef:
+        int64_t kinds = 0, verdicts = 0, conids = 0
+        int _turn
+        bytes frame
+        Classified route
+    for _turn in range(rounds):
+        for frame in frames:
+            route = classify_ptr(frame, len(frame))
+            kinds += route.kind
+            verdicts += route.verdict
+            conids += route.conid
+    return kinds, verdicts, conids
+
+
+cdef class FloorListener(WSListener):
+    """picows and nothing else: called without Python, it only counts."""
+
+    cdef readonly int64_t frames
+
+    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        if frame.msg_type == WSMsgType.BINARY:
+            self.frames += 1

@@ -1,0 +1,74 @@
+"""CPU time over a real socket, beside picows alone and picows with orjson: what counting instructions does not see.
+
+Ratios within one run of interleaved processes, medians, and wide limits: a busy machine slows all of them. What is
+beyond a limit is measured again, twice, before it counts; a real regression is there every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+REPEATS: Final = 4_000
+RUNS: Final = 5
+ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True)
+class CpuBound:
+    """A contender's CPU time may be at most `limit` times that of the other."""
+
+    contender: str
+    reference: str
+    limit: float
+
+
+#: About twice what a quiet machine gives: neighbours that take the cache away cost the one more than the other.
+BOUNDS: Final = (
+    CpuBound("cpapi_on_batch", "picows_floor", 3.5),
+    CpuBound("cpapi_on_frame", "picows_floor", 12.0),
+    CpuBound("cpapi_on_batch", "picows_orjson", 0.25),
+    CpuBound("cpapi_on_frame", "picows_orjson", 0.6),
+)
+
+#: CPU time of each contender, run by run.
+Times = dict[str, list[float]]
+
+
+def measure(contenders: Iterable[str]) -> Times:
+    """Run the contenders one after the other, `RUNS` times over."""
+    # Not needed to judge times.
+    from benchmarks import bench_socket
+
+    names = list(contenders)
+    times: Times = {name: [] for name in names}
+    for _ in range(RUNS):
+        for name in names:
+            result: dict[str, Any] = bench_socket._one(name, REPEATS, check=False)
+            times[name].append(result["cpu_ns"])
+    return times
+
+
+def failures(bounds: Iterable[CpuBound] = BOUNDS, measured: Callable[[Iterable[str]], Times] = measure) -> list[str]:
+    """One line for each bound that is broken in every attempt."""
+    left = list(bounds)
+    lines: list[str] = []
+    for attempt in range(ATTEMPTS):
+        times = measured(dict.fromkeys(name for bound in left for name in (bound.contender, bound.reference)))
+        broken, lines = [], []
+        for bound in left:
+            pairs = zip(times[bound.contender], times[bound.reference], strict=True)
+            ratio = median(own / other for own, other in pairs)
+            text = (
+                f"{bound.contender} takes {ratio:.2f} times the CPU of {bound.reference}; the limit is {bound.limit:g}"
+            )
+            print(f"    {text}{'' if ratio <= bound.limit else f' (attempt {attempt + 1} of {ATTEMPTS})'}")
+            if ratio > bound.limit:
+                broken.append(bound)
+                lines.append(text)
+        left = broken
+        if not left:
+            break
+    return lines
