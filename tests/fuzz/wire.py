@@ -31,8 +31,6 @@ MAX_FRAME_BYTES, MAX_MESSAGE_BYTES = 4_000, 6_000
 #: What a CLOSE frame may say, as picows knows it: these codes, and all from 3000 on. 0 stands for a frame without one.
 CLOSE_CODES = frozenset({0, 1000, 1001, 1002, 1003, *range(1006, 1015)})
 
-#: picows asks its transport for a socket, to set options on.
-_SOCKET = socket.socket()
 _SILENT = logging.getLogger("tests.fuzz.silent")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
@@ -110,10 +108,11 @@ class _Transport(asyncio.Transport):
         super().__init__()
         self.written = bytearray()
         self.is_ended = False
+        self.socket: socket.socket | None = None
         self._loop, self._protocol = loop, protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return _SOCKET if name == "socket" else default
+        return self.socket if name == "socket" else default
 
     def get_write_buffer_size(self) -> int:
         # Never empty: picows would write to the socket itself.
@@ -175,7 +174,9 @@ def _receive(loop: _Loop, pieces: Iterable[bytes], form: str) -> Outcome:
         *(False, 10.0, 10.0, WSAutoPingStrategy.PING_WHEN_IDLE, False, MAX_FRAME_BYTES, None, 2048),
     )
     transport = _Transport(loop, protocol)
-    protocol.connection_made(transport)
+    # picows sets options on a socket at the start, and never uses it while the transport has something to write.
+    with socket.socket() as transport.socket:
+        protocol.connection_made(transport)
     request = bytes(transport.written)
     key = request.split(b"Sec-WebSocket-Key: ", 1)[1].split(b"\r\n", 1)[0]
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
