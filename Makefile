@@ -64,10 +64,10 @@ fuzz-one: build ## show again what the fuzzer has found: make fuzz-one FILE=.fuz
 peers: $(VENV)/.made ## compile the Rust and C clients that the benchmarks compare with (minutes, once; needs cargo)
 	$(PY) benchmarks/peers/build.py
 
-bench: build ## the numbers of the README, measured here (half a minute)
+bench: $(VENV)/.bench ## all benchmarks against all peers: tables, JSON and plots (minutes; docs/benchmarks.md)
 	$(PY) -m benchmarks.report
 
-bench-smoke: build ## the benchmarks' answers only, in seconds
+bench-smoke: $(VENV)/.bench ## the benchmarks' answers only
 	$(PY) -m benchmarks.report --smoke
 
 bench-gate: build ## instructions per frame against a baseline, CPU against picows and orjson; fails when slower (valgrind)
@@ -93,6 +93,11 @@ endif
 
 $(VENV)/.deps: $(VENV)/.made pyproject.toml
 	$(PY) -m pip install -q $(GROUPS)
+	@touch $@
+
+# Other clients, for the benchmarks only.
+$(VENV)/.bench: $(VENV)/.built pyproject.toml
+	$(PY) -m pip install -q --group bench
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)

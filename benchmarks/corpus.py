@@ -1,65 +1,80 @@
-"""The frames that every benchmark reads: `smd` deltas of exactly 151 bytes, `topic` last, and what they should give."""
+"""The frames that every benchmark reads: four seeded corpora, the same bytes in every process, and their wire form."""
 
 from __future__ import annotations
 
 import random
 import struct
-import zlib
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Final
 
-FRAME_BYTES: Final = 151
-FRAMES: Final = 64
+from . import frames as make
 
+#: How many frames of each kind are among the 1,000 of `mixed`; docs/benchmarks.md says why.
+MIXED_COUNTS: Final[tuple[tuple[make.Maker, int], ...]] = (
+    (make.smd_delta, 670),
+    (make.smd_snapshot, 190),
+    (make.smd_exchange, 10),
+    (make.smd_combo, 5),
+    (make.smd_dead, 5),
+    (make.execution, 30),
+    (make.heartbeat, 25),
+    (make.pnl, 20),
+    (make.order_delta, 15),
+    (make.order, 5),
+    (make.tic, 8),
+    (make.ledger, 4),
+    (make.summary, 2),
+    (make.status, 3),
+    (make.account, 2),
+    (make.notice, 2),
+    (make.refusal, 1),
+    (make.without_topic, 1),
+    (make.not_json, 1),
+    (make.empty_object, 1),
+)
 
-class Received(NamedTuple):
-    """What a contender got: how many frames, and the digest of their conids in order (0 where it did not look)."""
-
-    frames: int
-    digest: int
-
-
-def smd_delta(conid: int, rng: random.Random) -> bytes:
-    """One delta: the envelope that every recorded delta has, and as many changed fields as fill 151 bytes."""
-    server_id = f"q{rng.randrange(10, 100)}"
-    last = rng.randrange(10_000, 99_999)
-    updated = 1_777_552_119_103 + rng.randrange(1_000) * 500
-    head = f'{{"server_id":"{server_id}","conidEx":"{conid}","conid":{conid},"_updated":{updated},"6119":"{server_id}"'
-    prices = f',"84":"{last / 100:.2f}","31":"{(last + 1) / 100:.2f}"'
-    tail = f',"topic":"smd+{conid}"}}'
-    digits = FRAME_BYTES - len(head) - len(prices) - len(tail) - len(',"88":""')
-    frame = f'{head}{prices},"88":"{"1" * digits}"{tail}'.encode()
-    if digits < 1 or len(frame) != FRAME_BYTES:
-        raise AssertionError(f"a frame of {len(frame)} bytes with {digits} digits of size: {frame!r}")
-    return frame
-
-
-def conids() -> list[int]:
-    """The conid of each frame of the corpus."""
-    rng = random.Random(151)
-    return [rng.randrange(100_000, 1_000_000) for _ in range(FRAMES)]
+#: The corpora by name, and how many frames one pass of each has.
+FRAMES: Final = {"smd151": 1_000, "smd1400": 500, "smd60k": 20, "mixed": 1_000}
 
 
-def frames() -> list[bytes]:
-    """The corpus: the same bytes in every process."""
-    rng = random.Random(152)
-    return [smd_delta(conid, rng) for conid in conids()]
+@cache
+def frames(name: str) -> tuple[bytes, ...]:
+    """One pass of the corpus `name`.
+
+    Raises:
+        ValueError: there is no such corpus.
+    """
+    if name not in FRAMES:
+        raise ValueError(f"no corpus {name!r}; there are {', '.join(FRAMES)}")
+    rng = random.Random(name)
+    if name == "smd151":
+        made = [make.smd_151(rng) for _ in range(FRAMES[name])]
+    elif name == "mixed":
+        made = [maker(rng) for maker, count in MIXED_COUNTS for _ in range(count)]
+        rng.shuffle(made)
+    else:
+        length = {"smd1400": 1_400, "smd60k": 60_000}[name]
+        made = [make.smd_wide(rng, length) for _ in range(FRAMES[name])]
+    return tuple(made)
 
 
-def wire() -> bytes:
-    """The corpus as a gateway writes it: unmasked binary frames, one after the other."""
-    header = struct.pack("!BBH", 0x82, 126, FRAME_BYTES)
-    return b"".join(header + frame for frame in frames())
+def encode(payload: bytes) -> bytes:
+    """One unmasked binary frame, as a gateway writes it."""
+    length = len(payload)
+    if length < 126:
+        header = struct.pack("!BB", 0x82, length)
+    elif length < 65_536:
+        header = struct.pack("!BBH", 0x82, 126, length)
+    else:
+        header = struct.pack("!BBQ", 0x82, 127, length)
+    return header + payload
 
 
-def digest(repeats: int) -> int:
-    """What a contender's digest has to be after `repeats` times the corpus."""
-    once = struct.pack(f"={FRAMES}q", *conids())
-    crc = 0
-    for _ in range(repeats):
-        crc = zlib.crc32(once, crc)
-    return crc
+def wire(name: str) -> list[bytes]:
+    """One pass of the corpus `name` as WebSocket frames."""
+    return [encode(frame) for frame in frames(name)]
 
 
-def add_conid(crc: int, conid: int) -> int:
-    """One more frame in a digest."""
-    return zlib.crc32(struct.pack("=q", conid), crc)
+def bytes_per_frame(name: str) -> float:
+    """The mean payload of the corpus `name`."""
+    return sum(map(len, frames(name))) / FRAMES[name]

@@ -1,77 +1,201 @@
 """A gateway that does nothing but send, as fast as the receiver takes it: plain sockets, frames encoded beforehand.
 
-Usage: python -m benchmarks.sender REPEATS
-
-Prints its port, serves one WebSocket, waits for any byte of the client, sends the corpus
-REPEATS times and a CLOSE frame, and prints its own times as JSON.
+One port, plain or TLS. Any HTTP request is answered 200, `/tickle` with a session; a WebSocket upgrade on any path is
+accepted, and after the client's first bytes it gets the corpus as binary frames and a CLOSE frame. Prints one line of
+JSON when it listens ({"port", "cafile"}), and one with its own times when the client has hung up.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import argparse
 import json
 import re
 import resource
 import socket
-import sys
+import ssl
+import tempfile
+import threading
 import time
+from array import array
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final
 
-from . import corpus
+from . import corpus, frames
 
-CLOSE = b"\x88\x02\x03\xe8"
-CHUNK_REPEATS = 100
+CLOSE: Final = b"\x88\x02\x03\xe8"
+#: What one `sendall` gets: large, so that the sender's own cost per frame is next to nothing.
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+TIMEOUT_S: Final = 120.0
+#: The sender sleeps until this long before a frame is due, and spins for the rest: a late sender is not measured.
+SPIN_NS: Final = 150_000
+
+_AUTH_STATUS: Final = {"authenticated": True, "competing": False, "connected": True}
+_TICKLE: Final = json.dumps({"session": frames.SESSION, "iserver": {"authStatus": _AUTH_STATUS}}).encode()
 
 
-def read_head(connection: socket.socket) -> str:
+def read_request(connection: socket.socket) -> str:
+    """The head of one HTTP request, its body read and dropped; empty when the client has hung up."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)
         if not piece:
             return ""
         data += piece
-    return data.decode("latin-1")
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"(?im)^content-length:\s*(\d+)", head)
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0:
+        piece = connection.recv(missing)
+        if not piece:
+            return ""
+        missing -= len(piece)
+    return head.decode("latin-1")
 
 
-def upgrade(connection: socket.socket, head: str) -> None:
-    key = re.search(r"(?im)^sec-websocket-key:\s*(\S+)", head)
-    if key is None:
-        raise AssertionError("no WebSocket upgrade")
-    accept = hashlib.sha1((key[1] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
-    connection.sendall(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        + base64.b64encode(accept)
-        + b"\r\n\r\n"
-    )
+def reply(connection: socket.socket, head: str) -> None:
+    path = head.split(" ", 2)[1].partition("?")[0]
+    body = _TICKLE if path.endswith("/tickle") else b"{}"
+    fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(b"HTTP/1.1 200 OK\r\n" + fields.encode() + b"\r\n" + body)
 
 
-def blast(connection: socket.socket, repeats: int) -> dict[str, float]:
-    once = corpus.wire()
-    chunk = once * CHUNK_REPEATS
-    if not connection.recv(65536):
-        raise AssertionError("the client left before the start")
-    before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
-    for _ in range(repeats // CHUNK_REPEATS):
+def upgrade(connection: socket.socket, key: str) -> None:
+    accept = b64encode(sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    connection.sendall(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+
+
+def blast(connection: socket.socket, name: str, repeats: int) -> None:
+    """The corpus `repeats` times, in large chunks."""
+    once = b"".join(corpus.wire(name))
+    per_chunk = max(1, CHUNK_BYTES // len(once))
+    chunk = once * per_chunk
+    for _ in range(repeats // per_chunk):
         connection.sendall(chunk)
-    connection.sendall(once * (repeats % CHUNK_REPEATS) + CLOSE)
-    wall_ns, after = time.perf_counter_ns() - start_ns, resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    while connection.recv(65536):  # the client's CLOSE, until it hangs up
-        pass
-    return {"wall_ns": wall_ns, "cpu_ns": cpu_s * 1e9}
+    connection.sendall(once * (repeats % per_chunk) + CLOSE)
+
+
+def paced(connection: socket.socket, name: str, count: int, burst: int, gap_us: int) -> array[int]:
+    """`count` frames, `burst` of them at once every `gap_us`; the time just before each one's `send`."""
+    wire = corpus.wire(name)
+    chunks = [b"".join(wire[(start + i) % len(wire)] for i in range(burst)) for start in range(0, len(wire), burst)]
+    stamps = array("q")
+    due_ns = time.monotonic_ns()
+    for turn in range(count // burst):
+        due_ns += gap_us * 1_000
+        while (left_ns := due_ns - time.monotonic_ns()) > 0:
+            if left_ns > SPIN_NS:
+                time.sleep((left_ns - SPIN_NS) / 1e9)
+        now_ns = time.monotonic_ns()
+        connection.sendall(chunks[turn % len(chunks)])
+        stamps.extend([now_ns] * burst)
+        # After a stall of the machine: no rush to catch up, or the frames that follow would come as a burst.
+        due_ns = max(due_ns, now_ns)
+    connection.sendall(CLOSE)
+    return stamps
+
+
+def await_close(connection: socket.socket) -> None:
+    """Read what the client sends until its CLOSE: hanging up on unread bytes would cost it what is still on the way."""
+    data = b""
+    while piece := connection.recv(65536):
+        data += piece
+        while len(data) >= 6:
+            length, head = data[1] & 0x7F, 6
+            if length == 126:
+                length, head = int.from_bytes(data[2:4], "big"), 8
+            if len(data) < head + length:
+                break
+            if data[0] == 0x88:
+                return
+            data = data[head + length :]
+
+
+class Sender:
+    """Serves until one WebSocket has been served; each connection has a thread, since REST clients keep theirs open."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.times: dict[str, Any] = {}
+        self.is_done = threading.Event()
+
+    def serve(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
+        try:
+            connection.settimeout(TIMEOUT_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with connection if context is None else context.wrap_socket(connection, server_side=True) as secured:
+                while head := read_request(secured):
+                    key = re.search(r"(?im)^sec-websocket-key:\s*(\S+)", head)
+                    if key is None:
+                        reply(secured, head)
+                        continue
+                    upgrade(secured, key[1])
+                    self.stream(secured)
+                    return
+        except OSError as error:
+            # Not every client says goodbye to its REST connection; one that leaves its WebSocket early is told.
+            self.times.setdefault("error", str(error))
+
+    def stream(self, connection: socket.socket) -> None:
+        given = self.arguments
+        try:
+            if not connection.recv(65536):
+                return
+            before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.monotonic_ns()
+            if given.frames is None:
+                blast(connection, given.corpus, given.repeats)
+            else:
+                stamps = paced(connection, given.corpus, given.frames, given.burst, given.gap_us)
+                given.stamps.write_bytes(stamps.tobytes())
+            wall_ns, after = time.monotonic_ns() - start_ns, resource.getrusage(resource.RUSAGE_SELF)
+            cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            self.times = {"wall_ns": wall_ns, "cpu_ns": round(cpu_s * 1e9)}
+            await_close(connection)
+        finally:
+            self.is_done.set()
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sender", description="Sends a corpus to one WebSocket.")
+    parser.add_argument("--corpus", choices=corpus.FRAMES, required=True)
+    parser.add_argument("--repeats", type=int, default=1, help="how many times the corpus, as fast as it goes")
+    parser.add_argument("--tls", action="store_true", help="TLS with a certificate made for this run")
+    parser.add_argument("--frames", type=int, help="paced instead: how many frames in all")
+    parser.add_argument("--burst", type=int, default=1, help="paced: how many frames at once")
+    parser.add_argument("--gap-us", type=int, default=400, help="paced: the time between them")
+    parser.add_argument("--stamps", type=Path, help="paced: where the send times go, int64 ns of CLOCK_MONOTONIC")
+    given = parser.parse_args(arguments)
+    if given.repeats < 1 or given.burst < 1 or given.gap_us < 0:
+        parser.error("--repeats and --burst must be above zero, and --gap-us not below")
+    if (given.frames is None) != (given.stamps is None):
+        parser.error("--frames and --stamps go together")
+    if given.frames is not None and (given.frames < 1 or given.frames % given.burst):
+        parser.error("--frames must be a multiple of --burst")
+    return given
 
 
 def main() -> None:
-    repeats = int(sys.argv[1])
-    listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
-    listener.settimeout(60)
-    connection, _ = listener.accept()
-    with connection:
-        connection.settimeout(60)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        upgrade(connection, read_head(connection))
-        print(json.dumps(blast(connection, repeats)), flush=True)
+    sender = Sender(parse())
+    with tempfile.TemporaryDirectory(prefix="cpapi-fast-bench-") as folder:
+        context, cafile = None, None
+        if sender.arguments.tls:
+            from .certificate import server_context
+
+            context, cafile = server_context(Path(folder))
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(0.2)
+        print(json.dumps({"port": listener.getsockname()[1], "cafile": cafile and str(cafile)}), flush=True)
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not sender.is_done.is_set() and time.monotonic() < deadline_s:
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            threading.Thread(target=sender.serve, args=(connection, context), daemon=True).start()
+        print(json.dumps(sender.times), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Runs one contender in this process and prints what it received and what that cost, as JSON.
+"""Runs one Python contender in this process and prints what it received and what that cost, as one line of JSON.
 
-Usage: python -m benchmarks.worker CONTENDER PORT [--check]
+The command line is that of every contender, compiled ones too; see docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import importlib
@@ -12,34 +13,75 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-import uvloop
+from .contenders import Address
+from .work import JOBS, Task
+
+TIMEOUT_S = 120.0
 
 
-async def run(name: str, port: str, check: bool) -> dict[str, Any]:
+async def run(name: str, address: Address, task: Task) -> dict[str, Any]:
     contender = importlib.import_module(f"benchmarks.contenders.{name}")
-    drain = await contender.connect(f"ws://127.0.0.1:{port}/v1/api/ws", check)
+    drain = await contender.connect(address, task)
     gc.collect()
-    before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
-    received = await drain()
-    wall_ns, after = time.perf_counter_ns() - start_ns, resource.getrusage(resource.RUSAGE_SELF)
+    before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.monotonic_ns()
+    frames = await drain()
+    wall_ns, after = time.monotonic_ns() - start_ns, resource.getrusage(resource.RUSAGE_SELF)
+    full, common = task.finish()
     return {
-        "frames": received.frames,
-        "digest": received.digest,
+        "frames": frames,
+        "digest": full or common,
+        "digest_full": full,
+        "digest_common": common,
         "wall_ns": wall_ns,
-        "cpu_ns": (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e9,
-        "max_rss_kib": after.ru_maxrss,
+        "cpu_ns": round((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e9),
+        "max_rss_kib": peak_memory_kib(after.ru_maxrss),
+        "versions": {name: version(name) for name in contender.PACKAGES},
     }
 
 
+def peak_memory_kib(otherwise: int) -> int:
+    """What this process held at most; `ru_maxrss` would begin with what the harness held when it forked."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    return peaks[0] if peaks else otherwise
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description="Runs one contender.")
+    parser.add_argument("name", help="a module of benchmarks/contenders")
+    parser.add_argument("--url", required=True, help="ws:// or wss://, to its path")
+    parser.add_argument("--job", choices=JOBS, required=True)
+    parser.add_argument("--cafile", type=Path, help="what signed the server's certificate")
+    parser.add_argument("--check", action="store_true", help="digest every answer; the times mean nothing then")
+    parser.add_argument("--frames", type=int, help="how many will come")
+    parser.add_argument("--stamps", type=Path, help="latency: where the times go, int64 ns of CLOCK_MONOTONIC")
+    given = parser.parse_args(arguments)
+    if (given.job == "latency") != (given.stamps is not None):
+        parser.error("--job latency and --stamps go together")
+    return given
+
+
 def main() -> None:
-    name, port, *flags = sys.argv[1:]
-    loop = uvloop.new_event_loop()
+    given = parse()
+    task = Task(given.job, is_checked=given.check, stamps_path=given.stamps, expected_frames=given.frames)
+    address = Address(given.url, given.cafile)
+    if sys.platform == "win32":
+        loop = asyncio.new_event_loop()
+    else:
+        import uvloop
+
+        loop = uvloop.new_event_loop()
     try:
-        print(json.dumps(loop.run_until_complete(asyncio.wait_for(run(name, port, "--check" in flags), 60))))
+        result = loop.run_until_complete(asyncio.wait_for(run(given.name, address, task), TIMEOUT_S))
     finally:
         loop.close()
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

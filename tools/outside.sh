@@ -8,9 +8,7 @@ python=$1
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -r tests docs examples README.md CHANGELOG.md pyproject.toml setup.py "$work"
-mkdir "$work/benchmarks"
-cp -r benchmarks/__init__.py benchmarks/gate "$work/benchmarks"
+cp -r tests benchmarks docs examples README.md CHANGELOG.md pyproject.toml setup.py "$work"
 cd "$work"
 "$python" -c "
 import cpapi_fast, sysconfig, pathlib

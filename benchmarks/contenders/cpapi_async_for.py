@@ -1,26 +1,29 @@
-"""cpapi_fast, `async for frame in ws`: the pull form of frames, nothing decoded."""
+"""cpapi_fast, `async for frame in ws`: the pull form of frames."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from benchmarks.corpus import Received, add_conid
+from benchmarks.contenders import Address, Drain
+from benchmarks.own_work import take_frame
+from benchmarks.work import Task
 from cpapi_fast.connection import WsClient
 
+PACKAGES = ("cpapi-fast", "picows", "orjson")
 
-async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
-    ws = await WsClient.open(url)
 
-    async def drain() -> Received:
+async def connect(address: Address, task: Task) -> Drain:
+    ws = await WsClient.open(address.url, ssl_context=address.ssl_context)
+    take = take_frame(task)
+
+    async def drain() -> int:
         await ws.send_text("go")
-        frames = digest = 0
-        if check:
-            async for frame in ws:
-                frames += 1
-                digest = add_conid(digest, frame.conid)
-        else:
+        frames = 0
+        if task.job == "count":
             async for _ in ws:
                 frames += 1
-        return Received(frames, digest)
+        else:
+            async for frame in ws:
+                frames += 1
+                take(frame)
+        return frames
 
     return drain

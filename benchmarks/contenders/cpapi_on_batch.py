@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Awaitable, Callable
-
-from benchmarks.corpus import Received
+from benchmarks.contenders import Address, Drain
+from benchmarks.own_work import take_batch
+from benchmarks.work import Task
 from cpapi_fast.batch import Batch
 from cpapi_fast.connection import WsClient
 
+PACKAGES = ("cpapi-fast", "picows")
 
-async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
-    ws = await WsClient.open(url)
-    frames = digest = 0
+
+async def connect(address: Address, task: Task) -> Drain:
+    ws = await WsClient.open(address.url, ssl_context=address.ssl_context)
+    take = take_batch(task)
+    frames = 0
 
     def on_batch(batch: Batch) -> None:
-        nonlocal frames, digest
+        nonlocal frames
         frames += len(batch)
-        if check:
-            digest = zlib.crc32(batch.conids, digest)
+        take(batch)
 
     ws.on_batch(on_batch)
 
-    async def drain() -> Received:
+    async def drain() -> int:
         await ws.send_text("go")
         await ws.wait_closed()
-        return Received(frames, digest)
+        return frames
 
     return drain

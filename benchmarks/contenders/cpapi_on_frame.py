@@ -1,32 +1,35 @@
-"""cpapi_fast, `ws.on_frame(callback)`: one owned Frame and one Python call per frame, nothing decoded."""
+"""cpapi_fast, `ws.on_frame(callback)`: one owned Frame and one Python call per frame."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from benchmarks.corpus import Received, add_conid
+from benchmarks.contenders import Address, Drain
+from benchmarks.own_work import take_frame
+from benchmarks.work import Task
 from cpapi_fast.batch import Frame
 from cpapi_fast.connection import WsClient
 
+PACKAGES = ("cpapi-fast", "picows", "orjson")
 
-async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
-    ws = await WsClient.open(url)
-    frames = digest = 0
+
+async def connect(address: Address, task: Task) -> Drain:
+    ws = await WsClient.open(address.url, ssl_context=address.ssl_context)
+    take = take_frame(task)
+    frames = 0
+
+    def count(frame: Frame) -> None:
+        nonlocal frames
+        frames += 1
 
     def on_frame(frame: Frame) -> None:
         nonlocal frames
         frames += 1
+        take(frame)
 
-    def on_frame_checked(frame: Frame) -> None:
-        nonlocal frames, digest
-        frames += 1
-        digest = add_conid(digest, frame.conid)
+    ws.on_frame(count if task.job == "count" else on_frame)
 
-    ws.on_frame(on_frame_checked if check else on_frame)
-
-    async def drain() -> Received:
+    async def drain() -> int:
         await ws.send_text("go")
         await ws.wait_closed()
-        return Received(frames, digest)
+        return frames
 
     return drain

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import picows
 
 from benchmarks.build_native import native
-from benchmarks.corpus import Received
+from benchmarks.contenders import Address, Drain
+from benchmarks.work import Task
+
+PACKAGES = ("picows",)
 
 
-async def connect(url: str, check: bool) -> Callable[[], Awaitable[Received]]:
+async def connect(address: Address, task: Task) -> Drain:
     closed = asyncio.get_running_loop().create_future()
     listener_type = native().CountingListener
-    transport, listener = await picows.ws_connect(lambda: listener_type(closed), url)
+    transport, listener = await picows.ws_connect(
+        lambda: listener_type(closed), address.url, ssl_context=address.ssl_context
+    )
 
-    async def drain() -> Received:
+    async def drain() -> int:
         transport.send(picows.WSMsgType.TEXT, b"go")
         await closed
-        return Received(listener.frames, 0)
+        return int(listener.frames)
 
     return drain

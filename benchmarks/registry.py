@@ -1,0 +1,130 @@
+"""Who is measured: the Python contenders of this folder, and the compiled peers that `make peers` has built."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parent
+#: Written by `make peers`; benchmarks/peers/README.md says what is in it.
+MANIFEST: Final = ROOT / "build" / "peers" / "manifest.json"
+
+ALL: Final = ("smd151", "smd1400", "smd60k", "mixed")
+MARKET_DATA: Final = ("smd151", "smd1400", "smd60k")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to receive.
+
+    Attributes:
+        name: what `--only` takes.
+        label: what tables and plots say.
+        group: `limit`, `own`, `python` or `peer`.
+        command: the start of its command line.
+        jobs: what it can do, the first being the one it is named for.
+        frames: how many 151-byte frames a timed run takes, so that slow ones take about as long as fast ones.
+        corpora: what it can answer for.
+        is_told_frames: it gets `--frames`, since it does not count frames or cannot tell when the sender has closed.
+        takes_tls: whether it can connect to `wss`.
+    """
+
+    name: str
+    label: str
+    group: str
+    command: tuple[str, ...]
+    jobs: tuple[str, ...]
+    frames: int
+    corpora: tuple[str, ...] = ALL
+    is_told_frames: bool = False
+    takes_tls: bool = True
+
+    def can(self, corpus: str, is_tls: bool) -> bool:
+        """Whether it can be measured there at all."""
+        return corpus in self.corpora and (self.takes_tls or not is_tls)
+
+
+def _python(name: str, label: str, group: str, jobs: str, frames: int, **others: Any) -> Contender:
+    command = (sys.executable, "-m", "benchmarks.worker", name)
+    return Contender(name, label, group, command, tuple(jobs.split()), frames, **others)
+
+
+PYTHON: Final = (
+    _python("picows_floor", "picows, no-op Cython listener", "limit", "count", 2_000_000),
+    _python("cpapi_on_batch", "cpapi_fast on_batch", "own", "route dict latency", 1_500_000),
+    _python("cpapi_batches", "cpapi_fast batches()", "own", "route dict", 1_500_000),
+    _python("cpapi_on_frame", "cpapi_fast on_frame", "own", "count route dict latency", 800_000),
+    _python("cpapi_async_for", "cpapi_fast async for", "own", "count route dict latency", 500_000),
+    _python("picows_orjson", "picows + orjson", "python", "route dict columns latency", 250_000),
+    _python("picows_websockets", "picows.websockets + orjson", "python", "route dict columns latency", 150_000),
+    _python("aiohttp_orjson", "aiohttp + orjson", "python", "route dict columns latency", 100_000),
+    _python("websockets_orjson", "websockets + orjson", "python", "route dict columns latency", 20_000),
+    _python("websocket_client_json", "websocket-client + json", "python", "route dict columns latency", 10_000),
+    _python("ibind_client", "ibind 0.2.2", "python", "route latency", 8_000, corpora=MARKET_DATA, is_told_frames=True),
+    _python("blocking_recv", "blocking recv, Python", "limit", "count latency", 500_000),
+)
+
+
+def peers(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
+    """The compiled peers; none when they have not been built.
+
+    Raises:
+        ValueError: the manifest is not what `make peers` writes.
+    """
+    if not manifest.exists():
+        return ()
+    entries: dict[str, dict[str, Any]] = json.loads(manifest.read_text())
+    try:
+        return tuple(_peer(name, entry) for name, entry in entries.items())
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{manifest.name} cannot be read; build it again with: make peers") from error
+
+
+def _peer(name: str, entry: dict[str, Any]) -> Contender:
+    return Contender(
+        name,
+        entry["label"],
+        entry["group"],
+        tuple(entry["command"]),
+        tuple(entry["jobs"]),
+        entry["frames"],
+        is_told_frames="bytes" in entry["jobs"],
+        takes_tls=entry["tls"],
+    )
+
+
+def contenders(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
+    """Everybody, the limits first.
+
+    Raises:
+        SystemExit: no peers, where CPAPI_FAST_REQUIRE_ALL says that nothing may be missing.
+    """
+    built = peers(manifest)
+    if not built:
+        complaint = "the compiled peers are not built and take no part; to have them: make peers"
+        if os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0"):
+            raise SystemExit(complaint)
+        print(complaint, file=sys.stderr)
+    everybody = (*PYTHON, *built)
+    order = {"limit": 0, "own": 1, "python": 2, "peer": 3}
+    return tuple(sorted(everybody, key=lambda contender: order[contender.group]))
+
+
+def select(everybody: Iterable[Contender], names: Iterable[str]) -> tuple[Contender, ...]:
+    """Those whose name is in `names`; all when it is empty.
+
+    Raises:
+        ValueError: a name that nobody has.
+    """
+    known = {contender.name: contender for contender in everybody}
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(f"no contender {', '.join(unknown)}; there are {', '.join(known)}")
+    return tuple(known[name] for name in wanted) or tuple(known.values())

@@ -1,0 +1,75 @@
+"""CPU and wall time per frame of everybody, against a sender that sends as fast as it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+from .registry import Contender
+from .run import Cell, Sample, interleaved
+
+#: (corpus, TLS): what is timed. Over TLS every contender does its first job.
+SETTINGS: Final = (("smd151", False), ("mixed", False), ("smd151", True), ("mixed", True))
+#: A wall time within this share of the raw recv loop's is the sender's, not the contender's.
+BOUND_SHARE: Final = 0.15
+#: Who shows the sender's limit: a loop in C that receives and looks at nothing.
+RAW_RECV: Final = ("raw_recv", "bytes")
+
+Samples = Mapping[tuple[str, Cell], Sequence[Sample]]
+
+
+def pairs(
+    everybody: Iterable[Contender], corpus: str, is_tls: bool, jobs: Iterable[str] = ()
+) -> list[tuple[Contender, Cell]]:
+    """Who does what in one setting."""
+    chosen = tuple(jobs)
+    found = []
+    for contender in everybody:
+        if contender.can(corpus, is_tls):
+            possible = [job for job in contender.jobs if job != "latency" and (not chosen or job in chosen)]
+            found += [(contender, Cell(corpus, job, is_tls)) for job in (possible[:1] if is_tls else possible)]
+    return found
+
+
+def run(
+    everybody: Iterable[Contender], runs: int, *, jobs: Iterable[str] = (), scale: float = 1.0
+) -> dict[str, list[dict[str, Any]]]:
+    """Time everybody in every setting: rows by setting, ready for the JSON."""
+    contenders, chosen = tuple(everybody), tuple(jobs)
+    results = {}
+    for corpus, is_tls in SETTINGS:
+        samples = interleaved(pairs(contenders, corpus, is_tls, chosen), runs, scale=scale)
+        results[f"{corpus} {'TLS' if is_tls else 'plain'}"] = rows(contenders, samples)
+    return results
+
+
+def wall_ns(runs: Iterable[Sample]) -> list[float]:
+    return [sample.wall_ns_per_frame for sample in runs]
+
+
+def rows(everybody: Iterable[Contender], samples: Samples) -> list[dict[str, Any]]:
+    """One row per contender and job, with every single run in it."""
+    labels = {contender.name: contender for contender in everybody}
+    raw = [median(wall_ns(runs)) for (name, cell), runs in samples.items() if (name, cell.job) == RAW_RECV]
+    limit_ns = raw[0] if raw else None
+    found = []
+    for (name, cell), runs in samples.items():
+        wall = wall_ns(runs)
+        is_limit = (name, cell.job) == RAW_RECV
+        is_bound = limit_ns is not None and not is_limit and median(wall) <= limit_ns * (1 + BOUND_SHARE)
+        found.append(
+            {
+                "contender": name,
+                "label": labels[name].label,
+                "group": labels[name].group,
+                "job": cell.job,
+                "frames": runs[0].frames,
+                "cpu_ns": [sample.cpu_ns_per_frame for sample in runs],
+                "wall_ns": wall,
+                "max_rss_kib": max(sample.max_rss_kib for sample in runs),
+                "sender_cpu_ns": [sample.sender_cpu_ns / sample.frames for sample in runs],
+                "is_bound_by_sender": is_bound,
+            }
+        )
+    return found
