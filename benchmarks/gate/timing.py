@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
-REPEATS: Final = 4_000
 RUNS: Final = 5
 ATTEMPTS: Final = 3
 
@@ -33,22 +32,19 @@ BOUNDS: Final = (
     CpuBound("cpapi_on_frame", "picows_orjson", 0.6),
 )
 
-#: CPU time of each contender, run by run.
+#: CPU time per frame of each contender, run by run.
 Times = dict[str, list[float]]
 
 
 def measure(contenders: Iterable[str]) -> Times:
     """Run the contenders one after the other, `RUNS` times over."""
     # Not needed to judge times.
-    from benchmarks import bench_socket
+    from benchmarks.registry import PYTHON, select
+    from benchmarks.run import Cell, interleaved
 
-    names = list(contenders)
-    times: Times = {name: [] for name in names}
-    for _ in range(RUNS):
-        for name in names:
-            result: dict[str, Any] = bench_socket._one(name, REPEATS, check=False)
-            times[name].append(result["cpu_ns"])
-    return times
+    pairs = [(contender, Cell("smd151", contender.jobs[0])) for contender in select(PYTHON, contenders)]
+    samples = interleaved(pairs, RUNS)
+    return {name: [sample.cpu_ns_per_frame for sample in runs] for (name, _), runs in samples.items()}
 
 
 def failures(bounds: Iterable[CpuBound] = BOUNDS, measured: Callable[[Iterable[str]], Times] = measure) -> list[str]:
