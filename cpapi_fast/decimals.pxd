@@ -14,7 +14,7 @@ Inline functions only: there is nothing to import at run time.
 
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 
-from .scan cimport byte_at
+from .scan cimport byte_at, trailing_zeros, word_at
 
 cdef extern from *:
     """
@@ -67,11 +67,11 @@ cdef extern from *:
     #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
         if (digits <= (uint64_t)1 << 53) {
             if (exponent >= 0 && exponent <= 22) {
-                *value = (double)digits * cpapi_fast_powers_of_ten[exponent];
+                *value = (double)(int64_t)digits * cpapi_fast_powers_of_ten[exponent];
                 return 1;
             }
             if (exponent < 0 && exponent >= -22) {
-                *value = (double)digits / cpapi_fast_powers_of_ten[-exponent];
+                *value = (double)(int64_t)digits / cpapi_fast_powers_of_ten[-exponent];
                 return 1;
             }
         }
@@ -88,8 +88,25 @@ cdef extern from *:
     #endif
         return 0;
     }
+    /* The same for digits below 2^53 and an exponent of 0 to -22 whose sign is left out. */
+    static inline int cpapi_fast_places_to_double(uint64_t digits, int places, double* value) {
+    #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
+        *value = (double)(int64_t)digits / cpapi_fast_powers_of_ten[places];
+        return 1;
+    #else
+        return cpapi_fast_to_double(digits, -places, value);
+    #endif
+    }
+    /* The number that eight bytes of 0 to 9 spell, the lowest byte first: neighbours are joined three times over. */
+    static inline uint64_t cpapi_fast_join_digits(uint64_t values) {
+        values = values * 10 + (values >> 8);
+        return ((values & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064)
+            + ((values >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001)) >> 32;
+    }
     #endif
     """
+    uint64_t join_digits "cpapi_fast_join_digits"(uint64_t values) noexcept nogil
+    bint places_to_double "cpapi_fast_places_to_double"(uint64_t digits, int places, double* value) noexcept nogil
     bint to_double "cpapi_fast_to_double"(uint64_t digits, int exponent, double* value) noexcept nogil
 
 
@@ -105,6 +122,70 @@ cdef enum:
     MOST_DIGITS = 19
     # Larger exponents are all the same here: none is within reach of `to_double`.
     MOST_EXPONENT = 100_000
+
+
+cdef inline uint64_t values_before(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t end, Py_ssize_t length
+) noexcept nogil:
+    # The 1 to 8 bytes before `end`, which is at least 8, as the highest bytes of a word, a digit as its value; below
+    # them 0.
+    return (word_at(text_ptr, text_len, end - 8) ^ 0x3030303030303030u) & (~<uint64_t>0 << (64 - 8 * length))
+
+
+cdef inline uint64_t no_digits(uint64_t values) noexcept nogil:
+    # The top bit of each byte above 9.
+    return (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
+
+
+cdef inline bint read_short_text(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end, double* value
+) noexcept nogil:
+    # The usual text in a string, up to 8 digits with a point among them or not, in one go. False: `read_number_text`
+    # has to look at it.
+    cdef:
+        Py_ssize_t length = end - start
+        uint64_t values, others, before
+        int point
+
+    if length < 1 or length > 8 or end < 8:
+        return False
+    values = values_before(text_ptr, text_len, end, length)
+    others = no_digits(values)
+    if others == 0:
+        return places_to_double(join_digits(values), 0, value)
+    point = trailing_zeros(others) - 7
+    # One byte that is no digit, it is a point, and it is not alone.
+    if others & (others - 1) or (values >> point) & 0xFF != (c"." ^ c"0") or length == 1:
+        return False
+    before = (<uint64_t>1 << point) - 1
+    values = (values & before) << 8 | (values & ~(before << 8 | 0xFF))
+    return places_to_double(join_digits(values), (56 - point) >> 3, value)
+
+
+cdef inline bint read_short_integer(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end, double* value
+) noexcept nogil:
+    # The usual JSON number, up to 15 digits and nothing else, in one go. False: `read_json_number` has to look at it.
+    cdef:
+        Py_ssize_t length = end - start
+        Py_ssize_t more = 0
+        uint64_t values, digits
+
+    if length > 8:
+        more = length - 8
+        length = 8
+    if length < 1 or more > 7 or end < 16 or (length > 1 and byte_at(text_ptr, text_len, start) == c"0"):
+        return False
+    values = values_before(text_ptr, text_len, end, length)
+    if no_digits(values) != 0:
+        return False
+    digits = join_digits(values)
+    if more > 0:
+        values = values_before(text_ptr, text_len, end - 8, more)
+        if no_digits(values) != 0:
+            return False
+        digits += join_digits(values) * 100_000_000
+    return places_to_double(digits, 0, value)
 
 
 cdef inline Py_ssize_t read_digits(
@@ -154,12 +235,12 @@ cdef inline Py_ssize_t read_exponent(
 
 
 cdef inline int read_number_text(
-    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t* position, double* value, uint8_t* prefix
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, double* value, uint8_t* prefix
 ) noexcept nogil:
-    # position[0] is the first byte inside a string. NUMBER: it holds one, without an escape, and position[0] is its
-    # closing quote. NO_NUMBER: it holds none, unless there is an escape in it. `prefix` becomes 67 (C), 72 (H) or 0.
+    # `position` is the first byte inside a string. NUMBER: it holds one, without an escape, and `prefix` becomes 67
+    # (C), 72 (H) or 0. NO_NUMBER: it holds none, unless there is an escape in it.
     cdef:
-        Py_ssize_t at = position[0]
+        Py_ssize_t at = position
         Py_ssize_t start, count
         uint64_t digits = 0
         int exponent = 0
@@ -229,17 +310,16 @@ cdef inline int read_number_text(
     if is_negative:
         value[0] = -value[0]
     prefix[0] = letter
-    position[0] = at
     return NUMBER
 
 
-cdef inline int read_json_number(
-    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t* position, double* value
+cdef inline Py_ssize_t read_json_number(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, double* value
 ) noexcept nogil:
-    # position[0] is a minus or a digit. NUMBER: it starts a JSON number, and position[0] is the first byte after it.
-    # UNSURE: it starts none, or one that a decoder has to look at; never NO_NUMBER.
+    # `position` is where a value starts, before the end; the answer is the first byte after it where it is a JSON
+    # number. -1: it is none, or one that a decoder has to look at.
     cdef:
-        Py_ssize_t at = position[0]
+        Py_ssize_t at = position
         Py_ssize_t start, count
         uint64_t digits = 0
         int exponent = 0
@@ -252,12 +332,12 @@ cdef inline int read_json_number(
     at = read_digits(text_ptr, text_len, at, &digits)
     count = at - start
     if count == 0 or (count > 1 and byte_at(text_ptr, text_len, start) == c"0"):
-        return UNSURE
+        return -1
     if at < text_len and byte_at(text_ptr, text_len, at) == c".":
         start = at + 1
         at = read_digits(text_ptr, text_len, start, &digits)
         if at == start:
-            return UNSURE
+            return -1
         exponent = <int32_t>(start - at)
         count += at - start
     if at < text_len:
@@ -265,11 +345,10 @@ cdef inline int read_json_number(
         if byte == c"e" or byte == c"E":
             at = read_exponent(text_ptr, text_len, at + 1, &exponent)
             if at < 0:
-                return UNSURE
+                return -1
     # -0 is the integer 0 to a decoder and -0.0 is not: it may say so itself.
     if count > MOST_DIGITS or (is_negative and digits == 0) or not to_double(digits, exponent, value):
-        return UNSURE
+        return -1
     if is_negative:
         value[0] = -value[0]
-    position[0] = at
-    return NUMBER
+    return at

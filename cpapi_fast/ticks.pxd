@@ -1,22 +1,9 @@
 """The C side of typed columns: for Cython users, above all those of borrowed frames."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from .batch cimport Frame
-
-
-# One place of the hash table over the wanted keys of up to 8 bytes.
-cdef struct KeySlot:
-    # The key as it stands in the text: its bytes and, where there is room in 8, its closing quote. 0: nothing here.
-    uint64_t packed
-    Py_ssize_t field
-
-
-# A wanted key of more than 8 bytes; the text belongs to the decoder's `fields`.
-cdef struct LongKey:
-    const char* text_ptr
-    Py_ssize_t text_len
-    Py_ssize_t field
+from .walk cimport KeyTable
 
 
 cdef class TickDecoder:
@@ -27,15 +14,10 @@ cdef class TickDecoder:
         dict _columns
         # How many fields: the length of the arrays that `decode_payload_ptr` fills.
         Py_ssize_t field_count
-        KeySlot* slots_ptr
-        # slots_ptr[(packed * multiplier) >> shift] is the only place where a packed key can be.
-        uint64_t multiplier
-        int shift
-        LongKey* long_keys_ptr
-        Py_ssize_t long_key_count
+        # Owned; the texts of its long keys belong to `fields`.
+        KeyTable table
 
     cdef int _index_keys(self) except -1
-    cdef bint _try_multiplier(self, uint64_t multiplier, int bits, list packed_keys)
     cdef int _decode_frame(
         self, Frame frame, Py_ssize_t stride, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
     ) except -1
@@ -70,8 +52,8 @@ cdef int decode_payload_ptr(
 ) except -1
 
 # The same without the GIL, for payloads that are not odd: True when all is done. On False the arrays hold nothing of
-# use, and `decode_payload_ptr` has the answer. Entry f of an array is the one at f * stride.
+# use, and `decode_payload_ptr` has the answer.
 cdef bint walk_payload_ptr(
-    TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len, Py_ssize_t stride,
+    TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
 ) noexcept nogil

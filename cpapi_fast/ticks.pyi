@@ -14,13 +14,14 @@ class TickDecoder:
     prefix C, `12.2M` is 12200000.0, a JSON number is itself; `N/A`, null, a list, or a key that is not there is no number.
     Of two equal keys the last one counts. Only keys of the outermost object do.
 
-    A decoder is made once and used for any number of batches, by one thread at a time. Its cost grows with the length
-    of a frame, not with the number of fields. Frames with escapes in a key or in a wanted text, or with numbers of more
-    than 19 digits or beyond 27 powers of ten, are decoded by orjson and take some ten times longer.
+    A decoder is made once and used for any number of batches. Its cost grows with the length of a frame, hardly with the
+    number of fields. Frames with escapes in a key or in a wanted text, or with numbers of more than 19 digits or beyond
+    27 powers of ten, are decoded by orjson and take some twenty times longer.
 
     Every valid JSON text is decoded as said. Text that is not JSON, by default: either nothing of the frame is valid and
-    `Ticks.malformed` counts it, or, where the fault lies in a value that was not asked for, the fields have what is
-    written in the text. Invalid UTF-8 is no fault: it is read as U+FFFD, as by `Frame.payload`.
+    `Ticks.malformed` counts it, or, where the fault lies inside of a value that was not asked for or of a text that is no
+    number, the fields have what is written in the text. Invalid UTF-8 is no fault: it is read as U+FFFD, as by
+    `Frame.payload`.
 
     Args:
         fields: keys as they stand on the wire: codes such as `31`, and `_updated`, `87_raw`; each at most once, 32

@@ -3,40 +3,24 @@
 What is a number, and which, is what `parse_number` says of the decoded value; that is the definition, and this module
 is a faster way to the same answer. A frame takes one of two ways:
 
-* **The walk**, in C: once over the keys of the outermost object, to its end, since the last of two equal keys wins. It
-  compares keys as they are written, so a key with a backslash in it is none of its business. Values nobody asked for
-  are stepped over; a wanted one is read by decimals.pxd.
+* **The walk** of walk.pxd, in C. It is right about every valid JSON text, or says that it is not sure.
 * **The long way**: `Frame.payload` (orjson, invalid UTF-8 repaired) and `parse_number`. It is taken for what the walk
   finds odd: escapes in a key or in a wanted text, numbers that decimals.pxd is not sure of, and whatever does not look
   like one JSON object and nothing after it.
 
-**For every valid JSON text the two agree.** The walk leaves a string at the first quote that is not escaped, and counts
-brackets outside of strings, so that it sees exactly the keys of the top level; a key without a backslash is its own
-text; later ones overwrite earlier ones. Bytes beyond ASCII are never taken for anything, and U+FFFD in their
-place would not be either. On a text that is not valid JSON the walk may find nothing wrong, as it looks into no value
-that nobody asked for: then the columns hold what is written there. Otherwise the decoder refuses the text, nothing
-of the frame is valid, and it is counted. `strict=True` always takes the long way.
+Text that is not JSON and in which the walk finds nothing odd has the columns that are written in it. Otherwise the
+decoder refuses the text, nothing of the frame is valid, and it is counted. `strict=True` always takes the long way.
 """
 
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
-from cpython.unicode cimport PyUnicode_AsUTF8
+from cpython.unicode cimport PyUnicode_AsUTF8, PyUnicode_FromObject
 from libc.math cimport NAN
-from libc.string cimport memcmp
+from libc.string cimport memset
 
 from .batch cimport Batch, Frame, column_view
 from .classifier cimport KIND_MARKET_DATA
-from .decimals cimport NO_NUMBER, NUMBER, UNSURE, read_json_number, read_number_text
-from .scan cimport (
-    byte_at,
-    bytes_equal,
-    quote_or_backslash,
-    skip_spaces,
-    string_end,
-    trailing_zeros,
-    value_end,
-    word_at,
-)
+from .walk cimport KeySlot, LongKey, add_key, walk_object
 
 import re
 from collections.abc import Iterable
@@ -56,24 +40,26 @@ cdef object _FIELD = re.compile(r"[A-Za-z0-9_]{1,32}")
 # Names of fields that are not keys on the wire; `conid` is both.
 cdef dict _CODES = {field.key: field.code for field in _FIELDS.values() if field.key != "conid"}
 
-# Where the search for a multiplier starts, and how many it tries before it doubles the table. Any odd number will do.
-cdef uint64_t _FIRST_MULTIPLIER = 0x9E3779B97F4A7C15u
-cdef int _ATTEMPTS = 64
 
-# What the walk knows of a key.
-cdef enum:
-    NOT_WANTED = -1
-    ODD_KEY = -2
+cdef inline void _clear(Py_ssize_t count, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr) noexcept nogil:
+    cdef Py_ssize_t index
+    for index in range(count):
+        values_ptr[index] = NAN
+    memset(valid_ptr, 0, <size_t>count)
+    memset(prefixes_ptr, 0, <size_t>count)
 
 
 cdef tuple _checked(object fields):
-    cdef list names = []
-    cdef object name
+    cdef dict names = {}
+    cdef object field
+    cdef str name
     if isinstance(fields, (str, bytes, bytearray, memoryview)) or not isinstance(fields, Iterable):
         raise ConfigError(f"fields must be a list such as ['31', '84'], not a {type(fields).__name__}")
-    for name in fields:
-        if not isinstance(name, str):
-            raise ConfigError(f"a field is a key of the wire as text, such as '31', not a {type(name).__name__}")
+    for field in fields:
+        if not isinstance(field, str):
+            raise ConfigError(f"a field is a key of the wire as text, such as '31', not a {type(field).__name__}")
+        # What the text is, whatever a subclass (an enum, say) makes of it.
+        name = PyUnicode_FromObject(field)
         if name in _CODES:
             raise ConfigError(f"on the wire the field {name!r} is called {_CODES[name]!r}; ask for that")
         if _FIELD.fullmatch(name) is None:
@@ -83,161 +69,18 @@ cdef tuple _checked(object fields):
             )
         if name in names:
             raise ConfigError(f"the field {name!r} is there twice; ask for each field once")
-        names.append(str(name))
+        names[name] = None
     if not names:
         raise ConfigError("a decoder needs at least one field, such as '31'")
     return tuple(names)
 
 
-cdef inline bint _is_wanted(Py_ssize_t field) noexcept nogil:
-    return field >= 0
-
-
-cdef inline Py_ssize_t _long_key(
-    TickDecoder decoder, const char* payload_ptr, Py_ssize_t start, Py_ssize_t end
-) noexcept nogil:
-    cdef Py_ssize_t index
-    for index in range(decoder.long_key_count):
-        if (
-            decoder.long_keys_ptr[index].text_len == end - start
-            and memcmp(decoder.long_keys_ptr[index].text_ptr, payload_ptr + start, <size_t>(end - start)) == 0
-        ):
-            return decoder.long_keys_ptr[index].field
-    return NOT_WANTED
-
-
-cdef inline Py_ssize_t _read_key(
-    TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len, Py_ssize_t* position
-) noexcept nogil:
-    # position[0] is the first byte of a key and becomes its closing quote; which field it is.
-    cdef:
-        Py_ssize_t start = position[0]
-        Py_ssize_t end, index
-        uint64_t packed = 0
-        uint64_t quotes, stop
-        KeySlot* slot_ptr
-
-    if start <= payload_len - 8:
-        packed = word_at(payload_ptr, payload_len, start)
-        quotes = bytes_equal(packed, 0x2222222222222222u)
-        stop = quotes | bytes_equal(packed, 0x5C5C5C5C5C5C5C5Cu)
-        if stop != 0:
-            stop &= ~stop + 1                  # its lowest bit: the first quote or backslash
-            if not stop & quotes:
-                return ODD_KEY
-            end = start + (trailing_zeros(stop) >> 3)
-            packed &= (stop << 1) - 1          # up to and with the quote
-        else:
-            end = quote_or_backslash(payload_ptr, payload_len, start + 8)
-            if end >= payload_len or byte_at(payload_ptr, payload_len, end) != c'"':
-                return ODD_KEY
-            if end > start + 8:
-                position[0] = end
-                return _long_key(decoder, payload_ptr, start, end)
-    else:
-        # The last bytes of a payload hardly ever hold a key.
-        end = quote_or_backslash(payload_ptr, payload_len, start)
-        if end >= payload_len or byte_at(payload_ptr, payload_len, end) != c'"':
-            return ODD_KEY
-        for index in range(end - start + 1):
-            packed |= <uint64_t>byte_at(payload_ptr, payload_len, start + index) << (8 * index)
-    position[0] = end
-    slot_ptr = decoder.slots_ptr + ((packed * decoder.multiplier) >> decoder.shift)
-    return slot_ptr.field if slot_ptr.packed == packed else NOT_WANTED
-
-
 cdef bint walk_payload_ptr(
-    TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len, Py_ssize_t stride,
+    TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
 ) noexcept nogil:
-    cdef:
-        Py_ssize_t position = skip_spaces(payload_ptr, payload_len, 0)
-        Py_ssize_t field, entry
-        unsigned char byte
-        double value = 0.0
-        uint8_t prefix = 0
-        int found
-
-    for field in range(decoder.field_count):
-        values_ptr[field * stride] = NAN
-        valid_ptr[field * stride] = 0
-        prefixes_ptr[field * stride] = 0
-    if position >= payload_len or byte_at(payload_ptr, payload_len, position) != c"{":
-        return False
-    while True:
-        # At the brace or comma before a key.
-        position += 1
-        if position >= payload_len:
-            return False
-        if byte_at(payload_ptr, payload_len, position) != c'"':
-            position = skip_spaces(payload_ptr, payload_len, position)
-            if position >= payload_len or byte_at(payload_ptr, payload_len, position) != c'"':
-                return False
-        position += 1
-        field = _read_key(decoder, payload_ptr, payload_len, &position)
-        if field == ODD_KEY:
-            return False
-        position += 1
-        if position >= payload_len:
-            return False
-        if byte_at(payload_ptr, payload_len, position) != c":":
-            position = skip_spaces(payload_ptr, payload_len, position)
-            if position >= payload_len or byte_at(payload_ptr, payload_len, position) != c":":
-                return False
-        position += 1
-        if position >= payload_len:
-            return False
-        byte = byte_at(payload_ptr, payload_len, position)
-        if byte <= c" ":
-            position = skip_spaces(payload_ptr, payload_len, position)
-            if position >= payload_len:
-                return False
-            byte = byte_at(payload_ptr, payload_len, position)
-
-        # At the first byte of a value; the end of this part is the first byte after it.
-        found = NO_NUMBER
-        prefix = 0
-        if byte == c'"':
-            position += 1
-            if _is_wanted(field):
-                found = read_number_text(payload_ptr, payload_len, &position, &value, &prefix)
-                if found == UNSURE:
-                    return False
-                if found == NO_NUMBER:
-                    position = quote_or_backslash(payload_ptr, payload_len, position)
-                    if position >= payload_len or byte_at(payload_ptr, payload_len, position) != c'"':
-                        return False
-            else:
-                position = string_end(payload_ptr, payload_len, position)
-                if position < 0:
-                    return False
-            position += 1
-        elif _is_wanted(field) and (byte == c"-" or c"0" <= byte <= c"9"):
-            found = read_json_number(payload_ptr, payload_len, &position, &value)
-            if found == UNSURE:
-                return False
-        else:
-            position = value_end(payload_ptr, payload_len, position)
-            if position < 0:
-                return False
-        if _is_wanted(field):
-            entry = field * stride
-            values_ptr[entry] = value if found == NUMBER else NAN
-            valid_ptr[entry] = found == NUMBER
-            prefixes_ptr[entry] = prefix
-
-        if position >= payload_len:
-            return False
-        byte = byte_at(payload_ptr, payload_len, position)
-        if byte <= c" ":
-            position = skip_spaces(payload_ptr, payload_len, position)
-            if position >= payload_len:
-                return False
-            byte = byte_at(payload_ptr, payload_len, position)
-        if byte == c"}":
-            return skip_spaces(payload_ptr, payload_len, position + 1) == payload_len
-        if byte != c",":
-            return False
+    _clear(decoder.field_count, values_ptr, valid_ptr, prefixes_ptr)
+    return walk_object(&decoder.table, payload_ptr, payload_len, 1, values_ptr, valid_ptr, prefixes_ptr)
 
 
 cdef int decode_payload_ptr(
@@ -248,7 +91,7 @@ cdef int decode_payload_ptr(
         Batch batch
         Frame frame
     if not decoder.strict and walk_payload_ptr(
-        decoder, payload_ptr, payload_len, 1, values_ptr, valid_ptr, prefixes_ptr
+        decoder, payload_ptr, payload_len, values_ptr, valid_ptr, prefixes_ptr
     ):
         return 1
     batch = Batch.new(payload_len, None)
@@ -270,57 +113,31 @@ cdef class TickDecoder:
         self._index_keys()
 
     def __dealloc__(self):
-        PyMem_Free(self.slots_ptr)
-        PyMem_Free(self.long_keys_ptr)
+        PyMem_Free(self.table.slots_ptr)
+        PyMem_Free(self.table.long_keys_ptr)
 
     cdef int _index_keys(self) except -1:
-        # A table in which no two keys share a place: one look-up and one comparison tell whether a key is wanted.
         cdef:
-            list packed_keys = []
+            Py_ssize_t size = 32
+            Py_ssize_t field
             bytes key
             str name
-            Py_ssize_t index
-            uint64_t multiplier = _FIRST_MULTIPLIER
-            int bits = 4
-
-        self.long_keys_ptr = <LongKey*>PyMem_Calloc(self.field_count, sizeof(LongKey))
-        if self.long_keys_ptr == NULL:
+        while size < 4 * self.field_count:
+            size *= 2
+        self.table.slots_ptr = <KeySlot*>PyMem_Calloc(<size_t>size, sizeof(KeySlot))
+        self.table.long_keys_ptr = <LongKey*>PyMem_Calloc(<size_t>self.field_count, sizeof(LongKey))
+        if self.table.slots_ptr == NULL or self.table.long_keys_ptr == NULL:
             raise MemoryError("no memory for the keys of a decoder")
-        for index, name in enumerate(self.fields):
+        self.table.last_slot = <size_t>(size - 1)
+        for field, name in enumerate(self.fields):
             key = name.encode()
             if len(key) > 8:
                 # ASCII text is kept as these bytes, inside of the str that `fields` holds.
-                self.long_keys_ptr[self.long_key_count] = LongKey(PyUnicode_AsUTF8(name), len(key), index)
-                self.long_key_count += 1
+                self.table.long_keys_ptr[self.table.long_key_count] = LongKey(PyUnicode_AsUTF8(name), len(key), field)
+                self.table.long_key_count += 1
             else:
-                packed_keys.append((int.from_bytes((key + b'"')[:8], "little"), index))
-        while len(packed_keys) > 1 << (bits - 2):
-            bits += 1
-        while True:
-            for _ in range(_ATTEMPTS):
-                if self._try_multiplier(multiplier, bits, packed_keys):
-                    return 0
-                multiplier = multiplier * 0xD1342543DE82EF95u + 2
-            bits += 1
-
-    cdef bint _try_multiplier(self, uint64_t multiplier, int bits, list packed_keys):
-        cdef:
-            KeySlot* slot_ptr
-            uint64_t packed
-            Py_ssize_t field
-        PyMem_Free(self.slots_ptr)
-        self.slots_ptr = <KeySlot*>PyMem_Calloc(<size_t>1 << bits, sizeof(KeySlot))
-        if self.slots_ptr == NULL:
-            raise MemoryError("no memory for the keys of a decoder")
-        self.multiplier = multiplier
-        self.shift = 64 - bits
-        for packed, field in packed_keys:
-            slot_ptr = self.slots_ptr + ((packed * multiplier) >> self.shift)
-            if slot_ptr.packed != 0:
-                return False
-            slot_ptr.packed = packed
-            slot_ptr.field = field
-        return True
+                add_key(&self.table, int.from_bytes((key + b'"')[:8], "little"), field)
+        return 0
 
     cdef int _decode_frame(
         self, Frame frame, Py_ssize_t stride, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
@@ -360,6 +177,7 @@ cdef class TickDecoder:
         ticks.fields = self.fields
         ticks._columns = self._columns
         ticks._reserve(row_count)
+        _clear(row_count * self.field_count, ticks.values_ptr, ticks.valid_ptr, ticks.prefixes_ptr)
         for index in range(batch.frame_count):
             if batch.kinds_ptr[index] != KIND_MARKET_DATA:
                 continue
@@ -367,8 +185,8 @@ cdef class TickDecoder:
             values_ptr = ticks.values_ptr + row
             valid_ptr = ticks.valid_ptr + row
             prefixes_ptr = ticks.prefixes_ptr + row
-            if self.strict or not walk_payload_ptr(
-                self, batch.arena_ptr + start, batch.offsets_ptr[index + 1] - start, row_count,
+            if self.strict or not walk_object(
+                &self.table, batch.arena_ptr + start, batch.offsets_ptr[index + 1] - start, row_count,
                 values_ptr, valid_ptr, prefixes_ptr
             ):
                 if not self._decode_frame(

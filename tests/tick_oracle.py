@@ -139,7 +139,7 @@ class CDecoder:
         self._decode = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, address, length, *arrays)(
             _pointer("decode_payload_ptr")
         )
-        self._walk = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, address, length, length, *arrays)(
+        self._walk = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, address, length, *arrays)(
             _pointer("walk_payload_ptr")
         )
 
@@ -150,8 +150,8 @@ class CDecoder:
 
     def walk(self, address: int, length: int) -> list[Cell] | None:
         """The row of the payload at an address; None when it is not for the walk."""
-        arrays = (self._values, self._valid, self._prefixes)
-        return self._row() if self._walk(self.decoder, address, length, 1, *arrays) else None
+        done = self._walk(self.decoder, address, length, self._values, self._valid, self._prefixes)
+        return self._row() if done else None
 
     def decode_bytes(self, payload: bytes) -> tuple[int, list[Cell]]:
         """The same for bytes."""

@@ -22,7 +22,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "_version errors kinds",
         "clock cookies fields loop numbers options redaction scan session stats tls urls",
         "answers decimals keepalive topics",
-        "rest",
+        "rest walk",
         "gateway",
         "classifier",
         "batch",

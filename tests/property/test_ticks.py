@@ -154,6 +154,23 @@ def test_every_beginning_and_end():
             check(part)
 
 
+def test_escapes_and_quotes_at_every_place_of_a_block():
+    """Quotes are found 64 bytes at a time: an escape may begin in one block and end in the next."""
+
+    def texts() -> Iterator[bytes]:
+        for padding in range(140):
+            for count in range(6):
+                # Pairs of backslashes, then the end of the string; with one more, a quote and a key inside of it.
+                pairs = b"x" * padding + b"\\\\" * count
+                yield b'{"a":"' + pairs + b'","31":"7","84":"2.5","topic":"smd+1"}'
+                yield b'{"a":"' + pairs + rb'\",\"31\":\"7","84":"2.5","topic":"smd+1"}'
+                yield b'{"a":[{"31":"' + pairs + rb'\""}],"84":"2.5","topic":"smd+1"}'
+                yield b'{"31":"' + pairs + rb'\u0031","84":"2.5","topic":"smd+1"}'
+                yield b" " * padding + b'{"' + pairs + b'":1,"31":"' + b"1" * count + b'","topic":"smd+1"}'
+
+    assert check_payloads(texts(), LAZY) == 140 * 6 * 5
+
+
 def test_seeded_texts():
     """What the classifier is tested with: mutated fixtures, token soup, wrong escapes, deep nesting."""
     texts = (case.data for case in generator.Generator(SEED).cases(CASES))

@@ -10,6 +10,7 @@ import struct
 import sys
 import weakref
 from collections.abc import Iterable
+from enum import Enum
 
 import numpy as np
 import orjson
@@ -300,7 +301,12 @@ def test_every_fixture():
         assert check_payloads(texts, TickDecoder(fields, strict=strict)) > 3
 
 
+class FieldName(str, Enum):
+    LAST = "31"
+
+
 def test_market_data_fields_are_fields():
+    assert cf.TickDecoder([FieldName.LAST]).fields == ("31",)
     decoder = cf.TickDecoder(cf.MarketDataFields.default_l1())
     assert decoder.fields == ("31", "84", "86", "85", "88", "87")
     assert cf.TickDecoder(field for field in ["83", "_updated"]).fields == ("83", "_updated")
