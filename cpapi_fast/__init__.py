@@ -7,7 +7,7 @@ The way of a quote, file by file::
     classifier   bytes to kind, topic and conid, in C, without decoding
     batch        Batch and Frame: who owns the bytes, payload on first use
     listener     the picows callback: fragments, PING, CLOSE, one batch per socket read
-    ticks        fields of market data frames as float64 columns             (walk, scan, decimals)
+    ticks        fields of market data frames as float64 columns             (walk, marks, decimals, scan)
     connection   WsClient: one ticket, one socket                            (handshake, inbox, options, stats)
     capture      every frame as an Arrow IPC stream; quotes as Parquet       (quotes, recorder, outputs, numbers)
     collector    the main job, from a gateway to files                       (reports, progress, cli)

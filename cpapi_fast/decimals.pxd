@@ -14,7 +14,7 @@ Inline functions only: there is nothing to import at run time.
 
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 
-from .scan cimport byte_at, trailing_zeros, word_at
+from .scan cimport byte_at, join_digits, no_digits, trailing_zeros, word_at
 
 cdef extern from *:
     """
@@ -97,15 +97,8 @@ cdef extern from *:
         return cpapi_fast_to_double(digits, -places, value);
     #endif
     }
-    /* The number that eight bytes of 0 to 9 spell, the lowest byte first: neighbours are joined three times over. */
-    static inline uint64_t cpapi_fast_join_digits(uint64_t values) {
-        values = values * 10 + (values >> 8);
-        return ((values & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064)
-            + ((values >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001)) >> 32;
-    }
     #endif
     """
-    uint64_t join_digits "cpapi_fast_join_digits"(uint64_t values) noexcept nogil
     bint places_to_double "cpapi_fast_places_to_double"(uint64_t digits, int places, double* value) noexcept nogil
     bint to_double "cpapi_fast_to_double"(uint64_t digits, int exponent, double* value) noexcept nogil
 
@@ -130,11 +123,6 @@ cdef inline uint64_t values_before(
     # The 1 to 8 bytes before `end`, which is at least 8, as the highest bytes of a word, a digit as its value; below
     # them 0.
     return (word_at(text_ptr, text_len, end - 8) ^ 0x3030303030303030u) & (~<uint64_t>0 << (64 - 8 * length))
-
-
-cdef inline uint64_t no_digits(uint64_t values) noexcept nogil:
-    # The top bit of each byte above 9.
-    return (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
 
 
 cdef inline bint read_short_text(

@@ -77,11 +77,26 @@ cdef inline uint64_t bytes_equal(uint64_t word, uint64_t pattern) noexcept nogil
     return (differences - 0x0101010101010101u) & ~differences & 0x8080808080808080u
 
 
+cdef inline uint64_t no_digits(uint64_t values) noexcept nogil:
+    # The top bit of each byte above 9.
+    return (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
+
+
+cdef inline uint64_t join_digits(uint64_t values) noexcept nogil:
+    # The number that eight bytes of 0 to 9 spell, the lowest byte first. Neighbours are joined, three times over: eight
+    # digits, four pairs, two fours, one number.
+    values = values * 10 + (values >> 8)
+    return (
+        (values & 0x000000FF000000FFu) * 0x000F424000000064u
+        + ((values >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u
+    ) >> 32
+
+
 cdef inline int digits_at_end(uint64_t word, uint64_t* number) noexcept nogil:
     # How many of the highest bytes of `word` (the last ones of its text) are digits, and the number that they spell.
     cdef:
         uint64_t values = word ^ 0x3030303030303030u       # a digit's byte is now its value
-        uint64_t others = (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
+        uint64_t others = no_digits(values)
         int count = 8
 
     if others != 0:
@@ -90,12 +105,7 @@ cdef inline int digits_at_end(uint64_t word, uint64_t* number) noexcept nogil:
             number[0] = 0
             return 0
         values &= ~<uint64_t>0 << (64 - 8 * count)
-    # Neighbours are joined, three times over: eight digits, four pairs, two fours, one number.
-    values = values * 10 + (values >> 8)
-    number[0] = (
-        (values & 0x000000FF000000FFu) * 0x000F424000000064u
-        + ((values >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u
-    ) >> 32
+    number[0] = join_digits(values)
     return count
 
 

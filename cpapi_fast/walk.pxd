@@ -28,7 +28,8 @@ from .decimals cimport (
     read_short_integer,
     read_short_text,
 )
-from .scan cimport Quotes, brackets_end, byte_at, peek_quote, quotes_of, skip_spaces, take_quote, word_at
+from .marks cimport Quotes, brackets_end, peek_quote, quotes_of, take_quote
+from .scan cimport byte_at, skip_spaces, word_at
 
 
 # One place of the hash table over the wanted keys of up to 8 bytes.

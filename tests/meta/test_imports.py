@@ -21,7 +21,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     for row in (
         "_version errors kinds",
         "clock cookies fields loop numbers options redaction scan session stats tls urls",
-        "answers decimals keepalive topics",
+        "answers decimals keepalive marks topics",
         "rest walk",
         "gateway",
         "classifier",
