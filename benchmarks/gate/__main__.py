@@ -52,6 +52,8 @@ def gate(copies: trees.Trees) -> list[str]:
         failed = []
     for change in changes:
         print(change)
+    if any(change.verdict == "faster" for change in changes):
+        print(f"to hold what was gained, name this change's commit in {baseline.FILE}")
     print(f"{'beside what it is held against':<40}{'ratio':>10}{'limit':>10}")
     for bound in verdict.BOUNDS:
         print(f"{bound.path:<24}{'/ ' + bound.reference:<16}{bound.ratio(now):>10.3f}{bound.limit:>10g}")

@@ -274,6 +274,7 @@ async def drive_all() -> list[Driven]:
     server = await picows.ws_create_server(lambda _: picows.WSListener(), "127.0.0.1", 0)
     driver = Driver(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     gc.disable()
+    native.wake()
     for paths in (classify_paths, reference_paths, push_paths, pull_paths, frame_paths, columns_paths, subscribe_paths):
         await paths(driver)
     server.close()

@@ -72,11 +72,15 @@ def counts_of(layout: list[dict[str, Any]], segments: list[int]) -> Counts:
 
 def measure(tree: Path) -> Counts:
     """Run the driver of `tree` under callgrind."""
+    # Compiled in the tree that is measured, and only there.
+    from .native import CAN_SLEEP
+
     with tempfile.TemporaryDirectory() as folder:
         layout, out = Path(folder, "layout.json"), Path(folder, "callgrind")
         command = [
             valgrind(),
             "--tool=callgrind",
+            f"--instr-atstart={'no' if CAN_SLEEP else 'yes'}",
             f"--dump-before={MARK}",
             f"--callgrind-out-file={out}",
             *(sys.executable, "-m", "benchmarks.gate.driver", str(layout)),

@@ -12,6 +12,19 @@ from cpapi_fast.classifier cimport Classified, classify_ptr
 
 cdef extern from *:
     """
+    /* With valgrind's header callgrind sleeps during start-up, which is most of a run; else it counts that too. */
+    #if defined(__has_include)
+    #if __has_include(<valgrind/callgrind.h>)
+    #include <valgrind/callgrind.h>
+    #endif
+    #endif
+    #if defined(CALLGRIND_START_INSTRUMENTATION)
+    #define CPAPI_FAST_GATE_CAN_SLEEP 1
+    #define CPAPI_FAST_GATE_WAKE() CALLGRIND_START_INSTRUMENTATION
+    #else
+    #define CPAPI_FAST_GATE_CAN_SLEEP 0
+    #define CPAPI_FAST_GATE_WAKE() ((void)0)
+    #endif
     #if defined(__GNUC__)
     __attribute__((noinline, visibility("default")))
     #endif
@@ -21,7 +34,17 @@ cdef extern from *:
     #endif
     }
     """
+    const bint CPAPI_FAST_GATE_CAN_SLEEP
+    void CPAPI_FAST_GATE_WAKE() noexcept nogil
     void cpapi_fast_gate_mark() noexcept nogil
+
+#: Whether callgrind may be started with `--instr-atstart=no`.
+CAN_SLEEP = bool(CPAPI_FAST_GATE_CAN_SLEEP)
+
+
+def wake():
+    """Callgrind counts from here on."""
+    CPAPI_FAST_GATE_WAKE()
 
 
 def mark():
