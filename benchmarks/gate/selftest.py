@@ -61,12 +61,12 @@ SEEDS: Final = (
     Seed(
         "a second pass over the payload in the batch",
         "cpapi_fast/batch.pyx",
-        "        self.arena_len += data_len\n",
+        "        self.kinds_ptr[index] = route.kind\n",
         "        cdef Py_ssize_t seeded = 0\n"
         "        for seeded in range(data_len):\n"
-        "            if self.arena_ptr[self.arena_len + seeded] == 0:\n"
+        "            if data_ptr[seeded] == 0:\n"
         "                self.malformed_count += 1\n"
-        "        self.arena_len += data_len\n",
+        "        self.kinds_ptr[index] = route.kind\n",
         frozenset({"read/batch", "read/batches"}),
         frozenset({"classify/tail", "classify/tail_venue", "frame/payload", "subscribe/send"}),
     ),
