@@ -117,6 +117,8 @@ def locked_version(crate: str) -> str:
 
 
 def main() -> None:
+    if sys.platform != "linux":
+        raise SystemExit("peers: built on Linux only, as they measure themselves with what no other system has")
     OUT.mkdir(parents=True, exist_ok=True)
     manifest: dict[str, dict[str, Any]] = {}
     c_program = build_c()
