@@ -6,6 +6,7 @@ The way of a quote, file by file::
     topics       what is sent: subscribes, unsubscribes, field codes         (fields)
     classifier   bytes to kind, topic and conid, in C, without decoding
     batch        Batch and Frame: who owns the bytes, payload on first use
+    sink         the C interface: frames borrowed one by one, no Python object for any
     listener     the picows callback: fragments, PING, CLOSE, one batch per socket read
     ticks        fields of market data frames as float64 columns             (walk, marks, decimals, scan)
     connection   WsClient: one ticket, one socket                            (handshake, inbox, options, stats)
@@ -66,6 +67,7 @@ from .numbers import number_prefix, parse_number
 from .options import WsOptions
 from .quotes import QuotesWriter
 from .session import Accounts, AuthStatus, SessionTicket
+from .sink import FrameSink
 from .stats import WsStats
 from .ticks import TickDecoder, Ticks
 from .tls import InsecureTlsWarning, Tls
@@ -95,6 +97,7 @@ __all__ = [
     "Frame",
     "FrameCounters",
     "FrameKind",
+    "FrameSink",
     "HandshakeError",
     "HeaderRefusedError",
     "InsecureTlsWarning",

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from .classifier cimport Classified
+
 
 cdef class FrameCounters:
     cdef:
@@ -45,15 +47,15 @@ cdef class Batch:
         bint is_finished
 
     @staticmethod
-    cdef Batch new(Py_ssize_t arena_capacity, FrameCounters counters)
+    cdef Batch new(Py_ssize_t arena_capacity, Py_ssize_t column_capacity, FrameCounters counters)
     # Copies the bytes (which are only borrowed for the call) and classifies them. Not after finish().
     cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1
     cdef int finish(self, int64_t received_ns) except -1
     cdef Frame frame_at(self, Py_ssize_t index)
     # The frames from `first` on, in a batch of their own.
     cdef Batch copy_from(self, Py_ssize_t first)
-    cdef int _reserve_arena(self, Py_ssize_t wanted) except -1
-    cdef int _reserve_columns(self, Py_ssize_t wanted) except -1
+    cdef int _grow_arena(self, Py_ssize_t wanted) except -1
+    cdef int _grow_columns(self, Py_ssize_t wanted) except -1
 
 
 # A batch holds at most this many payload bytes: its offsets are int32.
@@ -63,3 +65,19 @@ cdef enum:
 
 # A read-only memoryview over `count` items that `owner` holds unchanged and keeps at their place as long as it lives.
 cdef object column_view(object owner, void* data_ptr, const char* format_ptr, Py_ssize_t count, Py_ssize_t itemsize)
+
+
+# The whole answer: what the classifier in C says, or a decoder where that leaves it open. It fails for want of memory only.
+cdef int route_frame(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1
+
+# A frame with a copy of these bytes; the other arguments are what the columns of a batch hold.
+cdef Frame new_frame(
+    const char* data_ptr,
+    Py_ssize_t data_len,
+    int64_t received_ns,
+    int64_t conid,
+    Py_ssize_t topic_start,
+    Py_ssize_t topic_length,
+    uint8_t kind,
+    FrameCounters counters,
+)

@@ -88,6 +88,13 @@ cdef int _judge(bytes raw, Classified* route) except -1:
     return 0
 
 
+cdef int route_frame(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
+    route[0] = classify_ptr(data_ptr, data_len)
+    if route.verdict == VERDICT_UNDECIDED:
+        _judge(PyBytes_FromStringAndSize(data_ptr, data_len), route)
+    return 0
+
+
 @cython.final
 cdef class FrameCounters:
     def __init__(self):
@@ -222,12 +229,30 @@ cdef class Frame:
         raise TypeError("a Frame cannot be pickled; keep its `raw` and `received_ns`")
 
 
-cdef Frame _new_frame(bytes raw, int64_t received_ns, FrameCounters counters):
+cdef Frame _frame_of(bytes raw, int64_t received_ns, FrameCounters counters):
     cdef Frame frame = Frame.__new__(Frame)
     frame.raw = raw
     frame._received_ns = received_ns
     frame._payload = _NOT_DECODED
     frame._counters = counters
+    return frame
+
+
+cdef Frame new_frame(
+    const char* data_ptr,
+    Py_ssize_t data_len,
+    int64_t received_ns,
+    int64_t conid,
+    Py_ssize_t topic_start,
+    Py_ssize_t topic_length,
+    uint8_t kind,
+    FrameCounters counters,
+):
+    cdef Frame frame = _frame_of(PyBytes_FromStringAndSize(data_ptr, data_len), received_ns, counters)
+    frame._conid = conid
+    frame._topic_start = topic_start
+    frame._topic_length = topic_length
+    frame._kind = kind
     return frame
 
 
@@ -285,19 +310,17 @@ cdef class Batch:
         PyMem_Free(self.conids_ptr)
 
     @staticmethod
-    cdef Batch new(Py_ssize_t arena_capacity, FrameCounters counters):
+    cdef Batch new(Py_ssize_t arena_capacity, Py_ssize_t column_capacity, FrameCounters counters):
         cdef Batch batch = Batch.__new__(Batch)
         batch.counters = counters
-        batch._reserve_arena(arena_capacity)
-        batch._reserve_columns(1)
+        batch._grow_arena(arena_capacity)
+        batch._grow_columns(column_capacity)
         batch.offsets_ptr[0] = 0
         return batch
 
-    cdef int _reserve_arena(self, Py_ssize_t wanted) except -1:
+    cdef int _grow_arena(self, Py_ssize_t wanted) except -1:
         cdef char* arena_ptr
         cdef Py_ssize_t capacity = self.arena_capacity * 2
-        if wanted <= self.arena_capacity and self.arena_ptr != NULL:
-            return 0
         if wanted > MAX_BATCH_BYTES:
             raise OverflowError("a batch cannot hold more than 2 GiB of payload")
         if capacity < wanted:
@@ -310,19 +333,20 @@ cdef class Batch:
         self.arena_capacity = capacity
         return 0
 
-    cdef int _reserve_columns(self, Py_ssize_t wanted) except -1:
+    cdef int _grow_columns(self, Py_ssize_t wanted) except -1:
         cdef:
             Py_ssize_t count = self.frame_count
-            Py_ssize_t capacity
+            Py_ssize_t capacity = self.column_capacity * 4
             char* block_ptr
             int64_t* received_ns_ptr
             int32_t* offsets_ptr
             int32_t* topic_starts_ptr
             int32_t* topic_lengths_ptr
             uint8_t* kinds_ptr
-        if wanted <= self.column_capacity:
-            return 0
-        capacity = 8 if self.column_capacity == 0 else self.column_capacity * 4
+        if capacity < wanted:
+            capacity = wanted
+        if capacity < 8:
+            capacity = 8
         # Widest items first, so that each column is aligned.
         block_ptr = <char*>PyMem_Malloc(capacity * (8 + 8 + 4 + 4 + 4 + 1) + 4)
         if block_ptr == NULL:
@@ -351,17 +375,19 @@ cdef class Batch:
     cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1:
         cdef:
             Py_ssize_t index = self.frame_count
+            Py_ssize_t start = self.arena_len
             Classified route
-        self._reserve_arena(self.arena_len + data_len)
-        self._reserve_columns(index + 1)
+        if data_len > self.arena_capacity - start:
+            self._grow_arena(start + data_len)
+        if index == self.column_capacity:
+            self._grow_columns(index + 1)
+        # Before the copy, while the bytes are the ones that the socket read has just brought.
+        route_frame(data_ptr, data_len, &route)
         if data_len > 0:
             # The one copy of the payload: from here on the bytes are ours.
-            memcpy(self.arena_ptr + self.arena_len, data_ptr, <size_t>data_len)
-        route = classify_ptr(self.arena_ptr + self.arena_len, data_len)
-        if route.verdict == VERDICT_UNDECIDED:
-            _judge(PyBytes_FromStringAndSize(self.arena_ptr + self.arena_len, data_len), &route)
-        self.arena_len += data_len
-        self.offsets_ptr[index + 1] = <int32_t>self.arena_len
+            memcpy(self.arena_ptr + start, data_ptr, <size_t>data_len)
+        self.arena_len = start + data_len
+        self.offsets_ptr[index + 1] = <int32_t>(start + data_len)
         self.conids_ptr[index] = route.conid
         self.topic_starts_ptr[index] = <int32_t>route.topic_start
         self.topic_lengths_ptr[index] = <int32_t>route.topic_length
@@ -379,23 +405,23 @@ cdef class Batch:
         return 0
 
     cdef Frame frame_at(self, Py_ssize_t index):
-        cdef:
-            Py_ssize_t start = self.offsets_ptr[index]
-            Py_ssize_t length = self.offsets_ptr[index + 1] - start
-            Frame frame = _new_frame(
-                PyBytes_FromStringAndSize(self.arena_ptr + start, length),
-                self.received_ns_ptr[index],
-                self.counters,
-            )
-        frame._conid = self.conids_ptr[index]
-        frame._topic_start = self.topic_starts_ptr[index]
-        frame._topic_length = self.topic_lengths_ptr[index]
-        frame._kind = self.kinds_ptr[index]
-        return frame
+        cdef Py_ssize_t start = self.offsets_ptr[index]
+        return new_frame(
+            self.arena_ptr + start,
+            self.offsets_ptr[index + 1] - start,
+            self.received_ns_ptr[index],
+            self.conids_ptr[index],
+            self.topic_starts_ptr[index],
+            self.topic_lengths_ptr[index],
+            self.kinds_ptr[index],
+            self.counters,
+        )
 
     cdef Batch copy_from(self, Py_ssize_t first):
         cdef:
-            Batch rest = Batch.new(self.arena_len - self.offsets_ptr[first], self.counters)
+            Batch rest = Batch.new(
+                self.arena_len - self.offsets_ptr[first], self.frame_count - first, self.counters
+            )
             Py_ssize_t index
         for index in range(first, self.frame_count):
             rest.append_ptr(
@@ -474,7 +500,7 @@ cdef class BatchBuilder:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             if self._batch is None:
-                self._batch = Batch.new(view.len, self._counters)
+                self._batch = Batch.new(view.len, 1, self._counters)
             self._batch.append_ptr(<const char*>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
@@ -511,7 +537,7 @@ def classify(data, *, bint strict=False):
             raw = PyBytes_FromStringAndSize(<const char*>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
-    frame = _new_frame(raw, 0, None)
+    frame = _frame_of(raw, 0, None)
     route = classify_ptr(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
     if strict and route.kind != KIND_HEARTBEAT:
         try:

@@ -18,6 +18,7 @@ from .handshake import open_websocket
 from .inbox import Inbox
 from .listener import FrameListener
 from .options import WsOptions
+from .sink import CallbackSink, FrameSink
 from .stats import WsStats
 from .topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription, market_data_unsubscribe_text
 
@@ -82,7 +83,9 @@ class WsClient:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
-        self._inbox = Inbox(options.max_pending_bytes, self._hold_socket, self._on_callback_error)
+        self._inbox = Inbox(
+            options.max_pending_bytes, self._hold_socket, self._attach_sink, self._on_callback_error
+        )
         self._listener = FrameListener(
             FrameCounters(),
             options.max_frame_bytes,
@@ -92,6 +95,7 @@ class WsClient:
             self._on_violation,
             self._on_lost,
             self._on_write_paused,
+            self._on_callback_error,
         )
         self._close_code: int | None = None
         self._close_reason: str | None = None
@@ -229,8 +233,22 @@ class WsClient:
         self._inbox.push_batches(callback)
 
     def on_frame(self, callback: Callable[[Frame], object] | None) -> None:
-        """Call `callback(frame)` for every frame from now on; otherwise as `on_batch`."""
-        self._inbox.push_frames(callback)
+        """Call `callback(frame)` for every frame from now on, as soon as it is parsed; otherwise as `on_batch`."""
+        self._inbox.push_sink(None if callback is None else CallbackSink(callback, self._listener.counters))
+
+    def use_sink(self, sink: FrameSink | None) -> None:
+        """Lend every frame to a `FrameSink` from now on, as soon as it is parsed; otherwise as `on_batch`.
+
+        A sink is a `cdef class` of yours, called in C without a Python object for the frame: see `FrameSink`.
+
+        Raises:
+            UsageError: `sink` is none, or there is a callback or a waiting reader already.
+        """
+        if sink is not None and not isinstance(sink, FrameSink):
+            raise UsageError(
+                f"{type(sink).__name__} is no FrameSink; subclass it in Cython, or use on_frame(callback) in Python"
+            )
+        self._inbox.push_sink(sink)
 
     # Sending
 
@@ -318,7 +336,7 @@ class WsClient:
         return WsStats(
             frames_received=listener.frames_received,
             bytes_received=listener.bytes_received,
-            delivered=inbox.delivered,
+            delivered=inbox.delivered + listener.frames_sunk,
             dropped=inbox.dropped,
             pending=inbox.pending,
             reads=listener.reads,
@@ -442,6 +460,9 @@ class WsClient:
             transport.underlying_transport.pause_reading()
         else:
             transport.underlying_transport.resume_reading()
+
+    def _attach_sink(self, sink: FrameSink | None) -> None:
+        self._listener.set_sink(sink)
 
     def _on_callback_error(self, error: BaseException) -> None:
         self._callback_errors += 1

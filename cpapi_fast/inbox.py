@@ -1,6 +1,7 @@
 """Between the socket and whoever reads it: one reader at a time, bounded by holding the socket back, counted.
 
-At every moment: received = delivered + dropped + pending.
+At every moment: received = delivered + dropped + pending. A sink takes frames straight from the listener, past this
+queue, as soon as nothing waits here any more; those are counted there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 from .batch import Batch, Frame, rest_of
 from .errors import CpapiError, UsageError
+from .sink import FrameSink, end_read, hand_frame
 
 #: What a waiting frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
 #: it a flood of empty frames would wait for free.
@@ -27,6 +29,7 @@ class Inbox:
     Args:
         max_pending_bytes: with more than this waiting, the socket is held back until half of it has been read.
         hold: called with True to hold the socket back and with False to let it go on.
+        attach: called with the sink that is to take the frames before they come here, or with None.
         on_callback_error: called with what a callback raised; calls `fail` to stop handing over.
     """
 
@@ -34,6 +37,7 @@ class Inbox:
         self,
         max_pending_bytes: int,
         hold: Callable[[bool], None],
+        attach: Callable[[FrameSink | None], None],
         on_callback_error: Callable[[BaseException], None],
     ) -> None:
         self.delivered = 0
@@ -44,6 +48,7 @@ class Inbox:
         self.error: CpapiError | None = None
         self._max_pending_bytes = max_pending_bytes
         self._hold = hold
+        self._attach = attach
         self._on_callback_error = on_callback_error
         self._queue: deque[Batch] = deque()
         self._cursor = 0
@@ -85,6 +90,7 @@ class Inbox:
     def discard(self) -> None:
         """Count what comes from now on as dropped; what waits can still be read."""
         self._is_discarding = True
+        self._attach(None)
         if self._is_held:
             self._is_held = False
             self._hold(False)
@@ -110,17 +116,20 @@ class Inbox:
 
         self._set_push(push)
 
-    def push_frames(self, callback: Callable[[Frame], object] | None) -> None:
-        """Hand every frame to `callback` from now on; with None, keep them for a reader again."""
-        if callback is None:
+    def push_sink(self, sink: FrameSink | None) -> None:
+        """Hand every frame to `sink` from now on; with None, keep them for a reader again."""
+        if sink is None:
             self._set_push(None)
             return
 
         def push(batch: Batch) -> None:
+            # What had waited; the frames after it do not come this way.
             for index in range(len(batch)):
                 self._count_delivered(1)
                 try:
-                    callback(batch[index])
+                    hand_frame(sink, batch, index)
+                    if index == len(batch) - 1:
+                        end_read(sink)
                 except BaseException as error:  # noqa: BLE001  as above
                     self._on_callback_error(error)
                 left = len(batch) - index - 1
@@ -136,6 +145,8 @@ class Inbox:
                     return
 
         self._set_push(push)
+        if self._push is push and not self.is_ended:
+            self._attach(sink)
 
     def _count_delivered(self, count: int) -> None:
         self.delivered += count
@@ -147,6 +158,7 @@ class Inbox:
         if push is not None and self._push is not None:
             raise UsageError("there is a callback already; remove it first: on_batch(None) or on_frame(None)")
         self._push = push
+        self._attach(None)
         while self._push is not None and self._queue:
             batch = self._pop()
             if self._has_failed:

@@ -3,6 +3,8 @@
 The only module that cimports picows. What picows leaves to its user is done here: joining fragments, answering PING and
 CLOSE, refusing what RFC 6455 forbids, and closing a batch at the end of each socket read. Nothing raises out of
 `on_ws_frame`: an exception there would lose the rest of the read.
+
+Frames leave in one of two ways: copied into batches, or borrowed, one by one, to a `FrameSink`.
 """
 
 cimport cython
@@ -11,7 +13,9 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from .batch cimport MAX_BATCH_BYTES, Batch, FrameCounters
+from .batch cimport Batch, FrameCounters, route_frame
+from .classifier cimport KIND_MALFORMED, Classified
+from .sink cimport BorrowedFrame, FrameSink
 
 import time
 
@@ -21,6 +25,11 @@ cdef object _time_ns = time.time_ns
 cdef enum:
     CLOSE_PROTOCOL_ERROR = 1002
     CLOSE_MESSAGE_TOO_BIG = 1009
+
+# A read of more than this becomes several batches. After a pause a read brings megabytes; copied into one block they
+# would have left the processor's cache before anybody looks at them, and the block would be new memory each time.
+cdef enum:
+    BATCH_BYTES = 256 * 1024
 
 # What a CLOSE frame without a code means to its receiver; it is never on the wire.
 cdef enum:
@@ -35,11 +44,13 @@ cdef class FrameListener(WSListener):
         counters: shared with every frame of the connection.
         max_frame_bytes: the limit that picows is told too.
         max_message_bytes: the most that the fragments of one message may add up to.
-        deliver: called with each finished `Batch`, once per socket read that brought frames. It must not raise.
+        deliver: called with each finished `Batch`: one per socket read that brought frames, several for a read of more
+            than 256 KiB. It must not raise.
         on_close: called once with (code, reason) when the peer's CLOSE frame has been read and answered.
         on_violation: called once with (code, text) when this side closes because of what the peer sent.
         on_lost: called once, last of all, with the exception that ended the connection, or None.
         on_write_paused: called with True when the socket's write buffer is full, with False when it has drained.
+        on_sink_error: called with what a sink raised; the sink is handed the next frame unless `set_sink` is called.
     """
 
     cdef:
@@ -54,13 +65,17 @@ cdef class FrameListener(WSListener):
         readonly int64_t pongs
         readonly int64_t fragments             # frames that were a part of a message
         readonly int64_t frames_after_end      # data frames after CLOSE or a violation; never delivered
+        readonly int64_t frames_sunk           # those of frames_received that a sink was handed
         object _deliver
         object _on_close
         object _on_violation
         object _on_lost
         object _on_write_paused
+        object _on_sink_error
+        FrameSink _sink                        # None: frames become batches
         Batch _batch
-        int64_t _received_ns
+        Py_ssize_t _usual_frames               # in a batch of late, to size the next one's columns
+        int64_t _received_ns                   # of the socket read under way, 0 before its first message
         Py_ssize_t _max_frame_bytes
         Py_ssize_t _max_message_bytes
         # The message under way. Its buffer grows to the longest message and is freed with the listener.
@@ -86,6 +101,7 @@ cdef class FrameListener(WSListener):
         on_violation,
         on_lost,
         on_write_paused,
+        on_sink_error,
     ):
         self.counters = counters
         self._max_frame_bytes = max_frame_bytes
@@ -95,6 +111,7 @@ cdef class FrameListener(WSListener):
         self._on_violation = on_violation
         self._on_lost = on_lost
         self._on_write_paused = on_write_paused
+        self._on_sink_error = on_sink_error
 
     def __dealloc__(self):
         PyMem_Free(self._message_ptr)
@@ -131,7 +148,7 @@ cdef class FrameListener(WSListener):
             elif frame.payload_size > self._max_message_bytes:
                 self._too_big(frame.payload_size)
             elif frame.fin:
-                self._append(frame.payload_ptr, frame.payload_size, frame.tail_size)
+                self._take(frame.payload_ptr, frame.payload_size, frame.tail_size)
             else:
                 self._is_in_message = True
                 self._message_len = 0
@@ -150,10 +167,10 @@ cdef class FrameListener(WSListener):
             self._answer_close(transport, frame)
         if frame.last_in_buffer:
             # Whatever kind of frame ends the read: a batch that waited for a data frame would wait for the next read.
-            self._flush()
+            self._end_read()
 
     cpdef on_ws_disconnected(self, WSTransport transport):
-        self._flush()
+        self._end_read()
         self._is_ended = True
 
     cpdef pause_writing(self):
@@ -171,8 +188,15 @@ cdef class FrameListener(WSListener):
         self._deliver = None
         self._on_close = None
         self._on_violation = None
+        self._on_sink_error = None
+        self._sink = None
         if on_lost is not None:
             on_lost(error)
+
+    def set_sink(self, FrameSink sink):
+        """Lend every message to `sink` from now on; with None, copy them into batches again."""
+        self._flush()
+        self._sink = sink
 
     def start_close(self, int code, str reason):
         """Send CLOSE; frames go on being delivered until the peer's CLOSE comes. False when it is too late to send."""
@@ -195,19 +219,53 @@ cdef class FrameListener(WSListener):
         self._is_refusal_seen = True
         return is_before
 
+    cdef int _take(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
+        # One whole message, borrowed.
+        if self._received_ns == 0:
+            self._received_ns = _time_ns()
+        self.frames_received += 1
+        self.bytes_received += data_len
+        if self._sink is not None:
+            return self._lend(data_ptr, data_len)
+        return self._append(data_ptr, data_len, tail_len)
+
+    cdef int _lend(self, const char* data_ptr, Py_ssize_t data_len) except -1:
+        cdef:
+            FrameSink sink = self._sink            # held: what it does may take it away from here
+            BorrowedFrame frame
+            Classified route
+        route_frame(data_ptr, data_len, &route)
+        if route.kind == KIND_MALFORMED:
+            self.malformed += 1
+        frame.payload_ptr = data_ptr
+        frame.payload_len = data_len
+        frame.topic_ptr = data_ptr + route.topic_start if route.topic_start >= 0 else NULL
+        frame.topic_len = route.topic_length
+        frame.conid = route.conid
+        frame.received_ns = self._received_ns
+        frame.kind = route.kind
+        self.frames_sunk += 1
+        try:
+            sink.on_frame(&frame)
+        except BaseException as error:  # a user's code; the policy decides, and nothing is swallowed
+            self._report_sink_error(error)
+        return 0
+
+    cdef int _report_sink_error(self, error) except -1:
+        if self._on_sink_error is not None:
+            self._on_sink_error(error)
+        return 0
+
     cdef int _append(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
         cdef Batch batch = self._batch
-        if batch is not None and batch.arena_len + data_len > MAX_BATCH_BYTES:
+        if batch is not None and batch.arena_len + data_len > BATCH_BYTES:
             self._flush()
             batch = None
         if batch is None:
             # What is left of the read bounds what can still join this batch, so the arena is allocated once.
-            batch = Batch.new(data_len + tail_len, self.counters)
-            self._received_ns = _time_ns()
+            batch = Batch.new(max(data_len, min(data_len + tail_len, BATCH_BYTES)), self._usual_frames, self.counters)
             self._batch = batch
         batch.append_ptr(data_ptr, data_len)
-        self.frames_received += 1
-        self.bytes_received += data_len
         return 0
 
     cdef int _join(self, WSFrame frame) except -1:
@@ -231,7 +289,7 @@ cdef class FrameListener(WSListener):
         self._message_len = wanted
         if frame.fin:
             self._is_in_message = False
-            self._append(self._message_ptr, wanted, frame.tail_size)
+            self._take(self._message_ptr, wanted, frame.tail_size)
         return 0
 
     cdef int _flush(self) except -1:
@@ -240,10 +298,24 @@ cdef class FrameListener(WSListener):
             return 0
         self._batch = None
         batch.finish(self._received_ns)
-        self.reads += 1
+        # Memory for all frames of a usual read at once; it follows the traffic down as fast as up.
+        self._usual_frames = batch.frame_count
         self.malformed += batch.malformed_count
         if self._deliver is not None:
             self._deliver(batch)
+        return 0
+
+    cdef int _end_read(self) except -1:
+        cdef FrameSink sink = self._sink
+        self._flush()
+        if self._received_ns != 0:
+            self._received_ns = 0
+            self.reads += 1
+            if sink is not None:
+                try:
+                    sink.on_read_end()
+                except BaseException as error:  # as in _lend
+                    self._report_sink_error(error)
         return 0
 
     cdef int _violate(self, int code, str text) except -1:
@@ -269,7 +341,7 @@ cdef class FrameListener(WSListener):
                 transport.send(WSMsgType.CLOSE, None)
             else:
                 transport.send_close(<WSCloseCode>code, None)
-        self._flush()
+        self._end_read()
         if self._on_close is not None:
             self._on_close(code or CLOSE_NO_CODE, reason or "")
         return 0

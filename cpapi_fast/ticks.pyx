@@ -94,7 +94,7 @@ cdef int decode_payload_ptr(
         decoder, payload_ptr, payload_len, values_ptr, valid_ptr, prefixes_ptr
     ):
         return 1
-    batch = Batch.new(payload_len, None)
+    batch = Batch.new(payload_len, 1, None)
     batch.append_ptr(payload_ptr, payload_len)
     batch.finish(0)
     frame = batch.frame_at(0)

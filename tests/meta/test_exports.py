@@ -38,6 +38,7 @@ EXPORTS: dict[str, frozenset[str]] = {
         "options": "WsOptions",
         "quotes": "QuotesWriter",
         "session": "Accounts AuthStatus SessionTicket",
+        "sink": "FrameSink",
         "stats": "WsStats",
         "ticks": "TickDecoder Ticks",
         "tls": "InsecureTlsWarning Tls",

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from cpapi_fast.batch import Batch, BatchBuilder
+from cpapi_fast.batch import Batch, BatchBuilder, FrameCounters
 from cpapi_fast.errors import CallbackError, TransportError, UsageError
 from cpapi_fast.inbox import Inbox
+from cpapi_fast.sink import CallbackSink, FrameSink
 from tests.frames import smd
 from tests.support import run
 
@@ -25,12 +26,13 @@ def batch_of(count: int, first: int = 0) -> Batch:
 class Holder:
     def __init__(self) -> None:
         self.calls: list[bool] = []
+        self.sinks: list[FrameSink | None] = []
         self.errors: list[BaseException] = []
 
 
 def make(max_pending_bytes: int = 1000) -> tuple[Inbox, Holder]:
     holder = Holder()
-    return Inbox(max_pending_bytes, holder.calls.append, holder.errors.append), holder
+    return Inbox(max_pending_bytes, holder.calls.append, holder.sinks.append, holder.errors.append), holder
 
 
 def test_the_socket_is_held_when_full_and_let_go_at_half() -> None:
@@ -101,7 +103,7 @@ def test_a_callback_s_error_goes_to_the_policy_and_every_frame_is_counted() -> N
         assert inbox.delivered + inbox.pending + inbox.dropped == 3
         raise ValueError
 
-    inbox.push_frames(fail)
+    inbox.push_sink(CallbackSink(fail, FrameCounters()))
     inbox.put(batch_of(3))
     assert len(holder.errors) == 3
     assert (inbox.delivered, inbox.dropped, inbox.pending) == (3, 0, 0)
@@ -110,7 +112,7 @@ def test_a_callback_s_error_goes_to_the_policy_and_every_frame_is_counted() -> N
 @pytest.mark.parametrize("by_frame", [True, False])
 def test_after_a_failed_callback_nothing_that_waited_is_handed_over(by_frame: bool) -> None:
     calls: list[object] = []
-    inbox = Inbox(10_000, lambda is_held: None, lambda error: inbox.fail(CallbackError("x")))
+    inbox = Inbox(10_000, lambda is_held: None, lambda sink: None, lambda error: inbox.fail(CallbackError("x")))
 
     def fail(item: object) -> None:
         calls.append(item)
@@ -118,7 +120,10 @@ def test_after_a_failed_callback_nothing_that_waited_is_handed_over(by_frame: bo
 
     for number in range(3):
         inbox.put(batch_of(2, number))
-    (inbox.push_frames if by_frame else inbox.push_batches)(fail)
+    if by_frame:
+        inbox.push_sink(CallbackSink(fail, FrameCounters()))
+    else:
+        inbox.push_batches(fail)
     delivered = 1 if by_frame else 2
     assert len(calls) == 1
     assert (inbox.delivered, inbox.dropped, inbox.pending) == (delivered, 6 - delivered, 0)
@@ -129,5 +134,5 @@ def test_what_waited_at_a_close_can_still_be_pushed() -> None:
     inbox.put(batch_of(3))
     inbox.discard()
     seen: list[object] = []
-    inbox.push_frames(seen.append)
+    inbox.push_sink(CallbackSink(seen.append, FrameCounters()))
     assert (len(seen), inbox.delivered, inbox.dropped) == (3, 3, 0)

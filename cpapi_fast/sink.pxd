@@ -1,0 +1,50 @@
+"""The C interface for whoever wants every frame as soon as it is parsed, and no Python object for it.
+
+A sink is a `cdef class` of its user, compiled out of tree::
+
+    from cpapi_fast cimport KIND_MARKET_DATA, BorrowedFrame, FrameSink
+
+    cdef class LastConid(FrameSink):
+        cdef readonly long long conid
+
+        cdef int on_frame(self, const BorrowedFrame* frame) except -1:
+            if frame.kind == KIND_MARKET_DATA:
+                self.conid = frame.conid
+            return 0
+
+and given to a connection with `ws.use_sink(LastConid())`. See examples/c_sink.
+"""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from .batch cimport Batch, FrameCounters
+
+
+# One frame, borrowed: the pointers hold during the call of `on_frame` and not a moment longer.
+cdef struct BorrowedFrame:
+    const char* payload_ptr         # payload_len bytes, not terminated
+    Py_ssize_t payload_len
+    const char* topic_ptr           # topic_len bytes inside the payload; NULL when no plain topic stands there
+    Py_ssize_t topic_len            # with NULL: 0 for no topic, -1 for one that is written with escapes
+    int64_t conid                   # of KIND_MARKET_DATA; NO_CONID in all others
+    int64_t received_ns             # ns since the Unix epoch (UTC), taken once per socket read
+    uint8_t kind                    # KIND_HEARTBEAT ... KIND_MALFORMED
+
+
+cdef class FrameSink:
+    # Called in the loop's thread, with the GIL, once per frame in the order of arrival, from inside of the socket read:
+    # what takes long here holds up the loop. What it raises is treated as any callback's error.
+    cdef int on_frame(self, const BorrowedFrame* frame) except -1
+    # Called after the last frame of a socket read, for sinks that publish once per read. A sink that was taken away
+    # during the read does not hear of its end.
+    cdef int on_read_end(self) except -1
+
+
+# Hands frame `index` of a finished batch to a sink.
+cdef int hand_over(FrameSink sink, Batch batch, Py_ssize_t index) except -1
+
+
+cdef class CallbackSink(FrameSink):
+    cdef:
+        object _callback
+        FrameCounters _counters
