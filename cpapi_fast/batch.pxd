@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .classifier cimport Classified
+from .classifier cimport VERDICT_UNDECIDED, Classified, classify_ptr, probe_smd_tail
 
 
 cdef class FrameCounters:
@@ -67,8 +67,18 @@ cdef enum:
 cdef object column_view(object owner, void* data_ptr, const char* format_ptr, Py_ssize_t count, Py_ssize_t itemsize)
 
 
-# The whole answer: what the classifier in C says, or a decoder where that leaves it open. It fails for want of memory only.
-cdef int route_frame(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1
+# What the C classifier left undecided: decode, and route on what came out. It fails for want of memory only.
+cdef int judge_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1
+
+
+cdef inline int route_frame(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
+    # The whole answer, whatever the bytes are.
+    if not probe_smd_tail(data_ptr, data_len, route):
+        route[0] = classify_ptr(data_ptr, data_len)
+        if route.verdict == VERDICT_UNDECIDED:
+            judge_ptr(data_ptr, data_len, route)
+    return 0
+
 
 # A frame with a copy of these bytes; the other arguments are what the columns of a batch hold.
 cdef Frame new_frame(

@@ -72,6 +72,10 @@ cdef int _route_text(str topic, Classified* route) except -1:
     return 0
 
 
+cdef int judge_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
+    return _judge(PyBytes_FromStringAndSize(data_ptr, data_len), route)
+
+
 cdef int _judge(bytes raw, Classified* route) except -1:
     # What the C classifier left undecided: decode, and route on what came out.
     cdef object topic
@@ -85,13 +89,6 @@ cdef int _judge(bytes raw, Classified* route) except -1:
     if topic is not None:
         _route_text(<str>topic, route)
         route.topic_length = -1
-    return 0
-
-
-cdef int route_frame(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
-    route[0] = classify_ptr(data_ptr, data_len)
-    if route.verdict == VERDICT_UNDECIDED:
-        _judge(PyBytes_FromStringAndSize(data_ptr, data_len), route)
     return 0
 
 

@@ -20,10 +20,10 @@ syntax that it needs to stay on the top level.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memchr, memcmp
 
-from .scan cimport byte_at, digits_at_end, skip_spaces, string_end, value_end, word_at
+from .scan cimport byte_at, skip_spaces, string_end, value_end
 
 ROUTED = VERDICT_ROUTED
 NOT_JSON = VERDICT_NOT_JSON
@@ -106,43 +106,6 @@ cdef inline void _found(const char* data_ptr, Py_ssize_t start, Py_ssize_t lengt
     route.topic_start = start
     route.topic_length = length
     route_topic_ptr(data_ptr + start, length, route)
-
-
-cdef inline bint _probe_smd_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
-    # What nearly every frame of a busy feed ends with, `,"topic":"smd+<1 to 15 digits>"}`, in a few dozen
-    # instructions: the same answer as from `_probe_tail`, which takes whatever this does not.
-    cdef:
-        Py_ssize_t digits_end = data_len - 2
-        Py_ssize_t digits_start
-        uint64_t low, high
-        int count, more
-
-    if data_len < 31:                          # the longest ending that this takes
-        return False
-    if byte_at(data_ptr, data_len, data_len - 1) != c"}" or byte_at(data_ptr, data_len, digits_end) != c'"':
-        return False
-    count = digits_at_end(word_at(data_ptr, data_len, digits_end - 8), &low)
-    if count == 0:
-        return False
-    if count == 8:
-        more = digits_at_end(word_at(data_ptr, data_len, digits_end - 16), &high)
-        if more == 8:
-            return False
-        if more > 0:
-            low += high * 100_000_000u
-            count += more
-    digits_start = digits_end - count
-    if (
-        word_at(data_ptr, data_len, digits_start - 14) != 0x226369706F74222Cu       # ,"topic"
-        or word_at(data_ptr, data_len, digits_start - 8) != 0x2B646D73223A2263u     # c":"smd+
-    ):
-        return False
-    route.verdict = VERDICT_ROUTED
-    route.kind = KIND_MARKET_DATA
-    route.conid = <int64_t>low
-    route.topic_start = digits_start - 4
-    route.topic_length = count + 4
-    return True
 
 
 cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
@@ -276,7 +239,7 @@ cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept
         route.kind = KIND_HEARTBEAT
         return route
     if (
-        not _probe_smd_tail(data_ptr, data_len, &route)
+        not probe_smd_tail(data_ptr, data_len, &route)
         and not _probe_tail(data_ptr, data_len, &route)
         and not _probe_head(data_ptr, data_len, &route)
         and not _walk(data_ptr, data_len, &route)
