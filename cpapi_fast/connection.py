@@ -83,9 +83,7 @@ class WsClient:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
-        self._inbox = Inbox(
-            options.max_pending_bytes, self._hold_socket, self._attach_sink, self._on_callback_error
-        )
+        self._inbox = Inbox(options.max_pending_bytes, self._hold_socket, self._attach_sink, self._on_callback_error)
         self._listener = FrameListener(
             FrameCounters(),
             options.max_frame_bytes,

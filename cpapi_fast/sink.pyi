@@ -1,8 +1,11 @@
 from collections.abc import Callable
 from typing import final
 
+from typing_extensions import disjoint_base
+
 from .batch import Batch, Frame, FrameCounters
 
+@disjoint_base
 class FrameSink:
     """What takes frames in C, without a Python object for any of them: the base of a user's own `cdef class`.
 
