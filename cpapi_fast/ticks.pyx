@@ -118,11 +118,12 @@ cdef class TickDecoder:
 
     cdef int _index_keys(self) except -1:
         cdef:
-            Py_ssize_t size = 32
+            Py_ssize_t size = 256
             Py_ssize_t field
             bytes key
             str name
-        while size < 4 * self.field_count:
+        # A key that nobody wants should find an empty place at once: a processor foresees that.
+        while size < 16 * self.field_count:
             size *= 2
         self.table.slots_ptr = <KeySlot*>PyMem_Calloc(<size_t>size, sizeof(KeySlot))
         self.table.long_keys_ptr = <LongKey*>PyMem_Calloc(<size_t>self.field_count, sizeof(LongKey))
