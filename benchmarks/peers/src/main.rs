@@ -1,7 +1,7 @@
 //! The Rust peers of the benchmarks, in one program: `peers STACK --url ws[s]://... --job JOB ...`.
 //!
 //! A stack connects in its own way, sends `go`, and hands every message to the [`work::Work`] of the job until the
-//! server's CLOSE. One program and not four, since linking with fat LTO is most of the time that a build takes.
+//! server's CLOSE. One program and not four, since each would be linked with fat LTO, some 20 s of CPU apiece.
 //! README.md in this folder says how each stack is tuned.
 
 mod answer;
@@ -18,7 +18,7 @@ mod work;
 
 use args::Args;
 
-/// Every stack does best with it; README.md has the comparison.
+/// For bezant, which it helps; the others showed no clear difference. README.md has the comparison.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
