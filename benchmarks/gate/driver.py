@@ -171,10 +171,15 @@ async def push_paths(driver: Driver) -> None:
         _expect(name, sum(seen), 4 * turns * per_turn)
 
     ws, feed = await driver.client()
-    conids: list[int] = []
-    ws.on_frame(lambda frame: conids.append(frame.conid))
+    ws.on_frame(lambda frame: None)
     await driver.drive("read/on_frame", _fed(feed, BUSY), per_turn=READ_FRAMES, over="floor")
-    _expect("on_frame", sum(conids), 4 * READS * READ_FRAMES // len(frames.CONIDS) * sum(frames.CONIDS))
+    _expect("on_frame", ws.stats.delivered, 4 * READS * READ_FRAMES)
+
+    ws, feed = await driver.client()
+    sink = native.CountingSink()
+    ws.use_sink(sink)
+    await driver.drive("read/sink", _fed(feed, BUSY), per_turn=READ_FRAMES, over="floor")
+    _expect("sink", sink.conid_sum, 4 * READS * READ_FRAMES // len(frames.CONIDS) * sum(frames.CONIDS))
 
 
 async def pull_paths(driver: Driver) -> None:

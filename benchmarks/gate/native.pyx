@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from cpapi_fast.classifier cimport Classified, classify_ptr
+from cpapi_fast.sink cimport BorrowedFrame, FrameSink
 
 cdef extern from *:
     """
@@ -80,3 +81,13 @@ cdef class FloorListener(WSListener):
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         if frame.msg_type == WSMsgType.BINARY:
             self.frames += 1
+
+
+cdef class CountingSink(FrameSink):
+    """Takes frames in C, and looks at each of them as little as can be checked."""
+
+    cdef readonly int64_t conid_sum
+
+    cdef int on_frame(self, const BorrowedFrame* frame) except -1:
+        self.conid_sum += frame.conid
+        return 0

@@ -72,11 +72,11 @@ SEEDS: Final = (
     ),
     Seed(
         "a Python call per frame in the frame callback",
-        "cpapi_fast/inbox.py",
-        "                    callback(batch[index])\n",
-        "                    (lambda: None)()\n                    callback(batch[index])\n",
+        "cpapi_fast/sink.pyx",
+        "        self._callback(\n",
+        "        (lambda: None)()\n        self._callback(\n",
         frozenset({"read/on_frame"}),
-        frozenset({"classify/tail", "read/batch", "read/next_message", "frame/payload"}),
+        frozenset({"classify/tail", "read/batch", "read/sink", "read/next_message", "frame/payload"}),
     ),
 )
 
