@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ def machine() -> dict[str, Any]:
         "revision": revision(),
         "versions": {name: version(name) for name in ("cpapi-fast", "picows", "orjson", "cython", *_loop())},
     }
+
+
+def now() -> str:
+    """The time of day, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _loop() -> tuple[str, ...]:

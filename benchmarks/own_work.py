@@ -7,38 +7,61 @@ from collections.abc import Callable
 
 from cpapi_fast.batch import Batch, Frame
 from cpapi_fast.kinds import FrameKind
+from cpapi_fast.ticks import TickDecoder
 
 from . import digest
 from .work import Task
 
 
-def take_frame(task: Task) -> Callable[[Frame], object]:
-    """What a contender calls with each frame."""
+def take_frame(task: Task) -> tuple[Callable[[Frame], object], Callable[[], int]]:
+    """What a contender calls with each frame, and how many there have been: counted in the same call."""
     task.has_full = True
+    frames = 0
+    last: object = None
+
+    def count(_frame: Frame) -> None:
+        nonlocal frames
+        frames += 1
 
     def route(frame: Frame) -> None:
-        task.held.append((frame.kind, frame.conid))
+        nonlocal frames, last
+        frames += 1
+        last = frame.kind
+        last = frame.conid
 
     def decode(frame: Frame) -> None:
-        task.held.append(frame.payload)
+        nonlocal frames, last
+        frames += 1
+        last = frame.payload
+
+    def stamp(frame: Frame) -> None:
+        nonlocal frames
+        frames += 1
+        task.stamp(frame)
 
     def check_route(frame: Frame) -> None:
+        count(frame)
         task.full.add(digest.route_bytes(int(frame.kind), -1 if frame.conid is None else frame.conid))
         task.common.add(digest.route_bytes(*common_route(frame)))
 
     def check_dict(frame: Frame) -> None:
+        count(frame)
         for fnv in (task.full, task.common):
             fnv.add(digest.dict_bytes(frame.payload))
 
     if task.is_checked:
-        return {"count": task.held.append, "route": check_route, "dict": check_dict}[task.job]
-    return {"count": task.held.append, "route": route, "dict": decode, "latency": task.stamp}[task.job]
+        take = {"count": count, "route": check_route, "dict": check_dict}[task.job]
+    else:
+        take = {"count": count, "route": route, "dict": decode, "latency": stamp}[task.job]
+    return take, lambda: frames
 
 
 def take_batch(task: Task) -> Callable[[Batch], object]:
     """What a contender calls with each batch; its columns hold the route of every frame."""
+    if task.job == "columns":
+        return take_columns(task)
     task.has_full = True
-    take = take_frame(task)
+    take, _ = take_frame(task)
 
     def keep(batch: Batch) -> None:
         task.kept += batch.conids[0] + batch.kinds[-1]
@@ -55,6 +78,26 @@ def take_batch(task: Task) -> Callable[[Batch], object]:
     if task.job == "dict" or task.is_checked:
         return spread
     return keep
+
+
+def take_columns(task: Task) -> Callable[[Batch], object]:
+    """What a contender calls with each batch to have its fields as columns."""
+    task.has_full = True
+    decoder = TickDecoder(digest.COLUMNS)
+
+    def decode(batch: Batch) -> None:
+        task.held.append(decoder.decode(batch))
+
+    def check(batch: Batch) -> None:
+        ticks = decoder.decode(batch)
+        columns = [(ticks.values(field), ticks.valid(field)) for field in digest.COLUMNS]
+        for row, index in enumerate(ticks.rows):
+            answer = digest.columns_bytes(values[row] if valid[row] else None for values, valid in columns)
+            task.full.add(answer)
+            if batch[index].target is None:
+                task.common.add(answer)
+
+    return check if task.is_checked else decode
 
 
 def common_route(frame: Frame) -> tuple[int, int]:

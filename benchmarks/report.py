@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import facts, flatness, registry, smoke, tables, throughput
+from . import facts, flatness, latency, plots, registry, smoke, tables, targets, throughput
 from .work import JOBS
 
 RESULTS: Final = registry.HERE / "results" / "latest"
+#: Runs of each thing, and how much of the usual number of frames each takes.
 RUNS: Final = 5
+LATENCY_RUNS: Final = 3
 QUICK_RUNS: Final = 2
 QUICK_SCALE: Final = 0.2
 
@@ -34,10 +36,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def measure(everybody: Sequence[registry.Contender], given: argparse.Namespace) -> dict[str, Any]:
     """Everything that was asked for, as it goes into the JSON."""
     runs, scale = (QUICK_RUNS, QUICK_SCALE) if given.quick else (RUNS, 1.0)
-    results: dict[str, Any] = {"machine": facts.machine()}
+    results: dict[str, Any] = {"machine": facts.machine(), "started": facts.now()}
     results["throughput"] = throughput.run(everybody, runs, jobs=given.job, scale=scale)
+    if not given.job or "latency" in given.job:
+        results["latency"] = latency.run(everybody, min(runs, LATENCY_RUNS), scale=scale)
     if not given.only and not given.job:
         results["classifier"] = flatness.run(runs)
+    results["targets"] = targets.evaluate(results)
     return results
 
 
@@ -54,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables.show(results)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"\nall single results: {given.out}/results.json")
+    plots.write(results, given.out)
+    print(f"\nall single results and the plots are in {given.out}")
 
 
 if __name__ == "__main__":

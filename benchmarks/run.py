@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from statistics import median
 from typing import Any, Final
 
 from . import corpus, digest
@@ -174,8 +173,3 @@ def interleaved(
         for contender, cell in wanted:
             samples[contender.name, cell].append(measure(contender, cell, scale))
     return samples
-
-
-def cpu_ratio(ours: Sequence[Sample], theirs: Sequence[Sample]) -> float:
-    """How many times less CPU per frame `ours` takes: the median over the turns of one interleaved run."""
-    return median(their.cpu_ns_per_frame / our.cpu_ns_per_frame for our, their in zip(ours, theirs, strict=True))

@@ -12,18 +12,12 @@ PACKAGES = ("cpapi-fast", "picows", "orjson")
 
 async def connect(address: Address, task: Task) -> Drain:
     ws = await WsClient.open(address.url, ssl_context=address.ssl_context)
-    take = take_frame(task)
+    take, counted = take_frame(task)
 
     async def drain() -> int:
         await ws.send_text("go")
-        frames = 0
-        if task.job == "count":
-            async for _ in ws:
-                frames += 1
-        else:
-            async for frame in ws:
-                frames += 1
-                take(frame)
-        return frames
+        async for frame in ws:
+            take(frame)
+        return counted()
 
     return drain

@@ -199,23 +199,16 @@ def test_a_frame_that_is_missing_is_noticed() -> None:
         run.one(short, Cell("smd151", "count"), 1)
 
 
-def test_interleaved_runs_give_samples_and_ratios() -> None:
+def test_interleaved_runs_give_samples() -> None:
     batches, orjson = contender("cpapi_on_batch"), contender("picows_orjson")
     cell = Cell("smd151", "route")
     samples = run.interleaved([(batches, cell), (orjson, cell)], 2, scale=0.02)
     assert [len(taken) for taken in samples.values()] == [2, 2]
     assert all(sample.cpu_ns > 0 for taken in samples.values() for sample in taken)
-    assert run.cpu_ratio(samples["cpapi_on_batch", cell], samples["picows_orjson", cell]) > 0
 
 
 def sample(cpu_ns: float, wall_ns: float) -> Sample:
     return Sample(10, cpu_ns * 10, wall_ns * 10, 1, 1.0, 1.0)
-
-
-def test_ratio_is_taken_turn_by_turn() -> None:
-    ours = [sample(10, 10), sample(20, 20), sample(10, 10)]
-    theirs = [sample(100, 0), sample(400, 0), sample(130, 0)]
-    assert run.cpu_ratio(ours, theirs) == 13
 
 
 def test_who_is_bound_by_the_sender_is_marked() -> None:

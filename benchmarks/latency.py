@@ -1,0 +1,103 @@
+"""How long after the sender's `send` an application holds a frame, at a steady pace and in bursts.
+
+Both sides stamp CLOCK_MONOTONIC, which all processes of a machine share. In a burst all frames have the stamp of the
+one `send` that carried them, so the last of them shows how long the whole burst took.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from .registry import Contender
+from .run import Cell, WrongAnswerError, call, sender
+
+PERCENTILES: Final = (50.0, 99.0, 99.9)
+CORPUS: Final = "smd151"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """When frames are sent: `burst` of them at once, every `gap_us`. `warm_up` of them are not judged."""
+
+    name: str
+    frames: int
+    burst: int
+    gap_us: int
+    warm_up: int
+
+
+def patterns(contender: Contender, scale: float = 1.0) -> tuple[Pattern, ...]:
+    """The two patterns; between bursts a slow client gets the time to finish the one before."""
+    steady, bursts = round(4_000 * scale), round(20 * scale)
+    # A timed run of `frames` takes about half a second, so this is three times what a burst takes.
+    gap_us = max(10_000, round(3 * 1_000 * 500_000 / contender.frames))
+    return (
+        Pattern("1 frame every 400 us", steady, 1, 400, steady // 20),
+        Pattern("bursts of 1,000", 1_000 * bursts, 1_000, gap_us, 1_000),
+    )
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The value that `percent` of the sorted values do not exceed."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def summary(sent: Sequence[int], seen: Sequence[int], warm_up: int) -> dict[str, float]:
+    """The percentiles of `seen - sent` in ns, as `p50`, `p99` and `p99.9`.
+
+    Raises:
+        WrongAnswerError: a frame has no stamp, or was seen before it was sent.
+    """
+    if len(sent) != len(seen):
+        raise WrongAnswerError(f"{len(seen)} of {len(sent)} frames were stamped")
+    delays = sorted(there - here for here, there in zip(sent[warm_up:], seen[warm_up:], strict=True))
+    if delays[0] < 0:
+        raise WrongAnswerError("a frame was stamped before it was sent")
+    return {f"p{percent:g}": float(percentile(delays, percent)) for percent in PERCENTILES}
+
+
+def measure(contender: Contender, pattern: Pattern) -> dict[str, float]:
+    """One run of one pattern."""
+    with tempfile.TemporaryDirectory(prefix="cpapi-fast-bench-") as folder:
+        sent_path, seen_path = Path(folder, "sent"), Path(folder, "seen")
+        frames = ["--frames", str(pattern.frames)]
+        pace = ["--burst", str(pattern.burst), "--gap-us", str(pattern.gap_us), "--stamps", str(sent_path)]
+        with sender(Cell(CORPUS, "latency"), *frames, *pace) as (address, process):
+            call(contender, [*address, "--job", "latency", *frames, "--stamps", str(seen_path)])
+            process.wait()
+        return summary(_stamps(sent_path), _stamps(seen_path), pattern.warm_up)
+
+
+def _stamps(path: Path) -> array[int]:
+    return array("q", path.read_bytes())
+
+
+def run(everybody: Iterable[Contender], runs: int, *, scale: float = 1.0) -> list[dict[str, Any]]:
+    """One row per contender and pattern, with the percentiles of every run in it; runs interleaved."""
+    pairs = [
+        (contender, pattern)
+        for contender in everybody
+        if "latency" in contender.jobs
+        for pattern in patterns(contender, scale)
+    ]
+    rows: list[dict[str, Any]] = [
+        {
+            "contender": contender.name,
+            "label": contender.label,
+            "group": contender.group,
+            "pattern": pattern.name,
+            **{f"p{percent:g}_ns": [] for percent in PERCENTILES},
+        }
+        for contender, pattern in pairs
+    ]
+    for _ in range(runs):
+        for row, (contender, pattern) in zip(rows, pairs, strict=True):
+            for name, delay_ns in measure(contender, pattern).items():
+                row[f"{name}_ns"].append(delay_ns)
+    return sorted(rows, key=lambda row: (row["pattern"], median(row["p50_ns"])))

@@ -1,0 +1,96 @@
+"""The numbers that were asked for, and what came of them: ratios of medians, all from one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+PLAIN: Final = "smd151 plain"
+TLS: Final = "smd151 TLS"
+STEADY: Final = "1 frame every 400 us"
+
+
+@dataclass(frozen=True)
+class Target:
+    """CPU per frame of one contender over that of another: at most, or at least, so much.
+
+    `own` and `other` are (contender, job); `is_most` says which side `asked` bounds. With `is_most` the ratio is
+    own/other ("times the floor"), else other/own ("times less than").
+    """
+
+    text: str
+    asked: float
+    own: tuple[str, str]
+    other: tuple[str, str]
+    is_most: bool = False
+    setting: str = PLAIN
+
+
+FLOOR: Final = ("picows_floor", "count")
+BATCH: Final = ("cpapi_on_batch", "route")
+COLUMNS: Final = ("cpapi_on_batch", "columns")
+CPU: Final = (
+    Target("batch, times the floor", 1.4, BATCH, FLOOR, is_most=True),
+    Target("frame callback, times the floor", 2.1, ("cpapi_on_frame", "count"), FLOOR, is_most=True),
+    Target("C sink, times the floor", 1.15, ("cpapi_sink", "route"), FLOOR, is_most=True),
+    Target("batch, times less than bezant", 12, BATCH, ("bezant", "route")),
+    Target("batch, times less than picows + orjson", 10, BATCH, ("picows_orjson", "route")),
+    Target("batch, times less than fastwebsockets + sonic-rs", 3, BATCH, ("fastwebsockets_sonic", "route")),
+    Target("batch, times less than ibind", 200, BATCH, ("ibind_client", "route")),
+    Target("frame callback, times less than bezant", 8, ("cpapi_on_frame", "route"), ("bezant", "route")),
+    Target(
+        "frame callback, of tokio-tungstenite alone", 1, ("cpapi_on_frame", "count"), ("tungstenite_alone", "count")
+    ),
+    Target("dict, times less than bezant", 1.5, ("cpapi_on_batch", "dict"), ("bezant", "dict")),
+    Target("columns, times less than bezant + parsing", 6, COLUMNS, ("bezant", "columns")),
+    Target("columns, times less than sonic-rs + parsing", 1.7, COLUMNS, ("fastwebsockets_sonic", "columns")),
+    Target("batch over TLS, times less than bezant", 4, BATCH, ("bezant", "route"), setting=TLS),
+)
+
+#: Who busy-polls, and what it is compared with; the blocking loop in C where it is built.
+BUSY: Final = "cpapi_on_frame_busy"
+NORMAL: Final = "cpapi_on_frame"
+BLOCKING: Final = ("raw_recv", "blocking_recv")
+
+
+def evaluate(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per target whose contenders took part: what was asked, what was reached by CPU, and the same by wall."""
+    rows = []
+    for target in CPU:
+        found = {(row["contender"], row["job"]): row for row in results.get("throughput", {}).get(target.setting, [])}
+        own, other = found.get(target.own), found.get(target.other)
+        if own is not None and other is not None:
+            rows.append(
+                {
+                    "target": target.text,
+                    "asked": target.asked,
+                    "is_most": target.is_most,
+                    "reached": _ratio(target, own["cpu_ns"], other["cpu_ns"]),
+                    "by_wall": _ratio(target, own["wall_ns"], other["wall_ns"]),
+                }
+            )
+    rows += _latency(results.get("latency", []))
+    for row in rows:
+        row["is_reached"] = row["reached"] <= row["asked"] if row["is_most"] else row["reached"] >= row["asked"]
+    return rows
+
+
+def _ratio(target: Target, own: Sequence[float], other: Sequence[float]) -> float:
+    above, below = (own, other) if target.is_most else (other, own)
+    return median(above) / median(below)
+
+
+def _latency(measured: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    steady = {row["contender"]: median(row["p50_ns"]) for row in measured if row["pattern"] == STEADY}
+    others = [steady[row["contender"]] for row in measured if row["group"] == "python" and row["contender"] in steady]
+    rows = []
+    blocking = next((name for name in BLOCKING if name in steady), None)
+    if BUSY in steady and blocking is not None:
+        text = f"latency p50 in busy-poll mode, of {blocking}"
+        rows.append({"target": text, "asked": 0.75, "reached": steady[BUSY] / steady[blocking]})
+    if NORMAL in steady and others:
+        text = "latency p50 in normal mode, of the best other Python client"
+        rows.append({"target": text, "asked": 1.0, "reached": steady[NORMAL] / min(others)})
+    return [row | {"is_most": True, "by_wall": None} for row in rows]
