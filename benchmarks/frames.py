@@ -129,7 +129,11 @@ def tic(rng: random.Random) -> bytes:
 
 def execution(rng: random.Random) -> bytes:
     contract = conid(rng)
-    row = {"execution_id": f"0000e0d5.{rng.randrange(16**8):08x}.01.01", "symbol": "ABC", "supports_tax_opt": "1"}
+    row: dict[str, Any] = {
+        "execution_id": f"0000e0d5.{rng.randrange(16**8):08x}.01.01",
+        "symbol": "ABC",
+        "supports_tax_opt": "1",
+    }
     row |= {"side": rng.choice("BS"), "order_description": "Bot 100 @ 10.00 on NYSE", "trade_time": "20260429-14:21:18"}
     fills = {"trade_time_r": moment_ms(rng), "size": 100.0, "price": price(rng), "order_ref": "reference"}
     fills |= {"submitter": "user1234", "exchange": "NYSE", "commission": "1.05", "net_amount": 1000.0}

@@ -57,6 +57,7 @@ def _python(name: str, label: str, group: str, jobs: str, frames: int, **others:
 
 PYTHON: Final = (
     _python("picows_floor", "picows, no-op Cython listener", "limit", "count", 2_000_000),
+    _python("cpapi_sink", "cpapi_fast C sink", "own", "route latency", 2_000_000),
     _python("cpapi_on_batch", "cpapi_fast on_batch", "own", "route dict columns latency", 1_500_000),
     _python("cpapi_batches", "cpapi_fast batches()", "own", "route dict columns", 1_500_000),
     _python("cpapi_on_frame", "cpapi_fast on_frame", "own", "count route dict latency", 800_000),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -138,6 +140,23 @@ def judge(contender: Contender, cell: Cell, answer: str | None, dialect: str) ->
         raise WrongAnswerError(f"{contender.name}, {cell}: digest {answer} ({dialect}), the reference has {wanted}")
 
 
+def check_all(pairs: Iterable[tuple[Contender, Cell]]) -> int:
+    """Check every pair, some side by side: nothing is timed, and most of a check is the start of its processes.
+
+    Raises:
+        WrongAnswerError: of the first that is wrong.
+    """
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        futures = [pool.submit(check, contender, cell) for contender, cell in pairs]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+    return len(futures)
+
+
 def repeats_for(contender: Contender, name: str, scale: float = 1.0) -> int:
     """How many passes of a corpus make a timed run: the contender's own number of frames, less of them when large."""
     frames = min(contender.frames * scale, MOST_BYTES / corpus.bytes_per_frame(name))
@@ -166,8 +185,7 @@ def interleaved(
     A slow minute of the machine so hits all alike, and ratios within one turn mean more than ratios of medians.
     """
     wanted = list(pairs)
-    for contender, cell in wanted:
-        check(contender, cell)
+    check_all(wanted)
     samples: dict[tuple[str, Cell], list[Sample]] = {(contender.name, cell): [] for contender, cell in wanted}
     for _ in range(runs):
         for contender, cell in wanted:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from .registry import Contender
-from .run import Cell, check
+from .run import Cell, check_all
 
 
 def cells(contender: Contender, jobs: Iterable[str] = ()) -> list[Cell]:
@@ -25,9 +23,4 @@ def run(everybody: Iterable[Contender], jobs: Iterable[str] = ()) -> int:
         WrongAnswerError: the first that was not.
     """
     chosen = tuple(jobs)
-    pairs = [(contender, cell) for contender in everybody for cell in cells(contender, chosen)]
-    # One process receives and one sends; most of a check is the start of the two.
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for future in [pool.submit(check, contender, cell) for contender, cell in pairs]:
-            future.result()
-    return len(pairs)
+    return check_all((contender, cell) for contender in everybody for cell in cells(contender, chosen))

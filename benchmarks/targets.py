@@ -57,7 +57,7 @@ BLOCKING: Final = ("raw_recv", "blocking_recv")
 
 def evaluate(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per target whose contenders took part: what was asked, what was reached by CPU, and the same by wall."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for target in CPU:
         found = {(row["contender"], row["job"]): row for row in results.get("throughput", {}).get(target.setting, [])}
         own, other = found.get(target.own), found.get(target.other)

@@ -15,10 +15,8 @@ PACKAGES = ("picows",)
 
 async def connect(address: Address, task: Task) -> Drain:
     closed = asyncio.get_running_loop().create_future()
-    listener_type = native().CountingListener
-    transport, listener = await picows.ws_connect(
-        lambda: listener_type(closed), address.url, ssl_context=address.ssl_context
-    )
+    listener = native().CountingListener(closed)
+    transport, _ = await picows.ws_connect(lambda: listener, address.url, ssl_context=address.ssl_context)
 
     async def drain() -> int:
         transport.send(picows.WSMsgType.TEXT, b"go")

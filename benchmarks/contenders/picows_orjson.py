@@ -36,9 +36,8 @@ class Listener(picows.WSListener):
 
 async def connect(address: Address, task: Task) -> Drain:
     closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    transport, listener = await picows.ws_connect(
-        lambda: Listener(closed, task), address.url, ssl_context=address.ssl_context
-    )
+    listener = Listener(closed, task)
+    transport, _ = await picows.ws_connect(lambda: listener, address.url, ssl_context=address.ssl_context)
 
     async def drain() -> int:
         transport.send(picows.WSMsgType.TEXT, b"go")
