@@ -219,15 +219,19 @@ cdef class FrameListener(WSListener):
         self._is_refusal_seen = True
         return is_before
 
-    cdef int _take(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
+    cdef inline int _take(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
         # One whole message, borrowed.
         if self._received_ns == 0:
-            self._received_ns = _time_ns()
+            self._start_read()
         self.frames_received += 1
         self.bytes_received += data_len
         if self._sink is not None:
             return self._lend(data_ptr, data_len)
         return self._append(data_ptr, data_len, tail_len)
+
+    cdef int _start_read(self) except -1:
+        self._received_ns = _time_ns()
+        return 0
 
     cdef int _lend(self, const char* data_ptr, Py_ssize_t data_len) except -1:
         cdef:
