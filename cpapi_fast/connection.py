@@ -17,6 +17,7 @@ from .errors import CallbackError, CpapiError, NoSessionError, SubscriptionError
 from .handshake import open_websocket
 from .inbox import Inbox
 from .listener import FrameListener
+from .loop import BusyPoll
 from .options import WsOptions
 from .sink import CallbackSink, FrameSink
 from .stats import WsStats
@@ -102,6 +103,7 @@ class WsClient:
         self._is_error_seen = False
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._drained: asyncio.Future[None] | None = None
+        self._busy_poll: BusyPoll | None = None
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self._lost.done() else "closing"
@@ -173,6 +175,8 @@ class WsClient:
             timeout_s=clock.real_s(self.options.open_timeout_s),
             max_frame_bytes=self.options.max_frame_bytes,
         )
+        if self.options.busy_poll and not self._lost.done():
+            self._busy_poll = BusyPoll(self._loop)
         return self
 
     # Reading
@@ -440,6 +444,8 @@ class WsClient:
             )
         self._inbox.end(ended_with)
         self._on_write_paused(False)
+        if self._busy_poll is not None:
+            self._busy_poll.stop()
         if not self._lost.done():
             self._lost.set_result(None)
 

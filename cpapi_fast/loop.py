@@ -33,6 +33,31 @@ def new_event_loop(*, uvloop: bool | None = None) -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
+class BusyPoll:
+    """Keeps a loop from sleeping: it asks the sockets again and again instead of waiting to be woken.
+
+    That saves the time a sleeping thread needs to be woken, which is most of a quiet feed's latency, and costs a whole
+    processor core, whether data comes or not. Other tasks of the loop run as before.
+
+    Args:
+        loop: the running loop; several may spin on one, each adds its turn.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._is_spinning = True
+        loop.call_soon(self._spin)
+
+    def _spin(self) -> None:
+        # A callback that is always due: with one waiting, a loop polls its sockets without a timeout.
+        if self._is_spinning:
+            self._loop.call_soon(self._spin)
+
+    def stop(self) -> None:
+        """Let the loop sleep again."""
+        self._is_spinning = False
+
+
 def run(main: Coroutine[Any, Any, T], *, uvloop: bool | None = None) -> T:
     """Run `main` to its end on a new loop, as `asyncio.run` does; Ctrl-C cancels it.
 

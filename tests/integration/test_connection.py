@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 from collections.abc import Callable
 
@@ -502,6 +503,31 @@ def test_push_gets_what_waited_and_what_comes(loop: str) -> None:
             await ws.wait_closed()
             assert [batch.conids.tolist() for batch in batches] == [[3, 4]]
             assert ws.stats.delivered == 4
+
+    run(main(), loop=loop)
+
+
+def test_busy_poll_keeps_the_loop_awake_until_the_connection_ends(loop: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(ws_frames([smd(1)]))
+        await peer.read_frame()
+        await peer.send(ws_close())
+        await idle(peer)
+
+    async def cpu_s() -> float:
+        before_s = time.thread_time()
+        await asyncio.sleep(0.25)
+        return time.thread_time() - before_s
+
+    async def main() -> None:
+        options = WsOptions(busy_poll=True)
+        async with RawServer(script) as server, await WsClient.open(server.url, options=options) as ws:
+            assert (frame := await ws.next_message()) is not None and frame.conid == 1
+            awake_s = await cpu_s()
+            await ws.send_text("end")
+            assert await ws.next_message() is None
+            await ws.wait_closed()
+            assert awake_s > 5 * await cpu_s()
 
     run(main(), loop=loop)
 

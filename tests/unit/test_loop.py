@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import pytest
 
-from cpapi_fast.loop import new_event_loop, run
+from cpapi_fast.loop import BusyPoll, new_event_loop, run
 from tests.support import LOOPS
 
 
@@ -57,3 +58,22 @@ def test_an_error_of_main_comes_out(loop: str) -> None:
 
     with pytest.raises(ZeroDivisionError):
         run(main(), uvloop=loop == "uvloop")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_busy_loop_does_not_sleep_and_runs_everything_else(loop: str) -> None:
+    async def cpu_s() -> float:
+        before_s = time.thread_time()
+        await asyncio.sleep(0.25)
+        return time.thread_time() - before_s
+
+    async def main() -> None:
+        asleep_s = await cpu_s()
+        busy_poll = BusyPoll(asyncio.get_running_loop())
+        busy_s = await cpu_s()
+        busy_poll.stop()
+        await asyncio.sleep(0)
+        # On a loaded machine a spinning thread gets less than a core, and a sleeping one still next to nothing.
+        assert busy_s > 5 * max(asleep_s, await cpu_s())
+
+    run(main(), uvloop=loop == "uvloop")

@@ -27,6 +27,7 @@ def test_the_defaults_are_those_of_the_rust_client() -> None:
         ("max_message_bytes", 2**31),
         ("max_pending_bytes", 0),
         ("callback_errors", "ignore"),
+        ("busy_poll", 1),
     ],
 )
 def test_a_value_that_cannot_be_right_is_refused_by_name(name: str, value: object) -> None:
