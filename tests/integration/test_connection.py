@@ -391,7 +391,8 @@ def test_a_flood_of_empty_frames_is_held_back_too(loop: str) -> None:
         await idle(peer)
 
     async def main() -> None:
-        options = WsOptions(max_pending_bytes=100_000)
+        # Its peer goes on sending and answers no CLOSE: without a limit of its own, closing would wait 5 s.
+        options = WsOptions(max_pending_bytes=100_000, close_timeout_s=0.2)
         async with RawServer(script) as server:
             ws = await WsClient.open(server.url, options=options)
             await asyncio.sleep(0.3)

@@ -290,6 +290,9 @@ LEAKY = (
     f'{COOKIE} U1234567"}}'
 ).encode()
 
+#: A body that never ends: whoever waits for it waits until the time is over.
+CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Length: 9\r\n\r\n{{".encode()
+
 
 @both_loops
 @pytest.mark.parametrize(
@@ -303,11 +306,7 @@ LEAKY = (
         answer(b"[" + LEAKY + b"]"),
         answer(LEAKY + b"x"),
         answer(b'{"status":"x","session":["' + LEAKY.replace(b'"', b"'") + b'"]}'),
-        b"HTTP/1.1 200 OK\r\nSet-Cookie: "
-        + COOKIE.encode()
-        + b"="
-        + SESSION.encode()
-        + b"\r\nContent-Length: 9\r\n\r\n{",
+        CUT_SHORT,
         b"HTTP/1.1 200 OK\r\nSet-Cookie: bad name=" + SESSION.encode() + b"\r\nContent-Length: 1\r\n\r\n{",
         b"HTTP/1.1 200 OK\r\nBroken " + SESSION.encode() + b"\r\n\r\n",
         SESSION.encode() + b"\r\n\r\n",
@@ -333,7 +332,8 @@ def test_no_message_log_or_chain_shows_a_secret(
         async with Peer(script) as peer, Client(peer.url, total_timeout_s=1.0) as client:
             ticket = await client.tickle()
             # A gateway that hangs costs a second each time, so once is enough.
-            calls = (client.tickle, client.auth_status, client.accounts, client.logout)[: 1 if reply == b"" else 4]
+            hangs = reply in (b"", CUT_SHORT)
+            calls = (client.tickle, client.auth_status, client.accounts, client.logout)[: 1 if hangs else 4]
             for call in calls:
                 with pytest.raises(CpapiError) as caught:
                     await call()
