@@ -6,9 +6,15 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 #: Set by `.ci/run`: a skip is then a failure, because something that should have run was missing.
 REQUIRE_ALL = os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0")
+
+
+# Neither one example nor the making of one has a time limit: the machine may be busy, and a sanitized build is slow.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -169,7 +169,8 @@ def test_smh_answers_once_and_holds_its_slot_until_umh() -> None:
 
 def test_sbd_has_one_ladder_per_account() -> None:
     async def main() -> None:
-        async with Gateway(options()) as gateway, connected(gateway) as socket:
+        # In ordinary time: no change of the book comes between two answers.
+        async with Gateway(options(speed=1.0)) as gateway, connected(gateway) as socket:
             (frame,) = [json.loads(raw) for raw in await socket.answers(f"sbd+{ACCOUNT}+265598")]
             assert frame["topic"] == f"sbd+{ACCOUNT}+265598"
             assert [row["row"] for row in frame["data"]] == list(range(11))
