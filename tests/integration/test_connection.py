@@ -523,7 +523,8 @@ def test_busy_poll_keeps_the_loop_awake_until_the_connection_ends(loop: str) -> 
     async def main() -> None:
         options = WsOptions(busy_poll=True)
         async with RawServer(script) as server, await WsClient.open(server.url, options=options) as ws:
-            assert (frame := await ws.next_message()) is not None and frame.conid == 1
+            assert (frame := await ws.next_message()) is not None
+            assert frame.conid == 1
             awake_s = await cpu_s()
             await ws.send_text("end")
             assert await ws.next_message() is None
