@@ -1,6 +1,6 @@
 """Checks every answer, times everybody, prints tables, and writes all single results and the plots.
 
-Usage: python -m benchmarks.report [--smoke | --quick] [--only NAME ...] [--job JOB ...] [--out FOLDER]
+Usage: python -m benchmarks.report [--smoke | --quick] [--runs N] [--only NAME ...] [--job JOB ...] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -27,15 +27,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--smoke", action="store_true", help="check the answers and time nothing")
     mode.add_argument("--quick", action="store_true", help="fewer and shorter runs: for a look, not for a README")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"how often everything is timed, {RUNS} by default")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a contender; may be repeated")
     parser.add_argument("--job", action="append", default=[], choices=(*JOBS, "bytes"), help="a job; may be repeated")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder for the JSON and the plots")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.runs < 1:
+        parser.error("--runs must be above zero")
+    return given
 
 
 def measure(everybody: Sequence[registry.Contender], given: argparse.Namespace) -> dict[str, Any]:
     """Everything that was asked for, as it goes into the JSON."""
-    runs, scale = (QUICK_RUNS, QUICK_SCALE) if given.quick else (RUNS, 1.0)
+    runs, scale = (QUICK_RUNS, QUICK_SCALE) if given.quick else (given.runs, 1.0)
     results: dict[str, Any] = {"machine": facts.machine(), "started": facts.now()}
     results["throughput"] = throughput.run(everybody, runs, jobs=given.job, scale=scale)
     if not given.job or "latency" in given.job:

@@ -84,7 +84,10 @@ def call(contender: Contender, arguments: Sequence[str]) -> dict[str, Any]:
         WrongAnswerError: it failed, or printed no JSON.
     """
     command = [*contender.command, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except OSError as error:
+        raise WrongAnswerError(f"{contender.name} does not start: {error}; to build the peers: make peers") from error
     try:
         if done.returncode != 0:
             raise ValueError(f"exit code {done.returncode}")

@@ -159,7 +159,7 @@ def test_slow_clients_get_time_between_bursts() -> None:
     assert quick.frames == slow.frames == 20_000
 
 
-@pytest.mark.parametrize("arguments", [["--smoke", "--quick"], ["--job", "none"], ["--bogus"]])
+@pytest.mark.parametrize("arguments", [["--smoke", "--quick"], ["--job", "none"], ["--bogus"], ["--runs", "0"]])
 def test_report_refuses_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         report.parse(arguments)

@@ -191,6 +191,12 @@ def test_a_contender_that_fails_is_named() -> None:
         run.check(broken, Cell("smd151", "route"))
 
 
+def test_a_contender_that_is_not_there_is_named(tmp_path: Path) -> None:
+    gone = Contender("gone", "", "peer", (str(tmp_path / "gone"),), ("route",), 1)
+    with pytest.raises(WrongAnswerError, match=r"gone does not start: .*make peers"):
+        run.call(gone, [])
+
+
 def test_a_frame_that_is_missing_is_noticed() -> None:
     answer = json.dumps({"frames": 3})
     script = f"print({answer!r})"
