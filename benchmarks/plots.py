@@ -18,6 +18,7 @@ RIGHT: Final = WIDTH - 90
 ROW: Final = 24
 HEAD: Final = 78
 PANEL_HEAD: Final = 46
+DASHES: Final = 'stroke-dasharray="4 4"'
 
 JOB_TITLES: Final = {
     "bytes": "bytes: receive, and look at nothing",
@@ -26,6 +27,14 @@ JOB_TITLES: Final = {
     "dict": "dict: every payload decoded",
     "columns": "columns: bid, ask, last, sizes and time as float64",
 }
+CORPUS_TITLES: Final = {
+    "smd151": "quotes of 151 bytes",
+    "mixed": "mixed traffic",
+    "smd1400": "quotes of 1,400 bytes",
+    "smd60k": "quotes of 60,000 bytes",
+}
+#: Drawn through all panels: what the socket costs, whoever stands on picows.
+FLOOR: Final = "picows_floor"
 CLASSIFIER_COLOURS: Final = {
     ("classify_ptr in C", "tail"): "#0f7b52",
     ("classify_ptr in C", "head"): "#3aa6a0",
@@ -79,19 +88,26 @@ def bars(setting: str, rows: Sequence[Row]) -> Drawing:
     jobs = [job for job in JOB_TITLES if any(row["job"] == job for row in rows)]
     height = HEAD + sum(PANEL_HEAD + 26 + ROW * sum(row["job"] == job for row in rows) for job in jobs)
     drawing = Drawing(WIDTH, height)
-    drawing.write(16, 26, f"CPU time of the client per frame, {setting}", size=17, bold=True)
-    drawing.write(16, 46, "user + system, median of interleaved runs, least to most; logarithmic", colour=MUTED)
+    corpus, transport = setting.split()
+    title = f"CPU time of the client per frame: {CORPUS_TITLES.get(corpus, corpus)}, {transport}"
+    drawing.write(16, 26, title, size=17, bold=True)
+    explained = "user + system, median and least to most; dashed: picows that does nothing; logarithmic"
+    drawing.write(16, 46, explained, colour=MUTED)
     drawing.legend(16, 68, _groups(rows))
     axis = LogAxis.around([value for row in rows for value in row["cpu_ns"]], LEFT, RIGHT)
+    floors = [median(row["cpu_ns"]) for row in rows if row["contender"] == FLOOR]
     top = float(HEAD)
     for job in jobs:
         chosen = sorted((row for row in rows if row["job"] == job), key=lambda row: median(row["cpu_ns"]))
         drawing.write(16, top + 28, JOB_TITLES[job], size=14, bold=True)
         top += PANEL_HEAD
         _grid(drawing, axis, top - 6, top + ROW * len(chosen))
+        bottom = top + ROW * len(chosen)
         for row in chosen:
             _bar(drawing, axis, top, row)
             top += ROW
+        for floor in floors:
+            drawing.line((axis(floor), bottom - ROW * len(chosen) - 6), (axis(floor), bottom), MUTED, DASHES)
         top += 26
     return drawing
 

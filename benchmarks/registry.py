@@ -32,6 +32,7 @@ class Contender:
         frames: how many 151-byte frames a timed run takes, so that slow ones take about as long as fast ones.
         corpora: what it can answer for.
         is_told_frames: it gets `--frames`, since it does not count frames or cannot tell when the sender has closed.
+        is_paced: only its latency is measured; its other jobs are there to check its answers.
         takes_tls: whether it can connect to `wss`.
     """
 
@@ -44,6 +45,7 @@ class Contender:
     corpora: tuple[str, ...] = ALL
     is_told_frames: bool = False
     takes_tls: bool = True
+    is_paced: bool = False
 
     def can(self, corpus: str, is_tls: bool) -> bool:
         """Whether it can be measured there at all."""
@@ -61,6 +63,8 @@ PYTHON: Final = (
     _python("cpapi_on_batch", "cpapi_fast on_batch", "own", "route dict columns latency", 1_500_000),
     _python("cpapi_batches", "cpapi_fast batches()", "own", "route dict columns", 1_500_000),
     _python("cpapi_on_frame", "cpapi_fast on_frame", "own", "count route dict latency", 800_000),
+    _python("cpapi_on_frame_busy", "cpapi_fast on_frame, busy-poll", "own", "route latency", 800_000, is_paced=True),
+    _python("cpapi_sink_busy", "cpapi_fast C sink, busy-poll", "own", "route latency", 2_000_000, is_paced=True),
     _python("cpapi_async_for", "cpapi_fast async for", "own", "count route dict latency", 500_000),
     _python("picows_orjson", "picows + orjson", "python", "route dict columns latency", 250_000),
     _python("picows_websockets", "picows.websockets + orjson", "python", "route dict columns latency", 150_000),

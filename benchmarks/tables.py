@@ -18,7 +18,8 @@ def show(results: Mapping[str, Any]) -> None:
     print(f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}")
     print(f"revision {machine['revision']}, load at the start {machine['load_at_start']}, {machine['versions']}")
     for setting, rows in results.get("throughput", {}).items():
-        show_throughput(setting, rows)
+        if rows:
+            show_throughput(setting, rows)
     show_latency(results.get("latency", []))
     show_classifier(results.get("classifier", []))
     show_targets(results.get("targets", []))

@@ -35,7 +35,8 @@ def pairs(
     chosen = tuple(jobs)
     found = []
     for contender in everybody:
-        if contender.can(corpus, is_tls) and not (corpus in LARGE and contender.group == "python"):
+        is_left_out = contender.is_paced or (corpus in LARGE and contender.group == "python")
+        if contender.can(corpus, is_tls) and not is_left_out:
             possible = [job for job in contender.jobs if job != "latency" and (not chosen or job in chosen)]
             is_first_only = is_tls or corpus in LARGE
             found += [(contender, Cell(corpus, job, is_tls)) for job in (possible[:1] if is_first_only else possible)]

@@ -6,12 +6,13 @@ from benchmarks.contenders import Address, Drain
 from benchmarks.own_work import take_frame
 from benchmarks.work import Task
 from cpapi_fast.connection import WsClient
+from cpapi_fast.options import WsOptions
 
 PACKAGES = ("cpapi-fast", "picows", "orjson")
 
 
-async def connect(address: Address, task: Task) -> Drain:
-    ws = await WsClient.open(address.url, ssl_context=address.ssl_context)
+async def connect(address: Address, task: Task, options: WsOptions | None = None) -> Drain:
+    ws = await WsClient.open(address.url, ssl_context=address.ssl_context, options=options)
     take, counted = take_frame(task)
     ws.on_frame(take)
 
