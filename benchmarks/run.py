@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ class Sample:
     max_rss_kib: int
     sender_cpu_ns: float
     sender_wall_ns: float
+    versions: Mapping[str, str]
 
     @property
     def cpu_ns_per_frame(self) -> float:
@@ -120,8 +121,8 @@ def _reference(name: str, job: str, dialect: str) -> str:
     return digest.reference(corpus.frames(name) * CHECK_REPEATS[name], job, dialect)
 
 
-def check(contender: Contender, cell: Cell) -> dict[str, str]:
-    """Compare the contender's answer with the reference; the versions it reports.
+def check(contender: Contender, cell: Cell) -> None:
+    """Compare the contender's answer with the reference.
 
     Raises:
         WrongAnswerError: they differ.
@@ -132,8 +133,6 @@ def check(contender: Contender, cell: Cell) -> dict[str, str]:
         judge(contender, cell, answer["digest"], "full" if is_own else "common")
         if is_own:
             judge(contender, cell, answer["digest_common"], "common")
-    versions: dict[str, str] = answer["versions"]
-    return versions
 
 
 def judge(contender: Contender, cell: Cell, answer: str | None, dialect: str) -> None:
@@ -177,6 +176,7 @@ def measure(contender: Contender, cell: Cell, scale: float = 1.0) -> Sample:
         max_rss_kib=answer["max_rss_kib"],
         sender_cpu_ns=sent["cpu_ns"],
         sender_wall_ns=sent["wall_ns"],
+        versions=answer["versions"],
     )
 
 

@@ -81,6 +81,7 @@ def rows(everybody: Iterable[Contender], samples: Samples) -> list[dict[str, Any
                 "max_rss_kib": max(sample.max_rss_kib for sample in runs),
                 "sender_cpu_ns": [sample.sender_cpu_ns / sample.frames for sample in runs],
                 "is_bound_by_sender": is_bound,
+                "versions": dict(runs[0].versions),
             }
         )
     return found
