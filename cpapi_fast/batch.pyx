@@ -230,7 +230,7 @@ cdef class Frame:
         raise TypeError("a Frame cannot be pickled; keep its `raw` and `received_ns`")
 
 
-cdef Frame _frame_of(bytes raw, int64_t received_ns, FrameCounters counters):
+cdef inline Frame _frame_of(bytes raw, int64_t received_ns, FrameCounters counters):
     cdef Frame frame = Frame.__new__(Frame)
     frame.raw = raw
     frame._received_ns = received_ns

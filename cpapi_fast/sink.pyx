@@ -2,8 +2,12 @@
 
 cimport cython
 
-from .batch cimport Batch, FrameCounters, new_frame
+from .batch cimport Batch, Frame, FrameCounters, new_frame
 from .errors import UsageError
+
+cdef extern from "Python.h":
+    # Cython's own call looks for shortcuts that a Python function does not have.
+    object PyObject_CallOneArg(object function, object argument)
 
 
 cdef class FrameSink:
@@ -25,20 +29,20 @@ cdef class CallbackSink(FrameSink):
 
     cdef int on_frame(self, const BorrowedFrame* frame) except -1:
         cdef Py_ssize_t topic_start = -1
+        cdef Frame made
         if frame.topic_ptr != NULL:
             topic_start = frame.topic_ptr - frame.payload_ptr
-        self._callback(
-            new_frame(
-                frame.payload_ptr,
-                frame.payload_len,
-                frame.received_ns,
-                frame.conid,
-                topic_start,
-                frame.topic_len,
-                frame.kind,
-                self._counters,
-            )
+        made = new_frame(
+            frame.payload_ptr,
+            frame.payload_len,
+            frame.received_ns,
+            frame.conid,
+            topic_start,
+            frame.topic_len,
+            frame.kind,
+            self._counters,
         )
+        PyObject_CallOneArg(self._callback, made)
         return 0
 
 
