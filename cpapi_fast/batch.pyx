@@ -133,7 +133,7 @@ cdef str _reason(bytes raw):
     return None
 
 
-# Not known to the garbage collector, and taken from a few kept ones: that halves what making and dropping a frame costs.
+# Not known to the garbage collector, and taken from a few kept ones: making and dropping a frame costs less that way.
 # A circle through a frame could only be made by putting the frame into its own payload.
 @cython.final
 @cython.no_gc
