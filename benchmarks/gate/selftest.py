@@ -47,16 +47,16 @@ class Seed:
 SEEDS: Final = (
     Seed(
         "a second pass over the payload in the tail probe",
-        "cpapi_fast/classifier.pyx",
-        "    lowest = end - PROBE_LIMIT\n",
-        "    lowest = 0\n"
-        "    while lowest < data_len:\n"
-        "        if byte_at(data_ptr, data_len, lowest) == 0:\n"
+        "cpapi_fast/classifier.pxd",
+        "    digits_start = digits_end - count\n",
+        "    digits_start = 0\n"
+        "    while digits_start < data_len:\n"
+        "        if byte_at(data_ptr, data_len, digits_start) == 0:\n"
         "            return False\n"
-        "        lowest += 1\n"
-        "    lowest = end - PROBE_LIMIT\n",
-        frozenset({"classify/tail_venue"}),
-        frozenset({"frame/payload", "subscribe/send", "subscribe/text"}),
+        "        digits_start += 1\n"
+        "    digits_start = digits_end - count\n",
+        frozenset({"classify/tail", "read/batch", "read/on_frame", "read/sink"}),
+        frozenset({"classify/tail_venue", "frame/payload", "columns/l1", "subscribe/send", "subscribe/text"}),
     ),
     Seed(
         "a second pass over the payload in the batch",
