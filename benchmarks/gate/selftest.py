@@ -73,8 +73,8 @@ SEEDS: Final = (
     Seed(
         "a Python call per frame in the frame callback",
         "cpapi_fast/sink.pyx",
-        "        self._callback(\n",
-        "        (lambda: None)()\n        self._callback(\n",
+        "        if frame.topic_ptr != NULL:\n",
+        "        (lambda: None)()\n        if frame.topic_ptr != NULL:\n",
         frozenset({"read/on_frame"}),
         frozenset({"classify/tail", "read/batch", "read/sink", "read/next_message", "frame/payload"}),
     ),
