@@ -34,7 +34,7 @@ class Pattern:
 
 def patterns(contender: Contender, scale: float = 1.0) -> tuple[Pattern, ...]:
     """The two patterns; between bursts a slow client gets the time to finish the one before."""
-    steady, bursts = round(4_000 * scale), round(20 * scale)
+    steady, bursts = round(3_000 * scale), round(20 * scale)
     # A timed run of `frames` takes about half a second, so this is three times what a burst takes.
     gap_us = max(10_000, round(3 * 1_000 * 500_000 / contender.frames))
     return (

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,17 +39,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return given
 
 
-def measure(everybody: Sequence[registry.Contender], given: argparse.Namespace) -> dict[str, Any]:
-    """Everything that was asked for, as it goes into the JSON."""
+def measure(everybody: Sequence[registry.Contender], given: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What was asked for, as it goes into the JSON: what came last, and the same object with more in it each time."""
     runs, scale = (QUICK_RUNS, QUICK_SCALE) if given.quick else (given.runs, 1.0)
-    results: dict[str, Any] = {"machine": facts.machine(), "started": facts.now()}
-    results["throughput"] = throughput.run(everybody, runs, jobs=given.job, scale=scale)
-    if not given.job or "latency" in given.job:
-        results["latency"] = latency.run(everybody, min(runs, LATENCY_RUNS), scale=scale)
+    results: dict[str, Any] = {"machine": facts.machine(), "started": facts.now(), "throughput": {}}
+    # The quickest first: a run that is broken off has the most to show.
     if not given.only and not given.job:
         results["classifier"] = flatness.run(runs)
-    results["targets"] = targets.evaluate(results)
-    return results
+        yield "classifier", results
+    for setting, rows in throughput.run(everybody, runs, jobs=given.job, scale=scale):
+        results["throughput"][setting] = rows
+        yield setting, results
+    if not given.job or "latency" in given.job:
+        results["latency"] = latency.run(everybody, min(runs, LATENCY_RUNS), scale=scale)
+        yield "latency", results
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,10 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.smoke:
         print(f"{smoke.run(everybody, given.job)} answers of {len(everybody)} contenders right")
         return
-    results = measure(everybody, given)
-    tables.show(results)
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    started_s = time.monotonic()
+    results: dict[str, Any] = {}
+    for part, results in measure(everybody, given):
+        results["targets"] = targets.evaluate(results)
+        (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        print(f"{time.monotonic() - started_s:,.0f} s: {part} done", file=sys.stderr)
+    tables.show(results)
     plots.write(results, given.out)
     print(f"\nall single results and the plots are in {given.out}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
@@ -45,14 +45,12 @@ def pairs(
 
 def run(
     everybody: Iterable[Contender], runs: int, *, jobs: Iterable[str] = (), scale: float = 1.0
-) -> dict[str, list[dict[str, Any]]]:
-    """Time everybody in every setting: rows by setting, ready for the JSON."""
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Time everybody in every setting: its name and its rows, ready for the JSON, as soon as it is done."""
     contenders, chosen = tuple(everybody), tuple(jobs)
-    results = {}
     for corpus, is_tls, share in SETTINGS:
         samples = interleaved(pairs(contenders, corpus, is_tls, chosen), max(1, round(runs * share)), scale=scale)
-        results[f"{corpus} {'TLS' if is_tls else 'plain'}"] = rows(contenders, samples)
-    return results
+        yield f"{corpus} {'TLS' if is_tls else 'plain'}", rows(contenders, samples)
 
 
 def wall_ns(runs: Iterable[Sample]) -> list[float]:
