@@ -56,7 +56,7 @@ def _streams() -> Iterator[bytes]:
             + _frame(text[third : 2 * third], frames.CONTINUATION, fin=False)
             + _frame(text[2 * third :], frames.CONTINUATION)
         )
-        yield bytes([index % 3]) + plans[index % 4] + stream + endings[index // 4 % 4]
+        yield bytes([index % 4]) + plans[index // 2 % 4] + stream + endings[index // 4 % 4]
     # A frame and a message above their limits, and bytes that are no frame.
     yield b"\x00" + plans[0] + b"\x82\xfe\x05hello"
     yield b"\x01" + plans[2] + b"\x02\xc0\x05hello" + b"\x00\xc0\x05hello" * 4
