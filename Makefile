@@ -76,7 +76,7 @@ bench-gate: build ## instructions per frame against a baseline, CPU against pico
 bench-gate-selftest: build ## that a slowdown seeded into a copy of the tree fails bench-gate (valgrind)
 	$(PY) -m benchmarks.gate selftest
 
-clean: ## remove what the verbs above made, the environments included
+clean: ## remove what the verbs above made, the environments included; what the fuzzer has in .fuzz stays
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f cpapi_fast/*.c cpapi_fast/*.so cpapi_fast/*.pyd cpapi_fast/*.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
