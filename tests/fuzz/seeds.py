@@ -19,9 +19,15 @@ NUMBERS = (
 
 
 def texts() -> list[bytes]:
-    """Every fixture, and some of everything that the generator makes; long ones teach a fuzzer nothing."""
+    """Every fixture, some of everything that the generator makes (long ones teach a fuzzer nothing), topics of any
+    length at either end of a text."""
     made = (case.data for case in generator.Generator(1).cases(GENERATED))
-    return [text for text in (*frames.corpus(), *made) if len(text) <= 1_000]
+    short = [text for text in (*frames.corpus(), *made) if len(text) <= 1_000]
+    for length in range(80):
+        short.append(b'{"topic":"' + b"x" * length + b'","a":1}')
+        short.append(b'{"a":1,"topic":"smd+1@' + b"X" * length + b'"}')
+        short.append(b'{"a":1,"topic":"smd+' + b"0" * length + b'1"}')
+    return short
 
 
 def _appended(text: bytes) -> bytes:
@@ -36,6 +42,9 @@ def _batches() -> Iterator[bytes]:
             appended = b"".join(map(_appended, pool[start : start + count]))
             # Finish, keep views, take the rest from the second frame on, start anew.
             yield appended + b"\xc0" + b"\xe0\x02" + b"\xe4\x00" + appended[: len(appended) // 2] + b"\xc1"
+    # One frame more than the columns have room for, each time they grow.
+    for count in (9, 33, 129, 513):
+        yield b"\x01\x00" * count + b"\xc0" + b"\xe0\x02"
 
 
 def _frame(payload: bytes, opcode: int, *, fin: bool = True) -> bytes:
