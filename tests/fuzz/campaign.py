@@ -34,8 +34,8 @@ PLANTED_S: Final = 300
 #: How much longer than asked for a fuzzer may take to start and to end.
 PATIENCE_S: Final = 600
 
-#: libFuzzer looks at the clock by an alarm signal, every half of its time limit for one input. While Python ends, nobody
-#: handles that any more: so the limit is long, and a short campaign has no alarm at all.
+#: libFuzzer looks at the clock by an alarm signal, every half of its time limit for one input. While Python ends,
+#: nobody handles that any more: so the limit is long, and a short campaign has no alarm at all.
 OPTIONS: Final = ("-max_len=2048", "-timeout=1200", "-rss_limit_mb=4096", "-print_final_stats=1")
 
 
