@@ -223,6 +223,9 @@ cdef class FrameListener(WSListener):
         # One whole message, borrowed.
         if self._received_ns == 0:
             self._start_read()
+        if self._sink is None and self._batch is not None and self._batch.arena_len + data_len > BATCH_BYTES:
+            # Before this one is counted, and before it is clear who takes it: what takes the batch may change that.
+            self._flush()
         self.frames_received += 1
         self.bytes_received += data_len
         if self._sink is not None:
@@ -262,9 +265,6 @@ cdef class FrameListener(WSListener):
 
     cdef int _append(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
         cdef Batch batch = self._batch
-        if batch is not None and batch.arena_len + data_len > BATCH_BYTES:
-            self._flush()
-            batch = None
         if batch is None:
             # What is left of the read bounds what can still join this batch, so the arena is allocated once.
             batch = Batch.new(max(data_len, min(data_len + tail_len, BATCH_BYTES)), self._usual_frames, self.counters)
