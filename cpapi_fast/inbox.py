@@ -73,8 +73,7 @@ class Inbox:
         if self._push is not None:
             self._push(batch)
         else:
-            self._queue.append(batch)
-            self._pending_bytes += _cost_bytes(batch)
+            self._enqueue(batch)
             if not self._is_held and self._pending_bytes >= self._max_pending_bytes:
                 self._is_held = True
                 self._hold(True)
@@ -98,8 +97,15 @@ class Inbox:
     def fail(self, error: CpapiError) -> None:
         """End because a callback raised: what it was not handed yet is counted as dropped, waiting or still to come."""
         self._has_failed = True
-        self.end(error)
+        # After another end too, while what waited was handed over: nobody else would hear of it.
+        self.is_ended = True
+        self.error = error
+        self._wake()
         self.discard()
+        while self._queue:
+            count = len(self._pop())
+            self.pending -= count
+            self.dropped += count
 
     def push_batches(self, callback: Callable[[Batch], object] | None) -> None:
         """Hand every batch to `callback` from now on; with None, keep them for a reader again."""
@@ -115,6 +121,8 @@ class Inbox:
                 self._on_callback_error(error)
 
         self._set_push(push)
+        while self._push is push and self._queue:
+            push(self._pop())
 
     def push_sink(self, sink: FrameSink | None) -> None:
         """Hand every frame to `sink` from now on; with None, keep them for a reader again."""
@@ -123,29 +131,28 @@ class Inbox:
             return
 
         def push(batch: Batch) -> None:
-            # What had waited; the frames after it do not come this way.
-            for index in range(len(batch)):
-                self._count_delivered(1)
+            # The frames that had waited, as if they came now. A batch stays in the queue until its last one is handed
+            # over: the sink may leave the rest to whoever comes next, who may come before this returns.
+            self._enqueue(batch)
+            drain()
+
+        def drain() -> None:
+            while self._push is push and self._queue:
+                batch, index = self._queue[0], self._cursor
+                is_last = self._step()
                 try:
                     hand_frame(sink, batch, index)
-                    if index == len(batch) - 1:
-                        end_read(sink)
                 except BaseException as error:  # noqa: BLE001  as above
                     self._on_callback_error(error)
-                left = len(batch) - index - 1
-                if left and self._has_failed:
-                    self.pending -= left
-                    self.dropped += left
-                    return
-                if left and self._push is not push:
-                    # The callback removed itself: the rest is for whoever comes next.
-                    rest = rest_of(batch, index + 1)
-                    self._queue.appendleft(rest)
-                    self._pending_bytes += _cost_bytes(rest)
-                    return
+                if is_last and self._push is push and not self._has_failed:
+                    try:
+                        end_read(sink)
+                    except BaseException as error:  # noqa: BLE001  as above
+                        self._on_callback_error(error)
 
         self._set_push(push)
-        if self._push is push and not self.is_ended:
+        drain()
+        if self._push is push and not self.is_ended and not self._is_discarding:
             self._attach(sink)
 
     def _count_delivered(self, count: int) -> None:
@@ -156,16 +163,23 @@ class Inbox:
         if self._waiter is not None:
             raise UsageError("a task is waiting for the next message; a callback cannot take the frames away from it")
         if push is not None and self._push is not None:
-            raise UsageError("there is a callback already; remove it first: on_batch(None) or on_frame(None)")
-        self._push = push
+            raise UsageError("there is a callback or sink already; remove it first, as with on_frame(None)")
         self._attach(None)
-        while self._push is not None and self._queue:
-            batch = self._pop()
-            if self._has_failed:
-                self.pending -= len(batch)
-                self.dropped += len(batch)
-            else:
-                self._push(batch)
+        self._push = push
+
+    def _enqueue(self, batch: Batch) -> None:
+        self._queue.append(batch)
+        self._pending_bytes += _cost_bytes(batch)
+
+    def _step(self) -> bool:
+        # Count the next frame as delivered; True when it was the last of its batch.
+        self._cursor += 1
+        self._count_delivered(1)
+        is_last = self._cursor == len(self._queue[0])
+        if is_last:
+            self._cursor = 0
+            self._pop()
+        return is_last
 
     def _pop(self) -> Batch:
         # The next batch, less the frames that were read one by one.
@@ -190,11 +204,7 @@ class Inbox:
             return None
         batch = self._queue[0]
         frame = batch[self._cursor]
-        self._cursor += 1
-        self._count_delivered(1)
-        if self._cursor == len(batch):
-            self._cursor = 0
-            self._pop()
+        self._step()
         return frame
 
     async def next_batch(self) -> Batch | None:
@@ -207,12 +217,12 @@ class Inbox:
 
     async def _has_more(self) -> bool:
         while not self._queue:
-            if self._push is not None:
-                raise UsageError("a callback takes the frames; remove it first: on_batch(None) or on_frame(None)")
             if self.is_ended:
                 if self.error is not None:
                     raise self.error.with_traceback(None)
                 return False
+            if self._push is not None:
+                raise UsageError("a callback or sink takes the frames; remove it first, as with on_frame(None)")
             if self._waiter is not None:
                 raise UsageError("another task is waiting for the next message; a connection has one reader at a time")
             self._waiter = asyncio.get_running_loop().create_future()
