@@ -32,7 +32,7 @@ build: $(VENV)/.built ## create .venv and compile the extensions into the source
 lint: build ## ruff, cython-lint, and the schema of the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	PATH="$$PWD/$(BIN):$$PATH" cython-lint cpapi_fast benchmarks
+	PATH="$$PWD/$(BIN):$$PATH" cython-lint cpapi_fast benchmarks examples tests
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 types: build ## mypy --strict, stubtest on the extensions, and tests/typing for mypy and pyright
@@ -76,7 +76,7 @@ bench-gate: build ## instructions per frame against a baseline, CPU against pico
 bench-gate-selftest: build ## that a slowdown seeded into a copy of the tree fails bench-gate (valgrind)
 	$(PY) -m benchmarks.gate selftest
 
-clean: ## remove what the verbs above made, the environments included; what the fuzzer has in .fuzz stays
+clean: ## remove what the verbs above made, the environments included
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f cpapi_fast/*.c cpapi_fast/*.so cpapi_fast/*.pyd cpapi_fast/*.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

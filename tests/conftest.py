@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.compiled import compile_in, load
 
 #: Set by `.ci/run`: a skip is then a failure, because something that should have run was missing.
 REQUIRE_ALL = os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0")
@@ -41,3 +46,12 @@ def pytest_make_collect_report(collector: pytest.Collector):
         report.outcome = "failed"
         report.longrepr = f"{collector.nodeid} was skipped, and CPAPI_FAST_REQUIRE_ALL forbids it"
     return report
+
+
+@pytest.fixture(scope="session")
+def sinks(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """tests/native/sinks.pyx, compiled."""
+    folder = tmp_path_factory.mktemp("sinks")
+    shutil.copy(Path(__file__).parent / "native" / "sinks.pyx", folder)
+    compile_in(folder, "-m", "Cython.Build.Cythonize", "-q", "-3", "-i", "sinks.pyx")
+    return load(folder, "sinks")

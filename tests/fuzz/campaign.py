@@ -27,16 +27,10 @@ from tests.fuzz.targets import TARGETS
 #: A target that reaches less of the extensions than this has lost its coverage, and fuzzes blindly.
 LEAST_BLOCKS: Final = 100
 
-#: The most that the planted bug may take: seconds as a rule, longer on a machine that is busy. It is there to show that
-#: the fuzzer sees into compiled code; by chance alone it would take years.
-PLANTED_S: Final = 300
+#: The most that the planted bug may take: it is there to show that the fuzzer sees into compiled code.
+PLANTED_S: Final = 60
 
-#: How much longer than asked for a fuzzer may take to start and to end.
-PATIENCE_S: Final = 600
-
-#: libFuzzer looks at the clock by an alarm signal, every half of its time limit for one input. While Python ends,
-#: nobody handles that any more: so the limit is long, and a short campaign has no alarm at all.
-OPTIONS: Final = ("-max_len=2048", "-timeout=1200", "-rss_limit_mb=4096", "-print_final_stats=1")
+OPTIONS: Final = ("-max_len=2048", "-timeout=25", "-rss_limit_mb=4096", "-print_final_stats=1")
 
 
 def engine(target: str, *arguments: str | Path) -> list[str]:
@@ -104,9 +98,7 @@ def campaign(seconds: int, folder: Path) -> int:
         options = (f"-max_total_time={seconds}", f"-dict={tokens}", f"-artifact_prefix={found_in}/{target}-")
         log = (folder / f"{target}.log").open("wb")
         running[target] = (subprocess.Popen(engine(target, *options, corpus, first), stdout=log, stderr=log), log)
-    failed = [
-        target for target, (process, log) in running.items() if not _is_clean(target, process, Path(log.name), seconds)
-    ]
+    failed = [target for target, (process, log) in running.items() if not _is_clean(target, process, Path(log.name))]
     for _, log in running.values():
         log.close()
     if failed:
@@ -114,14 +106,9 @@ def campaign(seconds: int, folder: Path) -> int:
     return len(failed)
 
 
-def _is_clean(target: str, process: subprocess.Popen[bytes], log: Path, seconds: int) -> bool:
+def _is_clean(target: str, process: subprocess.Popen[bytes], log: Path) -> bool:
     """Wait for one fuzzer, and say how it went."""
-    try:
-        status = process.wait(timeout=seconds + PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        print(f"fuzz: {target} hangs; see {log}")
-        process.kill()
-        status = process.wait()
+    status = process.wait()
     text = log.read_text(encoding="utf-8", errors="replace")
     blocks = max(map(int, re.findall(r"\bcov: (\d+)", text)), default=0)
     runs = int((re.findall(r"^stat::number_of_executed_units: (\d+)", text, re.MULTILINE) or ["0"])[-1])

@@ -170,7 +170,7 @@ def _pieces(stream: bytes, plan: bytes) -> Iterator[bytes]:
 def fragments(data: bytes) -> None:
     """A stream of WebSocket frames, cut anywhere, through picows and our listener: RFC 6455 says what arrives."""
     reader = Reader(data)
-    form = ("batch", "frame", "pull", "sink")[reader.byte() % 4]
+    form = ("batch", "frame", "pull")[reader.byte() % 3]
     plan = reader.take(4) or b"\x00"
     stream = _stream(reader)
     outcome = wire.receive(_pieces(stream, plan), form=form)

@@ -18,12 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from picows.picows import WSAutoPingStrategy, WSProtocol
 
-from cpapi_fast.batch import FrameCounters
 from cpapi_fast.clock import SYSTEM_CLOCK
 from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import TransportError
 from cpapi_fast.options import WsOptions
-from cpapi_fast.sink import CallbackSink
 from tests import frames
 
 T = TypeVar("T")
@@ -155,7 +153,7 @@ def receive(pieces: Iterable[bytes], *, form: str) -> Outcome:
 
     Args:
         pieces: what each read of the socket brings, after the answer to the upgrade; the answer comes with the first.
-        form: `batch`, `frame`, `sink` or `pull`: how the client is read.
+        form: `batch`, `frame` or `pull`: how the client is read.
     """
     loop = _Loop()
     asyncio._set_running_loop(loop)
@@ -192,8 +190,6 @@ def _receive(loop: _Loop, pieces: Iterable[bytes], form: str) -> Outcome:
         client.on_batch(lambda batch: messages.extend(frame.raw for frame in batch))
     elif form == "frame":
         client.on_frame(lambda frame: messages.append(frame.raw))
-    elif form == "sink":
-        client.use_sink(CallbackSink(lambda frame: messages.append(frame.raw), FrameCounters()))
     for piece in itertools.chain([answer], pieces):
         view = memoryview(piece)
         while len(view) and not transport.is_ended:

@@ -24,12 +24,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import cpapi_fast
-from cpapi_fast.batch import Batch, FrameCounters, rest_of
+from cpapi_fast.batch import Batch, rest_of
 from cpapi_fast.clock import Clock
 from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import CallbackError, CpapiError
 from cpapi_fast.options import WsOptions
-from cpapi_fast.sink import CallbackSink, FrameSink
 from tests import frames, support
 
 #: How many connections are open at the same time, to get their waits over with together.
@@ -193,10 +192,6 @@ async def read_all(ws: WsClient, form: str) -> int:
     elif form == "raw":
         async for _ in ws.raw_stream():
             count += 1
-    elif form in ("sink", "failing_sink"):
-        # A sink in C that makes frames, and the base class, which fails at the first one.
-        ws.use_sink(CallbackSink(on_frame, FrameCounters()) if form == "sink" else FrameSink())
-        await ws.wait_closed()
     else:
         push = {"on_batch": on_batch, "on_frame": on_frame, "failing_batch": fail, "failing_frame": fail}[form]
         (ws.on_batch if "batch" in form else ws.on_frame)(push)
@@ -204,11 +199,11 @@ async def read_all(ws: WsClient, form: str) -> int:
     return count
 
 
-FORMS: Final = ("messages", "batches", "raw", "on_batch", "on_frame", "sink")
+FORMS: Final = ("messages", "batches", "raw", "on_batch", "on_frame")
 
 #: Every way to end: the path that the peer knows, and how the connection is read; None leaves it unread and closes.
 ENDS: Final = (
-    *(("/close", form) for form in (*FORMS, "failing_batch", "failing_frame", "failing_sink")),
+    *(("/close", form) for form in (*FORMS, "failing_batch", "failing_frame")),
     *((path, form) for path in ("/violation", "/refusable", "/too-big", "/cut", "/reset") for form in FORMS[::2]),
     *(("/open", None), ("/deaf", None), ("/refused", None), ("/silent", None), ("/cut", None)),
 )

@@ -37,7 +37,7 @@ def test_seeds_of_the_fragments_bring_messages_fragments_and_every_way_to_end():
     assert sum(outcome.pings for outcome in outcomes) > 50
 
 
-@pytest.mark.parametrize("form", ["batch", "frame", "pull", "sink"])
+@pytest.mark.parametrize("form", ["batch", "frame", "pull"])
 def test_a_message_in_fragments_arrives_whole_however_it_is_cut(form: str):
     text = frames.smd(8314)
     stream = b"".join(frames.ws_fragments(text, [1, 0, 40])) + frames.ws_ping() + frames.ws_close(1001)
