@@ -102,11 +102,12 @@ def bars(setting: str, rows: Sequence[Row]) -> Drawing:
         drawing.write(16, top + 28, JOB_TITLES[job], size=14, bold=True)
         top += PANEL_HEAD
         _grid(drawing, axis, top - 6, top + ROW * len(chosen))
-        for floor in floors:
-            drawing.line((axis(floor), top - 6), (axis(floor), top + ROW * len(chosen)), MUTED, DASHES)
+        bottom = top + ROW * len(chosen)
         for row in chosen:
             _bar(drawing, axis, top, row)
             top += ROW
+        for floor in floors:
+            drawing.line((axis(floor), bottom - ROW * len(chosen) - 6), (axis(floor), bottom), MUTED, DASHES)
         top += 26
     return drawing
 
