@@ -271,12 +271,18 @@ class TestSelftest:
         with pytest.raises(GateError, match="finds its anchor 0 times"):
             self.SEED.plant(tmp_path)
 
-    def test_a_seed_has_to_be_named_and_the_rest_spared(self):
-        seed = replace(self.SEED, slower=frozenset({"a"}), spared=frozenset({"b"}))
+    @pytest.mark.parametrize(
+        ("after", "wrong"),
+        [
+            ({"a": 150.0, "b": 101.0, "c": 200.0}, []),
+            ({"a": 101.0, "b": 101.0, "c": 200.0}, ["a passes with a seed"]),
+            ({"a": 150.0, "b": 150.0, "c": 200.0}, ["b fails, and no seed is in it"]),
+        ],
+    )
+    def test_a_seed_has_to_be_named_and_the_rest_spared(self, after: dict[str, float], wrong: list[str]):
+        seed = replace(self.SEED, name="a seed", slower=frozenset({"a"}))
         before = Counts({"a": 100.0, "b": 100.0, "c": 100.0}, {})
-        assert selftest.judge_seeded(seed, before, Counts({"a": 150.0, "b": 101.0, "c": 200.0}, {})) == []
-        assert len(selftest.judge_seeded(seed, before, Counts({"a": 101.0, "b": 101.0, "c": 200.0}, {}))) == 1
-        assert len(selftest.judge_seeded(seed, before, Counts({"a": 150.0, "b": 150.0, "c": 200.0}, {}))) == 1
+        assert selftest.judge_seeded([seed], frozenset({"b"}), before, Counts(after, {})) == wrong
 
     def test_two_runs_on_one_tree_have_to_agree(self):
         before = Counts({"a": 1000.0, "b": 1000.0}, {})
