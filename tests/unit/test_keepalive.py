@@ -175,7 +175,7 @@ def test_the_first_tick_comes_after_one_interval_and_the_others_at_that_pace() -
 
 def test_ticks_that_were_missed_are_not_made_up() -> None:
     async def scenario() -> None:
-        clock = Clock(FAST)
+        clock = SteppingClock()
         times: list[float] = []
 
         async def tickle() -> SessionTicket:
@@ -184,12 +184,9 @@ def test_ticks_that_were_missed_are_not_made_up() -> None:
             return SessionTicket.parse({}, b"", 0)
 
         keepalive = Keepalive(tickle, interval_s=60.0, clock=clock)
-        await until(lambda: len(times) == 4)
+        await until(lambda: len(times) >= 4)
         await keepalive.stop()
-        # uvloop counts in whole milliseconds, each of which is a second here.
-        assert times[1] - times[0] >= 298.0
-        assert times[2] - times[1] >= 58.0
-        assert times[3] - times[2] >= 58.0
+        assert times[:4] == [60.0, 360.0, 420.0, 480.0]
 
     run(scenario())
 
