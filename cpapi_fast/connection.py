@@ -13,7 +13,7 @@ import picows
 
 from .batch import Batch, Frame, FrameCounters
 from .clock import SYSTEM_CLOCK, Clock
-from .errors import CallbackError, CpapiError, NoSessionError, SubscriptionError, TransportError, UsageError
+from .errors import CallbackError, NoSessionError, SubscriptionError, TransportError, UsageError
 from .handshake import open_websocket
 from .inbox import Inbox
 from .listener import FrameListener
@@ -100,7 +100,6 @@ class WsClient:
         self._close_reason: str | None = None
         self._callback_errors = 0
         self._is_closing = False
-        self._is_error_seen = False
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._drained: asyncio.Future[None] | None = None
         self._busy_poll: BusyPoll | None = None
@@ -191,17 +190,13 @@ class WsClient:
             CallbackError: a callback raised earlier, under the policy `close`.
             UsageError: another task is reading, or a callback takes the frames.
         """
-        try:
-            return await self._inbox.next_frame()
-        except CpapiError:
-            self._is_error_seen = True
-            raise
+        return await self._inbox.next_frame()
 
     def __aiter__(self) -> AsyncIterator[Frame]:
         return self
 
     async def __anext__(self) -> Frame:
-        frame = await self.next_message()
+        frame = await self._inbox.next_frame()
         if frame is None:
             raise StopAsyncIteration
         return frame
@@ -209,11 +204,7 @@ class WsClient:
     async def batches(self) -> AsyncIterator[Batch]:
         """Iterate over batches, one per socket read; ends and raises as `next_message` does."""
         while True:
-            try:
-                batch = await self._inbox.next_batch()
-            except CpapiError:
-                self._is_error_seen = True
-                raise
+            batch = await self._inbox.next_batch()
             if batch is None:
                 return
             yield batch
@@ -394,7 +385,7 @@ class WsClient:
         """
         await asyncio.shield(self._lost)
         if self._inbox.error is not None:
-            self._is_error_seen = True
+            self._inbox.is_error_seen = True
             raise self._inbox.error.with_traceback(None)
 
     async def __aenter__(self) -> WsClient:
@@ -408,8 +399,8 @@ class WsClient:
         await self.close()
         ended_with = self._inbox.error
         is_due = isinstance(ended_with, CallbackError) or (self._inbox.is_pushing and not was_open)
-        if error is None and ended_with is not None and is_due and not self._is_error_seen:
-            self._is_error_seen = True
+        if error is None and ended_with is not None and is_due and not self._inbox.is_error_seen:
+            self._inbox.is_error_seen = True
             raise ended_with.with_traceback(None)
 
     # What the listener reports

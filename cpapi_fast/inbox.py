@@ -46,6 +46,8 @@ class Inbox:
         self.is_ended = False
         #: Why the connection ended, None for a CLOSE frame; only with `is_ended`.
         self.error: CpapiError | None = None
+        #: Whether a reader was told of `error`.
+        self.is_error_seen = False
         self._max_pending_bytes = max_pending_bytes
         self._hold = hold
         self._attach = attach
@@ -202,9 +204,18 @@ class Inbox:
         """
         if not self._queue and not await self._has_more():
             return None
+        # As `_step` does, without the call: this is the way of every frame that is read one by one.
         batch = self._queue[0]
-        frame = batch[self._cursor]
-        self._step()
+        cursor = self._cursor
+        frame = batch[cursor]
+        self.delivered += 1
+        self.pending -= 1
+        cursor += 1
+        if cursor == len(batch):
+            self._cursor = 0
+            self._pop()
+        else:
+            self._cursor = cursor
         return frame
 
     async def next_batch(self) -> Batch | None:
@@ -219,6 +230,7 @@ class Inbox:
         while not self._queue:
             if self.is_ended:
                 if self.error is not None:
+                    self.is_error_seen = True
                     raise self.error.with_traceback(None)
                 return False
             if self._push is not None:
