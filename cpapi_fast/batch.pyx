@@ -326,6 +326,9 @@ cdef class Batch:
             raise OverflowError("a batch cannot hold more than 2 GiB of payload")
         if capacity < wanted:
             capacity = wanted
+        elif capacity > MAX_BATCH_BYTES:
+            # What fits is not checked again, so nothing may fit that the offsets cannot say.
+            capacity = MAX_BATCH_BYTES
         # A length of zero is a legal payload (an empty heartbeat): the pointer is never NULL even then.
         arena_ptr = <char*>PyMem_Realloc(self.arena_ptr, capacity if capacity > 0 else 1)
         if arena_ptr == NULL:

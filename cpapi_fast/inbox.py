@@ -102,6 +102,7 @@ class Inbox:
         # After another end too, while what waited was handed over: nobody else would hear of it.
         self.is_ended = True
         self.error = error
+        self.is_error_seen = False
         self._wake()
         self.discard()
         while self._queue:

@@ -226,8 +226,6 @@ cdef class FrameListener(WSListener):
         if self._sink is None and self._batch is not None and self._batch.arena_len + data_len > BATCH_BYTES:
             # Before this one is counted, and before it is clear who takes it: what takes the batch may change that.
             self._flush()
-        self.frames_received += 1
-        self.bytes_received += data_len
         if self._sink is not None:
             return self._lend(data_ptr, data_len)
         return self._append(data_ptr, data_len, tail_len)
@@ -242,6 +240,10 @@ cdef class FrameListener(WSListener):
             BorrowedFrame frame
             Classified route
         route_frame(data_ptr, data_len, &route)
+        # Counted when nothing can fail any more, and before anybody else sees the frame.
+        self.frames_received += 1
+        self.frames_sunk += 1
+        self.bytes_received += data_len
         if route.kind == KIND_MALFORMED:
             self.malformed += 1
         frame.payload_ptr = data_ptr
@@ -251,7 +253,6 @@ cdef class FrameListener(WSListener):
         frame.conid = route.conid
         frame.received_ns = self._received_ns
         frame.kind = route.kind
-        self.frames_sunk += 1
         try:
             sink.on_frame(&frame)
         except BaseException as error:  # a user's code; the policy decides, and nothing is swallowed
@@ -270,6 +271,8 @@ cdef class FrameListener(WSListener):
             batch = Batch.new(max(data_len, min(data_len + tail_len, BATCH_BYTES)), self._usual_frames, self.counters)
             self._batch = batch
         batch.append_ptr(data_ptr, data_len)
+        self.frames_received += 1
+        self.bytes_received += data_len
         return 0
 
     cdef int _join(self, WSFrame frame) except -1:
@@ -277,6 +280,7 @@ cdef class FrameListener(WSListener):
             Py_ssize_t wanted = self._message_len + frame.payload_size
             Py_ssize_t capacity
             char* message_ptr
+            const char* whole_ptr
         self.fragments += 1
         if wanted > self._max_message_bytes:
             self._too_big(wanted)
@@ -293,7 +297,11 @@ cdef class FrameListener(WSListener):
         self._message_len = wanted
         if frame.fin:
             self._is_in_message = False
-            self._take(self._message_ptr, wanted, frame.tail_size)
+            # Of empty fragments alone there is no buffer; nobody who borrows the message has to expect NULL.
+            whole_ptr = self._message_ptr
+            if whole_ptr == NULL:
+                whole_ptr = b""
+            self._take(whole_ptr, wanted, frame.tail_size)
         return 0
 
     cdef int _flush(self) except -1:

@@ -103,6 +103,9 @@ cdef inline Py_ssize_t find_key(
         # The last bytes of a text hardly ever hold a key; with its quote it is one of at most 7 then.
         for index in range(length + 1):
             packed |= <uint64_t>byte_at(text_ptr, text_len, start + index) << (8 * index)
+    if packed == 0:
+        # Eight zero bytes, which no JSON has; an empty slot looks the same.
+        return NOT_WANTED
     slot = slot_of(table, packed)
     while table.slots_ptr[slot].packed != packed:
         if table.slots_ptr[slot].packed == 0:

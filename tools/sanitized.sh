@@ -30,13 +30,14 @@ libasan=$(library libasan.so)
 libubsan=$(library libubsan.so)
 # Before the first C++ exception is thrown (by pyarrow, say), libasan has to have seen who throws it.
 libstdcxx=$(library libstdc++.so.6)
-if [ -z "$libasan$libubsan$libstdcxx" ]; then exit 0; fi
+if [ -z "$libasan" ] || [ -z "$libubsan" ] || [ -z "$libstdcxx" ]; then exit 0; fi
 
-if [ ! -e "$home/.deps" ] || [ pyproject.toml -nt "$home/.deps" ]; then
+made_of=$("$python" -c 'import sys; print(sys.version, sys._base_executable)')
+if [ "$(cat "$home/.deps" 2>/dev/null)" != "$made_of" ] || [ pyproject.toml -nt "$home/.deps" ]; then
     "$python" -m venv --clear "$home"
     "$bin/python" -m pip install -q --upgrade 'pip>=25.1'
     "$bin/python" -m pip install -q --group test --group build --group fuzz
-    touch "$home/.deps"
+    echo "$made_of" >"$home/.deps"
 fi
 if [ ! -e "$home/.built" ] || [ "$home/.deps" -nt "$home/.built" ] ||
     [ -n "$(find cpapi_fast setup.py MANIFEST.in README.md tests/fuzz/coverage.c -newer "$home/.built" -type f \

@@ -42,6 +42,10 @@ def choose(root: Path, variables: Mapping[str, str]) -> Baseline:
                 f"unset {VARIABLE}"
             )
         return Baseline(commit, f"{VARIABLE}={asked}")
+    if _is_named_elsewhere(root):
+        _git(root, "fetch", "--quiet", "--unshallow", "--tags")
+        if _is_named_elsewhere(root):
+            print(f"the commit that {FILE} names is not in this clone: its gains are not held; name one that is")
     found = _choose(root)
     if found is None and _git(root, "rev-parse", "--is-shallow-repository") == "true":
         # A clone that was cut off short: ask once for the rest.
@@ -84,13 +88,23 @@ def _choose(root: Path) -> Baseline | None:
 
 
 def _named(root: Path) -> str | None:
-    # The first line that is no comment; a commit that is not in this clone counts as not named.
+    # A commit that is not in this clone counts as not named.
+    name = _name_in_file(root)
+    return None if name is None else _commit(root, name)
+
+
+def _is_named_elsewhere(root: Path) -> bool:
+    name = _name_in_file(root)
+    return name is not None and _commit(root, name) is None
+
+
+def _name_in_file(root: Path) -> str | None:
+    # The first line that is no comment.
     path = root / FILE
     if not path.exists():
         return None
     lines = (line.strip() for line in path.read_text().splitlines())
-    name = next((line for line in lines if line and not line.startswith("#")), None)
-    return None if name is None else _commit(root, name)
+    return next((line for line in lines if line and not line.startswith("#")), None)
 
 
 def _is_ancestor(root: Path, older: str, newer: str) -> bool:

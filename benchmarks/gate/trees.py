@@ -94,11 +94,17 @@ def environment() -> str:
 class Tree:
     """One built copy."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: threading.Lock) -> None:
         self.path = path
+        self._lock = lock
 
     def counts(self, *, anew: bool = False) -> Counts:
         """Instructions per frame, measured by the tree's own driver; `anew` does not take them from the cache."""
+        # Two threads may have asked for the same sources: one measures, the other reads what it found.
+        with self._lock:
+            return self._counts(anew=anew)
+
+    def _counts(self, *, anew: bool) -> Counts:
         kept = self.path / _COUNTS
         if anew or not kept.exists():
             printed = run(
@@ -129,14 +135,15 @@ class Trees:
             source.mkdir()
             fill(source)
             target = self.folder / self._name(source)
-            with self._lock_of(target.name):
+            lock = self._lock_of(target.name)
+            with lock:
                 if (target / _BUILT).exists():
                     os.utime(target)
                 else:
                     shutil.rmtree(target, ignore_errors=True)
                     source.rename(target)
                     self._build(target)
-        return Tree(target)
+        return Tree(target, lock)
 
     def prune(self) -> None:
         """Keep the copies that were used last."""

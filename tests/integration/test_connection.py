@@ -636,6 +636,27 @@ def test_ctrl_c_inside_a_callback_reaches_the_loop_and_costs_no_counted_frame(lo
     assert holder[0].stats.dropped == 2
 
 
+def test_a_callback_that_fails_after_a_loss_that_was_seen_is_not_passed_over(loop: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(ws_frames([smd(1), smd(2), smd(3)]))
+
+    def fail(frame: Frame) -> None:
+        raise ZeroDivisionError("mine")
+
+    async def main() -> None:
+        async with RawServer(script) as server:
+            with pytest.raises(CallbackError) as caught:
+                async with await WsClient.open(server.url) as ws:
+                    with pytest.raises(TransportError):
+                        await ws.wait_closed()
+                    assert ws.stats.pending == 3
+                    ws.on_frame(fail)
+            assert isinstance(caught.value.__cause__, ZeroDivisionError)
+            assert (ws.stats.delivered, ws.stats.dropped, ws.stats.pending) == (1, 2, 0)
+
+    run(main(), loop=loop)
+
+
 def test_the_loss_of_a_pushed_connection_raises_when_the_block_is_left(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frame(smd(1)))

@@ -127,6 +127,20 @@ def test_a_topic_with_escapes_has_no_place_and_a_heartbeat_no_bytes(loop: str, s
     run(main(), loop=loop)
 
 
+def test_a_message_of_empty_fragments_is_a_heartbeat_with_a_place(loop: str, sinks: ModuleType) -> None:
+    async def main() -> None:
+        async with RawServer(on_request(b"\x02\x00\x00\x00\x80\x00" + ws_close())) as server:
+            async with await WsClient.open(server.url) as ws:
+                sink = sinks.Recorder()
+                ws.use_sink(sink)
+                await ws.send_text("go")
+                await ws.wait_closed()
+            assert [event[:4] for event in sink.frames] == [(FrameKind.HEARTBEAT, -1, 0, b"")]
+            assert (ws.stats.fragments, ws.stats.callback_errors) == (3, 0)
+
+    run(main(), loop=loop)
+
+
 def test_a_read_has_one_time_and_one_end(loop: str, sinks: ModuleType) -> None:
     async def main() -> None:
         wires = [ws_frames([smd(1), smd(2), smd(3)]), ws_ping(), ws_frame(smd(4)) + ws_ping()]

@@ -24,6 +24,8 @@ cdef class Recorder(FrameSink):
 
     cdef int on_frame(self, const BorrowedFrame* frame) except -1:
         cdef object topic = frame.topic_len
+        if frame.payload_ptr == NULL:
+            raise AssertionError("a payload is never NULL, an empty one neither")
         if frame.topic_ptr != NULL:
             topic = (frame.topic_ptr - frame.payload_ptr, frame.topic_len)
         payload = PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_len)

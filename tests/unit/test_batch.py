@@ -541,3 +541,17 @@ def test_no_weak_references():
     """Frames are made by the million: they have no slot for one."""
     with pytest.raises(TypeError):
         weakref.ref(classify(SMD))
+
+
+def test_a_batch_ends_where_its_offsets_do():
+    # Zeros that nobody has written to cost no memory until they are copied.
+    mebibytes = memoryview(bytes(1100 << 20))
+    builder = BatchBuilder()
+    builder.append(mebibytes)
+    builder.append(mebibytes[: 100 << 20])
+    with pytest.raises(OverflowError, match="2 GiB"):
+        builder.append(mebibytes[: 1000 << 20])
+    batch = builder.finish(1)
+    assert batch is not None
+    assert batch.offsets.tolist() == [0, 1100 << 20, 1200 << 20]
+    assert len(batch[1]) == 100 << 20
