@@ -68,7 +68,8 @@ class WsClient:
     Frames are read in one of two ways. *Pull*: `next_message()`, `async for frame in ws`, `ws.batches()`,
     `ws.raw_stream()`; the socket is held back while more than `max_pending_bytes` wait, so nothing is dropped and
     nothing grows. *Push*: `on_batch(callback)`, called in the loop's thread as soon as a socket read is done,
-    `on_frame(callback)` and `use_sink(sink)`, called while it is being parsed. Frames that came before anybody asked are kept for whoever asks first.
+    `on_frame(callback)` and `use_sink(sink)`, called while it is being parsed. Frames that came before anybody asked
+    are kept for whoever asks first.
 
     Only a CLOSE frame of the peer ends an iteration cleanly; every other end is an error whose `is_retryable` says
     whether connecting again can help.

@@ -645,11 +645,12 @@ def test_a_callback_that_fails_after_a_loss_that_was_seen_is_not_passed_over(loo
 
     async def main() -> None:
         async with RawServer(script) as server:
+            ws = await WsClient.open(server.url)
+            with pytest.raises(TransportError):
+                await ws.wait_closed()
+            assert ws.stats.pending == 3
             with pytest.raises(CallbackError) as caught:
-                async with await WsClient.open(server.url) as ws:
-                    with pytest.raises(TransportError):
-                        await ws.wait_closed()
-                    assert ws.stats.pending == 3
+                async with ws:
                     ws.on_frame(fail)
             assert isinstance(caught.value.__cause__, ZeroDivisionError)
             assert (ws.stats.delivered, ws.stats.dropped, ws.stats.pending) == (1, 2, 0)
