@@ -22,7 +22,7 @@ from .batch cimport Batch, FrameCounters
 
 # One frame, borrowed: the pointers hold during the call of `on_frame` and not a moment longer.
 cdef struct BorrowedFrame:
-    const char* payload_ptr         # payload_len bytes, not terminated
+    const char* payload_ptr         # payload_len bytes, not terminated; never NULL
     Py_ssize_t payload_len
     const char* topic_ptr           # topic_len bytes inside the payload; NULL when no plain topic stands there
     Py_ssize_t topic_len            # with NULL: 0 for no topic, -1 for one that is written with escapes
