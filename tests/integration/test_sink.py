@@ -702,6 +702,7 @@ def test_a_message_of_more_than_a_batch_and_what_follows_in_its_read(
     pieces = ws_fragments(big, [BATCH_BYTES])
 
     async def script(peer: Peer) -> None:
+        assert await peer.read_frame() == (TEXT_OPCODE, b"go")
         await peer.send(pieces[0] + ws_ping(b"read up to here"))
         assert await peer.read_frame() == (PONG_OPCODE, b"read up to here")
         # One small write, that completes the message and brings two more; most often in one read, too.
@@ -714,11 +715,13 @@ def test_a_message_of_more_than_a_batch_and_what_follows_in_its_read(
             if is_sink:
                 sink = sinks.Recorder()
                 ws.use_sink(sink)
+                await ws.send_text("go")
                 await ws.wait_closed()
                 assert [event[3] for event in sink.frames] == [big, smd(2), smd(3)]
                 received_ns = [event[4] for event in sink.frames]
                 assert sink.events.count("end") == ws.stats.reads
             else:
+                await ws.send_text("go")
                 async for batch in ws.batches():
                     frames.extend(batch)
                     assert_balanced(ws)
@@ -736,6 +739,7 @@ def test_a_long_stream_arrives_whole(loop: str, sinks: ModuleType) -> None:
 
     async def script(peer: Peer) -> None:
         wire = ws_frames(MANY)
+        await peer.read_frame()
         for _ in range(rounds):
             await peer.send(wire)
         await peer.send(ws_close())
@@ -745,6 +749,7 @@ def test_a_long_stream_arrives_whole(loop: str, sinks: ModuleType) -> None:
         async with RawServer(script) as server, await WsClient.open(server.url) as ws:
             sink = sinks.Recorder()
             ws.use_sink(sink)
+            await ws.send_text("go")
             await ws.wait_closed()
             assert sink.conids == list(range(len(MANY))) * rounds
             assert sink.events.count("end") == ws.stats.reads
