@@ -18,7 +18,7 @@ PACKAGE = Path(cpapi_fast.__path__[0])
 ROWS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "_version errors kinds",
+        "_version errors events kinds",
         "clock cookies fields loop numbers options redaction scan session stats tls urls",
         "answers decimals keepalive marks topics",
         "rest walk",
