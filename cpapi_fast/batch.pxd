@@ -52,8 +52,8 @@ cdef class Batch:
     cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1
     cdef int finish(self, int64_t received_ns) except -1
     cdef Frame frame_at(self, Py_ssize_t index)
-    # The frames from `first` on, in a batch of their own.
-    cdef Batch copy_from(self, Py_ssize_t first)
+    # The frames [start, stop), at least one, in a batch of their own. Only after finish().
+    cdef Batch copy_range(self, Py_ssize_t start, Py_ssize_t stop)
     cdef int _grow_arena(self, Py_ssize_t wanted) except -1
     cdef int _grow_columns(self, Py_ssize_t wanted) except -1
 

@@ -114,11 +114,12 @@ class BatchBuilder:
     def finish(self, received_ns: int) -> Batch | None:
         """Close the batch and hand it over; None when nothing was appended. The builder starts anew."""
 
-def rest_of(batch: Batch, first: int) -> Batch:
-    """Copy the frames from `first` on into a batch of their own.
+def slice_of(batch: Batch, start: int, stop: int) -> Batch:
+    """The frames from `start` up to `stop` (which is not one of them) as a batch of their own: a copy, unless that is
+    the whole batch.
 
     Raises:
-        IndexError: there is no such frame.
+        IndexError: there are no such frames, or none between the two.
     """
 
 def classify(data: Buffer, *, strict: bool = False) -> Frame:

@@ -421,18 +421,26 @@ cdef class Batch:
             self.counters,
         )
 
-    cdef Batch copy_from(self, Py_ssize_t first):
+    cdef Batch copy_range(self, Py_ssize_t start, Py_ssize_t stop):
         cdef:
-            Batch rest = Batch.new(
-                self.arena_len - self.offsets_ptr[first], self.frame_count - first, self.counters
-            )
+            int32_t first_byte = self.offsets_ptr[start]
+            Py_ssize_t size = self.offsets_ptr[stop] - first_byte
+            Py_ssize_t count = stop - start
             Py_ssize_t index
-        for index in range(first, self.frame_count):
-            rest.append_ptr(
-                self.arena_ptr + self.offsets_ptr[index], self.offsets_ptr[index + 1] - self.offsets_ptr[index]
-            )
-        rest.finish(self.received_ns_ptr[first])
-        return rest
+            Batch part = Batch.new(size, count, self.counters)
+        memcpy(part.arena_ptr, self.arena_ptr + first_byte, <size_t>size)
+        part.arena_len = size
+        for index in range(count):
+            part.offsets_ptr[index + 1] = self.offsets_ptr[start + index + 1] - first_byte
+            part.malformed_count += self.kinds_ptr[start + index] == KIND_MALFORMED
+        memcpy(part.conids_ptr, self.conids_ptr + start, count * sizeof(int64_t))
+        memcpy(part.received_ns_ptr, self.received_ns_ptr + start, count * sizeof(int64_t))
+        memcpy(part.topic_starts_ptr, self.topic_starts_ptr + start, count * sizeof(int32_t))
+        memcpy(part.topic_lengths_ptr, self.topic_lengths_ptr + start, count * sizeof(int32_t))
+        memcpy(part.kinds_ptr, self.kinds_ptr + start, count)
+        part.frame_count = count
+        part.is_finished = True
+        return part
 
     @property
     def payloads(self):
@@ -521,10 +529,12 @@ cdef class BatchBuilder:
         raise TypeError("a BatchBuilder cannot be copied or pickled")
 
 
-def rest_of(Batch batch not None, Py_ssize_t first):
-    if first < 0 or first >= batch.frame_count:
-        raise IndexError(f"the batch has {batch.frame_count} frames")
-    return batch.copy_from(first)
+def slice_of(Batch batch not None, Py_ssize_t start, Py_ssize_t stop):
+    if start < 0 or start >= stop or stop > batch.frame_count:
+        raise IndexError(f"the batch has {batch.frame_count} frames; [{start}, {stop}) is no part of it")
+    if stop - start == batch.frame_count:
+        return batch
+    return batch.copy_range(start, stop)
 
 
 def classify(data, *, bint strict=False):

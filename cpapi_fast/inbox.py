@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from .batch import Batch, Frame, rest_of
+from .batch import Batch, Frame, slice_of
 from .errors import CpapiError, UsageError
 from .sink import FrameSink, end_read, hand_frame
 
@@ -189,7 +189,7 @@ class Inbox:
         batch = self._queue.popleft()
         self._pending_bytes -= _cost_bytes(batch)
         if self._cursor:
-            batch = rest_of(batch, self._cursor)
+            batch = slice_of(batch, self._cursor, len(batch))
             self._cursor = 0
         if self._is_held and self._pending_bytes <= self._max_pending_bytes // 2:
             self._is_held = False

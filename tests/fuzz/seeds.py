@@ -34,8 +34,9 @@ def _batches() -> Iterator[bytes]:
     for count in (1, 2, 7, 33):
         for start in range(0, 4 * count, count):
             appended = b"".join(map(_appended, pool[start : start + count]))
-            # Finish, keep views, take the rest from the second frame on, start anew.
-            yield appended + b"\xc0" + b"\xe0\x02" + b"\xe4\x00" + appended[: len(appended) // 2] + b"\xc1"
+            # Finish, keep views, take a slice from the second frame on and one that is none, start anew.
+            slices = b"\xe0\x02\x01" + b"\xe4\x00\x01" + b"\xe0\x01\x02"
+            yield appended + b"\xc0" + slices + appended[: len(appended) // 2] + b"\xc1"
 
 
 def _frame(payload: bytes, opcode: int, *, fin: bool = True) -> bytes:

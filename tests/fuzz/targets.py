@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from cpapi_fast.batch import Batch, BatchBuilder, FrameCounters, classify, rest_of
+from cpapi_fast.batch import Batch, BatchBuilder, FrameCounters, classify, slice_of
 from cpapi_fast.kinds import FrameKind
 from cpapi_fast.ticks import TickDecoder
 from tests import comparison, frames, tick_oracle
@@ -55,7 +55,7 @@ def classifier(data: bytes) -> None:
 
 
 def batch(data: bytes) -> None:
-    """A builder driven by the bytes: append, finish, views that outlive their batch, copies of the rest, indexing."""
+    """A builder driven by the bytes: append, finish, views that outlive their batch, slices, indexing."""
     reader = Reader(data)
     counters = FrameCounters()
     builder = BatchBuilder(counters)
@@ -81,8 +81,9 @@ def batch(data: bytes) -> None:
                 _check_columns(finished, texts, moment)
                 texts = []
         elif finished is not None:
-            first = reader.byte() % (len(finished) + 2) - 1
-            finished = _check_rest(finished, first, kept)
+            start = reader.byte() % (len(finished) + 2) - 1
+            stop = len(finished) + 1 - reader.byte() % (len(finished) + 2)
+            finished = _check_slice(finished, start, stop, kept)
         if finished is not None and action % 4 == 0:
             kept.append((finished.payloads, bytes(finished.payloads)))
             kept.append((finished.offsets, bytes(finished.offsets)))
@@ -128,17 +129,17 @@ def _check_columns(made: Batch, texts: list[bytes], moment: int) -> None:
         raise AssertionError(f"frame {outside} of {len(texts)} is there")
 
 
-def _check_rest(made: Batch, first: int, kept: list[tuple[memoryview, bytes]]) -> Batch:
-    """The frames from `first` on as a batch of their own; the batch itself where there are none."""
+def _check_slice(made: Batch, start: int, stop: int, kept: list[tuple[memoryview, bytes]]) -> Batch:
+    """The frames from `start` up to `stop` as a batch of their own; the batch itself where there are none."""
     try:
-        rest = rest_of(made, first)
+        part = slice_of(made, start, stop)
     except IndexError:
-        assert not 0 <= first < len(made)
+        assert not 0 <= start < stop <= len(made)
         return made
-    assert 0 <= first < len(made)
-    _check_columns(rest, [frame.raw for frame in made][first:], made.received_ns[0])
+    assert 0 <= start < stop <= len(made)
+    _check_columns(part, [frame.raw for frame in made][start:stop], made.received_ns[0])
     kept.append((made.conids, bytes(made.conids)))
-    return rest
+    return part
 
 
 def _stream(reader: Reader) -> bytes:

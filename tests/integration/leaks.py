@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import cpapi_fast
-from cpapi_fast.batch import Batch, rest_of
+from cpapi_fast.batch import Batch, slice_of
 from cpapi_fast.clock import Clock
 from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import CallbackError, CpapiError
@@ -167,7 +167,7 @@ async def read_all(ws: WsClient, form: str) -> int:
         nonlocal count
         count += len(batch)
         if len(views) < 40:
-            views.extend((batch.payloads, batch.conids, batch[0], rest_of(batch, len(batch) - 1)))
+            views.extend((batch.payloads, batch.conids, batch[0], slice_of(batch, len(batch) - 1, len(batch))))
 
     def on_frame(frame: cpapi_fast.Frame) -> None:
         nonlocal count

@@ -77,7 +77,7 @@ def _data(target: str) -> bytes:
     ("target", "module", "name", "wrong"),
     [
         ("classifier", comparison, "classify", lambda data, *, strict=False: targets.classify(b"ech+hb")),
-        ("batch", targets, "rest_of", lambda batch, first: batch),
+        ("batch", targets, "slice_of", lambda batch, start, stop: batch),
         ("batch", targets, "classify", lambda data: comparison.classify(b"ech+hb")),
         ("columns", tick_oracle, "cell", lambda value: tick_oracle.Cell(bytes(8), 0)),
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),

@@ -13,7 +13,7 @@ import weakref
 import orjson
 import pytest
 
-from cpapi_fast.batch import Batch, BatchBuilder, Frame, FrameCounters, classify
+from cpapi_fast.batch import Batch, BatchBuilder, Frame, FrameCounters, classify, slice_of
 from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.kinds import FrameKind
 from tests import frames
@@ -411,6 +411,42 @@ def test_frames_of_a_batch_say_what_classify_says():
             *(alone.kind, alone.topic, alone.conid, alone.target, alone.raw, alone.error),
         )
         assert frame.channel == alone.channel
+
+
+def test_every_slice_is_a_batch_of_these_frames():
+    counters = FrameCounters()
+    batch = batch_of(*TEXTS, counters=counters)
+    for start, stop in itertools.combinations(range(len(TEXTS) + 1), 2):
+        part = slice_of(batch, start, stop)
+        alone = batch_of(*TEXTS[start:stop])
+        for column in ("payloads", "offsets", "kinds", "conids", "received_ns", "topic_starts", "topic_lengths"):
+            assert getattr(part, column).tolist() == getattr(alone, column).tolist(), (column, start, stop)
+        assert (len(part), part.nbytes) == (len(alone), alone.nbytes)
+        assert (part is batch) is (stop - start == len(batch))
+        assert [frame.topic for frame in part] == [frame.topic for frame in alone]
+    again = slice_of(slice_of(batch, 1, 7), 2, 4)
+    assert [frame.raw for frame in again] == TEXTS[3:5]
+    with pytest.raises(MalformedPayloadError):
+        _ = slice_of(batch, 7, 8)[0].payload
+    assert counters.payload_errors == 1
+
+
+def test_a_slice_outlives_its_batch():
+    batch = batch_of(*TEXTS)
+    part = slice_of(batch, 2, 5)
+    del batch
+    gc.collect()
+    others = [batch_of(*([b"\xff" * len(text) for text in TEXTS])) for _ in range(200)]
+    assert [frame.raw for frame in part] == TEXTS[2:5]
+    del others
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(-1, 2), (0, 0), (3, 3), (4, 3), (0, 9), (8, 9), (-2, -1), (2**62, 2**62 + 1)]
+)
+def test_what_is_no_slice(start: int, stop: int):
+    with pytest.raises(IndexError):
+        slice_of(batch_of(*TEXTS), start, stop)
 
 
 def test_builder_starts_anew():
