@@ -74,9 +74,22 @@ def _payloads() -> Iterator[bytes]:
         yield b'p{"31":"C' + number + b'","84":' + number + b',"x":[{"31":1}],"87_raw":"\\u0031","topic":"smd+1"}'
 
 
+def _tracked() -> Iterator[bytes]:
+    pool = [text for text in texts() if len(text) < 100]
+    for count in (1, 5, 20):
+        for start in range(0, 10 * count, count):
+            appended = b"".join(b"\x01" + bytes([len(text)]) + text for text in pool[start : start + count])
+            added = b"".join(b"\xa0" + bytes([index]) for index in range(count))
+            # 0x80 to 0x83 scan, 0xa0 and 0xc0 add, 0xd1 removes, 0xd2 arms, 0xd3 disarms.
+            yield (
+                appended + b"\x80" + added + b"\xc0\x08smd+8314" + b"\xd2\x00" + appended + b"\x81"
+                b"\xd1\x00\xd1\x02" + appended + b"\x82" + added + b"\xd2\x01\xd3\x00" + appended + b"\x83"
+            )
+
+
 def seeds(target: str) -> list[bytes]:
     """The first inputs of a target."""
-    makers = {"batch": _batches, "fragments": _streams, "columns": _payloads}
+    makers = {"batch": _batches, "fragments": _streams, "columns": _payloads, "tracker": _tracked}
     found = list(makers[target]()) if target in makers else texts()
     assert target in TARGETS
     return found

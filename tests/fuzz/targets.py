@@ -15,6 +15,7 @@ from cpapi_fast.kinds import FrameKind
 from cpapi_fast.ticks import TickDecoder
 from tests import comparison, frames, tick_oracle
 from tests.fuzz import wire
+from tests.tracker_oracle import Twins
 
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
@@ -192,9 +193,36 @@ def columns(data: bytes) -> None:
         tick_oracle.check_payloads([payload], decoder)
 
 
+def tracker(data: bytes) -> None:
+    """A tracker driven by the bytes: frames to scan, topics that come and go, slots armed and disarmed."""
+    reader = Reader(data)
+    twins = Twins()
+    builder = BatchBuilder()
+    topics: list[str] = []
+    moment = 0
+    while reader:
+        action = reader.byte()
+        if action < 0x80:
+            builder.append(reader.take(reader.byte()))
+        elif action < 0xA0:
+            moment += 1
+            made = builder.finish(moment)
+            if made is not None:
+                twins.scan(made, moment / 4)
+                topics = [frame.topic for frame in made if frame.topic is not None]
+        elif action < 0xC0 and topics:
+            twins.add(topics[reader.byte() % len(topics)])
+        elif action < 0xD0:
+            twins.add(reader.take(reader.byte()).decode("utf-8", "replace"))
+        elif twins.slots:
+            topic = list(twins.slots)[reader.byte() % len(twins.slots)]
+            (twins.arm, twins.disarm, twins.remove)[action % 3](topic)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "classifier": classifier,
     "batch": batch,
     "fragments": fragments,
     "columns": columns,
+    "tracker": tracker,
 }

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import comparison, frames, tick_oracle
+from cpapi_fast.batch import Batch
+from cpapi_fast.tracker import Tracker
+from tests import comparison, frames, tick_oracle, tracker_oracle
 from tests.fuzz import targets, wire
 from tests.fuzz.seeds import dictionary, seeds
 
@@ -67,6 +69,19 @@ def test_the_rules_of_a_stream(stream: bytes, expected: list[bytes]):
     assert wire.receive([stream], form="frame").messages == expected
 
 
+class _DeafTracker:
+    """A tracker for which no frame is ever worth a look."""
+
+    def __init__(self) -> None:
+        self._tracker = Tracker()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tracker, name)
+
+    def scan(self, batch: Batch, now_s: float) -> None:
+        self._tracker.scan(batch, now_s)
+
+
 def _data(target: str) -> bytes:
     if target == "columns":
         return b"t187.05"
@@ -80,6 +95,7 @@ def _data(target: str) -> bytes:
         ("batch", targets, "slice_of", lambda batch, start, stop: batch),
         ("batch", targets, "classify", lambda data: comparison.classify(b"ech+hb")),
         ("columns", tick_oracle, "cell", lambda value: tick_oracle.Cell(bytes(8), 0)),
+        ("tracker", tracker_oracle, "Tracker", _DeafTracker),
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),
     ],
 )

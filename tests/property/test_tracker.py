@@ -1,0 +1,58 @@
+"""A tracker equals dictionaries by `Frame.topic`, whatever comes in whatever order.
+
+The number of texts and their seed come from CPAPI_FAST_CASES and CPAPI_FAST_SEED.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+from cpapi_fast.batch import BatchBuilder
+from tests import frames, generator
+from tests.tracker_oracle import Twins
+
+CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
+SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
+
+
+def test_a_tracker_equals_dictionaries():
+    chance = random.Random(SEED)
+    cases = (case.data for case in generator.Generator(SEED).cases(CASES))
+    known = [topic.decode() for topic in (*generator.ROUTED_TOPICS, *generator.OTHER_TOPICS)]
+    twins = Twins()
+    turn = 0
+    is_over = False
+    while not is_over:
+        turn += 1
+        builder = BatchBuilder()
+        for _ in range(chance.randrange(1, 60)):
+            text = next(cases, None)
+            if text is None:
+                is_over = True
+                break
+            builder.append(text)
+            if chance.randrange(3) == 0:
+                builder.append(chance.choice(frames.corpus()))
+            if chance.randrange(3) == 0:
+                builder.append(frames.smd(chance.randrange(300)))
+        batch = builder.finish(turn)
+        if batch is None:
+            break
+        seen = [frame.topic for frame in batch]
+        for _ in range(chance.randrange(12)):
+            topic = chance.choice(seen) or chance.choice(known)
+            if chance.randrange(2):
+                topic = chance.choice([*known, f"smd+{chance.randrange(300)}"])
+            twins.add(topic)
+        for _ in range(chance.randrange(10)):
+            if twins.slots:
+                action = chance.choice([twins.arm, twins.disarm, twins.disarm, twins.remove])
+                action(chance.choice(list(twins.slots)))
+        twins.scan(batch, turn / 8)
+        if turn % 100 == 0:
+            # Down to nothing, and up again.
+            for topic in list(twins.slots):
+                twins.remove(topic)
+    assert twins.tracker.frames >= CASES
+    assert twins.tracker.untracked > CASES // 100
