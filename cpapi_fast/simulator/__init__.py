@@ -30,7 +30,7 @@ from .certificate import Certificate
 from .connection import Connection, ReceivedText
 from .gateway import Gateway
 from .options import GatewayOptions
-from .outbox import Counters
+from .outbox import Counters, SentFrame
 from .world import ReceivedRequest
 
 __all__ = [
@@ -41,4 +41,5 @@ __all__ = [
     "GatewayOptions",
     "ReceivedRequest",
     "ReceivedText",
+    "SentFrame",
 ]

@@ -75,8 +75,15 @@ class Connection:
     def __init__(self, world: World, request: ReceivedRequest, transport: asyncio.Transport) -> None:
         options = world.options
         self._world = world
-        self._outbox = Outbox(transport, limit_bytes=options.outbox_limit_bytes, keep=options.keep_sent)
         self.number = world.next_number()
+        self._outbox = Outbox(
+            transport,
+            limit_bytes=options.outbox_limit_bytes,
+            keep=options.keep_sent,
+            number=self.number,
+            log=world.log if options.keep_log else None,
+        )
+        self._outbox.is_fragmenting = world.is_fragmenting
         self.request = request
         self.received: deque[ReceivedText] = deque(maxlen=_MOST_TEXTS)
         self.pings: deque[bytes] = deque(maxlen=_MOST_CONTROLS)
@@ -87,6 +94,7 @@ class Connection:
             session=world.session,
             market=world.market,
             live_lines=world.live_lines,
+            swallows=world.swallows_subscribe,
         )
         self.is_ready = False
         self.close_code: int | None = None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
 from . import frames
 from .rest import BASE_PATH
-from .wire import OPCODE_BINARY, OPCODE_PING, encode_frame
+from .wire import OPCODE_BINARY, OPCODE_PING, OPCODE_TEXT, encode_frame
 from .world import Failure, World
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+#: A burst is made in parts of so many frames; the loop runs between them.
+_BURST_PART: Final = 500
+#: How often a client that does not read a burst is looked at again, in real seconds.
+_PATIENCE_S: Final = 0.001
 
 
 class Faults:
@@ -71,6 +76,84 @@ class Faults:
         """The other login goes away; the brokerage session still has to be opened again."""
         self._world.session.stop_competing()
 
+    def kill_stream(self, target: str) -> int:
+        """Let one `smd` stop without a word on every socket, as its expiry does; how many streams that ended.
+
+        Args:
+            target: what stands after `smd+`: `265598`, `265598@NYSE`. A subscribe sent again starts it again.
+        """
+        return sum(connection.topics.kill(target) for connection in self._world.open_connections)
+
+    def swallow_subscribes(self, count: int) -> None:
+        """Drop the next `count` subscribes of any topic without a word; 0 stops it."""
+        self._world.swallowing = count
+
+    def begin_maintenance(self, status: int = 503) -> None:
+        """Drop every socket and answer every REST call and every upgrade with `status` and a page of HTML."""
+        self._world.maintenance_status = status
+        self.drop_sockets()
+
+    def end_maintenance(self) -> None:
+        """Answer again. The session is what it was, unless it ran out: refused calls do not hold it."""
+        self._world.maintenance_status = None
+
+    async def reset_nightly(
+        self, *, outage_s: float = 600.0, status: int = 503, is_logged_in: bool = True, has_brokerage: bool = True
+    ) -> None:
+        """The nightly reset: sockets dropped, the session gone, maintenance, and then another session or none.
+
+        Args:
+            outage_s: how long the maintenance takes, on the gateway's clock; this call takes as long.
+            status: what is answered meanwhile.
+            is_logged_in: whether there is a new session afterwards; False leaves the gateway logged out.
+            has_brokerage: whether the new session comes with its brokerage session.
+        """
+        self.begin_maintenance(status)
+        self._world.session.log_out()
+        await self._world.clock.sleep(outage_s)
+        if is_logged_in:
+            self._world.session.log_in(has_brokerage=has_brokerage)
+        self.end_maintenance()
+
+    async def burst(self, frames_count: int) -> int:
+        """Send so many market data frames at once, over the live streams in turn, as fast as the clients read.
+
+        Returns:
+            How many were sent; fewer when the streams or their sockets ended meanwhile, or never change.
+        """
+        sent = 0
+        while sent < frames_count:
+            updated_ms = self._world.clock.time_ns() // 1_000_000
+            ready = [
+                connection
+                for connection in self._world.open_connections
+                if connection.is_ready and connection.is_current and connection.topics.streams
+            ]
+            if not ready:
+                break
+            part = 0
+            for connection in ready:
+                if connection.outbox.is_congested:
+                    continue
+                streams = list(connection.topics.streams.values())
+                share = -(-min(_BURST_PART, frames_count - sent - part) // len(ready))
+                made = [streams[turn % len(streams)].forced_delta(updated_ms) for turn in range(share)]
+                written = [frame for frame in made if frame is not None]
+                if not written:
+                    return sent + part
+                # Nothing is lost here: the look at the congestion bounds what waits.
+                connection.outbox.send(written, may_drop=False)
+                part += len(written)
+            sent += part
+            await asyncio.sleep(0 if part else _PATIENCE_S)
+        return sent
+
+    def fragment_frames(self, *, on: bool = True) -> None:
+        """Write every data frame in two fragments, cut at every place in turn, the ends included."""
+        self._world.is_fragmenting = on
+        for connection in self._world.open_connections:
+            connection.outbox.is_fragmenting = on
+
     def send_bytes(self, raw: bytes) -> None:
         """Write raw bytes on every socket, frame or garbage."""
         for connection in self._world.open_connections:
@@ -78,7 +161,9 @@ class Faults:
 
     def send_frame(self, payload: bytes, *, opcode: int = OPCODE_BINARY, fin: bool = True) -> None:
         """Send one frame on every socket: a fragment without `fin`, its continuation with opcode 0."""
-        self.send_bytes(encode_frame(payload, opcode, fin=fin))
+        payloads = [payload] if fin and opcode in (OPCODE_TEXT, OPCODE_BINARY) else []
+        for connection in self._world.open_connections:
+            connection.outbox.send_raw(encode_frame(payload, opcode, fin=fin), payloads)
 
     def ping(self, payload: bytes = b"") -> None:
         """Send PING on every socket; the answers are in `Connection.pongs`."""

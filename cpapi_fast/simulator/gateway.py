@@ -21,6 +21,7 @@ from .certificate import LOCAL_HOSTS, Certificate
 from .connection import Connection
 from .faults import Faults
 from .options import GatewayOptions
+from .outbox import SentFrame
 from .pump import Pump
 from .rest import BASE_PATH, SOCKET_PATH, Rest
 from .world import ReceivedRequest, World
@@ -120,6 +121,14 @@ class Gateway(Faults):
     def requests(self) -> deque[ReceivedRequest]:
         """The REST calls and upgrades received, oldest first."""
         return self._world.requests
+
+    @property
+    def log(self) -> list[SentFrame]:
+        """The data frames written so far, oldest first, with `keep_log`; clear it as you like.
+
+        Not in it: what was conflated or dropped, what is held back by `stop_answering`, and `send_bytes`.
+        """
+        return self._world.log
 
     @property
     def replay_done(self) -> asyncio.Event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -50,12 +51,17 @@ class GatewayOptions:
         stream_life_s: how long an `smd` lives after its last subscribe.
         market_data_lines: how many `smd` may live at once; one more is ignored in silence (inferred: nobody recorded
             the answer).
+        tick_intervals: conid to seconds between its ticks, which are then regular and on the 500 ms grid, whatever
+            `rate` says; conids that are not in it tick as they like.
+        renewals_answered: whether an `smd` for a live stream is answered by a pair of snapshots, as recorded; it renews
+            the stream either way.
         history_slots: how many `smh` may be open at once.
         refuse_orders_until_accounts: refuse `sor` with code 500 until `/iserver/accounts` was called.
         replay: file whose lines are sent, after the opening burst, to every socket.
         outbox_limit_bytes: how many unsent bytes a socket may hold; frames over it are dropped and counted, market data
             is conflated long before.
         keep_sent: how many of the last sent payloads a connection remembers for tests.
+        keep_log: note every data frame that is written in `Gateway.log`, which grows until it is cleared.
     """
 
     host: str = "127.0.0.1"
@@ -84,12 +90,15 @@ class GatewayOptions:
     rate: float | None = None
     stream_life_s: float = 900.0
     market_data_lines: int = 100
+    tick_intervals: Mapping[int, float] | None = None
+    renewals_answered: bool = True
     history_slots: int = 5
     refuse_orders_until_accounts: bool = False
 
     replay: str | os.PathLike[str] | None = None
     outbox_limit_bytes: int = 4 * 1024 * 1024
     keep_sent: int = 1_000
+    keep_log: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -105,6 +114,9 @@ class GatewayOptions:
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+        for conid, interval_s in (self.tick_intervals or {}).items():
+            if not 0.0 < interval_s < math.inf:
+                raise ConfigError(f"tick_intervals of {conid} must be a finite number above zero, not {interval_s!r}")
         if self.ready_delay_s is not None and not 0.0 <= self.ready_delay_s < math.inf:
             raise ConfigError(f"ready_delay_s must be zero or more, or None for never, not {self.ready_delay_s!r}")
         for name in ("tic_replies", "market_data_lines", "history_slots", "outbox_limit_bytes", "keep_sent"):

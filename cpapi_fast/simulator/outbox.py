@@ -1,20 +1,56 @@
-"""What a gateway writes to one socket: bounded, counted, and held back while the gateway plays dead."""
+"""What a gateway writes to one socket: bounded, counted, logged, and held back while the gateway plays dead."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from .wire import encode_frame
+from .wire import OPCODE_CONTINUATION, encode_frame
 
 #: Above this many unsent bytes a client counts as not reading, and its market data is conflated.
 _CONGESTED_BYTES: Final = 256 * 1024
+#: In the frames of a gateway only a topic has this key, and no topic has an escape.
+_TOPIC: Final = re.compile(rb'"topic":"([^"]*)"')
+
+
+class SentFrame(NamedTuple):
+    """A data frame that was written to a socket.
+
+    Attributes:
+        sent_ns: when, in ns since the Unix epoch: the machine's own time, as `Frame.received_ns` is, at any speed.
+        connection: `Connection.number` of its socket.
+        topic: its topic; empty when it has none.
+        payload: its payload.
+    """
+
+    sent_ns: int
+    connection: int
+    topic: str
+    payload: bytes
+
+
+def topic_of(payload: bytes) -> str:
+    """The topic of a frame of the gateway; empty when it has none."""
+    found = _TOPIC.search(payload)
+    return found[1].decode("utf-8", "replace") if found is not None else ""
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """End a connection at once, with RST."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None and raw.fileno() != -1:
+        # A duplicate shares its options; the original is the event loop's own.
+        with socket.fromfd(raw.fileno(), raw.family, raw.type) as duplicate:
+            duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 @dataclass
@@ -41,15 +77,27 @@ class Outbox:
         transport: the connection's transport; its own buffer is the only queue.
         limit_bytes: most bytes that may wait in it.
         keep: how many sent payloads to remember.
+        number: the connection's number, for the log.
+        log: where written data frames are noted; None for nowhere.
+
+    Attributes:
+        is_fragmenting: cut every data frame in two, at each place in turn.
     """
 
-    def __init__(self, transport: asyncio.Transport, *, limit_bytes: int, keep: int) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, *, limit_bytes: int, keep: int, number: int, log: list[SentFrame] | None
+    ) -> None:
         self._transport = transport
         self._limit_bytes = limit_bytes
+        self._number = number
+        self._log = log
         self.counters = Counters()
         self.sent: deque[bytes] = deque(maxlen=keep)
+        self.is_fragmenting = False
+        self._cuts = 0
         self._is_held = False
         self._held = bytearray()
+        self._held_payloads: list[bytes] = []
 
     @property
     def is_closed(self) -> bool:
@@ -80,8 +128,9 @@ class Outbox:
         room = self._limit_bytes - self.waiting_bytes
         counters = self.counters
         wire = []
+        written = []
         for payload in payloads:
-            frame = encode_frame(payload)
+            frame = self._encode(payload) if self.is_fragmenting else encode_frame(payload)
             room -= len(frame)
             if room < 0 and may_drop:
                 # What follows is dropped as well, smaller frames too: one gap, not a sieve.
@@ -91,16 +140,28 @@ class Outbox:
             counters.bytes_sent += len(payload)
             self.sent.append(payload)
             wire.append(frame)
-        self.send_raw(b"".join(wire))
+            written.append(payload)
+        self.send_raw(b"".join(wire), written)
 
-    def send_raw(self, data: bytes) -> None:
-        """Write bytes as they are."""
+    def send_raw(self, data: bytes, payloads: Sequence[bytes] = ()) -> None:
+        """Write bytes as they are; `payloads` are those of the data frames in them, for the log."""
         if not data or self._transport.is_closing():
             return
         if self._is_held:
             self._held += data
-        else:
-            self._transport.write(data)
+            self._held_payloads += payloads
+            return
+        if self._log is not None:
+            # Before the write: nobody can have received a frame earlier than this.
+            now_ns = time.time_ns()
+            self._log += [SentFrame(now_ns, self._number, topic_of(payload), payload) for payload in payloads]
+        self._transport.write(data)
+
+    def _encode(self, payload: bytes) -> bytes:
+        cut = self._cuts % (len(payload) + 1)
+        self._cuts += 1
+        first = encode_frame(payload[:cut], fin=False)
+        return first + encode_frame(payload[cut:], OPCODE_CONTINUATION)
 
     def hold(self) -> None:
         """Neither write nor read from now on, with the connection open."""
@@ -114,7 +175,8 @@ class Outbox:
         if self._is_held:
             self._is_held = False
             held, self._held = bytes(self._held), bytearray()
-            self.send_raw(held)
+            payloads, self._held_payloads = self._held_payloads, []
+            self.send_raw(held, payloads)
             if not self._transport.is_closing():
                 with contextlib.suppress(AttributeError):  # as in _buffered_bytes
                     self._transport.resume_reading()
@@ -125,9 +187,4 @@ class Outbox:
 
     def reset(self) -> None:
         """End the connection at once: RST."""
-        raw = self._transport.get_extra_info("socket")
-        if raw is not None and raw.fileno() != -1:
-            # A duplicate shares its options; the original is the event loop's own.
-            with socket.fromfd(raw.fileno(), raw.family, raw.type) as duplicate:
-                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+        reset(self._transport)

@@ -25,6 +25,7 @@ class Pump:
     def __init__(self, world: World) -> None:
         self._world = world
         self._clock = world.clock
+        self._intervals = world.options.tick_intervals or {}
         self._start_s = world.clock.monotonic_s()
         self._start_ms = world.clock.time_ns() // 1_000_000
         self._credit = 0.0
@@ -80,17 +81,26 @@ class Pump:
             if not (connection.is_ready and connection.is_current and world.session.is_logged_in):
                 continue
             found = connection.topics.poll(Moment(now_s, updated_ms))
-            if has_market:
-                streams = connection.topics.streams.values()
-                if connection.outbox.is_congested:
-                    connection.counters.updates_conflated += len(streams)
-                else:
-                    for stream in streams:
-                        stream.instrument.advance(grid_point)
-                        frame = stream.delta(updated_ms)
-                        if frame is not None:
-                            found.append(frame)
+            streams = [
+                stream
+                for stream in connection.topics.streams.values()
+                if has_market or stream.instrument.conid in self._intervals
+            ]
+            if connection.outbox.is_congested:
+                connection.counters.updates_conflated += len(streams)
+            else:
+                for stream in streams:
+                    frame = self._update(stream, grid_point, updated_ms)
+                    if frame is not None:
+                        found.append(frame)
             connection.send(found)
+
+    def _update(self, stream: Stream, grid_point: int, updated_ms: int) -> bytes | None:
+        interval_s = self._intervals.get(stream.instrument.conid)
+        if interval_s is not None:
+            return stream.regular_delta(int(grid_point * GRID_S / interval_s), updated_ms)
+        stream.instrument.advance(grid_point)
+        return stream.delta(updated_ms)
 
     def _spread(self, now_s: float) -> None:
         order = self._streams_in_order()
@@ -123,5 +133,10 @@ class Pump:
         revisions = [(connection.number, connection.topics.revision) for connection in sockets]
         if revisions != self._revisions:
             self._revisions = revisions
-            self._order = [(socket, stream) for socket in sockets for stream in socket.topics.streams.values()]
+            self._order = [
+                (socket, stream)
+                for socket in sockets
+                for stream in socket.topics.streams.values()
+                if stream.instrument.conid not in self._intervals
+            ]
         return self._order

@@ -27,6 +27,7 @@ _LOGIN_PAGE: Final = (
     "<!DOCTYPE html>\n<html><head><title>Login</title></head>"
     '<body><form method="post" action="/sso/Authenticator"><input name="user"></form></body></html>\n'
 )
+_MAINTENANCE_PAGE: Final = "<html><body><h1>Service Unavailable</h1></body></html>\n"
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
@@ -115,6 +116,8 @@ class Rest:
     async def _refuse(self, request: web.Request) -> web.StreamResponse | None:
         world, options = self._world, self._world.options
         path = request.path.removeprefix(BASE_PATH)
+        if world.maintenance_status is not None:
+            return web.Response(status=world.maintenance_status, text=_MAINTENANCE_PAGE, content_type="text/html")
         failure = self._next_failure(path)
         if failure is not None:
             await world.clock.sleep(failure.delay_s)

@@ -33,6 +33,7 @@ class Stream:
         self.topic: Final = f"smd+{instrument.target}"
         self._fields: tuple[str, ...] = ()
         self._known: dict[str, str] = {}
+        self._tick: int | None = None
         self._services = instrument.services
         self._is_thin = instrument.is_thin
         target, conid = instrument.target, instrument.conid
@@ -103,6 +104,15 @@ class Stream:
             parts += f'"6508":"{self._services}",'
             self._services = None
         return f"{self._head}{updated_ms}{self._marker}{parts}{self._tail}".encode()
+
+    def regular_delta(self, tick: int, updated_ms: int) -> bytes | None:
+        """For an instrument that ticks regularly: the next frame when its tick number `tick` has come, else None.
+
+        The ticks are the instrument's: asking again for a stream does not move them.
+        """
+        is_new = self._tick is not None and tick > self._tick
+        self._tick = tick
+        return self.forced_delta(updated_ms) if is_new else None
 
     def forced_delta(self, updated_ms: int) -> bytes | None:
         """Move the market until a field of this stream changes: for load generators, which leave the 500 ms grid.

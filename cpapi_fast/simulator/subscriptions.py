@@ -21,6 +21,7 @@ from .wire import payload
 
 #: Subscribes that need the brokerage session; without it they are dropped.
 _BROKERAGE: Final = frozenset({"smd", "smh", "sbd", "sor", "str"})
+_SUBSCRIBES: Final = _BROKERAGE | {"spl", "ssd", "sld"}
 
 
 class Subscriptions:
@@ -42,12 +43,14 @@ class Subscriptions:
         session: Session,
         market: Market,
         live_lines: Callable[[], int],
+        swallows: Callable[[], bool],
     ) -> None:
         self._options = options
         self._clock = clock
         self._session = session
         self._market = market
         self._live_lines = live_lines
+        self._swallows = swallows
         self.streams: dict[str, Stream] = {}
         self.feeds: dict[str, Feed] = {}
         self.histories: dict[str, str] = {}
@@ -94,18 +97,25 @@ class Subscriptions:
         word, _, rest = text.partition("+")
         if word in _BROKERAGE and not self._session.is_authenticated:
             return self._ignore()
+        if word in _SUBSCRIBES and self._swallows():
+            return self._ignore()
         return self._handlers[word](rest)
 
     def poll(self, now: Moment) -> list[bytes]:
         """End what has lived its time, in silence, and give the frames of other topics that are due."""
-        expired = [target for target, stream in self.streams.items() if stream.expires_s <= now.s]
-        for target in expired:
-            del self.streams[target]
-            self.revision += 1
+        for target in [target for target, stream in self.streams.items() if stream.expires_s <= now.s]:
+            self.kill(target)
         found: list[bytes] = []
         for feed in self.feeds.values():
             found += feed.poll(now)
         return found
+
+    def kill(self, target: str) -> bool:
+        """End an `smd` in silence; whether there was one. Asked for again, it is a new stream."""
+        if self.streams.pop(target, None) is None:
+            return False
+        self.revision += 1
+        return True
 
     def drop_brokerage(self) -> None:
         """End everything that needs the brokerage session."""
@@ -144,7 +154,7 @@ class Subscriptions:
             # Reported, not proven: asking again adds fields. That it renews the 15 minutes is documented.
             stream.add_fields(fields)
             stream.expires_s = expires_s
-            return stream.snapshots(self._now_ms())
+            return stream.snapshots(self._now_ms()) if self._options.renewals_answered else []
         if stream is None and self._live_lines() >= self._options.market_data_lines:
             return self._ignore()
         stream = Stream(instrument, self._session.next_server_id(), fields, expires_s)
@@ -153,10 +163,7 @@ class Subscriptions:
         return stream.snapshots(self._now_ms())
 
     def _unsubscribe_market_data(self, rest: str) -> list[bytes]:
-        if self.streams.pop(_first(rest), None) is None:
-            return self._ignore()
-        self.revision += 1
-        return []
+        return [] if self.kill(_first(rest)) else self._ignore()
 
     def _subscribe_history(self, rest: str) -> list[bytes]:
         target, _, text = rest.partition("+")

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any, Final
 
+OPCODE_CONTINUATION: Final = 0x0
 OPCODE_TEXT: Final = 0x1
 OPCODE_BINARY: Final = 0x2
 OPCODE_CLOSE: Final = 0x8

@@ -12,6 +12,7 @@ from cpapi_fast.clock import Clock
 
 from .market import Market
 from .options import GatewayOptions
+from .outbox import SentFrame
 from .session import Session
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ class World:
         self.connections: deque[Connection] = deque(maxlen=_MOST_CONNECTIONS)
         self.requests: deque[ReceivedRequest] = deque(maxlen=_MOST_REQUESTS)
         self.failures: list[Failure] = []
+        #: What the gateway answers to everything while it is maintained.
+        self.maintenance_status: int | None = None
+        self.is_fragmenting = False
+        #: How many of the next subscribes are dropped.
+        self.swallowing = 0
+        self.log: list[SentFrame] = []
         self.last_request_s = clock.monotonic_s()
         self.replay_done = asyncio.Event()
         #: Not set while the gateway plays dead.
@@ -102,3 +109,10 @@ class World:
     def live_lines(self) -> int:
         """How many market data lines are in use."""
         return sum(len(connection.topics.streams) for connection in self._open.values())
+
+    def swallows_subscribe(self) -> bool:
+        """Whether this subscribe is one of those to be dropped; counts it."""
+        if self.swallowing <= 0:
+            return False
+        self.swallowing -= 1
+        return True
