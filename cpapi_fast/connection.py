@@ -13,7 +13,14 @@ import picows
 
 from .batch import Batch, Frame, FrameCounters
 from .clock import SYSTEM_CLOCK, Clock
-from .errors import CallbackError, NoSessionError, SubscriptionError, TransportError, UsageError
+from .errors import (
+    CallbackError,
+    NoSessionError,
+    ProtocolViolationError,
+    SubscriptionError,
+    TransportError,
+    UsageError,
+)
 from .handshake import open_websocket
 from .inbox import Inbox
 from .listener import FrameListener
@@ -112,11 +119,14 @@ class WsClient:
     # Opening
 
     @classmethod
-    async def connect(cls, client: Gateway, *, options: WsOptions | None = None) -> WsClient:
+    async def connect(
+        cls, client: Gateway, *, ticket: Ticket | None = None, options: WsOptions | None = None
+    ) -> WsClient:
         """Get a ticket from the gateway and open its WebSocket.
 
         Args:
             client: where the ticket, the URL and the TLS policy come from.
+            ticket: a fresh one that is there already; by default `client.tickle()` gets one.
             options: limits and policies.
 
         Raises:
@@ -125,7 +135,8 @@ class WsClient:
             SessionError: `/tickle` failed; see `Client.tickle`.
             TransportError: no connection, or no WebSocket came of it.
         """
-        ticket = await client.tickle()
+        if ticket is None:
+            ticket = await client.tickle()
         if ticket.session is None:
             raise NoSessionError(
                 "the gateway answered /tickle without a session; log in to the gateway, then connect again",
@@ -244,6 +255,13 @@ class WsClient:
             )
         self._inbox.push_sink(sink)
 
+    def hold_reading(self, is_held: bool) -> None:
+        """Stop reading the socket, or go on: the brake for whoever takes frames by a callback.
+
+        What has been read already is still handed over. While reading is held, heartbeats and a CLOSE wait as well.
+        """
+        self._hold_socket(is_held)
+
     # Sending
 
     async def send_text(self, text: str) -> None:
@@ -255,6 +273,16 @@ class WsClient:
             TransportError: the connection has ended or is closing.
             SubscriptionError: `text` is not text that UTF-8 can hold.
             UsageError: called outside of the loop's thread.
+        """
+        self.send_nowait(text)
+        while self._drained is not None and self.is_open:
+            await asyncio.shield(self._drained)
+
+    def send_nowait(self, text: str) -> None:
+        """As `send_text`, without waiting: what the socket does not take at once waits in memory, without a bound.
+
+        Raises:
+            TransportError, SubscriptionError, UsageError: as `send_text`.
         """
         try:
             encoded = text.encode()
@@ -268,8 +296,6 @@ class WsClient:
         if transport is None or not self.is_open:
             raise TransportError("the connection has ended; nothing was sent. Connect again and subscribe anew")
         transport.send(picows.WSMsgType.TEXT, encoded)
-        while self._drained is not None and self.is_open:
-            await asyncio.shield(self._drained)
 
     async def subscribe_market_data(
         self, conid: int, fields: MarketDataFields | None = None, *, exchange: str | None = None
@@ -414,13 +440,15 @@ class WsClient:
         self._loop.call_later(self._clock.real_s(self.options.close_timeout_s), self._cut)
 
     def _on_violation(self, code: int, text: str) -> None:
-        self._inbox.end(TransportError(f"the peer sent {text}; closed with {code}. Connect again"))
+        self._inbox.end(ProtocolViolationError(f"the peer sent {text}; closed with {code}. Connect again"))
         self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
         self._loop.call_later(self._clock.real_s(self.options.close_timeout_s), self._cut)
 
     def _on_lost(self, error: BaseException | None) -> None:
         if isinstance(error, picows.WSError):
-            ended_with = TransportError(f"the peer broke the WebSocket protocol: {error}. Connect again")
+            ended_with: TransportError = ProtocolViolationError(
+                f"the peer broke the WebSocket protocol: {error}. Connect again"
+            )
         elif error is not None:
             ended_with = TransportError(
                 f"the connection failed inside this process: {type(error).__name__}. Connect again"

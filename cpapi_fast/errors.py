@@ -6,18 +6,22 @@
     ├── ConfigError (ValueError)                 no   an option, URL, path or fingerprint that cannot be right
     │   └── HeaderRefusedError                   no   a value that must not stand in a header; it was never sent
     ├── SubscriptionError (ValueError)           no   a conid, field code or topic that cannot be sent
+    │   └── LimitError (.limit, .most, .in_use)  no   the gateway takes no more of its kind; nothing was sent
     ├── UsageError (RuntimeError)                no   the call does not fit the state: two readers, a closed client
     ├── SessionError (.status, .path)            no   what the gateway answered over REST
     │   ├── NoSessionError                       YES  the gateway has no session to give, yet
     │   ├── NotAuthenticatedError                no   a human has to log in
     │   ├── CompetingSessionError                no   another login holds the brokerage session
     │   ├── StatusError                          YES for 429 and 5xx, no for the rest
+    │   │   └── RateLimitedError (.retry_after_s) YES 429, now or lately; nothing is sent until that time is over
     │   ├── RedirectError                        no   a redirect that is not the login page; never followed
     │   └── DecodeError (.preview)               no   HTML, or JSON of the wrong shape
+    ├── PaceError (.limit, .retry_after_s)       YES  too many requests of this program; this one was not sent
     ├── TransportError                           YES  the connection ended without a CLOSE frame, or was cut
     │   ├── ConnectError                         YES  no connection: DNS, refused, reset
     │   ├── RequestTimeoutError (TimeoutError)   YES  no answer in time
     │   ├── HandshakeError (.status)             YES  no WebSocket came of the upgrade
+    │   ├── ProtocolViolationError               YES  the peer broke the WebSocket protocol, or a message is too big
     │   └── CertificateError                     no   the certificate is not one that the TLS policy trusts
     │       └── PinMismatchError                 no   ... or not the pinned one; no cookie was sent
     ├── CallbackError                            no   a user's callback raised; the original is the __cause__
@@ -50,6 +54,22 @@ class HeaderRefusedError(ConfigError):
 
 class SubscriptionError(CpapiError, ValueError):
     """A conid, field code or topic that cannot be sent."""
+
+
+class LimitError(SubscriptionError):
+    """A limit of the gateway is reached, so the subscription was not sent.
+
+    Attributes:
+        limit: what is limited, in the plural: `market data lines`.
+        most: how many the gateway takes.
+        in_use: how many are in use.
+    """
+
+    def __init__(self, limit: str, *, most: int, in_use: int, advice: str) -> None:
+        super().__init__(f"all {limit} are taken: {in_use} of {most} are in use; {advice}")
+        self.limit = limit
+        self.most = most
+        self.in_use = in_use
 
 
 class UsageError(CpapiError, RuntimeError):
@@ -95,6 +115,20 @@ class StatusError(SessionError):
         self.is_retryable = status >= 500 or status in self._RETRYABLE
 
 
+class RateLimitedError(StatusError):
+    """The gateway answered 429, to this request or lately to another. While its penalty lasts, nothing is sent.
+
+    Attributes:
+        retry_after_s: for how many seconds of the clock every request will be refused in the same way.
+    """
+
+    is_retryable = True
+
+    def __init__(self, message: str, *, path: str | None = None, retry_after_s: float) -> None:
+        super().__init__(message, status=429, path=path)
+        self.retry_after_s = retry_after_s
+
+
 class RedirectError(SessionError):
     """A redirect that does not lead to the login page. None is ever followed: it would carry the cookie along."""
 
@@ -109,6 +143,24 @@ class DecodeError(SessionError):
     def __init__(self, message: str, *, status: int | None = None, path: str | None = None, preview: str = "") -> None:
         super().__init__(message, status=status, path=path)
         self.preview = preview
+
+
+class PaceError(CpapiError):
+    """This program asked for more requests than the gateway's paces have room for in time; this one was not sent.
+
+    Attributes:
+        path: what would have been asked.
+        limit: whose pace it is: an endpoint, or `all requests together`.
+        retry_after_s: after how many seconds of the clock it may be worth asking again.
+    """
+
+    is_retryable = True
+
+    def __init__(self, message: str, *, path: str, limit: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.path = path
+        self.limit = limit
+        self.retry_after_s = retry_after_s
 
 
 class TransportError(CpapiError):
@@ -135,6 +187,10 @@ class HandshakeError(TransportError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ProtocolViolationError(TransportError):
+    """The peer sent what the WebSocket protocol, or a limit of ours, does not allow; the connection was closed."""
 
 
 class CertificateError(TransportError):

@@ -64,6 +64,8 @@ class Cause(enum.Enum):
     UNSUBSCRIBED = "unsubscribed"
     #: One consumer was slower than its policy allows; frames that it had not read were dropped.
     CONSUMER_OVERFLOW = "consumer_overflow"
+    #: A fault of this library, or of a callback; the loop's exception handler was told.
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,15 @@ EXPORTS: dict[str, frozenset[str]] = {
         "connection": "WsClient",
         "errors": """
             CallbackError CertificateError CompetingSessionError ConfigError ConnectError CpapiError DecodeError
-            HandshakeError HeaderRefusedError MalformedPayloadError MissingDependencyError NoSessionError
-            NotAuthenticatedError OutputError PinMismatchError RedirectError RequestTimeoutError SessionError
-            StatusError SubscriptionError TransportError UsageError
+            HandshakeError HeaderRefusedError LimitError MalformedPayloadError MissingDependencyError NoSessionError
+            NotAuthenticatedError OutputError PaceError PinMismatchError ProtocolViolationError RateLimitedError
+            RedirectError RequestTimeoutError SessionError StatusError SubscriptionError TransportError UsageError
         """,
+        "events": "Backfill Bar Cause FeedEvent FeedState Gap StateChange",
+        "feed_options": "FeedOptions",
         "fields": "FIELDS Field field_code",
         "gateway": "Client",
+        "hours": "DailyWindow TradingHours",
         "keepalive": "Keepalive",
         "kinds": "FrameKind",
         "loop": "new_event_loop run",

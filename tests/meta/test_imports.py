@@ -19,10 +19,10 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "_version errors events kinds",
-        "clock cookies fields loop numbers options redaction scan session stats tls urls",
+        "clock cookies fields hours loop numbers options redaction scan session stats tls urls",
         "answers decimals keepalive marks topics",
-        "rest walk",
-        "gateway",
+        "feed_options rest walk",
+        "gateway machine",
         "classifier",
         "batch",
         "sink topic_slots",

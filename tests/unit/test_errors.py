@@ -13,6 +13,10 @@ RETRYABLE = {
     "ConnectError",
     "RequestTimeoutError",
     "HandshakeError",
+    # What the Rust client does not have: requests that were held back, and that will pass later.
+    "PaceError",
+    "RateLimitedError",
+    "ProtocolViolationError",
 }
 
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]

@@ -1,0 +1,53 @@
+"""The policy of a feed as a pure state machine: inputs and the time go in, actions come out.
+
+No clock, no I/O, no task in here, and no randomness but that of a seed: so a year can be simulated in seconds, and a
+bug in the field be played again. `feed` drives it.
+
+The files::
+
+    actions.py    what it wants done, and the facts it is told
+    backoff.py    how long to wait before the next try
+    rhythm.py     how often a subscription ticks by itself, and when silence is too long
+    lines.py      one subscription: what was sent, when it was heard, its hole
+    sends.py      the paced queue of texts
+    machine.py    the states
+"""
+
+from __future__ import annotations
+
+from .actions import (
+    Action,
+    Activity,
+    Arm,
+    Call,
+    CallKind,
+    CloseSocket,
+    Disarm,
+    Emit,
+    Failure,
+    Moment,
+    OpenSocket,
+    Send,
+    SessionFacts,
+)
+from .lines import Line, LineSpec
+from .machine import Machine
+
+__all__ = [
+    "Action",
+    "Activity",
+    "Arm",
+    "Call",
+    "CallKind",
+    "CloseSocket",
+    "Disarm",
+    "Emit",
+    "Failure",
+    "Line",
+    "LineSpec",
+    "Machine",
+    "Moment",
+    "OpenSocket",
+    "Send",
+    "SessionFacts",
+]
