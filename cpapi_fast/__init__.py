@@ -34,12 +34,14 @@ from .batch import Batch, BatchBuilder, Frame, FrameCounters, classify
 from .capture import CaptureReader, CaptureWriter, read_capture
 from .clock import SYSTEM_CLOCK, Clock
 from .connection import WsClient
+from .consumer import Consumer, ConsumerStats
 from .errors import (
     CallbackError,
     CertificateError,
     CompetingSessionError,
     ConfigError,
     ConnectError,
+    ConsumerOverflowError,
     CpapiError,
     DecodeError,
     HandshakeError,
@@ -101,6 +103,9 @@ __all__ = [
     "CompetingSessionError",
     "ConfigError",
     "ConnectError",
+    "Consumer",
+    "ConsumerOverflowError",
+    "ConsumerStats",
     "CpapiError",
     "DailyWindow",
     "DecodeError",

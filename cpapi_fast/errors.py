@@ -25,6 +25,7 @@
     │   └── CertificateError                     no   the certificate is not one that the TLS policy trusts
     │       └── PinMismatchError                 no   ... or not the pinned one; no cookie was sent
     ├── CallbackError                            no   a user's callback raised; the original is the __cause__
+    ├── ConsumerOverflowError (.dropped)         no   a consumer with the policy `halt` was too slow
     ├── MalformedPayloadError (ValueError; .raw) no   raised only by Frame.payload
     ├── OutputError (OSError; .path)             no   a file that cannot be written
     └── MissingDependencyError (ImportError)     no   an optional package is not installed
@@ -205,6 +206,20 @@ class PinMismatchError(CertificateError):
 
 class CallbackError(CpapiError):
     """A callback of the user raised; the original exception is the `__cause__`."""
+
+
+class ConsumerOverflowError(CpapiError):
+    """A consumer with the policy `halt` read more slowly than frames came; it gets none any more.
+
+    Attributes:
+        name: the consumer's name.
+        dropped: how many frames of the read that was too much were not kept.
+    """
+
+    def __init__(self, message: str, *, name: str, dropped: int) -> None:
+        super().__init__(message)
+        self.name = name
+        self.dropped = dropped
 
 
 class MalformedPayloadError(CpapiError, ValueError):

@@ -23,11 +23,13 @@ EXPORTS: dict[str, frozenset[str]] = {
         "capture": "CaptureReader CaptureWriter read_capture",
         "clock": "SYSTEM_CLOCK Clock",
         "connection": "WsClient",
+        "consumer": "Consumer ConsumerStats",
         "errors": """
-            CallbackError CertificateError CompetingSessionError ConfigError ConnectError CpapiError DecodeError
-            HandshakeError HeaderRefusedError LimitError MalformedPayloadError MissingDependencyError NoSessionError
-            NotAuthenticatedError OutputError PaceError PinMismatchError ProtocolViolationError RateLimitedError
-            RedirectError RequestTimeoutError SessionError StatusError SubscriptionError TransportError UsageError
+            CallbackError CertificateError CompetingSessionError ConfigError ConnectError ConsumerOverflowError
+            CpapiError DecodeError HandshakeError HeaderRefusedError LimitError MalformedPayloadError
+            MissingDependencyError NoSessionError NotAuthenticatedError OutputError PaceError PinMismatchError
+            ProtocolViolationError RateLimitedError RedirectError RequestTimeoutError SessionError StatusError
+            SubscriptionError TransportError UsageError
         """,
         "events": "Backfill Bar Cause FeedEvent FeedState Gap StateChange",
         "feed_options": "FeedOptions",
