@@ -2,7 +2,7 @@
 
 The way of a quote, file by file::
 
-    gateway      Client: REST, login state and session, the TLS policy       (tls, urls, rest, session, keepalive)
+    gateway      Client: REST, login state and session, the TLS policy       (tls, urls, rest, pacing, session)
     topics       what is sent: subscribes, unsubscribes, field codes         (fields)
     classifier   bytes to kind, topic and conid, in C, without decoding
     batch        Batch and Frame: who owns the bytes, payload on first use
@@ -74,6 +74,7 @@ from .kinds import FrameKind
 from .loop import new_event_loop, run
 from .numbers import number_prefix, parse_number
 from .options import WsOptions
+from .pacing import RestPacer
 from .quotes import QuotesWriter
 from .session import Accounts, AuthStatus, SessionTicket
 from .sink import FrameSink
@@ -136,6 +137,7 @@ __all__ = [
     "RateLimitedError",
     "RedirectError",
     "RequestTimeoutError",
+    "RestPacer",
     "SessionError",
     "SessionTicket",
     "StateChange",

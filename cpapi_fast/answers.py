@@ -22,7 +22,6 @@ _LOGIN_PAGE: Final = re.compile(rb"/sso/login|type\s*=\s*[\"']?password|<title>[
 _STATUS_HINTS: Final = {
     403: "is your address on the gateway's list of allowed ones?",
     404: "is the base URL right? It usually ends in /v1/api",
-    429: "too many requests; wait before you try again, the penalty lasts up to 15 minutes",
 }
 
 

@@ -21,6 +21,7 @@ from .errors import (
     UsageError,
 )
 from .keepalive import Keepalive
+from .pacing import RestPacer
 from .rest import Rest
 from .session import Accounts, AuthStatus, SessionTicket, parse_logout
 from .tls import Tls
@@ -42,6 +43,8 @@ class Client:
         connect_timeout_s: the time for name resolution, TCP and TLS.
         total_timeout_s: the time for a whole request.
         clock: the clock of all timers.
+        pacer: gives each request its turn, and is one of this client's own unless given; clients of one gateway share
+            one. What a request waits for its turn is no part of its timeouts.
 
     Raises:
         ConfigError: the URL or another option cannot be right.
@@ -56,6 +59,7 @@ class Client:
         connect_timeout_s: float = 5.0,
         total_timeout_s: float = 30.0,
         clock: Clock = SYSTEM_CLOCK,
+        pacer: RestPacer | None = None,
     ) -> None:
         self._url: Final = BaseUrl.parse(base_url)
         self._tls: Final = Tls.verify() if tls is None else tls
@@ -74,6 +78,10 @@ class Client:
             raise HeaderRefusedError("user_agent must be printable ASCII of at most 256 characters")
         #: The clock of all timers, which the WebSocket shares.
         self.clock: Final = clock
+        #: What gives each request its turn.
+        self.pacer: Final = RestPacer(clock) if pacer is None else pacer
+        if self.pacer.clock is not clock:
+            raise ConfigError("the pacer runs on another clock than the client; give both the same")
         self._connect_timeout_s: Final = connect_timeout_s
         self._rest: Final = Rest(
             self._url,
@@ -83,6 +91,7 @@ class Client:
             connect_timeout_s=connect_timeout_s,
             total_timeout_s=total_timeout_s,
             clock=clock,
+            pacer=self.pacer,
         )
         self._context: ssl.SSLContext | None = None
         self._context_lock: Final = asyncio.Lock()
@@ -139,6 +148,8 @@ class Client:
 
         Raises:
             NotAuthenticatedError: 401, a redirect to the login page, or the login page itself.
+            RateLimitedError: the answer is 429, or one was in the last 15 minutes, and then nothing was sent.
+            PaceError: too many requests wait for their turn; this one was not sent.
             StatusError, RedirectError, DecodeError: another status, another redirect, a body of another shape.
             TransportError: no answer; its subclasses tell why.
             UsageError: the client is closed.

@@ -29,6 +29,7 @@ from .errors import (
     RequestTimeoutError,
     UsageError,
 )
+from .pacing import RestPacer
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
@@ -50,6 +51,7 @@ class Rest:
         connect_timeout_s: for name resolution, TCP and TLS, in seconds of the clock.
         total_timeout_s: for a whole request, in seconds of the clock.
         clock: the clock of the limits and of the cookies.
+        pacer: gives each request its turn.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Rest:
         connect_timeout_s: float,
         total_timeout_s: float,
         clock: Clock,
+        pacer: RestPacer,
     ) -> None:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
         #: The session id seen last, which no message may show.
@@ -73,37 +76,46 @@ class Rest:
         self._connect_timeout_s: Final = connect_timeout_s
         self._total_timeout_s: Final = total_timeout_s
         self._clock: Final = clock
+        self._pacer: Final = pacer
         self._http: aiohttp.ClientSession | None = None
         self._is_closed = False
 
     async def request(self, method: str, path: str, body: dict[str, bool] | None = None) -> Answer:
-        """Send one request and read its answer, whatever its status.
+        """Send one request when its turn comes, and read its answer, whatever its status but 429.
 
         Raises:
+            RateLimitedError: the answer is 429, or one was lately, and then nothing was sent.
+            PaceError: its turn would come too late; nothing was sent.
             TransportError: no answer; its subclasses tell why.
             DecodeError: the body is longer than MAX_BODY_BYTES.
             UsageError: closed before or meanwhile.
         """
         context = await self._ssl_context()
         while True:
-            # It may have been closed while this one waited.
-            if self._is_closed:
-                raise UsageError("this client is closed; make a new one")
-            attempt = _Attempt()
-            try:
-                return await self._send(attempt, context, method, path, body)
-            except _BodyTooLongError:
-                error: CpapiError = DecodeError(
-                    f"{path} answered with more than {MAX_BODY_BYTES} bytes; is this a Client Portal gateway, and "
-                    "is the base URL right?",
-                    path=path,
-                )
-            except (aiohttp.ClientError, OSError, asyncio.TimeoutError, RuntimeError) as reason:
-                # A connection that was kept from an earlier request may have been closed by the peer just now. Each
-                # request here can be repeated without harm, and each failure takes such a connection out of the pool.
-                if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
-                    continue
-                error = self._translate(f"{method} {self._url}{path}", reason)
+            # Each try is a request of its own to the gateway.
+            with await self._pacer.acquire(path, owner=self):
+                # It may have been closed while this one waited.
+                if self._is_closed:
+                    raise UsageError("this client is closed; make a new one")
+                attempt = _Attempt()
+                try:
+                    answer = await self._send(attempt, context, method, path, body)
+                    if answer.status != 429:
+                        return answer
+                    error: CpapiError = self._pacer.penalize(path)
+                except _BodyTooLongError:
+                    error = DecodeError(
+                        f"{path} answered with more than {MAX_BODY_BYTES} bytes; is this a Client Portal gateway, and "
+                        "is the base URL right?",
+                        path=path,
+                    )
+                except (aiohttp.ClientError, OSError, asyncio.TimeoutError, RuntimeError) as reason:
+                    # A connection that was kept from an earlier request may have been closed by the peer just now. Each
+                    # request here can be repeated without harm, and each failure takes such a connection out of the
+                    # pool.
+                    if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
+                        continue
+                    error = self._translate(f"{method} {self._url}{path}", reason)
             # Raised out here so that the original is not its context.
             raise error
 
@@ -141,6 +153,7 @@ class Rest:
     async def close(self) -> None:
         """Close the connections; requests under way end with a UsageError. Again, it does nothing."""
         self._is_closed = True
+        self._pacer.dismiss(self)
         http, self._http = self._http, None
         if http is not None:
             await http.close()

@@ -9,6 +9,9 @@ import ssl
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
+from cpapi_fast.clock import SYSTEM_CLOCK, Clock
+from cpapi_fast.pacing import RestPacer
+
 #: Told a request (head and body), gives the bytes of the answer; None hangs up, and an empty answer stays silent.
 Script = Callable[[bytes], "bytes | None"]
 
@@ -29,6 +32,11 @@ def answer(
     if content_type:
         lines.append(f"Content-Type: {content_type}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def unpaced(clock: Clock = SYSTEM_CLOCK) -> RestPacer:
+    """A pacer that lets everything through at once, for a test of something else."""
+    return RestPacer(clock, requests_per_s=10_000, paces={})
 
 
 class Peer:

@@ -41,6 +41,7 @@ EXPORTS: dict[str, frozenset[str]] = {
         "loop": "new_event_loop run",
         "numbers": "number_prefix parse_number",
         "options": "WsOptions",
+        "pacing": "RestPacer",
         "quotes": "QuotesWriter",
         "session": "Accounts AuthStatus SessionTicket",
         "sink": "FrameSink",

@@ -20,7 +20,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     for row in (
         "_version errors events kinds",
         "clock cookies fields hours loop numbers options redaction scan session stats tls urls",
-        "answers decimals keepalive marks topics",
+        "answers decimals keepalive marks pacing topics",
         "feed_options rest walk",
         "gateway machine",
         "classifier",

@@ -80,7 +80,6 @@ def test_a_sign_of_being_logged_out(answer: Answer) -> None:
         (403, False, "allowed"),
         (404, False, "/v1/api"),
         (411, False, "log"),
-        (429, True, "wait"),
         (500, True, "later"),
         (503, True, "later"),
         (304, False, "log"),

@@ -43,6 +43,13 @@ def test_a_status_is_retryable_when_it_passes_with_time(status: int, is_retryabl
     assert (error.status, error.path) == (status, "/tickle")
 
 
+def test_a_limit_says_which_how_many_and_what_to_do() -> None:
+    error = errors.LimitError("market data lines", most=100, in_use=100, advice="unsubscribe one first")
+    assert str(error) == "all market data lines are taken: 100 of 100 are in use; unsubscribe one first"
+    assert (error.limit, error.most, error.in_use) == ("market data lines", 100, 100)
+    assert isinstance(error, errors.SubscriptionError)
+
+
 @pytest.mark.parametrize(
     ("error", "builtin"),
     [

@@ -29,7 +29,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.gateway import Client
 from cpapi_fast.tls import Tls
 from tests.certificates import make
-from tests.rest_peer import SESSION, TICKLE, Peer, answer, headers_of, until
+from tests.rest_peer import SESSION, TICKLE, Peer, answer, headers_of, unpaced, until
 from tests.support import LOOPS, run
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -210,7 +210,7 @@ def test_accounts_and_logout() -> None:
 @both_loops
 def test_many_calls_at_once(loop: str) -> None:
     async def scenario() -> None:
-        async with Peer(answer(TICKLE)) as peer, Client(peer.url) as client:
+        async with Peer(answer(TICKLE)) as peer, Client(peer.url, pacer=unpaced()) as client:
             tickets = await asyncio.gather(*(client.tickle() for _ in range(20)))
             assert {ticket.session for ticket in tickets} == {SESSION}
             assert len(peer.requests) == 20
@@ -329,7 +329,7 @@ def test_no_message_log_or_chain_shows_a_secret(
             served.append(request)
             return good if len(served) == 1 else reply
 
-        async with Peer(script) as peer, Client(peer.url, total_timeout_s=1.0) as client:
+        async with Peer(script) as peer, Client(peer.url, total_timeout_s=1.0, pacer=unpaced()) as client:
             ticket = await client.tickle()
             # A gateway that hangs costs a second each time, so once is enough.
             hangs = reply in (b"", CUT_SHORT)

@@ -29,7 +29,7 @@ from cpapi_fast.gateway import Client
 from cpapi_fast.rest import MAX_BODY_BYTES
 from cpapi_fast.tls import Tls
 from tests.certificates import make
-from tests.rest_peer import TICKLE, Peer, answer, headers_of
+from tests.rest_peer import TICKLE, Peer, answer, headers_of, unpaced
 from tests.support import LOOPS, run
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -104,7 +104,7 @@ def test_cookies_come_back_once_per_name_also_to_an_address(loop: str) -> None:
             answer(TICKLE, headers=["Set-Cookie: b=; Max-Age=0"]),
             answer(TICKLE),
         ]
-        async with Peer(replies) as peer, Client(peer.url) as client:
+        async with Peer(replies) as peer, Client(peer.url, pacer=unpaced()) as client:
             await client.tickle()
             await failure(client)
             await client.tickle()
@@ -123,7 +123,7 @@ def test_no_redirect_is_followed() -> None:
                 answer(status=302, headers=[f"Location: {elsewhere.url}/tickle"]),
                 answer(status=307, headers=["Location: /v1/api/other"]),
             ]
-            async with Peer(replies) as peer, Client(peer.url) as client:
+            async with Peer(replies) as peer, Client(peer.url, pacer=unpaced()) as client:
                 await client.tickle()
                 assert isinstance(await failure(client), RedirectError)
                 assert isinstance(await failure(client), RedirectError)
@@ -170,7 +170,7 @@ def test_a_kept_connection_that_the_peer_closed_is_no_failure(loop: str) -> None
             asked.append(request)
             return None if len(asked) == 2 else answer(TICKLE)
 
-        async with Peer(script) as peer, Client(peer.url) as client:
+        async with Peer(script) as peer, Client(peer.url, pacer=unpaced()) as client:
             await client.tickle()
             await client.tickle()
             assert [len(peer.received), len(peer.requests)] == [2, 3]
@@ -366,7 +366,7 @@ def test_a_certificate_swapped_under_a_pinned_client_gets_no_cookie(loop: str, t
         certificate, other = make(), make()
         secretive = answer(TICKLE, headers=["Set-Cookie: a=geheim", "Connection: close"])
         async with Peer(secretive, tls=certificate.server_context(tmp_path)) as peer:
-            client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint))
+            client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint), pacer=unpaced())
             await client.tickle()
         async with Peer(secretive, tls=other.server_context(tmp_path), port=peer.port) as impostor:
             error = await failure(client)
