@@ -65,6 +65,7 @@ from .errors import (
     UsageError,
 )
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
+from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed_options import FeedOptions
 from .fields import FIELDS, Field, field_code
 from .gateway import Client
@@ -110,9 +111,12 @@ __all__ = [
     "CpapiError",
     "DailyWindow",
     "DecodeError",
+    "Feed",
     "FeedEvent",
     "FeedOptions",
     "FeedState",
+    "FeedStats",
+    "FeedSubscription",
     "Field",
     "Frame",
     "FrameCounters",
@@ -123,6 +127,8 @@ __all__ = [
     "HeaderRefusedError",
     "InsecureTlsWarning",
     "Keepalive",
+    "LastField",
+    "LastValue",
     "LimitError",
     "MalformedPayloadError",
     "MarketDataFields",
@@ -144,6 +150,7 @@ __all__ = [
     "StatusError",
     "Subscription",
     "SubscriptionError",
+    "SubscriptionStatus",
     "TickDecoder",
     "Ticks",
     "Tls",

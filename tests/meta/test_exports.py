@@ -32,6 +32,8 @@ EXPORTS: dict[str, frozenset[str]] = {
             SubscriptionError TransportError UsageError
         """,
         "events": "Backfill Bar Cause FeedEvent FeedState Gap StateChange",
+        "feed.feed": "Feed FeedSubscription",
+        "feed.status": "FeedStats LastField LastValue SubscriptionStatus",
         "feed_options": "FeedOptions",
         "fields": "FIELDS Field field_code",
         "gateway": "Client",
@@ -59,7 +61,7 @@ LISTED = sorted((module, name) for module, names in EXPORTS.items() for name in 
 def is_documented(module: str, name: str) -> bool:
     """Whether a docstring stands at a class or function (for an extension: in its stub), or a `#:` line at a value."""
     stub = PACKAGE / f"{module}.pyi"
-    source = stub if stub.exists() else PACKAGE / f"{module}.py"
+    source = stub if stub.exists() else PACKAGE / f"{module.replace('.', '/')}.py"
     text = source.read_text(encoding="utf-8")
     for node in ast.parse(text).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:

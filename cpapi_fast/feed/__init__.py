@@ -1,0 +1,17 @@
+"""Feed: the policy of `machine` on a real gateway, and the consumers of what comes.
+
+The files::
+
+    failures.py    what went wrong, in the machine's words
+    frames.py      what frames say about the connection itself
+    driver.py      machine, socket, REST and timers, tied together
+    status.py      what it says of itself when asked
+    feed.py        Feed: what users call
+"""
+
+from __future__ import annotations
+
+from .feed import Feed, FeedSubscription
+from .status import FeedStats, LastField, LastValue, SubscriptionStatus
+
+__all__ = ["Feed", "FeedStats", "FeedSubscription", "LastField", "LastValue", "SubscriptionStatus"]

@@ -1,0 +1,56 @@
+"""What went wrong, in the machine's words."""
+
+from __future__ import annotations
+
+from cpapi_fast.errors import (
+    CallbackError,
+    CertificateError,
+    CompetingSessionError,
+    ConfigError,
+    CpapiError,
+    HandshakeError,
+    NoSessionError,
+    NotAuthenticatedError,
+    ProtocolViolationError,
+    RateLimitedError,
+    StatusError,
+    TransportError,
+)
+from cpapi_fast.events import Cause
+from cpapi_fast.machine import Failure
+
+
+def failure_of(error: CpapiError) -> tuple[Failure, float | None]:
+    """The failure behind an error of REST or of the upgrade, and how long to wait where the error says so."""
+    if isinstance(error, RateLimitedError):
+        return Failure.RATE_LIMITED, error.retry_after_s
+    if isinstance(error, (NotAuthenticatedError, NoSessionError)):
+        return Failure.NOT_LOGGED_IN, None
+    if isinstance(error, CompetingSessionError):
+        return Failure.COMPETING, None
+    if isinstance(error, (CertificateError, ConfigError)):
+        return Failure.REFUSED, None
+    if isinstance(error, (HandshakeError, StatusError)):
+        return _failure_of_status(error.status), None
+    if isinstance(error, TransportError):
+        return Failure.UNREACHABLE, None
+    return Failure.GATEWAY_ERROR, None
+
+
+def _failure_of_status(status: int | None) -> Failure:
+    if status is None:
+        return Failure.UNREACHABLE
+    if status in (401, 403):
+        return Failure.NOT_LOGGED_IN
+    return Failure.RATE_LIMITED if status == 429 else Failure.GATEWAY_ERROR
+
+
+def cause_of_end(error: CpapiError | None) -> Cause:
+    """Why a socket ended; None is a CLOSE frame of the gateway."""
+    if error is None:
+        return Cause.CLOSED_BY_GATEWAY
+    if isinstance(error, ProtocolViolationError):
+        return Cause.PROTOCOL_VIOLATION
+    if isinstance(error, CallbackError):
+        return Cause.INTERNAL_ERROR
+    return Cause.CONNECTION_LOST
