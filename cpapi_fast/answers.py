@@ -37,6 +37,7 @@ class Answer:
         raw: the body.
         origin: of the gateway, for the advice where to log in.
         secrets: texts that must not appear in any message.
+        date: the header of this name, perhaps empty: what time it is there.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Answer:
     raw: bytes
     origin: str
     secrets: Sequence[str]
+    date: str = ""
 
     def decode(self, parse: Callable[[Any], T]) -> T:
         """The JSON of a successful answer, read by `parse`.

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from ._version import __version__
 from .errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
+from .tls_options import add_tls_options
 
 #: Exit codes: what the caller gave cannot be right; something failed on the way; ended by a second Ctrl-C.
 EXIT_USAGE = 2
@@ -43,6 +44,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cpapi-fast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_collect(commands.add_parser("collect", help="collect quotes into files", allow_abbrev=False))
+    _add_doctor(commands.add_parser("doctor", help="find out what is wrong with a gateway", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command == "simulate":
         _add_simulate(simulate)
@@ -101,11 +103,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="the folder for the files")
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds (default: never)")
 
-    tls = parser.add_argument_group("TLS (default: verify)").add_mutually_exclusive_group()
-    tls.add_argument("--tls-verify", action="store_true", help="trust what this machine trusts")
-    tls.add_argument("--ca-file", metavar="PEM", help="trust the certificates in this file only")
-    tls.add_argument("--fingerprint", metavar="SHA256", help="trust the one certificate with this fingerprint")
-    tls.add_argument("--insecure", action="store_true", help="trust any certificate")
+    add_tls_options(parser)
 
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument("--flush-interval", type=_seconds, default=1.0, metavar="S", help="capture flush (default: 1)")
@@ -126,6 +124,36 @@ def _collect(args: argparse.Namespace) -> int:
     from . import collect_command
 
     return collect_command.run(args)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Walk from the address of a gateway to a quote, step by step, and say what is wrong and the one thing to do. "
+        "Changes nothing at the gateway unless --init is given. The exit code tells the class of failure: 0 healthy, "
+        "2 usage, 10 DNS, 11 TCP, 12 TLS, 20 no gateway, 21 login needed, 22 competing login, 23 gateway not "
+        "connected, 24 rate limited, 25 gateway error, 26 address refused, 27 brokerage session not open, 28 no "
+        "answer, 30 WebSocket, 31 not ready, 32 no quote, 33 no heartbeat, 40 clock."
+    )
+    parser.add_argument("--url", required=True, help="the gateway's REST base, such as https://localhost:5000/v1/api")
+    parser.add_argument("--conid", type=_conid, default=265598, metavar="N", help="the instrument (default: 265598)")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=15.0, metavar="S", help="the most that one step waits (default: 15)"
+    )
+    parser.add_argument(
+        "--init",
+        action="store_true",
+        help="open the brokerage session where it is not open; takes it away from another login of the same user",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of lines")
+    add_tls_options(parser)
+    parser.add_argument("--asyncio", action="store_true", help="use asyncio's own loop even where uvloop is installed")
+    parser.set_defaults(run=_doctor, refuse=parser.error)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from . import doctor_command
+
+    return doctor_command.run(args)
 
 
 def _folder(text: str) -> str:
@@ -152,6 +180,13 @@ def _conids(text: str) -> tuple[int, ...]:
         if not (part.isascii() and part.isdigit()):
             raise argparse.ArgumentTypeError(f"a conid is a whole number such as 265598, not {part!r}")
     return tuple(int(part) for part in parts)
+
+
+def _conid(text: str) -> int:
+    conids = _conids(text)
+    if len(conids) != 1:
+        raise argparse.ArgumentTypeError("give one conid, such as 265598")
+    return conids[0]
 
 
 def _codes(text: str) -> tuple[str, ...]:

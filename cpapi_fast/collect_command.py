@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +18,8 @@ from .loop import run as run_loop
 from .outputs import import_arrow
 from .progress import Progress
 from .reports import summary_text
-from .tls import InsecureTlsWarning, Tls
+from .tls import Tls
+from .tls_options import chosen_tls, is_tls_chosen
 from .topics import MarketDataFields
 
 _SIMULATOR_OPTIONS = ("seed", "speed", "rate", "replay")
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         given = [f"--{name}" for name in _SIMULATOR_OPTIONS if getattr(args, name) is not None]
         if given:
             raise ConfigError(f"{', '.join(given)} only goes with --simulate")
-    elif args.tls_verify or args.ca_file or args.fingerprint or args.insecure:
+    elif is_tls_chosen(args):
         raise ConfigError("with --simulate the certificate is pinned by itself; give no TLS option")
     # Before anything is connected.
     import_arrow("pyarrow")
@@ -56,7 +56,7 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
         if args.simulate:
             client = await _simulated(args, stack)
         else:
-            client = Client(args.url, tls=_tls(args))
+            client = Client(args.url, tls=chosen_tls(args))
         await stack.enter_async_context(client)
         progress: Progress
         collector = Collector(client, options, on_notice=lambda text: progress.notice(f"cpapi-fast: {text}"))
@@ -67,21 +67,6 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
         finally:
             if collector.summary is not None:
                 print(summary_text(collector.summary), flush=True)
-
-
-def _tls(args: argparse.Namespace) -> Tls:
-    if args.ca_file is not None:
-        return Tls.ca_file(args.ca_file)
-    if args.fingerprint is not None:
-        return Tls.pinned(args.fingerprint)
-    if not args.insecure:
-        return Tls.verify()
-    # The warning for programs, which names a line of this file, becomes one for the person who typed the option.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InsecureTlsWarning)
-        policy = Tls.insecure()
-    print("cpapi-fast: warning: TLS certificates are not checked; --fingerprint is as easy and safe", file=sys.stderr)
-    return policy
 
 
 async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:

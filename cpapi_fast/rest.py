@@ -148,6 +148,7 @@ class Rest:
                 raw=await _read_bounded(response),
                 origin=self._url.origin,
                 secrets=self._secrets(),
+                date=response.headers.get("Date", ""),
             )
 
     async def close(self) -> None:

@@ -119,9 +119,9 @@ class Tls:
             RequestTimeoutError: the peer did not finish the handshake in time.
         """
         if self._mode == "pinned":
-            return _trusting_only(await self._fetch_pinned(host, port, timeout_s))
+            return trusting_only(await self._fetch_pinned(host, port, timeout_s))
         if self._mode == "insecure":
-            return _trusting_anything()
+            return trusting_anything()
         # Reading the certificates takes milliseconds of disk and CPU, which a running feed would feel.
         return await asyncio.to_thread(ssl.create_default_context if self._mode == "verify" else self._ca_context)
 
@@ -172,7 +172,8 @@ class Tls:
         return f"Tls.{self._mode}({repr(self._value) if self._value else ''})"
 
 
-def _trusting_anything() -> ssl.SSLContext:
+def trusting_anything() -> ssl.SSLContext:
+    """A context that lets any certificate pass: good for looking at one, and for `Tls.insecure()`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -189,7 +190,8 @@ def _trusting_file(pem: str) -> ssl.SSLContext:
     return context
 
 
-def _trusting_only(der: bytes) -> ssl.SSLContext:
+def trusting_only(der: bytes) -> ssl.SSLContext:
+    """A context that lets this one certificate pass, whatever its host name and dates say."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=der)
@@ -201,7 +203,7 @@ def _trusting_only(der: bytes) -> ssl.SSLContext:
 async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
     """The peer's certificate in DER form, over a connection that ends after the handshake."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=_trusting_anything()), timeout_s)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=trusting_anything()), timeout_s)
     except (asyncio.TimeoutError, TimeoutError):
         error: CpapiError = RequestTimeoutError(
             f"no TLS handshake with {host}:{port} within {timeout_s:g} s; is the gateway running, and in TLS?"

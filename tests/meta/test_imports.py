@@ -19,8 +19,8 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "_version errors events kinds",
-        "clock cookies fields hours loop numbers options redaction scan session stats tls urls",
-        "answers decimals keepalive marks pacing topics",
+        "availability clock cookies fields hours loop numbers options redaction scan session stats tls urls",
+        "answers decimals keepalive marks pacing tls_options topics",
         "feed_options rest walk",
         "gateway machine",
         "classifier",
@@ -29,13 +29,13 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "backlog inbox last_values listener ticks tracker",
         "conflation consumer handshake policies push",
         "connection delivery",
-        "feed outputs",
+        "doctor feed outputs",
         "capture quotes recorder",
         "reports",
         "collector progress",
         "simulator",
         "__init__",
-        "collect_command",
+        "collect_command doctor_command",
         "cli",
         "__main__",
     )

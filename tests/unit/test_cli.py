@@ -81,7 +81,9 @@ def test_simulate_arguments() -> None:
     assert (args.port, args.no_tls, args.conids) == (0, True, (1, 2))
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["collect", "--help"], ["simulate", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["collect", "--help"], ["doctor", "--help"], ["simulate", "--help"], ["--version"]]
+)
 def test_help_and_version(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
