@@ -175,12 +175,12 @@ def test_the_last_value_is_merged_and_every_field_has_an_age():
             assert set(merged) - {"topic"} <= set(value)
             assert all(field.age_s >= 0.0 and field.received_ns for field in value.values())
             gateway.stop_answering()
-            before = value["31"].age_s
-            await clock.sleep(5)
+            # Nothing is told any more, so all there is grows old.
+            while min(field.age_s for field in (feed.last_value(265598) or value).values()) < 5:
+                await clock.sleep(1)
             later = feed.last_value(265598)
             assert later is not None
             assert later["conid"].value == 265598
-            assert later["31"].age_s >= 5 or before == 0.0
             gateway.resume_answering()
         off = cf.Feed(client, cf.FeedOptions(last_values=False))
         with pytest.raises(cf.UsageError, match="last_values=True"):

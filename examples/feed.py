@@ -1,0 +1,66 @@
+"""A feed that outlives its connections: quotes, holes and states in one stream, and the last value with its age.
+
+    python examples/feed.py
+
+runs against the built-in simulator and breaks it on purpose. For a real gateway give its URL and fingerprint to
+`cf.Client` and leave the simulator out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import cpapi_fast as cf
+from cpapi_fast.simulator import Gateway, GatewayOptions
+
+
+async def break_it(gateway: Gateway, clock: cf.Clock) -> None:
+    """What happens to a gateway in a bad night."""
+    await clock.sleep(10)
+    print("!! the connection is reset")
+    gateway.drop_sockets(reset=True)
+    await clock.sleep(10)
+    print("!! one subscription dies without a word")
+    gateway.kill_stream("265598")
+    await clock.sleep(20)
+    print("!! the session is renewed under the open socket")
+    gateway.renew_session()
+
+
+async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:
+    """Read for a minute of the clock, which runs ten times as fast as time does."""
+    clock = cf.Clock(speed)
+    async with (
+        Gateway(GatewayOptions(), clock=clock) as gateway,
+        cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint or ""), clock=clock) as client,
+        cf.Feed(client) as feed,
+    ):
+        for conid in (265598, 8314):
+            await feed.subscribe_market_data(conid)
+        breaking = asyncio.create_task(break_it(gateway, clock))
+        ticks = 0
+        with contextlib.suppress(asyncio.TimeoutError):
+            # A feed has no end of its own.
+            reading = feed.__aiter__()
+            ends_s = clock.monotonic_s() + duration_s
+            while (left_s := ends_s - clock.monotonic_s()) > 0:
+                item = await asyncio.wait_for(reading.__anext__(), clock.real_s(left_s))
+                if isinstance(item, cf.Frame):
+                    ticks += item.kind is cf.FrameKind.MARKET_DATA
+                elif isinstance(item, cf.Gap):
+                    first_ns = item.first_good_ns or item.last_good_ns
+                    missing_ms = (first_ns - item.last_good_ns) / 1e6
+                    print(f"   gap in {item.subscription}: {missing_ms:.0f} ms, {item.cause.value}")
+                elif isinstance(item, cf.StateChange):
+                    subject = item.subscription or "feed"
+                    print(f"   {subject}: {item.previous.value} -> {item.state.value} ({item.cause.value})")
+        await breaking
+        print(f"{ticks} market data frames, {feed.stats.gaps} gaps, {feed.stats.connections} connections")
+        value = feed.last_value(265598)
+        if value is not None and "31" in value:
+            print(f"last price {value['31'].value}, {value['31'].age_s:.1f} s old")
+
+
+if __name__ == "__main__":
+    cf.run(main())

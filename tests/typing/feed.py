@@ -1,0 +1,42 @@
+"""The types of the feed: items, consumers, last values."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from typing_extensions import assert_type
+
+import cpapi_fast as cf
+
+
+async def item_types(client: cf.Client) -> None:
+    async with cf.Feed(client, cf.FeedOptions(competing="reclaim")) as feed:
+        assert_type(feed, cf.Feed)
+        subscription = await feed.subscribe_market_data(265598, cf.MarketDataFields.default_l1(), exchange="NYSE")
+        assert_type(subscription, cf.FeedSubscription)
+        assert_type(subscription.status, cf.SubscriptionStatus | None)
+        assert_type(await feed.wait_for(cf.FeedState.STREAMING, timeout_s=5.0), cf.FeedState)
+        async for item in feed:
+            assert_type(item, cf.Frame | cf.StateChange | cf.Gap | cf.Backfill)
+            if isinstance(item, cf.Gap):
+                assert_type(item.first_good_ns, int | None)
+                assert_type(item.cause, cf.Cause)
+        assert_type(feed.batches(), AsyncIterator[cf.Batch | cf.StateChange | cf.Gap | cf.Backfill])
+        assert_type(feed.stats, cf.FeedStats)
+
+
+async def consumer_types(feed: cf.Feed) -> None:
+    async with feed.consumer(policy="conflate", max_pending_frames=10_000) as consumer:
+        assert_type(consumer, cf.Consumer)
+        assert_type(consumer.stats, cf.ConsumerStats)
+        assert_type(consumer.stats.received, int)
+        async for item in consumer.batches():
+            assert_type(item, cf.Batch | cf.StateChange | cf.Gap | cf.Backfill)
+
+
+def last_value_types(feed: cf.Feed) -> None:
+    value = feed.last_value(265598)
+    assert_type(value, cf.LastValue | None)
+    if value is not None:
+        assert_type(value["31"], cf.LastField)
+        assert_type(value["31"].age_s, float)
