@@ -49,10 +49,10 @@ def test_the_example_of_columns_prints_both_spreads(tmp_path: Path) -> None:
 
 def test_the_example_of_a_feed_tells_what_broke_and_goes_on(tmp_path: Path) -> None:
     printed = run_python(str(ROOT / "examples" / "feed.py"), folder=tmp_path)
-    assert printed.count("feed: connecting -> open") == 3
+    assert printed.count("feed: connecting -> open") >= 3
     assert "connection_lost" in printed
     assert "smd+265598: streaming -> stale (subscription_silent)" in printed
     frames, gaps, connections = map(int, re.findall(r"(\d+) (?:market data frames|gaps|connections)", printed))
     assert frames > 20
     assert gaps >= 3
-    assert connections == 3
+    assert connections >= 3
