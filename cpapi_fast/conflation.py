@@ -18,6 +18,8 @@ _MARKET_DATA: Final = FrameKind.MARKET_DATA.value
 #: In the column of conids.
 _NO_CONID: Final = -1
 
+_NESTED: Final = frozenset({dict, list})
+
 #: With this many frames waiting as they came, behind others, they are looked through, reader or not. It bounds what a
 #: stalled consumer holds beyond its subscriptions, and how long one look takes.
 _FOLD_FRAMES: Final = 512
@@ -73,7 +75,7 @@ def _fields_of(frame: Frame, topic: str | None) -> dict[str, object] | None:
         return None
     if type(fields) is not dict or fields.get("topic") != topic:
         return None
-    if any(type(value) in (dict, list) for value in fields.values()):
+    if not _NESTED.isdisjoint(map(type, fields.values())):
         try:
             orjson.dumps(fields)
         except TypeError:

@@ -1,0 +1,48 @@
+"""Batches and events for tests of what stands behind the socket: numbered frames, received when the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cpapi_fast.batch import Batch, BatchBuilder, Frame, FrameCounters
+from cpapi_fast.delivery import Delivery
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
+from tests.frames import smd
+
+#: What one of `numbered` counts for: its bytes and the overhead.
+FRAME_COST = 151 + 64
+
+
+def batch_of(raws: Iterable[bytes], received_ns: int = 1, counters: FrameCounters | None = None) -> Batch:
+    builder = BatchBuilder(counters)
+    for raw in raws:
+        builder.append(raw)
+    batch = builder.finish(received_ns)
+    assert batch is not None
+    return batch
+
+
+def numbered(first: int, count: int, received_ns: int = 1) -> Batch:
+    """Frames whose conids are `first`, `first + 1` and so on."""
+    return batch_of((smd(number) for number in range(first, first + count)), received_ns)
+
+
+def event(number: int) -> StateChange:
+    return StateChange(number, FeedState.STREAMING, FeedState.READY, Cause.DATA, "Nothing is to be done.")
+
+
+def put(delivery: Delivery, batch: Batch) -> None:
+    delivery.put(batch, 0, len(batch))
+
+
+def short(item: Any) -> Any:
+    """What a consumer gave, as a value that is easily written down."""
+    if isinstance(item, Frame):
+        return item.conid
+    if isinstance(item, Batch):
+        return list(item.conids)
+    if isinstance(item, Gap):
+        assert (item.subscription, item.cause) == (None, Cause.CONSUMER_OVERFLOW)
+        return ("gap", item.last_good_ns, item.first_good_ns, item.frames_dropped)
+    return f"event {item.time_ns}"
