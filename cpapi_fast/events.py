@@ -70,12 +70,12 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The feed, or one of its subscriptions, is in another state.
+    """The feed, or one of its subscriptions, is in another state; or something happened that left it where it was.
 
     Attributes:
-        time_ns: when, in ns since the Unix epoch on the feed's clock.
+        time_ns: when, in ns since the Unix epoch on the machine's own clock, as in `Frame.received_ns`.
         state: the new state.
-        previous: the one before.
+        previous: the one before; the same for a notice, such as a 429 while data flows.
         cause: why.
         advice: what the user should do, in one sentence; that nothing is to be done, where that is so.
         subscription: the topic of the subscription that changed (`smd+265598`); None for the feed itself.

@@ -16,7 +16,7 @@ from typing import Any, Final
 from cpapi_fast.batch import Batch, Frame
 from cpapi_fast.connection import WsClient
 from cpapi_fast.delivery import Delivery
-from cpapi_fast.errors import CpapiError, TransportError
+from cpapi_fast.errors import CpapiError, TransportError, UsageError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.feed_options import FeedOptions
 from cpapi_fast.gateway import Client
@@ -59,10 +59,16 @@ class Driver:
         options: the policies.
         delivery: where frames and events go.
         on_event: told of each event after the consumers.
+        on_misuse: told when nothing can work any more because the client was closed under the feed.
     """
 
     def __init__(
-        self, client: Client, options: FeedOptions, delivery: Delivery, on_event: Callable[[FeedEvent], None]
+        self,
+        client: Client,
+        options: FeedOptions,
+        delivery: Delivery,
+        on_event: Callable[[FeedEvent], None],
+        on_misuse: Callable[[UsageError], None],
     ) -> None:
         seed = random.SystemRandom().getrandbits(64) if options.seed is None else options.seed
         self.tracker: Final = Tracker()
@@ -74,6 +80,7 @@ class Driver:
         self._options: Final = options
         self._delivery: Final = delivery
         self._on_event: Final = on_event
+        self._on_misuse: Final = on_misuse
         self._slots: Final[dict[str, int]] = {}
         #: `_updated` of the last frame of an armed topic: the second copy of a snapshot has the same.
         self._updated_ms: Final[dict[str, int]] = {}
@@ -98,12 +105,13 @@ class Driver:
         """Begin."""
         self.carry_out(self.machine.start(self.now()))
 
+    def halt(self) -> None:
+        """End the socket and all timers; what is under way still ends by itself."""
+        self.carry_out(self.machine.stop(self.now()))
+
     async def stop(self) -> None:
         """End the socket, calls and timers, and wait for that."""
-        self.carry_out(self.machine.stop(self.now()))
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.halt()
         calls = [task for task in self._tasks if task.get_name() != _CLOSING]
         for task in calls:
             task.cancel()
@@ -220,6 +228,9 @@ class Driver:
                 await self._client.accounts()
                 self.carry_out(self.machine.on_accounts(call.number, self.now()))
                 return
+        except UsageError as error:
+            self._on_misuse(error)
+            return
         except CpapiError as error:
             self.calls_failed += 1
             failure, retry_after_s = failure_of(error)
@@ -245,7 +256,10 @@ class Driver:
 
     async def _open(self) -> None:
         try:
-            ws = await WsClient.connect(self._client, ticket=self._ticket, options=self._options.ws)
+            ws = await self._connect()
+        except UsageError as error:
+            self._on_misuse(error)
+            return
         except CpapiError as error:
             failure, retry_after_s = failure_of(error)
             self.carry_out(self.machine.on_socket_failed(failure, self.now(), retry_after_s=retry_after_s))
@@ -274,6 +288,19 @@ class Driver:
         if self._ws is ws:
             self._ws = None
             self.carry_out(self.machine.on_socket_ended(cause_of_end(ended_with), self.now()))
+
+    async def _connect(self) -> WsClient:
+        connecting = asyncio.ensure_future(
+            WsClient.connect(self._client, ticket=self._ticket, options=self._options.ws)
+        )
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.cancel()
+            (outcome,) = await asyncio.gather(connecting, return_exceptions=True)
+            if isinstance(outcome, WsClient):  # It was quicker than its cancellation.
+                await outcome.close()
+            raise
 
     def _close(self) -> None:
         ws, self._ws = self._ws, None

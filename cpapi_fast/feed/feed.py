@@ -83,7 +83,7 @@ class Feed:
         self._clock = client.clock
         self._on_login_required = on_login_required
         self._delivery = Delivery(hold=self._hold, on_callback_error=self._report)
-        self._driver = Driver(client, self.options, self._delivery, self._on_event)
+        self._driver = Driver(client, self.options, self._delivery, self._on_event, self._on_misuse)
         self._own: Consumer | None = None
         self._is_own_used = False
         self._is_started = False
@@ -411,6 +411,10 @@ class Feed:
 
     def _hold(self, is_held: bool) -> None:
         self._driver.hold(is_held)
+
+    def _on_misuse(self, error: UsageError) -> None:
+        self._driver.halt()
+        self._delivery.end(error)
 
     def _on_event(self, event: FeedEvent) -> None:
         if isinstance(event, Gap):

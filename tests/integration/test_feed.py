@@ -369,3 +369,31 @@ def test_secrets_stay_out_of_what_it_says():
             assert "DU1234567" not in text
 
     with_gateway(scenario)
+
+
+def test_a_client_that_is_closed_under_the_feed_is_told_to_whoever_reads():
+    async def scenario(gateway: Gateway, client: cf.Client, clock: cf.Clock) -> None:
+        async with cf.Client(gateway.url, clock=clock) as other, cf.Feed(other) as feed:
+            await feed.subscribe_market_data(265598)
+            await feed.wait_for(STREAMING, timeout_s=60)
+            await other.aclose()
+            gateway.drop_sockets()
+            with pytest.raises(cf.UsageError, match="client is closed"):
+                await read_until(feed, lambda _item: False)
+            assert feed.state is cf.FeedState.DISCONNECTED
+
+    with_gateway(scenario)
+
+
+def test_a_feed_that_is_closed_while_it_connects_leaves_nothing_behind():
+    async def scenario(gateway: Gateway, client: cf.Client, clock: cf.Clock) -> None:
+        for rounds in range(0, 60, 3):
+            feed = cf.Feed(client)
+            await feed.start()
+            for _ in range(rounds):
+                await asyncio.sleep(0.0002)
+            await feed.aclose()
+        await gateway.wait_for(lambda: not gateway.open_connections)
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("cpapi_fast feed")]
+
+    with_gateway(scenario)
