@@ -338,6 +338,12 @@ class Feed:
         return self._last_change
 
     @property
+    def next_try_s(self) -> float | None:
+        """How many seconds of the clock until the gateway is tried again; None while nothing waits for that."""
+        due_s = self._driver.machine.next_try_s
+        return None if due_s is None else max(due_s - self._clock.monotonic_s(), 0.0)
+
+    @property
     def session(self) -> SessionFacts:
         """What was last heard of the session: `authenticated`, `connected`, `competing`."""
         return self._driver.machine.session

@@ -148,6 +148,11 @@ class Machine:
         return self._phase in _WITH_SOCKET
 
     @property
+    def next_try_s(self) -> float | None:
+        """When the gateway is asked again by itself, in seconds of the clock; None while nothing waits for that."""
+        return None if self._retry_s == _NEVER else self._retry_s
+
+    @property
     def due_s(self) -> float:
         """When to call `tick` next, in seconds of the clock; infinity for not before the next input."""
         return min(

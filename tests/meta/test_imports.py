@@ -19,7 +19,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "_version errors events kinds",
-        "availability clock cookies fields hours loop numbers options redaction scan session stats tls urls",
+        "availability clock cookies fields hours loop numbers options redaction scan session signals stats tls urls",
         "answers decimals keepalive marks pacing tls_options topics",
         "feed_options rest walk",
         "gateway machine",
@@ -34,7 +34,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "reports",
         "collector progress",
         "simulator",
-        "__init__",
+        "__init__ gateway_source",
         "collect_command doctor_command",
         "cli",
         "__main__",
