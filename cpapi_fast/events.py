@@ -79,6 +79,7 @@ class StateChange:
         cause: why.
         advice: what the user should do, in one sentence; that nothing is to be done, where that is so.
         subscription: the topic of the subscription that changed (`smd+265598`); None for the feed itself.
+        detail: what exactly happened, in the words of the error, where there was one; never a secret.
     """
 
     time_ns: int
@@ -87,6 +88,7 @@ class StateChange:
     cause: Cause
     advice: str
     subscription: str | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from cpapi_fast.session import AuthStatus, SessionTicket
 from cpapi_fast.stats import WsStats
 from cpapi_fast.tracker import Tracker
 
-from .failures import cause_of_end, failure_of
+from .failures import cause_of_end, describe_end, failure_of
 from .frames import payload_of, read_answer, read_status
 
 _NEVER: Final = float("inf")
@@ -234,7 +234,9 @@ class Driver:
         except CpapiError as error:
             self.calls_failed += 1
             failure, retry_after_s = failure_of(error)
-            actions = self.machine.on_call_failed(call.number, failure, self.now(), retry_after_s=retry_after_s)
+            actions = self.machine.on_call_failed(
+                call.number, failure, self.now(), retry_after_s=retry_after_s, detail=str(error)
+            )
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the feed; the loop is told of it
             self.calls_failed += 1
             self._report("a call of a cpapi_fast feed failed in an unforeseen way", error)
@@ -262,7 +264,9 @@ class Driver:
             return
         except CpapiError as error:
             failure, retry_after_s = failure_of(error)
-            self.carry_out(self.machine.on_socket_failed(failure, self.now(), retry_after_s=retry_after_s))
+            self.carry_out(
+                self.machine.on_socket_failed(failure, self.now(), retry_after_s=retry_after_s, detail=str(error))
+            )
             return
         except Exception as error:  # noqa: BLE001 - as in _call
             self._report("opening the socket of a cpapi_fast feed failed in an unforeseen way", error)
@@ -287,7 +291,8 @@ class Driver:
             self._bury(ws)
         if self._ws is ws:
             self._ws = None
-            self.carry_out(self.machine.on_socket_ended(cause_of_end(ended_with), self.now()))
+            detail = describe_end(ws.close_code) if ended_with is None else str(ended_with)
+            self.carry_out(self.machine.on_socket_ended(cause_of_end(ended_with), self.now(), detail=detail))
 
     async def _connect(self) -> WsClient:
         connecting = asyncio.ensure_future(
@@ -352,11 +357,12 @@ class Driver:
         topic = frame.topic
         if topic is None:
             return []
+        payload = payload_of(frame)
+        if "error" in payload:
+            return self.machine.on_refused(topic, now)
         if frame.kind is not FrameKind.MARKET_DATA:
-            if "error" in payload_of(frame):
-                return self.machine.on_refused(topic, now)
             return self.machine.on_line_frame(topic, frame.received_ns, now)
-        answer = read_answer(payload_of(frame))
+        answer = read_answer(payload)
         is_snapshot = answer.has_availability
         if answer.updated_ms is not None:
             is_snapshot = is_snapshot or self._updated_ms.get(topic) == answer.updated_ms

@@ -54,3 +54,8 @@ def cause_of_end(error: CpapiError | None) -> Cause:
     if isinstance(error, CallbackError):
         return Cause.INTERNAL_ERROR
     return Cause.CONNECTION_LOST
+
+
+def describe_end(close_code: int | None) -> str:
+    """What is said of a CLOSE frame. Its reason is the peer's text, and stays out."""
+    return f"the gateway sent CLOSE with code {close_code}"

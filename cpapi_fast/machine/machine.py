@@ -109,6 +109,8 @@ class Machine:
         self._backoff: Final = Backoff(options.reconnect_base_s, options.reconnect_max_s, random)
         self._phase = _Phase.IDLE
         self._cause = Cause.STOPPED
+        #: The words of the error that is being handled.
+        self._detail = ""
         self._calls = 0
         #: The call that the way to data waits for, and the keepalive's.
         self._step: Call | None = None
@@ -140,6 +142,7 @@ class Machine:
 
     def _done(self) -> list[Action]:
         actions, self._actions = self._actions, []
+        self._detail = ""
         return actions
 
     @property
@@ -239,9 +242,10 @@ class Machine:
         return self._done()
 
     def on_call_failed(
-        self, number: int, failure: Failure, now: Moment, *, retry_after_s: float | None = None
+        self, number: int, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
     ) -> list[Action]:
         """A call failed; `retry_after_s` where the answer, or our own pace, says how long to wait."""
+        self._detail = detail
         if self._keepalive is not None and number == self._keepalive.number:
             self._keepalive = None
             self._on_keepalive_failed(failure, now, retry_after_s)
@@ -270,15 +274,19 @@ class Machine:
         self._enter(FeedState.OPEN, Cause.SOCKET_OPENED, now)
         return self._done()
 
-    def on_socket_failed(self, failure: Failure, now: Moment, *, retry_after_s: float | None = None) -> list[Action]:
+    def on_socket_failed(
+        self, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
+    ) -> list[Action]:
         """The socket could not be opened."""
+        self._detail = detail
         if self._phase is _Phase.OPENING:
             self._phase = _Phase.AWAY
             self._fail(failure, now, retry_after_s)
         return self._done()
 
-    def on_socket_ended(self, cause: Cause, now: Moment) -> list[Action]:
+    def on_socket_ended(self, cause: Cause, now: Moment, *, detail: str = "") -> list[Action]:
         """The socket has ended, for a cause that is not ours."""
+        self._detail = detail
         if self.has_socket:
             self._leave(cause, now, has_ended=True)
         return self._done()
@@ -613,10 +621,11 @@ class Machine:
             self._notice(cause, now)
             return
         previous, self.state, self._cause = self.state, state, cause
-        self._actions_append(Emit(StateChange(now.ns, state, previous, cause, ADVICE[cause])))
+        self._actions_append(Emit(StateChange(now.ns, state, previous, cause, ADVICE[cause], detail=self._detail)))
 
     def _notice(self, cause: Cause, now: Moment) -> None:
         """The state is the same, and there is something to be told about it; once, not with every try."""
         if cause is not self._cause:
             self._cause = cause
-            self._actions_append(Emit(StateChange(now.ns, self.state, self.state, cause, ADVICE[cause])))
+            change = StateChange(now.ns, self.state, self.state, cause, ADVICE[cause], detail=self._detail)
+            self._actions_append(Emit(change))
