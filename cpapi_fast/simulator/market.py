@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Final
+from typing import Any, Final
 
+from . import history
 from .wire import java_double
 
 #: `6509` as seen on the wire, the commonest first.
@@ -48,11 +50,13 @@ class Instrument:
         availability: field 6509, None for a dead instrument.
         services: field 6508, told once per subscription.
         is_thin: whether the first snapshot holds nothing but 6509.
+        tape: what it has traded.
     """
 
-    def __init__(self, target: str, conid: int, seed: int) -> None:
+    def __init__(self, target: str, conid: int, seed: int, now_s: Callable[[], float] = time.time) -> None:
         random = Random(f"{seed}/{target}")
         self._random = random
+        self._now_s = now_s
         self.target = target
         self.conid = conid
         self.availability: str | None = random.choice(_AVAILABILITY)
@@ -77,6 +81,7 @@ class Instrument:
         self._activity = random.uniform(0.2, 0.9)
         self._advanced_to = -1
         self._static = self._describe(random)
+        self.tape = history.Tape(f"{seed}/smh/{target}", self._last, self._decimals, now_s())
 
     def _on_grid(self, price: int) -> int:
         return max(price - price % self._increment, self._increment)
@@ -142,6 +147,7 @@ class Instrument:
         self._last = self._bid if side < 0.5 else self._ask
         self._last_size = 1 + int(size * size * 1_500)
         self._volume += self._last_size
+        self.tape.record(self._last, self._last_size, self._now_s())
         self._high = max(self._high, self._last)
         self._low = min(self._low, self._last)
         if side < 0.5:
@@ -168,6 +174,20 @@ class Instrument:
         """The JSON text of a field's value now, or None where the gateway has nothing to say about it."""
         moving = _MOVING.get(code)
         return moving(self) if moving is not None else self._static.get(code)
+
+    def history(
+        self, server_id: str, parameters: Mapping[str, Any], *, end_ms: int, is_forward: bool = False
+    ) -> dict[str, Any]:
+        """The bars of a period that ends, or begins, at a time; see `history.answer`."""
+        return history.answer(
+            self.tape,
+            server_id,
+            parameters,
+            end_ms=end_ms,
+            symbol=history.described(self.text("55")),
+            name=history.described(self.text("7051")),
+            is_forward=is_forward,
+        )
 
     def _change_percent(self) -> str | None:
         if not self._has_traded:
@@ -208,8 +228,8 @@ _MOVING: Final[dict[str, Callable[[Instrument], str | None]]] = {
 class DeadInstrument(Instrument):
     """A conid that the gateway does not know, or that trades no more: `N/A`, a dash, and nothing ever after."""
 
-    def __init__(self, target: str, conid: int, seed: int) -> None:
-        super().__init__(target, conid, seed)
+    def __init__(self, target: str, conid: int, seed: int, now_s: Callable[[], float] = time.time) -> None:
+        super().__init__(target, conid, seed, now_s)
         self.availability = None
         self.services = None
         self.is_thin = False
@@ -229,10 +249,19 @@ class Market:
         seed: decides every price.
         conids: the conids that exist; None for all.
         dead_conids: conids that are dead all the same.
+        now_s: the time of day, in seconds since the Unix epoch, for the bars of its past.
     """
 
-    def __init__(self, *, seed: int, conids: tuple[int, ...] | None, dead_conids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        conids: tuple[int, ...] | None,
+        dead_conids: frozenset[int],
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._seed = seed
+        self._now_s = now_s
         self._living = None if conids is None else frozenset(conids)
         self._dead = dead_conids
         self._instruments: dict[str, Instrument] = {}
@@ -248,6 +277,17 @@ class Market:
         conid = int(match[1])
         # A combination without a leading conid lives by its legs, which are not looked up.
         is_dead = conid in self._dead or (self._living is not None and conid not in self._living and conid != 0)
-        made = (DeadInstrument if is_dead else Instrument)(target, conid, self._seed)
+        made = (DeadInstrument if is_dead else Instrument)(target, conid, self._seed, self._now_s)
         self._instruments[target] = made
         return made
+
+    def with_history(self, target: str, exchange: str | None) -> Instrument | None:
+        """The instrument whose past is asked for: that of the exchange, where anybody has subscribed to it there.
+
+        None for one that has none: a target that is none, a combination, a dead conid.
+        """
+        there = self._instruments.get(f"{target}@{exchange}")
+        instrument = there if there is not None else self.instrument(target)
+        if instrument is None or ";;;" in target or isinstance(instrument, DeadInstrument):
+            return None
+        return instrument

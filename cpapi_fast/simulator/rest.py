@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from . import frames
+from . import frames, history
 from .connection import Connection
 from .pacing import Pacer
 from .session import Session
@@ -76,6 +76,7 @@ class Rest:
             ("POST", "/iserver/auth/ssodh/init"): self._init,
             ("POST", "/iserver/reauthenticate"): self._reauthenticate,
             ("GET", "/iserver/accounts"): self._accounts,
+            ("GET", "/iserver/marketdata/history"): self._history,
             ("GET", "/sso/validate"): self._validate,
             ("POST", "/logout"): self._logout,
             ("GET", LOGIN_PATH): lambda _received: _page(),
@@ -95,6 +96,7 @@ class Rest:
             path=request.path,
             headers=tuple((name, value) for name, value in request.headers.items()),
             body=await request.read(),
+            query=dict(request.query),
         )
         world.requests.append(received)
         await world.answering.wait()
@@ -199,6 +201,22 @@ class Rest:
             return _json({"error": "Bad Request: no bridge", "statusCode": 400}, 400)
         self._world.session.has_read_accounts = True
         return _json(frames.accounts(self._world.options.accounts))
+
+    def _history(self, received: ReceivedRequest) -> web.Response:
+        world, query = self._world, received.query
+        if not world.session.is_authenticated:
+            return _json({"error": "Bad Request: no bridge", "statusCode": 400}, 400)
+        conid = query.get("conid", "")
+        if not conid.isdecimal():
+            return _json({"error": "Bad Request: conid is missing or no number", "statusCode": 400}, 400)
+        instrument = world.market.with_history(conid, query.get("exchange"))
+        if instrument is None:
+            return _json({"error": "Chart data unavailable", "statusCode": 500}, 500)
+        # Forward only from a time that is given, as documented.
+        is_forward = query.get("direction") == "1" and "startTime" in query
+        end_ms = history.time_ms(query.get("startTime"), world.clock.time_ns() // 1_000_000)
+        found = instrument.history(world.session.next_history_id(), query, end_ms=end_ms, is_forward=is_forward)
+        return _json(history.rest_answer(found, query.get("period")))
 
     def _validate(self, _received: ReceivedRequest) -> web.Response:
         now_ms = self._world.clock.time_ns() // 1_000_000

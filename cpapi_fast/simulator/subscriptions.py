@@ -172,10 +172,13 @@ class Subscriptions:
         if len(self.histories) >= self._options.history_slots:
             # The limit is documented, the text of the refusal is not.
             return [frames.error("too many history requests", 500, f"smh+{target}")]
+        given = parameters(text)
+        instrument = self._market.with_history(target, given.get("exchange"))
+        if instrument is None:
+            return [frames.error("Chart data unavailable", 500, f"smh+{target}")]
         server_id = self._session.next_history_id()
         self.histories[server_id] = target
-        given = parameters(text)
-        return [history.answer(target, server_id, given, seed=self._options.seed, now_ms=self._now_ms())]
+        return [history.socket_answer(instrument.history(server_id, given, end_ms=self._now_ms()), target)]
 
     def _unsubscribe_history(self, rest: str) -> list[bytes]:
         server_id = _first(rest)

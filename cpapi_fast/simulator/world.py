@@ -33,6 +33,7 @@ class ReceivedRequest:
         path: the path with its `/v1/api`.
         headers: name and value of every header line, in order; may hold the session.
         body: the body.
+        query: names and values behind the question mark.
         status: the answer's status, None while there is none.
     """
 
@@ -41,6 +42,7 @@ class ReceivedRequest:
     path: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
     status: int | None = None
 
     def header(self, name: str) -> str | None:
@@ -69,7 +71,12 @@ class World:
         self.session = Session(
             seed=options.seed, is_logged_in=options.is_logged_in, has_brokerage=options.has_brokerage
         )
-        self.market = Market(seed=options.seed, conids=options.conids, dead_conids=options.dead_conids)
+        self.market = Market(
+            seed=options.seed,
+            conids=options.conids,
+            dead_conids=options.dead_conids,
+            now_s=lambda: clock.time_ns() / 1e9,
+        )
         self.connections: deque[Connection] = deque(maxlen=_MOST_CONNECTIONS)
         self.requests: deque[ReceivedRequest] = deque(maxlen=_MOST_REQUESTS)
         self.failures: list[Failure] = []

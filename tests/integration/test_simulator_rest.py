@@ -193,6 +193,46 @@ def test_other_session_calls() -> None:
     run(main())
 
 
+HISTORY = "/iserver/marketdata/history"
+
+
+def test_history_over_rest_is_that_of_the_socket() -> None:
+    async def main() -> None:
+        async with Gateway(options(speed=1.0)) as gateway, connected(gateway) as socket:
+            query = "?conid=265598&period=1d&bar=1h&startTime=20260102-14:30:00"
+            status, _, over_rest = await answer(gateway, "GET", HISTORY + query)
+            assert status == 200
+            assert (over_rest["barLength"], over_rest["timePeriod"], over_rest["direction"]) == (3600, "1d", -1)
+            assert (len(over_rest["data"]), over_rest["points"]) == (24, 23)
+            assert over_rest["data"][-1]["t"] == 1_767_362_400_000
+            forward = (await answer(gateway, "GET", HISTORY + query + "&direction=1"))[2]
+            assert forward["data"][0] == over_rest["data"][-1]
+            now = (await answer(gateway, "GET", HISTORY + "?conid=265598&period=2h&bar=1h"))[2]
+            await socket.send('smh+265598+{"period":"2h","bar":"1h"}')
+            assert (await socket.topic("smh+265598"))["data"] == now["data"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("", 400), ("?conid=x", 400), ("?conid=7", 500), ("?conid=265598&period=bad", 200)]
+)
+def test_history_that_cannot_be_had(query: str, status: int) -> None:
+    async def main() -> None:
+        async with Gateway(options(dead_conids=frozenset({7}))) as gateway:
+            assert (await answer(gateway, "GET", HISTORY + query))[0] == status
+
+    run(main())
+
+
+def test_history_needs_the_brokerage_session() -> None:
+    async def main() -> None:
+        async with Gateway(options(has_brokerage=False)) as gateway:
+            assert (await answer(gateway, "GET", HISTORY + "?conid=265598"))[0] == 400
+
+    run(main())
+
+
 def test_pacing_answers_429_and_then_the_penalty_box() -> None:
     async def main() -> None:
         # A slow clock, so that all calls fall into one of its seconds.

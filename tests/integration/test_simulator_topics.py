@@ -167,6 +167,39 @@ def test_smh_answers_once_and_holds_its_slot_until_umh() -> None:
     run(main())
 
 
+def test_smh_of_what_has_no_history_is_refused_and_takes_no_slot() -> None:
+    async def main() -> None:
+        async with Gateway(options(dead_conids=frozenset({7}))) as gateway, connected(gateway) as socket:
+            for target in ("7", "0;;;1/1,2/-1"):
+                (refusal,) = [json.loads(raw) for raw in await socket.answers(f"smh+{target}+{{}}")]
+                assert refusal == {"error": "Chart data unavailable", "code": 500, "topic": f"smh+{target}"}
+            assert socket.peer.topics.histories == {}
+
+    run(main())
+
+
+def test_smh_has_the_prices_of_the_ticks() -> None:
+    async def main() -> None:
+        async with Gateway(options(speed=100.0)) as gateway, connected(gateway) as socket:
+            await socket.send('smd+265598+{"fields":["31"]}')
+            prices = []
+            while len(prices) < 20:
+                frame = await socket.topic("smd+265598")
+                # The two snapshots may show a price from before the first trade.
+                if "31" in frame and "6509" not in frame:
+                    prices.append(float(frame["31"].lstrip("CH")))
+            (answer,) = [
+                json.loads(raw)
+                for raw in await socket.answers('smh+265598+{"period":"30min","bar":"1min"}')
+                if b"smh+" in raw
+            ]
+            low, high = (min(bar["l"] for bar in answer["data"]), max(bar["h"] for bar in answer["data"]))
+            assert low <= min(prices) <= max(prices) <= high
+            assert answer["data"][-1]["v"] > 0
+
+    run(main())
+
+
 def test_sbd_has_one_ladder_per_account() -> None:
     async def main() -> None:
         # In ordinary time: no change of the book comes between two answers.

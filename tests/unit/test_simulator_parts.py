@@ -204,13 +204,77 @@ def test_history_bar(text: Any, seconds: int) -> None:
     assert history.bar_s(text) == seconds
 
 
+#: A minute begins here.
+NOON_S = 1_700_000_040
+
+
+def bars_of(tape: history.Tape, period: str, bar: str, *, now_s: float) -> list[dict[str, Any]]:
+    given = {"period": period, "bar": bar}
+    return history.answer(tape, "1", given, end_ms=int(now_s * 1000), symbol="S", name="N")["data"]
+
+
 def test_history_extremes_are_those_of_its_bars() -> None:
-    answer = json.loads(history.answer("5", "1", {"period": "2h", "bar": "5min"}, seed=0, now_ms=1_700_000_000_123))
+    tape = history.Tape("5", 12_345, 2, NOON_S)
+    given = {"period": "2h", "bar": "5min"}
+    answer = history.answer(tape, "1", given, end_ms=1_700_000_000_123, symbol="S", name="N")
     bars = answer["data"]
     assert answer["high"].split("/")[0] == str(round(max(bar["h"] for bar in bars) * 100))
     assert answer["low"].split("/")[0] == str(round(min(bar["l"] for bar in bars) * 100))
     assert all(bar["l"] <= min(bar["o"], bar["c"]) <= max(bar["o"], bar["c"]) <= bar["h"] for bar in bars)
     assert [bar["t"] for bar in bars] == [1_699_999_800_000 - 300_000 * n for n in reversed(range(24))]
+
+
+def test_history_has_the_trades_that_were_made() -> None:
+    tape = history.Tape("5", 10_000, 2, NOON_S)
+    for price, size, second in ((10_010, 3, 1), (10_030, 1, 20), (9_990, 2, 59), (10_020, 5, 60), (10_000, 7, 200)):
+        tape.record(price, size, NOON_S + second)
+    first, second, third, fourth = bars_of(tape, "4min", "1min", now_s=NOON_S + 230)
+    assert first == {"o": 100.1, "h": 100.3, "l": 99.9, "c": 99.9, "v": 6, "t": NOON_S * 1000}
+    assert second == {"o": 100.2, "h": 100.2, "l": 100.2, "c": 100.2, "v": 5, "t": NOON_S * 1000 + 60_000}
+    assert third == {"o": 100.2, "h": 100.2, "l": 100.2, "c": 100.2, "v": 0, "t": NOON_S * 1000 + 120_000}
+    assert fourth["o"] == fourth["c"] == 100.0
+    (late,) = bars_of(tape, "1min", "1min", now_s=NOON_S + 3_600)
+    assert (late["o"], late["v"]) == (100.0, 0)
+
+
+def test_history_before_the_first_trade_leads_up_to_it_and_stays_what_it_was() -> None:
+    tape = history.Tape("5", 10_000, 2, NOON_S)
+    past = bars_of(tape, "30min", "1min", now_s=NOON_S - 1)
+    assert past[-1]["c"] == 100.0
+    assert [bar["o"] for bar in past[1:]] == [bar["c"] for bar in past[:-1]]
+    assert len({bar["c"] for bar in past}) > 5
+    tape.record(10_500, 1, NOON_S + 1)
+    assert bars_of(tape, "30min", "1min", now_s=NOON_S - 1) == past
+    coarse = bars_of(tape, "30min", "10min", now_s=NOON_S - 1)
+    by_time = {bar["t"]: bar["o"] for bar in past}
+    assert [bar["o"] for bar in coarse if bar["t"] in by_time] == [by_time[b["t"]] for b in coarse if b["t"] in by_time]
+
+
+def test_history_forgets_the_oldest_trades_and_goes_on_from_there() -> None:
+    tape = history.Tape("5", 10_000, 2, NOON_S)
+    for minute in range(3_100):
+        tape.record(10_000 + minute, 1, NOON_S + minute * 60)
+    assert len(tape._minutes) == 3_000
+    (first,) = bars_of(tape, "1min", "1min", now_s=NOON_S + 100 * 60)
+    (before,) = bars_of(tape, "1min", "1min", now_s=NOON_S + 99 * 60)
+    assert (first["c"], before["c"]) == (101.0, 100.99)
+
+
+def test_a_long_history_is_made_in_no_time() -> None:
+    tape = history.Tape("5", 10_000, 2, NOON_S)
+    tape.record(10_100, 4, NOON_S)
+    bars = bars_of(tape, "15y", "1m", now_s=NOON_S)
+    assert len(bars) == 182
+    assert (bars[-1]["c"], bars[-1]["h"] >= 101.0) == (101.0, True)
+    assert all(bar["l"] > 0.0 for bar in bars)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("20231114-22:14:00", NOON_S * 1000), (None, 5), ("", 5), ("2023-11-14", 5), ("20231399-00:00:00", 5)],
+)
+def test_history_start_time(text: str | None, expected: int) -> None:
+    assert history.time_ms(text, 5) == expected
 
 
 # --- files, options, certificate -------------------------------------------------------------------------------------
