@@ -70,6 +70,7 @@ from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, Subsc
 from .feed_options import FeedOptions
 from .fields import FIELDS, Field, field_code
 from .gateway import Client
+from .history import History, HistorySource
 from .hours import DailyWindow, TradingHours
 from .keepalive import Keepalive
 from .kinds import FrameKind
@@ -126,6 +127,8 @@ __all__ = [
     "Gap",
     "HandshakeError",
     "HeaderRefusedError",
+    "History",
+    "HistorySource",
     "InsecureTlsWarning",
     "Keepalive",
     "LastField",

@@ -1,4 +1,4 @@
-"""REST towards the gateway: login state and session, never market data."""
+"""REST towards the gateway: login state, session, and history; never live market data."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from datetime import datetime
 from types import TracebackType
-from typing import Final
+from typing import Final, SupportsIndex
 
 from ._version import __version__
 from .clock import SYSTEM_CLOCK, Clock
@@ -20,11 +21,13 @@ from .errors import (
     NotAuthenticatedError,
     UsageError,
 )
+from .history import History, HistorySource, bar_length_s, check_period, rest_source, start_time_text
 from .keepalive import Keepalive
 from .pacing import RestPacer
 from .rest import Rest
 from .session import Accounts, AuthStatus, SessionTicket, parse_logout
 from .tls import Tls
+from .topics import market_data_target
 from .urls import BaseUrl
 
 _USER_AGENT: Final = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
@@ -193,6 +196,49 @@ class Client:
     async def accounts(self) -> Accounts:
         """List the accounts, as the gateway wants once per brokerage session before orders. Raises as `tickle` does."""
         return (await self._rest.request("GET", "/iserver/accounts")).decode(Accounts.parse)
+
+    async def history(
+        self,
+        conid: SupportsIndex,
+        *,
+        period: str,
+        bar: str,
+        exchange: str | None = None,
+        outside_rth: bool = False,
+        start_time: datetime | None = None,
+        source: HistorySource = "trades",
+    ) -> History:
+        """Ask for bars of the past, at most 1,000 of them; five such requests run at once, others wait their turn.
+
+        Args:
+            conid: IB's contract id.
+            period: how long, up to now or `start_time`: `1min` to `30min`, `1h` to `8h`, `1d` to `1000d`, `1w` to
+                `792w`, `1m` to `182m` (months), `1y` to `15y`.
+            bar: how long each bar is: `1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m`.
+            exchange: for one venue's data.
+            outside_rth: whether bars from outside the regular trading hours are wanted too.
+            start_time: where the period ends; now by default.
+            source: what the bars are made of.
+
+        Raises:
+            SubscriptionError: one of these cannot be right. The gateway would silently use something else.
+            CpapiError: as `tickle` does. A contract without history is a StatusError with status 500.
+        """
+        target = market_data_target(conid)
+        market_data_target(conid, exchange)
+        bar_length_s(bar)
+        query = {
+            "conid": target,
+            "period": check_period(period),
+            "bar": bar,
+            "outsideRth": "true" if outside_rth else "false",
+            "source": rest_source(source),
+        }
+        if exchange is not None:
+            query["exchange"] = exchange
+        if start_time is not None:
+            query["startTime"] = start_time_text(start_time)
+        return (await self._rest.request("GET", "/iserver/marketdata/history", query=query)).decode(History.parse)
 
     async def init_brokerage_session(self, *, compete: bool = True) -> AuthStatus:
         """Open the brokerage session of a login that has only the outer one.

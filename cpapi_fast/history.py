@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .errors import SubscriptionError
 from .events import Bar
+from .redaction import shown
 from .session import ShapeError
 
 #: Which counts each unit takes, as documented.
@@ -32,6 +33,12 @@ _BARS: Final[Mapping[str, tuple[int, ...]]] = {
 _UNIT_S: Final[Mapping[str, int]] = {"min": 60, "h": 3_600, "d": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,3})(min|[hdwmy])", re.ASCII)
 
+#: What the bars are made of: trades, the middle of bid and ask, or both.
+HistorySource = Literal["trades", "midpoint", "bid_ask"]
+
+#: How REST calls them; the first is its default.
+_REST_SOURCES: Final[Mapping[str, str]] = {"trades": "Last", "midpoint": "Midpoint", "bid_ask": "Bid_Ask"}
+
 #: More bars than this no answer has.
 MAX_BARS: Final = 1_000
 
@@ -49,7 +56,7 @@ def check_period(text: str) -> str:
     if match is None or int(match[1]) not in _PERIODS[match[2]]:
         raise SubscriptionError(
             "a period is 1min to 30min, 1h to 8h, 1d to 1000d, 1w to 792w, 1m to 182m (months) or 1y to 15y, not "
-            f"{_shown(text)}"
+            f"{shown(text)}"
         )
     return text
 
@@ -64,9 +71,20 @@ def bar_length_s(text: str) -> int:
     if match is None or int(match[1]) not in _BARS.get(match[2], ()):
         raise SubscriptionError(
             "a bar is one of 1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m (a month), not "
-            f"{_shown(text)}"
+            f"{shown(text)}"
         )
     return int(match[1]) * _UNIT_S[match[2]]
+
+
+def rest_source(source: str) -> str:
+    """What REST calls a source: `Last`, `Midpoint`, `Bid_Ask`.
+
+    Raises:
+        SubscriptionError: there is no such source.
+    """
+    if not isinstance(source, str) or source not in _REST_SOURCES:
+        raise SubscriptionError(f"a source is one of {', '.join(_REST_SOURCES)}, not {shown(source)}")
+    return _REST_SOURCES[source]
 
 
 def span_back(seconds: float) -> tuple[str, str]:
@@ -106,7 +124,7 @@ class History:
         bars: oldest first; the last one may still be under way.
         bar_s: how many seconds each is long; None when the answer does not say.
         server_id: the request's id at the gateway, which `umh` gives back; None when the answer has none.
-        availability: the gateway's letters for what kind of data this is (`S`, `R`, `D` ...); empty when it does not say.
+        availability: the gateway's letters for what kind of data this is (`S`, `R`, `D` ...); empty when it has none.
         payload: the whole answer decoded.
     """
 
@@ -153,7 +171,7 @@ def _bar(row: object, factor: float) -> Bar:
         raise ShapeError("a bar is not an object")
     epoch = _number(row, "t")
     return Bar(
-        start_ns=int(epoch * (1_000_000 if epoch >= _LEAST_EPOCH_MS else 1_000_000_000)),
+        start_ns=int(epoch) * (1_000_000 if epoch >= _LEAST_EPOCH_MS else 1_000_000_000),
         open=_number(row, "o"),
         high=_number(row, "h"),
         low=_number(row, "l"),
@@ -168,7 +186,3 @@ def _number(row: dict[str, Any], member: str, default: float | None = None) -> f
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ShapeError(f"{member} is not a number")
     return value
-
-
-def _shown(value: object) -> str:
-    return repr(value[:40]) if isinstance(value, str) else f"a value of type {type(value).__name__}"

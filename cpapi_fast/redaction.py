@@ -48,3 +48,8 @@ def preview(body: bytes, secrets: Iterable[str] = ()) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text[: 4 * PREVIEW_LENGTH])
     line = " ".join(printable.split())
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
+
+
+def shown(value: object) -> str:
+    """How a refused value appears in a message: short, and without running a `repr` that may be long or fail."""
+    return repr(value[:40]) if isinstance(value, str) else f"a value of type {type(value).__name__}"

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Final
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
@@ -80,8 +81,16 @@ class Rest:
         self._http: aiohttp.ClientSession | None = None
         self._is_closed = False
 
-    async def request(self, method: str, path: str, body: dict[str, bool] | None = None) -> Answer:
+    async def request(
+        self, method: str, path: str, body: dict[str, bool] | None = None, *, query: Mapping[str, str] | None = None
+    ) -> Answer:
         """Send one request when its turn comes, and read its answer, whatever its status but 429.
+
+        Args:
+            method: the HTTP method.
+            path: below the base URL; what errors and paces name.
+            body: sent as JSON.
+            query: sent behind a question mark, encoded here.
 
         Raises:
             RateLimitedError: the answer is 429, or one was lately, and then nothing was sent.
@@ -99,7 +108,7 @@ class Rest:
                     raise UsageError("this client is closed; make a new one")
                 attempt = _Attempt()
                 try:
-                    answer = await self._send(attempt, context, method, path, body)
+                    answer = await self._send(attempt, context, method, path, body, query)
                     if answer.status != 429:
                         return answer
                     error: CpapiError = self._pacer.penalize(path)
@@ -126,12 +135,14 @@ class Rest:
         method: str,
         path: str,
         body: dict[str, bool] | None,
+        query: Mapping[str, str] | None,
     ) -> Answer:
+        address = f"{self._url}{path}" if query is None else f"{self._url}{path}?{urlencode(query)}"
         if self._http is None:
             self._http = self._open()
         async with self._http.request(
             method,
-            yarl.URL(f"{self._url}{path}", encoded=True),
+            yarl.URL(address, encoded=True),
             data=None if body is None else orjson.dumps(body),
             headers=self._headers(method, has_body=body is not None),
             # Following one would carry the cookies to wherever it leads.

@@ -9,6 +9,8 @@ from typing import Final, SupportsIndex, overload
 
 from .errors import SubscriptionError, TransportError
 from .fields import FIELDS, field_code
+from .history import HistorySource, bar_length_s, check_period, rest_source
+from .redaction import shown
 
 #: How often to say `tic` on the socket and `/tickle` over REST, as Interactive Brokers recommends, in seconds.
 KEEPALIVE_INTERVAL_S: Final = 60.0
@@ -21,6 +23,7 @@ _MAX_CONID: Final = 2**63 - 1
 
 _EXCHANGE: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 _FIELD_CODE: Final = re.compile(r"[0-9]{1,19}")
+_SERVER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class MarketDataFields(Sequence[str]):
@@ -41,7 +44,7 @@ class MarketDataFields(Sequence[str]):
     def __init__(self, codes: Iterable[str | int]) -> None:
         # A single text or bytes is iterable too, and would silently ask for its characters.
         if isinstance(codes, (str, bytes, bytearray, memoryview)) or not isinstance(codes, Iterable):
-            raise SubscriptionError(f"field codes must be a list such as ['31', '84'], not {_shown(codes)}")
+            raise SubscriptionError(f"field codes must be a list such as ['31', '84'], not {shown(codes)}")
         self._codes: tuple[str, ...] = tuple(dict.fromkeys(_field_code_text(code) for code in codes))
         if not self._codes:
             raise SubscriptionError("a market data subscription needs at least one field code, such as '31'")
@@ -91,13 +94,8 @@ def _field_code_text(code: object) -> str:
         text = str(number) if 0 <= number <= _MAX_CONID else ""
     if _FIELD_CODE.fullmatch(text) is None:
         hint = f"; the code of {text} is '{field_code(text)}'" if text in _NAMES else ""
-        raise SubscriptionError(f"a field code is up to 19 digits such as '31', not {_shown(code)}{hint}")
+        raise SubscriptionError(f"a field code is up to 19 digits such as '31', not {shown(code)}{hint}")
     return text
-
-
-def _shown(value: object) -> str:
-    """How a refused value appears in a message: short, and without running a `repr` that may be long or fail."""
-    return repr(value[:40]) if isinstance(value, str) else f"a value of type {type(value).__name__}"
 
 
 _NAMES: Final = frozenset(field.key for field in FIELDS.values())
@@ -113,7 +111,7 @@ def market_data_target(conid: SupportsIndex, exchange: str | None = None) -> str
             exchange is not the name of one.
     """
     if isinstance(conid, bool) or not hasattr(type(conid), "__index__"):
-        raise SubscriptionError(f"a conid is a whole number such as 265598, not {_shown(conid)}")
+        raise SubscriptionError(f"a conid is a whole number such as 265598, not {shown(conid)}")
     number = operator.index(conid)
     if not 0 <= number <= _MAX_CONID:
         raise SubscriptionError("a conid is a whole number from 0 to 2**63 - 1, such as 265598")
@@ -121,7 +119,7 @@ def market_data_target(conid: SupportsIndex, exchange: str | None = None) -> str
         return str(number)
     if not isinstance(exchange, str) or _EXCHANGE.fullmatch(exchange) is None:
         raise SubscriptionError(
-            f"an exchange is a name in capitals such as 'NYSE' (letters, digits, dot, dash), not {_shown(exchange)}"
+            f"an exchange is a name in capitals such as 'NYSE' (letters, digits, dot, dash), not {shown(exchange)}"
         )
     return f"{number}@{exchange}"
 
@@ -154,6 +152,42 @@ def _market_data_subscribe_text(target: str, fields: MarketDataFields | None) ->
     # The codes are digits, so nothing needs escaping.
     codes = ",".join(f'"{code}"' for code in fields)
     return f'smd+{target}+{{"fields":[{codes}]}}'
+
+
+def history_subscribe_text(
+    conid: SupportsIndex,
+    *,
+    period: str,
+    bar: str,
+    exchange: str | None = None,
+    outside_rth: bool = False,
+    source: HistorySource = "trades",
+) -> str:
+    """`smh+265598+{"period":"2h","bar":"5min","outsideRth":false,"source":"trades","format":"%o/%c/%h/%l/%v"}`.
+
+    It is answered once, by a frame of topic `smh+265598`; `History.parse` reads it. The gateway has five places for
+    these, and a finished one keeps its place until `history_unsubscribe_text` of its `server_id` is sent.
+
+    Raises:
+        SubscriptionError: the gateway knows no such conid, exchange, period, bar or source.
+    """
+    market_data_target(conid, exchange)
+    rest_source(source)
+    bar_length_s(bar)
+    where = "" if exchange is None else f'"exchange":"{exchange}",'
+    when = f'"period":"{check_period(period)}","bar":"{bar}","outsideRth":{"true" if outside_rth else "false"}'
+    return f'smh+{operator.index(conid)}+{{{where}{when},"source":"{source}","format":"%o/%c/%h/%l/%v"}}'
+
+
+def history_unsubscribe_text(server_id: str) -> str:
+    """`umh+<serverId>`, which gives the place of an `smh` back.
+
+    Raises:
+        SubscriptionError: this is no id that could be sent.
+    """
+    if not isinstance(server_id, str) or _SERVER_ID.fullmatch(server_id) is None:
+        raise SubscriptionError(f"a serverId is made of letters and digits such as '340001', not {shown(server_id)}")
+    return f"umh+{server_id}"
 
 
 class Subscription:

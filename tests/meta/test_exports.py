@@ -37,6 +37,7 @@ EXPORTS: dict[str, frozenset[str]] = {
         "feed_options": "FeedOptions",
         "fields": "FIELDS Field field_code",
         "gateway": "Client",
+        "history": "History HistorySource",
         "hours": "DailyWindow TradingHours",
         "keepalive": "Keepalive",
         "kinds": "FrameKind",

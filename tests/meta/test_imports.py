@@ -20,8 +20,8 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     for row in (
         "_version errors events kinds",
         "availability clock cookies fields hours loop numbers options redaction scan session signals stats tls urls",
-        "answers decimals keepalive marks pacing tls_options topics",
-        "feed_options rest walk",
+        "answers decimals history keepalive marks pacing tls_options",
+        "feed_options rest topics walk",
         "gateway machine",
         "classifier",
         "batch",

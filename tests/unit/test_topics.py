@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from cpapi_fast.topics import (
     KEEPALIVE_INTERVAL_S,
     MarketDataFields,
     Subscription,
+    history_subscribe_text,
+    history_unsubscribe_text,
     market_data_subscribe_text,
     market_data_target,
     market_data_unsubscribe_text,
@@ -281,3 +284,41 @@ def test_cancel_that_failed_otherwise_can_be_repeated(error: BaseException) -> N
 
 def test_the_recommended_keepalive_is_a_minute() -> None:
     assert KEEPALIVE_INTERVAL_S == 60.0
+
+
+# --- history --------------------------------------------------------------------------------------
+
+
+def test_the_text_that_asks_for_history() -> None:
+    assert (
+        history_subscribe_text(265598, period="2h", bar="5min")
+        == 'smh+265598+{"period":"2h","bar":"5min","outsideRth":false,"source":"trades","format":"%o/%c/%h/%l/%v"}'
+    )
+    text = history_subscribe_text(8314, period="1d", bar="1h", exchange="NYSE", outside_rth=True, source="midpoint")
+    topic, target, parameters = text.split("+", 2)
+    assert (topic, target) == ("smh", "8314")
+    assert json.loads(parameters) == {
+        "exchange": "NYSE",
+        "period": "1d",
+        "bar": "1h",
+        "outsideRth": True,
+        "source": "midpoint",
+        "format": "%o/%c/%h/%l/%v",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"conid": -1}, {"conid": "1"}, {"period": "2"}, {"bar": "7min"}, {"exchange": 'N"'}, {"source": "last"}],
+)
+def test_history_that_cannot_be_asked_for(change: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"conid": 265598, "period": "2h", "bar": "5min"} | change
+    with pytest.raises(SubscriptionError):
+        history_subscribe_text(given.pop("conid"), **given)
+
+
+def test_the_text_that_gives_a_place_of_history_back() -> None:
+    assert history_unsubscribe_text("340001") == "umh+340001"
+    for wrong in ("", "1+2", "1\n", "a b", None, 5):
+        with pytest.raises(SubscriptionError, match="serverId"):
+            history_unsubscribe_text(wrong)  # type: ignore[arg-type]
