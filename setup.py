@@ -74,7 +74,7 @@ EXTENSIONS = [
         extra_compile_args=COMPILE_ARGS,
         extra_link_args=LINK_ARGS,
     )
-    for name in ("classifier", "batch", "sink", "listener", "ticks", "topic_slots", "tracker")
+    for name in ("classifier", "batch", "sink", "listener", "ticks", "text_slots", "tracker", "last_values")
 ]
 
 setup(

@@ -23,7 +23,7 @@ class Tracker:
         """The slot of a topic: a new one with nothing heard and not armed, unless it has one.
 
         Raises:
-            SubscriptionError: no text in UTF-8, so no frame can have this topic.
+            SubscriptionError: it cannot be written in UTF-8, so no frame can have it.
         """
     def remove(self, slot: int) -> None:
         """Forget a topic. Its later frames are untracked; its slot may be given to another topic.

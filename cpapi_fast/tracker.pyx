@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from .batch cimport Batch
 from .classifier cimport KIND_MALFORMED, KIND_MARKET_DATA, KIND_OTHER, KIND_SYSTEM
-from .topic_slots cimport ASK_FRAME, TopicSlots, slot_of_frame
+from .text_slots cimport ASK_DECODER, TextSlots, slot_of_frame
 
 # One bit for each kind that is always worth a look. They are rare, and what they say decides about the others.
 cdef enum:
@@ -30,12 +30,12 @@ cdef class Tracker:
         readonly int64_t frames
         readonly int64_t untracked
         readonly double last_s
-        TopicSlots _topics
+        TextSlots _topics
         Heard* _heard_ptr
         Py_ssize_t _capacity
 
     def __cinit__(self):
-        self._topics = TopicSlots()
+        self._topics = TextSlots()
 
     def __dealloc__(self):
         PyMem_Free(self._heard_ptr)
@@ -46,7 +46,7 @@ cdef class Tracker:
             Py_ssize_t slot
         if len(self._topics.texts) == self._capacity:
             self._grow(2 * self._capacity + 8)
-        slot = self._topics.add(topic)
+        slot = self._topics.add_text(topic)
         if len(self._topics) != known:
             self._heard_ptr[slot] = Heard(0, 0, 0.0, False)
         return slot
@@ -72,7 +72,7 @@ cdef class Tracker:
 
     def scan(self, Batch batch not None, double now_s):
         cdef:
-            TopicSlots topics = self._topics
+            TextSlots topics = self._topics
             Heard* heard
             list worth = None
             Py_ssize_t index
@@ -86,7 +86,7 @@ cdef class Tracker:
             kind = batch.kinds_ptr[index]
             is_worth = (RARE_KINDS >> kind) & 1
             slot = slot_of_frame(topics, batch, index)
-            if slot == ASK_FRAME:
+            if slot == ASK_DECODER:
                 slot = topics.ask_frame(batch, index)
                 is_worth |= batch.topic_lengths_ptr[index] < 0
             if slot >= 0:

@@ -1,13 +1,10 @@
 """The walk over the top level of a JSON object that picks numbers out of it: C only, no GIL.
 
-It answers True when it has stepped over one whole object with nothing after it, and False for whatever it finds odd;
-then a real decoder has to say. What it answers about valid JSON is what a full decode gives:
+It answers True when it has stepped over one whole object with nothing after it (members.pxd), and False for whatever it
+finds odd; then a real decoder has to say. What it answers about valid JSON is what a full decode gives:
 
-* Outside of a string, and at its start, quotes that are not escaped open and close in turn. The walk takes them in
-  order, so it sees exactly the keys and strings of the top level; nested values it steps over by counting brackets.
 * Keys are compared as they are written. One with a backslash is odd, and any other is its own text.
-* Values nobody asked for are not looked into. A number or word among them ends where the comma before the next key
-  stands, or at the closing brace. A wanted value that is neither text nor number is odd.
+* Values nobody asked for are not looked into. A wanted value that is neither text nor number is odd.
 * Of equal keys the last one counts: later members overwrite earlier ones, and the walk goes to the end.
 * Bytes beyond ASCII are part of no wanted key and of no number, and U+FFFD in their place would not be either.
 
@@ -28,7 +25,8 @@ from .decimals cimport (
     read_short_integer,
     read_short_text,
 )
-from .marks cimport Quotes, brackets_end, peek_quote, quotes_of, take_quote
+from .marks cimport Quotes, quotes_of
+from .members cimport LAST_MEMBER, ODD, Member, next_key, next_value, object_start
 from .scan cimport byte_at, skip_spaces, word_at
 
 
@@ -121,49 +119,32 @@ cdef inline bint walk_object(
     # Entry `field * stride` of the arrays is written for each wanted key that is there, and no other.
     cdef:
         Quotes quotes = quotes_of(text_ptr, text_len)
-        Py_ssize_t position = skip_spaces(text_ptr, text_len, 0)
+        Py_ssize_t position = object_start(text_ptr, text_len)
         Py_ssize_t start, end, field, entry
-        unsigned char byte
+        Member member
         double value = NAN
         uint8_t prefix
-        int found
+        int found, step
 
-    if position >= text_len or byte_at(text_ptr, text_len, position) != c"{":
+    if position < 0:
         return False
     while True:
-        # At the brace or comma before a key.
-        start = take_quote(&quotes)
-        if start != position + 1 and start != skip_spaces(text_ptr, text_len, position + 1):
+        if not next_key(&quotes, &position, &member):
             return False
-        end = take_quote(&quotes)
-        # Two bytes at least stand behind a key: its colon and its value.
-        if end < 0 or end > text_len - 3:
-            return False
-        field = find_key(table, text_ptr, text_len, start + 1, end, quotes.has_backslash)
+        field = find_key(table, text_ptr, text_len, member.key_start, member.key_end, quotes.has_backslash)
         if field == ODD_KEY:
             return False
-        position = end + 1
-        if byte_at(text_ptr, text_len, position) != c":":
-            position = skip_spaces(text_ptr, text_len, position)
-            if position >= text_len - 1 or byte_at(text_ptr, text_len, position) != c":":
-                return False
-        position += 1
-        byte = byte_at(text_ptr, text_len, position)
-        if byte <= c" ":
-            position = skip_spaces(text_ptr, text_len, position)
-            if position >= text_len:
-                return False
-            byte = byte_at(text_ptr, text_len, position)
-
-        # At the first byte of a value.
-        found = NO_NUMBER
-        prefix = 0
-        if byte == c'"':
-            start = take_quote(&quotes) + 1
-            end = take_quote(&quotes)
-            if end < 0:
-                return False
-            if field >= 0:
+        step = next_value(&quotes, &position, &member)
+        if step == ODD:
+            return False
+        if field >= 0:
+            found = NO_NUMBER
+            prefix = 0
+            start = member.value_start
+            end = member.value_end
+            if member.first == c'"':
+                start += 1
+                end -= 1
                 if read_short_text(text_ptr, text_len, start, end, &value):
                     found = NUMBER
                 else:
@@ -174,52 +155,19 @@ cdef inline bint walk_object(
                         and memchr(text_ptr + start, c"\\", <size_t>(end - start)) != NULL
                     ):
                         return False
-            position = end + 1
-        elif byte | 0x20 == c"{":              # or [, which is the other byte that this bit makes one of
-            # A list or object that was asked for is odd.
-            position = -1 if field >= 0 else brackets_end(text_ptr, text_len, position, &quotes)
-            if position < 0:
+            elif member.first | 0x20 == c"{":
+                # A list or object that was asked for is odd.
                 return False
-        else:
-            start = position
-            position = scalar_end(text_ptr, text_len, start, peek_quote(&quotes))
-            if field >= 0:
+            else:
                 # So is a word, or nothing at all.
                 found = NUMBER
-                if not read_short_integer(text_ptr, text_len, start, position, &value):
-                    position = read_json_number(text_ptr, text_len, start, &value)
-                    if position < 0:
+                if not read_short_integer(text_ptr, text_len, start, end, &value):
+                    start = read_json_number(text_ptr, text_len, start, &value)
+                    if start < 0 or (start != end and skip_spaces(text_ptr, text_len, start) != end):
                         return False
-        if field >= 0:
             entry = field * stride
             values_ptr[entry] = value if found == NUMBER else NAN
             valid_ptr[entry] = found == NUMBER
             prefixes_ptr[entry] = prefix
-
-        if position >= text_len:
-            return False
-        byte = byte_at(text_ptr, text_len, position)
-        if byte <= c" ":
-            position = skip_spaces(text_ptr, text_len, position)
-            if position >= text_len:
-                return False
-            byte = byte_at(text_ptr, text_len, position)
-        if byte == c"}":
-            return skip_spaces(text_ptr, text_len, position + 1) == text_len
-        if byte != c",":
-            return False
-
-
-cdef inline Py_ssize_t scalar_end(
-    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, Py_ssize_t next_quote
-) noexcept nogil:
-    # `position` is the first byte of a number or word; the answer is the comma or brace after it, or the end.
-    cdef unsigned char byte
-    if next_quote > position and byte_at(text_ptr, text_len, next_quote - 1) == c",":
-        return next_quote - 1
-    while position < text_len:
-        byte = byte_at(text_ptr, text_len, position)
-        if byte == c"," or byte == c"}":
-            break
-        position += 1
-    return position
+        if step == LAST_MEMBER:
+            return True

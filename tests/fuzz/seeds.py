@@ -87,9 +87,25 @@ def _tracked() -> Iterator[bytes]:
             )
 
 
+def _quotes() -> Iterator[bytes]:
+    pool = [text for text in texts() if b'"smd+' in text]
+    for start in range(0, len(pool), 3):
+        whole = [(1 << 15 | len(text)).to_bytes(2, "big") + text for text in pool[start : start + 3]]
+        yield b"\x02" + b"".join(whole) + b"\x00" + whole[0]
+    for number in NUMBERS:
+        members = b'"31":"C' + number + b'","84":' + number + b',"x":[{"31":1}],"87_raw":"\\u0031","\xc3\xa9":1'
+        yield b"\x00" + len(members).to_bytes(2, "big") + members
+
+
 def seeds(target: str) -> list[bytes]:
     """The first inputs of a target."""
-    makers = {"batch": _batches, "fragments": _streams, "columns": _payloads, "tracker": _tracked}
+    makers = {
+        "batch": _batches,
+        "fragments": _streams,
+        "columns": _payloads,
+        "tracker": _tracked,
+        "last_values": _quotes,
+    }
     found = list(makers[target]()) if target in makers else texts()
     assert target in TARGETS
     return found

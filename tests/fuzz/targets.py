@@ -15,6 +15,7 @@ from cpapi_fast.kinds import FrameKind
 from cpapi_fast.ticks import TickDecoder
 from tests import comparison, frames, tick_oracle
 from tests.fuzz import wire
+from tests.last_values_oracle import Books
 from tests.tracker_oracle import Twins
 
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
@@ -219,10 +220,33 @@ def tracker(data: bytes) -> None:
             (twins.arm, twins.disarm, twins.remove)[action % 3](topic)
 
 
+def last_values(data: bytes) -> None:
+    """Frames of one or several topics, merged: what is left against a merge of dictionaries."""
+    reader = Reader(data)
+    books = Books()
+    moment = 0
+    while reader:
+        builder = BatchBuilder()
+        moment += 1
+        for _ in range(reader.byte() % 4 + 1):
+            # A text as it is, or members around which there is a frame.
+            is_whole, length = divmod(reader.word(), 1 << 15)
+            text = reader.take(length)
+            builder.append(text if is_whole else b"{" + text + b',"topic":"smd+1"}')
+        made = builder.finish(moment)
+        assert made is not None
+        for frame in made:
+            if frame.topic is not None:
+                books.add(frame.topic)
+        books.update(made, moment / 4)
+        books.compare()
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "classifier": classifier,
     "batch": batch,
     "fragments": fragments,
     "columns": columns,
     "tracker": tracker,
+    "last_values": last_values,
 }

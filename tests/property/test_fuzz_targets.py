@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from cpapi_fast.batch import Batch
+from cpapi_fast.last_values import LastValues
 from cpapi_fast.tracker import Tracker
-from tests import comparison, frames, tick_oracle, tracker_oracle
+from tests import comparison, frames, last_values_oracle, tick_oracle, tracker_oracle
 from tests.fuzz import targets, wire
 from tests.fuzz.seeds import dictionary, seeds
 
@@ -82,9 +83,24 @@ class _DeafTracker:
         self._tracker.scan(batch, now_s)
 
 
+class _ForgetfulValues:
+    """Last values without the first field of each topic."""
+
+    def __init__(self) -> None:
+        self._last = LastValues()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._last, name)
+
+    def get(self, topic: str) -> dict[str, object]:
+        return dict(list((self._last.get(topic) or {}).items())[1:])
+
+
 def _data(target: str) -> bytes:
     if target == "columns":
         return b"t187.05"
+    if target == "last_values":
+        return b'\x00\x00\x06"31":1'
     return max((seed for seed in seeds(target) if b"smd+" in seed), key=len)
 
 
@@ -96,6 +112,7 @@ def _data(target: str) -> bytes:
         ("batch", targets, "classify", lambda data: comparison.classify(b"ech+hb")),
         ("columns", tick_oracle, "cell", lambda value: tick_oracle.Cell(bytes(8), 0)),
         ("tracker", tracker_oracle, "Tracker", _DeafTracker),
+        ("last_values", last_values_oracle, "LastValues", _ForgetfulValues),
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),
     ],
 )

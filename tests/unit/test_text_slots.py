@@ -1,4 +1,4 @@
-"""topic_slots.pyx: a number for each topic, and nothing of a topic that was removed."""
+"""text_slots.pyx: a number for each text, and nothing of a text that was removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from cpapi_fast.batch import Batch, BatchBuilder
 from cpapi_fast.errors import SubscriptionError, UsageError
-from cpapi_fast.topic_slots import TopicSlots
+from cpapi_fast.text_slots import TextSlots
 
 
 def batch_of(*texts: bytes) -> Batch:
@@ -23,7 +23,7 @@ def batch_of(*texts: bytes) -> Batch:
 
 
 def test_slots_count_up_and_stay():
-    slots = TopicSlots()
+    slots = TextSlots()
     topics = ["smd+265598", "smd+265598@NYSE", "sor", "", "smd+28812380;;;1/1,2/-1", "ssd+DU1234567", "smd+1@É"]
     assert [slots.add(topic) for topic in topics] == list(range(7))
     assert [slots.add(topic) for topic in reversed(topics)] == list(reversed(range(7)))
@@ -33,7 +33,7 @@ def test_slots_count_up_and_stay():
 
 
 def test_a_removed_topic_is_gone_and_its_slot_goes_to_the_next():
-    slots = TopicSlots()
+    slots = TextSlots()
     for topic in ("a", "b", "c"):
         slots.add(topic)
     slots.remove(1)
@@ -49,7 +49,7 @@ def test_a_removed_topic_is_gone_and_its_slot_goes_to_the_next():
 
 @pytest.mark.parametrize("slot", [-1, 1, 2**62, -(2**62)])
 def test_a_number_that_is_no_slot(slot: int):
-    slots = TopicSlots()
+    slots = TextSlots()
     slots.add("sor")
     slots.check(0)
     with pytest.raises(UsageError, match="slot"):
@@ -60,7 +60,7 @@ def test_a_number_that_is_no_slot(slot: int):
 
 @pytest.mark.parametrize("length", range(1, 40))
 def test_topics_that_differ_in_one_byte_are_two(length: int):
-    slots = TopicSlots()
+    slots = TextSlots()
     base = "x" * length
     topics = [base, base + "x", *(base[:at] + "y" + base[at + 1 :] for at in range(length))]
     assert [slots.add(topic) for topic in topics] == list(range(length + 2))
@@ -71,7 +71,7 @@ def test_topics_that_differ_in_one_byte_are_two(length: int):
 def test_many_topics_come_and_go():
     """Against a dictionary, through growth of the table and holes in it."""
     chance = random.Random(1)
-    slots = TopicSlots()
+    slots = TextSlots()
     known: dict[str, int] = {}
     names = [f"smd+{number}" for number in range(1, 4_000, 7)] + [f"smd+{number}@SMART" for number in range(300)]
     for turn in range(20_000):
@@ -87,7 +87,7 @@ def test_many_topics_come_and_go():
 
 
 def test_the_slot_of_a_frame():
-    slots = TopicSlots()
+    slots = TextSlots()
     for topic in ("smd+8314", "smd+8314@NYSE", "sor", "", "str\ufffd", "smd+1@\ufffdXXXXXXXXXXXXXXXXX"):
         slots.add(topic)
     frames = {
@@ -120,7 +120,7 @@ def test_the_slot_of_a_frame():
 
 
 def test_half_of_a_surrogate_pair_is_no_topic():
-    slots = TopicSlots()
+    slots = TextSlots()
     assert slots.find("smd+\ud83d") == -1
     with pytest.raises(SubscriptionError, match="surrogate"):
         slots.add("smd+\ud83d")
@@ -128,7 +128,7 @@ def test_half_of_a_surrogate_pair_is_no_topic():
 
 
 def test_what_is_no_text_is_refused():
-    slots = TopicSlots()
+    slots = TextSlots()
     for call in (slots.add, slots.find):
         for topic in (None, b"sor", 1):
             with pytest.raises(TypeError):
@@ -141,4 +141,4 @@ def test_what_is_no_text_is_refused():
 @pytest.mark.parametrize("attempt", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_neither_copied_nor_pickled(attempt):
     with pytest.raises(TypeError):
-        attempt(TopicSlots())
+        attempt(TextSlots())

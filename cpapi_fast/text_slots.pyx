@@ -1,7 +1,7 @@
-"""A number for each topic: an open-addressing table over the bytes of topics, looked up once per frame.
+"""A number for each text: an open-addressing table over the bytes of topics, looked up once per frame, or of keys.
 
-The identity is the text of the topic, as `Frame.topic` has it. For nearly every frame that is the bytes that its batch
-points at; where it is not (escapes, bytes that are not UTF-8) the frame is asked.
+The identity of a frame is the text of its topic, as `Frame.topic` has it. For nearly every frame that is the bytes that
+its batch points at; where it is not (escapes, bytes that are not UTF-8) the frame is asked.
 """
 
 cimport cython
@@ -19,7 +19,7 @@ cdef Place* _empty_places(size_t count) except NULL:
         Place* places_ptr = <Place*>PyMem_Malloc(count * sizeof(Place))
         size_t index
     if places_ptr == NULL:
-        raise MemoryError("no memory for the table of topics")
+        raise MemoryError("no memory for the table of texts")
     for index in range(count):
         places_ptr[index] = Place(0, 0, 0, NO_SLOT)
     return places_ptr
@@ -33,8 +33,8 @@ cdef inline Place _place_of(bytes text, Py_ssize_t slot):
     return place
 
 
-cdef inline void _put(TopicSlots slots, const Place* place) noexcept:
-    # The table has an empty place, and not this topic.
+cdef inline void _put(TextSlots slots, const Place* place) noexcept:
+    # The table has an empty place, and not this text.
     cdef size_t home = home_of(slots, place.first, place.last)
     while slots.places_ptr[home].slot >= 0:
         home = (home + 1) & slots.last_place
@@ -42,7 +42,7 @@ cdef inline void _put(TopicSlots slots, const Place* place) noexcept:
 
 
 @cython.final
-cdef class TopicSlots:
+cdef class TextSlots:
     def __cinit__(self):
         self.places_ptr = _empty_places(FEWEST_PLACES)
         self.last_place = FEWEST_PLACES - 1
@@ -67,45 +67,48 @@ cdef class TopicSlots:
         PyMem_Free(old_ptr)
         return 0
 
-    cdef int32_t slot_of_text(self, str topic) except -2:
+    cdef int32_t slot_of_text(self, str text) except -2:
         cdef:
             bytes padded
             int32_t slot
         try:
-            padded = b"\0" * BYTES_BEFORE + topic.encode()
+            padded = b"\0" * BYTES_BEFORE + text.encode()
         except UnicodeEncodeError:
-            # Half of a surrogate pair: no frame has such a topic.
+            # Half of a surrogate pair: no frame has such a text.
             return NO_SLOT
         slot = find_slot(self, padded, len(padded), BYTES_BEFORE, len(padded) - BYTES_BEFORE)
-        return NO_SLOT if slot == ASK_FRAME else slot
+        return NO_SLOT if slot == ASK_DECODER else slot
 
     cdef int32_t ask_frame(self, Batch batch, Py_ssize_t index) except -2:
         cdef object topic = batch.frame_at(index).topic
         return NO_SLOT if topic is None else self.slot_of_text(<str>topic)
 
-    def add(self, str topic not None):
+    cdef int32_t add_text(self, str text) except -1:
         cdef:
-            Py_ssize_t slot = self.slot_of_text(topic)
-            bytes text
+            int32_t slot = self.slot_of_text(text)
+            bytes encoded
             Place place
         if slot != NO_SLOT:
             return slot
         try:
-            text = topic.encode()
+            encoded = text.encode()
         except UnicodeEncodeError:
-            raise SubscriptionError("a topic is text; this one holds half of a surrogate pair") from None
-        if 2 * (self.topic_count + 1) > <Py_ssize_t>self.last_place:
+            raise SubscriptionError("this text holds half of a surrogate pair, which no gateway can send") from None
+        if 2 * (self.text_count + 1) > <Py_ssize_t>self.last_place:
             self._grow()
         if self._free:
             slot = self._free.pop()
-            self.texts[slot] = text
+            self.texts[slot] = encoded
         else:
-            slot = len(self.texts)
-            self.texts.append(text)
-        place = _place_of(text, slot)
+            slot = <int32_t>len(self.texts)
+            self.texts.append(encoded)
+        place = _place_of(encoded, slot)
         _put(self, &place)
-        self.topic_count += 1
+        self.text_count += 1
         return slot
+
+    def add(self, str text not None):
+        return self.add_text(text)
 
     def remove(self, Py_ssize_t slot):
         cdef:
@@ -130,24 +133,24 @@ cdef class TopicSlots:
         self.places_ptr[hole].slot = NO_SLOT
         self.texts[slot] = None
         self._free.append(slot)
-        self.topic_count -= 1
+        self.text_count -= 1
 
     def check(self, Py_ssize_t slot):
         if slot < 0 or slot >= len(self.texts) or self.texts[slot] is None:
-            raise UsageError(f"slot {slot} has no topic; use a number that add() gave and remove() did not take back")
+            raise UsageError(f"slot {slot} has no text; use a number that add() gave and remove() did not take back")
 
-    def find(self, str topic not None):
-        return self.slot_of_text(topic)
+    def find(self, str text not None):
+        return self.slot_of_text(text)
 
     def slot_of(self, Batch batch not None, Py_ssize_t index):
         cdef int32_t slot
         if index < 0 or index >= batch.frame_count:
             raise IndexError(f"the batch has {batch.frame_count} frames")
         slot = slot_of_frame(self, batch, index)
-        return self.ask_frame(batch, index) if slot == ASK_FRAME else slot
+        return self.ask_frame(batch, index) if slot == ASK_DECODER else slot
 
     def __len__(self):
-        return self.topic_count
+        return self.text_count
 
     def __reduce__(self):
-        raise TypeError("TopicSlots cannot be copied or pickled")
+        raise TypeError("TextSlots cannot be copied or pickled")

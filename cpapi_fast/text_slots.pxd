@@ -1,4 +1,4 @@
-"""The C side of TopicSlots: from a frame of a batch to the slot of its topic, for whoever keeps something per topic."""
+"""The C side of TextSlots: from bytes, or from a frame of a batch, to the slot of that text."""
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.list cimport PyList_GET_ITEM
@@ -9,8 +9,8 @@ from .batch cimport Batch
 from .scan cimport byte_at, word_at
 
 
-# One place of the hash table. The first and the last eight bytes of a topic are all of it up to 16 bytes; of a shorter
-# one than eight, `first` is 0 and `last` is the topic.
+# One place of the hash table. The first and the last eight bytes of a text are all of it up to 16 bytes; of one shorter
+# than eight, `first` is 0 and `last` is the text.
 cdef struct Place:
     uint64_t first
     uint64_t last
@@ -20,38 +20,39 @@ cdef struct Place:
 
 
 cdef enum:
-    # The frame's topic has no slot, or the frame has no topic.
+    # The text has no slot. Of a frame: or it has no topic.
     NO_SLOT = -1
-    # The text of the topic is not what stands in the payload: ask_frame() knows.
-    ASK_FRAME = -2
+    # The bytes are not ASCII, and may be no UTF-8; or the topic is not what stands in the payload. A decoder knows.
+    ASK_DECODER = -2
 
 
-# A topic that can be pointed at has at least `{"topic":"` before it, so that the eight bytes up to its end belong to
-# the frame.
+# So many bytes must belong to the text before what is looked up in it. A topic that can be pointed at has at least
+# `{"topic":"` before it.
 cdef enum:
     BYTES_BEFORE = 8
 
 
-cdef class TopicSlots:
+cdef class TextSlots:
     cdef:
-        # A power of two of places, at least half of them empty. A topic is at `home_of`, or further on with no empty
+        # A power of two of places, at least half of them empty. A text is at `home_of`, or further on with no empty
         # place between.
         Place* places_ptr
         size_t last_place
         # A hash has 64 bits; the places are numbered by its highest.
         int shift
-        Py_ssize_t topic_count
-        # The topics in UTF-8 by their slots; None where a slot is free. Its length is all the room that slots need.
+        Py_ssize_t text_count
+        # The texts in UTF-8 by their slots; None where a slot is free. Its length is all the room that slots need.
         list texts
         list _free
 
-    cdef int32_t slot_of_text(self, str topic) except -2
+    cdef int32_t add_text(self, str text) except -1
+    cdef int32_t slot_of_text(self, str text) except -2
     # What slot_of_frame() could not say; NO_SLOT or a slot. It runs Python code: pointers into slots may move.
     cdef int32_t ask_frame(self, Batch batch, Py_ssize_t index) except -2
     cdef int _grow(self) except -1
 
 
-cdef inline size_t home_of(TopicSlots slots, uint64_t first, uint64_t last) noexcept:
+cdef inline size_t home_of(TextSlots slots, uint64_t first, uint64_t last) noexcept:
     # The highest bits of a product depend on every bit of its factors, the others only on those below them.
     return <size_t>(((first * 0x9E3779B97F4A7C15u >> 32) ^ last) * 0x9E3779B97F4A7C15u >> slots.shift)
 
@@ -69,9 +70,9 @@ cdef inline void words_of(
         last[0] = (last[0] >> 1) >> (63 - 8 * length)
 
 
-cdef inline bint is_same_text(TopicSlots slots, Py_ssize_t slot, const char* topic_ptr, Py_ssize_t topic_len) noexcept:
-    # The topic of the slot has this length.
-    return memcmp(PyBytes_AS_STRING(<bytes>PyList_GET_ITEM(slots.texts, slot)), topic_ptr, <size_t>topic_len) == 0
+cdef inline bint is_same_text(TextSlots slots, Py_ssize_t slot, const char* text_ptr, Py_ssize_t length) noexcept:
+    # The text of the slot has this length.
+    return memcmp(PyBytes_AS_STRING(<bytes>PyList_GET_ITEM(slots.texts, slot)), text_ptr, <size_t>length) == 0
 
 
 cdef inline bint is_ascii(
@@ -84,18 +85,15 @@ cdef inline bint is_ascii(
     return True
 
 
-cdef inline int32_t find_slot(
-    TopicSlots slots, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t length
+cdef inline int32_t find_words(
+    TextSlots slots, uint64_t first, uint64_t last, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start,
+    Py_ssize_t length
 ) noexcept:
-    # The slot of the topic text_ptr[start:start + length], which lies within the text; `start` is at least
-    # BYTES_BEFORE.
+    # What find_slot() says, once words_of() has the words.
     cdef:
-        uint64_t first, last
         const Place* place
-        size_t home
+        size_t home = home_of(slots, first, last)
 
-    words_of(text_ptr, text_len, start, length, &first, &last)
-    home = home_of(slots, first, last)
     while True:
         place = &slots.places_ptr[home]
         if place.slot < 0:
@@ -104,21 +102,30 @@ cdef inline int32_t find_slot(
             if length <= 16 or is_same_text(slots, place.slot, text_ptr + start, length):
                 return place.slot
         home = (home + 1) & slots.last_place
-    # Bytes that are not UTF-8 become U+FFFD in a topic, which may have a slot under that name.
+    # Bytes that are not UTF-8 become U+FFFD in a text, which may have a slot under that name.
     if ((first | last) & 0x8080808080808080u) == 0 and (
         length <= 16 or is_ascii(text_ptr, text_len, start, length)
     ):
         return NO_SLOT
-    return ASK_FRAME
+    return ASK_DECODER
 
 
-cdef inline int32_t slot_of_frame(TopicSlots slots, Batch batch, Py_ssize_t index) noexcept:
-    # A slot, NO_SLOT, or ASK_FRAME. `index` is one of the batch, which is finished.
+cdef inline int32_t find_slot(
+    TextSlots slots, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t length
+) noexcept:
+    # The slot of text_ptr[start:start + length], which lies within the text; `start` is at least BYTES_BEFORE.
+    cdef uint64_t first, last
+    words_of(text_ptr, text_len, start, length, &first, &last)
+    return find_words(slots, first, last, text_ptr, text_len, start, length)
+
+
+cdef inline int32_t slot_of_frame(TextSlots slots, Batch batch, Py_ssize_t index) noexcept:
+    # The slot of the frame's topic, NO_SLOT, or ASK_DECODER. `index` is one of the batch, which is finished.
     cdef:
         Py_ssize_t start = batch.topic_starts_ptr[index]
         Py_ssize_t length = batch.topic_lengths_ptr[index]
         Py_ssize_t offset = batch.offsets_ptr[index]
 
     if start < BYTES_BEFORE:
-        return NO_SLOT if length == 0 else ASK_FRAME
+        return NO_SLOT if length == 0 else ASK_DECODER
     return find_slot(slots, batch.arena_ptr + offset, batch.offsets_ptr[index + 1] - offset, start, length)
