@@ -10,6 +10,8 @@ import struct
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
+from tests.frames import ws_close, ws_frame
+
 CLOSE_OPCODE, PING_OPCODE, PONG_OPCODE, TEXT_OPCODE = 8, 9, 10, 1
 
 
@@ -133,3 +135,39 @@ class RawServer:
             self._failures.append(failure)
         finally:
             writer.close()
+
+
+# Scripts
+
+
+async def idle(peer: Peer) -> None:
+    """Keep the connection, answering nothing: for peers that have sent their CLOSE, and for deaf ones.
+
+    A client that closes such a connection waits for the answer as long as `close_timeout_s` lets it.
+    """
+    while (await peer.read_frame())[0] != -1:
+        pass
+
+
+async def answer_close(peer: Peer) -> None:
+    """Keep the connection until the client closes, then answer as RFC 6455 wants."""
+    while True:
+        opcode, payload = await peer.read_frame()
+        if opcode == CLOSE_OPCODE:
+            await peer.send(ws_frame(payload, CLOSE_OPCODE))
+            return
+        if opcode == -1:
+            return
+
+
+def on_request(*wires: bytes) -> Callable[[Peer], Awaitable[None]]:
+    """A script that sends each of `wires` in one write when the client has sent a frame, and then keeps quiet."""
+
+    async def script(peer: Peer) -> None:
+        for wire in wires:
+            while (await peer.read_frame())[0] not in (TEXT_OPCODE, -1):
+                pass
+            await peer.send(wire)
+        await (idle if wires[-1].endswith(ws_close()) else answer_close)(peer)
+
+    return script

@@ -145,9 +145,3 @@ def headers_of(request: bytes) -> dict[str, list[str]]:
         name, _, value = line.partition(": ")
         found.setdefault(name.lower(), []).append(value)
     return found
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that happens by itself; the time limit is that of the test."""
-    while not condition():  # noqa: ASYNC110 - nothing there could set an event
-        await asyncio.sleep(0.005)

@@ -1,11 +1,14 @@
-"""Helpers that tests share: running a coroutine on either loop, with one time limit for all."""
+"""Helpers that tests share: running a coroutine on either loop, with one time limit for all, and waiting in it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from cpapi_fast.connection import WsClient
 
 T = TypeVar("T")
 
@@ -40,3 +43,21 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: str = LOOPS[0], timeout_s: f
         new_loop.close()
     assert not unhandled, unhandled
     return result
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for `condition`; the time limit of the test is the limit."""
+    while not condition():  # noqa: ASYNC110  any condition, not one event
+        await asyncio.sleep(0.001)
+
+
+async def arrive(ws: WsClient, count: int) -> None:
+    """Ask the peer of `on_request` for its next write, and wait until `count` frames have come in all."""
+    await ws.send_text("go")
+    await until(lambda: ws.stats.frames_received >= count)
+
+
+def assert_balanced(ws: WsClient) -> None:
+    """What was received is accounted for, at this moment."""
+    stats = ws.stats
+    assert stats.frames_received == stats.delivered + stats.dropped + stats.pending

@@ -1,150 +1,25 @@
-"""WsClient on real sockets: reading, sending, back-pressure, and every way a connection ends."""
+"""WsClient on real sockets: reading, sending, and back-pressure."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-import weakref
-from collections.abc import Callable
 
 import pytest
 
-import cpapi_fast
-from cpapi_fast.batch import Batch, Frame
 from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import (
-    CallbackError,
-    CertificateError,
-    ConnectError,
-    HandshakeError,
-    HeaderRefusedError,
-    RequestTimeoutError,
     SubscriptionError,
-    TransportError,
     UsageError,
 )
-from cpapi_fast.gateway import Client
 from cpapi_fast.kinds import FrameKind
 from cpapi_fast.options import WsOptions
-from cpapi_fast.simulator import Certificate
-from cpapi_fast.tls import Tls
 from cpapi_fast.topics import MarketDataFields
 from tests.frames import smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
-from tests.raw_server import CLOSE_OPCODE, PONG_OPCODE, TEXT_OPCODE, Peer, RawServer
-from tests.support import LOOPS, run
-
-SESSION = "0123456789abcdef0123456789abcdef"
+from tests.raw_server import CLOSE_OPCODE, PONG_OPCODE, TEXT_OPCODE, Peer, RawServer, answer_close, idle
+from tests.support import LOOPS, assert_balanced, run, until
 
 pytestmark = pytest.mark.parametrize("loop", LOOPS)
-
-
-async def idle(peer: Peer) -> None:
-    """Keep the connection, answering nothing."""
-    while (await peer.read_frame())[0] != -1:
-        pass
-
-
-async def answer_close(peer: Peer) -> None:
-    """Keep the connection until the client closes, then answer as RFC 6455 wants."""
-    while True:
-        opcode, payload = await peer.read_frame()
-        if opcode == CLOSE_OPCODE:
-            await peer.send(ws_frame(payload, CLOSE_OPCODE))
-            return
-        if opcode == -1:
-            return
-
-
-def assert_balanced(ws: WsClient) -> None:
-    stats = ws.stats
-    assert stats.frames_received == stats.delivered + stats.dropped + stats.pending
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for `condition`; the time limit of the test is the limit."""
-    while not condition():  # noqa: ASYNC110  any condition, not one event
-        await asyncio.sleep(0.001)
-
-
-async def leave_with(ws: WsClient, begin: Callable[[], None]) -> None:
-    """Enter the connection's block, do something, give it a moment, and leave the block."""
-    async with ws:
-        begin()
-        await asyncio.sleep(0.1)
-
-
-def test_frames_are_read_in_order_until_the_close_frame(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(1), b"{}", b"", smd(2)]))
-        await peer.send(ws_frame(smd(3), TEXT_OPCODE) + ws_close(1001, "going"))
-        assert await peer.read_frame() == (CLOSE_OPCODE, b"\x03\xe9")
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            frames = [frame async for frame in ws]
-            assert [frame.conid for frame in frames] == [1, None, None, 2, 3]
-            assert [frame.kind for frame in frames[1:3]] == [FrameKind.HEARTBEAT] * 2
-            assert all(frame.received_ns > 0 for frame in frames)
-            assert (ws.close_code, ws.close_reason) == (1001, "going")
-            assert await ws.next_message() is None
-            assert await ws.next_message() is None
-            with pytest.raises(TransportError):
-                await ws.send_text("tic")
-            await ws.wait_closed()
-            assert_balanced(ws)
-            assert ws.stats.frames_received == 5
-
-    run(main(), loop=loop)
-
-
-def test_a_close_frame_without_code_is_1005_and_answered_without_code(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_close(None))
-        assert await peer.read_frame() == (CLOSE_OPCODE, b"")
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert await ws.next_message() is None
-            assert (ws.close_code, ws.close_reason) == (1005, "")
-
-    run(main(), loop=loop)
-
-
-@pytest.mark.parametrize("reset", [False, True])
-def test_an_end_without_a_close_frame_is_a_retryable_error_after_the_last_frame(loop: str, reset: bool) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frame(smd(1)))
-        await peer.read_frame()
-        peer.close(reset=reset)
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert (await ws.next_message()).conid == 1
-            await ws.send_text("tic")
-            with pytest.raises(TransportError) as caught:
-                await ws.next_message()
-            assert caught.value.is_retryable
-            assert ws.close_code is None
-            with pytest.raises(TransportError):
-                await ws.wait_closed()
-            with pytest.raises(TransportError):
-                await ws.send_text("tic")
-
-    run(main(), loop=loop)
-
-
-def test_a_message_cut_short_by_the_end_is_not_delivered(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frame(smd(1)) + ws_frame(smd(2))[:-1])
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert (await ws.next_message()).conid == 1
-            with pytest.raises(TransportError):
-                await ws.next_message()
-
-    run(main(), loop=loop)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50, 150])
@@ -164,61 +39,6 @@ def test_fragments_are_joined_with_control_frames_between_them(loop: str, size: 
             assert [frame.raw for frame in frames] == [payload, payload]
             assert ws.stats.frames_received == 2
             assert ws.stats.fragments > 2
-
-    run(main(), loop=loop)
-
-
-@pytest.mark.parametrize(
-    ("wire", "code"),
-    [
-        (ws_frame(b"x", 0), 1002),  # a continuation of nothing
-        (ws_frame(b"{", fin=False) + ws_frame(b"{}"), 1002),  # a new message inside a fragmented one
-        (ws_frame(b"{}", rsv=4), 1002),
-        (ws_frame(b"{}", rsv=2), 1002),
-        (ws_frame(b"{}", rsv=1), 1002),
-        (ws_frame(b"x", 3), 1002),  # an opcode that does not exist
-        (ws_frame(b"x" * 126, 9), 1002),  # a control frame too long
-        (ws_frame(b"x", 9, fin=False), 1002),  # a fragmented control frame
-        (b"\x82\x81\0\0\0\0x", 1002),  # a masked frame from a server
-        (ws_frame(b"x" * 1001), 1009),
-        (ws_frame(b"x" * 600, fin=False) + ws_frame(b"x" * 600, 0), 1009),
-        (ws_frame(b"x" * 20_000, fin=False), 1009),
-    ],
-)
-def test_a_violation_closes_with_its_code_and_keeps_the_frames_before_it(loop: str, wire: bytes, code: int) -> None:
-    seen: list[tuple[int, bytes]] = []
-
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frame(smd(1)) + wire + ws_frame(smd(2)))
-        seen.append(await peer.read_frame())
-
-    async def main() -> None:
-        options = WsOptions(max_message_bytes=1000, max_frame_bytes=10_000)
-        async with RawServer(script) as server, await WsClient.open(server.url, options=options) as ws:
-            assert (await ws.next_message()).conid == 1
-            with pytest.raises(TransportError) as caught:
-                await ws.next_message()
-            assert caught.value.is_retryable
-            assert ws.close_code is None
-            await until(lambda: bool(seen))
-            assert seen[0][0] == CLOSE_OPCODE
-            assert int.from_bytes(seen[0][1][:2], "big") == code
-            assert ws.stats.frames_received == 1
-            assert_balanced(ws)
-
-    run(main(), loop=loop)
-
-
-def test_frames_after_the_close_frame_are_counted_and_never_delivered(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_close() + ws_frames([smd(1), smd(2)]))
-        await idle(peer)
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert await ws.next_message() is None
-            assert ws.stats.frames_after_end == 2
-            assert ws.stats.frames_received == 0
 
     run(main(), loop=loop)
 
@@ -250,54 +70,6 @@ def test_ping_is_answered_with_its_payload(loop: str) -> None:
         async with RawServer(script) as server, await WsClient.open(server.url) as ws:
             assert await ws.next_message() is None
             assert (ws.stats.pings, ws.stats.pongs) == (1, 1)
-
-    run(main(), loop=loop)
-
-
-def test_close_is_a_handshake_and_what_was_received_can_still_be_read(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(1), smd(2)]))
-        opcode, payload = await peer.read_frame()
-        assert (opcode, payload) == (CLOSE_OPCODE, b"\x03\xe8bye")
-        await peer.send(ws_frame(smd(3)) + ws_frame(payload, CLOSE_OPCODE))
-
-    async def main() -> None:
-        async with RawServer(script) as server:
-            ws = await WsClient.open(server.url)
-            assert (await ws.next_message()).conid == 1
-            await ws.close(reason="bye")
-            await ws.close()
-            assert ws.close_code == 1000
-            assert not ws.is_open
-            assert (await ws.next_message()).conid == 2
-            assert await ws.next_message() is None
-            assert ws.stats.dropped == 1
-            assert_balanced(ws)
-
-    run(main(), loop=loop)
-
-
-def test_a_peer_that_never_answers_close_is_cut_off_in_time(loop: str) -> None:
-    async def main() -> None:
-        async with RawServer(idle) as server:
-            ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))
-            started_s = asyncio.get_running_loop().time()
-            await ws.close()
-            assert asyncio.get_running_loop().time() - started_s < 2
-            with pytest.raises(TransportError):
-                await ws.next_message()
-
-    run(main(), loop=loop)
-
-
-@pytest.mark.parametrize("code", [999, 1005, 1006, 2000, 5000])
-def test_a_code_that_may_not_be_sent_is_refused(loop: str, code: int) -> None:
-    async def main() -> None:
-        async with RawServer(answer_close) as server, await WsClient.open(server.url) as ws:
-            with pytest.raises(UsageError):
-                await ws.close(code)
-            with pytest.raises(UsageError):
-                await ws.close(1000, "x" * 124)
 
     run(main(), loop=loop)
 
@@ -475,39 +247,6 @@ def test_a_second_reader_is_refused_and_the_first_goes_on(loop: str) -> None:
     run(main(), loop=loop)
 
 
-def test_push_gets_what_waited_and_what_comes(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(1), smd(2)]))
-        await peer.read_frame()
-        await peer.send(ws_frames([smd(3), smd(4)]) + ws_close())
-        await idle(peer)
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            await until(lambda: ws.stats.pending == 2)
-            frames: list[Frame] = []
-            batches: list[Batch] = []
-
-            def on_frame(frame: Frame) -> None:
-                frames.append(frame)
-                assert_balanced(ws)
-
-            ws.on_frame(on_frame)
-            assert [frame.conid for frame in frames] == [1, 2]
-            with pytest.raises(UsageError):
-                ws.on_batch(batches.append)
-            with pytest.raises(UsageError):
-                await ws.next_message()
-            ws.on_frame(None)
-            ws.on_batch(batches.append)
-            await ws.send_text("more")
-            await ws.wait_closed()
-            assert [batch.conids.tolist() for batch in batches] == [[3, 4]]
-            assert ws.stats.delivered == 4
-
-    run(main(), loop=loop)
-
-
 def test_busy_poll_keeps_the_loop_awake_until_the_connection_ends(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(1)]))
@@ -530,143 +269,6 @@ def test_busy_poll_keeps_the_loop_awake_until_the_connection_ends(loop: str) -> 
             assert await ws.next_message() is None
             await ws.wait_closed()
             assert awake_s > 5 * await cpu_s()
-
-    run(main(), loop=loop)
-
-
-def test_a_frame_callback_that_removes_itself_leaves_the_rest_to_the_next_reader(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(n) for n in range(6)]) + ws_close())
-        await idle(peer)
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            seen: list[int | None] = []
-
-            def once(frame: Frame) -> None:
-                seen.append(frame.conid)
-                ws.on_frame(None)
-
-            ws.on_frame(once)
-            await until(lambda: bool(seen))
-            assert_balanced(ws)
-            assert seen + [frame.conid async for frame in ws] == list(range(6))
-
-    run(main(), loop=loop)
-
-
-def test_a_raising_callback_closes_the_connection_and_its_error_cannot_be_missed(loop: str) -> None:
-    closed_with: list[tuple[int, bytes]] = []
-
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(n) for n in range(5)]))
-        closed_with.append(await peer.read_frame())
-
-    def fail_at_two(frame: Frame) -> None:
-        if frame.conid == 2:
-            raise ZeroDivisionError("mine")
-
-    async def main() -> None:
-        async with RawServer(script) as server:
-            ws = await WsClient.open(server.url)
-            with pytest.raises(CallbackError) as caught:
-                await leave_with(ws, lambda: ws.on_frame(fail_at_two))
-            assert isinstance(caught.value.__cause__, ZeroDivisionError)
-            assert not caught.value.is_retryable
-            assert closed_with == [(CLOSE_OPCODE, b"\x03\xf3")]
-            assert (ws.stats.delivered, ws.stats.dropped, ws.stats.callback_errors) == (3, 2, 1)
-            assert_balanced(ws)
-            with pytest.raises(CallbackError):
-                await ws.wait_closed()
-            # Seen once is enough: leaving the block does not raise again.
-            ws2 = await WsClient.open(server.url)
-            async with ws2:
-                ws2.on_batch(lambda batch: 1 / 0)
-                with pytest.raises(CallbackError):
-                    await ws2.wait_closed()
-
-    run(main(), loop=loop)
-
-
-def test_a_raising_callback_under_report_goes_on_and_tells_the_loop(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(n) for n in range(5)]) + ws_close())
-        await idle(peer)
-
-    async def main() -> None:
-        told: list[dict[str, object]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
-        seen: list[int | None] = []
-
-        def callback(frame: Frame) -> None:
-            seen.append(frame.conid)
-            raise ValueError(frame.conid)
-
-        options = WsOptions(callback_errors="report")
-        async with RawServer(script) as server, await WsClient.open(server.url, options=options) as ws:
-            ws.on_frame(callback)
-            await ws.wait_closed()
-            assert seen == list(range(5))
-            assert [str(context["exception"]) for context in told] == ["0", "1", "2", "3", "4"]
-            assert ws.stats.callback_errors == 5
-
-    run(main(), loop=loop)
-
-
-def test_ctrl_c_inside_a_callback_reaches_the_loop_and_costs_no_counted_frame(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(n) for n in range(3)]))
-        await idle(peer)
-
-    holder: list[WsClient] = []
-
-    def interrupt(frame: Frame) -> None:
-        raise KeyboardInterrupt
-
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            holder.append(ws)
-            ws.on_frame(interrupt)
-            await asyncio.sleep(5)
-
-    # On the library's own runner: it cancels what is left, as the one of asyncio does.
-    with pytest.raises(KeyboardInterrupt):
-        cpapi_fast.run(main(), uvloop=loop == "uvloop")
-    assert holder[0].stats.delivered == 1
-    assert holder[0].stats.dropped == 2
-
-
-def test_a_callback_that_fails_after_a_loss_that_was_seen_is_not_passed_over(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frames([smd(1), smd(2), smd(3)]))
-
-    def fail(frame: Frame) -> None:
-        raise ZeroDivisionError("mine")
-
-    async def main() -> None:
-        async with RawServer(script) as server:
-            ws = await WsClient.open(server.url)
-            with pytest.raises(TransportError):
-                await ws.wait_closed()
-            assert ws.stats.pending == 3
-            with pytest.raises(CallbackError) as caught:
-                async with ws:
-                    ws.on_frame(fail)
-            assert isinstance(caught.value.__cause__, ZeroDivisionError)
-            assert (ws.stats.delivered, ws.stats.dropped, ws.stats.pending) == (1, 2, 0)
-
-    run(main(), loop=loop)
-
-
-def test_the_loss_of_a_pushed_connection_raises_when_the_block_is_left(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frame(smd(1)))
-
-    async def main() -> None:
-        async with RawServer(script) as server:
-            ws = await WsClient.open(server.url)
-            with pytest.raises(TransportError):
-                await leave_with(ws, lambda: ws.on_batch(len))
 
     run(main(), loop=loop)
 
@@ -734,135 +336,6 @@ def test_sending_from_another_thread_is_refused(loop: str) -> None:
     run(main(), loop=loop)
 
 
-def test_nobody_there_is_a_connect_error(loop: str) -> None:
-    async def main() -> None:
-        async with RawServer(idle) as server:
-            url = server.url
-        with pytest.raises(ConnectError) as caught:
-            await WsClient.open(url)
-        assert caught.value.is_retryable
-        with pytest.raises(ConnectError):
-            await WsClient.open("ws://no-such-host.invalid/ws")
-
-    run(main(), loop=loop)
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("Cookie", "api=secret\r\nX-Evil: 1")],
-        [("Cookie", "secret\0")],
-        [("Cookie", "secret\xff")],
-        [("Bad name", "x")],
-        [("", "x")],
-    ],
-)
-def test_a_header_that_cannot_be_sent_is_refused_unsent_and_unshown(loop: str, headers: list[tuple[str, str]]) -> None:
-    async def main() -> None:
-        async with RawServer(idle) as server:
-            with pytest.raises(HeaderRefusedError) as caught:
-                await WsClient.open(server.url, headers=headers)
-            assert "secret" not in str(caught.value)
-            assert not server.peers
-
-    run(main(), loop=loop)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1/", "wss://", "ws://127.0.0.1:port/", "ws://127.0.0.1/#x", "127.0.0.1"]
-)
-def test_a_url_of_no_websocket_is_refused(loop: str, url: str) -> None:
-    async def main() -> None:
-        with pytest.raises(ValueError, match="WebSocket URL"):
-            await WsClient.open(url)
-
-    run(main(), loop=loop)
-
-
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
-        (b"HTTP/1.1 401 Unauthorized\r\nSet-Cookie: x-sess-uuid=secret\r\nContent-Length: 6\r\n\r\nsecret", 401),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/sso/Login?secret\r\n\r\n", 302),
-        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 503),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", 200),
-        (b"SSH-2.0-OpenSSH secret\r\n\r\n", None),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", None),
-    ],
-)
-def test_an_answer_that_is_no_upgrade_is_a_handshake_error(loop: str, answer: bytes, status: int | None) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.read_request()
-        await peer.send(answer)
-        await idle(peer)
-
-    async def main() -> None:
-        async with RawServer(script, upgrade=False) as server:
-            with pytest.raises(HandshakeError) as caught:
-                await WsClient.open(server.url)
-            assert caught.value.is_retryable
-            assert caught.value.status in (status, 101 if status is None else status)
-            assert "secret" not in repr(caught.value) + str(caught.value.__cause__)
-
-    run(main(), loop=loop)
-
-
-def test_no_answer_in_time_is_a_timeout_and_leaves_no_socket(loop: str) -> None:
-    ended: list[int] = []
-
-    async def script(peer: Peer) -> None:
-        await peer.read_request()
-        ended.append((await peer.read_frame())[0])
-
-    async def main() -> None:
-        async with RawServer(script, upgrade=False) as server:
-            with pytest.raises(RequestTimeoutError):
-                await WsClient.open(server.url, options=WsOptions(open_timeout_s=0.2))
-            await until(lambda: ended == [-1])
-
-    run(main(), loop=loop)
-
-
-def test_cancelling_the_opening_leaves_no_socket(loop: str) -> None:
-    ended: list[int] = []
-
-    async def script(peer: Peer) -> None:
-        await peer.read_request()
-        await asyncio.sleep(0.1)
-        await peer.send(peer.upgrade_answer() + ws_frame(smd(1)))
-        while (frame := await peer.read_frame())[0] != -1:
-            pass
-        ended.append(frame[0])
-
-    async def main() -> None:
-        async with RawServer(script, upgrade=False) as server:
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(WsClient.open(server.url), 0.05)
-            await until(lambda: ended == [-1])
-
-    run(main(), loop=loop)
-
-
-def test_a_connection_that_ended_is_freed(loop: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.send(ws_frame(smd(1)) + ws_close())
-        await idle(peer)
-
-    async def main() -> weakref.ref[WsClient]:
-        async with RawServer(script) as server:
-            async with await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.05)) as ws:
-                async for _ in ws:
-                    pass
-            reference = weakref.ref(ws)
-            del ws
-            await asyncio.sleep(0.1)
-        return reference
-
-    reference = run(main(), loop=loop)
-    gc.collect()
-    assert reference() is None
-
-
 def test_the_repr_tells_state_and_no_secret(loop: str) -> None:
     async def main() -> None:
         async with RawServer(answer_close) as server:
@@ -872,27 +345,5 @@ def test_the_repr_tells_state_and_no_secret(loop: str) -> None:
             assert repr(ws).startswith("<WsClient open")
             await ws.close()
             assert repr(ws).startswith("<WsClient closed")
-
-    run(main(), loop=loop)
-
-
-def test_a_swapped_certificate_gets_no_cookie(loop: str) -> None:
-    known, other = Certificate.make(), Certificate.make()
-    cookie = ("Cookie", f'api={{"session":"{SESSION}"}}')
-
-    async def main() -> None:
-        async with RawServer(idle, tls=known.server_context()) as server:
-            port = int(server.url.split(":")[2].split("/")[0])
-            context = await Tls.pinned(known.fingerprint).context("127.0.0.1", port, timeout_s=5)
-        async with RawServer(idle, tls=other.server_context()) as impostor:
-            with pytest.raises(CertificateError) as caught:
-                await WsClient.open(impostor.url, headers=[cookie], ssl_context=context)
-            assert not caught.value.is_retryable
-            assert all(not peer.request for peer in impostor.peers)
-            url = impostor.url.replace("wss", "https").removesuffix("/ws")
-            async with Client(url, tls=Tls.pinned(known.fingerprint)) as client:
-                with pytest.raises(CertificateError):
-                    await WsClient.connect(client)
-            assert all(SESSION.encode() not in peer.request for peer in impostor.peers)
 
     run(main(), loop=loop)

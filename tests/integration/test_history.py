@@ -13,8 +13,7 @@ from cpapi_fast.gateway import Client
 from cpapi_fast.history import History
 from cpapi_fast.simulator import Gateway
 from cpapi_fast.topics import history_subscribe_text, history_unsubscribe_text
-from tests.rest_peer import until
-from tests.support import LOOPS, run
+from tests.support import LOOPS, run, until
 
 from .plain_client import options
 

@@ -11,8 +11,8 @@ from cpapi_fast.errors import PaceError, RateLimitedError, UsageError
 from cpapi_fast.gateway import Client
 from cpapi_fast.pacing import PENALTY_S, RestPacer
 from cpapi_fast.simulator import Gateway
-from tests.rest_peer import unpaced, until
-from tests.support import LOOPS, run
+from tests.rest_peer import unpaced
+from tests.support import LOOPS, run, until
 
 from .plain_client import http, options
 

@@ -13,8 +13,8 @@ from cpapi_fast.errors import HandshakeError, TransportError
 from cpapi_fast.simulator import Certificate
 from cpapi_fast.tls import Tls
 from tests.frames import smd, ws_close, ws_frame, ws_frames, ws_ping
-from tests.raw_server import CLOSE_OPCODE, PONG_OPCODE, Peer, RawServer
-from tests.support import LOOPS, run
+from tests.raw_server import PONG_OPCODE, Peer, RawServer, answer_close, idle
+from tests.support import LOOPS, run, until
 
 SESSION = "0123456789abcdef0123456789abcdef"
 CERTIFICATE = Certificate.make()
@@ -33,13 +33,6 @@ async def client_tls(server: RawServer, tls: bool) -> ssl.SSLContext | None:
     return await Tls.pinned(CERTIFICATE.fingerprint).context("127.0.0.1", port, timeout_s=5)
 
 
-async def idle(peer: Peer) -> None:
-    while (frame := await peer.read_frame())[0] != -1:
-        if frame[0] == CLOSE_OPCODE:
-            await peer.send(ws_frame(frame[1], CLOSE_OPCODE))
-            return
-
-
 @pytest.mark.parametrize(
     "ending",
     [
@@ -56,14 +49,14 @@ def test_whatever_ends_a_read_does_not_delay_the_frames_before_it(loop: str, tls
         await peer.read_frame()
         await peer.send(ws_frames([smd(1), smd(2)]) + ending)
         # Nothing more comes: a batch that waits for a later read would wait for ever.
-        await idle(peer)
+        await answer_close(peer)
 
     async def main() -> None:
         async with RawServer(script, tls=server_tls(tls)) as server:
             ws = await WsClient.open(server.url, ssl_context=await client_tls(server, tls))
             await ws.send_text("go")
             for conid in (1, 2):
-                frame = await asyncio.wait_for(ws.next_message(), 2)
+                frame = await ws.next_message()
                 assert frame is not None
                 assert frame.conid == conid
             await ws.close()
@@ -85,9 +78,9 @@ def test_frames_in_the_same_read_as_the_upgrade_answer_are_not_lost(loop: str, t
 
 def test_frames_of_the_upgrade_read_are_held_for_a_callback_too(loop: str, tls: bool) -> None:
     async def main() -> None:
-        async with RawServer(idle, tls=server_tls(tls), with_answer=ws_frames([smd(1), smd(2)])) as server:
+        async with RawServer(answer_close, tls=server_tls(tls), with_answer=ws_frames([smd(1), smd(2)])) as server:
             ws = await WsClient.open(server.url, ssl_context=await client_tls(server, tls))
-            await asyncio.sleep(0.05)
+            await until(lambda: ws.stats.pending == 2)
             seen: list[int | None] = []
             ws.on_frame(lambda frame: seen.append(frame.conid))
             assert seen == [1, 2]

@@ -29,8 +29,8 @@ from cpapi_fast.errors import (
 from cpapi_fast.gateway import Client
 from cpapi_fast.tls import Tls
 from tests.certificates import make
-from tests.rest_peer import SESSION, TICKLE, Peer, answer, headers_of, unpaced, until
-from tests.support import LOOPS, run
+from tests.rest_peer import SESSION, TICKLE, Peer, answer, headers_of, unpaced
+from tests.support import LOOPS, run, until
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
 

@@ -19,8 +19,8 @@ from cpapi_fast.errors import (
 from cpapi_fast.gateway import Client
 from cpapi_fast.keepalive import Keepalive
 from cpapi_fast.session import SessionTicket
-from tests.rest_peer import SESSION, TICKLE, Peer, answer, until
-from tests.support import LOOPS, run
+from tests.rest_peer import SESSION, TICKLE, Peer, answer
+from tests.support import LOOPS, run, until
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
 
