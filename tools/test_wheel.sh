@@ -1,10 +1,11 @@
 #!/bin/sh
 # Builds the sdist and, from it, the wheel; installs the wheel in an empty environment and runs all tests against it.
 #
-# Usage: tools/test_wheel.sh PYTHON   (an interpreter that has the `build` module)
+# Usage: tools/test_wheel.sh PYTHON ARGUMENTS...   (an interpreter that has the `build` module; arguments for pytest)
 set -eu
 
 python=$1
+shift
 rm -rf dist
 "$python" -m build --outdir dist .
 
@@ -16,4 +17,4 @@ if [ -d "$scratch/venv/Scripts" ]; then bin=$scratch/venv/Scripts; else bin=$scr
 "$bin/python" -m pip install -q --group pyproject.toml:test
 for wheel in dist/*.whl; do "$bin/python" -m pip install -q "$wheel[cli]"; done
 
-tools/outside.sh "$bin/python" -m pytest ${PYTEST_ARGS:-}
+tools/outside.sh "$bin/python" -m pytest "$@"
