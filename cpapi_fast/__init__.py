@@ -10,6 +10,10 @@ The way of a quote, file by file::
     listener     the picows callback: fragments, PING, CLOSE, one batch per socket read
     ticks        fields of market data frames as float64 columns             (walk, marks, decimals, scan)
     connection   WsClient: one ticket, one socket                            (handshake, inbox, options, stats)
+    tracker      when each topic was last heard of                           (text_slots, last_values)
+    machine      the policy of a feed, pure: inputs in, actions out          (feed_options, hours)
+    delivery     consumers, each bounded with its own policy                 (consumer, push, policies)
+    feed         Feed: never silently stale                                  (events, backfill)
     capture      every frame as an Arrow IPC stream; quotes as Parquet       (quotes, recorder, outputs, numbers)
     collector    the main job, from a gateway to files                       (reports, progress, cli)
     doctor       what is wrong with a gateway, and what to do                (availability, doctor_command)
