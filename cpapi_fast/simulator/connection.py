@@ -95,6 +95,7 @@ class Connection:
             market=world.market,
             live_lines=world.live_lines,
             swallows=world.swallows_subscribe,
+            refuses_orders=world.refuses_orders,
         )
         self.is_ready = False
         self.close_code: int | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from . import frames
 from .rest import BASE_PATH
+from .subscriptions import SUBSCRIBES
 from .wire import OPCODE_BINARY, OPCODE_PING, OPCODE_TEXT, encode_frame
 from .world import Failure, World
 
@@ -84,9 +85,19 @@ class Faults:
         """
         return sum(connection.topics.kill(target) for connection in self._world.open_connections)
 
-    def swallow_subscribes(self, count: int) -> None:
-        """Drop the next `count` subscribes of any topic without a word; 0 stops it."""
+    def swallow_subscribes(self, count: int, *, words: Iterable[str] = SUBSCRIBES) -> None:
+        """Drop the next `count` subscribes without a word; 0 stops it.
+
+        Args:
+            count: how many.
+            words: of which topics, `smd` or `sor`; of any unless given.
+        """
         self._world.swallowing = count
+        self._world.swallowed_words = frozenset(words)
+
+    def refuse_orders(self, count: int) -> None:
+        """Refuse the next `count` `sor` with code 500, as happens after a reconnect; 0 stops it."""
+        self._world.refusing_orders = count
 
     def begin_maintenance(self, status: int = 503) -> None:
         """Drop every socket and answer every REST call and every upgrade with `status` and a page of HTML."""

@@ -21,7 +21,7 @@ from .wire import payload
 
 #: Subscribes that need the brokerage session; without it they are dropped.
 _BROKERAGE: Final = frozenset({"smd", "smh", "sbd", "sor", "str"})
-_SUBSCRIBES: Final = _BROKERAGE | {"spl", "ssd", "sld"}
+SUBSCRIBES: Final = _BROKERAGE | {"spl", "ssd", "sld"}
 
 
 class Subscriptions:
@@ -43,7 +43,8 @@ class Subscriptions:
         session: Session,
         market: Market,
         live_lines: Callable[[], int],
-        swallows: Callable[[], bool],
+        swallows: Callable[[str], bool],
+        refuses_orders: Callable[[], bool],
     ) -> None:
         self._options = options
         self._clock = clock
@@ -51,6 +52,7 @@ class Subscriptions:
         self._market = market
         self._live_lines = live_lines
         self._swallows = swallows
+        self._refuses_orders = refuses_orders
         self.streams: dict[str, Stream] = {}
         self.feeds: dict[str, Feed] = {}
         self.histories: dict[str, str] = {}
@@ -97,7 +99,7 @@ class Subscriptions:
         word, _, rest = text.partition("+")
         if word in _BROKERAGE and not self._session.is_authenticated:
             return self._ignore()
-        if word in _SUBSCRIBES and self._swallows():
+        if self._swallows(word):
             return self._ignore()
         return self._handlers[word](rest)
 
@@ -194,7 +196,7 @@ class Subscriptions:
         return self._start(f"sbd+{parts[0]}", LadderFeed("+".join(parts), self._feed_seed()))
 
     def _subscribe_orders(self, rest: str) -> list[bytes]:
-        if self._options.refuse_orders_until_accounts and not self._session.has_read_accounts:
+        if self._refuses_orders():
             return [frames.error("unable to subscribe", 500, "sor")]
         return self._start("sor", OrdersFeed(self._account, self._feed_seed(), parameters(rest)))
 

@@ -83,8 +83,10 @@ class World:
         #: What the gateway answers to everything while it is maintained.
         self.maintenance_status: int | None = None
         self.is_fragmenting = False
-        #: How many of the next subscribes are dropped.
+        #: How many of the next subscribes are dropped, and how many of the next `sor` are refused.
         self.swallowing = 0
+        self.swallowed_words: frozenset[str] = frozenset()
+        self.refusing_orders = 0
         self.log: list[SentFrame] = []
         self.last_request_s = clock.monotonic_s()
         self.replay_done = asyncio.Event()
@@ -117,9 +119,16 @@ class World:
         """How many market data lines are in use."""
         return sum(len(connection.topics.streams) for connection in self._open.values())
 
-    def swallows_subscribe(self) -> bool:
+    def refuses_orders(self) -> bool:
+        """Whether this `sor` is one of those to be refused; counts it."""
+        if self.refusing_orders <= 0:
+            return self.options.refuse_orders_until_accounts and not self.session.has_read_accounts
+        self.refusing_orders -= 1
+        return True
+
+    def swallows_subscribe(self, word: str) -> bool:
         """Whether this subscribe is one of those to be dropped; counts it."""
-        if self.swallowing <= 0:
+        if self.swallowing <= 0 or word not in self.swallowed_words:
             return False
         self.swallowing -= 1
         return True

@@ -101,6 +101,24 @@ def test_subscribes_are_swallowed_without_a_word() -> None:
             assert socket.peer.subscriptions == ()
             await socket.answers(f"smd+265598+{L1}", "sor+{}")
             assert socket.peer.subscriptions == ("smd+265598", "sor")
+            gateway.swallow_subscribes(1, words=["str"])
+            await socket.answers("spl+{}", "str+{}")
+            assert socket.peer.subscriptions == ("smd+265598", "sor", "spl")
+            gateway.swallow_subscribes(0)
+
+    run(main())
+
+
+def test_orders_are_refused_so_many_times() -> None:
+    async def main() -> None:
+        async with Gateway(options()) as gateway, connected(gateway) as socket:
+            gateway.refuse_orders(2)
+            for _ in range(2):
+                assert [json.loads(answer) for answer in await socket.answers("sor+{}")] == [
+                    {"error": "unable to subscribe", "code": 500, "topic": "sor"}
+                ]
+            await socket.answers("sor+{}")
+            assert socket.peer.subscriptions == ("sor",)
 
     run(main())
 
