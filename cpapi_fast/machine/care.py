@@ -391,7 +391,8 @@ class Care:
             else:
                 self._disarm_unless_needed(line)
         if self._is_answer_overdue(line, activity, now):
-            if line.is_plain and line.rhythm.limit_s > self._options.stale_after_max_s:
+            has_no_rhythm = line.rhythm.usual_s is None or line.rhythm.limit_s > self._options.stale_after_max_s
+            if line.is_plain and has_no_rhythm:
                 # Maybe this gateway leaves a repeated subscribe unanswered. A new one it does not.
                 line.was_plain_unanswered = True
                 self._queue(line, Purpose.REVIVE, is_urgent=True)

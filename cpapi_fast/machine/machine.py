@@ -222,7 +222,6 @@ class Machine:
         """`/tickle` or ssodh/init was answered."""
         if self._keepalive is not None and number == self._keepalive.number:
             self._keepalive = None
-            self._doubts = 0
             self._on_keepalive(facts, now)
         elif self._step is not None and number == self._step.number:
             step, self._step = self._step, None
@@ -427,14 +426,15 @@ class Machine:
         return call
 
     def _on_step(self, step: Call, facts: SessionFacts, now: Moment) -> None:
-        self._doubts = 0
         if step.kind is CallKind.INIT:
             # It says nothing of the session's id.
             facts = facts._replace(generation=self.session.generation)
         self.session = facts
         if facts.generation is None:
             self._on_doubt(now)
-        elif self.has_socket and facts.generation != self._socket_generation:
+            return
+        self._doubts = 0
+        if self.has_socket and facts.generation != self._socket_generation:
             self._leave(Cause.SESSION_CHANGED, now)
         elif facts.competing and not facts.authenticated:
             self._on_competing(now)
@@ -565,10 +565,15 @@ class Machine:
     # --- keepalive --------------------------------------------------------------------------------
 
     def _on_keepalive(self, facts: SessionFacts, now: Moment) -> None:
+        if facts.generation is None:
+            # Some gateways say so in an answer that looks like any other.
+            self._on_keepalive_failed(Failure.NOT_LOGGED_IN, now, None)
+            return
+        self._doubts = 0
         self.session = facts
         if not self.has_socket:
             return
-        if facts.generation is not None and facts.generation != self._socket_generation:
+        if facts.generation != self._socket_generation:
             # The socket heartbeats on, and its data is dead.
             self._leave(Cause.SESSION_CHANGED, now)
             return
