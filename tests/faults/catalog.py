@@ -1,0 +1,315 @@
+"""Everything that is done to a feed, by name: each fault begins, lasts and ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from cpapi_fast import FeedState
+from tests.fault_proxy import NewLinks
+
+from .rig import BRISK, NATURAL, QUIET, STEADY, Rig
+
+Act = Callable[[Rig, Random], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to break things.
+
+    Attributes:
+        name: as it stands in reports.
+        place: where it happens; two faults of one place are not done at the same time.
+        act: does it, and takes it away again.
+    """
+
+    name: str
+    place: str
+    act: Act
+
+
+FAULTS: Final[dict[str, Fault]] = {}
+
+
+def fault(place: str) -> Callable[[Act], Act]:
+    def register(act: Act) -> Act:
+        name = act.__name__
+        FAULTS[name] = Fault(name, place, act)
+        return act
+
+    return register
+
+
+#: A gateway's answer that is none: status, body, content type, headers.
+Answer = tuple[int, bytes, str, dict[str, str]]
+
+PAGE: Final = b"<!DOCTYPE html><html><body>Login</body></html>"
+ANSWERS: Final[dict[str, Answer]] = {
+    "401": (401, b"Access Denied", "text/plain", {}),
+    "302": (302, b"", "text/html", {"Location": "/sso/Login?forwardTo=22&RL=1"}),
+    "html": (200, PAGE, "text/html", {}),
+    "not-json": (200, b"{", "application/json", {}),
+    "500": (500, b'{"error":"Internal Server Error"}', "application/json", {}),
+    "502": (502, b"<html>Bad Gateway</html>", "text/html", {}),
+    "503": (503, b"", "text/plain", {}),
+}
+#: Every call that a feed makes.
+CALLS: Final = ("/tickle", "/iserver/accounts", "/iserver/auth/ssodh/init", "/ws")
+#: What a server may say in a CLOSE frame; 0 for one without a code.
+CLOSE_CODES: Final = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4999)
+
+
+async def leaves(rig: Rig) -> None:
+    """Wait until the feed has noticed."""
+    await rig.wait_for(lambda: rig.feed.state is not FeedState.STREAMING, "the fault is noticed")
+
+
+def answer_with(rig: Rig, call: str, name: str, times: int) -> None:
+    """Let the next calls of a path be answered so."""
+    status, body, content_type, headers = ANSWERS[name]
+    rig.gateway.fail_rest(call, status=status, body=body, content_type=content_type, headers=headers, times=times)
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+@fault("network")
+async def reset(rig: Rig, random: Random) -> None:
+    rig.proxy.reset()
+
+
+@fault("network")
+async def finish(rig: Rig, random: Random) -> None:
+    rig.proxy.finish()
+
+
+@fault("network")
+async def half_open(rig: Rig, random: Random) -> None:
+    rig.proxy.half_open()
+    await leaves(rig)
+    # The gateway goes on writing to the old one.
+    await rig.lives(random.uniform(0.0, 20.0))
+    rig.proxy.bury()
+
+
+@fault("network")
+async def half_open_and_nobody_there(rig: Rig, random: Random) -> None:
+    await rig.proxy.treat_new_links(NewLinks.SILENT)
+    rig.proxy.half_open()
+    await leaves(rig)
+    await rig.lives(random.uniform(5.0, 40.0))
+    await rig.proxy.treat_new_links(NewLinks.FORWARDED)
+    rig.proxy.bury()
+
+
+@fault("network")
+async def nobody_listens(rig: Rig, random: Random) -> None:
+    await rig.proxy.treat_new_links(NewLinks.REFUSED)
+    rig.proxy.reset()
+    await rig.lives(random.uniform(5.0, 40.0))
+    await rig.proxy.treat_new_links(NewLinks.FORWARDED)
+
+
+@fault("network")
+async def short_stall(rig: Rig, random: Random) -> None:
+    rig.proxy.stall()
+    await rig.lives(random.uniform(1.0, 10.0))
+    rig.proxy.resume()
+
+
+@fault("network")
+async def long_stall(rig: Rig, random: Random) -> None:
+    rig.proxy.stall()
+    await leaves(rig)
+    await rig.lives(random.uniform(1.0, 60.0))
+    rig.proxy.resume()
+
+
+@fault("network")
+async def one_byte_reads(rig: Rig, random: Random) -> None:
+    rig.proxy.write_bytewise()
+    await rig.lives(random.uniform(5.0, 10.0))
+    if random.random() < 0.5:
+        rig.proxy.reset()
+        await rig.lives(5.0)
+    rig.proxy.write_bytewise(on=False)
+
+
+@fault("network")
+async def slow_link(rig: Rig, random: Random) -> None:
+    rig.proxy.slow_down(random.uniform(2_000.0, 20_000.0))
+    await rig.lives(random.uniform(10.0, 30.0))
+    rig.proxy.slow_down(None)
+
+
+@fault("network")
+async def cut_anywhere(rig: Rig, random: Random) -> None:
+    rig.proxy.cut_after(random.randrange(1, 5_000), with_reset=random.random() < 0.5)
+    await rig.lives(30.0)
+    rig.proxy.cut_after(None)
+
+
+@fault("network")
+async def garbage(rig: Rig, random: Random) -> None:
+    # A first byte with reserved bits: no frame can begin so.
+    rig.proxy.inject(bytes([0xF0 | random.randrange(16)]) + random.randbytes(random.randrange(1, 400)))
+    await leaves(rig)
+
+
+# --- the gateway's socket ---------------------------------------------------------------------------------------------
+
+
+@fault("gateway")
+async def gateway_drops(rig: Rig, random: Random) -> None:
+    rig.gateway.drop_sockets(reset=random.random() < 0.5)
+
+
+@fault("gateway")
+async def close_frame(rig: Rig, random: Random) -> None:
+    rig.gateway.close_sockets(random.choice(CLOSE_CODES), "going down")
+
+
+@fault("gateway")
+async def plays_dead(rig: Rig, random: Random) -> None:
+    rig.gateway.stop_answering()
+    await leaves(rig)
+    await rig.lives(random.uniform(1.0, 30.0))
+    rig.gateway.resume_answering()
+
+
+@fault("gateway")
+async def fragments(rig: Rig, random: Random) -> None:
+    rig.gateway.fragment_frames()
+    await rig.lives(40.0)
+    rig.gateway.fragment_frames(on=False)
+
+
+@fault("gateway")
+async def invalid_utf8(rig: Rig, random: Random) -> None:
+    for number in range(3):
+        rig.gateway.send_frame(b'{"topic":"sor","args":[{"orderId":%d,"text":"\x99\xff"}]}' % random.getrandbits(60))
+        rig.gateway.send_frame(
+            b'{"conid":%d,"_updated":%d,"55":"\x99%d","topic":"smd+%d"}'
+            % (STEADY, random.getrandbits(40), number, STEADY)
+        )
+        await rig.lives(1.0)
+
+
+@fault("gateway")
+async def burst(rig: Rig, random: Random) -> None:
+    await rig.gateway.burst(random.randrange(5_000, 20_000))
+
+
+@fault("gateway")
+async def strange_frames(rig: Rig, random: Random) -> None:
+    for payload in (b"", b"{}", b"[]", b"null", b'{"topic":7}', b"not JSON", b'{"message":"waiting for session"}'):
+        rig.gateway.send_frame(payload)
+    rig.gateway.ping(b"are you there?")
+    rig.gateway.send_error("something went wrong", 500)
+    rig.gateway.send_notification("hello")
+
+
+# --- the session ------------------------------------------------------------------------------------------------------
+
+
+@fault("gateway")
+async def session_expires(rig: Rig, random: Random) -> None:
+    rig.gateway.expire_session()
+
+
+@fault("gateway")
+async def session_changes(rig: Rig, random: Random) -> None:
+    rig.gateway.renew_session()
+    await leaves(rig)
+
+
+@fault("gateway")
+async def competing_login(rig: Rig, random: Random) -> None:
+    rig.gateway.compete()
+    await rig.state(FeedState.COMPETING)
+    await rig.lives(random.uniform(0.0, 60.0))
+    rig.gateway.stop_competing()
+
+
+@fault("gateway")
+async def logged_out(rig: Rig, random: Random) -> None:
+    said = rig.logins_required
+    rig.gateway.log_out()
+    await rig.state(FeedState.LOGIN_REQUIRED)
+    assert rig.logins_required > said
+    await rig.lives(random.uniform(0.0, 60.0))
+    rig.gateway.log_in(has_brokerage=random.random() < 0.5)
+
+
+@fault("gateway")
+async def nightly_reset(rig: Rig, random: Random) -> None:
+    await rig.gateway.reset_nightly(
+        outage_s=random.uniform(30.0, 120.0), status=random.choice([500, 502, 503]), has_brokerage=random.random() < 0.5
+    )
+
+
+# --- REST -------------------------------------------------------------------------------------------------------------
+
+
+@fault("gateway")
+async def wrong_answer(rig: Rig, random: Random) -> None:
+    answer_with(rig, random.choice(CALLS), random.choice(list(ANSWERS)), random.randrange(1, 5))
+    if random.random() < 0.5:
+        rig.gateway.expire_session()
+    rig.gateway.drop_sockets()
+    await rig.lives(20.0)
+    rig.gateway.stop_failing()
+
+
+@fault("gateway")
+async def slow_answers(rig: Rig, random: Random) -> None:
+    for call in CALLS:
+        rig.gateway.fail_rest(call, status=503, delay_s=random.uniform(5.0, 60.0), times=1)
+    rig.gateway.drop_sockets()
+    await rig.lives(20.0)
+    rig.gateway.stop_failing()
+
+
+# --- subscriptions ----------------------------------------------------------------------------------------------------
+
+
+@fault("gateway")
+async def stream_dies(rig: Rig, random: Random) -> None:
+    topic = f"smd+{random.choice([BRISK, STEADY, NATURAL])}"
+    before = len(rig.heard.gaps)
+    if rig.gateway.kill_stream(topic.removeprefix("smd+")):
+        await rig.wait_for(
+            lambda: any(gap.subscription == topic for gap in rig.heard.gaps[before:]), f"the death of {topic} is told"
+        )
+
+
+@fault("gateway")
+async def all_streams_die(rig: Rig, random: Random) -> None:
+    for conid in (BRISK, STEADY, NATURAL, QUIET):
+        rig.gateway.kill_stream(str(conid))
+
+
+@fault("gateway")
+async def subscribes_vanish(rig: Rig, random: Random) -> None:
+    # One of orders or P&L that vanishes is beyond anybody: nothing answers these.
+    rig.gateway.swallow_subscribes(random.randrange(1, 6), words=["smd"])
+    rig.gateway.drop_sockets()
+
+
+@fault("gateway")
+async def orders_are_refused(rig: Rig, random: Random) -> None:
+    rig.gateway.refuse_orders(random.randrange(1, 4))
+    rig.gateway.drop_sockets()
+
+
+# --- this side --------------------------------------------------------------------------------------------------------
+
+
+@fault("loop")
+async def loop_is_blocked(rig: Rig, random: Random) -> None:
+    time.sleep(random.uniform(0.05, 1.0))  # noqa: ASYNC251  that is the fault
+    await asyncio.sleep(0)

@@ -1,0 +1,135 @@
+"""Holds what a feed delivered, and what it called missing, against what the gateway says that it wrote.
+
+For each subscription the two are compared in order, frame by frame: what was delivered has to be what was written, and
+whatever was written in between has to lie in a gap that was told right there. Wall clocks play no part in that, so a
+step of the clock cannot hide a hole.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from cpapi_fast.events import Cause, Gap
+from cpapi_fast.simulator import SentFrame
+
+
+@dataclass
+class Account:
+    """One subscription.
+
+    Attributes:
+        waiting: written and not yet found among what was delivered.
+        connection: of the frame delivered last.
+        last_ns: when that was received; None before the first.
+        gap: told, and not yet followed by a frame.
+        delivered: frames delivered.
+        lost: frames written and not delivered, each inside a gap.
+        abandoned: frames written on a socket after the feed went on with another one.
+        gaps: gaps by cause.
+        empty_gaps: gaps in which nothing was lost.
+    """
+
+    waiting: deque[SentFrame] = field(default_factory=deque)
+    connection: int = 0
+    last_ns: int | None = None
+    gap: Gap | None = None
+    delivered: int = 0
+    lost: int = 0
+    abandoned: int = 0
+    gaps: dict[Cause, int] = field(default_factory=dict)
+    empty_gaps: int = 0
+
+
+class Ledger:
+    """The comparison; `problems` says in words what does not fit.
+
+    Args:
+        topics: the subscriptions to compare; others are left alone.
+        foreign: payloads that may come without the gateway having written them.
+    """
+
+    def __init__(self, topics: Iterable[str], foreign: Iterable[bytes] = ()) -> None:
+        self.accounts = {topic: Account() for topic in topics}
+        self.problems: list[str] = []
+        self._foreign = frozenset(foreign)
+
+    def sent(self, frames: Iterable[SentFrame]) -> None:
+        """The gateway wrote these, in this order; to be told before they can have been delivered."""
+        for frame in frames:
+            account = self.accounts.get(frame.topic)
+            if account is not None:
+                account.waiting.append(frame)
+
+    def told(self, gap: Gap) -> None:
+        """The feed told a gap."""
+        if gap.subscription is None:
+            self.problems.append(f"a gap of nobody: {gap}")
+            return
+        account = self.accounts.get(gap.subscription)
+        if account is None:
+            return
+        if account.gap is not None and account.gap.first_good_ns is not None:
+            self.problems.append(f"{gap.subscription}: a gap without a frame after it: {account.gap}")
+        if not isinstance(gap.cause, Cause):
+            self.problems.append(f"{gap.subscription}: a gap without a cause: {gap}")
+        if account.last_ns is not None and gap.last_good_ns != account.last_ns:
+            off_ms = (gap.last_good_ns - account.last_ns) / 1e6
+            self.problems.append(f"{gap.subscription}: last_good_ns is {off_ms:+.3f} ms from the last frame: {gap}")
+        if gap.first_good_ns is not None and gap.first_good_ns < gap.last_good_ns and account.last_ns is None:
+            self.problems.append(f"{gap.subscription}: it ends before it begins: {gap}")
+        account.gaps[gap.cause] = account.gaps.get(gap.cause, 0) + 1
+        account.gap = gap
+
+    def delivered(self, topic: str, payload: bytes, received_ns: int) -> None:
+        """The feed delivered a frame."""
+        account = self.accounts.get(topic)
+        if account is None or payload in self._foreign:
+            return
+        gap, account.gap = account.gap, None
+        if gap is not None and gap.first_good_ns != received_ns:
+            self.problems.append(f"{topic}: first_good_ns is not when the next frame came ({received_ns}): {gap}")
+        found = self._find(account, payload)
+        if found is None:
+            self.problems.append(f"{topic}: delivered and never written, or twice, or out of order: {payload[:120]!r}")
+            return
+        skipped = [account.waiting.popleft() for _ in range(found)]
+        frame = account.waiting.popleft()
+        lost = [one for one in skipped if one.connection >= account.connection]
+        account.abandoned += len(skipped) - len(lost)
+        if gap is None and lost:
+            self.problems.append(
+                f"{topic}: {len(lost)} frames lost without a gap, the first on connection {lost[0].connection}, "
+                f"{(received_ns - lost[0].sent_ns) / 1e6:.3f} ms before the next good one on {frame.connection}"
+            )
+        account.lost += len(lost)
+        account.empty_gaps += gap is not None and not lost
+        account.connection = frame.connection
+        account.last_ns = received_ns
+        account.delivered += 1
+
+    def finish(self) -> None:
+        """The feed has ended, and nothing more is written: what is left has to lie in a gap without an end."""
+        for topic, account in self.accounts.items():
+            lost = [frame for frame in account.waiting if frame.connection >= account.connection]
+            account.abandoned += len(account.waiting) - len(lost)
+            account.lost += len(lost)
+            account.waiting.clear()
+            if lost and account.gap is None:
+                self.problems.append(f"{topic}: the last {len(lost)} frames are lost without a gap")
+            if account.gap is not None and account.gap.first_good_ns is not None:
+                self.problems.append(f"{topic}: a gap without a frame after it: {account.gap}")
+
+    def settled(self) -> bool:
+        """Whether everything written on the sockets in use was delivered."""
+        return all(
+            frame.connection < account.connection for account in self.accounts.values() for frame in account.waiting
+        )
+
+    @staticmethod
+    def _find(account: Account, payload: bytes) -> int | None:
+        for index, frame in enumerate(account.waiting):
+            if frame.payload == payload:
+                return index
+        return None

@@ -1,0 +1,290 @@
+"""A feed, the proxy and the simulator on real sockets and one clock, and everything that must hold between faults."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cpapi_fast as cf
+from cpapi_fast.clock import Clock
+from cpapi_fast.simulator import Gateway, GatewayOptions
+from tests.fault_proxy import FaultProxy
+
+from .ledger import Ledger
+
+#: Client and gateway share a clock that runs this many times as fast as the machine's.
+SPEED = 20.0
+#: Ticks twice a second, once a second, as it likes, and once an hour.
+BRISK, STEADY, NATURAL, QUIET = 265598, 8314, 272093, 76792991
+TICKS: Mapping[int, float] = {BRISK: 0.5, STEADY: 1.0, QUIET: 3_600.0}
+#: Real seconds: what a busy machine may need for anything.
+PATIENCE_S = 25.0
+
+
+def sockets() -> int:
+    """How many sockets this process has open; 0 where nobody counts them."""
+    if sys.platform != "linux":
+        return 0
+    count = 0
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += file.readlink().name.startswith("socket:")
+    return count
+
+
+def is_refusal(payload: bytes) -> bool:
+    """Whether a frame has the topic of a subscription and no data of it."""
+    return payload.startswith(b'{"error":')
+
+
+@dataclass
+class Recovery:
+    """How a fault was got over.
+
+    Attributes:
+        fault: its name.
+        seconds: from its end until everything streamed again, on the clock.
+    """
+
+    fault: str
+    seconds: float
+
+
+@dataclass
+class Heard:
+    """What the feed told besides frames.
+
+    Attributes:
+        changes: changes of state, of the feed and of its subscriptions.
+        gaps: holes.
+    """
+
+    changes: list[cf.StateChange] = field(default_factory=list)
+    gaps: list[cf.Gap] = field(default_factory=list)
+
+    def states(self, subscription: str | None = None) -> list[cf.FeedState]:
+        return [change.state for change in self.changes if change.subscription == subscription]
+
+    def causes(self, subscription: str | None = None) -> Counter[cf.Cause]:
+        return Counter(change.cause for change in self.changes if change.subscription == subscription)
+
+    def clear(self) -> None:
+        self.changes.clear()
+        self.gaps.clear()
+
+
+class Rig:
+    """`async with Rig() as rig`: on entering everything streams; on leaving everything must have added up.
+
+    Args:
+        speed: of the clock.
+        tls: whether the gateway serves TLS.
+        gateway: options of the gateway other than those of a rig.
+        feed: options of the feed.
+        conids: what to subscribe to, besides orders and P&L.
+        is_alone: whether no other rig lives at the same time, so that what is left over at the end is this one's.
+    """
+
+    def __init__(
+        self,
+        *,
+        speed: float = SPEED,
+        tls: bool = False,
+        gateway: Mapping[str, Any] | None = None,
+        feed: Mapping[str, Any] | None = None,
+        conids: tuple[int, ...] = (BRISK, STEADY, NATURAL, QUIET),
+        is_alone: bool = True,
+    ) -> None:
+        self.clock = Clock(speed)
+        options: dict[str, Any] = {"tls": tls, "seed": 7, "tick_intervals": TICKS, "keep_log": True, "keep_sent": 0}
+        self.gateway = Gateway(GatewayOptions(**(options | dict(gateway or {}))), clock=self.clock)
+        self.feed_options = cf.FeedOptions(**({"seed": 7, "nightly": None} | dict(feed or {})))
+        self.conids = conids
+        self.topics = (*(f"smd+{conid}" for conid in conids), "sor", "spl")
+        self.ledger = Ledger(self.topics)
+        self.heard = Heard()
+        self.logins_required = 0
+        self.frames = 0
+        self._is_alone = is_alone
+        self._stack = contextlib.AsyncExitStack()
+        self._reader: asyncio.Task[None] | None = None
+
+    # --- start and end ---
+
+    async def __aenter__(self) -> Rig:
+        self._tasks_before = asyncio.all_tasks()
+        self._sockets_before = sockets()
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        await self._stack.enter_async_context(self.gateway)
+        self.proxy = await self._stack.enter_async_context(FaultProxy(self.gateway.host, self.gateway.port))
+        scheme = "https" if self.gateway.options.tls else "http"
+        tls = cf.Tls.pinned(self.gateway.fingerprint) if self.gateway.fingerprint is not None else None
+        client = cf.Client(f"{scheme}://127.0.0.1:{self.proxy.port}/v1/api", tls=tls, clock=self.clock)
+        self.client = await self._stack.enter_async_context(client)
+        self.feed = cf.Feed(client, self.feed_options, on_login_required=self._on_login_required)
+        self.consumer = self.feed.consumer(policy="halt", max_pending_frames=10_000_000, name="ledger")
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+        await self._stack.enter_async_context(self.feed)
+        for conid in self.conids:
+            await self.feed.subscribe_market_data(conid)
+        await self.feed.subscribe_orders()
+        await self.feed.subscribe_pnl()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self._finish()
+        finally:
+            await self._stack.aclose()
+            if self._reader is not None:
+                self._reader.cancel()
+                await asyncio.gather(self._reader, return_exceptions=True)
+        if error is None and self._is_alone:
+            await self._nothing_is_left()
+
+    async def _finish(self) -> None:
+        await self.proxy.heal()
+        # Nothing more is written, and what was written arrives.
+        self.gateway.stop_answering()
+        await self.wait_for(self._is_settled, "what was written last to arrive")
+        await asyncio.wait_for(self.feed.aclose(), PATIENCE_S)
+        assert self._reader is not None
+        await asyncio.wait_for(self._reader, PATIENCE_S)
+        self.take_log()
+        self.ledger.finish()
+        self.check()
+        assert self.consumer.stats.pending == 0
+
+    async def _nothing_is_left(self) -> None:
+        deadline_s = time.monotonic() + 5.0
+        while True:
+            tasks, opened = asyncio.all_tasks() - self._tasks_before, sockets() - self._sockets_before
+            if not tasks and opened <= 0:
+                return
+            assert time.monotonic() < deadline_s, f"{opened} sockets and these tasks are left: {tasks}"
+            await asyncio.sleep(0.01)
+
+    # --- what the feed says ---
+
+    def _on_login_required(self, *_: object) -> None:
+        self.logins_required += 1
+
+    async def _read(self) -> None:
+        async for item in self.consumer:
+            # What the gateway wrote is noted before it can be received.
+            if isinstance(item, cf.Frame):
+                self.take_log()
+                self.frames += 1
+                topic = item.topic
+                if topic is not None and not is_refusal(item.raw):
+                    self.ledger.delivered(topic, item.raw, item.received_ns)
+            elif isinstance(item, cf.Gap):
+                self.take_log()
+                self.ledger.told(item)
+                self.heard.gaps.append(item)
+            elif isinstance(item, cf.StateChange):
+                self.heard.changes.append(item)
+
+    def take_log(self) -> None:
+        log = self.gateway.log
+        if log:
+            self.ledger.sent(frame for frame in log if not is_refusal(frame.payload))
+            log.clear()
+
+    # --- what must hold ---
+
+    def check(self) -> None:
+        """What must hold at every moment."""
+        assert self.ledger.problems == [], "\n".join(self.ledger.problems[:20])
+        assert self._reader is not None
+        if self._reader.done():
+            self._reader.result()
+        for consumer in (self.consumer, *self.consumers):
+            stats = consumer.stats
+            accounted = stats.delivered + stats.conflated + stats.dropped + stats.pending
+            assert stats.received == accounted, stats
+
+    @property
+    def consumers(self) -> tuple[cf.Consumer, ...]:
+        return self._more
+
+    _more: tuple[cf.Consumer, ...] = ()
+
+    def watch(self, consumer: cf.Consumer) -> cf.Consumer:
+        """Hold another consumer to its identity as well."""
+        self._more = (*self._more, consumer)
+        return consumer
+
+    def _is_settled(self) -> bool:
+        self.take_log()
+        return self.ledger.settled()
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the feed and each of its subscriptions says so."""
+        if self.feed.state is not cf.FeedState.STREAMING:
+            return False
+        return all(
+            subscription.state is cf.FeedState.STREAMING
+            for subscription in self.feed.subscriptions
+            if subscription.topic.startswith("smd+")
+        )
+
+    async def wait_for(
+        self, condition: Callable[[], object], what: str, *, timeout_s: float = PATIENCE_S, looking_s: float = 0.005
+    ) -> None:
+        """Wait in real time."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s:g} s; {self.story()}"
+            await asyncio.sleep(looking_s)
+
+    async def streams(self, *, timeout_s: float = PATIENCE_S) -> float:
+        """Wait until fresh data of everything comes, and check; seconds of the clock that it took."""
+        start_s = self.clock.monotonic_s()
+        before = {topic: account.delivered for topic, account in self.ledger.accounts.items()}
+        ticking = [topic for topic in self.topics if topic != f"smd+{QUIET}"]
+
+        def is_so() -> bool:
+            fresh = all(self.ledger.accounts[topic].delivered > before[topic] for topic in ticking)
+            return fresh and self.is_streaming
+
+        await self.wait_for(is_so, "everything streams", timeout_s=timeout_s)
+        took_s = self.clock.monotonic_s() - start_s
+        self.check()
+        return took_s
+
+    async def state(self, *states: cf.FeedState, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until the feed is in one of these states."""
+        await self.wait_for(lambda: self.feed.state in states, f"state {states}", timeout_s=timeout_s)
+
+    async def lives(self, seconds: float) -> None:
+        """Let so many seconds of the clock pass."""
+        await self.clock.sleep(seconds)
+
+    def story(self) -> str:
+        """What was heard last, for a message."""
+        lines = [f"feed {self.feed.state.name}"]
+        lines += [f"{one.topic} {one.state.name}" for one in self.feed.subscriptions]
+        lines += [
+            f"{change.subscription or 'feed'}: {change.previous.name} -> {change.state.name} ({change.cause.name})"
+            for change in self.heard.changes[-12:]
+        ]
+        return "; ".join(lines)

@@ -1,0 +1,221 @@
+"""Random faults on real sockets for as long as wished, one feed all the while, and a report of how it fared.
+
+    python -m tests.faults.soak [--hours H | --minutes M] [--seed N] [--speed X]
+
+Ends with 0 when everything held: after every fault everything streamed again without a restart, every frame that was
+written and not delivered lies inside a gap, every consumer adds up, nothing was called stale that was not, and no
+memory, task or socket is left over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import cpapi_fast as cf
+from tests.support import LOOPS, run
+
+from .rig import SPEED, Rig, sockets
+from .schedule import Schedule
+
+#: A round of the loop that took longer, in real seconds, tells that the machine was too busy to judge by time.
+_BUSY_S: Final = 0.2
+#: What the process may grow from the end of its first tenth on.
+_MOST_GROWTH_BYTES: Final = 64 * 1024 * 1024
+#: How long nothing is done to the feed after some of the faults, in seconds of the clock.
+_QUIET_S: Final = (20.0, 90.0)
+_QUIET_SHARE: Final = 0.3
+_TELL_EVERY_S: Final = 60.0
+
+
+def rss_bytes() -> int:
+    """What the process has in memory; 0 where nobody tells."""
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Lateness:
+    """How late the loop is at most, since it was last asked."""
+
+    def __init__(self) -> None:
+        self._worst_s = 0.0
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        step_s = 0.02
+        while True:
+            start_s = time.monotonic()
+            await asyncio.sleep(step_s)
+            self._worst_s = max(self._worst_s, time.monotonic() - start_s - step_s)
+
+    def take_s(self) -> float:
+        worst_s, self._worst_s = self._worst_s, 0.0
+        return worst_s
+
+    async def aclose(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+class Soak:
+    """One run."""
+
+    def __init__(self, rig: Rig, seed: int) -> None:
+        self._rig = rig
+        self._random = Random(f"{seed}/soak")
+        self.schedule = Schedule(rig, seed)
+        self.gaps: Counter[str] = Counter()
+        self.logins_required = 0
+        self.quiet_s = 0.0
+        self.busy_windows = 0
+        self.false_stales = 0
+        self.needless_reconnects = 0
+        self.needless_gaps = 0
+        self.peak_tasks = 0
+        self.peak_sockets = 0
+
+    async def step(self, lateness: Lateness) -> None:
+        rig = self._rig
+        await self.schedule.step()
+        self.gaps.update(gap.cause.value for gap in rig.heard.gaps)
+        rig.heard.clear()
+        self.peak_tasks = max(self.peak_tasks, len(asyncio.all_tasks()))
+        self.peak_sockets = max(self.peak_sockets, sockets())
+        if self._random.random() < _QUIET_SHARE:
+            await self._quiet(lateness)
+
+    async def _quiet(self, lateness: Lateness) -> None:
+        rig, seconds = self._rig, self._random.uniform(*_QUIET_S)
+        # What the last fault has left behind comes to its end first: a stream that died unnoticed is noticed now.
+        await rig.lives(90.0)
+        await rig.streams()
+        rig.heard.clear()
+        lateness.take_s()
+        connections = rig.feed.stats.connections
+        await rig.lives(seconds)
+        if lateness.take_s() > _BUSY_S:
+            self.busy_windows += 1
+            return
+        self.quiet_s += seconds
+        self.false_stales += sum(change.state is cf.FeedState.STALE for change in rig.heard.changes)
+        self.needless_reconnects += rig.feed.stats.connections - connections
+        self.needless_gaps += len(rig.heard.gaps)
+        await rig.streams()
+
+
+def _times(seconds: Iterable[float]) -> str:
+    ordered = sorted(seconds)
+    if not ordered:
+        return "none"
+    picked = [ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.95, 1.0)]
+    return "median {:.1f} s, 95 % within {:.1f} s, longest {:.1f} s (of the clock)".format(*picked)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+
+
+async def soak(seconds: float, seed: int, speed: float) -> int:
+    """Run for so many real seconds; the exit code."""
+    say = sys.stdout.write
+    say(f"soak: {seconds / 60:.1f} minutes, time runs {speed:g} times as fast, CPAPI_FAST_SEED={seed}\n")
+    sys.stdout.flush()
+    problems: list[str] = []
+    start_s = time.monotonic()
+    rss_start = rss_then = 0
+    async with Rig(speed=speed, tls=seed % 2 == 0, gateway={"seed": seed}, feed={"seed": seed}) as rig:
+        await rig.streams()
+        run_of_faults, lateness = Soak(rig, seed), Lateness()
+        rss_start = rss_bytes()
+        next_word_s = start_s + _TELL_EVERY_S
+        while (now_s := time.monotonic()) < start_s + seconds:
+            if not rss_then and now_s > start_s + seconds / 10:
+                gc.collect()
+                rss_then = rss_bytes()
+            try:
+                await run_of_faults.step(lateness)
+            except AssertionError as error:
+                problems.append(str(error))
+                break
+            if now_s > next_word_s:
+                next_word_s += _TELL_EVERY_S
+                steps, took_s = len(run_of_faults.schedule.recoveries), now_s - start_s
+                say(f"  {took_s / 60:.0f} min: {steps} times broken and got over, {rig.frames:,} frames\n")
+                sys.stdout.flush()
+        await lateness.aclose()
+        gc.collect()
+        rss_end = rss_bytes()
+        tasks, opened = len(asyncio.all_tasks()), sockets()
+        problems += report(rig, run_of_faults, say)
+        say(
+            f"memory          {rss_start / 1e6:.1f} MB at the start, {rss_then / 1e6:.1f} MB after a tenth, "
+            f"{rss_end / 1e6:.1f} MB at the end\n"
+            f"tasks, files    {tasks} and {opened} at the end; at most {run_of_faults.peak_tasks} and "
+            f"{run_of_faults.peak_sockets}\n"
+        )
+        if rss_then and rss_end - rss_then > _MOST_GROWTH_BYTES:
+            problems.append(f"memory grew by {(rss_end - rss_then) / 1e6:.1f} MB")
+        if problems:
+            # What the end of a rig would find as well is no news.
+            rig.ledger.problems.clear()
+    for problem in problems:
+        say(f"PROBLEM: {problem}\n")
+    say(f"soak {'FAILED' if problems else 'passed'}, CPAPI_FAST_SEED={seed}\n")
+    return 1 if problems else 0
+
+
+def report(rig: Rig, done: Soak, say: object) -> list[str]:
+    """Print what happened; gives what was wrong."""
+    write = sys.stdout.write
+    accounts = rig.ledger.accounts.values()
+    stats, consumer = rig.feed.stats, rig.consumer.stats
+    adds_up = consumer.received == consumer.delivered + consumer.conflated + consumer.dropped + consumer.pending
+    write(
+        f"faults          {sum(done.schedule.counts.values())}: {_counted(done.schedule.counts)}\n"
+        f"recoveries      {len(done.schedule.recoveries)}: {_times(one.seconds for one in done.schedule.recoveries)}\n"
+        f"connections     {stats.connections}, {stats.calls_failed} failed calls, "
+        f"{rig.logins_required} logins called for\n"
+        f"subscriptions   {stats.renewals} renewals, {stats.probes} questions, {stats.revivals} revivals\n"
+        f"gaps            {sum(done.gaps.values())}: {_counted(done.gaps)}\n"
+        f"frames          {sum(one.delivered for one in accounts):,} delivered, "
+        f"{sum(one.lost for one in accounts):,} lost inside gaps, "
+        f"{sum(one.abandoned for one in accounts):,} written to sockets that were left, "
+        f"{len(rig.ledger.problems)} not accounted for\n"
+        f"quiet           {done.quiet_s / 60:.0f} minutes of the clock: {done.false_stales} false STALE, "
+        f"{done.needless_reconnects} needless reconnects, {done.needless_gaps} needless gaps "
+        f"({done.busy_windows} windows not judged: the machine was busy)\n"
+        f"identity        received {consumer.received:,} = delivered {consumer.delivered:,} + conflated "
+        f"{consumer.conflated:,} + dropped {consumer.dropped:,} + pending {consumer.pending:,}"
+        f"{'' if adds_up else ' is WRONG'}\n"
+    )
+    problems = rig.ledger.problems[:20]
+    if not adds_up:
+        problems.append("a consumer does not add up")
+    if done.false_stales or done.needless_reconnects or done.needless_gaps:
+        problems.append("something was called dead that was alive")
+    return problems
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hours", type=float)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("CPAPI_FAST_SEED", "1")))
+    parser.add_argument("--speed", type=float, default=SPEED)
+    given = parser.parse_args()
+    seconds = given.minutes * 60.0 if given.hours is None else given.hours * 3_600.0
+    return run(soak(seconds, given.seed, given.speed), loop=LOOPS[0], timeout_s=seconds + 600.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

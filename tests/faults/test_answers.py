@@ -1,0 +1,65 @@
+"""Wrong answers to every REST call and to the upgrade."""
+
+from __future__ import annotations
+
+import pytest
+
+from cpapi_fast import Cause, FeedState
+from tests.support import run
+
+from .catalog import ANSWERS, CALLS, answer_with
+from .rig import Rig
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_wrong_answers_are_got_over(call: str) -> None:
+    async def main() -> None:
+        async with Rig(feed={"reconnect_max_s": 10.0}) as rig:
+            for name in ANSWERS:
+                await rig.streams()
+                asked = sum(request.path.endswith(call) for request in rig.gateway.requests)
+                answer_with(rig, call, name, times=1)
+                if call.endswith("/init"):
+                    # It is called only where the brokerage session has to be opened.
+                    rig.gateway.expire_session()
+                rig.gateway.drop_sockets()
+                await rig.streams()
+                # The wrong answer was given, and the right one was asked for.
+                assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= asked + 2, name
+
+    run(main(), timeout_s=100.0)
+
+
+@pytest.mark.parametrize("call", ["/tickle", "/ws"])
+def test_penalty_after_429_is_sat_out_in_silence(call: str) -> None:
+    async def main() -> None:
+        async with Rig(speed=90.0) as rig:
+            await rig.streams()
+            rig.gateway.fail_rest(call, status=429, times=1)
+            rig.gateway.drop_sockets()
+            await rig.wait_for(lambda: rig.heard.causes()[Cause.RATE_LIMITED], "the penalty is told", looking_s=0.001)
+            start_s, asked = rig.clock.monotonic_s(), len(rig.gateway.requests)
+            await rig.lives(800.0)
+            assert rig.clock.monotonic_s() - start_s < 890.0, "the machine is too busy for this test"
+            assert len(rig.gateway.requests) == asked
+            await rig.streams(timeout_s=40.0)
+
+    run(main(), timeout_s=100.0)
+
+
+@pytest.mark.parametrize("answer", ["html", "redirect", "json", "unauthorized"])
+def test_login_page_calls_a_human_and_the_feed_goes_on_when_he_has_logged_in(answer: str) -> None:
+    async def main() -> None:
+        async with Rig(gateway={"logged_out_answer": answer}) as rig:
+            await rig.streams()
+            rig.gateway.log_out()
+            await rig.state(FeedState.LOGIN_REQUIRED)
+            asked = len(rig.gateway.requests)
+            await rig.lives(70.0)
+            # Told once, not with every look; and these are few.
+            assert rig.logins_required == 1
+            assert 1 <= len(rig.gateway.requests) - asked <= 10
+            rig.gateway.log_in()
+            await rig.streams()
+
+    run(main(), timeout_s=100.0)

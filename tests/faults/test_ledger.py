@@ -1,0 +1,111 @@
+"""The comparison itself finds what it is there to find."""
+
+from __future__ import annotations
+
+import pytest
+
+from cpapi_fast.events import Cause, Gap
+from cpapi_fast.simulator import SentFrame
+
+from .ledger import Ledger
+
+A, B = "smd+1", "smd+2"
+
+
+def sent(*numbers: int, connection: int = 1, topic: str = A) -> list[SentFrame]:
+    return [SentFrame(n * 10, connection, topic, b"%d" % n) for n in numbers]
+
+
+def gap(last: int, first: int | None, *, topic: str | None = A) -> Gap:
+    return Gap(topic, last * 10 + 1, None if first is None else first * 10 + 1, Cause.CONNECTION_LOST)
+
+
+class Told:
+    """A ledger that is told in few words."""
+
+    def __init__(self, *frames: SentFrame) -> None:
+        self.ledger = Ledger([A, B])
+        self.ledger.sent(frames)
+
+    def got(self, *numbers: int, topic: str = A) -> Told:
+        for number in numbers:
+            self.ledger.delivered(topic, b"%d" % number, number * 10 + 1)
+        return self
+
+    def gap(self, last: int, first: int | None, topic: str | None = A) -> Told:
+        self.ledger.told(gap(last, first, topic=topic))
+        return self
+
+    @property
+    def problems(self) -> list[str]:
+        self.ledger.finish()
+        return self.ledger.problems
+
+
+def test_everything_delivered_is_fine() -> None:
+    told = Told(*sent(1, 2), *sent(3, topic=B), *sent(4)).got(1, 2).got(3, topic=B).got(4)
+    assert told.ledger.settled()
+    assert told.problems == []
+    assert told.ledger.accounts[A].delivered == 3
+
+
+def test_what_is_lost_inside_a_gap_is_fine() -> None:
+    told = Told(*sent(1, 2, 3), *sent(4, 5, connection=2)).got(1).gap(1, 5).got(5)
+    assert told.problems == []
+    assert told.ledger.accounts[A].lost == 3
+    assert told.ledger.accounts[A].gaps == {Cause.CONNECTION_LOST: 1}
+
+
+def test_gap_in_which_nothing_was_lost_is_counted() -> None:
+    told = Told(*sent(1, 2)).got(1).gap(1, 2).got(2)
+    assert told.problems == []
+    assert told.ledger.accounts[A].empty_gaps == 1
+
+
+def test_what_is_written_to_a_socket_that_was_left_is_no_loss() -> None:
+    frames = [*sent(1, 2), *sent(3, connection=2), *sent(4), *sent(5, connection=2), *sent(6)]
+    told = Told(*frames).got(1).gap(1, 3).got(3, 5)
+    assert told.ledger.settled()
+    assert told.problems == []
+    assert (told.ledger.accounts[A].lost, told.ledger.accounts[A].abandoned) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        (Told(*sent(1, 2, 3)).got(1, 3), "1 frames lost without a gap"),
+        (Told(*sent(1, 2, 3)).got(1, 2), "the last 1 frames are lost without a gap"),
+        (Told(*sent(1, 2)).got(2, 1), "out of order"),
+        (Told(*sent(1)).got(1, 1), "twice"),
+        (Told(*sent(1, 2)).got(1, 7), "never written"),
+        (Told(*sent(1, 2, 3)).got(1).gap(0, 3).got(3), "from the last frame"),
+        (Told(*sent(1, 2, 3)).got(1).gap(1, 4).got(3), "first_good_ns"),
+        (Told(*sent(1, 2, 3)).got(1).gap(1, None).got(3), "first_good_ns"),
+        (Told(*sent(1)).gap(2, 1).got(1), "ends before it begins"),
+        (Told(*sent(1, 2)).got(1).gap(1, 2), "a gap without a frame after it"),
+        (Told(*sent(1, 3)).got(1).gap(1, 2).gap(1, 3).got(3), "a gap without a frame after it"),
+        (Told(*sent(1)).gap(1, 2, None).got(1), "a gap of nobody"),
+        # The gap of another subscription does not help.
+        (Told(*sent(1, 2, 3)).got(1).gap(1, 3, B).got(3), "1 frames lost without a gap"),
+    ],
+)
+def test_what_does_not_fit_is_found(told: Told, problem: str) -> None:
+    assert problem in "\n".join(told.problems)
+
+
+def test_what_is_lost_at_the_end_lies_in_a_gap_without_an_end() -> None:
+    assert Told(*sent(1, 2)).got(1).gap(1, None).problems == []
+
+
+def test_what_nobody_is_subscribed_to_is_left_alone() -> None:
+    told = Told(*sent(1), *sent(2, topic="system")).got(1).got(9, topic="system").gap(1, 2, "sor")
+    assert told.problems == []
+
+
+def test_foreign_frames_are_allowed_by_name() -> None:
+    ledger = Ledger([A], foreign=[b"strange"])
+    ledger.sent(sent(1))
+    ledger.delivered(A, b"1", 11)
+    ledger.delivered(A, b"strange", 12)
+    ledger.finish()
+    assert ledger.problems == []

@@ -1,0 +1,31 @@
+"""The wall clock is stepped by an hour either way under a living feed, and under one that reconnects."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.clock_step import SteppedClock
+
+
+@pytest.mark.parametrize("speed", [1.0, 20.0])
+def test_step_of_the_clock_is_neither_a_death_nor_a_hole(tmp_path: Path, speed: float) -> None:
+    clock = SteppedClock(tmp_path)
+    environment = {**clock.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "tests.faults.stepped", str(speed)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, cwd=tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for off in (1, -1):
+            assert process.stdout.readline() == "streams\n"
+            clock.step(off * 3_600.0)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline()) == {"reconnects": 0, "gaps": 0}
+        assert process.wait(30.0) == 0
