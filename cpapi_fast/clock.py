@@ -48,6 +48,15 @@ class Clock:
             return time.time_ns()
         return self._start_ns + int(self.monotonic_s() * 1e9)
 
+    def of_machine_ns(self, machine_ns: int) -> int:
+        """What `time_ns` said when the machine's own clock, as in `Frame.received_ns`, said `machine_ns`.
+
+        At speed 1.0 the two are the same.
+        """
+        if self.speed == 1.0:
+            return machine_ns
+        return self._start_ns + int((machine_ns - self._start_ns) * self.speed)
+
     def real_s(self, seconds: float) -> float:
         """How many real seconds `seconds` of this clock last: what a timeout of asyncio wants."""
         return seconds / self.speed

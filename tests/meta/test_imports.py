@@ -27,7 +27,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "batch",
         "sink text_slots",
         "backlog inbox last_values listener ticks tracker",
-        "conflation consumer handshake policies push",
+        "backfill conflation consumer handshake policies push",
         "connection delivery",
         "doctor feed outputs",
         "capture quotes recorder",

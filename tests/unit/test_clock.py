@@ -35,6 +35,15 @@ def test_a_fast_clock_runs_fast_in_everything() -> None:
     run(main())
 
 
+def test_a_time_of_the_machine_on_a_fast_clock() -> None:
+    assert SYSTEM_CLOCK.of_machine_ns(12_345) == 12_345
+    clock = Clock(100.0)
+    before_ns = clock.time_ns()
+    now_ns = clock.of_machine_ns(time.time_ns())
+    assert before_ns - 1_000_000_000 <= now_ns <= clock.time_ns() + 1_000_000_000
+    assert clock.of_machine_ns(time.time_ns() + 1_000_000) - now_ns >= 100_000_000
+
+
 def test_monotonic_time_never_runs_backwards() -> None:
     clock = Clock(7.0)
     times = [clock.monotonic_s() for _ in range(1000)]

@@ -6,62 +6,16 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, StatusError, UsageError
 from cpapi_fast.pacing import DOCUMENTED_PACES, PENALTY_S, RestPacer, Turn
 from cpapi_fast.simulator.pacing import Pacer
+from tests.hand_clock import HandClock, settle
 from tests.support import run
-
-
-class HandTimer(asyncio.TimerHandle):
-    """A timer that no loop knows."""
-
-    def cancel(self) -> None:
-        asyncio.Handle.cancel(self)
-
-
-class HandClock(Clock):
-    """Time passes only in `advance`, and with it the timers run, each at its own time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now_s = 0.0
-        self._timers: list[HandTimer] = []
-
-    def monotonic_s(self) -> float:
-        return self._now_s
-
-    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
-        handle = HandTimer(self._now_s + seconds, callback, args, asyncio.get_running_loop())
-        self._timers.append(handle)
-        return handle
-
-    @property
-    def timers(self) -> int:
-        return sum(not timer.cancelled() for timer in self._timers)
-
-    async def advance(self, seconds: float) -> None:
-        end_s = self._now_s + seconds
-        await settle()
-        while due := [timer for timer in self._timers if not timer.cancelled() and timer.when() <= end_s]:
-            first = min(due, key=lambda timer: timer.when())
-            self._timers.remove(first)
-            self._now_s = max(self._now_s, first.when())
-            first._run()
-            await settle()
-        self._now_s = end_s
-        self._timers = [timer for timer in self._timers if not timer.cancelled()]
-
-
-async def settle() -> None:
-    """Let every task run as far as it can without time."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 class Bench:

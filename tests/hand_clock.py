@@ -1,0 +1,60 @@
+"""A clock that is moved by hand: timers run when a test says so, on no machine's time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from cpapi_fast.clock import Clock
+
+#: The time of day when such a clock is made, in ns since the Unix epoch; a minute begins there.
+START_NS = 1_767_277_800_000_000_000
+
+
+class HandTimer(asyncio.TimerHandle):
+    """A timer that no loop knows."""
+
+    def cancel(self) -> None:
+        asyncio.Handle.cancel(self)
+
+
+class HandClock(Clock):
+    """Time passes only in `advance`, and with it the timers run, each at its own time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now_s = 0.0
+        self._timers: list[HandTimer] = []
+
+    def monotonic_s(self) -> float:
+        return self._now_s
+
+    def time_ns(self) -> int:
+        return START_NS + int(self._now_s * 1e9)
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+        handle = HandTimer(self._now_s + seconds, callback, args, asyncio.get_running_loop())
+        self._timers.append(handle)
+        return handle
+
+    @property
+    def timers(self) -> int:
+        return sum(not timer.cancelled() for timer in self._timers)
+
+    async def advance(self, seconds: float) -> None:
+        end_s = self._now_s + seconds
+        await settle()
+        while due := [timer for timer in self._timers if not timer.cancelled() and timer.when() <= end_s]:
+            first = min(due, key=lambda timer: timer.when())
+            self._timers.remove(first)
+            self._now_s = max(self._now_s, first.when())
+            first._run()
+            await settle()
+        self._now_s = end_s
+        self._timers = [timer for timer in self._timers if not timer.cancelled()]
+
+
+async def settle() -> None:
+    """Let every task run as far as it can without time."""
+    for _ in range(10):
+        await asyncio.sleep(0)
