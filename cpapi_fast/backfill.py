@@ -6,18 +6,15 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from .batch import Frame
 from .clock import Clock
 from .errors import CpapiError, MalformedPayloadError, SubscriptionError
-from .events import Backfill, Gap
+from .events import Backfill, BackfillSource, Gap
 from .history import History, bar_length_s, span_back
 from .session import ShapeError
 from .topics import history_subscribe_text, history_unsubscribe_text
-
-#: Where bars come from: `smh` on the feed's own socket, or REST.
-BackfillSource = Literal["smh", "rest"]
 
 #: Asks for history over REST: conid, exchange, period, bar.
 HistoryRequest = Callable[[int, "str | None", str, str], Awaitable[History]]
@@ -61,7 +58,7 @@ class Backfiller:
         send: Callable[[str], None],
         request: HistoryRequest,
         on_backfill: Callable[[Backfill], None],
-        timeout_s: float = 30.0,
+        timeout_s: float = 60.0,
         retry_s: float = 5.0,
         max_pending: int = 1_000,
     ) -> None:

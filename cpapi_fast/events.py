@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Literal
+
+#: Where the bars for a gap come from: `smh` on the feed's own socket, or REST.
+BackfillSource = Literal["smh", "rest"]
 
 
 class FeedState(enum.Enum):
@@ -145,7 +149,7 @@ class Backfill:
 
     gap: Gap
     bars: tuple[Bar, ...]
-    source: str
+    source: BackfillSource
     error: str | None = None
 
 

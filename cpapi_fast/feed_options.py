@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from .errors import ConfigError
+from .events import BackfillSource
 from .hours import DailyWindow
 from .options import WsOptions
 
@@ -40,6 +41,9 @@ class FeedOptions:
         login_poll_s: while a human has to log in, or another login holds the session: how often to look again.
         penalty_s: how long to leave the gateway alone after a 429.
         market_data_lines: how many `smd` the account may have at once.
+        backfill: ask for bars of history for every gap in market data, and tell them as a `Backfill` after it: by `smh`
+            on the socket, which has five places, or by `rest`; None does not.
+        backfill_timeout_s: an `smh` that is not answered for so long has failed.
         overload: `consumers`: each consumer drops, conflates or halts by its own policy. `block`: consumers with the
             policy `block` may be made; a full one stops the socket from being read, which holds up every consumer.
         max_pending_frames: the bound of a consumer that gives none of its own.
@@ -69,6 +73,8 @@ class FeedOptions:
     login_poll_s: float = 30.0
     penalty_s: float = 900.0
     market_data_lines: int = 100
+    backfill: BackfillSource | None = None
+    backfill_timeout_s: float = 60.0
     overload: Literal["consumers", "block"] = "consumers"
     max_pending_frames: int = 1_000_000
     max_pending_bytes: int = 256 * 1024 * 1024
@@ -85,6 +91,8 @@ class FeedOptions:
             raise ConfigError(f"competing must be 'observe' or 'reclaim', not {self.competing!r}")
         if self.ready_fallback not in get_args(ReadyFallback):
             raise ConfigError(f"ready_fallback must be 'subscribe' or 'reconnect', not {self.ready_fallback!r}")
+        if self.backfill is not None and self.backfill not in get_args(BackfillSource):
+            raise ConfigError(f"backfill must be 'smh', 'rest' or None, not {self.backfill!r}")
         if self.overload not in ("consumers", "block"):
             raise ConfigError(f"overload must be 'consumers' or 'block', not {self.overload!r}")
         low, high = self.renew_after_s

@@ -3,6 +3,7 @@
 The files::
 
     failures.py    what went wrong, in the machine's words
+    filling.py     history for its gaps, where that is asked for
     frames.py      what frames say about the connection itself
     driver.py      machine, socket, REST and timers, tied together
     status.py      what it says of itself when asked

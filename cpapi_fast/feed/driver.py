@@ -44,6 +44,7 @@ from cpapi_fast.stats import WsStats
 from cpapi_fast.tracker import Tracker
 
 from .failures import cause_of_end, describe_end, failure_of
+from .filling import Filling
 from .frames import payload_of, read_answer, read_status
 
 _NEVER: Final = float("inf")
@@ -81,6 +82,7 @@ class Driver:
         self._delivery: Final = delivery
         self._on_event: Final = on_event
         self._on_misuse: Final = on_misuse
+        self._filling: Final = Filling(client, options, send=self._send, emit=self._emit)
         self._slots: Final[dict[str, int]] = {}
         #: `_updated` of the last frame of an armed topic: the second copy of a snapshot has the same.
         self._updated_ms: Final[dict[str, int]] = {}
@@ -108,6 +110,7 @@ class Driver:
     def halt(self) -> None:
         """End the socket and all timers; what is under way still ends by itself."""
         self.carry_out(self.machine.stop(self.now()))
+        self._filling.close()
 
     async def stop(self) -> None:
         """End the socket, calls and timers, and wait for that."""
@@ -117,6 +120,7 @@ class Driver:
             task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
+        await self._filling.wait_closed()
 
     def subscribe(self, spec: LineSpec) -> None:
         """Subscribe; raises LimitError."""
@@ -171,13 +175,10 @@ class Driver:
         """Do what the machine wants done, in order, then set the timer."""
         for action in actions:
             if isinstance(action, Emit):
-                self._delivery.put_event(action.event)
-                self._on_event(action.event)
+                self._emit(action.event)
+                self._filling.on_event(action.event)
             elif isinstance(action, Send):
-                if self._ws is not None:
-                    # The end of the socket is told by the task that waits for it.
-                    with contextlib.suppress(TransportError):
-                        self._ws.send_nowait(action.text)
+                self._send(action.text)
             elif isinstance(action, Arm):
                 slot = self._slots.get(action.topic)
                 if slot is not None:
@@ -194,6 +195,16 @@ class Driver:
             elif isinstance(action, CloseSocket):
                 self._close()
         self._set_timer()
+
+    def _emit(self, event: FeedEvent) -> None:
+        self._delivery.put_event(event)
+        self._on_event(event)
+
+    def _send(self, text: str) -> None:
+        if self._ws is not None:
+            # The end of the socket is told by the task that waits for it.
+            with contextlib.suppress(TransportError):
+                self._ws.send_nowait(text)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
@@ -291,6 +302,7 @@ class Driver:
             self._bury(ws)
         if self._ws is ws:
             self._ws = None
+            self._filling.on_connection_lost()
             detail = describe_end(ws.close_code) if ended_with is None else str(ended_with)
             self.carry_out(self.machine.on_socket_ended(cause_of_end(ended_with), self.now(), detail=detail))
 
@@ -310,6 +322,7 @@ class Driver:
     def _close(self) -> None:
         ws, self._ws = self._ws, None
         if ws is not None:
+            self._filling.on_connection_lost()
             self._spawn(self._end(ws), _CLOSING)
 
     async def _end(self, ws: WsClient) -> None:
@@ -343,6 +356,12 @@ class Driver:
         for index in looks:
             frame = batch[index]
             slot = self.tracker.slot_of(batch, index)
+            if slot < 0 and self._filling.takes(frame):
+                # Its bars come after everything that came before them.
+                self._delivery.put(batch, start, index + 1)
+                start = index + 1
+                self._filling.on_frame(frame)
+                continue
             actions = self._hear_line(frame, now) if slot >= 0 else self._hear_connection(frame, now)
             if actions:
                 # A gap is told before the frame that ends it, and a state after the frame that says it.
