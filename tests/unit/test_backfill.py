@@ -206,7 +206,7 @@ def test_a_request_without_an_answer_fails_in_time_and_keeps_its_place() -> None
 
 def test_when_nothing_is_answered_everything_is_told_so() -> None:
     async def scenario() -> None:
-        bench = Bench()
+        bench = Bench(timeout_s=30.0)
         bench.backfiller.on_connection_ready()
         for conid in range(1, 9):
             bench.backfiller.on_gap(a_gap(f"smd+{conid}"))
