@@ -17,6 +17,7 @@ The way of a quote, file by file::
     capture      every frame as an Arrow IPC stream; quotes as Parquet       (quotes, recorder, outputs, numbers)
     collector    the main job, from a gateway to files                       (reports, progress, cli)
     doctor       what is wrong with a gateway, and what to do                (availability, doctor_command)
+    tail         quotes on a terminal as they come                           (tail_command)
     simulator    a gateway for tests: `from cpapi_fast.simulator import Gateway`
     errors       everything that is raised on purpose, in one tree           (clock, kinds, loop)
 """

@@ -45,6 +45,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_collect(commands.add_parser("collect", help="collect quotes into files", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="find out what is wrong with a gateway", allow_abbrev=False))
+    _add_tail(commands.add_parser("tail", help="show quotes as they come", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command == "simulate":
         _add_simulate(simulate)
@@ -95,9 +96,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "Subscribe to quotes and write them: every frame to an Arrow IPC stream, the quotes to Parquet files. Ends "
         "with --duration or Ctrl-C. Progress and notices go to stderr, the closing summary to stdout."
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--url", help="the gateway's REST base, such as https://localhost:5000/v1/api")
-    source.add_argument("--simulate", action="store_true", help="collect from a simulated gateway, started for the run")
+    _add_source(parser)
     parser.add_argument("--conids", type=_conids, default=(), metavar="A,B", help="the instruments to subscribe to")
     parser.add_argument("--fields", type=_codes, metavar="31,84", help="field codes (default: 31,84,86,85,88,87)")
     parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="the folder for the files")
@@ -112,12 +111,47 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     )
     tuning.add_argument("--asyncio", action="store_true", help="use asyncio's own loop even where uvloop is installed")
 
+    simulated = _add_simulated(parser)
+    simulated.add_argument("--replay", metavar="FILE", help="serve the lines of this file as frames")
+    parser.set_defaults(run=_collect, refuse=parser.error)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--url", help="the gateway's REST base, such as https://localhost:5000/v1/api")
+    source.add_argument("--simulate", action="store_true", help="use a simulated gateway, started for the run")
+
+
+def _add_simulated(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     simulated = parser.add_argument_group("with --simulate")
     simulated.add_argument("--seed", type=int, metavar="N", help="repeatable market (default: 0)")
     simulated.add_argument("--speed", type=_seconds, metavar="X", help="run all timers X times as fast (default: 1)")
     simulated.add_argument("--rate", type=_seconds, metavar="N", help="frames per second (default: each 500 ms)")
-    simulated.add_argument("--replay", metavar="FILE", help="serve the lines of this file as frames")
-    parser.set_defaults(run=_collect, refuse=parser.error)
+    return simulated
+
+
+def _add_tail(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show quotes as they come, until Ctrl-C: on a terminal a table that is drawn in place, elsewhere one line per "
+        "change. The values stay when the connection is lost; their ages, the reason and the next try are shown."
+    )
+    _add_source(parser)
+    parser.add_argument("--conids", type=_conids, default=(), metavar="A,B", help="the instruments to show")
+    parser.add_argument("--fields", type=_codes, metavar="31,84", help="the columns (default: 31,84,86,85,88,87)")
+    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds (default: never)")
+    parser.add_argument(
+        "--interval", type=_seconds, metavar="S", help="how often to look (default: 0.25 on a terminal, else 1)"
+    )
+    add_tls_options(parser)
+    parser.add_argument("--asyncio", action="store_true", help="use asyncio's own loop even where uvloop is installed")
+    _add_simulated(parser)
+    parser.set_defaults(run=_tail, refuse=parser.error)
+
+
+def _tail(args: argparse.Namespace) -> int:
+    from . import tail_command
+
+    return tail_command.run(args)
 
 
 def _collect(args: argparse.Namespace) -> int:

@@ -42,11 +42,15 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """`text` as one line, without anything that a terminal would obey."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
 def preview(body: bytes, secrets: Iterable[str] = ()) -> str:
     """The start of a body as one short printable line, redacted before it is cut, so that no half secret is left."""
     text = redact(body.decode("utf-8", "replace"), secrets)
-    printable = "".join(character if character.isprintable() else " " for character in text[: 4 * PREVIEW_LENGTH])
-    line = " ".join(printable.split())
+    line = printable(text[: 4 * PREVIEW_LENGTH])
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 

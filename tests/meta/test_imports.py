@@ -33,9 +33,9 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "capture quotes recorder",
         "reports",
         "collector progress",
-        "simulator",
+        "simulator tail",
         "__init__ gateway_source",
-        "collect_command doctor_command",
+        "collect_command doctor_command tail_command",
         "cli",
         "__main__",
     )

@@ -82,7 +82,15 @@ def test_simulate_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["collect", "--help"], ["doctor", "--help"], ["simulate", "--help"], ["--version"]]
+    "argv",
+    [
+        ["--help"],
+        ["collect", "--help"],
+        ["doctor", "--help"],
+        ["tail", "--help"],
+        ["simulate", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_and_version(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -1,0 +1,113 @@
+"""A program under a pseudo-terminal of a given size, and what it shows there (POSIX only)."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from types import TracebackType
+
+from tests.commands import LIMIT_S, PYTHON
+
+_CODES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_HOME = b"\x1b[H"
+
+#: To look at a whole screen more often would keep the program from drawing it.
+_GLANCE_S = 0.02
+
+
+class Terminal:
+    """`python -m cpapi_fast ARGUMENTS` with stdin and stdout on a terminal.
+
+    Attributes:
+        shown: every byte that came.
+        err: what it complained about, after the end.
+    """
+
+    process: Process
+
+    def __init__(self, *arguments: object, columns: int = 110, lines: int = 20, **environment: str) -> None:
+        self.shown = bytearray()
+        self.err = ""
+        self._arguments = tuple(map(str, arguments))
+        self._size = (lines, columns)
+        kept = {name: value for name, value in os.environ.items() if name not in _MEDDLING}
+        self._environment = {**kept, "TERM": "xterm-256color", **environment}
+
+    async def __aenter__(self) -> Terminal:
+        self._ours, theirs = pty.openpty()
+        self._settings = termios.tcgetattr(theirs)
+        self._theirs = theirs
+        self.resize(*self._size[::-1])
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+        self.process = await asyncio.create_subprocess_exec(
+            *PYTHON, "-m", "cpapi_fast", *self._arguments, stdin=theirs, stdout=theirs, stderr=PIPE,
+            env=self._environment,
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.communicate()
+        asyncio.get_running_loop().remove_reader(self._ours)
+        os.close(self._ours)
+        os.close(self._theirs)
+        if error is not None:
+            sys.stderr.write(f"--- last drawing:\n{self.screen}\n")
+
+    def resize(self, columns: int, lines: int) -> None:
+        """What a window manager does."""
+        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    @property
+    def screen(self) -> str:
+        """The last whole drawing, without codes."""
+        drawings = bytes(self.shown).split(_HOME)
+        # The last one may be half there.
+        return _text(drawings[-2] if len(drawings) > 1 else drawings[-1])
+
+    @property
+    def left(self) -> str:
+        """What stands in the terminal after the screen was given back."""
+        return _text(bytes(self.shown).rpartition(b"\x1b[?1049l")[2])
+
+    def row(self, name: str) -> str:
+        """The line of the last drawing that starts with this; empty when there is none."""
+        return next((line for line in self.screen.splitlines() if line.startswith(name)), "")
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition on this terminal holds; the time limit is that of the test."""
+        while not condition():
+            assert self.process.returncode is None, f"it ended with {self.process.returncode} instead"
+            await asyncio.sleep(_GLANCE_S)
+
+    async def ended(self) -> int:
+        """Wait for the end; the exit code."""
+        _, err = await asyncio.wait_for(self.process.communicate(), LIMIT_S)
+        await asyncio.sleep(0.05)
+        self.err = err.decode()
+        assert termios.tcgetattr(self._theirs) == self._settings, "the terminal's settings are as they were"
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    def _read(self) -> None:
+        self.shown += os.read(self._ours, 65536)
+
+
+#: What rich would obey instead of asking the terminal.
+_MEDDLING = frozenset({"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"})
+
+
+def _text(shown: bytes) -> str:
+    lines = _CODES.sub(b"", shown).decode().replace("\r", "").split("\n")
+    return "\n".join(line.rstrip() for line in lines)
