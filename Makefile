@@ -103,5 +103,5 @@ $(VENV)/.bench: $(VENV)/.built pyproject.toml
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)
-	PYTHONWARNINGS='ignore:Editable installation' $(PY) -m pip install -q --no-build-isolation --editable '.[cli]'
+	PYTHONWARNINGS='ignore:Editable installation' tools/alone.sh $(PY) -m pip install -q --no-build-isolation --editable '.[cli]'
 	@touch $@

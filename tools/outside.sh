@@ -8,7 +8,15 @@ python=$1
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -r tests benchmarks docs examples README.md CHANGELOG.md pyproject.toml setup.py "$work"
+# Without __pycache__: an interpreter that runs in the checkout may be writing there.
+"$python" - "$work" <<'END'
+import pathlib, shutil, sys
+work = pathlib.Path(sys.argv[1])
+for name in ("tests", "benchmarks", "docs", "examples"):
+    shutil.copytree(name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
+for name in ("README.md", "CHANGELOG.md", "pyproject.toml", "setup.py"):
+    shutil.copy2(name, work)
+END
 cd "$work"
 "$python" -c "
 import cpapi_fast, sysconfig, pathlib

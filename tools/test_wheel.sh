@@ -7,7 +7,7 @@ set -eu
 python=$1
 shift
 rm -rf dist
-"$python" -m build --outdir dist .
+tools/alone.sh "$python" -m build --outdir dist .
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
