@@ -179,7 +179,8 @@ def test_a_peer_that_never_answers_close_is_cut_off_in_time(loop: str) -> None:
             ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))
             started_s = asyncio.get_running_loop().time()
             await ws.close()
-            assert asyncio.get_running_loop().time() - started_s < 2
+            # Without the option it were 5 s.
+            assert asyncio.get_running_loop().time() - started_s < 4.5
             with pytest.raises(TransportError):
                 await ws.next_message()
 

@@ -250,7 +250,7 @@ def test_asking_again_adds_fields_and_keeps_the_server_id() -> None:
 
 def test_stream_ends_in_silence_after_15_minutes_unless_asked_for_again() -> None:
     async def main() -> None:
-        async with Gateway(options(speed=500.0)) as gateway, connected(gateway) as socket:
+        async with Gateway(options(speed=300.0)) as gateway, connected(gateway) as socket:
             start_s = gateway.clock.monotonic_s()
             await socket.send(f"smd+265598+{L1}")
             await socket.send(f"smd+8314+{L1}")
