@@ -10,6 +10,7 @@ GROUPS ?= --group dev
 FUZZ_S ?= 60
 # How many processes share the tests: auto is one for each core; with 0 they run one after the other in one process.
 WORKERS ?= auto
+SPREAD := -n $(WORKERS) --dist worksteal
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY     := $(BIN)/python
 
@@ -43,19 +44,19 @@ types: build ## mypy --strict, stubtest on the extensions, and tests/typing for 
 	$(BIN)/basedpyright
 
 suite: build ## all tests: unit, property, integration, meta
-	$(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(PY) -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 unit: build ## the unit tests only
-	$(PY) -m pytest tests/unit -n $(WORKERS) $(PYTEST_ARGS)
+	$(PY) -m pytest tests/unit $(SPREAD) $(PYTEST_ARGS)
 
 pythons: ## all tests on every CPython 3.10 to 3.14 that this machine has
 	MAKE="$(MAKE)" tools/pythons.sh
 
 wheel: build ## build sdist and wheel; run all tests against the wheel, installed outside the checkout
-	tools/test_wheel.sh "$(PY)" -n $(WORKERS) $(PYTEST_ARGS)
+	tools/test_wheel.sh "$(PY)" $(SPREAD) $(PYTEST_ARGS)
 
 sanitize: build ## all tests on extensions with AddressSanitizer and UndefinedBehaviorSanitizer, outside the checkout
-	tools/sanitized.sh "$(PY)" -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	tools/sanitized.sh "$(PY)" -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 fuzz: build ## fuzz the sanitized extensions against the oracle, for a minute or FUZZ_S=3600 seconds
 	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --seconds $(FUZZ_S) --folder "$(CURDIR)/.fuzz"
