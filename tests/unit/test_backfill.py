@@ -542,3 +542,26 @@ def test_over_rest_closing_ends_what_is_under_way(has_begun: bool) -> None:
         assert bench.backfiller.slots_in_use == bench.backfiller.pending == 0
 
     run(scenario())
+
+
+def test_over_rest_a_request_that_fails_because_it_was_ended_is_told_once() -> None:
+    async def request(*_asked: object) -> History:
+        try:
+            await asyncio.sleep(60.0)
+        except asyncio.CancelledError:
+            raise ConnectError("ended") from None
+        raise AssertionError("nobody ended it")
+
+    async def scenario() -> None:
+        clock = HandClock()
+        told: list[Backfill] = []
+        backfiller = Backfiller("rest", clock=clock, send=str, request=request, on_backfill=told.append)
+        backfiller.on_connection_ready()
+        backfiller.on_gap(a_gap())
+        await settle()
+        backfiller.close()
+        await backfiller.wait_closed()
+        assert len(told) == 1
+        assert backfiller.pending == clock.timers == 0
+
+    run(scenario())
