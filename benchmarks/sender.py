@@ -1,8 +1,10 @@
 """A gateway that does nothing but send, as fast as the receiver takes it: plain sockets, frames encoded beforehand.
 
-One port, plain or TLS. Any HTTP request is answered 200, `/tickle` with a session; a WebSocket upgrade on any path is
-accepted, and after the client's first bytes it gets the corpus as binary frames and a CLOSE frame. Prints one line of
-JSON when it listens ({"port", "cafile"}), and one with its own times when the client has hung up.
+One port, plain or TLS. Any HTTP request is answered 200, `/tickle` with a session and `/iserver/accounts` with an
+account; a WebSocket upgrade on any path is accepted, and after the client's first bytes it gets the corpus as binary
+frames and a CLOSE frame. On a path below FEED it is greeted as by a gateway, each of its subscribes to market data is
+answered by two snapshots, and the first other text starts the corpus. Prints one line of JSON when it listens ({"port",
+"cafile"}), and one with its own times when the client has hung up.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import threading
 import time
 from array import array
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final
@@ -31,9 +33,12 @@ CHUNK_BYTES: Final = 4 * 1024 * 1024
 TIMEOUT_S: Final = 120.0
 #: The sender sleeps until this long before a frame is due, and spins for the rest: a late sender is not measured.
 SPIN_NS: Final = 150_000
+#: Where a client connects that waits until a gateway listens, and subscribes.
+FEED: Final = "/feed"
 
 _AUTH_STATUS: Final = {"authenticated": True, "competing": False, "connected": True}
 _TICKLE: Final = json.dumps({"session": frames.SESSION, "iserver": {"authStatus": _AUTH_STATUS}}).encode()
+_ACCOUNTS: Final = json.dumps({"accounts": [frames.ACCOUNT], "selectedAccount": frames.ACCOUNT}).encode()
 
 
 def read_request(connection: socket.socket) -> str:
@@ -57,7 +62,7 @@ def read_request(connection: socket.socket) -> str:
 
 def reply(connection: socket.socket, head: str) -> None:
     path = head.split(" ", 2)[1].partition("?")[0]
-    body = _TICKLE if path.endswith("/tickle") else b"{}"
+    body = {"tickle": _TICKLE, "accounts": _ACCOUNTS}.get(path.rpartition("/")[2], b"{}")
     fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     connection.sendall(b"HTTP/1.1 200 OK\r\n" + fields.encode() + b"\r\n" + body)
 
@@ -98,8 +103,8 @@ def paced(connection: socket.socket, name: str, count: int, burst: int, gap_us: 
     return stamps
 
 
-def await_close(connection: socket.socket) -> None:
-    """Read what the client sends until its CLOSE: hanging up on unread bytes would cost it what is still on the way."""
+def messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """The frames of the client: the first byte and the payload of each."""
     data = b""
     while piece := connection.recv(65536):
         data += piece
@@ -109,9 +114,32 @@ def await_close(connection: socket.socket) -> None:
                 length, head = int.from_bytes(data[2:4], "big"), 8
             if len(data) < head + length:
                 break
-            if data[0] == 0x88:
-                return
+            mask = data[head - 4 : head] * (length // 4 + 1)
+            yield data[0], bytes(byte ^ key for byte, key in zip(data[head : head + length], mask, strict=False))
             data = data[head + length :]
+
+
+def greet(connection: socket.socket, texts: Iterator[tuple[int, bytes]]) -> bool:
+    """Be a gateway until the client has subscribed; whether it wants the corpus then."""
+    connection.sendall(corpus.encode(b'{"topic":"system","success":"benchmark"}'))
+    connection.sendall(corpus.encode(json.dumps({"topic": "sts", "args": _AUTH_STATUS}).encode()))
+    for first, text in texts:
+        if first == CLOSE[0]:
+            return False
+        if not text.startswith(b"smd+"):
+            return True
+        topic = b"+".join(text.split(b"+", 2)[:2])
+        connection.sendall(
+            corpus.encode(b'{"_updated":1777552119103,"6509":"RB","31":"1.00","topic":"%s"}' % topic) * 2
+        )
+    return False
+
+
+def await_close(texts: Iterator[tuple[int, bytes]]) -> None:
+    """Read what the client sends until its CLOSE: hanging up on unread bytes would cost it what is still on the way."""
+    for first, _ in texts:
+        if first == CLOSE[0]:
+            return
 
 
 class Sender:
@@ -133,16 +161,17 @@ class Sender:
                         reply(secured, head)
                         continue
                     upgrade(secured, key[1])
-                    self.stream(secured)
+                    self.stream(secured, is_feed=head.split(" ", 2)[1].startswith(FEED))
                     return
         except OSError as error:
             # Not every client says goodbye to its REST connection; one that leaves its WebSocket early is told.
             self.times.setdefault("error", str(error))
 
-    def stream(self, connection: socket.socket) -> None:
+    def stream(self, connection: socket.socket, *, is_feed: bool) -> None:
         given = self.arguments
+        texts = messages(connection)
         try:
-            if not connection.recv(65536):
+            if not (greet(connection, texts) if is_feed else connection.recv(65536)):
                 return
             before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.monotonic_ns()
             if given.frames is None:
@@ -153,7 +182,7 @@ class Sender:
             wall_ns, after = time.monotonic_ns() - start_ns, resource.getrusage(resource.RUSAGE_SELF)
             cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             self.times = {"wall_ns": wall_ns, "cpu_ns": round(cpu_s * 1e9)}
-            await_close(connection)
+            await_close(texts)
         finally:
             self.is_done.set()
 

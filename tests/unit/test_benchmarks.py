@@ -175,8 +175,9 @@ def contender(name: str) -> Contender:
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-def test_a_right_answer_passes(is_tls: bool) -> None:
-    run.check(contender("cpapi_on_batch"), Cell("smd151", "route", is_tls))
+@pytest.mark.parametrize("name", ["cpapi_on_batch", "cpapi_feed"])
+def test_a_right_answer_passes(name: str, is_tls: bool) -> None:
+    run.check(contender(name), Cell("smd151", "route", is_tls))
 
 
 def test_a_wrong_answer_is_refused() -> None:

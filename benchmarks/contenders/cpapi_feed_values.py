@@ -1,0 +1,13 @@
+"""cpapi_fast, `feed.on_batch(callback)` as it is by default: the last value of every field is kept."""
+
+from __future__ import annotations
+
+from benchmarks.contenders import Address, Drain
+from benchmarks.feeds import receive_pushed
+from benchmarks.work import Task
+
+PACKAGES = ("cpapi-fast", "picows")
+
+
+async def connect(address: Address, task: Task) -> Drain:
+    return await receive_pushed(address, task, last_values=True)

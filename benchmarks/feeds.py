@@ -1,0 +1,82 @@
+"""A Feed against the benchmarks' sender, for the contenders that measure it.
+
+Before the clock starts it has subscribed to each conid of the corpus and has its answers, as a feed has that runs for a
+while; another subscription starts the corpus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from cpapi_fast.batch import Batch
+from cpapi_fast.events import FeedEvent, FeedState, StateChange
+from cpapi_fast.feed import Feed
+from cpapi_fast.feed_options import FeedOptions
+from cpapi_fast.gateway import Client
+from cpapi_fast.tls import Tls
+
+from . import frames
+from .contenders import Address, Drain
+from .own_work import take_batch
+from .sender import FEED
+from .work import Task
+
+TIMEOUT_S = 30.0
+#: The answers to each subscribe.
+SNAPSHOTS = 2
+
+
+async def open_feed(address: Address, *, last_values: bool) -> tuple[Client, Feed]:
+    """A feed to which everything streams."""
+    url = urlsplit(address.url)
+    base = url._replace(scheme={"ws": "http", "wss": "https"}[url.scheme], path=f"{FEED}/v1/api").geturl()
+    client = Client(base, tls=None if address.cafile is None else Tls.ca_file(address.cafile))
+    feed = Feed(
+        client,
+        FeedOptions(
+            send_interval_s=1e-6, overload="block", market_data_lines=len(frames.CONIDS), last_values=last_values
+        ),
+    )
+    await feed.start()
+    for conid in frames.CONIDS:
+        await feed.subscribe_market_data(conid)
+    await feed.wait_for(FeedState.STREAMING, timeout_s=TIMEOUT_S)
+    deadline_s = client.clock.monotonic_s() + TIMEOUT_S
+    while any(status.frames < SNAPSHOTS for status in feed.subscriptions):
+        if client.clock.monotonic_s() > deadline_s:
+            raise TimeoutError("not every subscribe was answered")
+        await asyncio.sleep(0.01)
+    return client, feed
+
+
+def is_end(item: Batch | FeedEvent) -> bool:
+    """Whether the connection has ended: the sender is through."""
+    return isinstance(item, StateChange) and item.subscription is None and item.state is FeedState.DISCONNECTED
+
+
+async def receive_pushed(address: Address, task: Task, *, last_values: bool) -> Drain:
+    """The push form: `feed.on_batch(callback)`."""
+    client, feed = await open_feed(address, last_values=last_values)
+    take = take_batch(task)
+    ended = asyncio.Event()
+    count = 0
+
+    def on_item(item: Batch | FeedEvent) -> None:
+        nonlocal count
+        if isinstance(item, Batch):
+            count += len(item)
+            take(item)
+        elif is_end(item):
+            ended.set()
+
+    feed.on_batch(on_item)
+
+    async def drain() -> int:
+        await feed.subscribe_pnl()
+        await ended.wait()
+        await feed.aclose()
+        await client.aclose()
+        return count
+
+    return drain
