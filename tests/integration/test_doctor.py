@@ -22,7 +22,7 @@ from cpapi_fast.simulator.wire import encode_frame
 from cpapi_fast.tls import Tls
 from tests.certificates import make
 from tests.raw_server import Peer as RawPeer
-from tests.raw_server import RawServer
+from tests.raw_server import RawServer, answer_close
 from tests.rest_peer import SESSION, TICKLE, Peer, answer
 from tests.support import LOOPS, run
 
@@ -40,7 +40,7 @@ BY_AVAILABILITY = {
 }
 LIVE, DELAYED = BY_AVAILABILITY["RpB"], BY_AVAILABILITY["DPB"]
 #: Beats fast enough that a test does not wait for ten seconds.
-QUICK: dict[str, Any] = {"heartbeat_interval_s": 0.3, "ready_delay_s": 0.0, "idle_timeout_s": None}
+QUICK: dict[str, Any] = {"heartbeat_interval_s": 0.1, "ready_delay_s": 0.0, "idle_timeout_s": None}
 
 
 def found(diagnosis: Diagnosis, step: Step) -> Finding:
@@ -590,7 +590,7 @@ def test_a_socket_that_is_cut() -> None:
 def test_the_socket_disagrees_with_rest(fragment: bytes, fault: Fault, tmp_path: Path) -> None:
     async def serve(peer: RawPeer) -> None:
         await peer.send(encode_frame(b'{"topic":"system","success":"user1234"}') + encode_frame(fragment))
-        await peer.reader.read()
+        await answer_close(peer)
 
     async def body() -> Diagnosis:
         async with RawServer(serve) as server, Peer(rest_of_a_gateway) as rest, Joined(rest, server) as url:
@@ -657,7 +657,7 @@ def test_a_socket_that_does_not_tell_the_session() -> None:
         beat = b'{"topic":"system","hb":%d}' % (Clock().time_ns() // 1_000_000)
         quote = b'{"topic":"smd+265598","31":"1.00"}'
         await peer.send(encode_frame(b'{"topic":"system","success":"x"}') + encode_frame(beat) + encode_frame(quote))
-        await peer.reader.read()
+        await answer_close(peer)
 
     async def body() -> Diagnosis:
         async with RawServer(serve) as server, Peer(rest_of_a_gateway) as rest, Joined(rest, server) as url:
@@ -760,7 +760,7 @@ def test_slow_answers_are_a_warning() -> None:
     diagnosis = after(
         lambda gateway: gateway.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
         hurry=Step.ACCOUNTS,
-        speed=20.0,
+        speed=12.0,
     )
     assert found(diagnosis, Step.PACE).status is Status.WARNING
     assert found(diagnosis, Step.PACE).facts["slowest_answer_s"] >= 2.0
