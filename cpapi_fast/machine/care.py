@@ -37,6 +37,10 @@ _CLOSED_LOOK_S: Final = 60.0
 _REVIVE_MAX_S: Final = 60.0
 #: A refused subscription is asked for again after this, doubled with each refusal, up to _REVIVE_MAX_S.
 _REFUSED_S: Final = 5.0
+#: One that was heard of so recently is taken to be alive.
+_ALIVE_S: Final = 1.0
+#: How a gateway treats a live stream is tried out once in so long.
+_TRIAL_S: Final = 60.0
 #: So many repeated subscribes without an answer, and a gateway counts as one that never answers them.
 _PLAIN_UNANSWERED: Final = 2
 
@@ -74,7 +78,9 @@ class Care:
         self._timer_count = 0
         self._blind_until_s = 0.0
         self._plain_unanswered = 0
-        self._has_live_changed_id = False
+        #: Whether this gateway gives a live stream a new id when it is asked for again; None while nobody knows.
+        self._changes_ids: bool | None = None
+        self._next_trial_s = 0.0
         #: Which lines may be sent now: none, those of the outer session, or all.
         self._has_socket = False
         self._has_brokerage = False
@@ -202,7 +208,10 @@ class Care:
         line.has_data = True
         line.refusals = 0
         if stream_id is not None:
-            self._note_stream(line, stream_id, now)
+            self._note_stream(line, stream_id, now, is_snapshot=is_snapshot)
+        line.asked_ns = received_ns
+        if is_snapshot:
+            line.is_asked = False
         if is_snapshot and line.snapshots_due > 0:
             line.snapshots_due -= 1
             line.snapshots += 1
@@ -232,16 +241,36 @@ class Care:
             self._disarm_unless_needed(line)
         return True
 
-    def _note_stream(self, line: Line, stream_id: str, now: Moment) -> None:
-        """Frames of one subscription carry one id. Another one after a plain question means that its stream is new."""
-        previous, line.stream_id = line.stream_id, stream_id
-        if previous is None or previous == stream_id or line.unanswered_s is None or not line.is_plain:
+    def _note_stream(self, line: Line, stream_id: str, now: Moment, *, is_snapshot: bool) -> None:
+        """Frames of one stream carry one id. Another one after a question means that the stream is new."""
+        asked_id, line.stream_id = line.asked_id, stream_id
+        if asked_id is None or (asked_id == stream_id and not is_snapshot):
             return
-        if line.was_alive_when_asked:
-            self._has_live_changed_id = True
-        elif not self._has_live_changed_id and line.hole is None:
-            line.hole = Hole(line.asked_last_ns, Cause.SUBSCRIPTION_SILENT)
-            self._tell(line, FeedState.STALE, line.state, Cause.SUBSCRIPTION_SILENT, now)
+        line.asked_id = None
+        is_trial, line.is_trial = line.is_trial, False
+        if asked_id == stream_id:
+            self._note_same_stream(line, is_trial=is_trial)
+        elif is_trial:
+            self._changes_ids = True
+        elif self._changes_ids:
+            # Such a gateway does not tell a new stream from an old one. To be on the safe side there may be a hole.
+            if line.hole is None and not line.was_alive_when_asked and not line.rhythm.is_quiet:
+                line.hole = Hole(line.asked_ns, Cause.SUBSCRIPTION_SILENT)
+        elif line.hole is None:
+            line.hole = Hole(line.asked_ns, Cause.SUBSCRIPTION_SILENT)
+            if self._changes_ids is False:
+                self._tell(line, FeedState.STALE, line.state, Cause.SUBSCRIPTION_SILENT, now)
+            if now.s >= self._next_trial_s:
+                # Certainly alive now: its answer to another question shows how this gateway does it.
+                self._next_trial_s = now.s + _TRIAL_S
+                line.is_trial = True
+                self._queue(line, Purpose.PROBE)
+
+    def _note_same_stream(self, line: Line, *, is_trial: bool) -> None:
+        if is_trial or line.was_alive_when_asked:
+            self._changes_ids = False
+        if line.is_asked:
+            self._plain_unanswered = 0
 
     def _on_answer(self, line: Line, now: Moment) -> None:
         if line.silence_at_probe_s > 0.0 and line.unanswered_s is not None:
@@ -251,8 +280,6 @@ class Care:
         line.silence_at_probe_s = 0.0
         if line.was_plain_unanswered:
             self._plain_unanswered += 1
-        elif line.is_plain:
-            self._plain_unanswered = 0
         line.was_plain_unanswered = line.is_plain = False
         line.unanswered_s = None
 
@@ -334,15 +361,24 @@ class Care:
         self._arm(line)
         activity = self._meter(line.topic)
         silence_s = line.silence_s(activity, now.s)
-        if purpose is Purpose.REVIVE:
-            self._act(Send(spec.cancel_payload))
-            self._sends.charge(1)
-            self.revivals += 1
-        elif purpose is Purpose.RENEW:
+        usual_s = 0.0 if line.rhythm.usual_s is None or line.rhythm.is_quiet else line.rhythm.usual_s
+        is_alive = silence_s < max(2.0 * usual_s, _ALIVE_S)
+        is_plain = purpose in (Purpose.RENEW, Purpose.PROBE)
+        if purpose is Purpose.RENEW:
             line.renewals += 1
             self.renewals += 1
+            # Of one that ticks, the ticks are the answer.
+            is_plain = self._is_plain_heard or (usual_s > 0.0 and is_alive)
+        elif purpose is Purpose.REVIVE:
+            self.revivals += 1
         elif purpose is Purpose.PROBE:
             self.probes += 1
+        if not is_first and not is_plain:
+            if line.state is FeedState.STREAMING and not is_alive and not line.rhythm.is_quiet and line.hole is None:
+                # The answer will not tell whether the stream had died: to be on the safe side it has.
+                line.hole = Hole(activity.last_ns, Cause.SUBSCRIPTION_SILENT)
+            self._act(Send(spec.cancel_payload))
+            self._sends.charge(1)
         self._act(Send(spec.payload))
         line.is_sent = True
         line.sent_s = now.s
@@ -359,10 +395,10 @@ class Care:
             self._plan_check(line, now)
             return
         line.snapshots_due = SNAPSHOTS
-        line.is_plain = purpose in (Purpose.RENEW, Purpose.PROBE)
-        usual_s = line.rhythm.usual_s
-        line.was_alive_when_asked = usual_s is not None and silence_s < 2.0 * usual_s
-        line.asked_last_ns = activity.last_ns or line.sent_ns
+        line.is_plain = line.is_asked = is_plain
+        line.asked_id = line.stream_id if is_plain else None
+        line.asked_ns = activity.last_ns or line.sent_ns
+        line.was_alive_when_asked = is_alive
         if line.unanswered_s is None or not line.is_plain:
             line.unanswered_s = now.s
         line.renew_s = now.s + self._random.uniform(*options.renew_after_s)
@@ -407,13 +443,17 @@ class Care:
             if silence_s >= _SUSPECT_PART * line.rhythm.limit_s:
                 line.silence_at_probe_s = silence_s
                 if line.spec.is_market_data:
-                    is_plain_heard = self._plain_unanswered < _PLAIN_UNANSWERED
-                    self._queue(line, Purpose.PROBE if is_plain_heard else Purpose.REVIVE, is_urgent=True)
+                    self._queue(line, Purpose.PROBE if self._is_plain_heard else Purpose.REVIVE, is_urgent=True)
                 elif silence_s >= line.rhythm.limit_s:
                     # Nothing answers a repeated subscribe of these; the user has said how often they tick.
                     self._go_stale(line, activity, now)
                     return
         self._plan_check(line, now)
+
+    @property
+    def _is_plain_heard(self) -> bool:
+        """Whether this gateway answers a subscribe for a stream that lives."""
+        return self._plain_unanswered < _PLAIN_UNANSWERED
 
     def _is_answer_overdue(self, line: Line, activity: Activity, now: Moment) -> bool:
         if line.unanswered_s is None:
@@ -434,6 +474,7 @@ class Care:
     def _go_stale(self, line: Line, activity: Activity, now: Moment) -> None:
         previous = line.state
         line.was_plain_unanswered = line.is_plain
+        line.asked_id = None
         line.lose(Cause.SUBSCRIPTION_SILENT, activity)
         line.state = FeedState.STALE
         if not line.is_told_stale:
@@ -505,6 +546,14 @@ class Care:
         if line.is_armed and not is_needed:
             line.is_armed = False
             line.snapshots_due = 0
+            if line.is_asked:
+                # It ticks on, and no snapshot has come.
+                line.is_asked = False
+                self._plain_unanswered += 1
+            if line.asked_id is not None:
+                line.asked_id = None
+                self._note_same_stream(line, is_trial=line.is_trial)
+                line.is_trial = False
             self._act(Disarm(line.topic))
 
     def _tell(self, line: Line, state: FeedState, previous: FeedState, cause: Cause, now: Moment) -> None:

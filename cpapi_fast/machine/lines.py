@@ -50,7 +50,8 @@ class Line:
     """The state of one subscription."""
 
     __slots__ = (
-        "asked_last_ns",
+        "asked_id",
+        "asked_ns",
         "base_s",
         "base_ticks",
         "check_s",
@@ -58,10 +59,12 @@ class Line:
         "has_data",
         "hole",
         "is_armed",
+        "is_asked",
         "is_plain",
         "is_queued",
         "is_sent",
         "is_told_stale",
+        "is_trial",
         "pause_from_s",
         "refusals",
         "renew_s",
@@ -118,9 +121,14 @@ class Line:
         #: Whether the text that waits for an answer repeats a live subscription, and whether one such had none before.
         self.is_plain = False
         self.was_plain_unanswered = False
-        #: When it was asked: whether it had just ticked, and its last frame.
+        #: A live subscription was repeated and no snapshot has come of it: the id that its stream had then, whether it
+        #: had just ticked, and its latest frame.
+        self.is_asked = False
+        self.asked_id: str | None = None
+        #: It was repeated right after an answer, to see what the gateway does to a stream that lives.
+        self.is_trial = False
         self.was_alive_when_asked = False
-        self.asked_last_ns = 0
+        self.asked_ns = 0
         #: `server_id` of its frames on this connection, as far as it was looked at.
         self.stream_id: str | None = None
         #: When it last ticked before the pause that raised suspicion; None when there is none such.
@@ -163,7 +171,9 @@ class Line:
         self.check_s = self.renew_s = float("inf")
         self.state = FeedState.DISCONNECTED
         self.retries = 0
-        self.is_plain = self.was_plain_unanswered = False
+        self.is_plain = self.was_plain_unanswered = self.is_asked = False
+        self.asked_id = None
+        self.is_trial = False
         self.silence_at_probe_s = 0.0
         self.pause_from_s = None
         self.stream_id = None

@@ -103,7 +103,7 @@ class Machine:
         #: How many sockets were opened.
         self.connections = 0
         self._actions: list[Action] = []
-        self._options = options
+        self.options: Final = options
         self._heard_s = heard_s
         self.care: Final = Care(options, random, meter, self._actions_append)
         self._backoff: Final = Backoff(options.reconnect_base_s, options.reconnect_max_s, random)
@@ -135,6 +135,8 @@ class Machine:
         self._socket_s = _NEVER
         self._dead_s = _NEVER
         self._reclaim_s = 0.0
+        #: In the penalty box until then: whoever asks stays in it.
+        self._box_s = 0.0
         self._blind_until_s = 0.0
 
     def _actions_append(self, action: Action) -> None:
@@ -176,7 +178,7 @@ class Machine:
         if self._phase is _Phase.IDLE:
             self._phase = _Phase.AWAY
             self._enter(FeedState.CONNECTING, Cause.STARTED, now)
-            self._ask(CallKind.TICKLE)
+            self._ask(CallKind.TICKLE, now)
         return self._done()
 
     def stop(self, now: Moment) -> list[Action]:
@@ -245,6 +247,7 @@ class Machine:
     ) -> list[Action]:
         """A call failed; `retry_after_s` where the answer, or our own pace, says how long to wait."""
         self._detail = detail
+        self._note_limit(failure, now, retry_after_s)
         if self._keepalive is not None and number == self._keepalive.number:
             self._keepalive = None
             self._on_keepalive_failed(failure, now, retry_after_s)
@@ -260,7 +263,7 @@ class Machine:
         if self._phase is not _Phase.OPENING:
             self._actions_append(CloseSocket())
             return self._done()
-        options = self._options
+        options = self.options
         self._phase = _Phase.OPEN
         self.connections += 1
         self._opened_s = now.s
@@ -278,6 +281,7 @@ class Machine:
     ) -> list[Action]:
         """The socket could not be opened."""
         self._detail = detail
+        self._note_limit(failure, now, retry_after_s)
         if self._phase is _Phase.OPENING:
             self._phase = _Phase.AWAY
             self._fail(failure, now, retry_after_s)
@@ -349,7 +353,7 @@ class Machine:
     def on_refused(self, topic: str, now: Moment) -> list[Action]:
         """An error frame that names a topic, such as `sor` with code 500."""
         if self.care.on_refused(topic, now) and self._phase is _Phase.LIVE and self._step is None:
-            self._ask(CallKind.ACCOUNTS)
+            self._ask(CallKind.ACCOUNTS, now)
         return self._done()
 
     # --- time -------------------------------------------------------------------------------------
@@ -360,7 +364,7 @@ class Machine:
         if self._retry_s <= now.s:
             self._retry_s = _NEVER
             if self._step is None:
-                self._ask(CallKind.TICKLE)
+                self._ask(CallKind.TICKLE, now)
         if self._ready_s <= now.s:
             self._on_ready_timeout(now)
         if self._sts_s <= now.s:
@@ -368,11 +372,13 @@ class Machine:
             self._has_sts = True
             self._judge_session(now)
         if self._tic_s <= now.s:
-            self._tic_s = now.s + self._options.keepalive_interval_s
+            self._tic_s = now.s + self.options.keepalive_interval_s
             self.care.send_text(TIC_TEXT, now)
         if self._tickle_s <= now.s:
-            self._tickle_s = now.s + self._options.keepalive_interval_s
-            if self._keepalive is None and self._step is None:
+            self._tickle_s = now.s + self.options.keepalive_interval_s
+            if now.s < self._box_s:
+                self._tickle_s = self._box_s
+            elif self._keepalive is None and self._step is None:
                 self._keepalive = self._call(CallKind.TICKLE)
         if self._socket_s <= now.s:
             self._check_socket(now)
@@ -404,9 +410,9 @@ class Machine:
 
     def _check_socket(self, now: Moment) -> None:
         if self._is_paused:
-            self._socket_s = now.s + self._options.socket_dead_after_s
+            self._socket_s = now.s + self.options.socket_dead_after_s
             return
-        dead_s = max(self._heard_s(), self._opened_s) + self._options.socket_dead_after_s
+        dead_s = max(self._heard_s(), self._opened_s) + self.options.socket_dead_after_s
         if now.s < dead_s:
             self._socket_s = dead_s
         elif now.s < self._blind_until_s:
@@ -416,8 +422,17 @@ class Machine:
 
     # --- the way to data --------------------------------------------------------------------------
 
-    def _ask(self, kind: CallKind, *, compete: bool = False) -> None:
-        self._step = self._call(kind, compete=compete)
+    def _ask(self, kind: CallKind, now: Moment, *, compete: bool = False) -> None:
+        if now.s >= self._box_s:
+            self._step = self._call(kind, compete=compete)
+        elif self._phase is not _Phase.LIVE:
+            self._retry_s = self._box_s
+            self._notice(Cause.RATE_LIMITED, now)
+
+    def _note_limit(self, failure: Failure, now: Moment, retry_after_s: float | None) -> None:
+        if failure is Failure.RATE_LIMITED:
+            wait_s = self.options.penalty_s if retry_after_s is None else retry_after_s
+            self._box_s = max(self._box_s, now.s + wait_s)
 
     def _call(self, kind: CallKind, *, compete: bool = False) -> Call:
         self._calls += 1
@@ -443,12 +458,12 @@ class Machine:
             if self.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.DISCONNECTED):
                 cause = Cause.RETRY if self.state is FeedState.DISCONNECTED else Cause.LOGGED_IN
                 self._enter(FeedState.READY if self.has_socket else FeedState.CONNECTING, cause, now)
-            self._ask(CallKind.ACCOUNTS)
+            self._ask(CallKind.ACCOUNTS, now)
         elif facts.connected is False:
             self._fail(Failure.GATEWAY_ERROR, now, None)
         elif step.kind is CallKind.TICKLE and self._inits < _INITS:
             self._inits += 1
-            self._ask(CallKind.INIT)
+            self._ask(CallKind.INIT, now)
         elif self._inits < _INITS:
             self._retry_s = now.s + _INIT_WAIT_S
         else:
@@ -479,25 +494,25 @@ class Machine:
         if self.has_socket:
             self._close(Cause.NOT_LOGGED_IN)
         self._enter(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN, now)
-        self._retry_s = now.s + self._options.login_poll_s
+        self._retry_s = now.s + self.options.login_poll_s
 
     def _on_competing(self, now: Moment) -> None:
         self.session = self.session._replace(competing=True)
         self._enter(FeedState.COMPETING, Cause.COMPETING, now)
-        if self._options.competing == "reclaim" and now.s >= self._reclaim_s:
+        if self.options.competing == "reclaim" and now.s >= self._reclaim_s:
             # Not again at once: two programs that reclaim from each other would fight without end.
-            self._reclaim_s = now.s + self._options.keepalive_interval_s
-            self._ask(CallKind.INIT, compete=True)
+            self._reclaim_s = now.s + self.options.keepalive_interval_s
+            self._ask(CallKind.INIT, now, compete=True)
         else:
-            self._retry_s = now.s + self._options.login_poll_s
+            self._retry_s = now.s + self.options.login_poll_s
 
     def _fail(self, failure: Failure, now: Moment, retry_after_s: float | None) -> None:
         """No way to data at the moment: wait, then try from the start."""
         cause = _CAUSE_OF[failure]
         if failure is Failure.RATE_LIMITED:
-            wait_s = self._options.penalty_s if retry_after_s is None else retry_after_s
+            wait_s = self._box_s - now.s
         elif failure is Failure.REFUSED:
-            wait_s = self._options.reconnect_max_s
+            wait_s = self.options.reconnect_max_s
         else:
             wait_s = self._backoff_s(now)
             if retry_after_s is not None:
@@ -513,14 +528,14 @@ class Machine:
             self._notice(cause, now)
 
     def _backoff_s(self, now: Moment) -> float:
-        nightly = self._options.nightly
+        nightly = self.options.nightly
         return self._backoff.next_s(
             is_slow=nightly is not None and self._backoff.tries > 0 and nightly.holds(now.day_ns)
         )
 
     def _on_ready_timeout(self, now: Moment) -> None:
         self._ready_s = _NEVER
-        if self._options.ready_fallback == "reconnect":
+        if self.options.ready_fallback == "reconnect":
             self._leave(Cause.READY_NOT_SAID, now)
         else:
             self._become_ready(Cause.READY_NOT_SAID, now)
@@ -544,17 +559,17 @@ class Machine:
             self.care.lose(Cause.SESSION_ENDED, brokerage_only=True)
             self._enter(FeedState.READY, Cause.SESSION_ENDED, now)
             self._step = None
-            self._ask(CallKind.TICKLE)
+            self._ask(CallKind.TICKLE, now)
         elif self._phase is _Phase.READY and self._has_sts:
             if authenticated is False:
                 self._has_accounts = False
                 if self._step is None and self._retry_s == _NEVER:
-                    self._ask(CallKind.TICKLE)
+                    self._ask(CallKind.TICKLE, now)
             elif self._has_accounts:
                 self._go_live(now)
             elif self._step is None:
                 self._retry_s = _NEVER
-                self._ask(CallKind.ACCOUNTS)
+                self._ask(CallKind.ACCOUNTS, now)
 
     def _go_live(self, now: Moment) -> None:
         self._phase = _Phase.LIVE
@@ -590,10 +605,10 @@ class Machine:
             if self._doubts >= _DOUBTS:
                 self._require_login(now)
         elif failure is Failure.RATE_LIMITED:
-            self._tickle_s = now.s + (self._options.penalty_s if retry_after_s is None else retry_after_s)
+            self._tickle_s = self._box_s
             self._notice(Cause.RATE_LIMITED, now)
         else:
-            self._tickle_s = now.s + min(_KEEPALIVE_RETRY_S, self._options.keepalive_interval_s)
+            self._tickle_s = now.s + min(_KEEPALIVE_RETRY_S, self.options.keepalive_interval_s)
 
     # --- ends -------------------------------------------------------------------------------------
 

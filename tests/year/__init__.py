@@ -1,0 +1,1 @@
+"""The policy of a feed against a gateway in virtual time: a year in less than a minute."""

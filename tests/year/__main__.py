@@ -1,0 +1,36 @@
+"""`python -m tests.year`: a year of the pure machine; prints a report and fails when anything was not as it must be."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+
+from .simulation import Plan, instruments_of_a_year, simulate
+
+
+def main() -> int:
+    """Run a year."""
+    parser = argparse.ArgumentParser(prog="python -m tests.year", description=__doc__)
+    parser.add_argument("--days", type=int, default=365, help="how many days (365)")
+    parser.add_argument("--seed", type=int, help="of everything that is left to chance; drawn when not given")
+    parser.add_argument("--faults", type=float, default=4.0, help="random faults a day, on average (4)")
+    options = parser.parse_args()
+    seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    print(f"seed {seed}", flush=True)
+    report = simulate(
+        Plan(
+            options.days,
+            seed,
+            instruments_of_a_year(options.days, seed),
+            faults_a_day=options.faults,
+            has_nights=True,
+            keep_events=False,
+        )
+    )
+    print(report.text())
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
