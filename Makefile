@@ -19,7 +19,7 @@ STUBBED := $(patsubst cpapi_fast/%.pyi,cpapi_fast.%,$(wildcard cpapi_fast/*.pyi)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test build lint types suite unit pythons wheel sanitize fuzz fuzz-one peers bench bench-smoke \
+.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one peers bench bench-smoke \
     bench-gate bench-gate-selftest clean
 
 help: ## this list
@@ -48,6 +48,9 @@ suite: build ## all tests: unit, property, integration, meta
 
 unit: build ## the unit tests only
 	$(PY) -m pytest tests/unit $(SPREAD) $(PYTEST_ARGS)
+
+year: build ## a simulated year of the feed's state machine, with everything that goes wrong; SEED=N for another one
+	$(PY) -m tests.year $(if $(SEED),--seed $(SEED))
 
 pythons: ## all tests on every CPython 3.10 to 3.14 that this machine has
 	MAKE="$(MAKE)" tools/pythons.sh

@@ -250,7 +250,7 @@ class Machine:
         self._note_limit(failure, now, retry_after_s)
         if self._keepalive is not None and number == self._keepalive.number:
             self._keepalive = None
-            self._on_keepalive_failed(failure, now, retry_after_s)
+            self._on_keepalive_failed(failure, now)
         elif self._step is not None and number == self._step.number:
             step, self._step = self._step, None
             self._on_step_failed(step, failure, now, retry_after_s)
@@ -582,7 +582,7 @@ class Machine:
     def _on_keepalive(self, facts: SessionFacts, now: Moment) -> None:
         if facts.generation is None:
             # Some gateways say so in an answer that looks like any other.
-            self._on_keepalive_failed(Failure.NOT_LOGGED_IN, now, None)
+            self._on_keepalive_failed(Failure.NOT_LOGGED_IN, now)
             return
         self._doubts = 0
         self.session = facts
@@ -596,7 +596,7 @@ class Machine:
             self._has_sts = True
         self._judge_session(now)
 
-    def _on_keepalive_failed(self, failure: Failure, now: Moment, retry_after_s: float | None) -> None:
+    def _on_keepalive_failed(self, failure: Failure, now: Moment) -> None:
         if not self.has_socket:
             return
         if failure is Failure.NOT_LOGGED_IN:

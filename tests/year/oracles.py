@@ -51,8 +51,8 @@ class Oracles(Held):
     """Keeps what happened and what must not have.
 
     Attributes:
-        is_exact: the gateway's answers tell a new stream from an old one (`Habits`): no gap is told to be on the safe side,
-            and no death of an instrument that seldom ticks is overlooked.
+        is_exact: the gateway's answers tell a new stream from an old one (`Habits`): no gap is told to be on the safe
+            side, and no death of an instrument that seldom ticks is overlooked.
     """
 
     is_exact: bool = True

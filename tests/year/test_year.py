@@ -6,13 +6,12 @@ from random import Random
 
 import pytest
 
-from cpapi_fast.events import FeedState
+from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.machine import Emit
+from cpapi_fast.machine import Emit, OpenSocket, Send
 
-from .market import DAY_S, Instrument
+from .market import DAY_S, Instrument, weekday_sessions
 from .simulation import HOURS, Plan, Report, instruments_of_a_year, simulate
-from .market import weekday_sessions
 from .world import Habits, World
 
 
@@ -99,7 +98,24 @@ def test_nothing_is_asked_for_in_vain_for_a_quiet_day():
     assert report.oracles.calls["ACCOUNTS"] == 1
 
 
-def without_gaps(world: World) -> None:
-    """Lose the events that are no state."""
-    do = world.do
-    world.do = lambda actions: do([a for a in actions if not isinstance(a, Emit) or hasattr(a.event, "state")])
+@pytest.mark.parametrize(
+    ("lost", "seen"),
+    [
+        (lambda action: isinstance(action, Emit) and isinstance(action.event, Gap), "without a gap"),
+        (lambda action: isinstance(action, Send) and action.text.startswith("smd+1"), "is dead after"),
+        (lambda action: isinstance(action, Emit) and isinstance(action.event, StateChange), "not told"),
+        (lambda action: isinstance(action, OpenSocket), "after the last fault"),
+    ],
+    ids=["no-gaps", "no-subscribe", "no-states", "no-socket"],
+)
+def test_the_oracles_see_what_they_should(monkeypatch: pytest.MonkeyPatch, lost, seen: str):
+    do = World.do
+    monkeypatch.setattr(World, "do", lambda world, actions: do(world, [a for a in actions if not lost(a)]))
+    report = simulate(Plan(1, 17, instruments_of_a_year(1, 17), faults_a_day=40.0))
+    assert any(seen in problem for problem in report.problems), report.text()
+
+
+def test_the_oracles_see_an_expiry(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tests.year.world.EXPIRY_S", 400.0)
+    report = simulate(Plan(1, 18, instruments_of_a_year(1, 18)))
+    assert any("expired" in problem for problem in report.problems)
