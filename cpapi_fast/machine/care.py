@@ -254,7 +254,8 @@ class Care:
             self._changes_ids = True
         elif self._changes_ids:
             # Such a gateway does not tell a new stream from an old one. To be on the safe side there may be a hole.
-            if line.hole is None and not line.was_alive_when_asked and not line.rhythm.is_quiet:
+            is_active = line.rhythm.usual_s is not None and not line.rhythm.is_quiet
+            if line.hole is None and is_active and not line.was_alive_when_asked:
                 line.hole = Hole(line.asked_ns, Cause.SUBSCRIPTION_SILENT)
         elif line.hole is None:
             line.hole = Hole(line.asked_ns, Cause.SUBSCRIPTION_SILENT)
@@ -374,7 +375,7 @@ class Care:
         elif purpose is Purpose.PROBE:
             self.probes += 1
         if not is_first and not is_plain:
-            if line.state is FeedState.STREAMING and not is_alive and not line.rhythm.is_quiet and line.hole is None:
+            if line.state is FeedState.STREAMING and usual_s > 0.0 and not is_alive and line.hole is None:
                 # The answer will not tell whether the stream had died: to be on the safe side it has.
                 line.hole = Hole(activity.last_ns, Cause.SUBSCRIPTION_SILENT)
             self._act(Send(spec.cancel_payload))
