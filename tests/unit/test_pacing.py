@@ -175,6 +175,22 @@ def test_the_queue_is_as_long_as_what_can_be_sent_in_time() -> None:
     run(scenario())
 
 
+def test_who_may_be_overtaken_does_not_count_as_standing_before() -> None:
+    async def scenario() -> None:
+        bench = Bench(requests_per_s=1, max_wait_s=10.0, paces={"/slow": (1, 10.0)})
+        for path in ("/slow", "/slow", *(f"/{number}" for number in range(11))):
+            bench.ask(path)
+        await settle()
+        # Ten of the others may come before the second slow one has its turn; that the eleventh cannot is known.
+        assert (len(bench.sent), bench.pacer.waiting) == (1, 11)
+        with pytest.raises(PaceError):
+            await bench.tasks[-1]
+        await bench.advance(20.0)
+        await bench.end()
+
+    run(scenario())
+
+
 def test_one_that_waited_too_long_is_refused_when_that_is_so() -> None:
     async def scenario() -> None:
         bench = Bench(max_wait_s=3.0)
@@ -250,6 +266,8 @@ def test_a_turn_ends_once() -> None:
         turn = await bench.pacer.acquire("/0")
         turn.give_back()
         turn.release()
+        turn.give_back()
+        assert bench.pacer._overall.under_way == 0
         with await bench.pacer.acquire("/1") as second:
             second.release()
         assert isinstance(second, Turn)
