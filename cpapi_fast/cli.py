@@ -142,6 +142,12 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interval", type=_seconds, metavar="S", help="how often to look (default: 0.25 on a terminal, else 1)"
     )
+    parser.add_argument(
+        "--competing",
+        choices=("observe", "reclaim"),
+        default="observe",
+        help="what to do about another login of this user: wait, or take the session back (default: observe)",
+    )
     add_tls_options(parser)
     parser.add_argument("--asyncio", action="store_true", help="use asyncio's own loop even where uvloop is installed")
     _add_simulated(parser)

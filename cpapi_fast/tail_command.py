@@ -13,6 +13,7 @@ from .clock import Clock
 from .errors import ConfigError
 from .events import FeedState
 from .feed import Feed
+from .feed_options import FeedOptions
 from .gateway_source import check_source, open_client
 from .loop import run as run_loop
 from .signals import stopped_by_signals
@@ -48,7 +49,7 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         if args.ca_file is not None:
             # It is only read: a file that cannot be used is told at once, and not tried again and again.
             await client.ssl_context()
-        feed = Feed(client)
+        feed = Feed(client, FeedOptions(competing=args.competing))
         tail = Tail(feed, conids, fields, clock=client.clock, where=client.base_url)
         feed.on_batch(tail.on_item)
         for conid in conids:

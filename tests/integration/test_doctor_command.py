@@ -55,7 +55,7 @@ def test_healthy() -> None:
                 await doctor(gateway, "--conid", DELAYED),
             )
 
-    plain, as_json, delayed = run(body())
+    plain, as_json, delayed = run(body(), timeout_s=90.0)
     check(plain, 0, "nothing", "nothing")
     assert plain.out.count("\n") == 17 + 3
     told = json.loads(as_json.out)
@@ -135,7 +135,7 @@ def test_every_class_of_failure_has_its_exit_code() -> None:
         assert {code for code, *_ in calls} == {int(fault) for fault in Fault}
         assert not [secret for secret in (*secrets, "geheim") if secret in out.decode()]
 
-    run(body(), timeout_s=60.0)
+    run(body(), timeout_s=90.0)
 
 
 async def greet(peer: Peer) -> None:
@@ -186,7 +186,7 @@ def test_init_takes_the_session_over() -> None:
             assert (await doctor(gateway, "--init")).code == 0
             assert (await doctor(gateway)).code == 0
 
-    run(body())
+    run(body(), timeout_s=90.0)
 
 
 def test_without_the_optional_packages(tmp_path: Path) -> None:

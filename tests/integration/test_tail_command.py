@@ -56,72 +56,91 @@ def test_what_cannot_be_right(arguments: tuple[str, ...], said: str) -> None:
 # Without a terminal
 
 
-def test_lines_where_there_is_no_terminal() -> None:
-    result = run(command("tail", "--simulate", *CONIDS, "--duration", "2.5", "--fields", "84,86"))
-    assert result.code == 0
-    assert re.fullmatch(r"cpapi-fast: simulated gateway at .*\n", result.err)
-    assert "\x1b" not in result.out
-    lines = result.out.splitlines()
-    assert [line.split(" ", 1)[1] for line in lines[:2]] == ["feed connecting: started", "feed open: socket opened"]
-    quotes = [line for line in lines if re.match(r"\d\d:\d\d:\d\d 265598 \S+ bid=\S+ ask=\S+ \w+ age ", line)]
-    assert quotes, result.out
-    assert "last=" not in result.out
+def test_it_ends_by_itself_when_its_time_is_over() -> None:
+    result = run(command("tail", "--simulate", *CONIDS, "--duration", "0.3"))
+    assert (result.code, result.err.count("\n")) == (0, 1)
 
-
-def test_nobody_listens() -> None:
-    """No end of it: it is tried again, and what is wrong is said."""
-
-    async def body() -> Ended:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/api"
-            return await command("tail", "--url", url, *CONIDS, "--duration", "1.5")
-
-    result = run(body())
-    assert (result.code, result.err) == (0, "")
-    assert "feed disconnected: unreachable" in result.out
-    assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; start the gateway", result.out)
-
-
-def test_a_login_is_needed() -> None:
-    async def body() -> Ended:
-        async with Gateway(options(is_logged_in=False)) as gateway:
-            process = await start(*tail(gateway, "--interval", "0.1"))
-            assert process.stdout is not None
-            seen = b""
-            while b"LOGIN REQUIRED" not in seen:
-                seen += await process.stdout.readline()
-            process.terminate()
-            result = await ended(process)
-            assert gateway.session_id not in seen.decode() + result.out
-            return Ended(result.code, seen.decode() + result.out, result.err)
-
-    result = run(body(), timeout_s=60.0)
-    assert (result.code, result.err) == (0, "")
-    assert "log in to the gateway in a browser" in result.out
-
-
-def test_a_reader_that_goes_away_is_the_end_and_no_traceback() -> None:
-    async def body() -> tuple[int, str]:
-        async with Gateway(options()) as gateway:
-            readable, writable = os.pipe()
-            process = await asyncio.create_subprocess_exec(
-                *PYTHON, "-m", "cpapi_fast", *map(str, tail(gateway, "--interval", "0.05")),
-                stdout=writable, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            os.close(writable)
-            os.close(readable)
-            _, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
-            assert process.returncode is not None
-            return process.returncode, err.decode()
-
-    assert run(body()) == (1, "")
-
-
-# On a terminal
 
 if sys.platform != "win32":
     from tests.terminal import Terminal
+
+    async def until_said(pattern: str, *arguments: object, first: str | None = None) -> Ended:
+        """Let it run until it says this, then end it as Ctrl-C does."""
+        process = await start(*arguments, first=first)
+        assert process.stdout is not None
+        said = ""
+        while re.search(pattern, said) is None:
+            line = (await asyncio.wait_for(process.stdout.readline(), LIMIT_S)).decode()
+            assert line, f"it ended without having said {pattern}: {said}"
+            said += line
+        process.send_signal(signal.SIGINT)
+        result = await ended(process)
+        return Ended(result.code, said + result.out, result.err)
+
+    def test_lines_where_there_is_no_terminal() -> None:
+        quote = r"\d\d:\d\d:\d\d 265598 \S+ bid=\S+ ask=\S+ \w+ age "
+        result = run(until_said(quote, "tail", "--simulate", *CONIDS, "--fields", "84,86", "--interval", "0.1"))
+        assert result.code == 0
+        assert re.fullmatch(r"cpapi-fast: simulated gateway at .*\n", result.err)
+        assert "\x1b" not in result.out
+        told = [line.split(" ", 1)[1] for line in result.out.splitlines()[:2]]
+        assert told[0] == "feed connecting: started"
+        assert "last=" not in result.out
+
+    def test_nobody_listens() -> None:
+        """No end of it: it is tried again, and what is wrong is said."""
+
+        async def body() -> Ended:
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", 0))
+                url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/api"
+                return await until_said("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
+
+        result = run(body())
+        assert (result.code, result.err) == (0, "")
+        assert "feed disconnected: unreachable" in result.out
+        assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; start the gateway", result.out)
+
+    def test_a_login_is_needed() -> None:
+        async def body() -> Ended:
+            async with Gateway(options(is_logged_in=False)) as gateway:
+                result = await until_said("LOGIN REQUIRED", *tail(gateway, "--interval", "0.1"))
+                assert gateway.session_id not in result.out
+                return result
+
+        result = run(body(), timeout_s=90.0)
+        assert (result.code, result.err) == (0, "")
+        assert "log in to the gateway in a browser" in result.out
+
+    def test_another_login_is_waited_for_or_thrown_out() -> None:
+        async def body() -> None:
+            async with Gateway(options()) as gateway:
+                gateway.compete()
+                waiting = await until_said("COMPETING for", *tail(gateway, "--interval", "0.1"))
+                assert (waiting.code, "last=" in waiting.out) == (0, False)
+                assert not [request for request in gateway.requests if "init" in request.path]
+                taking = await until_said("265598 .*last=", *tail(gateway, "--competing", "reclaim"))
+                assert taking.code == 0
+
+        run(body(), timeout_s=90.0)
+
+    def test_a_reader_that_goes_away_is_the_end_and_no_traceback() -> None:
+        async def body() -> tuple[int, str]:
+            async with Gateway(options()) as gateway:
+                readable, writable = os.pipe()
+                process = await asyncio.create_subprocess_exec(
+                    *PYTHON, "-m", "cpapi_fast", *map(str, tail(gateway, "--interval", "0.05")),
+                    stdout=writable, stderr=asyncio.subprocess.PIPE,
+                )  # fmt: skip
+                os.close(writable)
+                os.close(readable)
+                _, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
+                assert process.returncode is not None
+                return process.returncode, err.decode()
+
+        assert run(body()) == (1, "")
+
+    # On a terminal
 
     @pytest.mark.parametrize("more", [(), ("--asyncio",)])
     def test_a_table_that_stays_readable_while_the_gateway_is_gone(more: tuple[str, ...]) -> None:
@@ -166,7 +185,7 @@ if sys.platform != "win32":
                 assert "\x1b" not in terminal.left
                 await again.wait_for(lambda: not again.open_connections)
 
-        run(body(), timeout_s=60.0)
+        run(body(), timeout_s=90.0)
 
     def test_wide_narrow_and_low_terminals() -> None:
         async def body() -> None:
@@ -185,7 +204,7 @@ if sys.platform != "win32":
                 assert await terminal.ended() == 0
                 assert terminal.err == ""
 
-        run(body(), timeout_s=60.0)
+        run(body(), timeout_s=90.0)
 
     @pytest.mark.parametrize(
         ("environment", "has_codes", "has_colours"),
@@ -211,7 +230,7 @@ if sys.platform != "win32":
 
         async def body() -> Ended:
             async with Gateway(options()) as gateway:
-                return await ended(await start(*tail(gateway, "--duration", "1.5"), first=without))
+                return await until_said("265598", *tail(gateway, "--interval", "0.1"), first=without)
 
         result = run(body())
         assert (result.code, result.err) == (0, "")
