@@ -19,7 +19,7 @@ STUBBED := $(patsubst cpapi_fast/%.pyi,cpapi_fast.%,$(wildcard cpapi_fast/*.pyi)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one peers bench bench-smoke \
+.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one soak peers bench bench-smoke \
     bench-gate bench-gate-selftest clean
 
 help: ## this list
@@ -66,6 +66,9 @@ fuzz: build ## fuzz the sanitized extensions against the oracle, for a minute or
 
 fuzz-one: build ## show again what the fuzzer has found: make fuzz-one FILE=.fuzz/found/...
 	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --one "$(abspath $(FILE))"
+
+soak: build ## one feed under random faults on real sockets, for five minutes or HOURS=8, and a report
+	$(PY) -m tests.faults.soak $(if $(HOURS),--hours $(HOURS))
 
 peers: $(VENV)/.made ## compile the Rust and C clients that the benchmarks compare with (minutes, once; needs cargo)
 	$(PY) benchmarks/peers/build.py

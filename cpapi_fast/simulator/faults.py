@@ -49,13 +49,18 @@ class Faults:
         for connection in self._world.open_connections:
             connection.outbox.release()
 
-    def expire_session(self) -> None:
+    def expire_session(self) -> bool:
         """End the brokerage session, as the idle timeout does.
 
         `connected:true, authenticated:false`; streams that need the brokerage session end in silence, sockets stay open
         and heartbeat, `sts` tells a fragment. `ssodh/init` opens it again; nothing is subscribed then.
+
+        Returns:
+            Whether it was open.
         """
+        was_open = self._world.session.is_authenticated
         self._world.session.end_brokerage()
+        return was_open
 
     def log_out(self) -> None:
         """End both levels of session, as `POST /logout` does: open sockets fall silent, heartbeats included."""

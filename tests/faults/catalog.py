@@ -64,8 +64,16 @@ CLOSE_CODES: Final = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012
 
 
 async def leaves(rig: Rig) -> None:
-    """Wait until the feed has noticed."""
-    await rig.wait_for(lambda: rig.feed.state is not FeedState.STREAMING, "the fault is noticed")
+    """Wait until the feed has noticed, however soon it came back."""
+    await rig.wait_for(lambda: rig.departures > rig.departures_seen, "the fault is noticed")
+
+
+async def gaps_are_told(rig: Rig, before: int) -> None:
+    """Wait until each instrument that ticks has told a gap since there were `before` of them."""
+    ticking = {f"smd+{conid}" for conid in rig.conids if conid != QUIET}
+    await rig.wait_for(
+        lambda: ticking <= {gap.subscription for gap in rig.heard.gaps[before:]}, "the gaps of all streams are told"
+    )
 
 
 def answer_with(rig: Rig, call: str, name: str, times: int) -> None:
@@ -91,7 +99,9 @@ async def finish(rig: Rig, random: Random) -> None:
 async def half_open(rig: Rig, random: Random) -> None:
     rig.proxy.half_open()
     await leaves(rig)
-    # The gateway goes on writing to the old one.
+    if random.random() < 0.5:
+        # The gateway goes on writing to the old one beside the new one.
+        await rig.streams()
     await rig.lives(random.uniform(0.0, 20.0))
     rig.proxy.bury()
 
@@ -218,7 +228,9 @@ async def strange_frames(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def session_expires(rig: Rig, random: Random) -> None:
-    rig.gateway.expire_session()
+    before = len(rig.heard.gaps)
+    if rig.gateway.expire_session():
+        await gaps_are_told(rig, before)
 
 
 @fault("gateway")
@@ -289,8 +301,10 @@ async def stream_dies(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def all_streams_die(rig: Rig, random: Random) -> None:
-    for conid in (BRISK, STEADY, NATURAL, QUIET):
-        rig.gateway.kill_stream(str(conid))
+    before = len(rig.heard.gaps)
+    killed = [rig.gateway.kill_stream(str(conid)) for conid in rig.conids]
+    if all(killed):
+        await gaps_are_told(rig, before)
 
 
 @fault("gateway")

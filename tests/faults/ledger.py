@@ -1,7 +1,8 @@
 """Holds what a feed delivered, and what it called missing, against what the gateway says that it wrote.
 
 For each subscription the two are compared in order, frame by frame: what was delivered has to be what was written, and
-whatever was written in between has to lie in a gap that was told right there. Wall clocks play no part in that, so a
+whatever was written in between has to lie in a gap that was told right there. A change of the connection is a hole too,
+whether something was written meanwhile or not. Wall clocks play no part in that, so a
 step of the clock cannot hide a hole.
 """
 
@@ -103,6 +104,8 @@ class Ledger:
                 f"{topic}: {len(lost)} frames lost without a gap, the first on connection {lost[0].connection}, "
                 f"{(received_ns - lost[0].sent_ns) / 1e6:.3f} ms before the next good one on {frame.connection}"
             )
+        elif gap is None and 0 < account.connection != frame.connection:
+            self.problems.append(f"{topic}: it goes on with connection {frame.connection} without a gap")
         account.lost += len(lost)
         account.empty_gaps += gap is not None and not lost
         account.connection = frame.connection

@@ -8,7 +8,7 @@ from cpapi_fast import Cause, FeedState
 from tests.support import run
 
 from .catalog import ANSWERS, CALLS, answer_with
-from .rig import Rig
+from .rig import NATURAL, Rig
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -45,6 +45,18 @@ def test_penalty_after_429_is_sat_out_in_silence(call: str) -> None:
             await rig.streams(timeout_s=40.0)
 
     run(main(), timeout_s=100.0)
+
+
+def test_living_socket_is_left_when_the_keepalive_says_so_and_what_was_on_its_way_counts() -> None:
+    async def main() -> None:
+        # Enough data that some of it is on its way at any moment.
+        async with Rig(conids=(NATURAL,), gateway={"rate": 150.0}) as rig:
+            await rig.streams()
+            answer_with(rig, "/tickle", "401", times=3)
+            await rig.state(FeedState.LOGIN_REQUIRED)
+            await rig.streams()
+
+    run(main(), timeout_s=60.0)
 
 
 @pytest.mark.parametrize("answer", ["html", "redirect", "json", "unauthorized"])

@@ -85,6 +85,7 @@ def test_what_is_written_to_a_socket_that_was_left_is_no_loss() -> None:
         (Told(*sent(1, 2)).got(1).gap(1, 2), "a gap without a frame after it"),
         (Told(*sent(1, 3)).got(1).gap(1, 2).gap(1, 3).got(3), "a gap without a frame after it"),
         (Told(*sent(1)).gap(1, 2, None).got(1), "a gap of nobody"),
+        (Told(*sent(1), *sent(2, connection=2)).got(1, 2), "goes on with connection 2 without a gap"),
         # The gap of another subscription does not help.
         (Told(*sent(1, 2, 3)).got(1).gap(1, 3, B).got(3), "1 frames lost without a gap"),
     ],
