@@ -93,8 +93,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Subscribe to quotes and write them: every frame to an Arrow IPC stream, the quotes to Parquet files. Ends "
-        "with --duration or Ctrl-C. Progress and notices go to stderr, the closing summary to stdout."
+        "Subscribe to quotes and write them: every frame to an Arrow IPC stream, the quotes to Parquet files, what "
+        "happens to the feed (states, gaps) to JSON lines. Goes on by itself after a lost connection, a nightly reset "
+        "or a login; ends with --duration or Ctrl-C. Progress and notices go to stderr, the closing summary to stdout."
     )
     _add_source(parser)
     parser.add_argument("--conids", type=_conids, default=(), metavar="A,B", help="the instruments to subscribe to")
@@ -102,12 +103,24 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="the folder for the files")
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds (default: never)")
 
+    parser.add_argument(
+        "--give-up-after",
+        type=_seconds,
+        metavar="S",
+        help="end with an error after S seconds without data (default: never)",
+    )
     add_tls_options(parser)
 
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument("--flush-interval", type=_seconds, default=1.0, metavar="S", help="capture flush (default: 1)")
     tuning.add_argument(
         "--roll-interval", type=_seconds, default=300.0, metavar="S", help="length of a quotes file (default: 300)"
+    )
+    tuning.add_argument(
+        "--slow-disk",
+        choices=("hold", "drop-oldest", "drop-newest"),
+        default="hold",
+        help="a disk slower than the data: keep the gateway waiting, or drop frames and say so (default: hold)",
     )
     tuning.add_argument("--asyncio", action="store_true", help="use asyncio's own loop even where uvloop is installed")
 

@@ -26,8 +26,10 @@ def run(args: argparse.Namespace) -> int:
         out=Path(args.out),
         fields=MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1(),
         duration_s=args.duration,
+        give_up_after_s=args.give_up_after,
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
+        slow_disk=args.slow_disk.replace("-", "_"),
     )
     if not options.conids and args.replay is None:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
@@ -45,7 +47,7 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
         client = await open_client(args, stack)
         progress: Progress
         collector = Collector(client, options, on_notice=lambda text: progress.notice(f"cpapi-fast: {text}"))
-        progress = Progress(collector.status, sys.stderr)
+        progress = Progress(lambda: collector.latest_status, sys.stderr)
         try:
             with progress:
                 await collector.run(stop)

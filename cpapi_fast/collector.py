@@ -1,40 +1,54 @@
-"""The main job: from a gateway to files. Connects, waits until ready, subscribes, keeps alive, writes, ends cleanly.
-
-One connection, from its start to its end: a lost one ends the run with an error, after the files were finished.
-"""
+"""The main job: from a gateway to files, on a feed that survives its connections, until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from .batch import Batch
 from .capture import CAPTURE_SUFFIX, CaptureWriter
-from .clock import Clock
-from .connection import WsClient
-from .errors import ConfigError, CpapiError, MalformedPayloadError, OutputError, TransportError, UsageError
+from .errors import (
+    CompetingSessionError,
+    ConfigError,
+    CpapiError,
+    MalformedPayloadError,
+    NotAuthenticatedError,
+    OutputError,
+    TransportError,
+    UsageError,
+)
+from .event_log import EventLog
+from .events import Cause, FeedEvent, FeedState, Gap, StateChange
+from .feed import Feed, FeedSubscription
+from .feed_options import FeedOptions
 from .kinds import FrameKind
-from .options import WsOptions
-from .outputs import leftovers, make_folder
+from .notices import Notices
+from .outputs import DiskChange, leftovers, make_folder
 from .quotes import QuotesWriter
 from .recorder import Recorder
 from .redaction import preview
 from .reports import OutputSummary, Status, Summary
-from .topics import KEEPALIVE_INTERVAL_S, TIC_TEXT, MarketDataFields, market_data_target
+from .topics import MarketDataFields, market_data_target
 
 if TYPE_CHECKING:
-    from .batch import Frame
+    from .clock import Clock
+    from .consumer import Consumer, Policy
     from .gateway import Client
-    from .session import SessionTicket
 
-_SYSTEM: Final = bytes([FrameKind.SYSTEM])
+#: What to do while the disk is slower than the data: stop reading the socket, or drop frames.
+SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
+
+_POLICIES: Final[dict[str, Policy]] = {"hold": "block", "drop_oldest": "drop_oldest", "drop_newest": "drop_newest"}
+
 _OTHER: Final = bytes([FrameKind.OTHER])
+
+#: How often what is shown is looked up, in real seconds.
+_SAMPLE_S: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +60,17 @@ class CollectOptions:
         out: the folder for the files; made when it is not there.
         fields: what to subscribe to. Whatever it is, the capture has all of it and the quotes the L1 fields.
         duration_s: when to stop; None for never.
-        ready_timeout_s: how long to wait for `system` with `success` before subscribing all the same.
-        keepalive_interval_s: how often to send `tic` on the socket and `/tickle` over REST.
-        silence_limit_s: without any frame for this long the connection counts as dead.
-        renew_after_s: when a subscription is renewed; the gateway ends each in silence after 15 minutes.
-        send_interval_s: the pause between two subscribes, so that hundreds do not go out in one burst.
+        give_up_after_s: without data for this long, from the start or later, the run ends with an error; None for
+            never, as a collector that runs for weeks outlives every login and every reset of the gateway.
         flush_interval_s: how old a frame may get before it is in the capture.
         roll_interval_s: how long one file of quotes is written to before it is finished.
-        max_queue_bytes: how much may wait for the disk before the socket is held back.
-        ws: limits and timeouts of the connection.
+        max_queue_bytes: how much may wait for the disk before `slow_disk` says what happens.
+        slow_disk: `hold`: the socket is not read until the disk has caught up, so nothing is lost here, and the gateway
+            has to wait; `drop_oldest`, `drop_newest`: frames are dropped, and a gap says where and how many.
+        feed: the policies of the feed. What it says of overload and last values is set by the run.
 
     Raises:
-        ConfigError: a duration or size that is not above zero.
+        ConfigError: a duration or size that is not above zero, or an unknown policy.
         SubscriptionError: something that is no conid.
     """
 
@@ -65,20 +78,19 @@ class CollectOptions:
     out: Path
     fields: MarketDataFields = field(default_factory=MarketDataFields.default_l1)
     duration_s: float | None = None
-    ready_timeout_s: float = 5.0
-    keepalive_interval_s: float = KEEPALIVE_INTERVAL_S
-    silence_limit_s: float = 30.0
-    renew_after_s: float = 480.0
-    send_interval_s: float = 0.05
+    give_up_after_s: float | None = None
     flush_interval_s: float = 1.0
     roll_interval_s: float = 300.0
     max_queue_bytes: int = 64 * 1024 * 1024
-    ws: WsOptions = field(default_factory=WsOptions)
+    slow_disk: SlowDisk = "hold"
+    feed: FeedOptions = field(default_factory=FeedOptions)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name.endswith(("_s", "_bytes")) and value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+        if self.slow_disk not in get_args(SlowDisk):
+            raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
         for conid in self.conids:
             market_data_target(conid)
         object.__setattr__(self, "conids", tuple(dict.fromkeys(self.conids)))
@@ -90,307 +102,250 @@ class Collector:
     Args:
         client: the gateway. It stays open.
         options: what to collect.
-        on_notice: told in words what a person should know: not ready in time, keepalive failing, and so on.
+        on_notice: told in words what a person should know: no data and why, data again, a slow disk, and so on.
     """
 
     def __init__(
         self, client: Client, options: CollectOptions, *, on_notice: Callable[[str], object] | None = None
     ) -> None:
         self.options: Final = options
-        #: What the run did; None until it has connected and ended.
+        #: What the run did; None until it has ended.
         self.summary: Summary | None = None
+        #: Where the run stood a moment ago; may be looked at from any thread.
+        self.latest_status: Status = Status("starting", 0.0, None, 0, (), ())
         self._client = client
         self._clock: Final[Clock] = client.clock
-        self._on_notice = on_notice
-        self._state = "connecting"
+        self._notices = Notices(on_notice or (lambda _text: None), self._clock)
+        self._state: str | None = "starting"
         self._started_s = self._clock.monotonic_s()
-        self._ws: WsClient | None = None
+        self._feed: Feed | None = None
+        self._consumer: Consumer | None = None
+        self._subscriptions: tuple[FeedSubscription, ...] = ()
         self._recorder: Recorder | None = None
+        self._capture: CaptureWriter | None = None
         self._quotes: QuotesWriter | None = None
-        self._renewals = 0
-        self._sts: dict[str, Any] = {}
+        self._gaps: dict[Cause, int] = {}
+        self._refusal: asyncio.Future[None] | None = None
+        self._is_disk_slow = False
 
     def status(self) -> Status:
-        """Where the run stands."""
+        """Where the run stands; in the loop's thread."""
+        feed, consumer, recorder = self._feed, self._consumer, self._recorder
+        known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
+        change = self._notices.last_trouble
         return Status(
-            state=self._state,
+            state=self._state or (feed.state.value if feed else "starting"),
             elapsed_s=self._clock.monotonic_s() - self._started_s,
-            connection=self._ws.stats if self._ws else None,
-            queued_bytes=self._recorder.queued_bytes if self._recorder else 0,
-            outputs=tuple((output.name, output.counts) for output in self._recorder.outputs) if self._recorder else (),
+            connection=feed.stats.connection if feed else None,
+            queued_bytes=(recorder.queued_bytes if recorder else 0) + (consumer.stats.pending_bytes if consumer else 0),
+            outputs=tuple((output.name, output.counts) for output in recorder.outputs) if recorder else (),
             # One call into C: the writing thread may add to it meanwhile.
             latest=tuple(self._quotes.latest.values()) if self._quotes else (),
+            subscriptions={name: status for name, status in known if status is not None},
+            gaps=sum(self._gaps.values()),
+            dropped=consumer.stats.dropped if consumer else 0,
+            advice=change.advice if change and self._notices.is_in_trouble else "",
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
         """Collect until `stop` is set, the duration is over, or something fails. The files are finished either way.
 
+        What a gateway does, be it gone, in its nightly reset, or waiting for a login, is no failure: the feed goes on
+        by itself. See `CollectOptions.give_up_after_s`.
+
         Raises:
             OutputError: a folder or file cannot be written, at the start or later.
-            NotAuthenticatedError, SessionError, TransportError: no connection came about.
-            TransportError: the connection ended before it was told to. `summary` is there all the same.
+            LimitError: more instruments than the account may have market data lines.
+            ConfigError, CertificateError: the TLS policy cannot be used, or does not trust the gateway.
+            CpapiError: the gateway's certificate or session is refused (told at the start only); without data for
+                `give_up_after_s`; or not one frame came. `summary` is there all the same.
             UsageError: called twice.
         """
-        if self._ws is not None or self._state != "connecting":
+        if self._feed is not None or self.summary is not None:
             raise UsageError("a Collector runs once")
-        self._state = "logging in"
-        make_folder(self.options.out)
-        for path in leftovers(self.options.out):
-            self._notice(f"left unfinished by an earlier run, and not touched: {path}")
-        tickets = _TicketKeeper(self._client)
-        self._ws = ws = await self._connect_unless(stop, tickets)
+        options = self.options
+        make_folder(options.out)
+        for path in leftovers(options.out):
+            self._notices.say(f"left unfinished by an earlier run, and not touched: {path}")
+        await self._check_certificate(stop)
+        self._feed = feed = Feed(self._client, replace(options.feed, overload="block", last_values=False))
+        subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
+        self._recorder = recorder = self._open_recorder()
+        self._consumer = consumer = feed.consumer(
+            policy=_POLICIES[options.slow_disk], max_pending_bytes=max(1, options.max_queue_bytes // 2), name="files"
+        )
+        self._subscriptions = tuple(subscriptions)
         self._started_s = self._clock.monotonic_s()
-        try:
-            recorder = self._open_recorder()
-        except BaseException:
-            await ws.close()
-            raise
-        run = _Run(self, ws, recorder, tickets.session)
+        self._state = None
+        sampler = asyncio.create_task(self._sample(), name="cpapi_fast status")
         error: CpapiError | None = None
         reason = "cancelled"
         try:
-            reason = await run.until_over(stop)
-        except CpapiError as exc:
-            error, reason = exc, str(exc)
+            reason, error = await self._collect(feed, consumer, recorder, stop)
         finally:
-            self._state = "finishing the files"
             elapsed_s = self._clock.monotonic_s() - self._started_s
-            output_error = await run.finish()
-            if output_error is not None:
-                error, reason = output_error, str(output_error)
+            self._state = "finishing the files"
+            self._make_sample()
+            await feed.aclose()
+            failure = await self._finish(consumer, recorder)
+            sampler.cancel()
+            await asyncio.gather(sampler, return_exceptions=True)
+            error = failure or error
+            if error is None and reason != "cancelled" and consumer.stats.received == 0:
+                what = f"{reason} before anything was received; nothing was collected"
+                error = _error_of(what, self._notices.last_trouble)
+            if error is not None:
+                reason = str(error)
             self._state = "ended"
             self.summary = Summary(
                 reason=reason,
                 duration_s=elapsed_s,
-                connection=ws.stats,
+                feed=feed.stats,
+                consumer=consumer.stats,
+                gaps={cause.value: count for cause, count in self._gaps.items()},
                 outputs=tuple(_summary_of(output) for output in recorder.outputs),
-                renewals=self._renewals,
             )
+            self._make_sample()
         if error is not None:
             raise error
         return self.summary
 
-    def _notice(self, text: str) -> None:
-        if self._on_notice is not None:
-            self._on_notice(text)
-
-    async def _connect_unless(self, stop: asyncio.Event | None, tickets: _TicketKeeper) -> WsClient:
-        connecting = asyncio.create_task(self._connect(tickets))
+    async def _check_certificate(self, stop: asyncio.Event | None) -> None:
+        """Refuse a TLS policy that can never work, before there are files. A gateway that is not there yet may come."""
+        checking = asyncio.create_task(self._client.ssl_context())
         stopping = asyncio.create_task((stop or asyncio.Event()).wait())
         try:
-            await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                return connecting.result()
-            raise CpapiError("stopped before the gateway was connected; nothing was collected")
+            await asyncio.wait((checking, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            checking.cancel()
             stopping.cancel()
-            if not connecting.done():
-                connecting.cancel()
-                (outcome,) = await asyncio.gather(connecting, return_exceptions=True)
-                if isinstance(outcome, WsClient):  # It was quicker than its cancellation.
-                    await outcome.close()
-
-    async def _connect(self, tickets: _TicketKeeper) -> WsClient:
-        await self._open_brokerage_session()
-        return await WsClient.connect(tickets, options=self.options.ws)
-
-    async def _open_brokerage_session(self) -> None:
-        """Quotes need the brokerage session. One that is not open is opened; one that another login holds is left."""
-        status = await self._client.auth_status()
-        if status.authenticated:
-            return
-        if status.connected:
-            self._notice("the brokerage session is not open; asking the gateway to open it")
-            await self._client.init_brokerage_session(compete=False)
-        await self._client.health()
+            outcome, _ = await asyncio.gather(checking, stopping, return_exceptions=True)
+        if isinstance(outcome, CpapiError) and not outcome.is_retryable:
+            raise outcome
 
     def _open_recorder(self) -> Recorder:
         options, clock = self.options, self._clock
-        capture, stem = _new_capture(options, clock)
+        self._capture, stem = _new_capture(options, clock)
         self._quotes = QuotesWriter(options.out, f"quotes-{stem}", roll_interval_s=options.roll_interval_s, clock=clock)
-        self._recorder = Recorder((capture, self._quotes), max_queue_bytes=options.max_queue_bytes, clock=clock)
-        return self._recorder
+        return Recorder(
+            (self._capture, self._quotes),
+            events=EventLog(options.out / f"events-{stem}.jsonl"),
+            max_queue_bytes=max(1, options.max_queue_bytes // 2),
+            clock=clock,
+        )
 
-
-class _Run:
-    """The tasks of one connection, and how they end."""
-
-    def __init__(self, owner: Collector, ws: WsClient, recorder: Recorder, session: str | None) -> None:
-        self._owner = owner
-        self._options = owner.options
-        self._clock = owner._clock
-        self._ws = ws
-        self._recorder = recorder
-        self._session = session
-        self._ready = asyncio.Event()
-        self._session_changed = asyncio.Event()
-        self._keepalive = owner._client.spawn_keepalive(self._options.keepalive_interval_s, self._on_ticket)
-        self._receiver = asyncio.create_task(self._receive(), name="cpapi_fast receive")
-        self._others = [
-            asyncio.create_task(coroutine, name=f"cpapi_fast {name}")
-            for name, coroutine in (
-                ("subscribe", self._keep_subscribed()),
-                ("tic", self._keep_alive()),
-                ("silence", self._watch_silence()),
-                ("session", self._watch_session()),
-                ("disk", recorder.failed()),
-            )
-        ]
-
-    async def until_over(self, stop: asyncio.Event | None) -> str:
-        """Wait for the first reason to end; an error is raised."""
-        ends: dict[asyncio.Task[Any], str] = {}
+    async def _collect(
+        self, feed: Feed, consumer: Consumer, recorder: Recorder, stop: asyncio.Event | None
+    ) -> tuple[str, CpapiError | None]:
+        """Have everything run until the first reason to end, and say which that was; every task has ended then."""
+        self._refusal = asyncio.get_running_loop().create_future()
+        receiver = asyncio.create_task(self._receive(consumer, recorder), name="cpapi_fast receive")
+        ends: dict[asyncio.Future[Any], str] = {
+            receiver: "the feed was closed",
+            asyncio.create_task(recorder.failed(), name="cpapi_fast disk"): "the disk failed",
+            self._refusal: "the gateway was refused",
+        }
+        if self.options.give_up_after_s is not None:
+            ends[asyncio.create_task(self._give_up(feed, self.options.give_up_after_s))] = "given up"
         if stop is not None:
             ends[asyncio.create_task(stop.wait())] = "stopped"
-        if self._options.duration_s is not None:
-            ends[asyncio.create_task(self._clock.sleep(self._options.duration_s))] = "the duration is over"
-        self._others += ends
-        done, _ = await asyncio.wait({self._receiver, *self._others}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        for task in done:
-            if task in ends:
-                return ends[task]
-        raise TransportError(
-            f"the gateway closed the connection (code {self._ws.close_code}, "
-            f"reason {preview((self._ws.close_reason or '').encode())!r}); start again when it is back"
-        )
-
-    async def finish(self) -> CpapiError | None:
-        """Close the connection, have everything written that it brought, finish the files. An output's error."""
-        for task in self._others:
-            task.cancel()
-        await asyncio.gather(*self._others, self._keepalive.stop(), return_exceptions=True)
-        await self._ws.close()
-        # What was received before the close still comes; then the iteration ends.
-        await asyncio.gather(self._receiver, return_exceptions=True)
+        if self.options.duration_s is not None:
+            ends[asyncio.create_task(self._clock.sleep(self.options.duration_s))] = "the duration is over"
+        others = [task for task in ends if task is not receiver]
         try:
-            await self._recorder.close()
+            await feed.start()
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            return next(ends[task] for task in done), None
+        except CpapiError as exc:
+            return str(exc), exc
+        finally:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            # What was received before the feed is closed still comes; then the iteration ends.
+            await feed.aclose()
+            await asyncio.gather(receiver, return_exceptions=True)
+
+    async def _finish(self, consumer: Consumer, recorder: Recorder) -> CpapiError | None:
+        """Finish the files; an output's error."""
+        consumer.close()
+        try:
+            await recorder.close()
         except CpapiError as exc:
             return exc
+        capture = self._capture
+        if capture is not None and capture.counts.received == 0:
+            # One of ours, with nothing in it: of no use to anybody.
+            with suppress(OSError):
+                capture.path.unlink()
         return None
 
-    async def _receive(self) -> None:
-        async for batch in self._ws.batches():
-            kinds = bytes(batch.kinds)
-            if _OTHER in kinds or (_SYSTEM in kinds and not self._ready.is_set()):
-                for index, kind in enumerate(kinds):
-                    if kind in (FrameKind.SYSTEM, FrameKind.OTHER):
-                        self._look_at(batch[index])
-            await self._recorder.put(batch)
-
-    def _look_at(self, frame: Frame) -> None:
-        """Learn from the frames that speak of the connection itself; there are a few per minute."""
-        try:
-            # Decodes a frame without a topic: an error may come without one.
-            channel = frame.channel
-            if channel not in ("system", "sts", "error"):
-                return
-            payload = frame.payload
-        except MalformedPayloadError:
-            return
-        if channel == "system":
-            if "success" in payload:
-                self._ready.set()
-        elif channel == "error":
-            self._owner._notice(f"the gateway reports an error: {preview(frame.raw)}")
-        elif isinstance(payload.get("args"), dict):
-            self._on_auth_flags(payload["args"])
-
-    def _on_auth_flags(self, flags: dict[str, Any]) -> None:
-        """`sts` comes whole at first and in fragments later, so what it says is merged, and changes are told."""
-        owner = self._owner
-        for name, bad in (("authenticated", False), ("competing", True)):
-            value = flags.get(name)
-            if not isinstance(value, bool):
+    async def _receive(self, consumer: Consumer, recorder: Recorder) -> None:
+        async for item in consumer.batches():
+            if isinstance(item, Batch):
+                if _OTHER in bytes(item.kinds):
+                    self._look_for_errors(item)
+                await self._put(item, recorder)
                 continue
-            if value != owner._sts.get(name, not bad):
-                effect = "no quotes come until that changes" if value is bad else "all is well again"
-                owner._notice(f"the gateway says {name}: {str(value).lower()}; {effect}")
-            owner._sts[name] = value
+            if isinstance(item, Gap):
+                self._gaps[item.cause] = self._gaps.get(item.cause, 0) + 1
+            recorder.put_event(item)
+            if not self._is_refusal(item):
+                self._notices.on_event(item)
 
-    async def _keep_subscribed(self) -> None:
-        """Subscribe to everything once ready, then renew each in its turn, for ever."""
-        owner, options, clock, ws = self._owner, self._options, self._clock, self._ws
-        owner._state = "waiting until ready"
-        try:
-            await asyncio.wait_for(self._ready.wait(), clock.real_s(options.ready_timeout_s))
-        except asyncio.TimeoutError:
-            owner._notice(
-                f"the gateway did not say that it is ready within {options.ready_timeout_s:g} s; subscribing all the "
-                "same. If no quotes come: is it logged in?"
-            )
-        due: deque[tuple[float, int]] = deque()
-        with suppress(TransportError):  # The end of the connection is told by what receives.
-            owner._state = "subscribing"
-            for conid in options.conids:
-                await ws.subscribe_market_data(conid, options.fields)
-                due.append((clock.monotonic_s() + options.renew_after_s, conid))
-                await clock.sleep(options.send_interval_s)
-            owner._state = "collecting"
-            while due:
-                due_s, conid = due.popleft()
-                await clock.sleep(max(due_s - clock.monotonic_s(), options.send_interval_s))
-                await ws.unsubscribe_market_data(conid)
-                await ws.subscribe_market_data(conid, options.fields)
-                owner._renewals += 1
-                due.append((clock.monotonic_s() + options.renew_after_s, conid))
-        await _for_ever()
+    async def _put(self, batch: Batch, recorder: Recorder) -> None:
+        recorder.hand_over(batch)
+        if recorder.is_full:
+            self._tell_disk(recorder, is_slow=True)
+            await recorder.wait_for_room()
+        elif self._is_disk_slow and not recorder.queued_bytes:
+            self._tell_disk(recorder, is_slow=False)
 
-    async def _keep_alive(self) -> None:
-        with suppress(TransportError):
-            while True:
-                await self._clock.sleep(self._options.keepalive_interval_s)
-                await self._ws.send_text(TIC_TEXT)
-        await _for_ever()
+    def _tell_disk(self, recorder: Recorder, *, is_slow: bool) -> None:
+        if is_slow != self._is_disk_slow:
+            self._is_disk_slow = is_slow
+            change = DiskChange(time.time_ns(), is_slow, self.options.slow_disk)
+            self._notices.on_event(change)
+            recorder.put_event(change)
 
-    def _on_ticket(self, result: SessionTicket | Exception) -> None:
-        if isinstance(result, Exception):
-            self._owner._notice(f"/tickle failed, and is tried again: {result}")
-        elif result.session != self._session:
-            self._session_changed.set()
-        else:
-            flags = {"authenticated": result.authenticated, "competing": result.competing}
-            self._on_auth_flags(flags)
+    def _look_for_errors(self, batch: Batch) -> None:
+        """Tell what the gateway says in its `error` frames; there are a few per day."""
+        for index, kind in enumerate(batch.kinds):
+            if kind == FrameKind.OTHER:
+                frame = batch[index]
+                with suppress(MalformedPayloadError):
+                    # Decodes a frame without a topic: an error may come without one.
+                    if frame.channel == "error":
+                        self._notices.say(f"the gateway reports an error: {preview(frame.raw)}")
 
-    async def _watch_session(self) -> NoReturn:
-        await self._session_changed.wait()
-        raise TransportError(
-            "the gateway has begun a new session; a socket of the old one gets heartbeats but no data. Start again"
-        )
+    def _is_refusal(self, event: FeedEvent) -> bool:
+        """What is refused before anything ever worked (a wrong fingerprint, say) is a mistake, and ends the run."""
+        feed, refusal = self._feed, self._refusal
+        if not isinstance(event, StateChange) or event.cause is not Cause.REFUSED or refusal is None or feed is None:
+            return False
+        if feed.stats.connections or refusal.done():
+            return False
+        refusal.set_exception(CpapiError(event.detail or event.advice))
+        return True
 
-    async def _watch_silence(self) -> NoReturn:
-        """A gateway says something every 10 s. Time in which we ourselves hold the socket back does not count."""
-        limit_s, clock = self._options.silence_limit_s, self._clock
-        heard, heard_s = -1, clock.monotonic_s()
-        while True:
+    async def _give_up(self, feed: Feed, limit_s: float) -> None:
+        clock, good_s = self._clock, self._clock.monotonic_s()
+        wanted = {FeedState.STREAMING} if self.options.conids else {FeedState.STREAMING, FeedState.AUTHENTICATED}
+        while clock.monotonic_s() - good_s < limit_s:
             await clock.sleep(min(1.0, limit_s / 10))
-            stats = self._ws.stats
-            if stats.frames_received != heard or stats.pending or self._recorder.is_full:
-                heard, heard_s = stats.frames_received, clock.monotonic_s()
-            elif clock.monotonic_s() - heard_s >= limit_s:
-                raise TransportError(
-                    f"nothing was received for {limit_s:g} s, not even a heartbeat: the connection is dead. Start again"
-                )
+            if feed.state in wanted:
+                good_s = clock.monotonic_s()
+        raise _error_of(f"no data for {limit_s:g} s, so it is given up", feed.last_change)
 
+    async def _sample(self) -> None:
+        while True:
+            self._make_sample()
+            await asyncio.sleep(_SAMPLE_S)
 
-class _TicketKeeper:
-    """The client as a connection sees it, remembering which session the connection was opened with."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.ws_url: Final = client.ws_url
-        self.user_agent: Final = client.user_agent
-        self.clock: Final = client.clock
-        self.session: str | None = None
-
-    async def tickle(self) -> SessionTicket:
-        ticket = await self._client.tickle()
-        self.session = ticket.session
-        return ticket
-
-    async def ssl_context(self) -> ssl.SSLContext | None:
-        return await self._client.ssl_context()
+    def _make_sample(self) -> None:
+        self.latest_status = self.status()
 
 
 async def collect(
@@ -402,6 +357,17 @@ async def collect(
 ) -> Summary:
     """Collect into files until `stop` is set or the duration is over; see `Collector`, which can also be watched."""
     return await Collector(client, options, on_notice=on_notice).run(stop)
+
+
+def _error_of(what: str, change: StateChange | None) -> CpapiError:
+    """An error of the type that fits where the feed stood, with what to do about it."""
+    if change is None:
+        return TransportError(what)
+    detail = f" ({change.detail})" if change.detail else ""
+    text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {change.advice}"
+    if change.state is FeedState.LOGIN_REQUIRED:
+        return NotAuthenticatedError(text)
+    return CompetingSessionError(text) if change.state is FeedState.COMPETING else TransportError(text)
 
 
 def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, str]:
@@ -426,8 +392,3 @@ def _summary_of(output: Any) -> OutputSummary:
         with suppress(OSError):  # Somebody may have moved a finished file on already.
             sizes.append((path, path.stat().st_size))
     return OutputSummary(output.name, output.unit, output.counts, tuple(sizes))
-
-
-async def _for_ever() -> NoReturn:
-    await asyncio.get_running_loop().create_future()
-    raise AssertionError("nobody sets this future")

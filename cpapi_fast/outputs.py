@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .errors import MissingDependencyError, OutputError
+from .events import FeedEvent
 
 if TYPE_CHECKING:
     from .batch import Batch
@@ -59,8 +60,27 @@ class OutputCounts:
         return f"{self.received:,} received = {self.written:,} written + {dropped} + {self.pending:,} pending"
 
 
-class Output(Protocol):
-    """A writer of files that is fed with batches, by one thread at a time."""
+@dataclass(frozen=True, slots=True)
+class DiskChange:
+    """The disk has fallen behind the data, or has caught up.
+
+    Attributes:
+        time_ns: when, in ns since the Unix epoch.
+        is_slow: which of the two.
+        policy: what is done about frames meanwhile.
+    """
+
+    time_ns: int
+    is_slow: bool
+    policy: str
+
+
+#: What can be written down besides frames.
+RecordedEvent = FeedEvent | DiskChange
+
+
+class Sink(Protocol):
+    """What all writers of files have, whatever they are fed with; by one thread at a time."""
 
     @property
     def name(self) -> str:
@@ -68,7 +88,7 @@ class Output(Protocol):
 
     @property
     def unit(self) -> str:
-        """What it counts: `frames` or `quotes`."""
+        """What it counts: `frames`, `quotes` or `events`."""
 
     @property
     def counts(self) -> OutputCounts:
@@ -78,17 +98,34 @@ class Output(Protocol):
     def files(self) -> list[Path]:
         """The files that a reader can open, oldest first."""
 
+    def poll(self) -> float:
+        """Do what is due, and say in how many seconds of the clock the next thing is.
+
+        Raises OutputError when a file cannot be written; the writer then takes nothing more.
+        """
+
+    def close(self) -> None:
+        """Write what waits and finish the files; after a failure only let go of them. Raises as `poll` does."""
+
+
+class Output(Sink, Protocol):
+    """A writer that is fed with batches."""
+
     def write(self, batch: Batch) -> None:
-        """Take a batch. Raises OutputError when a file cannot be written; the output is then closed to more."""
+        """Take a batch. Raises as `poll` does."""
 
     def discard(self, batch: Batch) -> None:
         """Count a batch as received and dropped, after a failure."""
 
-    def poll(self) -> float:
-        """Do what is due, and say in how many seconds of the clock the next thing is. Raises as `write` does."""
 
-    def close(self) -> None:
-        """Write what waits and finish the files; after a failure only let go of them. Raises as `write` does."""
+class EventOutput(Sink, Protocol):
+    """A writer that is fed with events."""
+
+    def write_event(self, event: RecordedEvent, row: int) -> None:
+        """Take an event, and how many frames came before it. Raises as `poll` does."""
+
+    def discard_event(self, event: RecordedEvent) -> None:
+        """Count an event as received and dropped, after a failure."""
 
 
 def output_error(exc: BaseException, path: Path) -> OutputError:

@@ -11,17 +11,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from .events import FeedState
 from .quotes import LatestQuote
 from .reports import Status, size_text
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .feed import SubscriptionStatus
+
 _TABLE_INTERVAL_S: Final = 0.25
 _LINE_INTERVAL_S: Final = 5.0
 
 #: Over how long a rate is measured.
 _RATE_WINDOW_S: Final = 1.0
+
+#: How many instruments a line names.
+_MOST_NAMES: Final = 3
 
 #: What stands around the rows of the table: title, header, frame, footer.
 _TABLE_FURNITURE_LINES: Final = 8
@@ -64,8 +70,17 @@ def plain_line(status: Status, frames_per_s: float, bytes_per_s: float, now_ns: 
     if status.latest:
         oldest = max(status.latest, key=lambda quote: -quote.received_ns)
         parts.append(f"{len(status.latest)} instruments, oldest {oldest.name} {age_s(oldest, now_ns):.1f} s ago")
+    stale = [name for name, known in status.subscriptions.items() if known.state is FeedState.STALE]
+    if stale:
+        parts.append(f"{len(stale)} stale ({', '.join(stale[:_MOST_NAMES])}{' …' if len(stale) > _MOST_NAMES else ''})")
+    if status.gaps:
+        parts.append(f"{status.gaps:,} gaps")
+    if status.dropped:
+        parts.append(f"{status.dropped:,} dropped")
     if status.queued_bytes:
         parts.append(f"{size_text(status.queued_bytes)} wait for the disk")
+    if status.advice:
+        parts.append(f"to do: {status.advice}")
     return "  ".join(parts)
 
 
@@ -130,6 +145,12 @@ class Progress:
             self._table.show(status, plain_line(status, *rates, time.time_ns()))
 
 
+def _state_text(known: SubscriptionStatus | None) -> str:
+    if known is None:
+        return ""
+    return f"{known.state.value}, gap" if known.is_in_gap else known.state.value
+
+
 class _Table:
     """The same with rich: one row per instrument, redrawn in place."""
 
@@ -174,16 +195,20 @@ class _Table:
 
         table = Table(title="cpapi-fast collect", title_justify="left")
         table.add_column("instrument")
+        table.add_column("state")
         for name in ("last", "bid", "ask", "frames", "age"):
             table.add_column(name, justify="right")
         table.add_column("6509")
         now_ns = time.time_ns()
         room = max(3, self._console.height - _TABLE_FURNITURE_LINES)
-        for quote in status.latest[:room]:
+        quotes = {quote.name: quote for quote in status.latest}
+        rows = [quotes.get(name) or LatestQuote(name) for name in status.subscriptions]
+        rows += [quote for quote in status.latest if quote.name not in status.subscriptions]
+        for quote in rows[:room]:
             numbers = ("" if value is None else f"{value:,.10g}" for value in (quote.last, quote.bid, quote.ask))
-            table.add_row(
-                Text(quote.name), *numbers, f"{quote.rows:,}", f"{age_s(quote, now_ns):.1f} s", quote.availability or ""
-            )
-        more = len(status.latest) - room
+            age = f"{age_s(quote, now_ns):.1f} s" if quote.rows else ""
+            state = _state_text(status.subscriptions.get(quote.name))
+            table.add_row(Text(quote.name), state, *numbers, f"{quote.rows:,}", age, quote.availability or "")
+        more = len(rows) - room
         footer = [Text(f"… and {more} more")] if more > 0 else []
         return Group(table, *footer, Text(line))

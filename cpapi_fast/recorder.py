@@ -11,39 +11,47 @@ import asyncio
 import queue
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from .batch import Batch
 from .clock import SYSTEM_CLOCK, Clock
 from .errors import UsageError
-from .outputs import Output
-
-if TYPE_CHECKING:
-    from .batch import Batch
+from .outputs import EventOutput, Output, RecordedEvent, Sink
 
 #: What a queued batch weighs besides its payload: the object itself, and the columns per frame.
 _BATCH_BYTES: Final = 256
 _FRAME_BYTES: Final = 29
+_EVENT_BYTES: Final = 512
 
 
 class Recorder:
-    """Feeds batches to outputs in a thread of its own. Made and used in a running loop.
+    """Feeds batches and events to outputs in a thread of its own, in the order given. Made and used in a running loop.
 
     After the first failure of an output nothing more is written to any: batches are counted as dropped, and the error
     comes out of `put`, `failed` and `close`.
 
     Args:
         outputs: what to feed, in this order. They belong to the recorder from here on, which also closes them.
+        events: what takes the events; it belongs to the recorder too.
         max_queue_bytes: how many bytes of batches may wait for the thread.
         clock: for the flushes that are due when no batch comes.
     """
 
     def __init__(
-        self, outputs: Sequence[Output], *, max_queue_bytes: int = 64 * 1024 * 1024, clock: Clock = SYSTEM_CLOCK
+        self,
+        outputs: Sequence[Output],
+        *,
+        events: EventOutput | None = None,
+        max_queue_bytes: int = 64 * 1024 * 1024,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.outputs: Final = tuple(outputs)
+        self.outputs: Final[tuple[Sink, ...]] = (*outputs, *(() if events is None else (events,)))
+        self._batch_outputs: Final = tuple(outputs)
+        self._event_output: Final = events
+        self._rows = 0
         self._max_queue_bytes = max_queue_bytes
         self._clock = clock
-        self._queue: Final[queue.SimpleQueue[tuple[Batch, int] | None]] = queue.SimpleQueue()
+        self._queue: Final[queue.SimpleQueue[tuple[Batch | RecordedEvent, int] | None]] = queue.SimpleQueue()
         self._queued_bytes = 0
         self._lock: Final = threading.Lock()
         self._loop = asyncio.get_running_loop()
@@ -73,12 +81,31 @@ class Recorder:
             OutputError: an output has failed. The batch counts as dropped there.
             UsageError: the recorder is closed.
         """
-        if self._is_closing:
-            raise UsageError("the recorder is closed")
-        cost = batch.nbytes + _FRAME_BYTES * len(batch) + _BATCH_BYTES
-        with self._lock:
-            self._queued_bytes += cost
-        self._queue.put((batch, cost))
+        self.hand_over(batch)
+        await self.wait_for_room()
+
+    def hand_over(self, batch: Batch) -> None:
+        """Hand over a batch without waiting; whoever does that looks at `is_full` or calls `wait_for_room`.
+
+        Raises:
+            UsageError: the recorder is closed.
+        """
+        self._hand_over(batch, batch.nbytes + _FRAME_BYTES * len(batch) + _BATCH_BYTES)
+
+    def put_event(self, event: RecordedEvent) -> None:
+        """Hand over an event, after all batches that were put before it.
+
+        Raises:
+            UsageError: the recorder is closed.
+        """
+        self._hand_over(event, _EVENT_BYTES)
+
+    async def wait_for_room(self) -> None:
+        """Wait until no more than may wait does.
+
+        Raises:
+            OutputError: an output has failed.
+        """
         while self.is_full and self._error is None:
             self._room.clear()
             # Between these two lines the thread may have made room: then its call to set the event is still to come.
@@ -86,6 +113,13 @@ class Recorder:
                 await self._room.wait()
         if self._error is not None:
             raise self._error.with_traceback(None)
+
+    def _hand_over(self, item: Batch | RecordedEvent, cost: int) -> None:
+        if self._is_closing:
+            raise UsageError("the recorder is closed")
+        with self._lock:
+            self._queued_bytes += cost
+        self._queue.put((item, cost))
 
     async def failed(self) -> None:
         """Wait until an output fails, and raise its error."""
@@ -118,8 +152,11 @@ class Recorder:
                     continue
                 if item is None:
                     break
-                batch, cost = item
-                self._write(batch)
+                what, cost = item
+                if isinstance(what, Batch):
+                    self._write(what)
+                else:
+                    self._write_event(what)
                 self._take_off(cost)
         finally:
             for output in self.outputs:
@@ -136,8 +173,21 @@ class Recorder:
                 self._fail(exc)
         return due_s
 
+    def _write_event(self, event: RecordedEvent) -> None:
+        output = self._event_output
+        if output is None:
+            return
+        if self._error is None:
+            try:
+                output.write_event(event, self._rows)
+            except Exception as exc:  # noqa: BLE001 - kept, and raised in the loop
+                self._fail(exc)
+        else:
+            output.discard_event(event)
+
     def _write(self, batch: Batch) -> None:
-        for output in self.outputs:
+        self._rows += len(batch)
+        for output in self._batch_outputs:
             if self._error is None:
                 try:
                     output.write(batch)
@@ -146,7 +196,7 @@ class Recorder:
             else:
                 output.discard(batch)
 
-    def _close(self, output: Output) -> None:
+    def _close(self, output: Sink) -> None:
         try:
             output.close()
         except Exception as exc:  # noqa: BLE001 - kept, and raised in the loop

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from .outputs import OutputCounts
 from .quotes import LatestQuote
 
 if TYPE_CHECKING:
+    from .consumer import ConsumerStats
+    from .feed import FeedStats, SubscriptionStatus
     from .stats import WsStats
 
 
@@ -30,22 +33,37 @@ class Summary:
 
     Attributes:
         reason: why it ended, in words.
-        duration_s: how many seconds of the clock it was connected.
-        connection: what the socket brought.
-        outputs: the capture and the quotes.
-        renewals: how many subscriptions were renewed.
+        duration_s: how many seconds of the clock it took.
+        feed: what the feed did; `feed.connection` has what its sockets brought.
+        consumer: what became of that on the way to the files.
+        gaps: how many holes there are in the data, by cause.
+        outputs: the capture, the quotes, the events.
     """
 
     reason: str
     duration_s: float
-    connection: WsStats
+    feed: FeedStats
+    consumer: ConsumerStats
+    gaps: dict[str, int]
     outputs: tuple[OutputSummary, ...]
-    renewals: int
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands, for those who show it. Cheap to make at any time, from any thread."""
+    """Where a run stands, for those who show it.
+
+    Attributes:
+        state: of the feed, or what else is being done.
+        elapsed_s: seconds of the clock since it began.
+        connection: the counters of all connections together; None before the first.
+        queued_bytes: what waits for the disk.
+        outputs: by name, where what they were given went.
+        latest: what is known of each instrument.
+        subscriptions: by the target of its topic (`265598`, `265598@NYSE`), where each one stands.
+        gaps: how many holes there are in the data.
+        dropped: how many frames were dropped because the disk is slow.
+        advice: what the user should do, while there is no data.
+    """
 
     state: str
     elapsed_s: float
@@ -53,6 +71,10 @@ class Status:
     queued_bytes: int
     outputs: tuple[tuple[str, OutputCounts], ...]
     latest: tuple[LatestQuote, ...]
+    subscriptions: Mapping[str, SubscriptionStatus] = field(default_factory=dict)
+    gaps: int = 0
+    dropped: int = 0
+    advice: str = ""
 
 
 def size_text(nbytes: float) -> str:
@@ -76,6 +98,8 @@ def open_lines(summary: Summary) -> list[str]:
                 f"polars.read_ipc_stream({first!r})",
                 f"cpapi_fast.read_capture({first!r}).read_all()",
             ]
+        elif output.name == "events":
+            lines += [f"pandas.read_json({first!r}, lines=True)"]
         else:
             every = f"{glob.escape(first.rpartition('-')[0])}-*.parquet"
             lines += [
@@ -88,12 +112,17 @@ def open_lines(summary: Summary) -> list[str]:
 
 def summary_text(summary: Summary) -> str:
     """The closing summary, several lines."""
-    connection = summary.connection
+    connection, feed, consumer = summary.feed.connection, summary.feed, summary.consumer
+    causes = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(summary.gaps.items()))
     lines = [
         f"ended after {summary.duration_s:,.1f} s: {summary.reason}",
         f"  connection: {connection.frames_received:,} frames received = {connection.delivered:,} delivered + "
         f"{connection.dropped:,} dropped + {connection.pending:,} pending; {size_text(connection.bytes_received)}, "
-        f"{connection.malformed:,} malformed, {summary.renewals:,} renewals",
+        f"{connection.malformed:,} malformed",
+        f"  feed: {feed.connections:,} connections, {feed.renewals:,} renewals, {feed.revivals:,} revivals, "
+        f"{sum(summary.gaps.values()):,} gaps{f' ({causes})' if causes else ''}",
+        f"  to the files: {consumer.received:,} frames received = {consumer.delivered:,} delivered + "
+        f"{consumer.dropped:,} dropped + {consumer.pending:,} pending",
     ]
     for output in summary.outputs:
         lines.append(f"  {output.name}: {output.counts} {output.unit}")

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,12 +22,15 @@ from cpapi_fast.errors import (
     CompetingSessionError,
     ConfigError,
     CpapiError,
+    LimitError,
     NotAuthenticatedError,
     OutputError,
+    PinMismatchError,
     SubscriptionError,
     TransportError,
     UsageError,
 )
+from cpapi_fast.feed_options import FeedOptions
 from cpapi_fast.gateway import Client
 from cpapi_fast.kinds import FrameKind
 from cpapi_fast.options import WsOptions
@@ -49,11 +53,18 @@ def client_of(gateway: Gateway) -> Client:
     return Client(gateway.url, tls=tls, clock=gateway.clock, connect_timeout_s=real_s, total_timeout_s=real_s)
 
 
-def options_of(client: Client, folder: Path, **options: Any) -> CollectOptions:
+def options_of(
+    client: Client, folder: Path, feed_options: dict[str, Any] | None = None, **options: Any
+) -> CollectOptions:
     """Options for the two instruments, with the connection's timeouts in real time too."""
     real_s = 10.0 * client.clock.speed
     ws = WsOptions(open_timeout_s=real_s, close_timeout_s=real_s / 10)
-    return CollectOptions(**({"conids": CONIDS, "out": folder, "ws": ws} | options))
+    # A machine that is busy for a moment is no gateway that has fallen silent.
+    patience_s = max(60.0, real_s / 2)
+    patient = dict.fromkeys(("stale_after_min_s", "stale_after_max_s", "answer_timeout_s"), patience_s)
+    patient |= dict.fromkeys(("ready_timeout_s", "socket_dead_after_s"), patience_s)
+    feed = FeedOptions(**({"ws": ws, "nightly": None, "seed": 7} | patient | (feed_options or {})))
+    return CollectOptions(**({"conids": CONIDS, "out": folder, "feed": feed} | options))
 
 
 @asynccontextmanager
@@ -77,12 +88,29 @@ def quoted(folder: Path) -> list[dict[str, Any]]:
     return [row for path in sorted(folder.glob("quotes-*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
+def happened(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the file of events."""
+    (path,) = folder.glob("events-*.jsonl")
+    text = path.read_bytes()
+    assert text.endswith(b"\n")
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+def states(folder: Path, subscription: str | None = None) -> list[str]:
+    """The states that the feed, or a subscription, went through."""
+    lines = [line for line in happened(folder) if line["type"] == "state" and line["subscription"] == subscription]
+    return [line["state"] for line in lines]
+
+
 def check_summary(summary: Summary | None, folder: Path) -> None:
     """Everything adds up, and the files hold what the counts say."""
     assert summary is not None
-    connection = summary.connection
+    connection, consumer = summary.feed.connection, summary.consumer
     assert connection.frames_received == connection.delivered + connection.dropped + connection.pending
-    capture, quotes = summary.outputs
+    assert consumer.received == consumer.delivered + consumer.dropped
+    assert consumer.pending == consumer.conflated == 0
+    assert consumer.received == connection.delivered
+    capture, quotes, events = summary.outputs
     for output in summary.outputs:
         counts = output.counts
         assert counts.received == counts.written + counts.dropped_total + counts.pending
@@ -90,7 +118,13 @@ def check_summary(summary: Summary | None, folder: Path) -> None:
         for path, size in output.files:
             assert path.stat().st_size == size
     frames = captured(folder)
-    assert capture.counts.received == connection.delivered
+    assert capture.counts.received == consumer.delivered
+    lines = happened(folder)
+    assert events.counts.written == len(lines)
+    assert sum(line["type"] == "gap" for line in lines) == sum(summary.gaps.values())
+    rows = [line["row"] for line in lines]
+    assert rows == sorted(rows)
+    assert all(row <= capture.counts.received for row in rows)
     assert capture.counts.written == len(frames)
     assert quotes.counts.written == len(quoted(folder))
     market_data = sum(kind == FrameKind.MARKET_DATA for kind, _, _ in frames)
@@ -122,7 +156,7 @@ def test_every_frame_of_the_gateway_is_in_the_capture(tmp_path: Path, loop: str,
     rows = captured(folder)
     # Only frames that were on their way when we closed may be missing, and those are counted.
     assert [raw for _, _, raw in rows] == frames[: len(rows)]
-    assert len(frames) - len(rows) >= summary.connection.dropped
+    assert len(frames) - len(rows) >= summary.feed.connection.dropped
     assert len(rows) > 1000
     for kind, conid, raw in rows:
         answer = full_decode(raw)
@@ -161,87 +195,123 @@ def test_replayed_file_is_captured_byte_for_byte(tmp_path: Path, path: Path) -> 
     assert [raw for _, _, raw in rows] == frames
 
 
+UP = ["connecting", "open", "ready", "authenticated", "streaming"]
+
+
 def test_nothing_is_subscribed_before_ready(tmp_path: Path) -> None:
-    async def body() -> None:
+    async def body() -> Summary:
         async with world(ready_delay_s=3.0) as (gateway, client):
             notices: list[str] = []
-            await collect(client, options_of(client, tmp_path, duration_s=6.0), on_notice=notices.append)
+            summary = await collect(client, options_of(client, tmp_path, duration_s=6.0), on_notice=notices.append)
             (connection,) = gateway.connections
             assert connection.ignored == 0
             assert notices == []
-            assert [text.text.partition("+{")[0] for text in connection.received] == ["smd+265598", "smd+8314"]
+            texts = [text.text.partition("+{")[0] for text in connection.received]
+            assert [text for text in texts if text.startswith("smd")] == ["smd+265598", "smd+8314"]
+            return summary
 
-    run(body())
+    check_summary(run(body()), tmp_path)
     assert len(quoted(tmp_path)) >= 4
+    assert states(tmp_path) == [*UP, "disconnected"]
+    assert {line["cause"] for line in happened(tmp_path) if line["type"] == "state"} >= {"started", "data", "stopped"}
 
 
 def test_a_gateway_that_never_says_ready_is_reported(tmp_path: Path) -> None:
     async def body() -> list[str]:
-        async with world(ready_delay_s=None) as (gateway, client):
+        async with world(ready_delay_s=None) as (_gateway, client):
             notices: list[str] = []
-            await collect(client, options_of(client, tmp_path, duration_s=8.0), on_notice=notices.append)
-            assert len(gateway.connections[0].received) == 2
+            options = options_of(client, tmp_path, {"ready_timeout_s": 5.0}, duration_s=20.0)
+            with pytest.raises(TransportError, match="nothing was collected"):
+                await collect(client, options, on_notice=notices.append)
             return notices
 
-    (notice,) = run(body())
-    assert "did not say that it is ready within 5 s" in notice
+    assert any("ready not said" in notice and "log in to it again" in notice for notice in run(body()))
 
 
 def test_subscriptions_are_renewed_and_kept_alive(tmp_path: Path) -> None:
     async def body() -> Summary:
         # Longer than a busy machine takes to get started, and shorter than the run: without the ticks it would expire.
         async with world(speed=400.0, idle_timeout_s=2_200.0) as (gateway, client):
-            # 360 s after the last renewal, nearly a real second: a busy machine may be late by that much.
-            options = options_of(client, tmp_path, duration_s=2280.0, silence_limit_s=2000.0)
-            summary = await collect(client, options)
+            summary = await collect(client, options_of(client, tmp_path, duration_s=2280.0))
             (connection,) = gateway.connections
             texts = Counter(text.text.partition("+{")[0] for text in connection.received)
-            # Every 8 minutes: at 480, 960, 1440 and 1920 s.
-            assert texts["umd+265598"] == texts["umd+8314"] == 4
-            assert texts["smd+265598"] == texts["smd+8314"] == 5
-            assert 30 <= texts["tic"] <= 38
-            tickles = [request for request in gateway.requests if request.path.endswith("/tickle")]
-            assert 30 <= len(tickles) <= 39
+            # At 480 to 530 s, and so on; a busy machine is late, by 40 s for each tenth of a second.
+            assert texts["smd+265598"] in (4, 5)
+            assert texts["smd+8314"] in (4, 5)
+            assert texts["tic"] >= 20
             return summary
 
     summary = run(body())
-    assert summary.renewals == 8
+    assert summary.feed.renewals in (6, 7, 8)
     last = max(row["updated_ms"] for row in quoted(tmp_path))
     first = min(row["updated_ms"] for row in quoted(tmp_path))
     assert last - first > 1_900_000, "the streams outlive their 15 minutes"
 
 
 ENDS = {
-    "lost": (lambda gateway: gateway.drop_sockets(), "without a CLOSE frame"),
-    "reset": (lambda gateway: gateway.drop_sockets(reset=True), "without a CLOSE frame"),
-    "closed": (lambda gateway: gateway.close_sockets(1001, "DU1234567 away"), r"closed the connection \(code 1001"),
-    "silent": (lambda gateway: gateway.stop_answering(), "nothing was received for 30 s"),
-    "renewed": (lambda gateway: gateway.renew_session(), "a new session"),
-    "violation": (lambda gateway: gateway.send_bytes(b"\xff\xff\xff\xff"), "broke the WebSocket protocol"),
+    "lost": (lambda gateway: gateway.drop_sockets(), "connection_lost"),
+    "reset": (lambda gateway: gateway.drop_sockets(reset=True), "connection_lost"),
+    "closed": (lambda gateway: gateway.close_sockets(1001, "DU1234567 away"), "closed_by_gateway"),
+    "silent": (lambda gateway: gateway.stop_answering(), "socket_silent"),
+    "renewed": (lambda gateway: gateway.renew_session(), "session_changed"),
+    "violation": (lambda gateway: gateway.send_bytes(b"\xff\xff\xff\xff"), "protocol_violation"),
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_lost_connection_ends_the_run_with_its_reason(tmp_path: Path, end: str) -> None:
-    action, reason = ENDS[end]
+def test_a_lost_connection_is_survived_and_written_down(tmp_path: Path, end: str) -> None:
+    action, cause = ENDS[end]
 
-    async def body() -> Collector:
+    async def body() -> tuple[Summary, list[str]]:
         async with world(speed=50.0) as (gateway, client):
-            collector = Collector(client, options_of(client, tmp_path))
-            running = asyncio.create_task(collector.run())
+            notices: list[str] = []
+            stop = asyncio.Event()
+            options = options_of(client, tmp_path, {"socket_dead_after_s": 50.0})
+            collector = Collector(client, options, on_notice=notices.append)
+            running = asyncio.create_task(collector.run(stop))
             await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
             action(gateway)
-            with pytest.raises(TransportError, match=reason) as caught:
-                await running
-            assert caught.value.is_retryable
-            assert "DU1234567" not in str(caught.value)
-            assert gateway.session_id not in str(caught.value)
+            await gateway.wait_for(lambda: any(cause.replace("_", " ") in notice for notice in notices), timeout_s=15)
             gateway.resume_answering()
-            return collector
+            rows = sum(quote.rows for quote in collector.status().latest)
+            await gateway.wait_for(lambda: any("data comes again" in notice for notice in notices), timeout_s=15)
+            await gateway.wait_for(lambda: sum(quote.rows for quote in collector.status().latest) > rows + 4)
+            await gateway.wait_for(lambda: collector.status().gaps >= len(CONIDS), timeout_s=15)
+            assert collector.status().advice == ""
+            stop.set()
+            summary = await running
+            said = "".join(notices) + (tmp_path / happened_name(tmp_path)).read_text()
+            assert gateway.session_id not in said
+            assert "DU1234567" not in said
+            return summary, notices
 
-    collector = run(body())
-    check_summary(collector.summary, tmp_path)
-    assert len(quoted(tmp_path)) >= 2
+    summary, notices = run(body())
+    check_summary(summary, tmp_path)
+    assert summary.reason == "stopped"
+    assert summary.feed.connections >= 2
+    assert summary.gaps.keys() >= {cause}
+    assert sum("data comes again" in notice for notice in notices) >= 1
+    lines = happened(tmp_path)
+    for topic in ("smd+265598", "smd+8314"):
+        gaps = [line for line in lines if line["type"] == "gap" and line["subscription"] == topic]
+        assert any(line["cause"] == cause and line["first_good_ns"] for line in gaps)
+    # A gap stands at its place between the frames of the capture.
+    times = receive_times(tmp_path)
+    for line in lines:
+        if line["type"] == "gap" and line["first_good_ns"]:
+            assert line["first_good_ns"] in times[line["row"] :]
+            assert line["last_good_ns"] in times[: line["row"]]
+
+
+def happened_name(folder: Path) -> str:
+    (path,) = folder.glob("events-*.jsonl")
+    return path.name
+
+
+def receive_times(folder: Path) -> list[int]:
+    (path,) = folder.glob("capture-*.arrows")
+    times: list[int] = read_capture(path).read_all()["received_ns"].to_pylist()
+    return times
 
 
 def test_what_the_gateway_says_of_the_session_is_told(tmp_path: Path) -> None:
@@ -251,14 +321,13 @@ def test_what_the_gateway_says_of_the_session_is_told(tmp_path: Path) -> None:
             stop = asyncio.Event()
             collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
             running = asyncio.create_task(collector.run(stop))
-            await gateway.wait_for(lambda: collector.status().state == "collecting")
+            await gateway.wait_for(lambda: collector.status().state == "streaming")
             gateway.send_error("account DU1234567 is unknown", 500)
             gateway.compete()
-            await gateway.wait_for(lambda: any("competing: true" in notice for notice in notices))
+            await gateway.wait_for(lambda: collector.status().state == "competing")
+            await gateway.wait_for(lambda: any("competing" in notice for notice in notices))
             gateway.stop_competing()
-            await gateway.wait_for(lambda: any("competing: false" in notice for notice in notices))
-            gateway.fail_rest("/tickle", status=503)
-            await gateway.wait_for(lambda: any("/tickle failed" in notice for notice in notices))
+            await gateway.wait_for(lambda: collector.status().state == "streaming")
             stop.set()
             await running
             assert all(gateway.session_id not in notice for notice in notices)
@@ -267,37 +336,125 @@ def test_what_the_gateway_says_of_the_session_is_told(tmp_path: Path) -> None:
     notices = run(body())
     assert any("reports an error" in notice for notice in notices)
     assert not any("DU1234567" in notice for notice in notices)
-    check_counts = [notice for notice in notices if "competing: true" in notice]
-    assert len(check_counts) == 1, "told once, though /tickle says it again each minute"
+    assert len([notice for notice in notices if notice.startswith("competing")]) == 1, "told once"
+    assert "competing" in states(tmp_path)
 
 
 def test_brokerage_session_is_opened_when_it_is_not(tmp_path: Path) -> None:
-    async def body() -> list[str]:
+    async def body() -> Summary:
         async with world(has_brokerage=False) as (_gateway, client):
-            notices: list[str] = []
-            await collect(client, options_of(client, tmp_path, duration_s=3.0), on_notice=notices.append)
-            return notices
+            return await collect(client, options_of(client, tmp_path, duration_s=10.0))
 
-    assert "the brokerage session is not open; asking the gateway to open it" in run(body())
+    check_summary(run(body()), tmp_path)
     assert quoted(tmp_path)
 
 
-def test_not_logged_in_leaves_no_files(tmp_path: Path) -> None:
-    async def body() -> None:
+def test_a_login_is_told_and_waited_for(tmp_path: Path) -> None:
+    async def body() -> tuple[Summary, list[str]]:
+        async with world(speed=50.0, is_logged_in=False) as (gateway, client):
+            notices: list[str] = []
+            stop = asyncio.Event()
+            collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
+            running = asyncio.create_task(collector.run(stop))
+            await gateway.wait_for(lambda: collector.status().state == "login_required")
+            await gateway.wait_for(lambda: any("log in to the gateway in a browser" in notice for notice in notices))
+            assert "log in" in collector.status().advice
+            gateway.log_in()
+            await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+            stop.set()
+            return await running, notices
+
+    summary, notices = run(body())
+    check_summary(summary, tmp_path)
+    assert sum("login required" in notice for notice in notices) == 1
+    assert any("data comes again" in notice for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        *(
+            (
+                {"is_logged_in": False, "logged_out_answer": answer},
+                NotAuthenticatedError,
+                "log in to the gateway in a browser",
+            )
+            for answer in ("unauthorized", "redirect", "html", "json")
+        ),
+        ({"has_brokerage": False, "is_competing": True}, CompetingSessionError, "another login"),
+    ],
+)
+def test_it_gives_up_when_it_is_told_to(
+    tmp_path: Path, options: dict[str, Any], error: type[CpapiError], said: str
+) -> None:
+    options = dict(options)
+    is_competing = options.pop("is_competing", False)
+
+    async def body() -> Collector:
+        async with world(speed=50.0, **options) as (gateway, client):
+            if is_competing:
+                gateway.compete()
+            collector = Collector(client, options_of(client, tmp_path, give_up_after_s=60.0))
+            with pytest.raises(error, match="no data for 60 s") as caught:
+                await collector.run()
+            assert said in str(caught.value)
+            return collector
+
+    collector = run(body())
+    assert collector.summary is not None
+    assert "no data for 60 s" in collector.summary.reason
+    assert states(tmp_path)
+
+
+def test_nothing_collected_is_an_error_and_leaves_no_empty_capture(tmp_path: Path) -> None:
+    async def body() -> Collector:
         async with world(is_logged_in=False) as (_gateway, client):
-            with pytest.raises(NotAuthenticatedError):
-                await collect(client, options_of(client, tmp_path))
+            collector = Collector(client, options_of(client, tmp_path, duration_s=40.0))
+            with pytest.raises(CpapiError, match="the duration is over before anything was received") as caught:
+                await collector.run()
+            assert "log in" in str(caught.value)
+            return collector
+
+    collector = run(body())
+    assert collector.summary is not None
+    assert [path.name for path in tmp_path.iterdir()] == [happened_name(tmp_path)]
+    assert collector.summary.outputs[0].files == ()
+
+
+def test_a_gateway_that_comes_later_is_waited_for(tmp_path: Path) -> None:
+    async def body() -> Summary:
+        async with world(speed=50.0) as (gateway, client):
+            gateway.begin_maintenance()
+            notices: list[str] = []
+            stop = asyncio.Event()
+            collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
+            running = asyncio.create_task(collector.run(stop))
+            await gateway.wait_for(lambda: any("gateway error" in notice for notice in notices))
+            gateway.end_maintenance()
+            await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+            stop.set()
+            return await running
+
+    check_summary(run(body()), tmp_path)
+
+
+def test_a_wrong_fingerprint_ends_the_run_at_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world() as (gateway, _client):
+            async with Client(gateway.url, tls=Tls.pinned("0" * 64), clock=gateway.clock) as client:
+                with pytest.raises(PinMismatchError, match="fingerprint"):
+                    await collect(client, options_of(client, tmp_path))
+            assert list(gateway.requests) == []
 
     run(body())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_competing_session_is_not_taken_over(tmp_path: Path) -> None:
+def test_more_instruments_than_lines(tmp_path: Path) -> None:
     async def body() -> None:
-        async with world(has_brokerage=False) as (gateway, client):
-            gateway.compete()
-            with pytest.raises((CompetingSessionError, NotAuthenticatedError)):
-                await collect(client, options_of(client, tmp_path))
+        async with world() as (_gateway, client):
+            with pytest.raises(LimitError, match="100"):
+                await collect(client, options_of(client, tmp_path, conids=tuple(range(1, 102))))
 
     run(body())
     assert list(tmp_path.iterdir()) == []
@@ -312,13 +469,13 @@ def test_stopped_while_connecting(tmp_path: Path) -> None:
             running = asyncio.create_task(collector.run(stop))
             await asyncio.sleep(0.05)
             stop.set()
-            with pytest.raises(CpapiError, match="stopped before"):
+            with pytest.raises(TransportError, match="stopped before anything was received"):
                 await running
-            assert collector.summary is None
+            assert collector.summary is not None
             gateway.resume_answering()
 
     run(body())
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("capture*")) == []
 
 
 def test_cancelled_run_finishes_its_files(tmp_path: Path) -> None:
@@ -377,8 +534,8 @@ def test_a_slow_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     async def body() -> Summary:
         async with world(speed=1.0, replay=replay) as (_gateway, client):
             stop = asyncio.Event()
-            options = options_of(client, out, conids=(), max_queue_bytes=50_000, ws=WsOptions(max_pending_bytes=50_000))
-            collector = Collector(client, options)
+            options = options_of(client, out, conids=(), max_queue_bytes=50_000)
+            collector = Collector(client, options, on_notice=notices.append)
             running = asyncio.create_task(collector.run(stop))
             most_queued = 0
             while (counts := dict(collector.status().outputs).get("quotes")) is None or counts.received < len(lines):
@@ -386,14 +543,61 @@ def test_a_slow_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 await asyncio.sleep(0.001)
             stop.set()
             assert most_queued > 50_000, "the bound was reached"
-            # The bound, and the one batch (a socket read of at most 256 KiB) that went over it.
-            assert most_queued < 50_000 + 4 * 256 * 1024
+            # The bound, and what was under way (a socket read of at most 256 KiB) that went over it, in either queue.
+            assert most_queued < 50_000 + 8 * 256 * 1024
+            return await running
+
+    notices: list[str] = []
+    summary = run(body())
+    check_summary(summary, out)
+    assert any("the gateway is kept waiting" in notice for notice in notices)
+    assert any(line["type"] == "disk" and line["is_slow"] for line in happened(out))
+    assert summary.consumer.dropped == 0
+    rows = [raw for _, _, raw in captured(out) if raw.endswith(b'"}') and raw.startswith(b'{"31"')]
+    assert rows == lines
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
+def test_a_slow_disk_drops_by_the_policy_and_says_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Any
+) -> None:
+    lines = [b'{"31":"%d","topic":"smd+%d"}' % (number, number % 7) for number in range(20_000)]
+    write = QuotesWriter.write
+
+    def write_slowly(self: QuotesWriter, batch: Batch) -> None:
+        time.sleep(0.02)
+        write(self, batch)
+
+    monkeypatch.setattr(QuotesWriter, "write", write_slowly)
+    replay = tmp_path / "replay.jsonl"
+    replay.write_bytes(b"\n".join(lines))
+    out = tmp_path / "out"
+    notices: list[str] = []
+
+    async def body() -> Summary:
+        async with world(speed=1.0, replay=replay) as (gateway, client):
+            stop = asyncio.Event()
+            options = options_of(client, out, conids=(), max_queue_bytes=20_000, slow_disk=policy)
+            collector = Collector(client, options, on_notice=notices.append)
+            running = asyncio.create_task(collector.run(stop))
+            await asyncio.wait_for(gateway.replay_done.wait(), 20)
+            await gateway.wait_for(lambda: collector.status().queued_bytes == 0, timeout_s=20)
+            assert collector.status().dropped
+            stop.set()
             return await running
 
     summary = run(body())
     check_summary(summary, out)
-    rows = [raw for _, _, raw in captured(out) if raw.endswith(b'"}') and raw.startswith(b'{"31"')]
-    assert rows == lines
+    rows = [raw for _, _, raw in captured(out) if raw.startswith(b'{"31"')]
+    gaps = [line for line in happened(out) if line["type"] == "gap"]
+    assert {line["cause"] for line in gaps} == {"consumer_overflow"}
+    assert sum(line["frames_dropped"] for line in gaps) == summary.consumer.dropped > 0
+    # Every frame is in the capture or counted, and what is in it is in order.
+    assert len(rows) + summary.consumer.dropped >= len(lines)
+    numbers = [int(raw[7 : raw.index(b'"', 7)]) for raw in rows]
+    assert numbers == sorted(numbers)
+    assert any(f"dropped ({policy})" in notice for notice in notices)
+    assert any("frames were dropped so far" in notice for notice in notices)
 
 
 def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
@@ -404,7 +608,7 @@ def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
 
     summaries = run(body())
     files = [path for summary in summaries for output in summary.outputs for path, _ in output.files]
-    assert len(set(files)) == len(files) == 6
+    assert len(set(files)) == len(files) == 9
 
 
 def test_leftovers_are_named_and_not_touched(tmp_path: Path) -> None:
@@ -423,12 +627,17 @@ def test_leftovers_are_named_and_not_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["duration_s", "ready_timeout_s", "silence_limit_s", "renew_after_s", "max_queue_bytes"]
+    "name", ["duration_s", "give_up_after_s", "flush_interval_s", "roll_interval_s", "max_queue_bytes"]
 )
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
 def test_options_are_checked(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
         CollectOptions(conids=CONIDS, out=Path("x"), **{name: value})
+
+
+def test_the_policy_is_checked() -> None:
+    with pytest.raises(ConfigError, match="hold, drop_oldest, drop_newest, not 'panic'"):
+        CollectOptions(conids=CONIDS, out=Path("x"), slow_disk="panic")  # type: ignore[arg-type]
 
 
 def test_conids_are_checked() -> None:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,8 @@ FINGERPRINT = "0" * 64
 
 def gateway_command(gateway: Gateway, folder: Path, *more: object, tls: bool = True) -> tuple[object, ...]:
     arguments: list[object] = ["collect", "--url", gateway.url, "--conids", "265598,8314", "--out", folder]
+    # A gateway that a failed test has left behind is outlived, but not for ever.
+    arguments += ["--give-up-after", "20"]
     if tls and gateway.fingerprint:
         arguments += ["--fingerprint", gateway.fingerprint]
     return (*arguments, *more)
@@ -34,8 +37,23 @@ def check_bad_input(result: Ended, said: str, code: int) -> None:
     assert result.code == code, result
     assert re.search(said, result.err), result
     assert result.out == ""
-    assert result.err.startswith("cpapi-fast"), result
-    assert result.err.count("\n") == 1, result
+    check_lines(result, 1)
+
+
+def check_gave_up(result: Ended, said: str) -> None:
+    """One line for what is wrong, one for the end; and a summary."""
+    assert result.code == 1, result
+    assert "ended after" in result.out
+    check_lines(result, 2)
+    assert re.search(said, result.err.splitlines()[0]), result
+    assert "error: no data for" in result.err.splitlines()[1]
+    assert re.search(said, result.err.splitlines()[1]), result
+
+
+def check_lines(result: Ended, count: int) -> None:
+    lines = result.err.splitlines()
+    assert len(lines) == count, result
+    assert all(line.startswith("cpapi-fast") for line in lines), result
     assert "Traceback" not in result.err
 
 
@@ -68,20 +86,22 @@ def test_unreachable_gateway(tmp_path: Path) -> None:
         # Bound and not listening: nobody else gets the port, and nobody answers.
         taken.bind(("127.0.0.1", 0))
         url = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
-        result = run(command("collect", "--url", url, "--insecure", "--conids", "1", "--out", tmp_path))
+        arguments = ("--insecure", "--conids", "1", "--out", tmp_path, "--give-up-after", "1")
+        result = run(command("collect", "--url", url, *arguments))
     warning, _, rest = result.err.partition("\n")
     assert warning.startswith("cpapi-fast: warning: TLS certificates are not checked")
-    check_bad_input(Ended(result.code, result.out, rest), "is the gateway running", 1)
+    check_gave_up(Ended(result.code, result.out, rest), "start the gateway")
 
 
-@pytest.mark.parametrize("answer", ["unauthorized", "redirect", "html", "json"])
-def test_not_logged_in(tmp_path: Path, answer: Any) -> None:
+def test_not_logged_in(tmp_path: Path) -> None:
     async def body() -> Ended:
-        async with Gateway(GatewayOptions(is_logged_in=False, logged_out_answer=answer)) as gateway:
-            return await command(*gateway_command(gateway, tmp_path))
+        async with Gateway(GatewayOptions(is_logged_in=False)) as gateway:
+            # A login page may be a moment of the nightly reset: it is asked again after 5 s before a human is called.
+            return await command(*gateway_command(gateway, tmp_path, "--give-up-after", "8"))
 
-    check_bad_input(run(body()), "log in", 1)
-    assert list(tmp_path.iterdir()) == []
+    check_gave_up(run(body()), "log in to the gateway in a browser")
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith("events-")
 
 
 def test_wrong_fingerprint_sends_nothing(tmp_path: Path) -> None:
@@ -110,7 +130,9 @@ def test_expired_certificate(tmp_path: Path, policy: str) -> None:
     if policy == "fingerprint":
         assert (result.code, result.err) == (0, "")
     else:
-        check_bad_input(result, "certificate", 1)
+        assert result.code == 1
+        check_lines(result, 1)
+        assert "certificate" in result.err
 
 
 def test_good_ca_file(tmp_path: Path) -> None:
@@ -127,20 +149,30 @@ def test_good_ca_file(tmp_path: Path) -> None:
     ("body", "content_type", "said"),
     [
         (b"<html><body>down for maintenance</body></html>", "text/html", "HTML|JSON"),
-        (b'{"session":"0123456789abcdef\\r\\nX: y"}', "application/json", "session id that cannot stand in a header"),
         (b'{"session":', "application/json", "JSON"),
-        (b"{}", "application/json", "without a session"),
     ],
 )
 def test_answers_of_another_shape(tmp_path: Path, body: bytes, content_type: str, said: str) -> None:
     async def scene() -> Ended:
         async with Gateway() as gateway:
             gateway.fail_rest("/tickle", status=200, body=body, content_type=content_type, times=None)
+            return await command(*gateway_command(gateway, tmp_path, "--give-up-after", "1"))
+
+    check_gave_up(run(scene()), said)
+
+
+def test_a_session_that_cannot_be_sent_ends_the_run_at_once(tmp_path: Path) -> None:
+    async def scene() -> Ended:
+        async with Gateway() as gateway:
+            body = b'{"session":"0123456789abcdef\\r\\nX: y","iserver":{"authStatus":{"authenticated":true}}}'
+            gateway.fail_rest("/tickle", status=200, body=body, content_type="application/json", times=None)
             return await command(*gateway_command(gateway, tmp_path))
 
     result = run(scene())
-    check_bad_input(result, said, 1)
-    assert "0123456789abcdef" not in result.err
+    assert result.code == 1
+    check_lines(result, 1)
+    assert "session id that cannot stand in a header" in result.err
+    assert "0123456789abcdef" not in result.err + result.out
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -173,6 +205,14 @@ def check_files(folder: Path, *, may_be_torn: bool = False) -> tuple[list[bytes]
     return frames, quotes
 
 
+def check_events(folder: Path, *, may_be_torn: bool = False) -> list[dict[str, Any]]:
+    """Every line of the file of events is JSON."""
+    (path,) = folder.glob("events-*.jsonl")
+    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    assert may_be_torn or not torn
+    return [orjson.loads(line) for line in whole.splitlines()]
+
+
 def check_summary(result: Ended, folder: Path) -> None:
     """The printed sums add up and agree with the files."""
     frames, quotes = check_files(folder)
@@ -183,7 +223,7 @@ def check_summary(result: Ended, folder: Path) -> None:
         assert values[0] == sum(values[1:])
         received.append(values[0])
         written.append(values[1])
-    assert written == [len(frames), quotes], result.out
+    assert written == [len(frames), quotes, len(check_events(folder))], result.out
     assert "Traceback" not in result.err
 
 
@@ -247,12 +287,17 @@ if sys.platform != "win32":
 
             async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as server:
                 url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/api"
-                process = await start("collect", "--url", url, "--conids", "1", "--out", tmp_path)
+                more = ("--conids", "1", "--out", tmp_path, "--give-up-after", "20")
+                process = await start("collect", "--url", url, *more)
                 await asyncio.wait_for(asked.wait(), 20)
                 process.send_signal(signal.SIGINT)
                 return await ended(process)
 
-        check_bad_input(run(body()), "stopped before the gateway was connected", 1)
+        result = run(body())
+        assert result.code == 1
+        check_lines(result, 1)
+        assert "stopped before anything was received" in result.err
+        assert list(tmp_path.glob("capture*")) == []
 
     def sent_frames(gateway: Gateway) -> int:
         return sum(connection.counters.frames_sent for connection in gateway.connections)
@@ -275,13 +320,16 @@ if sys.platform != "win32":
                     await asyncio.sleep(moments.uniform(0.0, 0.6))
                 process.kill()
                 await ended(process)
-                sent = list(gateway.connections[0].sent)
+                # The capture is there before the connection is.
+                sent = list(gateway.connections[0].sent) if gateway.connections else []
             captures = list(folder.glob("capture-*.arrows"))
             if not captures:
                 assert list(folder.glob("capture-*.arrows.part"))
                 return
             frames, quotes = check_files(folder, may_be_torn=True)
             assert frames == sent[: len(frames)]
+            if list(folder.glob("events-*.jsonl")):
+                check_events(folder, may_be_torn=True)
             if number % 2 == 0:
                 assert frames
                 assert quotes > 0
@@ -341,21 +389,27 @@ if sys.platform != "win32":
 
         code, shown = run(body())
         assert code == 0
-        for text in (b"instrument", b"265598", b"collecting", b"\x1b["):
+        for text in (b"instrument", b"265598", b"streaming", b"\x1b["):
             assert text in shown
 
 
-def test_lost_connection_ends_with_its_reason_after_the_files_are_finished(tmp_path: Path) -> None:
+def test_a_lost_connection_is_survived(tmp_path: Path) -> None:
     async def body() -> Ended:
         async with Gateway(GatewayOptions(rate=500.0)) as gateway:
-            process = await start(*gateway_command(gateway, tmp_path))
+            process = await start(*gateway_command(gateway, tmp_path, "--duration", "6", "--slow-disk", "drop-oldest"))
             await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20)
             await asyncio.sleep(0.5)
             gateway.drop_sockets()
+            await gateway.wait_for(lambda: gateway.connections[-1].subscriptions, timeout_s=20)
             return await ended(process)
 
     result = run(body())
-    assert result.code == 1
-    assert re.fullmatch(r"cpapi-fast: error: the connection was lost without a CLOSE frame .*\n", result.err)
+    assert result.code == 0, result
+    assert "disconnected (connection lost" in result.err
+    assert "data comes again" in result.err
     check_summary(result, tmp_path)
+    gaps = [line for line in check_events(tmp_path) if line["type"] == "gap"]
+    assert {line["subscription"] for line in gaps} == {"smd+265598", "smd+8314"}
+    assert f"{len(gaps)} gaps (connection_lost: {len(gaps)})" in result.out
+    assert "2 connections" in result.out
     assert check_files(tmp_path)[1] > 10

@@ -29,7 +29,7 @@ def test_the_example_of_the_readme_prints_a_price(tmp_path: Path) -> None:
 def test_the_collecting_example_leaves_finished_files(tmp_path: Path) -> None:
     printed = run_python(str(ROOT / "examples" / "collect.py"), "files", "2", folder=tmp_path)
     names = [path.name for path in (tmp_path / "files").iterdir()]
-    assert sorted(Path(name).suffix for name in names) == [".arrows", ".parquet"]
+    assert sorted(Path(name).suffix for name in names) == [".arrows", ".jsonl", ".parquet"]
     assert all(name in printed for name in names)
 
 

@@ -45,6 +45,8 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         ([*COLLECT, "--duration", "soon"], "'soon' is not a number above zero"),
         ([*COLLECT, "--duration", "0"], "not a number above zero"),
         ([*COLLECT, "--duration", "nan"], "not a number above zero"),
+        ([*COLLECT, "--give-up-after", "0"], "not a number above zero"),
+        ([*COLLECT, "--slow-disk", "panic"], "--slow-disk"),
         ([*COLLECT, "--dur", "1"], "--dur"),
         ([*COLLECT, "--insecure", "--tls-verify"], "not allowed with"),
         (["collect", "--simulate", "--conids", "1", "--out", ""], "--out: give the path of a folder"),

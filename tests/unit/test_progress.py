@@ -11,6 +11,8 @@ import time
 import pytest
 
 from cpapi_fast import progress as progress_module
+from cpapi_fast.events import FeedState
+from cpapi_fast.feed import SubscriptionStatus
 from cpapi_fast.outputs import OutputCounts
 from cpapi_fast.progress import Progress, Rates, plain_line
 from cpapi_fast.quotes import LatestQuote
@@ -74,6 +76,36 @@ def test_plain_line() -> None:
     assert "1.0 MB wait for the disk" in plain_line(status(queued_bytes=1_000_000), 0, 0, now_ns)
     early = plain_line(status(connection=None, latest=(), state="logging in"), 0, 0, now_ns)
     assert "logging in  0 frames (0/s)  0 B (0 B/s)" in early
+
+
+def test_plain_line_of_a_feed_in_trouble() -> None:
+    known = {name: subscription(name, FeedState.STALE) for name in ("1", "2", "3", "4")}
+    known["5"] = subscription("5", FeedState.STREAMING)
+    line = plain_line(
+        status(subscriptions=known, gaps=1200, dropped=7, advice="log in", state="login_required"), 0, 0, time.time_ns()
+    )
+    for part in ("login_required", "4 stale (1, 2, 3 …)", "1,200 gaps", "7 dropped", "to do: log in"):
+        assert part in line
+    well = plain_line(status(subscriptions={"5": known["5"]}), 0, 0, time.time_ns())
+    for part in ("stale", "gaps", "dropped", "to do"):
+        assert part not in well
+
+
+def subscription(name: str, state: FeedState, *, is_in_gap: bool = False) -> SubscriptionStatus:
+    return SubscriptionStatus(f"smd+{name}", state, 1, 1, 1, 0.5, None, 0, is_in_gap)
+
+
+def test_the_table_has_the_state_of_every_subscription() -> None:
+    known = {
+        "265598": subscription("265598", FeedState.STREAMING),
+        "4711": subscription("4711", FeedState.STALE, is_in_gap=True),
+    }
+    stream = Terminal()
+    with Progress(lambda: status(subscriptions=known), stream):
+        pass
+    shown = stream.getvalue()
+    for text in ("265598", "streaming", "4711", "stale, gap", "8314@NYSE"):
+        assert text in shown, text
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:

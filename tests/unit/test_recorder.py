@@ -13,7 +13,7 @@ from cpapi_fast.batch import Batch
 from cpapi_fast.capture import CaptureWriter, read_capture
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import OutputError, UsageError
-from cpapi_fast.outputs import OutputCounts
+from cpapi_fast.outputs import DiskChange, OutputCounts
 from cpapi_fast.recorder import Recorder
 from tests.files import make_batch
 from tests.support import LOOPS, run
@@ -161,6 +161,68 @@ def test_a_failure_frees_whoever_waits_for_room() -> None:
             await recorder.close()
 
     run(body())
+
+
+class FakeEvents(Fake):
+    """The same for events."""
+
+    def __init__(self, *, fail_at: int | None = None) -> None:
+        super().__init__()
+        self.events: list[tuple[object, int]] = []
+        self._fail_event_at = fail_at
+
+    def write_event(self, event: object, row: int) -> None:
+        self.counts.received += 1
+        if len(self.events) == self._fail_event_at:
+            self.counts.drop(1, "write error")
+            raise OutputError("cannot write events", path="events")
+        self.events.append((event, row))
+        self.counts.written += 1
+
+    def discard_event(self, event: object) -> None:
+        self.counts.received += 1
+        self.counts.drop(1, "write error")
+
+
+def test_events_keep_their_place_between_the_frames() -> None:
+    frames, events = Fake(), FakeEvents()
+    changes = [DiskChange(number, True, "hold") for number in range(3)]
+
+    async def body() -> None:
+        recorder = Recorder([frames], events=events)
+        recorder.put_event(changes[0])
+        await recorder.put(make_batch([b"1", b"2"]))
+        recorder.put_event(changes[1])
+        await recorder.put(make_batch([b"3"]))
+        recorder.put_event(changes[2])
+        assert recorder.outputs == (frames, events)
+        await recorder.close()
+        with pytest.raises(UsageError):
+            recorder.put_event(changes[0])
+
+    run(body())
+    assert events.events == [(changes[0], 0), (changes[1], 2), (changes[2], 3)]
+    assert events.is_closed
+    assert events.batches == []
+
+
+def test_a_failing_file_of_events_ends_it_too() -> None:
+    frames, events = Fake(), FakeEvents(fail_at=1)
+
+    async def body() -> None:
+        recorder = Recorder([frames], events=events)
+        for number in range(3):
+            recorder.put_event(DiskChange(number, True, "hold"))
+        with pytest.raises(OutputError, match="events"):
+            await recorder.failed()
+        with pytest.raises(OutputError, match="events"):
+            await recorder.put(make_batch([b"1"]))
+        with pytest.raises(OutputError, match="events"):
+            await recorder.close()
+
+    run(body())
+    assert (events.counts.received, events.counts.written, events.counts.dropped_total) == (3, 1, 2)
+    assert (frames.counts.received, frames.counts.dropped_total) == (1, 1)
 
 
 @pytest.mark.parametrize("fail_on", ["poll", "close"])
