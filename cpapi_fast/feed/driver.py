@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -48,6 +49,8 @@ from .filling import Filling
 from .frames import payload_of, read_answer, read_status
 
 _NEVER: Final = float("inf")
+#: After a fault of ours the machine is asked again in a while, not at once without end.
+_RETRY_S: Final = 1.0
 _SILENT: Final = Activity(0, 0, 0.0)
 _NO_STATS: Final = WsStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -225,7 +228,13 @@ class Driver:
 
     def _tick(self) -> None:
         self._timer, self._timer_s = None, _NEVER
-        self.carry_out(self.machine.tick(self.now()))
+        try:
+            self.carry_out(self.machine.tick(self.now()))
+        except Exception as error:  # noqa: BLE001 - a feed without a timer would never notice anything any more
+            self._report("a cpapi_fast feed failed in an unforeseen way", error)
+            if self._timer is None:
+                self._timer_s = self._clock.monotonic_s() + _RETRY_S
+                self._timer = self._clock.call_later(_RETRY_S, self._tick)
 
     # --- REST -------------------------------------------------------------------------------------
 
@@ -308,7 +317,12 @@ class Driver:
 
     async def _connect(self) -> WsClient:
         connecting = asyncio.ensure_future(
-            WsClient.connect(self._client, ticket=self._ticket, options=self._options.ws)
+            # Frames that this driver fails on would be lost under any other policy, and no gap would tell.
+            WsClient.connect(
+                self._client,
+                ticket=self._ticket,
+                options=dataclasses.replace(self._options.ws, callback_errors="close"),
+            )
         )
         try:
             return await asyncio.shield(connecting)
