@@ -7,6 +7,7 @@ The files::
     frames.py      what frames say about the connection itself
     driver.py      machine, socket, REST and timers, tied together
     status.py      what it says of itself when asked
+    waiting.py     tasks that wait for a state
     feed.py        Feed: what users call
 """
 

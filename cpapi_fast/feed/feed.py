@@ -11,7 +11,7 @@ from typing import Any, Final
 from cpapi_fast.batch import Batch, Frame
 from cpapi_fast.consumer import Consumer, Policy
 from cpapi_fast.delivery import Delivery
-from cpapi_fast.errors import ConfigError, UsageError
+from cpapi_fast.errors import ConfigError, CpapiError, SubscriptionError, UsageError
 from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed_options import FeedOptions
 from cpapi_fast.gateway import Client
@@ -21,6 +21,7 @@ from cpapi_fast.topics import MarketDataFields, Subscription, market_data_target
 
 from .driver import Driver
 from .status import FeedStats, LastField, LastValue, SubscriptionStatus
+from .waiting import Waiting
 
 
 class FeedSubscription:
@@ -92,7 +93,10 @@ class Feed:
         self._state_changes = 0
         self._gaps = 0
         self._last_change: StateChange | None = None
-        self._changed: asyncio.Event | None = None
+        self._waiting: Final = Waiting(client.clock)
+        # Why it cannot be used any more; None while it can.
+        self._ended_with: CpapiError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"<Feed {self.state.value}, {len(self._driver.machine.care.lines)} subscriptions>"
@@ -105,6 +109,7 @@ class Feed:
         Raises:
             UsageError: it was started, or closed, before.
         """
+        self._check_loop()
         if self._is_started:
             raise UsageError("a feed is started once; it goes on by itself, and once closed a new one has to be made")
         self._is_started = True
@@ -114,12 +119,16 @@ class Feed:
 
     async def aclose(self) -> None:
         """End everything. Iterations end after what is pending. Again, it does nothing."""
+        self._check_loop()
         if self._is_closed:
             return
         self._is_started = self._is_closed = True
-        await self._driver.stop()
-        self._delivery.end(None)
-        self._wake()
+        try:
+            await self._driver.stop()
+        finally:
+            # Cancelled or not: whoever reads or waits must not do so for ever.
+            self._delivery.end(None)
+            self._end(UsageError("the feed is closed; make a new one"))
 
     async def __aenter__(self) -> Feed:
         await self.start()
@@ -131,7 +140,7 @@ class Feed:
         await self.aclose()
 
     async def wait_for(self, *states: FeedState, timeout_s: float | None = None) -> FeedState:
-        """Wait until the feed is in one of these states, and say in which.
+        """Wait until the feed is in one of these states, and say in which it was, even if that has passed since.
 
         Args:
             states: such as `FeedState.STREAMING`.
@@ -139,25 +148,22 @@ class Feed:
 
         Raises:
             TimeoutError: it was not, in that time.
-            UsageError: no state was given, or the feed is closed.
+            UsageError: no state was given, or the feed is closed, or its client was.
         """
         if not states:
             raise UsageError("give at least one state to wait for")
-        due_s = None if timeout_s is None else self._clock.monotonic_s() + timeout_s
-        while self.state not in states:
-            if self._is_closed:
-                raise UsageError("the feed is closed")
-            if self._changed is None:
-                self._changed = asyncio.Event()
-            wait_s = None if due_s is None else self._clock.real_s(max(due_s - self._clock.monotonic_s(), 0.0))
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait_s)
-            except asyncio.TimeoutError:
-                raise TimeoutError(
-                    f"the feed is {self.state.value}, not {' or '.join(state.value for state in states)}, after "
-                    f"{timeout_s:g} s"
-                ) from None
-        return self.state
+        self._check_loop()
+        if self.state in states:
+            return self.state
+        if self._ended_with is not None:
+            raise self._ended_with.with_traceback(None)
+        state = await self._waiting.wait(states, timeout_s)
+        if state is None:
+            raise TimeoutError(
+                f"the feed is {self.state.value}, not {' or '.join(state.value for state in states)}, after "
+                f"{timeout_s:g} s"
+            )
+        return state
 
     # --- subscriptions ----------------------------------------------------------------------------
 
@@ -182,11 +188,11 @@ class Feed:
         Raises:
             SubscriptionError: `conid` or `exchange` cannot be right.
             LimitError: the account's market data lines are all in use.
-            ConfigError: `usual_interval_s` is not above zero.
-            UsageError: the feed is closed.
+            ConfigError: `usual_interval_s` is not above zero, or `hours` is something else than TradingHours.
+            UsageError: the feed is closed, or this is not its event loop.
         """
-        if usual_interval_s is not None and not 0.0 < usual_interval_s < float("inf"):
-            raise ConfigError(f"usual_interval_s must be a finite number above zero, not {usual_interval_s!r}")
+        if hours is not None and not isinstance(hours, TradingHours):
+            raise ConfigError(f"give the hours as TradingHours, not {type(hours).__name__}")
         known = Subscription.market_data(_send_nothing, conid, fields, exchange=exchange)
         return self._subscribe(known, is_market_data=True, usual_interval_s=usual_interval_s, hours=hours)
 
@@ -203,24 +209,44 @@ class Feed:
         return self._subscribe(Subscription.pnl(_send_nothing), needs_brokerage=False)
 
     async def subscribe_topic(
-        self, topic: str, payload: str, cancel_payload: str, *, needs_brokerage: bool = True
+        self,
+        topic: str,
+        payload: str,
+        cancel_payload: str,
+        *,
+        needs_brokerage: bool = True,
+        usual_interval_s: float | None = None,
     ) -> FeedSubscription:
-        """Keep any other topic coming.
+        """Keep any other topic coming. One of market data, such as a combination's, is cared for as all market data is.
 
         Args:
             topic: the topic of its frames, such as `ssd+DU1234567`.
             payload: the text that subscribes, such as `ssd+DU1234567+{}`.
             cancel_payload: the text that unsubscribes, such as `usd+DU1234567+{}`.
             needs_brokerage: whether it needs the brokerage session; `spl`, `ssd` and `sld` do not.
+            usual_interval_s: how often it usually comes. Without it, only market data is noticed to be silent: other
+                topics may rightly say nothing for days.
+
+        Raises:
+            SubscriptionError: one of the texts cannot be sent.
+            LimitError, ConfigError, UsageError: as `subscribe_market_data`.
         """
+        for text in (topic, payload, cancel_payload):
+            _check_text(text)
         known = Subscription(
             name=topic, topic=topic, payload=payload, cancel_payload=cancel_payload, send=_send_nothing
         )
-        return self._subscribe(known, needs_brokerage=needs_brokerage)
+        return self._subscribe(
+            known,
+            needs_brokerage=needs_brokerage,
+            is_market_data=topic.startswith("smd+"),
+            usual_interval_s=usual_interval_s,
+        )
 
     async def unsubscribe(self, topic: str) -> None:
         """End a subscription by its topic; one that is not there stays so."""
-        if not self._is_closed:
+        self._check_loop()
+        if self._ended_with is None and not self._is_closed:
             self._driver.unsubscribe(topic)
 
     def _subscribe(
@@ -232,8 +258,13 @@ class Feed:
         usual_interval_s: float | None = None,
         hours: TradingHours | None = None,
     ) -> FeedSubscription:
+        self._check_loop()
         if self._is_closed:
             raise UsageError("the feed is closed; make a new one")
+        if self._ended_with is not None:
+            raise self._ended_with.with_traceback(None)
+        if usual_interval_s is not None and not 0.0 < usual_interval_s < float("inf"):
+            raise ConfigError(f"usual_interval_s must be a finite number above zero, not {usual_interval_s!r}")
         self._driver.subscribe(
             LineSpec(
                 known.topic,
@@ -421,6 +452,23 @@ class Feed:
     def _on_misuse(self, error: UsageError) -> None:
         self._driver.halt()
         self._delivery.end(error)
+        self._end(error)
+
+    def _end(self, error: CpapiError) -> None:
+        if self._ended_with is None:
+            self._ended_with = error
+        self._waiting.end(error)
+
+    def _check_loop(self) -> None:
+        # Timers and sockets of a loop must not be touched from another thread, and nothing would say so.
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise UsageError(
+                "a feed belongs to the event loop that it was first used in; from another thread, use "
+                "asyncio.run_coroutine_threadsafe with that loop"
+            )
 
     def _on_event(self, event: FeedEvent) -> None:
         if isinstance(event, Gap):
@@ -429,7 +477,7 @@ class Feed:
             self._state_changes += 1
             if event.subscription is None:
                 self._last_change = event
-                self._wake()
+                self._waiting.on_state(event.state)
                 is_new = event.state is FeedState.LOGIN_REQUIRED and event.previous is not event.state
                 if is_new and self._on_login_required is not None:
                     try:
@@ -437,14 +485,18 @@ class Feed:
                     except Exception as error:  # noqa: BLE001 - handed on to the loop, never swallowed
                         self._report(error)
 
-    def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
-
     def _report(self, error: Exception) -> None:
         context = {"message": "a callback of a cpapi_fast feed raised", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _check_text(text: object) -> None:
+    try:
+        is_text = isinstance(text, str) and bool(text.encode())
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise SubscriptionError("topic, payload and cancel_payload are texts that UTF-8 can hold, and not empty")
 
 
 async def _send_nothing(_text: str) -> None:
