@@ -24,7 +24,7 @@ from .errors import (
 from .handshake import open_websocket
 from .inbox import Inbox
 from .listener import FrameListener
-from .loop import BusyPoll
+from .loop import BusyPoll, ReadWatch
 from .options import WsOptions
 from .sink import CallbackSink, FrameSink
 from .stats import WsStats
@@ -111,6 +111,7 @@ class WsClient:
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._drained: asyncio.Future[None] | None = None
         self._busy_poll: BusyPoll | None = None
+        self._read_watch: ReadWatch | None = None
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed" if self._lost.done() else "closing"
@@ -186,8 +187,13 @@ class WsClient:
             timeout_s=clock.real_s(self.options.open_timeout_s),
             max_frame_bytes=self.options.max_frame_bytes,
         )
-        if self.options.busy_poll and not self._lost.done():
-            self._busy_poll = BusyPoll(self._loop)
+        listener = self._listener
+        if listener.transport is not None and not self._lost.done():
+            self._read_watch = ReadWatch.where_needed(
+                self._loop, listener.transport.underlying_transport, lambda: listener.reads, clock
+            )
+            if self.options.busy_poll:
+                self._busy_poll = BusyPoll(self._loop)
         return self
 
     # Reading
@@ -466,6 +472,8 @@ class WsClient:
         self._on_write_paused(False)
         if self._busy_poll is not None:
             self._busy_poll.stop()
+        if self._read_watch is not None:
+            self._read_watch.stop()
         if not self._lost.done():
             self._lost.set_result(None)
 

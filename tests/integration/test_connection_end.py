@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import struct
 import weakref
 
 import pytest
 
+from cpapi_fast.clock import Clock
 from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import (
     TransportError,
@@ -217,3 +220,29 @@ def test_a_connection_that_ended_is_freed(loop: str) -> None:
     reference = run(main(), loop=loop)
     gc.collect()
     assert reference() is None
+
+
+def test_a_reset_behind_unread_data_is_noticed_and_the_data_is_read(loop: str) -> None:
+    sent = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.read_frame()
+        linger = struct.pack("ii", 1, 0)
+        peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        await peer.send(ws_frames([smd(1), smd(2)]))
+        peer.close(reset=True)
+        sent.set()
+
+    async def main() -> None:
+        async with RawServer(script) as server, await WsClient.open(server.url, clock=Clock(20.0)) as ws:
+            await ws.send_text("go")
+            ws.hold_reading(True)
+            await sent.wait()
+            await asyncio.sleep(0.05)
+            ws.hold_reading(False)
+            assert [getattr(await ws.next_message(), "conid", None) for _ in range(2)] == [1, 2]
+            with pytest.raises(TransportError):
+                await ws.next_message()
+            assert_balanced(ws)
+
+    run(main(), loop=loop)

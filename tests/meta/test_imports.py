@@ -19,8 +19,8 @@ ROWS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "_version errors events kinds",
-        "availability clock cookies fields hours loop numbers options redaction scan session signals stats tls urls",
-        "answers decimals history keepalive marks pacing tls_options",
+        "availability clock cookies fields hours numbers options redaction scan session signals stats tls urls",
+        "answers decimals history keepalive loop marks pacing tls_options",
         "feed_options members rest topics",
         "gateway machine walk",
         "classifier",
