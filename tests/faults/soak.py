@@ -24,6 +24,7 @@ from typing import Final
 import cpapi_fast as cf
 from tests.support import LOOPS, run
 
+from .lateness import Lateness
 from .rig import SPEED, Rig, adds_up, sockets
 from .schedule import Schedule
 
@@ -42,29 +43,6 @@ def rss_bytes() -> int:
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-class Lateness:
-    """How late the loop is at most, since it was last asked."""
-
-    def __init__(self) -> None:
-        self._worst_s = 0.0
-        self._task = asyncio.get_running_loop().create_task(self._watch())
-
-    async def _watch(self) -> None:
-        step_s = 0.02
-        while True:
-            start_s = time.monotonic()
-            await asyncio.sleep(step_s)
-            self._worst_s = max(self._worst_s, time.monotonic() - start_s - step_s)
-
-    def take_s(self) -> float:
-        worst_s, self._worst_s = self._worst_s, 0.0
-        return worst_s
-
-    async def aclose(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Soak:
