@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -368,6 +369,18 @@ def test_a_port_that_hangs_up(scheme: str) -> None:
         check(diagnosis, Fault.TLS, Step.TLS, "no TLS with", "log why it hangs up")
 
 
+if sys.platform != "win32":  # where 0.0.0.0 is no address to connect to
+
+    def test_plain_http_that_leaves_the_machine_is_a_warning() -> None:
+        async def act(gateway: Gateway) -> Diagnosis:
+            return await diagnose(gateway.url, conid=LIVE)
+
+        diagnosis = scene({"host": "0.0.0.0"}, act)
+        assert diagnosis.is_healthy
+        assert found(diagnosis, Step.TLS).status is Status.WARNING
+        assert "listenSsl: true" in diagnosis.advice
+
+
 # REST
 
 
@@ -456,6 +469,14 @@ def test_a_competing_login_and_init() -> None:
     assert diagnosis.is_healthy, diagnosis.wrong
     assert found(diagnosis, Step.COMPETING).status is Status.WARNING
     assert "opened" in found(diagnosis, Step.AUTHENTICATED).found
+
+
+def test_another_login_that_only_knocks_is_a_warning() -> None:
+    body = b'{"authenticated":true,"connected":true,"competing":true}'
+    diagnosis = after(lambda gateway: gateway.fail_rest("/iserver/auth/status", status=200, body=body))
+    assert diagnosis.is_healthy
+    assert found(diagnosis, Step.COMPETING).status is Status.WARNING
+    assert "user name of its own" in diagnosis.advice
 
 
 def test_the_brokerage_session_is_not_open() -> None:
@@ -579,6 +600,13 @@ def test_a_socket_that_is_cut() -> None:
     assert failure.step in (Step.STS, Step.HEARTBEAT)
 
 
+@pytest.mark.parametrize("step", [Step.WEBSOCKET, Step.HEARTBEAT])
+def test_a_socket_that_is_cut_later_or_sooner(step: Step) -> None:
+    diagnosis = when(step, Gateway.drop_sockets, market_data_lines=0, ready_delay_s=0.2)
+    following = list(Step)[list(Step).index(step) + 1]
+    check(diagnosis, Fault.WEBSOCKET, following, "without a word", "log in")
+
+
 @pytest.mark.parametrize(
     ("fragment", "fault"),
     [
@@ -698,6 +726,7 @@ def test_no_line_left() -> None:
     ("frame", "said", "to_do"),
     [
         (b'{"6509":"N","topic":"smd+%d"}', "not subscribed", "subscribe to the data"),
+        (b'{"6509":"N","31":"1.00","topic":"smd+%d"}', "not subscribed", "subscribe to the data"),
         (b'{"6509":"O","topic":"smd+%d"}', "acknowledgement", "acknowledgement"),
         (b'{"6509":"DPB","topic":"smd+%d"}', "without a price", "--conid"),
         (b'{"error":"not for DU1234567","code":500,"topic":"smd+%d"}', "refused: not for", "--conid"),
