@@ -48,7 +48,7 @@ class FeedOptions:
             policy `block` may be made; a full one stops the socket from being read, which holds up every consumer.
         max_pending_frames: the bound of a consumer that gives none of its own.
         max_pending_bytes: the same in bytes.
-        last_values: keep the latest value of every field for `last_value`; costs about as much as routing a frame.
+        last_values: keep the latest value of every field for `last_value`; costs more than receiving a frame does.
         ws: limits and timeouts of each connection.
         seed: of the jitter; None draws one.
 

@@ -23,9 +23,18 @@ import picows
 
 import cpapi_fast
 from cpapi_fast.batch import Batch, BatchBuilder
+from cpapi_fast.clock import Clock
 from cpapi_fast.connection import WsClient
+from cpapi_fast.events import FeedState
+from cpapi_fast.feed import Feed
+from cpapi_fast.feed_options import FeedOptions
+from cpapi_fast.gateway import Client
+from cpapi_fast.last_values import LastValues
+from cpapi_fast.options import WsOptions
+from cpapi_fast.session import Accounts, SessionTicket
 from cpapi_fast.ticks import TickDecoder
 from cpapi_fast.topics import market_data_subscribe_text
+from cpapi_fast.tracker import Tracker
 
 from . import frames, native
 
@@ -91,6 +100,23 @@ class Driver:
         """A connection of the library, and what feeds it."""
         ws = await WsClient.open(self.url)
         return ws, _feeder(ws._listener.transport)
+
+
+class Gateway(Client):
+    """The REST side of a gateway where everything is well, without a gateway.
+
+    Its clock is slow: under callgrind, and on a busy machine, no timer of a feed falls due.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url.replace("ws:", "http:"), clock=Clock(0.01))
+
+    async def tickle(self) -> SessionTicket:
+        status = {"authenticated": True, "connected": True, "competing": False}
+        return SessionTicket.parse({"session": "0123456789abcdef", "iserver": {"authStatus": status}}, b"", 0)
+
+    async def accounts(self) -> Accounts:
+        return Accounts.parse({"accounts": [], "selectedAccount": ""})
 
 
 def _feeder(transport: Any) -> Callable[[bytes], None]:
@@ -258,6 +284,56 @@ async def columns_paths(driver: Driver) -> None:
     await driver.drive("columns/l1", decode, per_turn=len(batch), turns=50)
 
 
+async def kept_paths(driver: Driver) -> None:
+    """What a feed keeps for each topic: a hundred are known, as many as an account may watch; ten are in the batch."""
+    texts = frames.tail() * (READ_FRAMES // len(frames.CONIDS))
+    batch = _batch(texts)
+    tracker, last_values = Tracker(), LastValues()
+    for conid in range(frames.CONIDS[0] - 45, frames.CONIDS[0] + 55):
+        tracker.add(f"smd+{conid}")
+        last_values.add(f"smd+{conid}")
+
+    async def scan(times: int) -> None:
+        for _ in range(times):
+            tracker.scan(batch, 1.0)
+
+    async def update(times: int) -> None:
+        for _ in range(times):
+            last_values.update(batch, 1.0)
+
+    await driver.drive("tracker/scan", scan, per_turn=len(batch), turns=50)
+    _expect("scan", (tracker.read(45), tracker.untracked), ((2_000, 0, 1.0), 0))
+    await driver.drive("last_values/update", update, per_turn=len(batch), turns=50)
+    last = last_values.get(f"smd+{frames.CONIDS[0]}") or {}
+    expected = {key: value for key, value in orjson.loads(texts[0]).items() if key != "topic"}
+    _expect("update", {key: value for key, (value, _, _) in last.items()}, expected)
+
+
+async def feed_paths(driver: Driver) -> None:
+    """A whole Feed in its usual state: everything streams, and no frame is worth a look."""
+    for name, last_values in (("batch", False), ("batch_values", True)):
+        # The peer does not answer a CLOSE.
+        options = FeedOptions(
+            send_interval_s=1e-6, last_values=last_values, ws=WsOptions(close_timeout_s=0.001), seed=1
+        )
+        feed = Feed(Gateway(driver.url), options)
+        await feed.start()
+        await feed.wait_for(FeedState.OPEN)
+        put = _feeder(feed._driver._ws._listener.transport)
+        put(frames.wire([b'{"topic":"system","success":"u"}', b'{"topic":"sts","args":{"authenticated":true}}']))
+        for conid in frames.CONIDS:
+            await feed.subscribe_market_data(conid)
+        while any(status.state is not FeedState.STREAMING for status in feed.subscriptions):
+            await asyncio.sleep(0.001)
+            put(BUSY)
+        seen: list[int] = []
+        consumer = feed.on_batch(lambda batch, seen=seen: seen.append(len(batch)))
+        await driver.drive(f"feed/{name}", _fed(put, BUSY), per_turn=READ_FRAMES, over="floor")
+        _expect(name, sum(seen), 4 * READS * READ_FRAMES)
+        consumer.close()
+        await feed.aclose()
+
+
 async def subscribe_paths(driver: Driver) -> None:
     ws, _ = await driver.client()
 
@@ -279,7 +355,10 @@ async def drive_all() -> list[Driven]:
     driver = Driver(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     gc.disable()
     native.wake()
-    for paths in (classify_paths, reference_paths, push_paths, pull_paths, frame_paths, columns_paths, subscribe_paths):
+    for paths in (
+        *(classify_paths, reference_paths, push_paths, pull_paths, frame_paths, columns_paths),
+        *(subscribe_paths, kept_paths, feed_paths),
+    ):
         await paths(driver)
     server.close()
     return driver.driven

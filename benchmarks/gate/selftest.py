@@ -88,6 +88,25 @@ SEEDS: Final = (
         frozenset({"columns/l1"}),
     ),
     Seed(
+        "a Python call per frame in the tracker",
+        "cpapi_fast/tracker.pyx",
+        "            kind = batch.kinds_ptr[index]\n",
+        "            kind = batch.kinds_ptr[index]\n            self.untracked += self.slot_of(batch, index) < -1\n",
+        frozenset({"tracker/scan", "feed/batch"}),
+    ),
+    Seed(
+        "a second pass over the payload in the last values",
+        "cpapi_fast/last_values.pyx",
+        "            text_ptr = batch.arena_ptr + offset\n",
+        "            text_ptr = batch.arena_ptr + offset\n"
+        "            while offset < batch.offsets_ptr[index + 1]:\n"
+        "                if batch.arena_ptr[offset] == 0:\n"
+        "                    self.malformed += 1\n"
+        "                offset += 1\n"
+        "            offset = batch.offsets_ptr[index]\n",
+        frozenset({"last_values/update", "feed/batch_values"}),
+    ),
+    Seed(
         "the text of a subscription put together twice",
         "cpapi_fast/topics.py",
         """    codes = ",".join(f'"{code}"' for code in fields)\n""",

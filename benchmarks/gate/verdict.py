@@ -103,6 +103,9 @@ BOUNDS: Final = (
     Bound("read/on_frame", "orjson", 0.22, "a frame in Python's hands costs less than decoding it"),
     Bound("frame/payload", "orjson", 1.36, "a payload is decoded once, and little else happens"),
     Bound("columns/l1", "orjson", 0.28, "six numbers without a Python object"),
+    Bound("tracker/scan", "floor", 0.15, "one look-up by the topic's bytes, no Python object"),
+    Bound("last_values/update", "orjson", 0.3, "values are copied as they are written, and decoded when asked for"),
+    Bound("feed/batch", "floor", 0.95, "as read/batch and tracker/scan, and a few Python calls per read"),
 )
 
 
