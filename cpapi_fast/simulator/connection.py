@@ -89,6 +89,7 @@ class Connection:
         self.pings: deque[bytes] = deque(maxlen=_MOST_CONTROLS)
         self.pongs: deque[bytes] = deque(maxlen=_MOST_CONTROLS)
         self.topics = Subscriptions(
+            number=self.number,
             options=options,
             clock=world.clock,
             session=world.session,

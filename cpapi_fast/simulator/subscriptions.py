@@ -22,6 +22,8 @@ from .wire import payload
 #: Subscribes that need the brokerage session; without it they are dropped.
 _BROKERAGE: Final = frozenset({"smd", "smh", "sbd", "sor", "str"})
 SUBSCRIBES: Final = _BROKERAGE | {"spl", "ssd", "sld"}
+#: More than anybody starts on one socket.
+_FEEDS_PER_SOCKET: Final = 1_000
 
 
 class Subscriptions:
@@ -38,6 +40,7 @@ class Subscriptions:
     def __init__(
         self,
         *,
+        number: int,
         options: GatewayOptions,
         clock: Clock,
         session: Session,
@@ -58,7 +61,8 @@ class Subscriptions:
         self.histories: dict[str, str] = {}
         self.ignored = 0
         self.revision = 0
-        self._feeds_started = 0
+        # Each socket goes on with other orders and trades than the one before it.
+        self._feeds_started = (number - 1) * _FEEDS_PER_SOCKET
         self._handlers: Final[dict[str, Callable[[str], list[bytes]]]] = {
             "smd": self._subscribe_market_data,
             "umd": self._unsubscribe_market_data,

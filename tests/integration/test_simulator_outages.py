@@ -235,7 +235,8 @@ def test_log_has_what_was_written_in_order_and_when(loop: str) -> None:
                 seen: list[bytes] = []
                 while (frame := await first.frame()) != b"ech+hb":
                     seen.append(frame)
-                assert seen.pop() == b'{"half":1}'
+                # Of fragments written by hand the log knows nothing.
+                seen.remove(b'{"half":1}')
                 own = [frame for frame in gateway.log if frame.connection == first.peer.number - 1]
                 assert [frame.payload for frame in own][: len(seen)] == seen
                 assert {frame.connection for frame in gateway.log} == {1, 2}
