@@ -201,11 +201,14 @@ async def fragments(rig: Rig, random: Random) -> None:
 @fault("gateway")
 async def invalid_utf8(rig: Rig, random: Random) -> None:
     for number in range(3):
-        rig.gateway.send_frame(b'{"topic":"sor","args":[{"orderId":%d,"text":"\x99\xff"}]}' % random.getrandbits(60))
-        rig.gateway.send_frame(
-            b'{"conid":%d,"_updated":%d,"55":"\x99%d","topic":"smd+%d"}'
-            % (STEADY, random.getrandbits(40), number, STEADY)
-        )
+        frames = {
+            "sor": b'{"topic":"sor","args":[{"orderId":%d,"text":"\x99\xff"}]}' % random.getrandbits(60),
+            f"smd+{STEADY}": b'{"conid":%d,"_updated":%d,"55":"\x99%d","topic":"smd+%d"}'
+            % (STEADY, random.getrandbits(40), number, STEADY),
+        }
+        for connection in rig.gateway.open_connections:
+            # On a socket that has not subscribed yet it would be nobody's frame.
+            connection.send([frame for topic, frame in frames.items() if topic in connection.subscriptions])
         await rig.lives(1.0)
 
 

@@ -26,7 +26,7 @@ SPEED = 20.0
 BRISK, STEADY, NATURAL, QUIET = 265598, 8314, 272093, 76792991
 TICKS: Mapping[int, float] = {BRISK: 0.5, STEADY: 1.0, QUIET: 3_600.0}
 #: Real seconds: what a busy machine may need for anything.
-PATIENCE_S = 25.0
+PATIENCE_S = 45.0
 
 
 def sockets() -> int:

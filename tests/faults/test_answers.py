@@ -27,7 +27,7 @@ def test_wrong_answers_are_got_over(call: str) -> None:
                 # The wrong answer was given, and the right one was asked for.
                 assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= asked + 2, name
 
-    run(main(), timeout_s=100.0)
+    run(main(), timeout_s=120.0)
 
 
 @pytest.mark.parametrize("call", ["/tickle", "/ws"])
@@ -44,7 +44,7 @@ def test_penalty_after_429_is_sat_out_in_silence(call: str) -> None:
             # Each request tells when it came: nothing for a quarter of an hour, however busy the machine is.
             assert rig.gateway.requests[asked].time_ns - refused.time_ns >= 899 * 10**9
 
-    run(main(), timeout_s=100.0)
+    run(main(), timeout_s=120.0)
 
 
 def test_living_socket_is_left_when_the_keepalive_says_so_and_what_was_on_its_way_counts() -> None:
@@ -56,7 +56,7 @@ def test_living_socket_is_left_when_the_keepalive_says_so_and_what_was_on_its_wa
             await rig.state(FeedState.LOGIN_REQUIRED)
             await rig.streams()
 
-    run(main(), timeout_s=60.0)
+    run(main(), timeout_s=120.0)
 
 
 @pytest.mark.parametrize("answer", ["html", "redirect", "json", "unauthorized"])
@@ -74,4 +74,4 @@ def test_login_page_calls_a_human_and_the_feed_goes_on_when_he_has_logged_in(ans
             rig.gateway.log_in()
             await rig.streams()
 
-    run(main(), timeout_s=100.0)
+    run(main(), timeout_s=120.0)

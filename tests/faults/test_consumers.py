@@ -36,7 +36,7 @@ def test_consumer_that_never_reads_harms_nobody(policy: cf.Policy) -> None:
         assert stalled.stats.pending == 0
         assert adds_up(stalled.stats)
 
-    run(main(), timeout_s=60.0)
+    run(main(), timeout_s=120.0)
 
 
 def test_conflated_quotes_are_the_latest() -> None:
@@ -58,7 +58,7 @@ def test_conflated_quotes_are_the_latest() -> None:
             assert merged["84"]  # type: ignore[index]
             assert merged["86"]  # type: ignore[index]
 
-    run(main(), timeout_s=60.0)
+    run(main(), timeout_s=120.0)
 
 
 def test_halted_consumer_is_told_and_the_others_go_on() -> None:
@@ -75,7 +75,7 @@ def test_halted_consumer_is_told_and_the_others_go_on() -> None:
             rig.proxy.reset()
             await rig.streams()
 
-    run(main(), timeout_s=60.0)
+    run(main(), timeout_s=120.0)
 
 
 def test_callback_that_raises_is_told_of_and_harms_nobody() -> None:
@@ -100,7 +100,7 @@ def test_callback_that_raises_is_told_of_and_harms_nobody() -> None:
         assert told
         assert all(isinstance(context["exception"], cf.CallbackError) for context in told), told[0]
 
-    run(main(), timeout_s=60.0)
+    run(main(), timeout_s=120.0)
 
 
 def test_blocking_consumer_holds_the_socket_and_its_silence_is_not_death() -> None:
@@ -138,4 +138,4 @@ def test_blocking_consumer_holds_the_socket_and_its_silence_is_not_death() -> No
             blocking.close()
             await reading
 
-    run(main(), timeout_s=60.0)
+    run(main(), timeout_s=120.0)

@@ -11,7 +11,7 @@ from tests.support import LOOPS, run
 from .catalog import FAULTS
 from .rig import Rig
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 
 
 def one(name: str, *, loop: str = LOOPS[0], tls: bool = False, seed: int = 1) -> None:
