@@ -39,7 +39,8 @@ class FeedOptions:
         nightly: the window of the day in which the gateway is reset and tries keep half of `reconnect_max_s` at least
             between them; None for none.
         login_poll_s: while a human has to log in, or another login holds the session: how often to look again.
-        penalty_s: how long to leave the gateway alone after a 429.
+        penalty_s: how long to leave the gateway alone after a 429 to the opening of the socket. After one over REST it
+            is as long as the client's pacer sends nothing, which is 900 s.
         market_data_lines: how many `smd` the account may have at once.
         backfill: ask for bars of history for every gap in market data, and tell them as a `Backfill` after it: by `smh`
             on the socket, which has five places, or by `rest`; None does not.
@@ -87,6 +88,8 @@ class FeedOptions:
             is_number = name.endswith(("_s", "_factor", "_lines", "_frames", "_bytes")) and name != "renew_after_s"
             if is_number and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+            if name.endswith(("_lines", "_frames", "_bytes")) and (not isinstance(value, int) or value is True):
+                raise ConfigError(f"{name} must be a whole number, not {value!r}")
         if self.competing not in get_args(Competing):
             raise ConfigError(f"competing must be 'observe' or 'reclaim', not {self.competing!r}")
         if self.ready_fallback not in get_args(ReadyFallback):
@@ -95,8 +98,20 @@ class FeedOptions:
             raise ConfigError(f"backfill must be 'smh', 'rest' or None, not {self.backfill!r}")
         if self.overload not in ("consumers", "block"):
             raise ConfigError(f"overload must be 'consumers' or 'block', not {self.overload!r}")
-        low, high = self.renew_after_s
-        if not 0 < low <= high < 900:
+        # Of these nobody asks before something goes wrong, as at night: then it is too late to say so.
+        if self.nightly is not None and not isinstance(self.nightly, DailyWindow):
+            raise ConfigError(f"nightly must be a DailyWindow or None, not {type(self.nightly).__name__}")
+        if not isinstance(self.ws, WsOptions):
+            raise ConfigError(f"ws must be WsOptions, not {type(self.ws).__name__}")
+        if self.seed is not None and not isinstance(self.seed, int):
+            raise ConfigError(f"seed must be a whole number or None, not {type(self.seed).__name__}")
+        ages = self.renew_after_s
+        if not (
+            isinstance(ages, (tuple, list))
+            and len(ages) == 2
+            and all(isinstance(age, (int, float)) for age in ages)
+            and 0 < ages[0] <= ages[1] < 900
+        ):
             raise ConfigError(
                 f"renew_after_s must be two ages above zero and below 900 s, where the gateway ends a stream, not "
                 f"{self.renew_after_s!r}"

@@ -106,7 +106,12 @@ class TradingHours:
             edges.append((day * _MINUTES_A_DAY + first, day * _MINUTES_A_DAY + last))
         if not edges:
             raise ConfigError("trading hours need at least one session")
-        object.__setattr__(self, "_edges", sorted(edges))
+        merged: list[tuple[int, int]] = []
+        for start_minute, end_minute in sorted(edges):
+            if merged and start_minute <= merged[-1][1]:
+                start_minute, end_minute = merged[-1][0], max(merged.pop()[1], end_minute)
+            merged.append((start_minute, end_minute))
+        object.__setattr__(self, "_edges", merged)
 
     @classmethod
     def weekdays(cls, start: str, end: str, time_zone: str, *, holidays: Iterable[dt.date] = ()) -> TradingHours:

@@ -42,6 +42,9 @@ def _failure_of_status(status: int | None) -> Failure:
         return Failure.UNREACHABLE
     if status in (401, 403):
         return Failure.NOT_LOGGED_IN
+    if status == 404:
+        # Another server, or the base URL of another one.
+        return Failure.REFUSED
     return Failure.RATE_LIMITED if status == 429 else Failure.GATEWAY_ERROR
 
 

@@ -17,6 +17,7 @@ from cpapi_fast.feed_options import FeedOptions
 from cpapi_fast.gateway import Client
 from cpapi_fast.hours import TradingHours
 from cpapi_fast.machine import LineSpec, SessionFacts
+from cpapi_fast.redaction import redact
 from cpapi_fast.topics import MarketDataFields, Subscription, market_data_target
 
 from .driver import Driver
@@ -47,7 +48,8 @@ class FeedSubscription:
 
     def __repr__(self) -> str:
         status = self.status
-        return f"FeedSubscription({self.name!r}, {status.state.value if status else 'cancelled'})"
+        # The topics of an account's ledger and summary name it.
+        return f"FeedSubscription({redact(self.name)!r}, {status.state.value if status else 'cancelled'})"
 
 
 class Feed:

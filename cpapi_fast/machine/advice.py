@@ -31,12 +31,15 @@ ADVICE: Final[dict[Cause, str]] = {
     ),
     Cause.UNREACHABLE: "start the gateway, or check host, port and network; it is tried again from time to time",
     Cause.GATEWAY_ERROR: (
-        "nothing to do: the gateway fails, as at its nightly reset; it is tried again from time to time"
+        "nothing at the nightly reset: it is tried again from time to time; if it lasts, let `cpapi-fast doctor` say "
+        "what answers there"
     ),
     Cause.RATE_LIMITED: (
         "stop other programs that ask this gateway too often; it is left alone for 15 minutes, then tried again"
     ),
-    Cause.REFUSED: "check the certificate, its fingerprint and the options; it is tried again from time to time",
+    Cause.REFUSED: (
+        "check the URL, the certificate, its fingerprint and the options; it is tried again from time to time"
+    ),
     Cause.NOT_LOGGED_IN: "log in to the gateway in a browser; the feed goes on by itself then",
     Cause.SESSION_ENDED: "nothing to do: the brokerage session ended and is opened again",
     Cause.COMPETING: (

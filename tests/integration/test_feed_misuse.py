@@ -123,6 +123,17 @@ def test_a_topic_whose_rhythm_the_user_knows_is_noticed_when_it_stops():
     with_gateway(scenario)
 
 
+def test_a_subscription_does_not_show_the_account_that_its_topic_names():
+    async def scenario(gateway: Gateway, client: cf.Client) -> None:
+        async with cf.Feed(client) as feed:
+            subscription = await feed.subscribe_topic("ssd+DU1234567", "ssd+DU1234567+{}", "usd+DU1234567+{}")
+            assert subscription.topic == "ssd+DU1234567"
+            assert "DU1234567" not in repr(subscription)
+            assert "'market_data:265598@NYSE'" in repr(await feed.subscribe_market_data(265598, exchange="NYSE"))
+
+    with_gateway(scenario)
+
+
 def test_it_is_used_in_its_own_loop_only():
     async def scenario(gateway: Gateway, client: cf.Client) -> None:
         async with cf.Feed(client) as feed:
