@@ -262,3 +262,43 @@ def test_closing_counts_all_that_waits_as_dropped() -> None:
     put(delivery, numbered(3, 2, 20))
     consumer.close()
     assert balance(consumer) == (10, 0, 0, 10, 0)
+
+
+def test_a_gap_begins_before_all_that_is_missing() -> None:
+    async def main() -> None:
+        delivery, consumer = consumer_of(max_frames=2)
+        put(delivery, numbered(1, 1, 10))
+        put(delivery, numbered(2, 1, 20))
+        put(delivery, numbered(1, 1, 30))
+        merged = await consumer.__anext__()
+        assert (short(merged), merged.received_ns) == (1, 30)
+        put(delivery, numbered(3, 1, 40))
+        put(delivery, numbered(4, 1, 50))
+        assert [short(item) for item in await rest(delivery, consumer)] == [("gap", 20, 40, 1), 3, 4]
+
+    run(main())
+
+
+def test_a_gap_is_told_before_frames_that_come_as_they_came() -> None:
+    async def main() -> None:
+        delivery, consumer = consumer_of(max_frames=1)
+        put(delivery, numbered(1, 2, 10))
+        assert short(await consumer.__anext__()) == ("gap", 10, 10, 1)
+        put(delivery, numbered(3, 2, 20))
+        assert short(await consumer.__anext__()) == 2
+        put(delivery, numbered(5, 1, 30))
+        assert [short(item) for item in await rest(delivery, consumer)] == [("gap", 10, 30, 2), 5]
+
+    run(main())
+
+
+def test_a_batch_ends_at_an_event() -> None:
+    async def main() -> None:
+        delivery, consumer = consumer_of()
+        put(delivery, batch_of([smd(1), smd(1), smd(2)], 10))
+        delivery.put_event(event(1))
+        put(delivery, batch_of([smd(3), smd(3)], 10))
+        delivery.end(None)
+        assert [short(item) async for item in consumer.batches()] == [[1, 2], "event 1", [3]]
+
+    run(main())

@@ -132,19 +132,20 @@ def test_frames_dropped_and_gaps_told(name: str) -> None:
     assert run(main()) == expected
 
 
+@pytest.mark.parametrize("max_bytes", [2 * FRAME_COST, FRAME_COST * 5 // 2, 3 * FRAME_COST - 1])
 @pytest.mark.parametrize(
     ("policy", "frames", "expected"),
     [
-        # Room for two and a half.
+        # Room for two, and maybe a part of a third.
         ("drop_oldest", 3, [("gap", 1, 1, 1), 2, 3]),
         ("drop_newest", 3, [1, 2, ("gap", 1, None, 1)]),
         ("drop_oldest", 7, [("gap", 1, 1, 5), 6, 7]),
         ("drop_newest", 7, [1, 2, ("gap", 1, None, 5)]),
     ],
 )
-def test_bytes_are_bounded_to_the_frame(policy: Policy, frames: int, expected: list[Any]) -> None:
+def test_bytes_are_bounded_to_the_frame(policy: Policy, frames: int, expected: list[Any], max_bytes: int) -> None:
     async def main() -> list[Any]:
-        delivery, consumer = consumer_of(policy, max_pending_bytes=FRAME_COST * 5 // 2)
+        delivery, consumer = consumer_of(policy, max_pending_bytes=max_bytes)
         put(delivery, numbered(1, frames))
         assert consumer.stats.pending_bytes == 2 * FRAME_COST
         delivery.end(None)
