@@ -33,6 +33,19 @@ def cost_bytes(batch: Batch, start: int, stop: int) -> int:
     return int(offsets[stop]) - int(offsets[start]) + FRAME_OVERHEAD_BYTES * (stop - start)
 
 
+def _joined(one: Gap, other: Gap) -> Gap:
+    # The earlier end is nobody's: what was missing in either is missing up to the later one.
+    first_good_ns = None
+    if one.first_good_ns is not None and other.first_good_ns is not None:
+        first_good_ns = max(one.first_good_ns, other.first_good_ns)
+    return Gap(
+        one.subscription if one.subscription == other.subscription else None,
+        min(one.last_good_ns, other.last_good_ns),
+        first_good_ns,
+        one.cause if one.cause is other.cause else Cause.CONSUMER_OVERFLOW,
+    )
+
+
 class Backlog:
     """Frames and events on their way to one reader; what to do beyond the bounds is up to the classes below.
 
@@ -42,7 +55,7 @@ class Backlog:
     Args:
         max_frames: how many frames may wait.
         max_bytes: how much they may cost together. One frame may always wait, however large.
-        max_events: how many events may wait; beyond it the oldest is dropped.
+        max_events: how many events may wait; beyond it the oldest is dropped, and gaps are joined.
     """
 
     __slots__ = (
@@ -144,8 +157,7 @@ class Backlog:
         self.events_received += 1
         self.events.append((self.events_received, event))
         if len(self.events) > self._max_events:
-            self.events.popleft()
-            self.events_dropped += 1
+            self._drop_event()
         self.wake()
 
     def end(self, error: CpapiError | None) -> None:
@@ -159,6 +171,14 @@ class Backlog:
         """Let a reader that waits look again."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
+
+    def _drop_event(self) -> None:
+        # The oldest; but that data is missing is told in any case: of two gaps one is made that spans both.
+        self.events_dropped += 1
+        number, oldest = self.events.popleft()
+        if isinstance(oldest, Gap):
+            _, second = self.events[0]
+            self.events[0] = (number, _joined(oldest, second) if isinstance(second, Gap) else oldest)
 
     def _put_beyond(self, batch: Batch, start: int, stop: int) -> None:
         # The same with less room than that takes; everything is settled.

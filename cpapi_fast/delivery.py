@@ -68,7 +68,8 @@ class Delivery:
             policy: what becomes of frames that it is too slow for.
             max_pending_frames: how many frames may wait.
             max_pending_bytes: how many bytes, with 64 more for each frame. One frame may always wait, however large.
-            max_pending_events: how many events may wait; beyond it the oldest is dropped, and counted.
+            max_pending_events: how many events may wait; beyond it the oldest is dropped, and counted. Of the oldest
+                gaps one is made that spans them: that data is missing is told in any case.
             callback: called at once with each frame (or batch) and event; nothing waits then, and the policy and the
                 bounds are of no account.
             by_batch: call it with batches instead of frames.

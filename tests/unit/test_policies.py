@@ -12,6 +12,7 @@ from cpapi_fast.batch import slice_of
 from cpapi_fast.consumer import Consumer, Policy
 from cpapi_fast.delivery import Delivery
 from cpapi_fast.errors import ConsumerOverflowError
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from tests.batches import FRAME_COST, batch_of, event, numbered, put, short
 from tests.frames import smd
 from tests.support import run
@@ -326,3 +327,32 @@ def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_memory(p
     assert received == 999 * reads or policy in ("halt", "block")
     assert consumer.stats.pending_bytes <= max_bytes + (1000 * FRAME_COST if policy == "block" else 0)
     assert after - before < 2 * max_bytes
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt"])
+def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(policy: Policy):
+    async def main() -> None:
+        delivery = Delivery(hold=lambda _: None, on_callback_error=lambda _: None)
+        consumer = delivery.add(
+            name="a", policy=policy, max_pending_frames=99, max_pending_bytes=9999, max_pending_events=2
+        )
+        state = StateChange(1, FeedState.STREAMING, FeedState.STALE, Cause.DATA, "")
+        gaps = [
+            Gap("smd+1", 10, 20, Cause.CONNECTION_LOST),
+            Gap("smd+1", 30, 40, Cause.CONNECTION_LOST),
+            Gap("smd+2", 5, 50, Cause.SOCKET_SILENT),
+            Gap("smd+2", 60, None, Cause.SOCKET_SILENT),
+        ]
+        for one in (state, gaps[0], gaps[1], state, state):
+            delivery.put_event(one)
+        joined = Gap("smd+1", 10, 40, Cause.CONNECTION_LOST)
+        assert [one for _, one in consumer.backlog.events] == [joined, state]
+        for one in gaps[2:]:
+            delivery.put_event(one)
+        delivery.put_event(state)
+        delivery.end(None)
+        assert [item async for item in consumer] == [Gap(None, 5, None, Cause.CONSUMER_OVERFLOW), state]
+        stats = consumer.stats
+        assert (stats.events_received, stats.events_delivered, stats.events_dropped) == (8, 2, 6)
+
+    run(main())
