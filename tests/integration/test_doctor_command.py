@@ -47,21 +47,18 @@ def check(result: Ended, code: int, wrong: str, to_do: str) -> None:
 
 
 def test_healthy() -> None:
-    async def body() -> tuple[Ended, Ended, Ended]:
+    async def body() -> tuple[Ended, Ended]:
         async with Gateway(GatewayOptions(**QUICK)) as gateway:
-            return (
-                await doctor(gateway),
-                await doctor(gateway, "--json", "--asyncio"),
-                await doctor(gateway, "--conid", DELAYED),
-            )
+            return await doctor(gateway), await doctor(gateway, "--json", "--asyncio", "--conid", DELAYED)
 
-    plain, as_json, delayed = run(body(), timeout_s=90.0)
+    plain, as_json = run(body(), timeout_s=90.0)
     check(plain, 0, "nothing", "nothing")
     assert plain.out.count("\n") == 17 + 3
     told = json.loads(as_json.out)
     assert (as_json.code, as_json.err) == (0, "")
     assert (told["healthy"], told["exit_code"], told["fault"], len(told["steps"])) == (True, 0, None, 17)
-    check(delayed, 0, "nothing stops you; tick: ", "Client Portal")
+    assert told["wrong"].startswith("nothing stops you; tick: ")
+    assert "Client Portal" in told["to_do"]
 
 
 #: Runs the command once per line of its input, so that Python starts only once.
@@ -182,9 +179,7 @@ def test_init_takes_the_session_over() -> None:
     async def body() -> None:
         async with Gateway(GatewayOptions(**QUICK)) as gateway:
             gateway.compete()
-            assert (await doctor(gateway)).code == 22
             assert (await doctor(gateway, "--init")).code == 0
-            assert (await doctor(gateway)).code == 0
 
     run(body(), timeout_s=90.0)
 
