@@ -202,7 +202,7 @@ def test_nothing_is_subscribed_before_ready(tmp_path: Path) -> None:
     async def body() -> Summary:
         async with world(ready_delay_s=3.0) as (gateway, client):
             notices: list[str] = []
-            summary = await collect(client, options_of(client, tmp_path, duration_s=6.0), on_notice=notices.append)
+            summary = await collect(client, options_of(client, tmp_path, duration_s=60.0), on_notice=notices.append)
             (connection,) = gateway.connections
             assert connection.ignored == 0
             assert notices == []
@@ -343,7 +343,7 @@ def test_what_the_gateway_says_of_the_session_is_told(tmp_path: Path) -> None:
 def test_brokerage_session_is_opened_when_it_is_not(tmp_path: Path) -> None:
     async def body() -> Summary:
         async with world(has_brokerage=False) as (_gateway, client):
-            return await collect(client, options_of(client, tmp_path, duration_s=10.0))
+            return await collect(client, options_of(client, tmp_path, duration_s=60.0))
 
     check_summary(run(body()), tmp_path)
     assert quoted(tmp_path)
@@ -603,7 +603,7 @@ def test_a_slow_disk_drops_by_the_policy_and_says_what(
 def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
     async def body() -> list[Summary]:
         async with world() as (_gateway, client):
-            options = options_of(client, tmp_path, duration_s=4.0)
+            options = options_of(client, tmp_path, duration_s=60.0)
             return list(await asyncio.gather(*(collect(client, options) for _ in range(3))))
 
     summaries = run(body())
@@ -618,7 +618,7 @@ def test_leftovers_are_named_and_not_touched(tmp_path: Path) -> None:
     async def body() -> list[str]:
         async with world() as (_gateway, client):
             notices: list[str] = []
-            await collect(client, options_of(client, tmp_path, duration_s=1.0), on_notice=notices.append)
+            await collect(client, options_of(client, tmp_path, duration_s=60.0), on_notice=notices.append)
             return notices
 
     (notice,) = run(body())
