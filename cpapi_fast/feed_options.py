@@ -77,8 +77,8 @@ class FeedOptions:
     backfill: BackfillSource | None = None
     backfill_timeout_s: float = 60.0
     overload: Literal["consumers", "block"] = "consumers"
-    max_pending_frames: int = 1_000_000
-    max_pending_bytes: int = 256 * 1024 * 1024
+    max_pending_frames: int = 100_000
+    max_pending_bytes: int = 64 * 1024 * 1024
     last_values: bool = True
     ws: WsOptions = field(default_factory=WsOptions)
     seed: int | None = None
