@@ -25,12 +25,13 @@ cdef enum:
     TOPIC_KEY = 0
     # Values of up to so many bytes lie in their field, which is one cache line with them.
     SHORT = 32
-    # A member has at least so many bytes: `"":1,`.
-    SHORTEST_MEMBER = 5
     # Less than any text with a topic of market data has.
     SHORTEST_TEXT = 16
     # The length of a value that is kept in a whole frame.
     IN_FRAME = -1
+    # What a walk may say instead of how many members there are: ask a decoder, or give more room.
+    ODD_FRAME = -1
+    MORE_MEMBERS = -2
 
 
 cdef struct Field:
@@ -81,10 +82,9 @@ cdef inline int32_t _key_at(
 
 
 cdef inline Py_ssize_t _walk(
-    TextSlots keys, const char* text_ptr, Py_ssize_t text_len, Span* spans_ptr
+    TextSlots keys, const char* text_ptr, Py_ssize_t text_len, Span* spans_ptr, Py_ssize_t room
 ) noexcept:
-    # Writes the members, all but the topic, and says how many; -1 for a frame that is odd. There is room for
-    # text_len / SHORTEST_MEMBER + 1.
+    # Writes the members, all but the topic, and says how many; ODD_FRAME, or MORE_MEMBERS than there is room for.
     cdef:
         Quotes quotes = quotes_of(text_ptr, text_len)
         Py_ssize_t position = object_start(text_ptr, text_len)
@@ -95,20 +95,22 @@ cdef inline Py_ssize_t _walk(
         int step
 
     if position < 0 or text_len < SHORTEST_TEXT:
-        return -1
+        return ODD_FRAME
     while True:
         if not next_key(&quotes, &position, &member):
-            return -1
+            return ODD_FRAME
         length = member.key_end - member.key_start
         if quotes.has_backslash and memchr(text_ptr + member.key_start, c"\\", <size_t>length) != NULL:
-            return -1
+            return ODD_FRAME
         key = _key_at(keys, text_ptr, text_len, member.key_start, length)
         if key == ASK_DECODER:
-            return -1
+            return ODD_FRAME
         step = next_value(&quotes, &position, &member)
         if step == ODD or member.value_end == member.value_start:
-            return -1
+            return ODD_FRAME
         if key != TOPIC_KEY:
+            if count == room:
+                return MORE_MEMBERS
             spans_ptr[count].key = key
             spans_ptr[count].key_start = <int32_t>member.key_start
             spans_ptr[count].key_length = <int32_t>length
@@ -211,20 +213,23 @@ cdef class LastValues:
             offset = batch.offsets_ptr[index]
             text_ptr = batch.arena_ptr + offset
             text_len = batch.offsets_ptr[index + 1] - offset
-            if self._span_capacity <= text_len // SHORTEST_MEMBER:
-                self._grow_spans(text_len // SHORTEST_MEMBER + 1)
-            count = _walk(self._keys, text_ptr, text_len, self._spans_ptr)
+            count = _walk(self._keys, text_ptr, text_len, self._spans_ptr, self._span_capacity)
+            while count == MORE_MEMBERS:
+                self._grow_spans()
+                count = _walk(self._keys, text_ptr, text_len, self._spans_ptr, self._span_capacity)
             if count >= 0:
                 self._merge(slot, text_ptr, batch.arena_len - offset, count, batch.received_ns_ptr[index], now_s)
             else:
                 self._merge_odd(slot, text_ptr, text_len, batch.received_ns_ptr[index], now_s)
 
-    cdef int _grow_spans(self, Py_ssize_t wanted) except -1:
-        cdef Span* spans_ptr = <Span*>PyMem_Realloc(self._spans_ptr, 2 * wanted * sizeof(Span))
+    cdef int _grow_spans(self) except -1:
+        cdef:
+            Py_ssize_t capacity = 2 * self._span_capacity + 32
+            Span* spans_ptr = <Span*>PyMem_Realloc(self._spans_ptr, capacity * sizeof(Span))
         if spans_ptr == NULL:
-            raise MemoryError(f"no memory for the members of a frame of {wanted * SHORTEST_MEMBER} bytes")
+            raise MemoryError(f"no memory for the {capacity} members of a frame")
         self._spans_ptr = spans_ptr
-        self._span_capacity = 2 * wanted
+        self._span_capacity = capacity
         return 0
 
     cdef inline Field* _field(self, int32_t slot, int32_t key) except NULL:

@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import pickle
+import tracemalloc
 
 import pytest
 
@@ -203,6 +204,29 @@ def test_values_outlive_their_batch():
     others = [batch_of(b"\xff" * 1_100) for _ in range(200)]
     assert last.get(TOPIC) == {"31": ("187.05", 7, 1.0), "55": (long, 7, 1.0)}
     del others
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_frame_is_not_kept_longer_than_its_values(is_removed: bool):
+    """Of an odd frame the whole text is kept; not any more once others have taken the place of its values."""
+    last = LastValues()
+    last.add(TOPIC)
+    odd = batch_of(smd(f'"3\\u0031":"{"x" * 1_000_000}","84":1'))
+    plain = batch_of(smd('"31":"2","84":"3"'))
+    tracemalloc.start()
+    try:
+        last.update(odd, 1.0)
+        kept, _ = tracemalloc.get_traced_memory()
+        if is_removed:
+            last.remove(TOPIC)
+        else:
+            last.update(plain, 2.0)
+        gc.collect()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept > 1_000_000
+    assert left < 500_000
 
 
 def test_what_is_refused():
