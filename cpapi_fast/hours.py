@@ -92,6 +92,8 @@ class TradingHours:
     time_zone: str
     holidays: frozenset[dt.date] = frozenset()
     _edges: list[tuple[int, int]] = field(init=False, repr=False, compare=False)
+    #: The latest minute that was asked for, and its answer: asked much more often than once a minute.
+    _latest: tuple[int, bool] = field(init=False, repr=False, compare=False, default=(-1, False))
 
     def __post_init__(self) -> None:
         _zone(self.time_zone)
@@ -120,7 +122,15 @@ class TradingHours:
 
     def is_open(self, time_ns: int) -> bool:
         """Whether the instrument trades at a moment, in ns since the Unix epoch."""
-        moment = dt.datetime.fromtimestamp(time_ns // _NS_A_SECOND, _zone(self.time_zone))
+        minute = time_ns // (60 * _NS_A_SECOND)
+        latest = self._latest
+        if latest[0] != minute:
+            latest = (minute, self._holds(minute * 60))
+            object.__setattr__(self, "_latest", latest)
+        return latest[1]
+
+    def _holds(self, time_s: int) -> bool:
+        moment = dt.datetime.fromtimestamp(time_s, _zone(self.time_zone))
         if moment.date() in self.holidays:
             return False
         minute = moment.weekday() * _MINUTES_A_DAY + moment.hour * 60 + moment.minute

@@ -10,7 +10,13 @@ The files::
     rhythm.py     how often a subscription ticks by itself, and when silence is too long
     lines.py      one subscription: what was sent, when it was heard, its hole
     sends.py      the paced queue of texts
-    machine.py    the states
+    timers.py     when to look at which subscription
+    streams.py    what is found out about how a gateway treats repeated subscribes
+    asking.py     the texts of all subscriptions, and what their answers tell
+    care.py       all subscriptions: added, replayed, renewed, judged by their silence
+    pauses.py     how long to leave the gateway alone after which failure
+    way.py        the way to data and back: the session, step by step
+    machine.py    every input, every timer
 """
 
 from __future__ import annotations

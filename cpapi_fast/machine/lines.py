@@ -10,6 +10,7 @@ from cpapi_fast.hours import TradingHours
 
 from .actions import Activity
 from .rhythm import Rhythm
+from .sends import Queued
 
 #: A market data subscribe is answered by a snapshot that comes twice.
 SNAPSHOTS: Final = 2
@@ -61,11 +62,11 @@ class Line:
         "is_armed",
         "is_asked",
         "is_plain",
-        "is_queued",
         "is_sent",
         "is_told_stale",
         "is_trial",
         "pause_from_s",
+        "queued",
         "refusals",
         "renew_s",
         "renewals",
@@ -79,6 +80,7 @@ class Line:
         "spec",
         "state",
         "stream_id",
+        "timer_s",
         "unanswered_s",
         "was_alive_when_asked",
         "was_plain_unanswered",
@@ -94,8 +96,8 @@ class Line:
         self.sent_s = 0.0
         #: When it was first subscribed to: where a hole before its first frame begins.
         self.sent_ns = 0
-        #: Whether it waits in the queue of texts.
-        self.is_queued = False
+        #: What waits for it in the queue of texts.
+        self.queued: Queued | None = None
         #: Whether a frame has come since it was subscribed to by the user.
         self.has_data = False
         self.hole: Hole | None = None
@@ -108,6 +110,8 @@ class Line:
         #: When to look at it, and when to renew it.
         self.check_s = float("inf")
         self.renew_s = float("inf")
+        #: When its entry among the timers is due.
+        self.timer_s = float("inf")
         #: Silence counts from here at the earliest.
         self.floor_s = 0.0
         #: Ticks and time of the last look, for the rhythm.
@@ -165,7 +169,7 @@ class Line:
     def drop(self) -> None:
         """It is not subscribed to on this connection any more."""
         self.is_sent = False
-        self.is_queued = False
+        self.queued = None
         self.unanswered_s = None
         self.snapshots_due = 0
         self.check_s = self.renew_s = float("inf")

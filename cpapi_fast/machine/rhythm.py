@@ -33,7 +33,19 @@ class Rhythm:
         usual_s: the usual interval where the user knows it; nothing is learned then.
     """
 
-    __slots__ = ("_factor", "_is_given", "_max_s", "_min_s", "_patience", "_seen", "_seen_s", "usual_s")
+    __slots__ = (
+        "_factor",
+        "_is_given",
+        "_max_s",
+        "_min_s",
+        "_patience",
+        "_seen",
+        "_seen_s",
+        "is_quiet",
+        "limit_s",
+        "ticking_s",
+        "usual_s",
+    )
 
     def __init__(self, factor: float, min_s: float, max_s: float, usual_s: float | None) -> None:
         self.usual_s = usual_s
@@ -44,19 +56,23 @@ class Rhythm:
         self._patience = 1.0
         self._seen = 0
         self._seen_s = 0.0
+        #: After this much silence it is stale, unless it can be shown to be quiet.
+        self.limit_s = max_s
+        #: Whether it ticks so seldom that each tick is worth a look, and renewals tell more than its own silence.
+        self.is_quiet = False
+        #: The usual interval of one that is known and not quiet; else zero.
+        self.ticking_s = 0.0
+        self._settle()
 
-    @property
-    def limit_s(self) -> float:
-        """After this much silence it is stale, unless it can be shown to be quiet."""
+    def _settle(self) -> None:
+        """Asked much more often than changed."""
         if self.usual_s is None:
-            return self._max_s
+            self.limit_s, self.is_quiet, self.ticking_s = self._max_s, False, 0.0
+            return
         even_s = self._factor * self.usual_s
-        return max(min(even_s * self._patience, max(self._max_s, even_s)), self._min_s)
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether it ticks so seldom that each tick is worth a look, and renewals tell more than its own silence."""
-        return self.usual_s is not None and self._factor * self.usual_s > self._max_s
+        self.limit_s = max(min(even_s * self._patience, max(self._max_s, even_s)), self._min_s)
+        self.is_quiet = even_s > self._max_s
+        self.ticking_s = 0.0 if self.is_quiet else self.usual_s
 
     def learn(self, ticks: int, elapsed_s: float) -> None:
         """It ticked so often in this time."""
@@ -67,6 +83,7 @@ class Rhythm:
             self._seen_s += elapsed_s
             if self._seen >= _FIRST_TICKS:
                 self.usual_s = self._seen_s / self._seen
+                self._settle()
             return
         if self._patience > 1.0:
             self._patience = max(self._patience * (1.0 - _FORGET_PER_TICK) ** ticks, 1.0)
@@ -75,6 +92,7 @@ class Rhythm:
             # A market that opens: the night before it counts for little.
             weight = max(weight, 1.0 - (1.0 - _WAKING_WEIGHT) ** ticks)
         self.usual_s += weight * (elapsed_s / ticks - self.usual_s)
+        self._settle()
 
     def forgive(self, silence_s: float) -> None:
         """It was silent for so long, and turned out to live: longer pauses are usual for it."""
@@ -84,6 +102,7 @@ class Rhythm:
             self.usual_s = silence_s
         elif silence_s > self.usual_s:
             self.usual_s += _FORGIVEN_WEIGHT * (silence_s - self.usual_s)
+        self._settle()
 
     def tolerate(self, pause_s: float, suspect_part: float) -> None:
         """It ticks on after a pause that had raised suspicion: the next such pause shall not.
@@ -96,3 +115,4 @@ class Rhythm:
             return
         wanted = _SPARE * pause_s / (suspect_part * self._factor * self.usual_s)
         self._patience = min(max(self._patience, wanted), _MOST_PATIENCE)
+        self._settle()
