@@ -92,15 +92,16 @@ def instruments_of_a_year(days: int, seed: int) -> list[Instrument]:
     """A few of every rhythm: with hours known and unknown, and one that never closes."""
     random = Random(seed)
     day = weekday_sessions(days, 9.5, 16.0)
-    # Looking at one that ticks twice a second costs the most, so it does so for an hour a day only.
+    # Looking at those that tick fast costs the most, so they do it for a part of the day only.
+    start = weekday_sessions(days, 9.5, 10.0)
     hour = weekday_sessions(days, 9.5, 10.5)
     two = weekday_sessions(days, 9.5, 11.5)
     return [
-        Instrument("smd+1", 0.5, True, hour, None, random),
-        Instrument("smd+2", 1.0, True, two, None, random),
-        Instrument("smd+3", 1.5, False, two, None, random),
+        Instrument("smd+1", 0.5, True, start, None, random),
+        Instrument("smd+2", 1.0, True, hour, None, random),
+        Instrument("smd+3", 1.5, False, hour, None, random),
         Instrument("smd+4", 20.0, True, day, HOURS, random),
-        Instrument("smd+5", 20.0, False, day, None, random),
+        Instrument("smd+5", 20.0, False, two, None, random),
         Instrument("smd+6", 3_600.0, True, None, None, random),
         Instrument("smd+7@NYSE", 3_600.0, True, day, HOURS, random),
     ]
