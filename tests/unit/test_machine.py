@@ -12,40 +12,33 @@ from cpapi_fast.machine import CallKind, CloseSocket, Failure, OpenSocket, Send,
 from cpapi_fast.machine.advice import ADVICE
 from tests.unit.bench import SMD, SOR, SPL, Bench
 
-D, C, O, R, A, S = (
-    FeedState.DISCONNECTED,
-    FeedState.CONNECTING,
-    FeedState.OPEN,
-    FeedState.READY,
-    FeedState.AUTHENTICATED,
-    FeedState.STREAMING,
-)
+DOWN, READY, STREAMING = FeedState.DISCONNECTED, FeedState.READY, FeedState.STREAMING
 
 
 def test_the_way_to_data_step_by_step():
     bench = Bench(SMD)
-    assert bench.start() == [(C, Cause.STARTED)]
+    assert bench.start() == [(FeedState.CONNECTING, Cause.STARTED)]
     assert bench.asked() is CallKind.TICKLE
     assert bench.facts(1, True) == []
     # Pre-flight: orders and quotes need /iserver/accounts once in every brokerage session.
     assert bench.asked() is CallKind.ACCOUNTS
     assert bench.accounts() == []
     assert bench.did(OpenSocket) == [OpenSocket()]
-    assert bench.opened() == [(O, Cause.SOCKET_OPENED)]
+    assert bench.opened() == [(FeedState.OPEN, Cause.SOCKET_OPENED)]
     # Nothing is subscribed before the gateway listens and the brokerage session is open.
     assert bench.sent() == []
-    assert bench.ready() == [(R, Cause.READY)]
+    assert bench.ready() == [(READY, Cause.READY)]
     assert bench.sent() == []
-    assert bench.status(True) == [(A, Cause.LOGGED_IN)]
+    assert bench.status(True) == [(FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
     assert bench.sent() == ["smd+1+{}"]
-    assert bench.frame() == [(S, Cause.DATA)]
-    assert bench.machine.state is S
+    assert bench.frame() == [(STREAMING, Cause.DATA)]
+    assert bench.machine.state is STREAMING
 
 
 def test_status_may_come_before_ready():
     bench = Bench(SMD).to("open")
     assert bench.status(True) == []
-    assert bench.ready() == [(R, Cause.READY), (A, Cause.LOGGED_IN)]
+    assert bench.ready() == [(READY, Cause.READY), (FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
     assert bench.sent() == ["smd+1+{}"]
 
 
@@ -53,7 +46,7 @@ def test_without_a_status_the_ticket_counts():
     bench = Bench(SMD).to("open")
     bench.ready()
     assert bench.passes(1.9) == []
-    assert bench.passes(0.2) == [(A, Cause.LOGGED_IN)]
+    assert bench.passes(0.2) == [(FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
 
 
 def test_a_session_that_is_not_open_is_opened():
@@ -91,10 +84,10 @@ def test_topics_of_the_outer_session_do_not_wait_for_the_brokerage_session():
 @pytest.mark.parametrize(
     ("failure", "state", "cause", "soonest_s", "latest_s"),
     [
-        (Failure.UNREACHABLE, D, Cause.UNREACHABLE, 0.0, 1.0),
-        (Failure.GATEWAY_ERROR, D, Cause.GATEWAY_ERROR, 0.0, 1.0),
-        (Failure.REFUSED, D, Cause.REFUSED, 60.0, 60.0),
-        (Failure.RATE_LIMITED, D, Cause.RATE_LIMITED, 900.0, 900.0),
+        (Failure.UNREACHABLE, DOWN, Cause.UNREACHABLE, 0.0, 1.0),
+        (Failure.GATEWAY_ERROR, DOWN, Cause.GATEWAY_ERROR, 0.0, 1.0),
+        (Failure.REFUSED, DOWN, Cause.REFUSED, 60.0, 60.0),
+        (Failure.RATE_LIMITED, DOWN, Cause.RATE_LIMITED, 900.0, 900.0),
         (Failure.COMPETING, FeedState.COMPETING, Cause.COMPETING, 30.0, 30.0),
     ],
 )
@@ -131,7 +124,7 @@ def test_a_login_is_called_for_once_and_then_looked_for_quietly():
         # Whatever the login page looks like.
         assert bench.fails(Failure.NOT_LOGGED_IN) == []
     bench.passes(30.1)
-    assert bench.facts(2, True) == [(C, Cause.LOGGED_IN)]
+    assert bench.facts(2, True) == [(FeedState.CONNECTING, Cause.LOGGED_IN)]
 
 
 def test_no_session_in_an_answer_is_no_login_either():
@@ -148,17 +141,17 @@ def test_no_session_in_an_answer_is_no_login_either():
 def test_a_socket_that_ends_is_opened_again(cause: Cause, closes: bool):
     bench = Bench(SMD).to("streaming")
     last_ns = bench.ns
-    assert bench.ended(cause) == [(D, cause)]
+    assert bench.ended(cause) == [(DOWN, cause)]
     assert bool(bench.did(CloseSocket)) is closes
     assert bench.passes(1.1) == []
-    assert bench.facts(1, True) == [(C, Cause.RETRY)]
+    assert bench.facts(1, True) == [(FeedState.CONNECTING, Cause.RETRY)]
     bench.accounts()
     bench.opened()
     bench.ready()
     bench.status(True)
     assert bench.sent() == ["smd+1+{}"]
     bench.passes(0.5)
-    assert bench.frame() == [(S, Cause.DATA)]
+    assert bench.frame() == [(STREAMING, Cause.DATA)]
     assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, cause)]
 
 
@@ -168,7 +161,7 @@ def test_a_silent_socket_is_given_up_after_thirty_seconds():
         bench.passes(10.0)
         bench.heard_s = bench.s
     assert bench.passes(29.9) == []
-    assert bench.passes(0.2) == [(D, Cause.SOCKET_SILENT)]
+    assert bench.passes(0.2) == [(DOWN, Cause.SOCKET_SILENT)]
     assert bench.did(CloseSocket) == [CloseSocket()]
 
 
@@ -180,7 +173,7 @@ def test_what_waits_in_the_socket_is_read_before_a_blocked_loop_calls_it_silent(
     assert bench.passes(29.0) == []
     bench.s += 45.0
     bench.tick()
-    assert bench.passes(1.1)[0] == (D, Cause.SOCKET_SILENT)
+    assert bench.passes(1.1)[0] == (DOWN, Cause.SOCKET_SILENT)
 
 
 def test_silence_means_nothing_while_we_do_not_read():
@@ -189,7 +182,7 @@ def test_silence_means_nothing_while_we_do_not_read():
     assert bench.passes(300.0) == []
     bench.paused(False)
     assert bench.passes(29.0) == []
-    assert bench.passes(1.5) == [(D, Cause.SOCKET_SILENT)]
+    assert bench.passes(1.5) == [(DOWN, Cause.SOCKET_SILENT)]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -197,7 +190,7 @@ def test_a_new_session_under_an_open_socket_means_dead_data(is_first: bool):
     bench = Bench(SMD).to("streaming")
     bench.beats(60.1)
     assert bench.asked() is CallKind.TICKLE
-    assert bench.facts(2, is_first) == [(D, Cause.SESSION_CHANGED)]
+    assert bench.facts(2, is_first) == [(DOWN, Cause.SESSION_CHANGED)]
     assert bench.did(CloseSocket) == [CloseSocket()]
     # At once: nothing is wrong with the gateway.
     bench.passes(0.01)
@@ -215,7 +208,7 @@ def test_both_keepalives_every_minute_and_through_every_failure():
         assert bench.asked() is CallKind.TICKLE
         bench.facts(1, True)
     assert bench.texts.count("tic") == 4
-    assert bench.machine.state is S
+    assert bench.machine.state is STREAMING
 
 
 def test_a_login_that_is_needed_under_an_open_socket():
@@ -230,7 +223,7 @@ def test_a_login_that_is_needed_under_an_open_socket():
 def test_the_brokerage_session_ends_and_is_opened_again():
     bench = Bench(SMD, SPL).to("streaming")
     bench.frame("spl")
-    assert bench.status(False) == [(R, Cause.SESSION_ENDED)]
+    assert bench.status(False) == [(READY, Cause.SESSION_ENDED)]
     assert bench.asked() is CallKind.TICKLE
     bench.facts(1, False)
     assert bench.asked() is CallKind.INIT
@@ -238,7 +231,7 @@ def test_the_brokerage_session_ends_and_is_opened_again():
     bench.accounts()
     bench.passes(0.2)
     assert bench.sent() == ["smd+1+{}"]
-    assert bench.frame()[-1] == (S, Cause.DATA)
+    assert bench.frame()[-1] == (STREAMING, Cause.DATA)
     # What needs only the outer session went on.
     assert [gap.subscription for gap in bench.gaps()] == ["smd+1"]
     assert bench.gaps()[0].cause is Cause.SESSION_ENDED
@@ -249,13 +242,13 @@ def test_fragments_of_a_status_are_merged():
     bench.do(bench.machine.on_status(None, None, False, bench.now()))
     bench.do(bench.machine.on_status(None, True, None, bench.now()))
     assert bench.machine.session == SessionFacts(1, True, True, False)
-    assert bench.machine.state is S
+    assert bench.machine.state is STREAMING
 
 
 @pytest.mark.parametrize("competing", ["observe", "reclaim"])
 def test_another_login(competing: str):
     bench = Bench(SMD, options=FeedOptions(competing=competing)).to("streaming")
-    assert bench.do(bench.machine.on_status(None, None, True, bench.now())) == [(S, Cause.COMPETING)]
+    assert bench.do(bench.machine.on_status(None, None, True, bench.now())) == [(STREAMING, Cause.COMPETING)]
     bench.status(False)
     assert bench.asked() is CallKind.TICKLE
     assert bench.facts(1, False, competing=True)[-1] == (FeedState.COMPETING, Cause.COMPETING)
@@ -265,7 +258,7 @@ def test_another_login(competing: str):
             bench.facts(1, False, competing=True)
         assert CallKind.INIT not in bench.calls
         bench.beats(30.1)
-        assert bench.facts(1, True, competing=False)[0] == (R, Cause.LOGGED_IN)
+        assert bench.facts(1, True, competing=False)[0] == (READY, Cause.LOGGED_IN)
     else:
         assert bench.pending[-1].compete
         # Lost again at once: not fought over without end.
@@ -278,7 +271,7 @@ def test_another_login(competing: str):
 
 @pytest.mark.parametrize(
     ("fallback", "expected"),
-    [("subscribe", (R, Cause.READY_NOT_SAID)), ("reconnect", (D, Cause.READY_NOT_SAID))],
+    [("subscribe", (READY, Cause.READY_NOT_SAID)), ("reconnect", (DOWN, Cause.READY_NOT_SAID))],
 )
 def test_a_gateway_that_never_says_ready(fallback: str, expected: tuple[FeedState, Cause]):
     bench = Bench(SMD, options=FeedOptions(ready_fallback=fallback)).to("open")
@@ -299,10 +292,10 @@ def test_a_gateway_that_says_ready_late_is_asked_again():
 def test_nobody_asks_in_the_penalty_box():
     bench = Bench(SMD).to("streaming")
     bench.beats(60.1)
-    assert bench.fails(Failure.RATE_LIMITED) == [(S, Cause.RATE_LIMITED)]
+    assert bench.fails(Failure.RATE_LIMITED) == [(STREAMING, Cause.RATE_LIMITED)]
     bench.beats(10.0)
-    assert bench.ended(Cause.CONNECTION_LOST) == [(D, Cause.CONNECTION_LOST)]
-    assert bench.passes(880.0) == [(D, Cause.RATE_LIMITED)]
+    assert bench.ended(Cause.CONNECTION_LOST) == [(DOWN, Cause.CONNECTION_LOST)]
+    assert bench.passes(880.0) == [(DOWN, Cause.RATE_LIMITED)]
     assert bench.asked() is None
     bench.passes(11.0)
     assert bench.asked() is CallKind.TICKLE
@@ -327,8 +320,8 @@ def test_dead_data_under_a_living_socket():
     assert bench.asked() is CallKind.TICKLE
     bench.facts(1, True)
     bench.beats(10.1)
-    assert bench.machine.state is D
-    assert bench.states()[-1] == (D, Cause.DATA_DEAD)
+    assert bench.machine.state is DOWN
+    assert bench.states()[-1] == (DOWN, Cause.DATA_DEAD)
 
 
 def test_stop_in_every_state():
@@ -337,7 +330,7 @@ def test_stop_in_every_state():
         had_socket = bench.machine.has_socket
         bench.do(bench.machine.stop(bench.now()))
         assert bool(bench.did(CloseSocket)) is had_socket, place
-        assert bench.states()[-1] == (D, Cause.STOPPED)
+        assert bench.states()[-1] == (DOWN, Cause.STOPPED)
         # Answers that come too late change nothing.
         for call in bench.pending:
             assert bench.machine.on_call_failed(call.number, Failure.UNREACHABLE, bench.now()) == []
