@@ -121,14 +121,14 @@ class Machine(Way):
         if self._keepalive is not None and number == self._keepalive.number:
             self._keepalive = None
             self._on_keepalive(facts, now)
-        elif self._step is not None and number == self._step.number:
+        elif self._step is not None and number == self._step.number and self._step.kind is not CallKind.ACCOUNTS:
             step, self._step = self._step, None
             self._on_step(step, facts, now)
         return self._done()
 
     def on_accounts(self, number: int, now: Moment) -> list[Action]:
         """`/iserver/accounts` was answered."""
-        if self._step is not None and number == self._step.number:
+        if self._step is not None and number == self._step.number and self._step.kind is CallKind.ACCOUNTS:
             self._step = None
             self._has_accounts = True
             if self._phase is Phase.AWAY:

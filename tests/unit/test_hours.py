@@ -77,3 +77,12 @@ def test_a_window_may_pass_midnight():
 def test_what_cannot_be_right_is_refused(sessions: tuple[tuple[int, str, str], ...], zone: str):
     with pytest.raises(ConfigError):
         TradingHours(sessions, zone)
+
+
+def test_answers_of_a_minute_are_kept_for_that_minute_only():
+    hours = TradingHours.weekdays("09:30", "16:00", "UTC")
+    nine_s = 1_767_603_600  # Monday, 2026-01-05
+    for _ in range(2):
+        for minute, is_open in ((29, False), (30, True)):
+            for second in (0, 30, 59):
+                assert hours.is_open((nine_s + minute * 60 + second) * 1_000_000_000) is is_open
