@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import sys
 
@@ -18,6 +19,8 @@ def main() -> int:
     options = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if options.seed == 0 else options.seed
     print(f"seed {seed}", flush=True)
+    # Millions of small objects, and no cycles among them.
+    gc.disable()
     report = simulate(
         Plan(
             options.days,
