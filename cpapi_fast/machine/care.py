@@ -160,15 +160,17 @@ class Care(Asking):
             if line.check_s != _NEVER:
                 self._check_at(line, now_s + self._options.answer_timeout_s)
 
-    @property
-    def is_dead(self) -> bool:
-        """Whether there are market data subscriptions, and none of them answers."""
+    def is_dead(self, now_s: float) -> bool:
+        """Whether there are market data subscriptions, none of them answers, and nothing else tells that data flows."""
         is_any = False
         for line in self.lines.values():
             if line.spec.is_market_data:
                 if line.state is not FeedState.STALE:
                     return False
                 is_any = True
+            elif line.is_sent and now_s - self._meter(line.topic).last_s < self._options.stale_after_max_s:
+                # P&L or the like goes on: it is these instruments, and not the connection.
+                return False
         return is_any
 
     # --- what is heard ----------------------------------------------------------------------------

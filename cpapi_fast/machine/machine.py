@@ -133,6 +133,9 @@ class Machine(Way):
             self._has_accounts = True
             if self._phase is Phase.AWAY:
                 self._phase = Phase.OPENING
+                if self.state is FeedState.DISCONNECTED:
+                    # Not before: a gateway that answers /tickle and nothing else would have this told with every try.
+                    self._enter(FeedState.CONNECTING, Cause.RETRY, now)
                 self._actions_append(OpenSocket())
             elif self._phase is Phase.READY and self.session.authenticated is not False:
                 self._go_live(now)
@@ -264,7 +267,7 @@ class Machine(Way):
         self._tend(now)
         if self._dead_s <= now.s:
             self._dead_s = _NEVER
-            if self.care.is_dead:
+            if self.care.is_dead(now.s):
                 self._dead_tries += 1
                 self._leave(Cause.DATA_DEAD, now)
         return self._done()
@@ -299,7 +302,7 @@ class Machine(Way):
 
     def _tend(self, now: Moment) -> None:
         self.care.tick(now)
-        if self._phase is Phase.LIVE and self.state is not FeedState.STALE and self.care.is_dead:
+        if self._phase is Phase.LIVE and self.state is not FeedState.STALE and self.care.is_dead(now.s):
             self._streaming_since_s = _NEVER
             self._enter(FeedState.STALE, Cause.DATA_DEAD, now)
             # Maybe the session has changed under the socket: ask now.

@@ -152,9 +152,8 @@ class Way:
             self._on_competing(now)
         elif facts.authenticated is not False:
             self._inits = 0
-            if self.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.DISCONNECTED):
-                cause = Cause.RETRY if self.state is FeedState.DISCONNECTED else Cause.LOGGED_IN
-                self._enter(FeedState.READY if self.has_socket else FeedState.CONNECTING, cause, now)
+            if self.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
+                self._enter(FeedState.READY if self.has_socket else FeedState.CONNECTING, Cause.LOGGED_IN, now)
             self._ask(CallKind.ACCOUNTS, now)
         elif facts.connected is False:
             self._fail(Failure.GATEWAY_ERROR, now, None)
