@@ -144,8 +144,15 @@ def test_a_socket_that_ends_is_opened_again(cause: Cause, closes: bool):
     assert bench.ended(cause) == [(DOWN, cause)]
     assert bool(bench.did(CloseSocket)) is closes
     assert bench.passes(1.1) == []
-    assert bench.facts(1, True) == [(FeedState.CONNECTING, Cause.RETRY)]
-    bench.accounts()
+    # Told when the try gets as far as the socket, so that a gateway which only tickles does not fill the stream.
+    assert bench.facts(1, True) == []
+    assert bench.fails(Failure.GATEWAY_ERROR) == [(DOWN, Cause.GATEWAY_ERROR)]
+    bench.passes(60.0)
+    assert bench.facts(1, True) == []
+    assert bench.fails(Failure.GATEWAY_ERROR) == []
+    bench.passes(60.0)
+    assert bench.facts(1, True) == []
+    assert bench.accounts() == [(FeedState.CONNECTING, Cause.RETRY)]
     bench.opened()
     bench.ready()
     bench.status(True)
@@ -322,6 +329,19 @@ def test_dead_data_under_a_living_socket():
     bench.beats(10.1)
     assert bench.machine.state is DOWN
     assert bench.states()[-1] == (DOWN, Cause.DATA_DEAD)
+
+
+def test_one_dead_instrument_beside_living_profit_and_loss_is_not_dead_data():
+    bench = Bench(SMD, SPL).to("authenticated")
+    for _ in range(30):
+        bench.beats(5.0)
+        bench.frame("spl")
+        bench.answered()
+    assert bench.states("smd+1") == [(FeedState.STALE, Cause.SUBSCRIPTION_SILENT)]
+    assert (FeedState.STALE, Cause.DATA_DEAD) not in bench.states()
+    # When that falls silent as well, it is.
+    bench.beats(90.0)
+    assert bench.states()[-1] == (FeedState.STALE, Cause.DATA_DEAD)
 
 
 def test_stop_in_every_state():
