@@ -80,7 +80,7 @@ class OpenSocket:
 
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
-    """End the socket and forget it: nothing of it is told any more."""
+    """End the socket: its end is not told any more. Frames of it that are on their way may still be."""
 
 
 @dataclass(frozen=True, slots=True)
