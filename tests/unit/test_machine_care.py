@@ -290,3 +290,25 @@ def test_what_was_queued_for_an_ended_subscription_is_not_sent():
     assert bench.sent() == []
     # Never subscribed to, so there is nothing to end, and no hole.
     assert bench.gaps() == []
+
+
+def test_a_look_that_fails_is_not_the_last_one():
+    class Faulty(TradingHours):
+        is_failing = False
+
+        def is_open(self, time_ns: int) -> bool:
+            if self.is_failing:
+                raise ArithmeticError
+            return True
+
+    hours = Faulty(((0, "00:00", "24:00"),), "UTC")
+    bench = Bench(Bench.spec(1, hours=hours)).to("streaming")
+    bench.ticks(30.0, 1.0)
+    Faulty.is_failing = True
+    with pytest.raises(ArithmeticError):
+        bench.passes(30.0)
+    Faulty.is_failing = False
+    # Renewed, and watched: it has died meanwhile.
+    bench.beats(600.0)
+    assert bench.machine.care.renewals + bench.machine.care.probes > 0
+    assert (STALE, Cause.SUBSCRIPTION_SILENT) in bench.states("smd+1")
