@@ -253,22 +253,25 @@ class Care(Asking):
         timers, now_s = self._timers, now.s
         if timers.due_s <= now_s:
             while (line := timers.take(now_s)) is not None:
-                try:
-                    if line.renew_s <= now_s:
-                        line.renew_s = _NEVER
-                        if line.is_sent:
-                            self._queue(line, Purpose.RENEW)
-                    if line.check_s <= now_s:
-                        line.check_s = _NEVER
-                        self._check(line, now)
-                except BaseException:
-                    # A look that fails, as at trading hours of a user's own, is not the last one.
-                    line.check_s = now_s + _LOOK_S
-                    raise
-                finally:
-                    timers.set(line)
+                self._look(line, now)
             timers.shrink(self.lines)
         self.send_due(now)
+
+    def _look(self, line: Line, now: Moment) -> None:
+        try:
+            if line.renew_s <= now.s:
+                line.renew_s = _NEVER
+                if line.is_sent:
+                    self._queue(line, Purpose.RENEW)
+            if line.check_s <= now.s:
+                line.check_s = _NEVER
+                self._check(line, now)
+        except BaseException:
+            # A look that fails, as at trading hours of a user's own, is not the last one.
+            line.check_s = now.s + _LOOK_S
+            raise
+        finally:
+            self._timers.set(line)
 
     def _send(self, line: Line, purpose: Purpose, now: Moment) -> None:
         super()._send(line, purpose, now)
