@@ -1,4 +1,4 @@
-# Every verb of the project; CI runs these same lines. Needs GNU make, a C compiler and Python 3.10 or newer, no more.
+# Every verb of the project; CI runs these same lines. Needs GNU make, a C compiler and Python 3.11 or newer, no more.
 # PYTHON=/path/to/python3 chooses the interpreter of .venv.
 
 SHELL := /bin/sh
@@ -14,8 +14,8 @@ SPREAD := -n $(WORKERS) --dist worksteal
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY     := $(BIN)/python
 
-SOURCES := $(wildcard cpapi_fast/*.pyx cpapi_fast/*.pxd)
-STUBBED := $(patsubst cpapi_fast/%.pyi,cpapi_fast.%,$(wildcard cpapi_fast/*.pyi))
+SOURCES := $(shell find cpapi_fast -name '*.pyx' -o -name '*.pxd')
+STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -50,9 +50,9 @@ unit: build ## the unit tests only
 	$(PY) -m pytest tests/unit $(SPREAD) $(PYTEST_ARGS)
 
 year: build ## a simulated year of the feed's state machine, with everything that goes wrong; SEED=N for another one
-	$(PY) -m tests.year $(if $(SEED),--seed $(SEED))
+	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED))
 
-pythons: ## all tests on every CPython 3.10 to 3.14 that this machine has
+pythons: ## all tests on every CPython 3.11 to 3.14 that this machine has
 	MAKE="$(MAKE)" tools/pythons.sh
 
 wheel: build ## build sdist and wheel; run all tests against the wheel, installed outside the checkout
@@ -87,7 +87,7 @@ bench-gate-selftest: build ## that a slowdown seeded into a copy of the tree fai
 
 clean: ## remove what the verbs above made, the environments included
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -f cpapi_fast/*.c cpapi_fast/*.so cpapi_fast/*.pyd cpapi_fast/*.html
+	find cpapi_fast '(' -name '*.c' -o -name '*.so' -o -name '*.pyd' -o -name '*.html' ')' -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps, so that a second call costs nothing: the environment, what is installed in it, what is compiled.
@@ -110,5 +110,5 @@ $(VENV)/.bench: $(VENV)/.built pyproject.toml
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)
-	PYTHONWARNINGS='ignore:Editable installation' tools/alone.sh $(PY) -m pip install -q --no-build-isolation --editable '.[cli]'
+	PYTHONWARNINGS='ignore:Editable installation' tools/build_lock.sh $(PY) -m pip install -q --no-build-isolation --editable '.[cli]'
 	@touch $@

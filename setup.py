@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -68,13 +69,13 @@ MACROS = [("CPAPI_FAST_DEBUG", "1")] if DEBUG else []
 
 EXTENSIONS = [
     Extension(
-        f"cpapi_fast.{name}",
-        [f"cpapi_fast/{name}.pyx"],
+        ".".join(path.with_suffix("").parts),
+        [path.as_posix()],
         define_macros=MACROS,
         extra_compile_args=COMPILE_ARGS,
         extra_link_args=LINK_ARGS,
     )
-    for name in ("classifier", "batch", "sink", "listener", "ticks", "text_slots", "tracker", "last_values")
+    for path in sorted(Path("cpapi_fast").rglob("*.pyx"))
 ]
 
 setup(

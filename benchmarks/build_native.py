@@ -20,7 +20,7 @@ def native(name: str = "native") -> ModuleType:
     source = HERE / f"{name}.pyx"
     file_name = f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     target = BUILD / file_name
-    interfaces = Path(cpapi_fast.__file__).parent.glob("*.pxd")
+    interfaces = Path(cpapi_fast.__file__).parent.rglob("*.pxd")
     newest = max(path.stat().st_mtime for path in (source, *interfaces))
     if not target.exists() or target.stat().st_mtime < newest:
         BUILD.mkdir(parents=True, exist_ok=True)

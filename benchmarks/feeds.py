@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
-from cpapi_fast.batch import Batch
 from cpapi_fast.events import FeedEvent, FeedState, StateChange
 from cpapi_fast.feed import Feed
-from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.gateway import Client
-from cpapi_fast.tls import Tls
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.rest.client import Client
+from cpapi_fast.rest.tls import Tls
 
 from . import frames
 from .contenders import Address, Drain

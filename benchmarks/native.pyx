@@ -7,7 +7,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from cpapi_fast.classifier cimport Classified, KIND_MARKET_DATA, VERDICT_ROUTED, classify_ptr
+from cpapi_fast.frames.classifier cimport Classified, KIND_MARKET_DATA, VERDICT_ROUTED, classify_ptr
 
 
 cdef int64_t now_ns() noexcept nogil:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from cpapi_fast.batch import Batch, Frame
-from cpapi_fast.kinds import FrameKind
-from cpapi_fast.ticks import TickDecoder
+from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.protocol.kinds import FrameKind
 
 from . import digest
 from .work import Task

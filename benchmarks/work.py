@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from cpapi_fast.numbers import parse_number
+from cpapi_fast.protocol.numbers import parse_number
 
 from . import digest
 

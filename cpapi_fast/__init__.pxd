@@ -1,6 +1,6 @@
 """The C interface in one place: `from cpapi_fast cimport BorrowedFrame, FrameSink, KIND_MARKET_DATA`."""
 
-from .classifier cimport (
+from .frames.classifier cimport (
     KIND_HEARTBEAT,
     KIND_MALFORMED,
     KIND_MARKET_DATA,
@@ -10,4 +10,4 @@ from .classifier cimport (
     KIND_SYSTEM,
     NO_CONID,
 )
-from .sink cimport BorrowedFrame, FrameSink
+from .frames.sink cimport BorrowedFrame, FrameSink

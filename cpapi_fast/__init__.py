@@ -1,25 +1,19 @@
 """Market data of Interactive Brokers' Client Portal Web API, routed without decoding JSON.
 
-The way of a quote, file by file::
+The folders, in the order in which data flows::
 
-    gateway      Client: REST, login state and session, the TLS policy       (tls, urls, rest, pacing, session)
-    topics       what is sent: subscribes, unsubscribes, field codes         (fields)
-    classifier   bytes to kind, topic and conid, in C, without decoding
-    batch        Batch and Frame: who owns the bytes, payload on first use
-    sink         the C interface: frames borrowed one by one, no Python object for any
-    listener     the picows callback: fragments, PING, CLOSE, one batch per socket read
-    ticks        fields of market data frames as float64 columns             (walk, marks, decimals, scan)
-    connection   WsClient: one ticket, one socket                            (handshake, inbox, options, stats)
-    tracker      when each topic was last heard of                           (text_slots, last_values)
-    machine      the policy of a feed, pure: inputs in, actions out          (feed_options, hours)
-    delivery     consumers, each bounded with its own policy                 (consumer, push, policies)
-    feed         Feed: never silently stale                                  (events, backfill)
-    capture      every frame as an Arrow IPC stream; quotes as Parquet       (quotes, recorder, outputs, numbers)
-    collector    the main job, from a gateway to files                       (reports, progress, cli)
-    doctor       what is wrong with a gateway, and what to do                (availability, doctor_command)
-    tail         quotes on a terminal as they come                           (tail_command)
-    simulator    a gateway for tests: `from cpapi_fast.simulator import Gateway`
-    errors       everything that is raised on purpose, in one tree           (clock, kinds, loop)
+    protocol   IB's vocabulary: field codes, topics, kinds, numbers, history. No I/O
+    _json      C headers that read JSON text within its bounds. Private to the compiled modules
+    frames     From the bytes of a frame to its route, its batch and its columns
+    rest       REST requests to the gateway: client, transport, session, pacing, TLS
+    ws         One WebSocket connection: handshake, listener, receive queue, client
+    delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
+    feed       Feed: the policy of `machine` on a real gateway, and the consumers of what comes
+    outputs    Writers of files and the thread that runs them
+    collect    The main job: a feed recorded into files
+    doctor     What is wrong with a gateway, and the one thing to do: the steps from an address to a quote
+    simulator  A simulated Client Portal gateway, for tests and for trying things out without an account
+    cli        The command line: commands, options and terminal screens
 """
 
 from __future__ import annotations
@@ -36,11 +30,8 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
         f"install the right one: pip install picows=={_PICOWS_VERSION}"
     )
 
-from .batch import Batch, BatchBuilder, Frame, FrameCounters, classify
-from .capture import CaptureReader, CaptureWriter, read_capture
 from .clock import SYSTEM_CLOCK, Clock
-from .connection import WsClient
-from .consumer import Consumer, ConsumerStats
+from .delivery.consumer import Consumer, ConsumerStats
 from .errors import (
     CallbackError,
     CertificateError,
@@ -72,25 +63,28 @@ from .errors import (
 )
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
-from .feed_options import FeedOptions
-from .fields import FIELDS, Field, field_code
-from .gateway import Client
-from .history import History, HistorySource
-from .hours import DailyWindow, TradingHours
-from .keepalive import Keepalive
-from .kinds import FrameKind
+from .feed.options import FeedOptions
+from .frames.batch import Batch, BatchBuilder, Frame, FrameCounters, classify
+from .frames.sink import FrameSink
+from .frames.ticks import TickDecoder, Ticks
 from .loop import new_event_loop, run
-from .numbers import number_prefix, parse_number
-from .options import WsOptions
-from .pacing import RestPacer
-from .quotes import QuotesWriter
-from .session import Accounts, AuthStatus, SessionTicket
-from .sink import FrameSink
-from .stats import WsStats
-from .ticks import TickDecoder, Ticks
-from .tls import InsecureTlsWarning, Tls
-from .topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
-from .urls import ws_url_from_base
+from .outputs.capture import CaptureReader, CaptureWriter, read_capture
+from .outputs.quotes import QuotesWriter
+from .protocol.fields import FIELDS, Field, field_code
+from .protocol.history import History, HistorySource
+from .protocol.hours import DailyWindow, TradingHours
+from .protocol.kinds import FrameKind
+from .protocol.numbers import number_prefix, parse_number
+from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
+from .rest.client import Client
+from .rest.keepalive import Keepalive
+from .rest.pacing import RestPacer
+from .rest.session import Accounts, AuthStatus, SessionTicket
+from .rest.tls import InsecureTlsWarning, Tls
+from .rest.urls import ws_url_from_base
+from .ws.connection import WsClient
+from .ws.options import WsOptions
+from .ws.stats import WsStats
 
 __all__ = [
     "FIELDS",

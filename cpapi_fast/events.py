@@ -43,7 +43,7 @@ class Cause(enum.Enum):
     SOCKET_OPENED = "socket_opened"
     READY = "ready"
     #: The gateway never said that it listens, and the feed went on all the same.
-    READY_NOT_SAID = "ready_not_said"
+    READY_TIMEOUT = "ready_timeout"
     LOGGED_IN = "logged_in"
     DATA = "data"
     #: The end of a connection.
@@ -52,7 +52,7 @@ class Cause(enum.Enum):
     SOCKET_SILENT = "socket_silent"
     PROTOCOL_VIOLATION = "protocol_violation"
     SESSION_CHANGED = "session_changed"
-    DATA_DEAD = "data_dead"
+    ALL_STALE = "all_stale"
     #: No connection comes about.
     UNREACHABLE = "unreachable"
     GATEWAY_ERROR = "gateway_error"

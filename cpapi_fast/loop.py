@@ -128,25 +128,5 @@ def run(main: Coroutine[Any, Any, T], *, uvloop: bool | None = None) -> T:
         main: the coroutine.
         uvloop: as in `new_event_loop`.
     """
-    if sys.version_info >= (3, 11):
-        with asyncio.Runner(loop_factory=lambda: new_event_loop(uvloop=uvloop)) as runner:
-            return runner.run(main)
-    loop = new_event_loop(uvloop=uvloop)
-    try:
-        asyncio.set_event_loop(loop)
-        task = loop.create_task(main)
-        try:
-            return loop.run_until_complete(task)
-        except KeyboardInterrupt:
-            # asyncio.Runner's behaviour, which 3.10 lacks: the coroutine gets to clean up before the interrupt goes on.
-            task.cancel()
-            loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-            raise
-    finally:
-        pending = asyncio.all_tasks(loop)
-        for other in pending:
-            other.cancel()
-        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        asyncio.set_event_loop(None)
-        loop.close()
+    with asyncio.Runner(loop_factory=lambda: new_event_loop(uvloop=uvloop)) as runner:
+        return runner.run(main)

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import cpapi_fast as cf
-from cpapi_fast.collector import CollectOptions, collect
+from cpapi_fast.collect.collector import CollectOptions, collect
 from cpapi_fast.loop import run
-from cpapi_fast.simulator import Gateway
+from cpapi_fast.simulator import SimulatedGateway
 
 
 async def main(folder: Path, seconds: float) -> None:
     options = CollectOptions(conids=(265598, 8314), out=folder, duration_s=seconds)
-    async with Gateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
+    async with SimulatedGateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
         summary = await collect(client, options, on_notice=print)
     for output in summary.outputs:
         print(output.name, output.counts, *(path.name for path, _ in output.files))

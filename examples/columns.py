@@ -10,7 +10,7 @@ import sys
 
 import cpapi_fast as cf
 from cpapi_fast.loop import run
-from cpapi_fast.simulator import Gateway
+from cpapi_fast.simulator import SimulatedGateway
 
 
 async def main(seconds: float) -> None:
@@ -28,7 +28,7 @@ async def main(seconds: float) -> None:
             if len(quote := latest.get(conid, {})) == 2:
                 spreads.setdefault(conid, []).append(quote["86"] - quote["84"])
 
-    async with Gateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
+    async with SimulatedGateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
         async with await cf.WsClient.connect(client) as ws:
             while (frame := await ws.next_message()) and frame.kind is not cf.FrameKind.SYSTEM:
                 pass  # subscribes before `system` are dropped by a gateway, without a word

@@ -12,10 +12,10 @@ import asyncio
 import contextlib
 
 import cpapi_fast as cf
-from cpapi_fast.simulator import Gateway, GatewayOptions
+from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 
 
-async def break_it(gateway: Gateway, clock: cf.Clock) -> None:
+async def break_it(gateway: SimulatedGateway, clock: cf.Clock) -> None:
     """What happens to a gateway in a bad night."""
     await clock.sleep(10)
     print("!! the connection is reset")
@@ -32,7 +32,7 @@ async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:
     """Read for a minute of the clock, which runs ten times as fast as time does."""
     clock = cf.Clock(speed)
     async with (
-        Gateway(GatewayOptions(), clock=clock) as gateway,
+        SimulatedGateway(SimulatorOptions(), clock=clock) as gateway,
         cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint or ""), clock=clock) as client,
         cf.Feed(client) as feed,
     ):

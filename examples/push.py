@@ -11,7 +11,7 @@ from collections import Counter
 
 import cpapi_fast as cf
 from cpapi_fast.loop import run
-from cpapi_fast.simulator import Gateway
+from cpapi_fast.simulator import SimulatedGateway
 
 
 async def main(seconds: float) -> None:
@@ -21,7 +21,7 @@ async def main(seconds: float) -> None:
         # A column of the batch, read in place; -1 stands for frames without a conid.
         frames_by_conid.update(batch.conids)
 
-    async with Gateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
+    async with SimulatedGateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
         async with await cf.WsClient.connect(client) as ws:
             while (frame := await ws.next_message()) and frame.kind is not cf.FrameKind.SYSTEM:
                 pass  # subscribes before `system` are dropped by a gateway, without a word

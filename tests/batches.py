@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cpapi_fast.batch import Batch, BatchBuilder, Frame, FrameCounters
-from cpapi_fast.delivery import Delivery
+from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
+from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame, FrameCounters
 from tests.frames import smd
 
 #: What one of `numbered` counts for: its bytes and the overhead.
@@ -32,7 +32,7 @@ def event(number: int) -> StateChange:
     return StateChange(number, FeedState.STREAMING, FeedState.READY, Cause.DATA, "Nothing is to be done.")
 
 
-def put(delivery: Delivery, batch: Batch) -> None:
+def put(delivery: Dispatcher, batch: Batch) -> None:
     delivery.put(batch, 0, len(batch))
 
 

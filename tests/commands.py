@@ -8,11 +8,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass
 
-#: A warning is an error here too; but for the one of asyncio in 3.10 that tests/conftest.py tells of.
-_FILTERS = ["error"]
-if sys.version_info < (3, 11):
-    _FILTERS.append("ignore:unclosed transport <asyncio.sslproto._SSLProtocolTransport:ResourceWarning")
-PYTHON = (sys.executable, *(f"-W{text}" for text in _FILTERS))
+#: A warning is an error here too.
+PYTHON = (sys.executable, "-Werror")
 
 LIMIT_S = 25.0
 
@@ -40,7 +37,7 @@ async def start(*arguments: object, first: str | None = None) -> Process:
 async def ended(process: Process) -> Ended:
     try:
         out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         process.kill()
         await process.wait()
         raise

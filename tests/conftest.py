@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -20,14 +19,6 @@ REQUIRE_ALL = os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0")
 # Neither one example nor the making of one has a time limit: the machine may be busy, and a sanitized build is slow.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if sys.version_info < (3, 11):
-        # asyncio of 3.10 takes a TLS transport whose peer hung up first for unclosed, whenever it is collected.
-        config.addinivalue_line(
-            "filterwarnings", "ignore:unclosed transport <asyncio.sslproto._SSLProtocolTransport:ResourceWarning"
-        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,6 @@
 """What a consumer has to do, written as slowly and obviously as possible: one list of what came, looked through anew.
 
-Nothing of `cpapi_fast.backlog` and what stands on it is used here but the names of events.
+Nothing of `cpapi_fast.delivery.consumer_queue` and what stands on it is used here but the names of events.
 """
 
 from __future__ import annotations

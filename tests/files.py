@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from cpapi_fast.batch import Batch, BatchBuilder
+from cpapi_fast.frames.batch import Batch, BatchBuilder
 
 
 def make_batch(frames: Sequence[bytes], received_ns: int = 1) -> Batch:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from cpapi_fast.kinds import FrameKind
+from cpapi_fast.protocol.kinds import FrameKind
 
 DATA: Final = Path(__file__).parent / "data"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cpapi_fast.batch import Batch
 from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.kinds import FrameKind
-from cpapi_fast.last_values import LastValues
+from cpapi_fast.feed.last_values import LastValues
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.protocol.kinds import FrameKind
 from tests.comparison import is_equal
 
 Fields = dict[str, tuple[Any, int, float]]

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from cpapi_fast.kinds import FrameKind
+from cpapi_fast.protocol.kinds import FrameKind
 
 #: The largest conid that fits the int64 column.
 MAX_CONID: Final = 2**63 - 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
-from cpapi_fast.pacing import RestPacer
+from cpapi_fast.rest.pacing import RestPacer
 
 #: Told a request (head and body), gives the bytes of the answer; None hangs up, and an empty answer stays silent.
 Script = Callable[[bytes], "bytes | None"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from cpapi_fast.connection import WsClient
+    from cpapi_fast.ws.connection import WsClient
 
 T = TypeVar("T")
 

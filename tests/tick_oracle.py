@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from cpapi_fast import ticks as ticks_module
-from cpapi_fast.batch import BatchBuilder
-from cpapi_fast.numbers import number_prefix, parse_number
-from cpapi_fast.ticks import TickDecoder, Ticks
+from cpapi_fast.frames import ticks as ticks_module
+from cpapi_fast.frames.batch import BatchBuilder
+from cpapi_fast.frames.ticks import TickDecoder, Ticks
+from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
 #: How many payloads share a batch.
 BATCH_SIZE: Final = 512

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from cpapi_fast.batch import Batch
 from cpapi_fast.errors import UsageError
-from cpapi_fast.kinds import FrameKind
-from cpapi_fast.tracker import Tracker
+from cpapi_fast.feed.tracker import Tracker
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.protocol.kinds import FrameKind
 
 #: Kinds that are worth a look whatever their topic.
 RARE: Final = frozenset({FrameKind.SYSTEM, FrameKind.OTHER, FrameKind.MALFORMED})

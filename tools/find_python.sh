@@ -1,5 +1,5 @@
 #!/bin/sh
-# Finds CPython interpreters that can build this package: 3.10 or newer, with venv, ensurepip and the C headers.
+# Finds CPython interpreters that can build this package: 3.11 or newer, with venv, ensurepip and the C headers.
 #
 #   tools/find_python.sh         prints the one to use for .venv, or says on stderr what is missing and fails
 #   tools/find_python.sh all     prints "3.X PATH" for one interpreter of each minor version, oldest first
@@ -9,7 +9,7 @@ set -u
 
 probe='
 import sys
-ok = sys.implementation.name == "cpython" and sys.version_info >= (3, 10)
+ok = sys.implementation.name == "cpython" and sys.version_info >= (3, 11)
 if not ok:
     sys.exit(3)
 try:
@@ -34,7 +34,7 @@ describe() { # describe INTERPRETER -> "3.X PATH"; 4 = lacks a part, any other s
 pyenv_root=${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}
 
 if [ "${1:-}" = all ]; then
-    for minor in 10 11 12 13 14; do
+    for minor in 11 12 13 14; do
         for candidate in "python3.$minor" "$pyenv_root"/versions/3."$minor".*/bin/python3 python3 python; do
             found=$(describe "$candidate") || continue
             case $found in "3.$minor "*) echo "$found" && break ;; esac
@@ -46,7 +46,7 @@ fi
 if [ -n "${PYTHON:-}" ]; then
     candidates=$PYTHON
 else
-    candidates="python3 python python3.13 python3.12 python3.11 python3.14 python3.10"
+    candidates="python3 python python3.13 python3.12 python3.11 python3.14"
 fi
 incomplete=
 for candidate in $candidates; do
@@ -57,13 +57,13 @@ for candidate in $candidates; do
     esac
 done
 if [ -z "${PYTHON:-}" ]; then
-    for candidate in "$pyenv_root"/versions/3.1[0-4].*/bin/python3; do
+    for candidate in "$pyenv_root"/versions/3.1[1-4].*/bin/python3; do
         found=$(describe "$candidate") && echo "${found#* }" && exit 0
     done
 fi
 if [ -n "$incomplete" ]; then
     echo "$incomplete lacks venv, ensurepip or Python.h. On Debian and Ubuntu: apt-get install python3-venv python3-dev" >&2
 else
-    echo "No CPython 3.10 or newer among: $candidates. Install one, or name it: make PYTHON=/path/to/python3" >&2
+    echo "No CPython 3.11 or newer among: $candidates. Install one, or name it: make PYTHON=/path/to/python3" >&2
 fi
 exit 1

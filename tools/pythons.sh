@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs all tests on one interpreter of each minor version, each in an environment of its own under .venvs/.
 #
-# CPAPI_FAST_PYTHONS="3.10 3.11" names the versions that must be among them; with it a missing one fails the run before
+# CPAPI_FAST_PYTHONS="3.11 3.12" names the versions that must be among them; with it a missing one fails the run before
 # anything is tested. Without it, whatever the machine has is tested. CPAPI_FAST_TESTED="3.11" leaves those out that were
 # tested already.
 set -eu
@@ -14,7 +14,7 @@ for version in ${CPAPI_FAST_PYTHONS:-}; do
     case " $versions" in *" $version "*) ;; *) missing="$missing $version" ;; esac
 done
 if [ -n "$missing" ] || [ -z "$found" ]; then
-    echo "interpreters missing:${missing:- all of 3.10 to 3.14}" >&2
+    echo "interpreters missing:${missing:- all of 3.11 to 3.14}" >&2
     exit 1
 fi
 

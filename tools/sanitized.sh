@@ -43,7 +43,7 @@ if [ ! -e "$home/.built" ] || [ "$home/.deps" -nt "$home/.built" ] ||
     [ -n "$(find cpapi_fast setup.py MANIFEST.in README.md tests/fuzz/coverage.c -newer "$home/.built" -type f \
         ! -name '*.c' ! -name '*.so' ! -name '*.pyc')" ]; then
     rm -rf "$home/dist"
-    tools/alone.sh "$python" -m build --sdist --outdir "$home/dist" . >"$home/log" || { cat "$home/log" >&2 && exit 1; }
+    tools/build_lock.sh "$python" -m build --sdist --outdir "$home/dist" . >"$home/log" || { cat "$home/log" >&2 && exit 1; }
     # From the sdist, unpacked elsewhere, so that no object file is shared with the release build.
     CC=gcc CPAPI_FAST_SANITIZE=1 CPAPI_FAST_COVERAGE=1 \
         "$bin/python" -m pip wheel -q --no-build-isolation --no-deps --wheel-dir "$home/dist" "$home"/dist/*.tar.gz
@@ -62,5 +62,5 @@ export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:abort_on_error=1"
 # Each object in a block of its own, with the sanitizer's red zones around it.
 export PYTHONMALLOC=malloc
 
-tools/outside.sh "$bin/python" -m tests.fuzz.bites
-exec tools/outside.sh "$bin/python" "$@"
+tools/test_installed.sh "$bin/python" -m tests.fuzz.bites
+exec tools/test_installed.sh "$bin/python" "$@"

@@ -7,7 +7,7 @@ set -eu
 python=$1
 shift
 rm -rf dist
-tools/alone.sh "$python" -m build --outdir dist .
+tools/build_lock.sh "$python" -m build --outdir dist .
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -17,4 +17,4 @@ if [ -d "$scratch/venv/Scripts" ]; then bin=$scratch/venv/Scripts; else bin=$scr
 "$bin/python" -m pip install -q --group pyproject.toml:test
 for wheel in dist/*.whl; do "$bin/python" -m pip install -q "$wheel[cli]"; done
 
-tools/outside.sh "$bin/python" -m pytest "$@"
+tools/test_installed.sh "$bin/python" -m pytest "$@"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.contenders import Address, Drain
 from benchmarks.own_work import take_batch
 from benchmarks.work import Task
-from cpapi_fast.connection import WsClient
+from cpapi_fast.ws.connection import WsClient
 
 PACKAGES = ("cpapi-fast", "picows")
 

@@ -6,7 +6,7 @@ from benchmarks.contenders import Address, Drain
 from benchmarks.feeds import is_end, open_feed
 from benchmarks.own_work import take_batch
 from benchmarks.work import Task
-from cpapi_fast.batch import Batch
+from cpapi_fast.frames.batch import Batch
 
 PACKAGES = ("cpapi-fast", "picows")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from benchmarks.contenders import Address, Drain
 from benchmarks.own_work import take_frame
 from benchmarks.work import Task
-from cpapi_fast.connection import WsClient
-from cpapi_fast.options import WsOptions
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.options import WsOptions
 
 PACKAGES = ("cpapi-fast", "picows", "orjson")
 

@@ -6,8 +6,8 @@ from benchmarks import digest
 from benchmarks.build_native import native
 from benchmarks.contenders import Address, Drain
 from benchmarks.work import Task
-from cpapi_fast.connection import WsClient
-from cpapi_fast.options import WsOptions
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.options import WsOptions
 
 PACKAGES = ("cpapi-fast", "picows")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.contenders import Address, Drain, cpapi_sink
 from benchmarks.work import Task
-from cpapi_fast.options import WsOptions
+from cpapi_fast.ws.options import WsOptions
 
 PACKAGES = cpapi_sink.PACKAGES
 

@@ -22,19 +22,19 @@ import orjson
 import picows
 
 import cpapi_fast
-from cpapi_fast.batch import Batch, BatchBuilder
 from cpapi_fast.clock import Clock
-from cpapi_fast.connection import WsClient
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import Feed
-from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.gateway import Client
-from cpapi_fast.last_values import LastValues
-from cpapi_fast.options import WsOptions
-from cpapi_fast.session import Accounts, SessionTicket
-from cpapi_fast.ticks import TickDecoder
-from cpapi_fast.topics import market_data_subscribe_text
-from cpapi_fast.tracker import Tracker
+from cpapi_fast.feed.last_values import LastValues
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.tracker import Tracker
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.protocol.topics import market_data_subscribe_text
+from cpapi_fast.rest.client import Client
+from cpapi_fast.rest.session import Accounts, SessionTicket
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.options import WsOptions
 
 from . import frames, native
 

@@ -8,8 +8,8 @@ from libc.stdint cimport int64_t
 
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from cpapi_fast.classifier cimport Classified, classify_ptr
-from cpapi_fast.sink cimport BorrowedFrame, FrameSink
+from cpapi_fast.frames.classifier cimport Classified, classify_ptr
+from cpapi_fast.frames.sink cimport BorrowedFrame, FrameSink
 
 cdef extern from *:
     """

@@ -48,7 +48,7 @@ class Seed:
 SEEDS: Final = (
     Seed(
         "a second pass over the payload in the tail probe",
-        "cpapi_fast/classifier.pyx",
+        "cpapi_fast/frames/classifier.pyx",
         "    lowest = end - PROBE_LIMIT\n",
         "    lowest = 0\n"
         "    while lowest < data_len:\n"
@@ -60,7 +60,7 @@ SEEDS: Final = (
     ),
     Seed(
         "a second pass over the payload in the batch",
-        "cpapi_fast/batch.pyx",
+        "cpapi_fast/frames/batch.pyx",
         "        self.kinds_ptr[index] = route.kind\n",
         "        cdef Py_ssize_t seeded = 0\n"
         "        for seeded in range(data_len):\n"
@@ -71,14 +71,14 @@ SEEDS: Final = (
     ),
     Seed(
         "a Python call per frame in the frame callback",
-        "cpapi_fast/sink.pyx",
+        "cpapi_fast/frames/sink.pyx",
         "        if frame.topic_ptr != NULL:\n",
         "        (lambda: None)()\n        if frame.topic_ptr != NULL:\n",
         frozenset({"read/on_frame"}),
     ),
     Seed(
         "a second pass over the payload in the columns",
-        "cpapi_fast/ticks.pyx",
+        "cpapi_fast/frames/ticks.pyx",
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         "            while start < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[start] == 0:\n"
@@ -89,14 +89,14 @@ SEEDS: Final = (
     ),
     Seed(
         "a Python call per frame in the tracker",
-        "cpapi_fast/tracker.pyx",
+        "cpapi_fast/feed/tracker.pyx",
         "            kind = batch.kinds_ptr[index]\n",
         "            kind = batch.kinds_ptr[index]\n            self.untracked += self.slot_of(batch, index) < -1\n",
         frozenset({"tracker/scan", "feed/batch"}),
     ),
     Seed(
         "a second pass over the payload in the last values",
-        "cpapi_fast/last_values.pyx",
+        "cpapi_fast/feed/last_values.pyx",
         "            text_ptr = batch.arena_ptr + offset\n",
         "            text_ptr = batch.arena_ptr + offset\n"
         "            while offset < batch.offsets_ptr[index + 1]:\n"
@@ -108,7 +108,7 @@ SEEDS: Final = (
     ),
     Seed(
         "the text of a subscription put together twice",
-        "cpapi_fast/topics.py",
+        "cpapi_fast/protocol/topics.py",
         """    codes = ",".join(f'"{code}"' for code in fields)\n""",
         """    codes = ",".join(f'"{code}"' for code in fields)\n""" * 2,
         frozenset({"subscribe/text"}),

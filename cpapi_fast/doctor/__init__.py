@@ -1,4 +1,4 @@
-"""What is wrong with a gateway, and the one thing to do: the steps from an address to a quote, one after the other.
+"""What is wrong with a gateway, and the one thing to do: the steps from an address to a quote.
 
 ::
 

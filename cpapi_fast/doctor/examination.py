@@ -9,9 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from cpapi_fast._version import __version__
-from cpapi_fast.answers import Answer
 from cpapi_fast.clock import Clock
-from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import (
     CertificateError,
     ConfigError,
@@ -21,11 +19,13 @@ from cpapi_fast.errors import (
     RedirectError,
     StatusError,
 )
-from cpapi_fast.pacing import RestPacer
-from cpapi_fast.rest import Rest
-from cpapi_fast.session import AuthStatus, SessionTicket
-from cpapi_fast.tls import Tls
-from cpapi_fast.urls import BaseUrl
+from cpapi_fast.rest.pacing import RestPacer
+from cpapi_fast.rest.responses import RestResponse
+from cpapi_fast.rest.session import AuthStatus, SessionTicket
+from cpapi_fast.rest.tls import Tls
+from cpapi_fast.rest.transport import RestTransport
+from cpapi_fast.rest.urls import BaseUrl
+from cpapi_fast.ws.connection import WsClient
 
 from .findings import Fault, Status
 from .watch import Watch
@@ -93,7 +93,7 @@ class Examination:
         #: How long each answer took, in seconds of the clock, and by how much this clock was ahead of its Date.
         self.answer_times_s: Final[list[float]] = []
         self.date_leads_s: Final[list[float]] = []
-        self._rest: Final = Rest(
+        self._rest: Final = RestTransport(
             base,
             tls,
             ssl_context=self._ssl_context,
@@ -116,8 +116,8 @@ class Examination:
         host = f"[{self.base.host}]" if ":" in self.base.host else self.base.host
         return f"{host}:{self.base.port}"
 
-    async def ask(self, method: str, path: str, body: dict[str, bool] | None = None) -> Answer:
-        """Send one request; its time and its Date are noted. Raises as `Rest.request` does."""
+    async def ask(self, method: str, path: str, body: dict[str, bool] | None = None) -> RestResponse:
+        """Send one request; its time and its Date are noted. Raises as `RestTransport.request` does."""
         started_s = self.clock.monotonic_s()
         answer = await self._rest.request(method, path, body)
         now_ns = self.clock.time_ns()

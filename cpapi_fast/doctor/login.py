@@ -13,7 +13,8 @@ from cpapi_fast.errors import (
     StatusError,
     TransportError,
 )
-from cpapi_fast.session import Accounts, AuthStatus, SessionTicket, ShapeError
+from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket
 
 from .examination import Examination, Outcome, failure, ok, outcome_of, warning
 from .findings import Fault

@@ -10,12 +10,12 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from cpapi_fast.errors import CertificateError, PinMismatchError
 from cpapi_fast.redaction import preview
-from cpapi_fast.tls import tls_failure, trusting_anything, trusting_only
+from cpapi_fast.rest.tls import tls_failure, trusting_anything, trusting_only
 
 from .examination import Examination, Outcome, failure, ok, warning
 from .findings import Fault
@@ -37,7 +37,7 @@ async def dns(examination: Examination) -> Outcome:
         return ok(f"{ipaddress.ip_address(host)} is an address already", addresses=[host])
     try:
         found = await asyncio.wait_for(_resolve(examination), examination.real_timeout_s)
-    except (asyncio.TimeoutError, TimeoutError):
+    except TimeoutError:
         return failure(
             Fault.DNS,
             f"no answer about the name {host} within {examination.timeout_s:g} s",
@@ -58,7 +58,7 @@ async def tcp(examination: Examination) -> Outcome:
     base, where = examination.base, examination.where
     try:
         addresses = await asyncio.wait_for(_resolve(examination), examination.real_timeout_s)
-    except (OSError, asyncio.TimeoutError, TimeoutError):
+    except (OSError, TimeoutError):
         addresses = [base.host]
     problems = dict(
         zip(addresses, await asyncio.gather(*(_knock(examination, address) for address in addresses)), strict=True)
@@ -97,7 +97,7 @@ async def _knock(examination: Examination, address: str) -> str | None:
         _, writer = await asyncio.wait_for(
             asyncio.open_connection(address, examination.base.port), examination.real_timeout_s
         )
-    except (asyncio.TimeoutError, TimeoutError):
+    except TimeoutError:
         return f"no answer within {examination.timeout_s:g} s"
     except OSError as error:
         if error.errno is not None and error.errno > 0:
@@ -127,7 +127,7 @@ class _Certificate:
     def date(self, name: str) -> datetime | None:
         """`notBefore` or `notAfter`."""
         text = self.details.get(name)
-        return None if text is None else datetime.fromtimestamp(ssl.cert_time_to_seconds(text), timezone.utc)
+        return None if text is None else datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
 
     @property
     def names(self) -> list[str]:
@@ -168,7 +168,7 @@ async def tls(examination: Examination) -> Outcome:
         return _plain(examination)
     try:
         seen = await _look(examination)
-    except (asyncio.TimeoutError, TimeoutError):
+    except TimeoutError:
         return failure(
             Fault.TLS,
             f"{examination.where} accepts connections, and no TLS handshake within {examination.timeout_s:g} s",
@@ -176,7 +176,7 @@ async def tls(examination: Examination) -> Outcome:
         )
     except OSError as error:
         return await _no_tls(examination, error)
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     facts = seen.facts(now)
     policy = examination.tls
     try:
@@ -200,7 +200,7 @@ async def tls(examination: Examination) -> Outcome:
             f"if this is your gateway's certificate: --fingerprint {seen.sha256}",
             **facts,
         )
-    except (OSError, asyncio.TimeoutError, TimeoutError, CertificateError):
+    except (OSError, TimeoutError, CertificateError):
         return failure(
             Fault.TLS, "a second TLS handshake failed where the first one did not", "run this again", **facts
         )
@@ -309,7 +309,7 @@ async def stranger(examination: Examination) -> bytes:
     try:
         # Somebody who does not understand may well never answer.
         return await asyncio.wait_for(greet(), min(examination.real_timeout_s, 2.0))
-    except (OSError, asyncio.TimeoutError, TimeoutError):
+    except (OSError, TimeoutError):
         return b""
 
 
@@ -317,6 +317,6 @@ async def speaks_tls(examination: Examination) -> bool:
     """Whether the port of an http URL is one that speaks TLS."""
     try:
         await _handshake(examination, trusting_anything())
-    except (OSError, asyncio.TimeoutError, TimeoutError):
+    except (OSError, TimeoutError):
         return False
     return True

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from cpapi_fast.availability import Availability
-from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import CpapiError, HandshakeError
-from cpapi_fast.options import WsOptions
+from cpapi_fast.protocol.availability import Availability
+from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.redaction import preview
-from cpapi_fast.topics import MarketDataFields
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.options import WsOptions
 
 from .examination import USER_AGENT, Examination, Outcome, failure, ok, outcome_of, warning
 from .findings import Fault

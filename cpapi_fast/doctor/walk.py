@@ -8,9 +8,9 @@ from typing import Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError
-from cpapi_fast.tls import Tls
-from cpapi_fast.topics import market_data_target
-from cpapi_fast.urls import BaseUrl
+from cpapi_fast.protocol.topics import market_data_target
+from cpapi_fast.rest.tls import Tls
+from cpapi_fast.rest.urls import BaseUrl
 
 from . import login, network, stream
 from .examination import Examination, Outcome, failure, outcome_of

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from cpapi_fast.batch import Batch, Frame
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import MalformedPayloadError
+from cpapi_fast.frames.batch import Batch, Frame
 
 #: Fields that hold a price: last, bid, ask.
 PRICES: Final = ("31", "84", "86")

@@ -14,16 +14,21 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from cpapi_fast.batch import Batch, Frame
-from cpapi_fast.connection import WsClient
-from cpapi_fast.delivery import Delivery
+from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import CpapiError, TransportError, UsageError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.gateway import Client
-from cpapi_fast.kinds import FrameKind
-from cpapi_fast.last_values import LastValues
-from cpapi_fast.machine import (
+from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.protocol.kinds import FrameKind
+from cpapi_fast.rest.client import Client
+from cpapi_fast.rest.session import AuthStatus, SessionTicket
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.stats import WsStats
+
+from .control_frames import payload_of, read_answer, read_status
+from .failures import cause_of_end, describe_end, failure_of
+from .filling import Filling
+from .last_values import LastValues
+from .machine import (
     Action,
     Activity,
     Arm,
@@ -33,20 +38,15 @@ from cpapi_fast.machine import (
     Disarm,
     Emit,
     Failure,
-    LineSpec,
     Machine,
     Moment,
     OpenSocket,
     Send,
     SessionFacts,
+    SubscriptionSpec,
 )
-from cpapi_fast.session import AuthStatus, SessionTicket
-from cpapi_fast.stats import WsStats
-from cpapi_fast.tracker import Tracker
-
-from .failures import cause_of_end, describe_end, failure_of
-from .filling import Filling
-from .frames import payload_of, read_answer, read_status
+from .options import FeedOptions
+from .tracker import Tracker
 
 _NEVER: Final = float("inf")
 #: After a fault of ours the machine is asked again in a while, not at once without end.
@@ -70,7 +70,7 @@ class Driver:
         self,
         client: Client,
         options: FeedOptions,
-        delivery: Delivery,
+        delivery: Dispatcher,
         on_event: Callable[[FeedEvent], None],
         on_misuse: Callable[[UsageError], None],
     ) -> None:
@@ -125,7 +125,7 @@ class Driver:
             await asyncio.wait(self._tasks)
         await self._filling.wait_closed()
 
-    def subscribe(self, spec: LineSpec) -> None:
+    def subscribe(self, spec: SubscriptionSpec) -> None:
         """Subscribe; raises LimitError."""
         is_new = spec.topic not in self._slots
         if is_new:
@@ -400,13 +400,13 @@ class Driver:
         if "error" in payload:
             return self.machine.on_refused(topic, now)
         if frame.kind is not FrameKind.MARKET_DATA:
-            return self.machine.on_line_frame(topic, frame.received_ns, now)
+            return self.machine.on_subscription_frame(topic, frame.received_ns, now)
         answer = read_answer(payload)
         is_snapshot = answer.has_availability
         if answer.updated_ms is not None:
             is_snapshot = is_snapshot or self._updated_ms.get(topic) == answer.updated_ms
             self._updated_ms[topic] = answer.updated_ms
-        return self.machine.on_line_frame(
+        return self.machine.on_subscription_frame(
             topic, frame.received_ns, now, is_snapshot=is_snapshot, stream_id=answer.stream_id
         )
 

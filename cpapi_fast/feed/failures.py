@@ -17,7 +17,8 @@ from cpapi_fast.errors import (
     TransportError,
 )
 from cpapi_fast.events import Cause
-from cpapi_fast.machine import Failure
+
+from .machine import Failure
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:

@@ -8,21 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Final
 
-from cpapi_fast.batch import Batch, Frame
-from cpapi_fast.consumer import Consumer, Policy
-from cpapi_fast.delivery import Delivery
+from cpapi_fast.delivery.consumer import Consumer, Policy
+from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import ConfigError, CpapiError, SubscriptionError, UsageError
 from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
-from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.gateway import Client
-from cpapi_fast.hours import TradingHours
-from cpapi_fast.machine import LineSpec, SessionFacts
+from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.protocol.hours import TradingHours
+from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
 from cpapi_fast.redaction import redact
-from cpapi_fast.topics import MarketDataFields, Subscription, market_data_target
+from cpapi_fast.rest.client import Client
 
 from .driver import Driver
+from .machine import SessionFacts, SubscriptionSpec
+from .options import FeedOptions
+from .state_waiters import StateWaiters
 from .status import FeedStats, LastField, LastValue, SubscriptionStatus
-from .waiting import Waiting
 
 
 class FeedSubscription:
@@ -85,7 +85,7 @@ class Feed:
         self._client = client
         self._clock = client.clock
         self._on_login_required = on_login_required
-        self._delivery = Delivery(hold=self._hold, on_callback_error=self._report)
+        self._delivery = Dispatcher(hold=self._hold, on_callback_error=self._report)
         self._driver = Driver(client, self.options, self._delivery, self._on_event, self._on_misuse)
         self._own: Consumer | None = None
         self._is_own_used = False
@@ -95,7 +95,7 @@ class Feed:
         self._state_changes = 0
         self._gaps = 0
         self._last_change: StateChange | None = None
-        self._waiting: Final = Waiting(client.clock)
+        self._state_waiters: Final = StateWaiters(client.clock)
         # Why it cannot be used any more; None while it can.
         self._ended_with: CpapiError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -159,7 +159,7 @@ class Feed:
             return self.state
         if self._ended_with is not None:
             raise self._ended_with.with_traceback(None)
-        state = await self._waiting.wait(states, timeout_s)
+        state = await self._state_waiters.wait(states, timeout_s)
         if state is None:
             raise TimeoutError(
                 f"the feed is {self.state.value}, not {' or '.join(state.value for state in states)}, after "
@@ -268,7 +268,7 @@ class Feed:
         if usual_interval_s is not None and not 0.0 < usual_interval_s < float("inf"):
             raise ConfigError(f"usual_interval_s must be a finite number above zero, not {usual_interval_s!r}")
         self._driver.subscribe(
-            LineSpec(
+            SubscriptionSpec(
                 known.topic,
                 known.payload,
                 known.cancel_payload,
@@ -459,7 +459,7 @@ class Feed:
     def _end(self, error: CpapiError) -> None:
         if self._ended_with is None:
             self._ended_with = error
-        self._waiting.end(error)
+        self._state_waiters.end(error)
 
     def _check_loop(self) -> None:
         # Timers and sockets of a loop must not be touched from another thread, and nothing would say so.
@@ -479,7 +479,7 @@ class Feed:
             self._state_changes += 1
             if event.subscription is None:
                 self._last_change = event
-                self._waiting.on_state(event.state)
+                self._state_waiters.on_state(event.state)
                 is_new = event.state is FeedState.LOGIN_REQUIRED and event.previous is not event.state
                 if is_new and self._on_login_required is not None:
                     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from cpapi_fast.backfill import Backfiller
-from cpapi_fast.batch import Frame
 from cpapi_fast.events import Backfill, FeedEvent, FeedState, Gap, StateChange
-from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.gateway import Client
-from cpapi_fast.history import History
+from cpapi_fast.frames.batch import Frame
+from cpapi_fast.protocol.history import History
+from cpapi_fast.rest.client import Client
+
+from .backfill import Backfiller
+from .options import FeedOptions
 
 _TAKES_SUBSCRIBES: Final = (FeedState.AUTHENTICATED, FeedState.STREAMING)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from cpapi_fast.events import FeedState
-from cpapi_fast.stats import WsStats
+from cpapi_fast.ws.stats import WsStats
 
 
 class LastField(NamedTuple):

@@ -2,7 +2,7 @@
 
 ::
 
-    async with Gateway() as gateway:
+    async with SimulatedGateway() as gateway:
         print(gateway.url, gateway.fingerprint)
 
 It behaves as the gateway is documented and was recorded, quirks included, and shares no code with the library's client.
@@ -28,8 +28,8 @@ from __future__ import annotations
 
 from .certificate import Certificate
 from .connection import Connection, ReceivedText
-from .gateway import Gateway
-from .options import GatewayOptions
+from .gateway import SimulatedGateway
+from .options import SimulatorOptions
 from .outbox import Counters, SentFrame
 from .world import ReceivedRequest
 
@@ -37,9 +37,9 @@ __all__ = [
     "Certificate",
     "Connection",
     "Counters",
-    "Gateway",
-    "GatewayOptions",
     "ReceivedRequest",
     "ReceivedText",
     "SentFrame",
+    "SimulatedGateway",
+    "SimulatorOptions",
 ]

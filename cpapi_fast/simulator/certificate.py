@@ -8,7 +8,7 @@ import ssl
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cpapi_fast.errors import ConfigError
@@ -70,7 +70,7 @@ class Certificate:
                 "or turn TLS off"
             ) from error
 
-        start = not_before or datetime.now(timezone.utc) - timedelta(days=1)
+        start = not_before or datetime.now(UTC) - timedelta(days=1)
         end = not_after or start + timedelta(days=365)
         if end <= start:
             raise ConfigError(f"the certificate's validity ends ({end}) before it starts ({start})")
@@ -120,7 +120,7 @@ class Certificate:
     @classmethod
     def expired(cls) -> Certificate:
         """A certificate whose validity ended yesterday."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         return cls.make(not_before=now - timedelta(days=30), not_after=now - timedelta(days=1))
 
     def write(self, folder: str) -> Path:

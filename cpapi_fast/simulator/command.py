@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from cpapi_fast.errors import ConfigError
 
-from .gateway import Gateway
-from .options import GatewayOptions
+from .gateway import SimulatedGateway
+from .options import SimulatorOptions
 
 #: Where the gateway of Interactive Brokers listens, too.
 _DEFAULT_PORT = 5000
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0 after an interruption, 2 when an option cannot be right (one line on stderr says which).
     """
     try:
-        options = GatewayOptions(
+        options = SimulatorOptions(
             host=args.host,
             port=args.port,
             tls=not args.no_tls,
@@ -96,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(options: GatewayOptions) -> None:
+async def _serve(options: SimulatorOptions) -> None:
     stopped = asyncio.Event()
-    async with Gateway(options) as gateway:
+    async with SimulatedGateway(options) as gateway:
         with _signals(stopped.set):
             sys.stdout.write(_greeting(gateway))
             sys.stdout.flush()
@@ -120,7 +120,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _greeting(gateway: Gateway) -> str:
+def _greeting(gateway: SimulatedGateway) -> str:
     """What to know to connect. Says nothing of the session: `/tickle` tells it."""
     lines = [f"simulated gateway   {gateway.url}", f"websocket           {gateway.ws_url}"]
     collect = f"cpapi-fast collect --url {gateway.url} --conids 265598 --out data"

@@ -20,7 +20,7 @@ _PATIENCE_S: Final = 0.001
 
 
 class Faults:
-    """The part of `Gateway` that breaks things. All calls take effect at once, on every open socket."""
+    """The part of `SimulatedGateway` that breaks things. All calls take effect at once, on every open socket."""
 
     _world: World
 

@@ -20,25 +20,25 @@ from . import frames, replay
 from .certificate import LOCAL_HOSTS, Certificate
 from .connection import Connection
 from .faults import Faults
-from .options import GatewayOptions
+from .options import SimulatorOptions
 from .outbox import SentFrame
 from .pump import Pump
 from .rest import BASE_PATH, SOCKET_PATH, Rest
 from .world import ReceivedRequest, World
 
-_DEFAULT_OPTIONS: Final = GatewayOptions()
+_DEFAULT_OPTIONS: Final = SimulatorOptions()
 #: How often `wait_for` looks, in real seconds.
 _GLANCE_S: Final = 0.002
 #: How long requests under way may take when the gateway is closed, in real seconds.
 _SHUTDOWN_S: Final = 0.5
 
 
-class Gateway(Faults):
+class SimulatedGateway(Faults):
     """A Client Portal gateway that is not one: same calls, same frames, same quirks, invented prices.
 
     ::
 
-        async with Gateway(GatewayOptions(seed=7)) as gateway:
+        async with SimulatedGateway(SimulatorOptions(seed=7)) as gateway:
             ...  # connect to gateway.url, trusting gateway.certificate_path or pinning gateway.fingerprint
 
     Args:
@@ -47,7 +47,7 @@ class Gateway(Faults):
             the time of both is compressed alike.
     """
 
-    def __init__(self, options: GatewayOptions = _DEFAULT_OPTIONS, *, clock: Clock | None = None) -> None:
+    def __init__(self, options: SimulatorOptions = _DEFAULT_OPTIONS, *, clock: Clock | None = None) -> None:
         self.options: Final = options
         self.clock: Final = clock if clock is not None else Clock(options.speed)
         self._world = World(options, self.clock)
@@ -64,7 +64,7 @@ class Gateway(Faults):
 
     def __repr__(self) -> str:
         where = self.url if self._port is not None else "not started"
-        return f"<Gateway {where}, {len(self.open_connections)} sockets>"
+        return f"<SimulatedGateway {where}, {len(self.open_connections)} sockets>"
 
     @property
     def host(self) -> str:
@@ -193,7 +193,7 @@ class Gateway(Faults):
                 # A bug in the simulator must fail the test that embeds it, not leave a market that stands still.
                 raise outcome
 
-    async def __aenter__(self) -> Gateway:
+    async def __aenter__(self) -> SimulatedGateway:
         await self.start()
         return self
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
@@ -168,7 +168,7 @@ def answer(
         "symbol": symbol,
         "text": name,
         "priceFactor": tape.price_factor,
-        "startTime": datetime.fromtimestamp(start_s, timezone.utc).strftime(_TIME_FORMAT),
+        "startTime": datetime.fromtimestamp(start_s, UTC).strftime(_TIME_FORMAT),
         "high": extreme(max(bars, key=lambda bar: bar["h"]), "h"),
         "low": extreme(min(bars, key=lambda bar: bar["l"]), "l"),
         "timePeriod": f"{length_s}s",
@@ -205,7 +205,7 @@ def rest_answer(found: dict[str, Any], period: str | None) -> dict[str, Any]:
 def time_ms(text: str | None, now_ms: int) -> int:
     """A `startTime` such as `20260102-14:30:00` in milliseconds; one that cannot be right is now."""
     try:
-        moment = datetime.strptime(text or "", _TIME_FORMAT).replace(tzinfo=timezone.utc)
+        moment = datetime.strptime(text or "", _TIME_FORMAT).replace(tzinfo=UTC)
     except ValueError:
         return now_ms
     return int(moment.timestamp()) * 1000

@@ -20,8 +20,8 @@ BURST_FRAMES = ("system", "act", "sts")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewayOptions:
-    """The knobs of a `Gateway`. All durations are seconds of its clock, which runs `speed` times as fast as time does.
+class SimulatorOptions:
+    """The knobs of a `SimulatedGateway`. All durations are seconds of its clock, `speed` times as fast as real time.
 
     Attributes:
         host: address to listen on.
@@ -61,7 +61,7 @@ class GatewayOptions:
         outbox_limit_bytes: how many unsent bytes a socket may hold; frames over it are dropped and counted, market data
             is conflated long before.
         keep_sent: how many of the last sent payloads a connection remembers for tests.
-        keep_log: note every data frame that is written in `Gateway.log`, which grows until it is cleared.
+        keep_log: note every data frame that is written in `SimulatedGateway.log`, which grows until it is cleared.
     """
 
     host: str = "127.0.0.1"

@@ -11,7 +11,7 @@ from . import frames, history
 from .feeds import Feed, Moment, parameters, texts
 from .ladder import LadderFeed
 from .market import Market
-from .options import GatewayOptions
+from .options import SimulatorOptions
 from .orders import OrdersFeed
 from .portfolio import LedgerFeed, PnlFeed, SummaryFeed
 from .session import Session
@@ -41,7 +41,7 @@ class Subscriptions:
         self,
         *,
         number: int,
-        options: GatewayOptions,
+        options: SimulatorOptions,
         clock: Clock,
         session: Session,
         market: Market,

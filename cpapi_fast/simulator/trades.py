@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
@@ -70,7 +70,7 @@ class TradesFeed:
             "supports_tax_opt": "1",
             "side": side,
             "order_description": f"{'Bot' if side == 'B' else 'Sold'} {size} @ {price:.2f} on ISLAND",
-            "trade_time": datetime.fromtimestamp(time_ms / 1000, timezone.utc).strftime("%Y%m%d-%H:%M:%S"),
+            "trade_time": datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y%m%d-%H:%M:%S"),
             "trade_time_r": time_ms,
             "size": float(size),
             "price": f"{price:.2f}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cpapi_fast.clock import Clock
 
 from .market import Market
-from .options import GatewayOptions
+from .options import SimulatorOptions
 from .outbox import SentFrame
 from .session import Session
 
@@ -65,7 +65,7 @@ class Failure:
 class World:
     """Options, clock, session, market, sockets, and what is broken on purpose."""
 
-    def __init__(self, options: GatewayOptions, clock: Clock) -> None:
+    def __init__(self, options: SimulatorOptions, clock: Clock) -> None:
         self.options = options
         self.clock = clock
         self.session = Session(

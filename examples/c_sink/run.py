@@ -14,7 +14,7 @@ import sys
 from last_prices import LastPrices
 
 import cpapi_fast as cf
-from cpapi_fast.simulator import Gateway
+from cpapi_fast.simulator import SimulatedGateway
 
 CONIDS = (265598, 8314)
 
@@ -25,7 +25,7 @@ def publish(changed: list[tuple[int, float, int]]) -> None:
 
 async def main(seconds: float) -> None:
     sink = LastPrices(CONIDS, publish)
-    async with Gateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
+    async with SimulatedGateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
         async with await cf.WsClient.connect(client) as ws:
             while (frame := await ws.next_message()) and frame.kind is not cf.FrameKind.SYSTEM:
                 pass  # subscribes before `system` are dropped by a gateway, without a word

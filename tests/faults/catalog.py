@@ -54,7 +54,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "html": (200, PAGE, "text/html", {}),
     "not-json": (200, b"{", "application/json", {}),
     "500": (500, b'{"error":"Internal Server Error"}', "application/json", {}),
-    "502": (502, b"<html>Bad Gateway</html>", "text/html", {}),
+    "502": (502, b"<html>Bad SimulatedGateway</html>", "text/html", {}),
     "503": (503, b"", "text/plain", {}),
 }
 #: Every call that a feed makes.

@@ -15,7 +15,7 @@ from typing import Any
 
 import cpapi_fast as cf
 from cpapi_fast.clock import Clock
-from cpapi_fast.simulator import Gateway, GatewayOptions
+from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from tests.fault_proxy import FaultProxy
 
 from .ledger import Ledger
@@ -110,7 +110,7 @@ class Rig:
     ) -> None:
         self.clock = Clock(speed)
         options: dict[str, Any] = {"tls": tls, "seed": 7, "tick_intervals": TICKS, "keep_log": True, "keep_sent": 0}
-        self.gateway = Gateway(GatewayOptions(**(options | dict(gateway or {}))), clock=self.clock)
+        self.gateway = SimulatedGateway(SimulatorOptions(**(options | dict(gateway or {}))), clock=self.clock)
         self.feed_options = cf.FeedOptions(**({"seed": 7, "nightly": None} | dict(feed or {})))
         self.conids = conids
         self.topics = (*(f"smd+{conid}" for conid in conids), "sor", "spl")

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import cpapi_fast
-from cpapi_fast import classifier
+from cpapi_fast.frames import classifier
 
 #: What code calls that the compiler has instrumented.
 MARKS = {"AddressSanitizer": b"__asan_report_load", "UndefinedBehaviorSanitizer": b"__ubsan_handle_"}
@@ -67,8 +67,8 @@ def main(arguments: list[str]) -> str | None:
         classify(len(TEXT) + (arguments == ["outside"]))
         return None
     folder = Path(cpapi_fast.__file__).parent
-    extensions = sorted(folder.glob("*.so"))
-    if len(extensions) < len(list(folder.glob("*.pyx"))):
+    extensions = sorted(folder.rglob("*.so"))
+    if len(extensions) < len(list(folder.rglob("*.pyx"))):
         return f"{folder} has sources without an extension"
     for extension in extensions:
         content = extension.read_bytes()

@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from cpapi_fast.batch import Batch, BatchBuilder, FrameCounters, classify, slice_of
-from cpapi_fast.kinds import FrameKind
-from cpapi_fast.ticks import TickDecoder
+from cpapi_fast.frames.batch import Batch, BatchBuilder, FrameCounters, classify, slice_of
+from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.protocol.kinds import FrameKind
 from tests import comparison, frames, tick_oracle
 from tests.fuzz import wire
 from tests.last_values_oracle import Books

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 from picows.picows import WSAutoPingStrategy, WSProtocol
 
 from cpapi_fast.clock import SYSTEM_CLOCK
-from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import TransportError
-from cpapi_fast.options import WsOptions
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.options import WsOptions
 from tests import frames
 
 T = TypeVar("T")

@@ -24,11 +24,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import cpapi_fast
-from cpapi_fast.batch import Batch, slice_of
 from cpapi_fast.clock import Clock
-from cpapi_fast.connection import WsClient
 from cpapi_fast.errors import CallbackError, CpapiError
-from cpapi_fast.options import WsOptions
+from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.options import WsOptions
 from tests import frames, support
 
 #: How many connections are open at the same time, to get their waits over with together.

@@ -19,11 +19,11 @@ EXPORTS: dict[str, frozenset[str]] = {
     module: frozenset(names.split())
     for module, names in {
         "_version": "__version__",
-        "batch": "Batch BatchBuilder Frame FrameCounters classify",
-        "capture": "CaptureReader CaptureWriter read_capture",
+        "frames.batch": "Batch BatchBuilder Frame FrameCounters classify",
+        "outputs.capture": "CaptureReader CaptureWriter read_capture",
         "clock": "SYSTEM_CLOCK Clock",
-        "connection": "WsClient",
-        "consumer": "Consumer ConsumerStats",
+        "ws.connection": "WsClient",
+        "delivery.consumer": "Consumer ConsumerStats",
         "errors": """
             CallbackError CertificateError CompetingSessionError ConfigError ConnectError ConsumerOverflowError
             CpapiError DecodeError HandshakeError HeaderRefusedError LimitError MalformedPayloadError
@@ -34,25 +34,25 @@ EXPORTS: dict[str, frozenset[str]] = {
         "events": "Backfill Bar Cause FeedEvent FeedState Gap StateChange",
         "feed.feed": "Feed FeedSubscription",
         "feed.status": "FeedStats LastField LastValue SubscriptionStatus",
-        "feed_options": "FeedOptions",
-        "fields": "FIELDS Field field_code",
-        "gateway": "Client",
-        "history": "History HistorySource",
-        "hours": "DailyWindow TradingHours",
-        "keepalive": "Keepalive",
-        "kinds": "FrameKind",
+        "feed.options": "FeedOptions",
+        "protocol.fields": "FIELDS Field field_code",
+        "rest.client": "Client",
+        "protocol.history": "History HistorySource",
+        "protocol.hours": "DailyWindow TradingHours",
+        "rest.keepalive": "Keepalive",
+        "protocol.kinds": "FrameKind",
         "loop": "new_event_loop run",
-        "numbers": "number_prefix parse_number",
-        "options": "WsOptions",
-        "pacing": "RestPacer",
-        "quotes": "QuotesWriter",
-        "session": "Accounts AuthStatus SessionTicket",
-        "sink": "FrameSink",
-        "stats": "WsStats",
-        "ticks": "TickDecoder Ticks",
-        "tls": "InsecureTlsWarning Tls",
-        "topics": "KEEPALIVE_INTERVAL_S MarketDataFields Subscription",
-        "urls": "ws_url_from_base",
+        "protocol.numbers": "number_prefix parse_number",
+        "ws.options": "WsOptions",
+        "rest.pacing": "RestPacer",
+        "outputs.quotes": "QuotesWriter",
+        "rest.session": "Accounts AuthStatus SessionTicket",
+        "frames.sink": "FrameSink",
+        "ws.stats": "WsStats",
+        "frames.ticks": "TickDecoder Ticks",
+        "rest.tls": "InsecureTlsWarning Tls",
+        "protocol.topics": "KEEPALIVE_INTERVAL_S MarketDataFields Subscription",
+        "rest.urls": "ws_url_from_base",
     }.items()
 }
 
@@ -61,7 +61,7 @@ LISTED = sorted((module, name) for module, names in EXPORTS.items() for name in 
 
 def is_documented(module: str, name: str) -> bool:
     """Whether a docstring stands at a class or function (for an extension: in its stub), or a `#:` line at a value."""
-    stub = PACKAGE / f"{module}.pyi"
+    stub = PACKAGE / f"{module.replace('.', '/')}.pyi"
     source = stub if stub.exists() else PACKAGE / f"{module.replace('.', '/')}.py"
     text = source.read_text(encoding="utf-8")
     for node in ast.parse(text).body:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast.events import Cause, FeedState, StateChange
-from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.machine.advice import ADVICE
-from tests.year.simulation import Plan, instruments_of_a_year, simulate
+from cpapi_fast.feed.machine.advice import ADVICE
+from cpapi_fast.feed.options import FeedOptions
+from tests.simulation.simulation import Plan, instruments_of_a_year, simulate
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "feed.md").read_text(encoding="utf-8")
 EDGES = frozenset(re.findall(r"^    (\w+) --> (\w+)$", DOCUMENT, re.MULTILINE))

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import cpapi_fast
-from cpapi_fast import classifier
-from cpapi_fast.kinds import FrameKind
+from cpapi_fast.frames import classifier
+from cpapi_fast.protocol.kinds import FrameKind
 
-PXD = (Path(cpapi_fast.__path__[0]) / "classifier.pxd").read_text(encoding="utf-8")
+PXD = (Path(cpapi_fast.__path__[0]) / "frames" / "classifier.pxd").read_text(encoding="utf-8")
 
 
 def constants(prefix: str) -> dict[str, int]:

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.classifier import route_topic
-from cpapi_fast.kinds import FrameKind
+from cpapi_fast.frames.classifier import route_topic
+from cpapi_fast.protocol.kinds import FrameKind
 from tests import frames, generator, reference
 from tests.comparison import BATCH_SIZE, ORACLE, Oracle, check_all
 

@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cpapi_fast.batch import Batch, BatchBuilder, Frame
-from cpapi_fast.consumer import Consumer
-from cpapi_fast.delivery import Delivery
+from cpapi_fast.delivery.consumer import Consumer
+from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import ConsumerOverflowError, CpapiError, TransportError, UsageError
 from cpapi_fast.events import Cause, FeedEvent, FeedState, StateChange
+from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame
 from tests.consumer_model import Entry, Model
 
 POLICIES = ("drop_oldest", "drop_newest", "conflate", "halt", "block")
@@ -51,7 +51,7 @@ class Consumers(RuleBasedStateMachine):
         self.reported: list[Exception] = []
         self.pushed: list[Any] = []
         self.expected: list[Any] = []
-        self.delivery = Delivery(hold=self.hold, on_callback_error=self.reported.append)
+        self.delivery = Dispatcher(hold=self.hold, on_callback_error=self.reported.append)
         self.pairs: list[tuple[Consumer, Model]] = []
 
     def hold(self, is_held: bool) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cpapi_fast.batch import Batch
-from cpapi_fast.last_values import LastValues
-from cpapi_fast.tracker import Tracker
+from cpapi_fast.feed.last_values import LastValues
+from cpapi_fast.feed.tracker import Tracker
+from cpapi_fast.frames.batch import Batch
 from tests import comparison, frames, last_values_oracle, tick_oracle, tracker_oracle
 from tests.fuzz import targets, wire
 from tests.fuzz.seeds import dictionary, seeds

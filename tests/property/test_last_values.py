@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.batch import BatchBuilder
+from cpapi_fast.frames.batch import BatchBuilder
 from tests import frames, generator
 from tests.last_values_oracle import Books
 from tests.property.test_ticks import payloads

@@ -10,9 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cpapi_fast.errors import LimitError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.feed_options import FeedOptions
-from cpapi_fast.hours import TradingHours
-from cpapi_fast.machine import (
+from cpapi_fast.feed.machine import (
     Action,
     Activity,
     Arm,
@@ -22,26 +20,30 @@ from cpapi_fast.machine import (
     Disarm,
     Emit,
     Failure,
-    LineSpec,
     Machine,
     Moment,
     OpenSocket,
     Send,
     SessionFacts,
+    SubscriptionSpec,
 )
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.protocol.hours import TradingHours
 from tests.meta.test_feed_document import EDGES
 
 EPOCH_NS = 1_767_571_200 * 1_000_000_000
 FLAGS = st.sampled_from([None, True, False])
 HOURS = TradingHours.weekdays("09:30", "16:00", "America/New_York")
 SPECS = [
-    LineSpec("smd+1", "smd+1+{}", "umd+1+{}", is_market_data=True),
-    LineSpec("smd+2", "smd+2+{}", "umd+2+{}", is_market_data=True, hours=HOURS),
-    LineSpec("smd+3@NYSE", "smd+3@NYSE+{}", "umd+3@NYSE+{}", is_market_data=True, usual_interval_s=1.0),
-    LineSpec("smd+4", "smd+4+{}", "umd+4+{}", is_market_data=True, usual_interval_s=3_600.0),
-    LineSpec("sor", "sor+{}", "uor+{}"),
-    LineSpec("spl", "spl+{}", "upl+{}", needs_brokerage=False),
-    LineSpec("ssd+DU1234567", "ssd+DU1234567+{}", "usd+DU1234567+{}", needs_brokerage=False, usual_interval_s=10.0),
+    SubscriptionSpec("smd+1", "smd+1+{}", "umd+1+{}", is_market_data=True),
+    SubscriptionSpec("smd+2", "smd+2+{}", "umd+2+{}", is_market_data=True, hours=HOURS),
+    SubscriptionSpec("smd+3@NYSE", "smd+3@NYSE+{}", "umd+3@NYSE+{}", is_market_data=True, usual_interval_s=1.0),
+    SubscriptionSpec("smd+4", "smd+4+{}", "umd+4+{}", is_market_data=True, usual_interval_s=3_600.0),
+    SubscriptionSpec("sor", "sor+{}", "uor+{}"),
+    SubscriptionSpec("spl", "spl+{}", "upl+{}", needs_brokerage=False),
+    SubscriptionSpec(
+        "ssd+DU1234567", "ssd+DU1234567+{}", "usd+DU1234567+{}", needs_brokerage=False, usual_interval_s=10.0
+    ),
 ]
 TOPICS = st.sampled_from([*(spec.topic for spec in SPECS), "smd+99", "error"])
 ANY_OPTIONS = [
@@ -145,7 +147,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         assert self.machine.start(self.now()) == []
 
     @rule(spec=st.sampled_from(SPECS))
-    def subscribe(self, spec: LineSpec) -> None:
+    def subscribe(self, spec: SubscriptionSpec) -> None:
         is_new = spec.topic not in self.subscribed
         self.subscribed.add(spec.topic)
         try:
@@ -237,7 +239,9 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             self.heard_s = self.s
             if topic in self.subscribed:
                 self.frames[topic] = Activity(self.frames.get(topic, (0,))[0] + 1, now.ns, now.s)
-            self.do(self.machine.on_line_frame(topic, now.ns, now, is_snapshot=is_snapshot, stream_id=stream_id))
+            self.do(
+                self.machine.on_subscription_frame(topic, now.ns, now, is_snapshot=is_snapshot, stream_id=stream_id)
+            )
 
     # --- time -------------------------------------------------------------------------------------
 

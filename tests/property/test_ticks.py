@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.batch import BatchBuilder
-from cpapi_fast.ticks import TickDecoder
+from cpapi_fast.frames.batch import BatchBuilder
+from cpapi_fast.frames.ticks import TickDecoder
 from tests import generator
 from tests.tick_oracle import CDecoder, check_payloads, check_row, decoded
 

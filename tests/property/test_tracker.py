@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 
-from cpapi_fast.batch import BatchBuilder
+from cpapi_fast.frames.batch import BatchBuilder
 from tests import frames, generator
 from tests.tracker_oracle import Twins
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
-from typing_extensions import assert_type
-
-from cpapi_fast.batch import Batch, BatchBuilder, Frame, classify
-from cpapi_fast.kinds import FrameKind
+from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame, classify
+from cpapi_fast.protocol.kinds import FrameKind
 
 
 def frame_types(data: bytes | bytearray | memoryview) -> None:

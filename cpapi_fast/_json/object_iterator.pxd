@@ -1,0 +1,129 @@
+"""The members of the top level of a JSON object, one after the other: C only, no GIL.
+
+The walk ends with LAST_MEMBER when it has stepped over one whole object with nothing after it, and with ODD for
+whatever does not look like one; then a real decoder has to say. What it says about valid JSON is what a full decode
+finds there:
+
+* Outside of a string, and at its start, quotes that are not escaped open and close in turn. The walk takes them in
+  order, so it sees exactly the keys and strings of the top level; nested values it steps over by counting brackets.
+* A number or word ends where the comma before the next key stands, or at the closing brace.
+
+Values are not looked into. On text that is not valid JSON the walk may notice nothing, where the fault lies inside of
+a value; it then stands in the text after its key.
+"""
+
+from .structural_index cimport Quotes, brackets_end, peek_quote, take_quote
+from .scan cimport byte_at, skip_spaces
+
+
+cdef enum:
+    MEMBER = 0
+    LAST_MEMBER = 1
+    ODD = 2
+
+
+# One member of an object. Inside of a key there may be escapes.
+cdef struct Member:
+    # The key, without its quotes.
+    Py_ssize_t key_start
+    Py_ssize_t key_end
+    # The value; a text with its quotes, a number or word with the white space behind it.
+    Py_ssize_t value_start
+    Py_ssize_t value_end
+    # Its first byte.
+    unsigned char first
+
+
+cdef inline Py_ssize_t scalar_end(
+    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, Py_ssize_t next_quote
+) noexcept nogil:
+    # `position` is the first byte of a number or word; the answer is the comma or brace after it, or the end.
+    cdef unsigned char byte
+    if next_quote > position and byte_at(text_ptr, text_len, next_quote - 1) == c",":
+        return next_quote - 1
+    while position < text_len:
+        byte = byte_at(text_ptr, text_len, position)
+        if byte == c"," or byte == c"}":
+            break
+        position += 1
+    return position
+
+
+cdef inline Py_ssize_t object_start(const char* text_ptr, Py_ssize_t text_len) noexcept nogil:
+    # Where the brace of the object stands: the first position for next_key(). -1 when there is none.
+    cdef Py_ssize_t position = skip_spaces(text_ptr, text_len, 0)
+    if position >= text_len or byte_at(text_ptr, text_len, position) != c"{":
+        return -1
+    return position
+
+
+cdef inline bint next_key(Quotes* quotes, Py_ssize_t* position_ptr, Member* member) noexcept nogil:
+    # position_ptr[0] is the brace or comma before a key, and after it the first byte of the value. False: odd.
+    cdef:
+        const char* text_ptr = quotes.text_ptr
+        Py_ssize_t text_len = quotes.text_len
+        Py_ssize_t position = position_ptr[0]
+        Py_ssize_t start = take_quote(quotes)
+        Py_ssize_t end
+
+    if start != position + 1 and start != skip_spaces(text_ptr, text_len, position + 1):
+        return False
+    end = take_quote(quotes)
+    # Two bytes at least stand behind a key: its colon and its value.
+    if end < 0 or end > text_len - 3:
+        return False
+    member.key_start = start + 1
+    member.key_end = end
+    position = end + 1
+    if byte_at(text_ptr, text_len, position) != c":":
+        position = skip_spaces(text_ptr, text_len, position)
+        if position >= text_len - 1 or byte_at(text_ptr, text_len, position) != c":":
+            return False
+    position += 1
+    member.first = byte_at(text_ptr, text_len, position)
+    if member.first <= c" ":
+        position = skip_spaces(text_ptr, text_len, position)
+        if position >= text_len:
+            return False
+        member.first = byte_at(text_ptr, text_len, position)
+    position_ptr[0] = position
+    return True
+
+
+cdef inline int next_value(Quotes* quotes, Py_ssize_t* position_ptr, Member* member) noexcept nogil:
+    # The value of the key that next_key() has found. After a MEMBER, position_ptr[0] is the comma behind it.
+    cdef:
+        const char* text_ptr = quotes.text_ptr
+        Py_ssize_t text_len = quotes.text_len
+        Py_ssize_t position = position_ptr[0]
+        Py_ssize_t end
+        unsigned char byte
+
+    member.value_start = position
+    if member.first == c'"':
+        take_quote(quotes)
+        end = take_quote(quotes)
+        if end < 0:
+            return ODD
+        position = end + 1
+    elif member.first | 0x20 == c"{":          # or [, which is the other byte that this bit makes one of
+        position = brackets_end(text_ptr, text_len, position, quotes)
+        if position < 0:
+            return ODD
+    else:
+        position = scalar_end(text_ptr, text_len, position, peek_quote(quotes))
+    member.value_end = position
+    if position >= text_len:
+        return ODD
+    byte = byte_at(text_ptr, text_len, position)
+    if byte <= c" ":
+        position = skip_spaces(text_ptr, text_len, position)
+        if position >= text_len:
+            return ODD
+        byte = byte_at(text_ptr, text_len, position)
+    position_ptr[0] = position
+    if byte == c",":
+        return MEMBER
+    if byte == c"}" and skip_spaces(text_ptr, text_len, position + 1) == text_len:
+        return LAST_MEMBER
+    return ODD

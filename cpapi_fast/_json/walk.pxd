@@ -1,0 +1,173 @@
+"""The walk over the top level of a JSON object that picks numbers out of it: C only, no GIL.
+
+It answers True when it has stepped over one whole object with nothing after it (members.pxd), and False for whatever it
+finds odd; then a real decoder has to say. What it answers about valid JSON is what a full decode gives:
+
+* Keys are compared as they are written. One with a backslash is odd, and any other is its own text.
+* Values nobody asked for are not looked into. A wanted value that is neither text nor number is odd.
+* Of equal keys the last one counts: later members overwrite earlier ones, and the walk goes to the end.
+* Bytes beyond ASCII are part of no wanted key and of no number, and U+FFFD in their place would not be either.
+
+On text that is not valid JSON the walk may notice nothing, where the fault lies inside of a value that nobody asked for
+or of a text that is no number. What it then reports as the number of a field stands in the text after its key.
+"""
+
+from libc.math cimport NAN
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memchr, memcmp
+
+from .decimals cimport (
+    NO_NUMBER,
+    NUMBER,
+    UNSURE,
+    read_json_number,
+    read_number_text,
+    read_short_integer,
+    read_short_text,
+)
+from .structural_index cimport Quotes, quotes_of
+from .object_iterator cimport LAST_MEMBER, ODD, Member, next_key, next_value, object_start
+from .scan cimport byte_at, skip_spaces, word_at
+
+
+# One place of the hash table over the wanted keys of up to 8 bytes.
+cdef struct KeySlot:
+    # The key as it stands in the text: its bytes and, where there is room in 8, its closing quote. 0: nothing here.
+    uint64_t packed
+    Py_ssize_t field
+
+
+# A wanted key of more than 8 bytes.
+cdef struct LongKey:
+    const char* text_ptr
+    Py_ssize_t text_len
+    Py_ssize_t field
+
+
+# Which keys are wanted, and the column of each.
+cdef struct KeyTable:
+    # A power of two of places, most of them empty. A key is at `slot_of`, or further on with no empty place between.
+    KeySlot* slots_ptr
+    size_t last_slot
+    LongKey* long_keys_ptr
+    Py_ssize_t long_key_count
+
+
+cdef enum:
+    NOT_WANTED = -1
+    ODD_KEY = -2
+
+
+cdef inline size_t slot_of(const KeyTable* table, uint64_t packed) noexcept nogil:
+    # The high half of the product depends on every byte of the key.
+    return <size_t>((packed * 0x9E3779B97F4A7C15u) >> 32) & table.last_slot
+
+
+cdef inline void add_key(KeyTable* table, uint64_t packed, Py_ssize_t field) noexcept nogil:
+    # The table has an empty place, and not this key.
+    cdef size_t slot = slot_of(table, packed)
+    while table.slots_ptr[slot].packed != 0:
+        slot = (slot + 1) & table.last_slot
+    table.slots_ptr[slot].packed = packed
+    table.slots_ptr[slot].field = field
+
+
+cdef inline Py_ssize_t find_key(
+    const KeyTable* table, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end,
+    bint has_backslash
+) noexcept nogil:
+    # Which column the key text_ptr[start:end] is, or one of the two above. text_ptr[end] is its closing quote.
+    cdef:
+        Py_ssize_t length = end - start
+        Py_ssize_t index
+        uint64_t packed = 0
+        size_t slot
+
+    if has_backslash and memchr(text_ptr + start, c"\\", <size_t>length) != NULL:
+        return ODD_KEY
+    if length > 8:
+        for index in range(table.long_key_count):
+            if (
+                table.long_keys_ptr[index].text_len == length
+                and memcmp(table.long_keys_ptr[index].text_ptr, text_ptr + start, <size_t>length) == 0
+            ):
+                return table.long_keys_ptr[index].field
+        return NOT_WANTED
+    if start <= text_len - 8:
+        packed = word_at(text_ptr, text_len, start)
+        if length < 7:
+            packed &= (<uint64_t>1 << (8 * (length + 1))) - 1
+    else:
+        # The last bytes of a text hardly ever hold a key; with its quote it is one of at most 7 then.
+        for index in range(length + 1):
+            packed |= <uint64_t>byte_at(text_ptr, text_len, start + index) << (8 * index)
+    if packed == 0:
+        # Eight zero bytes, which no JSON has; an empty slot looks the same.
+        return NOT_WANTED
+    slot = slot_of(table, packed)
+    while table.slots_ptr[slot].packed != packed:
+        if table.slots_ptr[slot].packed == 0:
+            return NOT_WANTED
+        slot = (slot + 1) & table.last_slot
+    return table.slots_ptr[slot].field
+
+
+cdef inline bint walk_object(
+    const KeyTable* table, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t stride,
+    double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
+) noexcept nogil:
+    # Entry `field * stride` of the arrays is written for each wanted key that is there, and no other.
+    cdef:
+        Quotes quotes = quotes_of(text_ptr, text_len)
+        Py_ssize_t position = object_start(text_ptr, text_len)
+        Py_ssize_t start, end, field, entry
+        Member member
+        double value = NAN
+        uint8_t prefix
+        int found, step
+
+    if position < 0:
+        return False
+    while True:
+        if not next_key(&quotes, &position, &member):
+            return False
+        field = find_key(table, text_ptr, text_len, member.key_start, member.key_end, quotes.has_backslash)
+        if field == ODD_KEY:
+            return False
+        step = next_value(&quotes, &position, &member)
+        if step == ODD:
+            return False
+        if field >= 0:
+            found = NO_NUMBER
+            prefix = 0
+            start = member.value_start
+            end = member.value_end
+            if member.first == c'"':
+                start += 1
+                end -= 1
+                if read_short_text(text_ptr, text_len, start, end, &value):
+                    found = NUMBER
+                else:
+                    found = read_number_text(text_ptr, text_len, start, &value, &prefix)
+                    if found == UNSURE or (
+                        found == NO_NUMBER
+                        and quotes.has_backslash
+                        and memchr(text_ptr + start, c"\\", <size_t>(end - start)) != NULL
+                    ):
+                        return False
+            elif member.first | 0x20 == c"{":
+                # A list or object that was asked for is odd.
+                return False
+            else:
+                # So is a word, or nothing at all.
+                found = NUMBER
+                if not read_short_integer(text_ptr, text_len, start, end, &value):
+                    start = read_json_number(text_ptr, text_len, start, &value)
+                    if start < 0 or (start != end and skip_spaces(text_ptr, text_len, start) != end):
+                        return False
+            entry = field * stride
+            values_ptr[entry] = value if found == NUMBER else NAN
+            valid_ptr[entry] = found == NUMBER
+            prefixes_ptr[entry] = prefix
+        if step == LAST_MEMBER:
+            return True

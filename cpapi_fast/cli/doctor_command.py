@@ -1,0 +1,39 @@
+"""`cpapi-fast doctor`: from the arguments to a report on stdout and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import orjson
+
+from cpapi_fast.doctor import Finding, Status, diagnose, line
+from cpapi_fast.loop import run as run_loop
+
+from .tls_options import chosen_tls
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code, which tells the class of failure."""
+
+    def show(finding: Finding) -> None:
+        # Steps that were not reached are told together, at the end.
+        if finding.status is not Status.NOT_REACHED:
+            print(line(finding), flush=True)
+
+    diagnosis = run_loop(
+        diagnose(
+            args.url,
+            tls=chosen_tls(args),
+            conid=args.conid,
+            timeout_s=args.timeout,
+            init=args.init,
+            on_finding=None if args.json else show,
+        ),
+        uvloop=False if args.asyncio else None,
+    )
+    if args.json:
+        sys.stdout.write(orjson.dumps(diagnosis.as_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        print(diagnosis.closing_text())
+    return diagnosis.exit_code

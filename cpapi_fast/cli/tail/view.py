@@ -1,0 +1,258 @@
+"""What `cpapi-fast tail` shows, as plain values: a feed and its events in, a view of this moment out. No rendering."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cpapi_fast.cli.progress import Rates
+from cpapi_fast.clock import Clock
+from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, StateChange
+from cpapi_fast.feed import Feed, LastField
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.protocol.availability import Availability
+from cpapi_fast.protocol.fields import FIELDS
+from cpapi_fast.redaction import printable
+
+#: How many events are remembered; a terminal that is higher than that shows quotes.
+_EVENTS: Final = 100
+
+#: A longer value is cut: a line is for looking at.
+_VALUE_LENGTH: Final = 24
+
+#: A field that came within this is fresh.
+_FRESH_S: Final = 1.0
+
+_SYMBOL, _AVAILABILITY = "55", "6509"
+
+#: Column heads for the fields that everybody asks for; the others go by their name in the catalogue.
+_LABELS: Final = {
+    "31": "last",
+    "84": "bid",
+    "86": "ask",
+    "85": "ask size",
+    "88": "bid size",
+    "87": "volume",
+    "7059": "last size",
+    "83": "change %",
+}
+
+
+def label(code: str) -> str:
+    """What a field is called in the head of its column."""
+    if code in _LABELS:
+        return _LABELS[code]
+    return FIELDS[code].key if code in FIELDS else code
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One subscription, now.
+
+    Attributes:
+        name: what was subscribed to: `265598`.
+        symbol: its ticker, as soon as that is known.
+        values: the latest of each column; empty texts for what never came. They stay when the connection is lost.
+        fresh: which of them came within the last second.
+        availability: what field 6509 says, in a word; empty as long as it says nothing.
+        age_s: how long ago the last frame came; None before the first.
+        state: where the subscription stands.
+        is_in_gap: whether data is missing now.
+        ticks: how many frames came, answers to subscribes not counted.
+        gaps: how many holes were told.
+    """
+
+    name: str
+    symbol: str
+    values: tuple[str, ...]
+    fresh: tuple[bool, ...]
+    availability: str
+    age_s: float | None
+    state: FeedState
+    is_in_gap: bool
+    ticks: int
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that is shown, at one moment.
+
+    Attributes:
+        where: the gateway's URL.
+        state: the feed's.
+        state_age_s: since when.
+        cause, detail, advice: why, what exactly happened (perhaps empty), and what to do about it.
+        next_try_s: how long until the gateway is tried again; None when nothing waits for that.
+        frames, frames_per_s: received over all connections.
+        gaps: holes told, of all subscriptions.
+        connections: how many sockets there were.
+        columns: the heads of the columns of values.
+        rows: the subscriptions, in the order in which they were asked for.
+        events: what happened, as texts, the newest last.
+    """
+
+    where: str
+    state: FeedState
+    state_age_s: float
+    cause: Cause
+    detail: str
+    advice: str
+    next_try_s: float | None
+    frames: int
+    frames_per_s: float
+    gaps: int
+    connections: int
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    events: tuple[str, ...]
+
+
+class Tail:
+    """Looks at a feed. Give `on_item` to `Feed.on_batch`, and ask `view` as often as something is to be shown.
+
+    Args:
+        feed: the feed.
+        conids: what is subscribed to, in the order of the rows.
+        columns: the codes of the fields to show.
+        clock: the clock of the client.
+        where: the gateway's URL.
+    """
+
+    def __init__(self, feed: Feed, conids: Sequence[int], columns: Sequence[str], *, clock: Clock, where: str) -> None:
+        self._feed: Final = feed
+        self._conids: Final = tuple(conids)
+        self._columns: Final = tuple(columns)
+        self._labels: Final = tuple(map(label, columns))
+        self._clock: Final = clock
+        self._where: Final = where
+        self._rates: Final = Rates()
+        self._gaps: Final[Counter[str | None]] = Counter()
+        self._events: Final[deque[str]] = deque(maxlen=_EVENTS)
+        self._events_seen = 0
+        self._since_s = clock.monotonic_s()
+        self._change: StateChange | None = None
+
+    def on_item(self, item: Batch | FeedEvent) -> None:
+        """Take down an event. Frames need no looking at: the feed keeps the latest of each field."""
+        if isinstance(item, Batch):
+            return
+        if isinstance(item, Gap):
+            self._gaps[item.subscription] += 1
+        elif isinstance(item, StateChange) and item.subscription is None:
+            self._change = item
+            if item.state is not item.previous:
+                self._since_s = self._clock.monotonic_s()
+        self._events.append(event_text(item, self._clock.time_ns()))
+        self._events_seen += 1
+
+    @property
+    def events_seen(self) -> int:
+        """How many events there were; `view().events` has the last of them."""
+        return self._events_seen
+
+    def view(self) -> View:
+        """How it stands now."""
+        now_s = self._clock.monotonic_s()
+        stats, change = self._feed.stats, self._change
+        per_s, _ = self._rates.update(now_s, stats.connection.frames_received, 0)
+        return View(
+            where=self._where,
+            state=self._feed.state,
+            state_age_s=now_s - self._since_s,
+            cause=Cause.STARTED if change is None else change.cause,
+            detail="" if change is None else printable(change.detail),
+            advice="" if change is None else change.advice,
+            next_try_s=self._feed.next_try_s,
+            frames=stats.connection.frames_received,
+            frames_per_s=per_s,
+            gaps=sum(self._gaps.values()),
+            connections=stats.connections,
+            columns=self._labels,
+            rows=tuple(row for conid in self._conids if (row := self._row(conid)) is not None),
+            events=tuple(self._events),
+        )
+
+    def _row(self, conid: int) -> Row | None:
+        topic = f"smd+{conid}"
+        status = self._feed.status_of(topic)
+        if status is None:
+            return None
+        quote: Mapping[str, LastField] = self._feed.last_value(conid) or {}
+        values, fresh = [], []
+        for code in self._columns:
+            field = quote.get(code)
+            values.append("" if field is None else shown(field.value))
+            fresh.append(field is not None and field.age_s < _FRESH_S)
+        letters = quote.get(_AVAILABILITY)
+        symbol = quote.get(_SYMBOL)
+        return Row(
+            name=str(conid),
+            symbol="" if symbol is None else shown(symbol.value),
+            values=tuple(values),
+            fresh=tuple(fresh),
+            availability="" if letters is None else shown(Availability.parse(str(letters.value)).word),
+            age_s=status.age_s,
+            state=status.state,
+            is_in_gap=status.is_in_gap,
+            ticks=status.ticks,
+            gaps=self._gaps[topic] + self._gaps[None],
+        )
+
+
+def shown(value: object) -> str:
+    """A value of the wire, fit for a terminal: short, and without anything that a terminal would obey."""
+    text = printable(str(value))
+    return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 2] + ".."
+
+
+def event_text(event: FeedEvent, now_ns: int) -> str:
+    """One line that says what happened, and to what."""
+    if isinstance(event, StateChange):
+        who = "feed" if event.subscription is None else event.subscription
+        state, cause = words(event.state.value), words(event.cause.value)
+        # Of a step on the way to data the state says it all.
+        said = state if state == cause else f"{state}: {cause}"
+        if event.detail:
+            said += f": {printable(event.detail)}"
+        return f"{time_text(event.time_ns)} {who} {said}"
+    if isinstance(event, Gap):
+        who = event.subscription or "everything"
+        end_ns = event.first_good_ns
+        length = "open end" if end_ns is None else f"{(end_ns - event.last_good_ns) / 1e9:,.1f} s"
+        count = "" if event.frames_dropped is None else f", {event.frames_dropped:,} frames"
+        time = time_text(now_ns if end_ns is None else end_ns)
+        return f"{time} gap in {who}, {length}{count}: {words(event.cause.value)}"
+    return _backfill_text(event, now_ns)
+
+
+def _backfill_text(event: Backfill, now_ns: int) -> str:
+    said = f"{len(event.bars)} bars from {event.source}" if event.error is None else f"none ({printable(event.error)})"
+    return f"{time_text(now_ns)} history for the gap in {event.gap.subscription or 'everything'}: {said}"
+
+
+def words(value: str) -> str:
+    """The value of a state or a cause as words."""
+    return value.replace("_", " ")
+
+
+def time_text(time_ns: int) -> str:
+    """The time of day on this machine."""
+    return f"{datetime.fromtimestamp(time_ns / 1e9).astimezone():%H:%M:%S}"
+
+
+def age_text(age_s: float | None) -> str:
+    """How long ago, in as few letters as tell it."""
+    if age_s is None:
+        return "never"
+    if age_s < 9.95:
+        return f"{max(age_s, 0.0):.1f} s"
+    if age_s < 99.5:
+        return f"{age_s:.0f} s"
+    minutes = round(age_s / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{age_s / 3600:.0f} h"

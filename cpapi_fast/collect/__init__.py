@@ -1,0 +1,1 @@
+"""The main job: a feed recorded into files."""

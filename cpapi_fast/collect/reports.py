@@ -1,0 +1,134 @@
+"""What a run of the main job tells about itself: where it stands, what it did, and how to open its files."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cpapi_fast.outputs.contract import OutputCounts
+from cpapi_fast.outputs.quotes import LatestQuote
+
+if TYPE_CHECKING:
+    from cpapi_fast.delivery.consumer import ConsumerStats
+    from cpapi_fast.feed import FeedStats, SubscriptionStatus
+    from cpapi_fast.ws.stats import WsStats
+
+
+@dataclass(frozen=True)
+class OutputSummary:
+    """What became of one output: its counts, and its finished files with their sizes in bytes."""
+
+    name: str
+    unit: str
+    counts: OutputCounts
+    files: tuple[tuple[Path, int], ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        reason: why it ended, in words.
+        duration_s: how many seconds of the clock it took.
+        feed: what the feed did; `feed.connection` has what its sockets brought.
+        consumer: what became of that on the way to the files.
+        gaps: how many holes there are in the data, by cause.
+        outputs: the capture, the quotes, the events.
+    """
+
+    reason: str
+    duration_s: float
+    feed: FeedStats
+    consumer: ConsumerStats
+    gaps: dict[str, int]
+    outputs: tuple[OutputSummary, ...]
+
+
+@dataclass(frozen=True)
+class CollectStatus:
+    """Where a run stands, for those who show it.
+
+    Attributes:
+        state: of the feed, or what else is being done.
+        elapsed_s: seconds of the clock since it began.
+        connection: the counters of all connections together; None before the first.
+        queued_bytes: what waits for the disk.
+        outputs: by name, where what they were given went.
+        latest: what is known of each instrument.
+        subscriptions: by the target of its topic (`265598`, `265598@NYSE`), where each one stands.
+        gaps: how many holes there are in the data.
+        dropped: how many frames were dropped because the disk is slow.
+        advice: what the user should do, while there is no data.
+    """
+
+    state: str
+    elapsed_s: float
+    connection: WsStats | None
+    queued_bytes: int
+    outputs: tuple[tuple[str, OutputCounts], ...]
+    latest: tuple[LatestQuote, ...]
+    subscriptions: Mapping[str, SubscriptionStatus] = field(default_factory=dict)
+    gaps: int = 0
+    dropped: int = 0
+    advice: str = ""
+
+
+def size_text(nbytes: float) -> str:
+    """A number of bytes for people: `151 B`, `1.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.1f} TB"
+
+
+def open_lines(summary: Summary) -> list[str]:
+    """Python expressions that open the files of a run, one per library."""
+    lines = []
+    for output in summary.outputs:
+        if not output.files:
+            continue
+        first = output.files[0][0].resolve().as_posix()
+        if output.name == "capture":
+            lines += [
+                f"polars.read_ipc_stream({first!r})",
+                f"cpapi_fast.read_capture({first!r}).read_all()",
+            ]
+        elif output.name == "events":
+            lines += [f"pandas.read_json({first!r}, lines=True)"]
+        else:
+            every = f"{glob.escape(first.rpartition('-')[0])}-*.parquet"
+            lines += [
+                f"duckdb.read_parquet({every!r})",
+                f"polars.read_parquet({every!r})",
+                f"pandas.concat(map(pandas.read_parquet, sorted(glob.glob({every!r}))))",
+            ]
+    return lines
+
+
+def summary_text(summary: Summary) -> str:
+    """The closing summary, several lines."""
+    connection, feed, consumer = summary.feed.connection, summary.feed, summary.consumer
+    causes = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(summary.gaps.items()))
+    lines = [
+        f"ended after {summary.duration_s:,.1f} s: {summary.reason}",
+        f"  connection: {connection.frames_received:,} frames received = {connection.delivered:,} delivered + "
+        f"{connection.dropped:,} dropped + {connection.pending:,} pending; {size_text(connection.bytes_received)}, "
+        f"{connection.malformed:,} malformed",
+        f"  feed: {feed.connections:,} connections, {feed.renewals:,} renewals, {feed.revivals:,} revivals, "
+        f"{sum(summary.gaps.values()):,} gaps{f' ({causes})' if causes else ''}",
+        f"  to the files: {consumer.received:,} frames received = {consumer.delivered:,} delivered + "
+        f"{consumer.dropped:,} dropped + {consumer.pending:,} pending",
+    ]
+    for output in summary.outputs:
+        lines.append(f"  {output.name}: {output.counts} {output.unit}")
+        lines += [f"    {path}  {size_text(nbytes)}" for path, nbytes in output.files]
+    openers = open_lines(summary)
+    if openers:
+        lines.append("  to open them:")
+        lines += [f"    {line}" for line in openers]
+    return "\n".join(lines)

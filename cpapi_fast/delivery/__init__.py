@@ -1,0 +1,1 @@
+"""Consumers: bounded queues, overflow policies, conflation, callbacks."""

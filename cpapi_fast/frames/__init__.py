@@ -1,0 +1,1 @@
+"""From the bytes of a frame to its route, its batch and its columns."""

@@ -1,0 +1,294 @@
+"""Bytes to (kind, topic span, conid) without decoding JSON: C only, no GIL, total, never raises.
+
+Three attempts, cheapest first. Each one that succeeds gives, for every valid JSON text without a repeated `topic` key,
+what a full decode gives; on text that is not valid JSON it gives a route that is spelled in the text. Whatever none of
+them can answer is UNDECIDED and goes to a real decoder.
+
+**The tail probe is sound.** Say the text is valid JSON and ends with `,"topic":"V"}` where V has neither quote nor
+backslash. None of the four quotes in that ending has a backslash before it, so each of them opens or closes a string.
+The text ends outside of any string, so the last quote closes one; going back, the four alternate: close, open, close,
+open. Hence `topic` is a whole string followed by a colon: a key, with the string V as its value. The final brace closes
+the outermost value, since nothing follows, so the key is one of the top level. And as the text has no second `topic`
+key, it is the one (with two, a decoder keeps the last: this one again).
+
+**The head probe is sound** for the plainer reason that `{"topic":"V"` at the very start can be nothing but the first
+key of the outermost object.
+
+**The walk** goes over the keys of the outermost object, jumping over values, and stops at the topic. It checks only the
+syntax that it needs to stay on the top level.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport INT64_MAX, int64_t
+from libc.string cimport memchr, memcmp
+
+from cpapi_fast._json.scan cimport byte_at, skip_spaces, string_end, value_end
+
+ROUTED = VERDICT_ROUTED
+NOT_JSON = VERDICT_NOT_JSON
+UNDECIDED = VERDICT_UNDECIDED
+
+# A probe gives up on a topic longer than this and leaves it to the walk: the scan of a probe must cost nothing on a
+# frame that merely ends (or starts) with a long string.
+cdef enum:
+    PROBE_LIMIT = 256
+
+
+cdef inline bint _equals(
+    const char* text_ptr, Py_ssize_t text_len, const char* word_ptr, Py_ssize_t word_len
+) noexcept nogil:
+    return text_len == word_len and memcmp(text_ptr, word_ptr, <size_t>word_len) == 0
+
+
+cdef inline bint _has_account(const char* topic_ptr, Py_ssize_t topic_len) noexcept nogil:
+    # The topics of P&L are three letters, alone or with `+account`.
+    return topic_len == 3 or (topic_len > 4 and byte_at(topic_ptr, topic_len, 3) == c"+")
+
+
+cdef void _route_market_data(const char* topic_ptr, Py_ssize_t topic_len, Classified* route) noexcept nogil:
+    # `smd+<digits>`, then nothing, `@EXCH` or `;;;legs`. Anything else keeps KIND_OTHER.
+    cdef:
+        Py_ssize_t position = 4
+        int64_t conid = 0
+        int digit
+        unsigned char byte
+
+    while position < topic_len:
+        digit = <int>byte_at(topic_ptr, topic_len, position) - c"0"
+        if digit < 0 or digit > 9:
+            break
+        if conid > (INT64_MAX - digit) // 10:
+            return
+        conid = conid * 10 + digit
+        position += 1
+    if position == 4:
+        return
+    if position < topic_len:
+        byte = byte_at(topic_ptr, topic_len, position)
+        if byte == c"@":
+            if topic_len - position < 2:
+                return
+        elif topic_len - position < 4 or memcmp(topic_ptr + position, b";;;", 3) != 0:
+            return
+    route.kind = KIND_MARKET_DATA
+    route.conid = conid
+
+
+cdef void route_topic_ptr(const char* topic_ptr, Py_ssize_t topic_len, Classified* route) noexcept nogil:
+    route.kind = KIND_OTHER
+    route.conid = NO_CONID
+    if topic_len < 3:
+        return
+    if topic_len >= 4 and memcmp(topic_ptr, b"smd+", 4) == 0:
+        _route_market_data(topic_ptr, topic_len, route)
+    elif (
+        memcmp(topic_ptr, b"spl", 3) == 0
+        or memcmp(topic_ptr, b"pnl", 3) == 0
+        or memcmp(topic_ptr, b"ssd", 3) == 0
+        or memcmp(topic_ptr, b"sld", 3) == 0
+        or memcmp(topic_ptr, b"ssl", 3) == 0
+    ):
+        if _has_account(topic_ptr, topic_len):
+            route.kind = KIND_PNL
+    elif _equals(topic_ptr, topic_len, b"system", 6):
+        route.kind = KIND_SYSTEM
+    elif (
+        _equals(topic_ptr, topic_len, b"sor", 3)
+        or _equals(topic_ptr, topic_len, b"ord", 3)
+        or _equals(topic_ptr, topic_len, b"ortd", 4)
+    ):
+        route.kind = KIND_ORDER
+
+
+cdef inline void _found(const char* data_ptr, Py_ssize_t start, Py_ssize_t length, Classified* route) noexcept nogil:
+    route.verdict = VERDICT_ROUTED
+    route.topic_start = start
+    route.topic_length = length
+    route_topic_ptr(data_ptr + start, length, route)
+
+
+cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
+    # The text ends `,"topic":"V"}`; see the module's text for why that is enough.
+    cdef:
+        Py_ssize_t end = data_len - 2          # the closing quote of V
+        Py_ssize_t position
+        Py_ssize_t lowest
+        unsigned char byte
+
+    if data_len < 13:                          # {,"topic":""} would be the shortest
+        return False
+    if byte_at(data_ptr, data_len, data_len - 1) != c"}" or byte_at(data_ptr, data_len, end) != c'"':
+        return False
+    lowest = end - PROBE_LIMIT
+    if lowest < 9:                             # room for ,"topic": before the opening quote
+        lowest = 9
+    position = end - 1
+    while position >= lowest:
+        byte = byte_at(data_ptr, data_len, position)
+        if byte == c'"':
+            if memcmp(data_ptr + position - 9, b',"topic":', 9) != 0:
+                return False
+            _found(data_ptr, position + 1, end - position - 1, route)
+            return True
+        if byte == c"\\" or byte < 0x20:
+            return False
+        position -= 1
+    return False
+
+
+cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
+    # The text starts `{"topic":"V"` and goes on with a comma or a brace.
+    cdef:
+        Py_ssize_t position = 10
+        Py_ssize_t highest
+        unsigned char byte
+
+    if data_len < 13 or memcmp(data_ptr, b'{"topic":"', 10) != 0:
+        return False
+    highest = data_len - 1                     # one byte must follow the closing quote
+    if highest > 10 + PROBE_LIMIT:
+        highest = 10 + PROBE_LIMIT
+    while position < highest:
+        byte = byte_at(data_ptr, data_len, position)
+        if byte == c'"':
+            byte = byte_at(data_ptr, data_len, position + 1)
+            if byte != c"," and byte != c"}":
+                return False
+            _found(data_ptr, 10, position - 10, route)
+            return True
+        if byte == c"\\" or byte < 0x20:
+            return False
+        position += 1
+    return False
+
+
+cdef inline bint _is_plain_text(
+    const char* data_ptr, Py_ssize_t data_len, Py_ssize_t start, Py_ssize_t end
+) noexcept nogil:
+    # Whether data[start:end] is the text itself: no escape, and no control byte (which no valid string has).
+    cdef unsigned char byte
+    while start < end:
+        byte = byte_at(data_ptr, data_len, start)
+        if byte == c"\\" or byte < 0x20:
+            return False
+        start += 1
+    return True
+
+
+cdef bint _walk(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
+    # Over the keys of the outermost object, to the first plain `topic` with a plain string as its value.
+    cdef:
+        Py_ssize_t position = skip_spaces(data_ptr, data_len, 0)
+        Py_ssize_t key_start, end
+        unsigned char byte
+        bint is_topic
+
+    if position == data_len:
+        route.verdict = VERDICT_NOT_JSON
+        return False
+    byte = byte_at(data_ptr, data_len, position)
+    if byte != c"{":
+        # No value starts with any other byte, so there is nothing for a decoder to judge (`ech+hb`, a BOM).
+        if byte == 0 or memchr(<const char*>b'["-0123456789tfn', byte, 16) == NULL:
+            route.verdict = VERDICT_NOT_JSON
+        return False
+    position += 1
+    while True:
+        position = skip_spaces(data_ptr, data_len, position)
+        if position >= data_len or byte_at(data_ptr, data_len, position) != c'"':
+            return False
+        key_start = position + 1
+        end = string_end(data_ptr, data_len, key_start)
+        if end < 0:
+            return False
+        is_topic = end - key_start == 5 and memcmp(data_ptr + key_start, b"topic", 5) == 0
+        position = skip_spaces(data_ptr, data_len, end + 1)
+        if position >= data_len or byte_at(data_ptr, data_len, position) != c":":
+            return False
+        position = skip_spaces(data_ptr, data_len, position + 1)
+        if position >= data_len:
+            return False
+        if is_topic:
+            if byte_at(data_ptr, data_len, position) != c'"':
+                return False
+            key_start = position + 1
+            end = string_end(data_ptr, data_len, key_start)
+            if end < 0 or not _is_plain_text(data_ptr, data_len, key_start, end):
+                return False
+            _found(data_ptr, key_start, end - key_start, route)
+            return True
+        position = value_end(data_ptr, data_len, position)
+        if position < 0:
+            return False
+        position = skip_spaces(data_ptr, data_len, position)
+        if position >= data_len or byte_at(data_ptr, data_len, position) != c",":
+            return False
+        position += 1
+
+
+cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept nogil:
+    cdef Classified route
+    route.verdict = VERDICT_UNDECIDED
+    route.kind = KIND_OTHER
+    route.conid = NO_CONID
+    route.topic_start = -1
+    route.topic_length = 0
+    if data_len == 0 or (data_len == 2 and memcmp(data_ptr, b"{}", 2) == 0):
+        route.verdict = VERDICT_ROUTED
+        route.kind = KIND_HEARTBEAT
+        return route
+    if (
+        not probe_smd_tail(data_ptr, data_len, &route)
+        and not _probe_tail(data_ptr, data_len, &route)
+        and not _probe_head(data_ptr, data_len, &route)
+        and not _walk(data_ptr, data_len, &route)
+        and route.verdict == VERDICT_NOT_JSON
+    ):
+        route.kind = KIND_MALFORMED
+    return route
+
+
+@cython.final
+cdef class Classification:
+    cdef Classified _route
+
+    def __init__(self):
+        raise TypeError("a Classification is what classify_bytes() returns; it is not made by hand")
+
+    @property
+    def verdict(self):
+        return self._route.verdict
+
+    @property
+    def kind(self):
+        return self._route.kind
+
+    @property
+    def conid(self):
+        return self._route.conid
+
+    @property
+    def topic_start(self):
+        return self._route.topic_start
+
+    @property
+    def topic_length(self):
+        return self._route.topic_length
+
+
+def classify_bytes(data):
+    cdef Py_buffer view
+    cdef Classification answer = Classification.__new__(Classification)
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        answer._route = classify_ptr(<const char*>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+    return answer
+
+
+def route_topic(bytes topic not None):
+    cdef Classified route
+    route_topic_ptr(topic, len(topic), &route)
+    return route.kind, route.conid

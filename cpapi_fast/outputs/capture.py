@@ -1,0 +1,339 @@
+"""The raw capture: every frame as it came, straight from the buffers of the batches, in an Arrow IPC stream.
+
+A capture is readable to its last whole message at any moment: each message goes to the operating system in one write,
+so a killed process tears at most its last one off, and after a failed write the file is cut back to the last whole one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from cpapi_fast._version import __version__
+from cpapi_fast.clock import SYSTEM_CLOCK, Clock
+from cpapi_fast.errors import ConfigError, OutputError, UsageError
+from cpapi_fast.protocol.kinds import FrameKind
+
+from .contract import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, removed_on_error, sync, write_all
+
+if TYPE_CHECKING:
+    from cpapi_fast.frames.batch import Batch
+
+#: The suffix of Arrow IPC streams (as registered; `.arrow` is the file format with a footer).
+CAPTURE_SUFFIX: Final = ".arrows"
+
+#: What closes an IPC stream. A reader does not need it; with it a finished capture is told from a killed one.
+_END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+def capture_schema() -> Any:
+    """The pyarrow schema of a capture, with its explanations as metadata."""
+    pa = import_arrow("pyarrow")
+
+    def field(name: str, type_: Any, description: str) -> Any:
+        return pa.field(name, type_, nullable=False, metadata={"description": description})
+
+    kinds = {str(kind.value): kind.label for kind in FrameKind}
+    return pa.schema(
+        [
+            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), when the socket read returned"),
+            field("kind", pa.uint8(), f"what the frame is: {kinds}"),
+            field("conid", pa.int64(), "contract id of a market_data frame; -1 = none (0 is a real one)"),
+            field("raw", pa.binary(), "the frame's bytes as received, fragments joined"),
+        ],
+        metadata={
+            "cpapi_fast.format": "capture",
+            "cpapi_fast.format_version": "1",
+            "cpapi_fast.version": __version__,
+            "cpapi_fast.kinds": orjson.dumps(kinds).decode(),
+            "cpapi_fast.received_ns": "ns since the Unix epoch (UTC), one time per socket read",
+            "cpapi_fast.conid": "-1 = none",
+        },
+    )
+
+
+class CaptureWriter:
+    """Writes batches to a new capture; not for use by two threads at once.
+
+    Batches are kept (with their memory) until `flush_bytes` payload bytes or `flush_interval_s` seconds came together,
+    and then written as one message. Time only passes for it in `write` and `poll`: whoever holds a writer that may get
+    no batch for a while calls `poll`.
+
+    Args:
+        path: the file to make; by habit it ends in `.arrows`.
+        flush_interval_s: how old a frame may get before it is in the file, in seconds of `clock`.
+        flush_bytes: how many payload bytes may wait.
+        clock: whose seconds these are.
+
+    Raises:
+        OutputError: there is such a file, or it cannot be made.
+        MissingDependencyError: pyarrow is not installed.
+    """
+
+    name: str = "capture"
+    unit: str = "frames"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        flush_interval_s: float = 1.0,
+        flush_bytes: int = 4 * 1024 * 1024,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.path: Final = Path(path)
+        self.counts: Final = OutputCounts()
+        self._flush_interval_s = flush_interval_s
+        self._flush_bytes = flush_bytes
+        self._clock = clock
+        self._pa = import_arrow("pyarrow")
+        self._schema = capture_schema()
+        self._types = [field.type for field in self._schema]
+        self._waiting: list[Any] = []
+        self._waiting_bytes = 0
+        self._oldest_s = 0.0
+        self._whole_bytes = 0
+        self._error: OutputError | None = None
+        self._sink = _MessageSink()
+        self._stream = self._pa.ipc.new_stream(
+            self._sink, self._schema, options=self._pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+        )
+        # The stream says its schema together with its first batch: an empty one makes a file that opens from the start.
+        self._stream.write_batch(self._pa.RecordBatch.from_pylist([], schema=self._schema))
+        self._file = self._create(self._sink.take())
+
+    @property
+    def files(self) -> list[Path]:
+        """The one file."""
+        return [self.path]
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of whole messages the file holds."""
+        return self._whole_bytes
+
+    def write(self, batch: Batch) -> None:
+        """Take a batch; its memory is kept, not copied, until the next flush.
+
+        Raises:
+            OutputError: the file could not be written. The frames that waited, these included, count as dropped.
+            UsageError: the writer is closed.
+        """
+        if self._error is not None:
+            self.discard(batch)
+            raise self._error
+        self._check_open()
+        frames = len(batch)
+        self.counts.received += frames
+        self.counts.pending += frames
+        if not self._waiting:
+            self._oldest_s = self._clock.monotonic_s()
+        pa = self._pa
+        columns = [
+            pa.Array.from_buffers(type_, frames, [None, *map(pa.py_buffer, buffers)])
+            for type_, buffers in zip(
+                self._types,
+                ((batch.received_ns,), (batch.kinds,), (batch.conids,), (batch.offsets, batch.payloads)),
+                strict=True,
+            )
+        ]
+        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        self._waiting_bytes += batch.nbytes
+        if self._waiting_bytes >= self._flush_bytes:
+            self.flush()
+        else:
+            self.poll()
+
+    def discard(self, batch: Batch) -> None:
+        """Count a batch as received and dropped."""
+        self.counts.received += len(batch)
+        self.counts.drop(len(batch), "write error")
+
+    def poll(self) -> float:
+        """Flush when that is due; the seconds until it is due next."""
+        if not self._waiting:
+            return self._flush_interval_s
+        left_s = self._oldest_s + self._flush_interval_s - self._clock.monotonic_s()
+        if left_s > 0:
+            return left_s
+        self.flush()
+        return self._flush_interval_s
+
+    def flush(self) -> None:
+        """Hand all that waits to the operating system.
+
+        Raises:
+            OutputError: the file could not be written; it ends with its last whole message.
+        """
+        if not self._waiting:
+            return
+        # One batch as a rule; more where their bytes together are past what 32-bit offsets can reach.
+        batches = self._waiting if len(self._waiting) == 1 else self._concatenate(self._waiting)
+        self._waiting = []
+        self._waiting_bytes = 0
+        for batch in batches:
+            self._stream.write_batch(batch)
+            self._append(self._sink.take())
+            self.counts.written += batch.num_rows
+            self.counts.pending -= batch.num_rows
+
+    def close(self) -> None:
+        """Flush and finish the file; a second call does nothing. After a failure it only lets go of the file."""
+        if self._file.closed:
+            return
+        try:
+            if self._error is None:
+                self.flush()
+                self._append(_END_OF_STREAM)
+                sync(self._file)
+        except OSError as exc:
+            raise exc if isinstance(exc, OutputError) else output_error(exc, self.path) from exc
+        finally:
+            self._release()
+
+    def __enter__(self) -> CaptureWriter:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _create(self, header: bytes) -> io.FileIO:
+        """Make the file with its header in it, so that there is no moment in which it does not open."""
+        part = self.path.with_name(self.path.name + PART_SUFFIX)
+        try:
+            with part.open("xb", buffering=0) as file, removed_on_error(part):
+                write_all(file, header)
+            with removed_on_error(part):
+                publish(part, self.path)
+            self._whole_bytes = len(header)
+            return self.path.open("ab", buffering=0)
+        except (OSError, ValueError) as exc:  # ValueError: a NUL character in the path.
+            self._stream.close()
+            raise output_error(exc, self.path) from exc
+
+    def _append(self, message: bytes) -> None:
+        """Write one message, or leave the file as it was."""
+        try:
+            write_all(self._file, message)
+        except OSError as exc:
+            self._error = output_error(exc, self.path)
+            with suppress(OSError):
+                self._file.truncate(self._whole_bytes)
+            self.counts.drop_pending("write error")
+            self._release()
+            raise self._error from exc
+        self._whole_bytes += len(message)
+
+    def _release(self) -> None:
+        self._file.close()
+        self._stream.close()  # Goes to the sink, which nobody empties any more.
+
+    def _concatenate(self, batches: list[Any]) -> list[Any]:
+        joined: list[Any] = self._pa.Table.from_batches(batches).combine_chunks().to_batches()
+        return joined
+
+    def _check_open(self) -> None:
+        if self._file.closed:
+            raise UsageError(f"the capture {self.path} is closed")
+
+
+class _MessageSink(io.RawIOBase):
+    """Where Arrow's stream writer leaves the pieces of a message, to be written to the file in one go."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        self._position += len(data)
+        return len(data)
+
+    def take(self) -> bytes:
+        message = b"".join(self._pieces)
+        self._pieces.clear()
+        return message
+
+
+class CaptureReader:
+    """Reads the whole batches of a capture, and says how much of a torn one is left over.
+
+    Iterate over it, or call `read_all`; each time the file is read anew. The numbers are those of the last time.
+
+    Args:
+        path: a capture, finished, killed, or still being written.
+
+    Attributes:
+        batches: how many batches with frames were whole.
+        torn_bytes: how many bytes after the last whole message could not be read; 0 for a file that was not torn.
+        is_finished: whether the writer closed the file.
+
+    Raises:
+        ConfigError: on reading: the file is not there, or is no capture.
+        MissingDependencyError: pyarrow is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Final = Path(path)
+        self.schema: Any = capture_schema()
+        self.batches = 0
+        self.torn_bytes = 0
+        self.is_finished = False
+        self._pa = import_arrow("pyarrow")
+
+    def __iter__(self) -> Iterator[Any]:
+        """The pyarrow record batches, in order."""
+        pa = self._pa
+        self.batches = 0
+        self.torn_bytes = 0
+        self.is_finished = False
+        try:
+            size = self.path.stat().st_size
+            source = pa.OSFile(str(self.path), "rb")
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"cannot read {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
+        with source:
+            try:
+                reader = pa.ipc.open_stream(source)
+            except (pa.ArrowException, OSError) as exc:
+                raise ConfigError(f"{self.path} is no Arrow IPC stream: {exc}") from exc
+            if (reader.schema.metadata or {}).get(b"cpapi_fast.format") != b"capture":
+                raise ConfigError(f"{self.path} is an Arrow IPC stream, but no capture")
+            self.schema = reader.schema
+            whole_bytes = source.tell()
+            while True:
+                try:
+                    batch = reader.read_next_batch()
+                # The end of the stream; or, in different words for each place where it can be cut, a torn message.
+                except (StopIteration, pa.ArrowException, OSError):
+                    break
+                whole_bytes = source.tell()
+                if batch.num_rows:
+                    self.batches += 1
+                    yield batch
+            source.seek(whole_bytes)
+            self.is_finished = source.read(len(_END_OF_STREAM) + 1) == _END_OF_STREAM
+        # The file may have grown since its size was taken.
+        self.torn_bytes = 0 if self.is_finished else max(0, size - whole_bytes)
+
+    def read_all(self) -> Any:
+        """All whole batches as one pyarrow Table."""
+        batches = list(self)
+        return self._pa.Table.from_batches(batches, schema=self.schema)
+
+
+def read_capture(path: str | os.PathLike[str]) -> CaptureReader:
+    """Open a capture for reading; the same as `CaptureReader(path)`."""
+    return CaptureReader(path)

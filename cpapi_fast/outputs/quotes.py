@@ -1,0 +1,347 @@
+"""Quotes as Parquet: one row per market data frame, in finished files only.
+
+A file is written under a name that ends in `.part`, in the same folder, and gets its final name when it is whole. What
+a killed run leaves behind is a `.part` file that nobody reads; the capture has its frames.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cpapi_fast._version import __version__
+from cpapi_fast.clock import SYSTEM_CLOCK, Clock
+from cpapi_fast.errors import ConfigError, MalformedPayloadError, OutputError, UsageError
+from cpapi_fast.protocol.fields import FIELDS
+from cpapi_fast.protocol.kinds import FrameKind
+from cpapi_fast.protocol.numbers import number_prefix, parse_number
+
+from .contract import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, sync, write_all
+
+if TYPE_CHECKING:
+    from cpapi_fast.frames.batch import Batch
+
+#: The fields that become float64 columns, named by their keys: the codes of `MarketDataFields.default_l1()`.
+_NUMBER_CODES: Final = ("31", "84", "86", "85", "88", "87")
+
+_LAST, _BID, _ASK = (_NUMBER_CODES.index(code) for code in ("31", "84", "86"))
+
+_MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
+
+_INT64: Final = range(-(2**63), 2**63)
+
+
+def quotes_schema() -> Any:
+    """The pyarrow schema of the quotes, with its explanations as metadata."""
+    pa = import_arrow("pyarrow")
+
+    def field(name: str, type_: Any, description: str, *, nullable: bool = True, **metadata: str) -> Any:
+        return pa.field(name, type_, nullable=nullable, metadata={"description": description, **metadata})
+
+    return pa.schema(
+        [
+            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), when we received it", nullable=False),
+            field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), as the gateway says", code="_updated"),
+            field("conid", pa.int64(), "contract id; 0 is a real one", nullable=False),
+            field("target", pa.string(), "what was subscribed to where that is more than a conid: 265598@NYSE"),
+            *(field(FIELDS[code].key, pa.float64(), FIELDS[code].meaning, code=code) for code in _NUMBER_CODES),
+            field("6509", pa.string(), FIELDS["6509"].meaning, code="6509", key=FIELDS["6509"].key),
+            field("last_price_prefix", pa.string(), "C: last_price is the prior close; H: halted", code="31"),
+        ],
+        metadata={
+            "cpapi_fast.format": "quotes",
+            "cpapi_fast.format_version": "1",
+            "cpapi_fast.version": __version__,
+            "cpapi_fast.rows": "one per market data frame; null: not in this frame, so it did not change; the first "
+            "snapshot of a subscription comes twice",
+        },
+    )
+
+
+@dataclass
+class LatestQuote:
+    """What is known of one subscription so far, merged over its frames."""
+
+    name: str
+    received_ns: int = 0
+    last: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    availability: str | None = None
+    rows: int = 0
+
+
+class QuotesWriter:
+    """Writes the market data frames of batches as rows of Parquet files; not for use by two threads at once.
+
+    The files are `<stem>-00001.parquet` and so on. A row counts as written when its file is finished, so up to
+    `roll_interval_s` of rows are pending. A market data frame whose payload is not JSON is counted as dropped.
+
+    Args:
+        folder: where the files go; it must exist.
+        stem: how their names begin.
+        roll_interval_s: after how many seconds of `clock`, counted from its first row, a file is finished.
+        roll_rows: ... or after how many rows.
+        group_rows: how many rows wait in memory before they are written to the unfinished file.
+        clock: whose seconds these are.
+
+    Raises:
+        ConfigError: a number of rows is below 1.
+        MissingDependencyError: pyarrow is not installed.
+    """
+
+    name: str = "quotes"
+    unit: str = "quotes"
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        stem: str = "quotes",
+        *,
+        roll_interval_s: float = 300.0,
+        roll_rows: int = 1_000_000,
+        group_rows: int = 65_536,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if min(roll_rows, group_rows) < 1:
+            raise ConfigError(f"roll_rows and group_rows must be at least 1, not {roll_rows} and {group_rows}")
+        self.folder: Final = Path(folder)
+        self.counts: Final = OutputCounts()
+        #: By target (`265598`, `265598@NYSE`): what the rows so far add up to. Other threads may read it.
+        self.latest: Final[dict[str, LatestQuote]] = {}
+        self._stem = stem
+        self._roll_interval_s = roll_interval_s
+        self._roll_rows = roll_rows
+        self._group_rows = min(group_rows, roll_rows)
+        self._clock = clock
+        self._pa = import_arrow("pyarrow")
+        self._schema = quotes_schema()
+        self._columns: list[list[Any]] = [[] for _ in self._schema]
+        self._files: list[Path] = []
+        self._part: _PartFile | None = None
+        self._first_row_s = 0.0
+        self._error: OutputError | None = None
+        self._is_closed = False
+
+    @property
+    def files(self) -> list[Path]:
+        """The finished files, oldest first."""
+        return list(self._files)
+
+    def write(self, batch: Batch) -> None:
+        """Take the market data frames of a batch.
+
+        Raises:
+            OutputError: a file could not be written. All rows that were not in a finished file count as dropped.
+            UsageError: the writer is closed.
+        """
+        if self._error is not None:
+            self.discard(batch)
+            raise self._error
+        if self._is_closed:
+            raise UsageError(f"the quotes in {self.folder} are closed")
+        kinds = bytes(batch.kinds)
+        for index, kind in enumerate(kinds):
+            if kind == _MARKET_DATA:
+                self._add_row(batch, index)
+                if len(self._columns[0]) >= self._group_rows or self.counts.pending >= self._roll_rows:
+                    try:
+                        self._write_group()
+                    except OutputError:
+                        # The rest of the batch was given to us too.
+                        self._count_discarded(kinds[index + 1 :])
+                        raise
+        self.poll()
+
+    def discard(self, batch: Batch) -> None:
+        """Count the market data frames of a batch as received and dropped."""
+        self._count_discarded(bytes(batch.kinds))
+
+    def _count_discarded(self, kinds: bytes) -> None:
+        count = kinds.count(_MARKET_DATA)
+        self.counts.received += count
+        self.counts.drop(count, "write error")
+
+    def poll(self) -> float:
+        """Finish the file when that is due; the seconds until it is due next."""
+        if not self.counts.pending:
+            return self._roll_interval_s
+        left_s = self._first_row_s + self._roll_interval_s - self._clock.monotonic_s()
+        if left_s > 0:
+            return left_s
+        self.roll()
+        return self._roll_interval_s
+
+    def roll(self) -> None:
+        """Finish the file that is being written; the next row begins a new one.
+
+        Raises:
+            OutputError: it could not be written.
+        """
+        self._write_group()
+        part, self._part = self._part, None
+        if part is None:
+            return
+        rows = self.counts.pending
+        self._guarded(part, part.finish)
+        self._files.append(part.final)
+        self.counts.written += rows
+        self.counts.pending = 0
+
+    def close(self) -> None:
+        """Finish the file; a second call does nothing."""
+        if not self._is_closed and self._error is None:
+            self._is_closed = True
+            self.roll()
+        self._is_closed = True
+
+    def __enter__(self) -> QuotesWriter:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _add_row(self, batch: Batch, index: int) -> None:
+        counts = self.counts
+        counts.received += 1
+        frame = batch[index]
+        try:
+            payload = frame.payload
+        except MalformedPayloadError:
+            counts.drop(1, "malformed")
+            return
+        if not counts.pending:
+            self._first_row_s = self._clock.monotonic_s()
+        get = payload.get
+        updated = get("_updated")
+        availability = get("6509")
+        if not isinstance(availability, str):
+            availability = None
+        numbers = [parse_number(get(code)) for code in _NUMBER_CODES]
+        row = (
+            frame.received_ns,
+            updated if type(updated) is int and updated in _INT64 else None,
+            frame.conid,
+            frame.target,
+            *numbers,
+            availability,
+            number_prefix(get(_NUMBER_CODES[_LAST])),
+        )
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+        counts.pending += 1
+
+        name = frame.target or str(frame.conid)
+        latest = self.latest.get(name)
+        if latest is None:
+            latest = self.latest[name] = LatestQuote(name)
+        latest.received_ns = frame.received_ns
+        latest.rows += 1
+        if numbers[_LAST] is not None:
+            latest.last = numbers[_LAST]
+        if numbers[_BID] is not None:
+            latest.bid = numbers[_BID]
+        if numbers[_ASK] is not None:
+            latest.ask = numbers[_ASK]
+        if availability is not None:
+            latest.availability = availability
+
+    def _write_group(self) -> None:
+        """Write the rows in memory as one row group of the unfinished file, and finish that when it has its rows."""
+        if not self._columns[0]:
+            return
+        arrays = [
+            self._pa.array(column, type=field.type) for column, field in zip(self._columns, self._schema, strict=True)
+        ]
+        for column in self._columns:
+            column.clear()
+        if self._part is None:
+            final = self.folder / f"{self._stem}-{len(self._files) + 1:05d}.parquet"
+            self._part = self._guarded(None, lambda: _PartFile(final, self._schema), final)
+        part = self._part
+        self._guarded(part, lambda: part.write(self._pa.Table.from_arrays(arrays, schema=self._schema)))
+        if self.counts.pending >= self._roll_rows:
+            self.roll()
+
+    def _guarded(self, part: _PartFile | None, action: Callable[[], Any], path: Path | None = None) -> Any:
+        try:
+            return action()
+        except OSError as exc:
+            if part is not None:
+                part.abandon()
+                path = part.final
+            self._part = None
+            for column in self._columns:
+                column.clear()
+            self.counts.drop_pending("write error")
+            self._error = output_error(exc, path or self.folder)
+            raise self._error from exc
+
+
+class _PartFile:
+    """One Parquet file while it is not finished."""
+
+    def __init__(self, final: Path, schema: Any) -> None:
+        self.final: Final = final
+        self._path: Final = final.with_name(final.name + PART_SUFFIX)
+        self._sink: Final = _PartSink(self._path)
+        self._is_whole = False
+        try:
+            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(self._sink, schema, compression="zstd")
+        except OSError:
+            self._sink.abandon()
+            raise
+
+    def write(self, table: Any) -> None:
+        self._writer.write_table(table)
+
+    def finish(self) -> None:
+        self._writer.close()
+        self._sink.finish()
+        self._is_whole = True
+        publish(self._path, self.final)
+
+    def abandon(self) -> None:
+        """Remove the file, unless all is well with it but its final name."""
+        if not self._is_whole:
+            self._sink.abandon()
+            self._writer.close()
+
+
+class _PartSink(io.RawIOBase):
+    """What Arrow writes a Parquet file through: whole writes only, and none any more once the file is given up.
+
+    Arrow takes no notice of a write that was cut short, and writes the footer even after a write that failed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("xb", buffering=0)
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        if not self._file.closed:
+            write_all(self._file, view)
+        self._position += view.nbytes
+        return view.nbytes
+
+    def finish(self) -> None:
+        sync(self._file)
+        self._file.close()
+
+    def abandon(self) -> None:
+        self._file.close()
+        with suppress(OSError):
+            self._path.unlink()

@@ -1,0 +1,1 @@
+"""IB's vocabulary: field codes, topics, kinds, numbers, history. No I/O."""

@@ -1,0 +1,138 @@
+"""When an instrument trades, and when the gateway is reset: times of day in a time zone."""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+import zoneinfo
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from cpapi_fast.errors import ConfigError
+
+_MINUTES_A_DAY: Final = 24 * 60
+_NS_A_SECOND: Final = 1_000_000_000
+
+
+def _zone(name: str) -> dt.tzinfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(
+            f"no time zone {name!r} on this machine; give one such as 'America/New_York', and where the system has no "
+            "time zones install tzdata: pip install tzdata"
+        ) from None
+
+
+def _minute(text: str, *, may_end_the_day: bool = False) -> int:
+    hour, colon, minute = text.partition(":")
+    if colon and hour.isdigit() and minute.isdigit() and len(minute) == 2 and int(minute) < 60:
+        value = int(hour) * 60 + int(minute)
+        if value < _MINUTES_A_DAY or (may_end_the_day and value == _MINUTES_A_DAY):
+            return value
+    raise ConfigError(f"a time of day is written as '09:30', not {text!r}")
+
+
+@dataclass(frozen=True)
+class DailyWindow:
+    """A window of every day, such as that of the gateway's reset; it may pass midnight.
+
+    Args:
+        start: when it begins, `HH:MM`.
+        end: when it ends, `HH:MM`.
+        time_zone: IANA name, `America/New_York`.
+
+    Raises:
+        ConfigError: no such time or time zone.
+    """
+
+    start: str
+    end: str
+    time_zone: str
+
+    def __post_init__(self) -> None:
+        _minute(self.start)
+        _minute(self.end)
+        _zone(self.time_zone)
+
+    @classmethod
+    def us_reset(cls) -> DailyWindow | None:
+        """Around midnight in New York, where US logins are reset; None on a machine without time zones."""
+        try:
+            return cls("23:40", "00:45", "America/New_York")
+        except ConfigError:
+            return None
+
+    def holds(self, time_ns: int) -> bool:
+        """Whether a moment, in ns since the Unix epoch, lies in the window."""
+        moment = dt.datetime.fromtimestamp(time_ns // _NS_A_SECOND, _zone(self.time_zone))
+        minute = moment.hour * 60 + moment.minute
+        start, end = _minute(self.start), _minute(self.end)
+        return start <= minute < end if start <= end else minute >= start or minute < end
+
+
+@dataclass(frozen=True)
+class TradingHours:
+    """When an instrument trades: sessions of a week in its exchange's time zone, less holidays.
+
+    A subscription with trading hours is not called stale outside of them.
+
+    Args:
+        sessions: weekday (0 is Monday), start and end of each, `(0, "09:30", "16:00")`; an end of `24:00` is midnight.
+            One that passes midnight is given as two.
+        time_zone: IANA name.
+        holidays: days without any session, in the exchange's calendar.
+
+    Raises:
+        ConfigError: a weekday, time or time zone that cannot be right, or no session at all.
+    """
+
+    sessions: tuple[tuple[int, str, str], ...]
+    time_zone: str
+    holidays: frozenset[dt.date] = frozenset()
+    _edges: list[tuple[int, int]] = field(init=False, repr=False, compare=False)
+    #: The latest minute that was asked for, and its answer: asked much more often than once a minute.
+    _latest: tuple[int, bool] = field(init=False, repr=False, compare=False, default=(-1, False))
+
+    def __post_init__(self) -> None:
+        _zone(self.time_zone)
+        edges = []
+        for day, start, end in self.sessions:
+            first, last = _minute(start), _minute(end, may_end_the_day=True)
+            if day not in range(7) or first >= last:
+                raise ConfigError(
+                    f"a session is a weekday from 0 (Monday) to 6 and two times in order, not {(day, start, end)!r}; "
+                    "give one that passes midnight as two"
+                )
+            edges.append((day * _MINUTES_A_DAY + first, day * _MINUTES_A_DAY + last))
+        if not edges:
+            raise ConfigError("trading hours need at least one session")
+        merged: list[tuple[int, int]] = []
+        for start_minute, end_minute in sorted(edges):
+            if merged and start_minute <= merged[-1][1]:
+                start_minute, end_minute = merged[-1][0], max(merged.pop()[1], end_minute)
+            merged.append((start_minute, end_minute))
+        object.__setattr__(self, "_edges", merged)
+
+    @classmethod
+    def weekdays(cls, start: str, end: str, time_zone: str, *, holidays: Iterable[dt.date] = ()) -> TradingHours:
+        """The same session from Monday to Friday, such as `("09:30", "16:00", "America/New_York")`."""
+        return cls(tuple((day, start, end) for day in range(5)), time_zone, frozenset(holidays))
+
+    def is_open(self, time_ns: int) -> bool:
+        """Whether the instrument trades at a moment, in ns since the Unix epoch."""
+        minute = time_ns // (60 * _NS_A_SECOND)
+        latest = self._latest
+        if latest[0] != minute:
+            latest = (minute, self._holds(minute * 60))
+            object.__setattr__(self, "_latest", latest)
+        return latest[1]
+
+    def _holds(self, time_s: int) -> bool:
+        moment = dt.datetime.fromtimestamp(time_s, _zone(self.time_zone))
+        if moment.date() in self.holidays:
+            return False
+        minute = moment.weekday() * _MINUTES_A_DAY + moment.hour * 60 + moment.minute
+        index = bisect.bisect_right(self._edges, (minute, 10 * _MINUTES_A_DAY)) - 1
+        return index >= 0 and minute < self._edges[index][1]

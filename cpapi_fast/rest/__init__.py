@@ -1,0 +1,1 @@
+"""REST requests to the gateway: client, transport, session, pacing, TLS."""

@@ -1,0 +1,193 @@
+"""What the gateway says about the session, taken out of its JSON, and what is wrong when the shape is another."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cpapi_fast.errors import HeaderRefusedError, NoSessionError
+from cpapi_fast.protocol.shape import ShapeError
+
+# cookie-octet of RFC 6265: no control characters, spaces, quotes, commas, semicolons, backslashes; ASCII only.
+_COOKIE_SAFE: Final = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionTicket:
+    """The answer to `/tickle`. Neither `repr` nor any error shows the session.
+
+    The four flags come from `iserver.authStatus` and are None where the answer does not say.
+
+    Attributes:
+        session: the session id that opens the WebSocket; None when the gateway has none to give.
+        raw: the body as it was received.
+        payload: the body decoded.
+        authenticated: whether the brokerage session is open.
+        connected: whether the gateway reaches its backend.
+        competing: whether another login holds the brokerage session.
+        established: whether the brokerage session is ready for use (newer gateways).
+        sso_expires_ms: how many milliseconds the outer session has left.
+        received_ns: when the answer arrived, in ns since the Unix epoch.
+    """
+
+    session: str | None = field(repr=False)
+    raw: bytes = field(repr=False)
+    payload: dict[str, Any] = field(repr=False)
+    authenticated: bool | None
+    connected: bool | None
+    competing: bool | None
+    established: bool | None
+    sso_expires_ms: int | None
+    received_ns: int
+
+    @classmethod
+    def parse(cls, payload: object, raw: bytes, received_ns: int) -> SessionTicket:
+        """Read the decoded body of `/tickle`.
+
+        Raises:
+            ShapeError: it has another shape.
+        """
+        body = _object(payload, "the body")
+        iserver = _object(body.get("iserver"), "iserver", optional=True)
+        status = _object(iserver.get("authStatus"), "iserver.authStatus", optional=True)
+        expires = body.get("ssoExpires")
+        if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int)):
+            raise ShapeError("ssoExpires is not a whole number")
+        return cls(
+            # An empty id is as good as none.
+            session=_text(body, "session") or None,
+            raw=raw,
+            payload=body,
+            authenticated=_flag(status, "authenticated"),
+            connected=_flag(status, "connected"),
+            competing=_flag(status, "competing"),
+            established=_flag(status, "established"),
+            sso_expires_ms=expires,
+            received_ns=received_ns,
+        )
+
+    def cookie_header(self) -> str:
+        """The value of the `Cookie` header that opens the WebSocket: `api={"session":"..."}`.
+
+        Raises:
+            NoSessionError: there is no session.
+            HeaderRefusedError: the session id cannot stand in a header; it is not shown.
+        """
+        if self.session is None:
+            raise NoSessionError(
+                "the gateway has no session to give; log in to it in a browser, then try again", path="/tickle"
+            )
+        if _COOKIE_SAFE.fullmatch(self.session) is None:
+            raise HeaderRefusedError(
+                "the gateway gave a session id that cannot stand in a header (control characters, quotes, spaces, "
+                "semicolons or non-ASCII in it, or too long), so it was not sent; log in to the gateway again"
+            )
+        return f'api={{"session":"{self.session}"}}'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AuthStatus:
+    """What the gateway says about the brokerage session.
+
+    Attributes:
+        authenticated: whether the brokerage session is open.
+        connected: whether the gateway reaches its backend.
+        competing: whether another login of the same user holds the brokerage session.
+        established: whether it is ready for use; None on gateways that do not say.
+        message: the gateway's own words, often empty.
+        fail: its words on what failed, often empty.
+        payload: the whole answer decoded.
+    """
+
+    authenticated: bool
+    connected: bool
+    competing: bool
+    established: bool | None
+    message: str = field(repr=False)
+    fail: str = field(repr=False)
+    payload: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def parse(cls, payload: object) -> AuthStatus:
+        """Read the decoded body of `/iserver/auth/status` or `ssodh/init`.
+
+        Raises:
+            ShapeError: it has another shape.
+        """
+        body = _object(payload, "the body")
+        authenticated = _flag(body, "authenticated")
+        connected = _flag(body, "connected")
+        if authenticated is None or connected is None:
+            raise ShapeError("authenticated or connected is missing")
+        return cls(
+            authenticated=authenticated,
+            connected=connected,
+            competing=bool(_flag(body, "competing")),
+            established=_flag(body, "established"),
+            message=_text(body, "message") or "",
+            fail=_text(body, "fail") or "",
+            payload=body,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accounts:
+    """The accounts that the login may use. `repr` shows only how many.
+
+    Attributes:
+        ids: the account ids.
+        selected: the one that is selected, if any.
+        payload: the whole answer decoded.
+    """
+
+    ids: tuple[str, ...]
+    selected: str | None
+    payload: dict[str, Any]
+
+    @classmethod
+    def parse(cls, payload: object) -> Accounts:
+        """Read the decoded body of `/iserver/accounts`.
+
+        Raises:
+            ShapeError: it has another shape.
+        """
+        body = _object(payload, "the body")
+        ids = body.get("accounts")
+        if not isinstance(ids, list) or not all(isinstance(entry, str) for entry in ids):
+            raise ShapeError("accounts is not a list of texts")
+        return cls(ids=tuple(ids), selected=_text(body, "selectedAccount") or None, payload=body)
+
+    def __repr__(self) -> str:
+        return f"Accounts({len(self.ids)} accounts)"
+
+
+def parse_logout(payload: object) -> bool:
+    """Whether the decoded body of `/logout` confirms it.
+
+    Raises:
+        ShapeError: it has another shape.
+    """
+    return _flag(_object(payload, "the body"), "status") is True
+
+
+def _object(value: object, name: str, *, optional: bool = False) -> dict[str, Any]:
+    if value is None and optional:
+        return {}
+    if not isinstance(value, dict):
+        raise ShapeError(f"{name} is not a JSON object")
+    return value
+
+
+def _flag(body: dict[str, Any], name: str) -> bool | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise ShapeError(f"{name} is neither true nor false")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ShapeError(f"{name} is not a text")
+    return value

@@ -1,0 +1,1 @@
+"""One WebSocket connection: handshake, listener, receive queue, client."""

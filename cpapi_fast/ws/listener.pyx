@@ -1,0 +1,359 @@
+"""The picows callback: frames of one connection become batches, and every way a connection ends becomes one call.
+
+The only module that cimports picows. What picows leaves to its user is done here: joining fragments, answering PING and
+CLOSE, refusing what RFC 6455 forbids, and closing a batch at the end of each socket read. Nothing raises out of
+`on_ws_frame`: an exception there would lose the rest of the read.
+
+Frames leave in one of two ways: copied into batches, or borrowed, one by one, to a `FrameSink`.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from cpapi_fast.frames.batch cimport Batch, FrameCounters, route_frame
+from cpapi_fast.frames.classifier cimport KIND_MALFORMED, Classified
+from cpapi_fast.frames.sink cimport BorrowedFrame, FrameSink
+
+import time
+
+cdef object _time_ns = time.time_ns
+
+# Codes of RFC 6455 section 7.4.1 that this side sends.
+cdef enum:
+    CLOSE_PROTOCOL_ERROR = 1002
+    CLOSE_MESSAGE_TOO_BIG = 1009
+
+# A read of more than this becomes several batches. After a pause a read brings megabytes; copied into one block they
+# would have left the processor's cache before anybody looks at them, and the block would be new memory each time.
+cdef enum:
+    BATCH_BYTES = 256 * 1024
+
+# What a CLOSE frame without a code means to its receiver; it is never on the wire.
+cdef enum:
+    CLOSE_NO_CODE = 1005
+
+
+@cython.final
+cdef class FrameListener(WSListener):
+    """Turns the frames of one connection into batches.
+
+    Args:
+        counters: shared with every frame of the connection.
+        max_frame_bytes: the limit that picows is told too.
+        max_message_bytes: the most that the fragments of one message may add up to.
+        deliver: called with each finished `Batch`: one per socket read that brought frames, several for a read of more
+            than 256 KiB. It must not raise.
+        on_close: called once with (code, reason) when the peer's CLOSE frame has been read and answered.
+        on_violation: called once with (code, text) when this side closes because of what the peer sent.
+        on_lost: called once, last of all, with the exception that ended the connection, or None.
+        on_write_paused: called with True when the socket's write buffer is full, with False when it has drained.
+        on_sink_error: called with what a sink raised; the sink is handed the next frame unless `set_sink` is called.
+    """
+
+    cdef:
+        readonly object transport              # WSTransport, None before the upgrade and after the end
+        readonly FrameCounters counters
+        # What was received, counted once each.
+        readonly int64_t frames_received       # messages: fragments of one are one
+        readonly int64_t bytes_received        # payload bytes of those
+        readonly int64_t reads                 # socket reads that brought at least one message
+        readonly int64_t malformed             # messages that are not JSON
+        readonly int64_t pings
+        readonly int64_t pongs
+        readonly int64_t fragments             # frames that were a part of a message
+        readonly int64_t frames_after_end      # data frames after CLOSE or a violation; never delivered
+        readonly int64_t frames_sunk           # those of frames_received that a sink was handed
+        object _deliver
+        object _on_close
+        object _on_violation
+        object _on_lost
+        object _on_write_paused
+        object _on_sink_error
+        FrameSink _sink                        # None: frames become batches
+        Batch _batch
+        Py_ssize_t _usual_frames               # in a batch of late, to size the next one's columns
+        int64_t _received_ns                   # of the socket read under way, 0 before its first message
+        Py_ssize_t _max_frame_bytes
+        Py_ssize_t _max_message_bytes
+        # The message under way. Its buffer grows to the longest message and is freed with the listener.
+        char* _message_ptr
+        Py_ssize_t _message_len
+        Py_ssize_t _message_capacity
+        bint _is_in_message
+        bint _is_ended
+        bint _is_closing                       # this side has sent CLOSE because its user asked for it
+        bint _is_refusal_seen                  # picows has closed because of a frame that it refused
+        bint _is_abandoned
+
+    def __cinit__(self):
+        self._message_ptr = NULL
+
+    def __init__(
+        self,
+        FrameCounters counters not None,
+        Py_ssize_t max_frame_bytes,
+        Py_ssize_t max_message_bytes,
+        deliver,
+        on_close,
+        on_violation,
+        on_lost,
+        on_write_paused,
+        on_sink_error,
+    ):
+        self.counters = counters
+        self._max_frame_bytes = max_frame_bytes
+        self._max_message_bytes = max_message_bytes
+        self._deliver = deliver
+        self._on_close = on_close
+        self._on_violation = on_violation
+        self._on_lost = on_lost
+        self._on_write_paused = on_write_paused
+        self._on_sink_error = on_sink_error
+
+    def __dealloc__(self):
+        PyMem_Free(self._message_ptr)
+
+    def abandon(self):
+        """Drop the connection, now or as soon as it opens: whoever asked for it is gone."""
+        self._is_abandoned = True
+        self._is_ended = True
+        if self.transport is not None:
+            (<WSTransport>self.transport).disconnect(False)
+
+    cpdef on_ws_connected(self, WSTransport transport):
+        self.transport = transport
+        # picows tells the cause of an end that it brought about itself only through this future.
+        transport.disconnected_future.add_done_callback(self._on_disconnected_future)
+        if self._is_abandoned:
+            transport.disconnect(False)
+
+    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        cdef WSMsgType kind = frame.msg_type
+        if self._is_ended or (
+            transport.is_close_frame_sent and not self._is_closing and not self._is_before_refusal(frame)
+        ):
+            # After CLOSE, or after picows has closed because of a violation, it goes on delivering: nobody may see it.
+            self._is_ended = True
+            if kind == WSMsgType.TEXT or kind == WSMsgType.BINARY or kind == WSMsgType.CONTINUATION:
+                self.frames_after_end += 1
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._violate(CLOSE_PROTOCOL_ERROR, "a frame with reserved bits, and no extension was agreed on")
+        elif kind == WSMsgType.TEXT or kind == WSMsgType.BINARY:
+            # The two are equal: the gateway sends its JSON text with the binary opcode.
+            if self._is_in_message:
+                self._violate(CLOSE_PROTOCOL_ERROR, "a new message inside a fragmented one")
+            elif frame.payload_size > self._max_message_bytes:
+                self._too_big(frame.payload_size)
+            elif frame.fin:
+                self._take(frame.payload_ptr, frame.payload_size, frame.tail_size)
+            else:
+                self._is_in_message = True
+                self._message_len = 0
+                self._join(frame)
+        elif kind == WSMsgType.CONTINUATION:
+            if self._is_in_message:
+                self._join(frame)
+            else:
+                self._violate(CLOSE_PROTOCOL_ERROR, "a continuation frame without a message to continue")
+        elif kind == WSMsgType.PING:
+            self.pings += 1
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.PONG:
+            self.pongs += 1
+        elif kind == WSMsgType.CLOSE:
+            self._answer_close(transport, frame)
+        if frame.last_in_buffer:
+            # Whatever kind of frame ends the read: a batch that waited for a data frame would wait for the next read.
+            self._end_read()
+
+    cpdef on_ws_disconnected(self, WSTransport transport):
+        self._end_read()
+        self._is_ended = True
+
+    cpdef pause_writing(self):
+        self._on_write_paused(True)
+
+    cpdef resume_writing(self):
+        self._on_write_paused(False)
+
+    def _on_disconnected_future(self, future):
+        cdef object on_lost = self._on_lost
+        cdef object error = None if future.cancelled() else future.exception()
+        # Break the circle listener -> connection -> listener: a collector that runs for weeks opens many.
+        self._on_lost = None
+        self.transport = None
+        self._deliver = None
+        self._on_close = None
+        self._on_violation = None
+        self._on_sink_error = None
+        self._sink = None
+        if on_lost is not None:
+            on_lost(error)
+
+    def set_sink(self, FrameSink sink):
+        """Lend every message to `sink` from now on; with None, copy them into batches again."""
+        self._flush()
+        self._sink = sink
+
+    def start_close(self, int code, str reason):
+        """Send CLOSE; frames go on being delivered until the peer's CLOSE comes. False when it is too late to send."""
+        cdef WSTransport transport = self.transport
+        if transport is None or self._is_ended or transport.is_close_frame_sent:
+            return False
+        self._is_closing = True
+        transport.send_close(<WSCloseCode>code, reason)
+        return True
+
+    cdef bint _is_before_refusal(self, WSFrame frame):
+        # picows parses one frame ahead. When it refuses that one it closes at once, and only then delivers the frame
+        # before it, as the last of its read and with the refused bytes behind it. That one was received in good order.
+        cdef bint is_before = (
+            frame.last_in_buffer
+            and frame.tail_size > 0
+            and frame.payload_size <= self._max_frame_bytes
+            and not self._is_refusal_seen
+        )
+        self._is_refusal_seen = True
+        return is_before
+
+    cdef inline int _take(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
+        # One whole message, borrowed.
+        if self._received_ns == 0:
+            self._start_read()
+        if self._sink is None and self._batch is not None and self._batch.arena_len + data_len > BATCH_BYTES:
+            # Before this one is counted, and before it is clear who takes it: what takes the batch may change that.
+            self._flush()
+        if self._sink is not None:
+            return self._lend(data_ptr, data_len)
+        return self._append(data_ptr, data_len, tail_len)
+
+    cdef int _start_read(self) except -1:
+        self._received_ns = _time_ns()
+        return 0
+
+    cdef int _lend(self, const char* data_ptr, Py_ssize_t data_len) except -1:
+        cdef:
+            FrameSink sink = self._sink            # held: what it does may take it away from here
+            BorrowedFrame frame
+            Classified route
+        route_frame(data_ptr, data_len, &route)
+        # Counted when nothing can fail any more, and before anybody else sees the frame.
+        self.frames_received += 1
+        self.frames_sunk += 1
+        self.bytes_received += data_len
+        if route.kind == KIND_MALFORMED:
+            self.malformed += 1
+        frame.payload_ptr = data_ptr
+        frame.payload_len = data_len
+        frame.topic_ptr = data_ptr + route.topic_start if route.topic_start >= 0 else NULL
+        frame.topic_len = route.topic_length
+        frame.conid = route.conid
+        frame.received_ns = self._received_ns
+        frame.kind = route.kind
+        try:
+            sink.on_frame(&frame)
+        except BaseException as error:  # a user's code; the policy decides, and nothing is swallowed
+            self._report_sink_error(error)
+        return 0
+
+    cdef int _report_sink_error(self, error) except -1:
+        if self._on_sink_error is not None:
+            self._on_sink_error(error)
+        return 0
+
+    cdef int _append(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
+        cdef Batch batch = self._batch
+        if batch is None:
+            # What is left of the read bounds what can still join this batch, so the arena is allocated once.
+            batch = Batch.new(max(data_len, min(data_len + tail_len, BATCH_BYTES)), self._usual_frames, self.counters)
+            self._batch = batch
+        batch.append_ptr(data_ptr, data_len)
+        self.frames_received += 1
+        self.bytes_received += data_len
+        return 0
+
+    cdef int _join(self, WSFrame frame) except -1:
+        cdef:
+            Py_ssize_t wanted = self._message_len + frame.payload_size
+            Py_ssize_t capacity
+            char* message_ptr
+            const char* whole_ptr
+        self.fragments += 1
+        if wanted > self._max_message_bytes:
+            self._too_big(wanted)
+            return 0
+        if wanted > self._message_capacity:
+            capacity = min(max(wanted, 2 * self._message_capacity), self._max_message_bytes)
+            message_ptr = <char*>PyMem_Realloc(self._message_ptr, capacity)
+            if message_ptr == NULL:
+                raise MemoryError(f"no memory to join a message of {wanted} bytes")
+            self._message_ptr = message_ptr
+            self._message_capacity = capacity
+        if frame.payload_size > 0:
+            memcpy(self._message_ptr + self._message_len, frame.payload_ptr, <size_t>frame.payload_size)
+        self._message_len = wanted
+        if frame.fin:
+            self._is_in_message = False
+            # Of empty fragments alone there is no buffer; nobody who borrows the message has to expect NULL.
+            whole_ptr = self._message_ptr
+            if whole_ptr == NULL:
+                whole_ptr = b""
+            self._take(whole_ptr, wanted, frame.tail_size)
+        return 0
+
+    cdef int _flush(self) except -1:
+        cdef Batch batch = self._batch
+        if batch is None:
+            return 0
+        self._batch = None
+        batch.finish(self._received_ns)
+        # Memory for all frames of a usual read at once; it follows the traffic down as fast as up.
+        self._usual_frames = batch.frame_count
+        self.malformed += batch.malformed_count
+        if self._deliver is not None:
+            self._deliver(batch)
+        return 0
+
+    cdef int _end_read(self) except -1:
+        cdef FrameSink sink = self._sink
+        self._flush()
+        if self._received_ns != 0:
+            self._received_ns = 0
+            self.reads += 1
+            if sink is not None:
+                try:
+                    sink.on_read_end()
+                except BaseException as error:  # as in _lend
+                    self._report_sink_error(error)
+        return 0
+
+    cdef int _violate(self, int code, str text) except -1:
+        self._is_ended = True
+        self._is_in_message = False
+        (<WSTransport>self.transport).send_close(<WSCloseCode>code, text)
+        if self._on_violation is not None:
+            self._on_violation(code, text)
+        return 0
+
+    cdef int _too_big(self, Py_ssize_t size_bytes) except -1:
+        return self._violate(
+            CLOSE_MESSAGE_TOO_BIG, f"a message of {size_bytes} bytes or more; the limit is {self._max_message_bytes}"
+        )
+
+    cdef int _answer_close(self, WSTransport transport, WSFrame frame) except -1:
+        cdef int code = frame.get_close_code()
+        cdef object reason = frame.get_close_reason()
+        self._is_ended = True
+        if not transport.is_close_frame_sent:
+            if code == 0:
+                # picows would write the code 0 into the frame; a CLOSE without a code is answered with one without.
+                transport.send(WSMsgType.CLOSE, None)
+            else:
+                transport.send_close(<WSCloseCode>code, None)
+        self._end_read()
+        if self._on_close is not None:
+            self._on_close(code or CLOSE_NO_CODE, reason or "")
+        return 0

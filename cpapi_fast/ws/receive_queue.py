@@ -1,0 +1,250 @@
+"""Between the socket and whoever reads it: one reader at a time, bounded by holding the socket back, counted.
+
+At every moment: received = delivered + dropped + pending. A sink takes frames straight from the listener, past this
+queue, as soon as nothing waits here any more; those are counted there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from cpapi_fast.errors import CpapiError, UsageError
+from cpapi_fast.frames.batch import Batch, Frame, slice_of
+from cpapi_fast.frames.sink import FrameSink, end_read, hand_frame
+
+#: What a waiting frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
+#: it a flood of empty frames would wait for free.
+_FRAME_OVERHEAD_BYTES = 64
+
+
+def _cost_bytes(batch: Batch) -> int:
+    return batch.nbytes + _FRAME_OVERHEAD_BYTES * len(batch)
+
+
+class ReceiveQueue:
+    """Batches of one connection on their way to a reader (pull) or a callback (push).
+
+    Args:
+        max_pending_bytes: with more than this waiting, the socket is held back until half of it has been read.
+        hold: called with True to hold the socket back and with False to let it go on.
+        attach: called with the sink that is to take the frames before they come here, or with None.
+        on_callback_error: called with what a callback raised; calls `fail` to stop handing over.
+    """
+
+    def __init__(
+        self,
+        max_pending_bytes: int,
+        hold: Callable[[bool], None],
+        attach: Callable[[FrameSink | None], None],
+        on_callback_error: Callable[[BaseException], None],
+    ) -> None:
+        self.delivered = 0
+        self.dropped = 0
+        self.pending = 0
+        self.is_ended = False
+        #: Why the connection ended, None for a CLOSE frame; only with `is_ended`.
+        self.error: CpapiError | None = None
+        #: Whether a reader was told of `error`.
+        self.is_error_seen = False
+        self._max_pending_bytes = max_pending_bytes
+        self._hold = hold
+        self._attach = attach
+        self._on_callback_error = on_callback_error
+        self._queue: deque[Batch] = deque()
+        self._cursor = 0
+        self._pending_bytes = 0
+        self._is_held = False
+        self._is_discarding = False
+        self._has_failed = False
+        self._push: Callable[[Batch], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_pushing(self) -> bool:
+        """Whether a callback takes the frames."""
+        return self._push is not None
+
+    def put(self, batch: Batch) -> None:
+        """Take in what one socket read brought."""
+        if self._is_discarding:
+            self.dropped += len(batch)
+            return
+        self.pending += len(batch)
+        if self._push is not None:
+            self._push(batch)
+        else:
+            self._enqueue(batch)
+            if not self._is_held and self._pending_bytes >= self._max_pending_bytes:
+                self._is_held = True
+                self._hold(True)
+            self._wake()
+
+    def end(self, error: CpapiError | None) -> None:
+        """Nothing more will come; what waits can still be read. The first call counts."""
+        if not self.is_ended:
+            self.is_ended = True
+            self.error = error
+            self._wake()
+
+    def discard(self) -> None:
+        """Count what comes from now on as dropped; what waits can still be read."""
+        self._is_discarding = True
+        self._attach(None)
+        if self._is_held:
+            self._is_held = False
+            self._hold(False)
+
+    def fail(self, error: CpapiError) -> None:
+        """End because a callback raised: what it was not handed yet is counted as dropped, waiting or still to come."""
+        self._has_failed = True
+        # After another end too, while what waited was handed over: nobody else would hear of it.
+        self.is_ended = True
+        self.error = error
+        self.is_error_seen = False
+        self._wake()
+        self.discard()
+        while self._queue:
+            count = len(self._pop())
+            self.pending -= count
+            self.dropped += count
+
+    def push_batches(self, callback: Callable[[Batch], object] | None) -> None:
+        """Hand every batch to `callback` from now on; with None, keep them for a reader again."""
+        if callback is None:
+            self._set_push(None)
+            return
+
+        def push(batch: Batch) -> None:
+            self._count_delivered(len(batch))
+            try:
+                callback(batch)
+            except BaseException as error:  # noqa: BLE001  a user's callback; the policy decides, nothing is swallowed
+                self._on_callback_error(error)
+
+        self._set_push(push)
+        while self._push is push and self._queue:
+            push(self._pop())
+
+    def push_sink(self, sink: FrameSink | None) -> None:
+        """Hand every frame to `sink` from now on; with None, keep them for a reader again."""
+        if sink is None:
+            self._set_push(None)
+            return
+
+        def push(batch: Batch) -> None:
+            # The frames that had waited, as if they came now. A batch stays in the queue until its last one is handed
+            # over: the sink may leave the rest to whoever comes next, who may come before this returns.
+            self._enqueue(batch)
+            drain()
+
+        def drain() -> None:
+            while self._push is push and self._queue:
+                batch, index = self._queue[0], self._cursor
+                is_last = self._step()
+                try:
+                    hand_frame(sink, batch, index)
+                except BaseException as error:  # noqa: BLE001  as above
+                    self._on_callback_error(error)
+                if is_last and self._push is push and not self._has_failed:
+                    try:
+                        end_read(sink)
+                    except BaseException as error:  # noqa: BLE001  as above
+                        self._on_callback_error(error)
+
+        self._set_push(push)
+        drain()
+        if self._push is push and not self.is_ended and not self._is_discarding:
+            self._attach(sink)
+
+    def _count_delivered(self, count: int) -> None:
+        self.delivered += count
+        self.pending -= count
+
+    def _set_push(self, push: Callable[[Batch], None] | None) -> None:
+        if self._waiter is not None:
+            raise UsageError("a task is waiting for the next message; a callback cannot take the frames away from it")
+        if push is not None and self._push is not None:
+            raise UsageError("there is a callback or sink already; remove it first, as with on_frame(None)")
+        self._attach(None)
+        self._push = push
+
+    def _enqueue(self, batch: Batch) -> None:
+        self._queue.append(batch)
+        self._pending_bytes += _cost_bytes(batch)
+
+    def _step(self) -> bool:
+        # Count the next frame as delivered; True when it was the last of its batch.
+        self._cursor += 1
+        self._count_delivered(1)
+        is_last = self._cursor == len(self._queue[0])
+        if is_last:
+            self._cursor = 0
+            self._pop()
+        return is_last
+
+    def _pop(self) -> Batch:
+        # The next batch, less the frames that were read one by one.
+        batch = self._queue.popleft()
+        self._pending_bytes -= _cost_bytes(batch)
+        if self._cursor:
+            batch = slice_of(batch, self._cursor, len(batch))
+            self._cursor = 0
+        if self._is_held and self._pending_bytes <= self._max_pending_bytes // 2:
+            self._is_held = False
+            self._hold(False)
+        return batch
+
+    async def next_frame(self) -> Frame | None:
+        """The next frame; None after a CLOSE frame.
+
+        Raises:
+            CpapiError: the connection ended in another way.
+            UsageError: somebody else reads already.
+        """
+        if not self._queue and not await self._has_more():
+            return None
+        # As `_step` does, without the call: this is the way of every frame that is read one by one.
+        batch = self._queue[0]
+        cursor = self._cursor
+        frame = batch[cursor]
+        self.delivered += 1
+        self.pending -= 1
+        cursor += 1
+        if cursor == len(batch):
+            self._cursor = 0
+            self._pop()
+        else:
+            self._cursor = cursor
+        return frame
+
+    async def next_batch(self) -> Batch | None:
+        """The next batch; otherwise as `next_frame`."""
+        if not self._queue and not await self._has_more():
+            return None
+        batch = self._pop()
+        self._count_delivered(len(batch))
+        return batch
+
+    async def _has_more(self) -> bool:
+        while not self._queue:
+            if self.is_ended:
+                if self.error is not None:
+                    self.is_error_seen = True
+                    raise self.error.with_traceback(None)
+                return False
+            if self._push is not None:
+                raise UsageError("a callback or sink takes the frames; remove it first, as with on_frame(None)")
+            if self._waiter is not None:
+                raise UsageError("another task is waiting for the next message; a connection has one reader at a time")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return True
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

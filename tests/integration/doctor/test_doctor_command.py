@@ -1,0 +1,239 @@
+"""`cpapi-fast doctor` as a process: its exit codes, its report, and what must not be in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cpapi_fast.clock import Clock
+from cpapi_fast.doctor import Fault
+from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
+from tests.commands import PYTHON, Ended, command, ended, start
+from tests.integration.doctor.test_doctor import ACCOUNT, DELAYED, LIVE, QUICK, USER, SkewedClock
+from tests.raw_server import Peer, RawServer
+from tests.support import run
+
+#: Heartbeats are waited for in vain only a second long.
+HASTE = "import cpapi_fast.doctor.stream as stream; stream.HEARTBEATS_DUE_S = 1.0"
+
+
+async def doctor(gateway: SimulatedGateway, *more: object, first: str | None = None) -> Ended:
+    pin = ("--fingerprint", gateway.fingerprint) if gateway.fingerprint else ()
+    result = await ended(await start("doctor", "--url", gateway.url, "--conid", LIVE, *pin, *more, first=first))
+    for secret in (gateway.session_id, USER, ACCOUNT, "x-sess-uuid", "0.5e005301"):
+        assert secret not in result.out + result.err
+    assert "Traceback" not in result.err
+    return result
+
+
+def check(result: Ended, code: int, wrong: str, to_do: str) -> None:
+    assert result.code == code, result
+    assert result.err == ""
+    *_, wrong_line, to_do_line = result.out.splitlines()
+    assert wrong_line.startswith(f"wrong  {wrong}"), result.out
+    assert to_do_line.startswith("to do  "), result.out
+    assert to_do in to_do_line
+
+
+def test_healthy() -> None:
+    async def body() -> tuple[Ended, Ended]:
+        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
+            return await doctor(gateway), await doctor(gateway, "--json", "--asyncio", "--conid", DELAYED)
+
+    plain, as_json = run(body(), timeout_s=90.0)
+    check(plain, 0, "nothing", "nothing")
+    assert plain.out.count("\n") == 17 + 3
+    told = json.loads(as_json.out)
+    assert (as_json.code, as_json.err) == (0, "")
+    assert (told["healthy"], told["exit_code"], told["fault"], len(told["steps"])) == (True, 0, None, 17)
+    assert told["wrong"].startswith("nothing stops you; tick: ")
+    assert "Client Portal" in told["to_do"]
+
+
+#: Runs the command once per line of its input, so that Python starts only once.
+MANY = f"""
+import json, sys
+{HASTE}
+from cpapi_fast.cli.main import main
+for line in sys.stdin:
+    print("exit code", main(json.loads(line)), flush=True)
+"""
+
+
+def failing(path: str, status: int, body: bytes = b"{}") -> Callable[[SimulatedGateway], object]:
+    return lambda gateway: gateway.fail_rest(path, status=status, body=body, times=None)
+
+
+NOT_CONNECTED = b'{"authenticated":false,"connected":false,"competing":false}'
+
+#: Exit code, the step that fails, a word of the advice, what is done to the gateway, its options, more arguments.
+CLASSES: list[tuple[int, str, str, Callable[[SimulatedGateway], object], dict[str, Any], tuple[str, ...]]] = [
+    (21, "session", "log in", SimulatedGateway.log_out, {}, ()),
+    (22, "competing", "--init", SimulatedGateway.compete, {}, ()),
+    (23, "connected", "log in", failing("/iserver/auth/status", 200, NOT_CONNECTED), {}, ()),
+    (24, "rest", "15 minutes", failing("/tickle", 429), {}, ()),
+    (25, "rest", "wait", failing("/tickle", 503), {}, ()),
+    (26, "rest", "ips/allow", failing("/tickle", 403), {}, ()),
+    (27, "authenticated", "--init", SimulatedGateway.expire_session, {}, ()),
+    (28, "rest", "restart", SimulatedGateway.stop_answering, {}, ("--timeout", "2")),
+    (30, "websocket", "wait", failing("/ws", 503), {}, ()),
+    (31, "ready", "log in", SimulatedGateway.stop_failing, {"ready_delay_s": None}, ("--timeout", "2")),
+    (32, "tick", "--conid", SimulatedGateway.stop_failing, {"conids": (8314,)}, ()),
+    (33, "heartbeat", "log in", SimulatedGateway.stop_failing, {"heartbeat_interval_s": 1000.0}, ("--timeout", "2")),
+    (40, "clock", "NTP", SimulatedGateway.stop_failing, {"clock": SkewedClock(3600.0)}, ()),
+]
+
+
+def test_every_class_of_failure_has_its_exit_code() -> None:
+    async def body() -> None:
+        calls: list[tuple[int, str, str, list[str]]] = []
+        secrets = [USER, ACCOUNT, "x-sess-uuid", "0.5e005301"]
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            nobody = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
+            calls += [
+                (2, "url", "correct", ["--url", "http://user:geheim@localhost"]),
+                (10, "dns", "--url", ["--url", "https://gateway.invalid/v1/api"]),
+                (11, "tcp", "start the gateway", ["--url", nobody]),
+            ]
+            async with AsyncExitStack() as stack:
+                ssh = await stack.enter_async_context(RawServer(greet, upgrade=False))
+                url = ssh.url.replace("ws:", "http:").removesuffix("/ws")
+                calls.append((20, "rest", "correct the port", ["--url", url]))
+                expired = await gateway_with(stack, tls=True, certificate=Certificate.expired())
+                calls.append((12, "tls", f"--fingerprint {expired.fingerprint}", ["--url", expired.url]))
+                for code, step, to_do, breaking, options, more in CLASSES:
+                    gateway = await gateway_with(stack, **options)
+                    breaking(gateway)
+                    secrets.append(gateway.session_id)
+                    calls.append((code, step, to_do, ["--url", gateway.url, "--conid", str(LIVE), *more]))
+                process = await asyncio.create_subprocess_exec(
+                    *PYTHON, "-c", MANY, stdin=PIPE, stdout=PIPE, stderr=PIPE
+                )
+                lines = "".join(json.dumps(["doctor", *arguments]) + "\n" for *_, arguments in calls)
+                out, err = await process.communicate(lines.encode())
+        assert (process.returncode, err) == (0, b"")
+        *reports, rest = re.split(r"exit code (\d+)\n", out.decode())
+        assert rest == ""
+        assert len(reports) == 2 * len(calls)
+        for (code, step, to_do, _), report, given in zip(calls, reports[::2], reports[1::2], strict=True):
+            check(Ended(int(given), report, ""), code, f"{step}: ", to_do)
+        assert {code for code, *_ in calls} == {int(fault) for fault in Fault}
+        assert not [secret for secret in (*secrets, "geheim") if secret in out.decode()]
+
+    run(body(), timeout_s=90.0)
+
+
+async def greet(peer: Peer) -> None:
+    await peer.send(b"SSH-2.0-OpenSSH_9.6\r\n")
+    await peer.reader.read(100)
+
+
+async def gateway_with(stack: AsyncExitStack, **options: Any) -> SimulatedGateway:
+    clock = options.pop("clock", None)
+    return await stack.enter_async_context(
+        SimulatedGateway(SimulatorOptions(**{"tls": False, **QUICK, **options}), clock=clock)
+    )
+
+
+@pytest.mark.parametrize(("code", "word"), [(12, "tls"), (21, "session")])
+def test_exit_codes_of_processes(code: int, word: str) -> None:
+    async def body() -> Ended:
+        async with SimulatedGateway(SimulatorOptions(is_logged_in=False)) as gateway:
+            return await doctor(gateway, *(("--fingerprint", "0" * 64) if code == 12 else ()))
+
+    check(run(body()), code, f"{word}: ", "")
+
+
+def test_json_of_a_failure() -> None:
+    result = run(command("doctor", "--url", "http://user:geheim@localhost", "--json"))
+    told = json.loads(result.out)
+    assert (result.code, result.err) == (2, "")
+    assert (told["exit_code"], told["fault"], told["url"]) == (2, "usage", "")
+    assert "geheim" not in result.out
+
+
+def test_insecure_says_a_word() -> None:
+    async def body() -> None:
+        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
+            result = await command("doctor", "--url", gateway.url, "--conid", LIVE, "--insecure")
+            assert result.code == 0
+            assert result.err.startswith("cpapi-fast: warning: TLS certificates are not checked")
+            assert (
+                result.out.splitlines()[-1] == f"to do  in place of --insecure give --fingerprint {gateway.fingerprint}"
+            )
+
+    run(body())
+
+
+def test_init_takes_the_session_over() -> None:
+    async def body() -> None:
+        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
+            gateway.compete()
+            assert (await doctor(gateway, "--init")).code == 0
+
+    run(body(), timeout_s=90.0)
+
+
+def test_without_the_optional_packages(tmp_path: Path) -> None:
+    """What the extras bring (rich, pyarrow, cryptography) is not needed to find out what is wrong."""
+    without = "import sys; sys.modules.update(dict.fromkeys(('rich', 'pyarrow', 'cryptography')))"
+
+    async def body() -> None:
+        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
+            check(await doctor(gateway, first=without), 0, "nothing", "nothing")
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--url"),
+        (("--url", "http://localhost", "--conid", "x"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--conid", "1,2"), "one conid"),
+        (("--url", "http://localhost", "--conid", "99999999999999999999"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--timeout", "0"), "not a number above zero"),
+        (("--url", "http://localhost", "--fingerprint", "ab"), "64 hex digits"),
+        (("--url", "http://localhost", "--insecure", "--tls-verify"), "not allowed with"),
+    ],
+)
+def test_what_cannot_be_right(arguments: tuple[str, ...], said: str) -> None:
+    result = run(command("doctor", *arguments))
+    assert (result.code, result.out) == (2, ""), result
+    assert said in result.err
+    assert result.err.count("\n") == 1
+
+
+if sys.platform != "win32":
+
+    def test_ctrl_c_is_a_line() -> None:
+        async def body() -> Ended:
+            async with SimulatedGateway(SimulatorOptions(**{**QUICK, "heartbeat_interval_s": 1000.0})) as gateway:
+                process = await start("doctor", "--url", gateway.url, "--fingerprint", gateway.fingerprint)
+                await gateway.wait_for(
+                    lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20
+                )
+                process.send_signal(signal.SIGINT)
+                result = await ended(process)
+                await gateway.wait_for(lambda: not gateway.open_connections)
+                return result
+
+        result = run(body())
+        assert (result.code, result.err) == (130, "cpapi-fast: interrupted\n")
+        assert "sts            ok" in result.out
+
+
+def test_the_clock_of_these_tests_is_wrong() -> None:
+    assert SkewedClock(3600.0).time_ns() - Clock().time_ns() > 3_599_000_000_000

@@ -1,0 +1,158 @@
+"""WsClient on real sockets: opening, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cpapi_fast.errors import (
+    CertificateError,
+    ConnectError,
+    HandshakeError,
+    HeaderRefusedError,
+    RequestTimeoutError,
+)
+from cpapi_fast.rest.client import Client
+from cpapi_fast.rest.tls import Tls
+from cpapi_fast.simulator import Certificate
+from cpapi_fast.ws.connection import WsClient
+from cpapi_fast.ws.options import WsOptions
+from tests.frames import smd, ws_frame
+from tests.raw_server import Peer, RawServer, idle
+from tests.support import LOOPS, run, until
+
+pytestmark = pytest.mark.parametrize("loop", LOOPS)
+
+SESSION = "0123456789abcdef0123456789abcdef"
+
+
+def test_nobody_there_is_a_connect_error(loop: str) -> None:
+    async def main() -> None:
+        async with RawServer(idle) as server:
+            url = server.url
+        with pytest.raises(ConnectError) as caught:
+            await WsClient.open(url)
+        assert caught.value.is_retryable
+        with pytest.raises(ConnectError):
+            await WsClient.open("ws://no-such-host.invalid/ws")
+
+    run(main(), loop=loop)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Cookie", "api=secret\r\nX-Evil: 1")],
+        [("Cookie", "secret\0")],
+        [("Cookie", "secret\xff")],
+        [("Bad name", "x")],
+        [("", "x")],
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused_unsent_and_unshown(loop: str, headers: list[tuple[str, str]]) -> None:
+    async def main() -> None:
+        async with RawServer(idle) as server:
+            with pytest.raises(HeaderRefusedError) as caught:
+                await WsClient.open(server.url, headers=headers)
+            assert "secret" not in str(caught.value)
+            assert not server.peers
+
+    run(main(), loop=loop)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/", "wss://", "ws://127.0.0.1:port/", "ws://127.0.0.1/#x", "127.0.0.1"]
+)
+def test_a_url_of_no_websocket_is_refused(loop: str, url: str) -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="WebSocket URL"):
+            await WsClient.open(url)
+
+    run(main(), loop=loop)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\nSet-Cookie: x-sess-uuid=secret\r\nContent-Length: 6\r\n\r\nsecret", 401),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/sso/Login?secret\r\n\r\n", 302),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 503),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", 200),
+        (b"SSH-2.0-OpenSSH secret\r\n\r\n", None),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", None),
+    ],
+)
+def test_an_answer_that_is_no_upgrade_is_a_handshake_error(loop: str, answer: bytes, status: int | None) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.send(answer)
+        await idle(peer)
+
+    async def main() -> None:
+        async with RawServer(script, upgrade=False) as server:
+            with pytest.raises(HandshakeError) as caught:
+                await WsClient.open(server.url)
+            assert caught.value.is_retryable
+            assert caught.value.status in (status, 101 if status is None else status)
+            assert "secret" not in repr(caught.value) + str(caught.value.__cause__)
+
+    run(main(), loop=loop)
+
+
+def test_no_answer_in_time_is_a_timeout_and_leaves_no_socket(loop: str) -> None:
+    ended: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.read_request()
+        ended.append((await peer.read_frame())[0])
+
+    async def main() -> None:
+        async with RawServer(script, upgrade=False) as server:
+            with pytest.raises(RequestTimeoutError):
+                await WsClient.open(server.url, options=WsOptions(open_timeout_s=0.2))
+            await until(lambda: ended == [-1])
+
+    run(main(), loop=loop)
+
+
+def test_cancelling_the_opening_leaves_no_socket(loop: str) -> None:
+    ended: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.read_request()
+        await asyncio.sleep(0.1)
+        await peer.send(peer.upgrade_answer() + ws_frame(smd(1)))
+        while (frame := await peer.read_frame())[0] != -1:
+            pass
+        ended.append(frame[0])
+
+    async def main() -> None:
+        async with RawServer(script, upgrade=False) as server:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(WsClient.open(server.url), 0.05)
+            await until(lambda: ended == [-1])
+
+    run(main(), loop=loop)
+
+
+def test_a_swapped_certificate_gets_no_cookie(loop: str) -> None:
+    known, other = Certificate.make(), Certificate.make()
+    cookie = ("Cookie", f'api={{"session":"{SESSION}"}}')
+
+    async def main() -> None:
+        async with RawServer(idle, tls=known.server_context()) as server:
+            port = int(server.url.split(":")[2].split("/")[0])
+            context = await Tls.pinned(known.fingerprint).context("127.0.0.1", port, timeout_s=5)
+        async with RawServer(idle, tls=other.server_context()) as impostor:
+            with pytest.raises(CertificateError) as caught:
+                await WsClient.open(impostor.url, headers=[cookie], ssl_context=context)
+            assert not caught.value.is_retryable
+            assert all(not peer.request for peer in impostor.peers)
+            url = impostor.url.replace("wss", "https").removesuffix("/ws")
+            async with Client(url, tls=Tls.pinned(known.fingerprint)) as client:
+                with pytest.raises(CertificateError):
+                    await WsClient.connect(client)
+            assert all(SESSION.encode() not in peer.request for peer in impostor.peers)
+
+    run(main(), loop=loop)

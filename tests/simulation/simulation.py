@@ -1,0 +1,154 @@
+"""Runs of virtual days, quiet or full of faults, and what there is to say about them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from random import Random
+
+from cpapi_fast.events import FeedState
+from cpapi_fast.feed.machine import SubscriptionSpec
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.protocol.hours import TradingHours
+
+from .faults import Faults
+from .market import DAY_S, Instrument, local_s, weekday_sessions
+from .oracles import Oracles
+from .world import Habits, World
+
+#: The year begins in its first night.
+START_S = 1_000.0
+HOURS = TradingHours.weekdays("09:30", "16:00", "America/New_York")
+
+SUBSCRIBED = {
+    "sor": SubscriptionSpec("sor", "sor+{}", "uor+{}"),
+    "spl": SubscriptionSpec("spl", "spl+{}", "upl+{}", needs_brokerage=False),
+}
+
+
+@dataclass
+class Report:
+    """What a run amounts to."""
+
+    seed: int
+    days: float
+    cpu_s: float
+    world: World
+    oracles: Oracles
+    faults: Faults
+
+    @property
+    def problems(self) -> list[str]:
+        """What must not be, in words."""
+        return [f"day {item.at_s / DAY_S:.3f} ({item.at_s:.2f} s): {item.what}" for item in self.oracles.violations]
+
+    def text(self) -> str:
+        """A short report."""
+        oracles, care = self.oracles, self.world.machine.care
+        lines = [
+            f"{self.days:g} days with seed {self.seed} in {self.cpu_s:.1f} s of CPU: {self.world.inputs:,} inputs",
+            f"faults: {sum(self.faults.happened.values()):,}"
+            + "".join(f", {name} {count}" for name, count in sorted(self.faults.happened.items())),
+            "gaps: " + (", ".join(f"{name} {count:,}" for name, count in sorted(oracles.gaps.items())) or "none"),
+            f"subscriptions told STALE: {oracles.stales:,}, of these alive: {oracles.false_stales:,}; "
+            f"gaps without a hole: {oracles.false_gaps:,}",
+            f"connections: {self.world.machine.connections:,}; most calls in a minute: {oracles.most_calls_a_minute}; "
+            + ", ".join(f"{name} {count:,}" for name, count in sorted(oracles.calls.items())),
+            f"renewals: {care.renewals:,}, questions: {care.probes:,}, revivals: {care.revivals:,}; texts: "
+            + ", ".join(f"{name} {count:,}" for name, count in sorted(oracles.texts.items())),
+            f"violations: {len(oracles.violations):,}",
+        ]
+        return "\n".join([*lines, *self.problems[:20]])
+
+
+@dataclass
+class Plan:
+    """What to simulate.
+
+    Attributes:
+        days: how many.
+        seed: of everything that is left to chance.
+        instruments: what is subscribed to.
+        faults_a_day: random faults, on average.
+        has_nights: reset every night, and a login by a human every week.
+        habits: of the gateway.
+        options: of the feed.
+        keep_events: keep every event.
+        is_exact: see `Oracles`.
+    """
+
+    days: float
+    seed: int
+    instruments: list[Instrument]
+    faults_a_day: float = 0.0
+    has_nights: bool = False
+    habits: Habits = field(default_factory=Habits)
+    options: FeedOptions = field(default_factory=FeedOptions)
+    keep_events: bool = True
+    is_exact: bool = True
+
+
+def instruments_of_a_year(days: int, seed: int) -> list[Instrument]:
+    """A few of every rhythm: with hours known and unknown, and one that never closes."""
+    random = Random(seed)
+    day = weekday_sessions(days, 9.5, 16.0)
+    # Looking at those that tick fast costs the most, so they do it for a part of the day only.
+    start = weekday_sessions(days, 9.5, 10.0)
+    hour = weekday_sessions(days, 9.5, 10.5)
+    two = weekday_sessions(days, 9.5, 11.5)
+    return [
+        Instrument("smd+1", 0.5, True, start, None, random),
+        Instrument("smd+2", 1.0, True, hour, None, random),
+        Instrument("smd+3", 1.5, False, hour, None, random),
+        Instrument("smd+4", 20.0, True, day, HOURS, random),
+        Instrument("smd+5", 20.0, False, two, None, random),
+        Instrument("smd+6", 3_600.0, True, None, None, random),
+        Instrument("smd+7@NYSE", 3_600.0, True, day, HOURS, random),
+    ]
+
+
+def simulate(plan: Plan) -> Report:
+    """Run it."""
+    before_s = time.process_time()
+    oracles = Oracles(keep_events=plan.keep_events, is_exact=plan.is_exact)
+    world = World(plan.options, seed=plan.seed, habits=plan.habits, held=oracles, start_s=START_S)
+    random = Random(f"faults {plan.seed}")
+    faults = Faults(world, oracles, random)
+    world.start()
+    for instrument in plan.instruments:
+        target = instrument.topic.partition("+")[2]
+        spec = SubscriptionSpec(
+            instrument.topic,
+            f'smd+{target}+{{"fields":["31"]}}',
+            f"umd+{target}+{{}}",
+            is_market_data=True,
+            hours=instrument.hours,
+        )
+        world.subscribe(spec, instrument)
+    if plan.faults_a_day:
+        world.subscribe(SUBSCRIBED["sor"])
+        world.subscribe(SUBSCRIBED["spl"], Instrument("spl", 2.0, True, plan.instruments[0].sessions, random=random))
+        _next_fault(world, faults, random, plan.faults_a_day)
+    if plan.has_nights:
+        for day in range(1, int(plan.days) + 1):
+            world.at(local_s(day, 0.0), faults.maintenance, 600.0)
+            if day % 7 == 6:
+                world.at(local_s(day, 0.2), faults.logged_out, random.uniform(3_600.0, 36_000.0))
+    world.run(START_S + plan.days * DAY_S)
+    for line in world.lines.values():
+        world.settle(line)
+    world.stop()
+    if world.machine.state is not FeedState.DISCONNECTED:
+        oracles.fail(world, "a machine that was stopped is not disconnected")
+    return Report(plan.seed, plan.days, time.process_time() - before_s, world, oracles, faults)
+
+
+def _next_fault(world: World, faults: Faults, random: Random, a_day: float) -> None:
+    """Some come one upon another, most when all is calm again."""
+    pause_s = random.uniform(0.0, 200.0) if random.random() < 0.2 else random.expovariate(a_day / DAY_S)
+    world.after(pause_s, _fault, world, faults, random, a_day)
+
+
+def _fault(world: World, faults: Faults, random: Random, a_day: float) -> None:
+    faults.begin_random()
+    _next_fault(world, faults, random, a_day)

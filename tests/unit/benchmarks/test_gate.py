@@ -1,0 +1,291 @@
+"""The gate's verdict: what is slower, what it is compared with, and what happens when it cannot tell."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import cpapi_fast
+from benchmarks.gate import baseline, measure, selftest, timing, verdict
+from benchmarks.gate.errors import GateError
+from benchmarks.gate.measure import Counts, counted, counts_of
+
+
+def _verdicts(before: dict[str, float], now: dict[str, float]) -> dict[str, str]:
+    return {change.path: change.verdict for change in verdict.compare(before, now)}
+
+
+class TestCompare:
+    @pytest.mark.parametrize(
+        ("now", "expected"),
+        [(100.0, "same"), (105.0, "same"), (105.1, "slower"), (1e6, "slower"), (95.3, "same"), (95.2, "faster")],
+    )
+    def test_five_percent_is_the_limit(self, now: float, expected: str):
+        assert _verdicts({"read/batch": 100.0}, {"read/batch": now}) == {"read/batch": expected}
+
+    def test_a_slower_path_is_named_with_both_numbers_and_what_to_do(self):
+        (line,) = verdict.failures(verdict.compare({"read/batch": 1000.0, "a": 5.0}, {"read/batch": 1100.0, "a": 5.0}))
+        assert line.startswith("read/batch is slower: 1,000.0 instructions per frame before, 1,100.0 now (+10.0%")
+        assert "benchmarks/gate_baseline" in line
+        assert "CONTRIBUTING.md" in line
+
+    def test_a_path_that_the_baseline_does_not_know_is_reported_and_passes(self):
+        changes = verdict.compare({"a": 1.0}, {"a": 1.0, "b": 9.0})
+        assert [str(change).split()[-1] for change in changes] == ["same", "new"]
+        assert verdict.failures(changes) == []
+
+    def test_a_path_that_is_gone_fails(self):
+        (line,) = verdict.failures(verdict.compare({"a": 1.0, "b": 9.0}, {"a": 1.0}))
+        assert line.startswith("b is no longer measured (9.0 instructions per frame before")
+        assert "benchmarks/gate_baseline" in line
+
+    def test_a_faster_path_is_reported_and_passes(self):
+        changes = verdict.compare({"a": 100.0}, {"a": 50.0})
+        assert str(changes[0]).split() == ["a", "100.0", "50.0", "-50.0%", "faster"]
+        assert verdict.failures(changes) == []
+
+    def test_one_slower_path_among_faster_ones_fails(self):
+        before = {"a": 100.0, "b": 100.0}
+        assert len(verdict.failures(verdict.compare(before, {"a": 10.0, "b": 106.0}))) == 1
+
+    def test_nothing_measured_is_no_verdict(self):
+        with pytest.raises(GateError, match="measured no path"):
+            verdict.compare({"a": 1.0}, {})
+
+
+class TestBounds:
+    BOUND = verdict.Bound("a", "floor", 2.0, "because")
+
+    def test_within(self):
+        assert verdict.bound_failures(Counts({"a": 20.0}, {"floor": 10.0}), (self.BOUND,)) == []
+
+    def test_beyond_is_named_with_both_numbers_and_the_reason(self):
+        (line,) = verdict.bound_failures(Counts({"a": 21.0}, {"floor": 10.0}), (self.BOUND,))
+        assert line == "a costs 2.100 times floor (21.0 instructions against 10.0), the limit is 2: because"
+
+    @pytest.mark.parametrize("counts", [Counts({}, {"floor": 1.0}), Counts({"a": 1.0}, {})])
+    def test_a_bound_on_what_was_not_measured_is_no_verdict(self, counts: Counts):
+        with pytest.raises(GateError, match="did not measure"):
+            verdict.bound_failures(counts, (self.BOUND,))
+
+
+class TestMeasure:
+    LAYOUT = (
+        {"name": "floor", "frames": 10, "over": None, "is_reference": True, "first_mark": 0},
+        {"name": "read/batch", "frames": 10, "over": "floor", "is_reference": False, "first_mark": 4},
+    )
+    #: Start-up, N, between, 2 N; twice.
+    SEGMENTS = (9_000_000, 107, 555, 207, 777, 407, 555, 807)
+
+    def test_start_up_and_marks_cancel_out_and_the_floor_is_subtracted(self):
+        assert counts_of(list(self.LAYOUT), list(self.SEGMENTS)) == Counts({"read/batch": 30.0}, {"floor": 10.0})
+
+    @pytest.mark.parametrize("key", ["summary", "totals"])
+    def test_the_total_of_a_file(self, key: str):
+        assert counted(f"version: 1\nevents: Ir\nfn=(1) main\n3 999\n{key}: 1234\n", "callgrind.1") == 1234
+
+    @pytest.mark.parametrize("text", ["", "version: 1\nevents: Ir\n3 999\n", "summary: many\n"])
+    def test_a_file_without_a_total_is_no_verdict(self, text: str):
+        with pytest.raises(GateError, match=r"no total into callgrind\.7"):
+            counted(text, "callgrind.7")
+
+    @pytest.mark.parametrize("count", [0, 1, 7, 9])
+    def test_missing_or_surplus_files_are_no_verdict(self, count: int):
+        with pytest.raises(GateError, match=f"wrote {count} files for 2 paths"):
+            counts_of(list(self.LAYOUT), (list(self.SEGMENTS) * 2)[:count])
+
+    def test_a_path_that_costs_nothing_is_no_verdict(self):
+        with pytest.raises(GateError, match="read/batch is said to cost"):
+            counts_of(list(self.LAYOUT), [*self.SEGMENTS[:7], self.SEGMENTS[5]])
+
+    def test_without_valgrind_it_says_how_to_install_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(GateError, match="apt-get install valgrind"):
+            measure.valgrind()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.invalid", "-c", "commit.gpgsign=false")
+    command = ["git", *identity, "-c", "tag.gpgsign=false", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _commit(folder: Path, name: str, text: str = "") -> str:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    _git(folder, "add", "--all")
+    _git(folder, "commit", "--quiet", "-m", name)
+    return _git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    _git(folder, "init", "--quiet", "--initial-branch=main")
+    return folder
+
+
+def _name_baseline(folder: Path, commit: str) -> str:
+    return _commit(folder, baseline.FILE, f"# why\n\n{commit}\n")
+
+
+class TestBaseline:
+    def test_the_commit_before(self, repository: Path):
+        first = _commit(repository, "a")
+        _commit(repository, "b")
+        assert baseline.choose(repository, {}) == baseline.Baseline(first, "the commit before this one")
+
+    def test_the_first_commit_has_none(self, repository: Path):
+        _commit(repository, "a")
+        assert baseline.choose(repository, {}) == baseline.Baseline(None, "this is the first commit")
+
+    def test_where_the_branch_left_origin(self, repository: Path, tmp_path: Path):
+        first = _commit(repository, "a")
+        _git(tmp_path, "clone", "--quiet", str(repository), "clone")
+        clone = tmp_path / "clone"
+        _commit(clone, "b")
+        _commit(clone, "c")
+        assert baseline.choose(clone, {}) == baseline.Baseline(first, "where this branch left origin/HEAD")
+
+    def test_on_the_default_branch_itself_it_is_the_commit_before(self, repository: Path, tmp_path: Path):
+        first = _commit(repository, "a")
+        _commit(repository, "b")
+        _git(tmp_path, "clone", "--quiet", str(repository), "clone")
+        assert baseline.choose(tmp_path / "clone", {}).commit == first
+
+    def test_the_file(self, repository: Path):
+        first = _commit(repository, "a")
+        _commit(repository, "b")
+        _name_baseline(repository, first)
+        assert baseline.choose(repository, {}) == baseline.Baseline(first, f"named in {baseline.FILE}")
+
+    @pytest.mark.parametrize("text", ["", "# only a reason\n", "0" * 40 + "\n", "--help\n"])
+    def test_a_file_that_names_nothing_here_is_passed_over(self, repository: Path, text: str):
+        first = _commit(repository, "a")
+        _commit(repository, baseline.FILE, text)
+        assert baseline.choose(repository, {}).commit == first
+
+    def test_the_last_release(self, repository: Path):
+        _commit(repository, "a")
+        _git(repository, "tag", "v0.1.0")
+        second = _commit(repository, "b")
+        _git(repository, "tag", "v0.2.0")
+        _commit(repository, "c")
+        _git(repository, "tag", "other")
+        _commit(repository, "d")
+        assert baseline.choose(repository, {}) == baseline.Baseline(second, "v0.2.0 is the last release")
+
+    def test_a_release_is_compared_with_the_one_before(self, repository: Path):
+        first = _commit(repository, "a")
+        _git(repository, "tag", "v0.1.0")
+        _commit(repository, "b")
+        _git(repository, "tag", "v0.2.0")
+        assert baseline.choose(repository, {}) == baseline.Baseline(first, "v0.1.0 is the last release")
+
+    def test_the_file_wins_over_an_older_release_only(self, repository: Path):
+        first = _commit(repository, "a")
+        released = _commit(repository, "b")
+        _git(repository, "tag", "v0.1.0")
+        accepted = _commit(repository, "c")
+        _name_baseline(repository, accepted)
+        assert baseline.choose(repository, {}).commit == accepted
+        _name_baseline(repository, first)
+        assert baseline.choose(repository, {}).commit == released
+
+    def test_the_variable_wins(self, repository: Path):
+        first = _commit(repository, "a")
+        _commit(repository, "b")
+        _name_baseline(repository, _commit(repository, "c"))
+        chosen = baseline.choose(repository, {baseline.VARIABLE: "HEAD~3"})
+        assert chosen == baseline.Baseline(first, "CPAPI_FAST_BASELINE=HEAD~3")
+
+    @pytest.mark.parametrize("name", ["v9.9.9", "0" * 40, "--help", "HEAD:a"])
+    def test_a_variable_that_names_nothing_here_is_no_verdict(self, repository: Path, name: str):
+        _commit(repository, "a")
+        with pytest.raises(GateError, match=r"CPAPI_FAST_BASELINE names .* fetch it"):
+            baseline.choose(repository, {baseline.VARIABLE: name})
+
+    def test_a_shallow_clone_gets_its_history_once(self, repository: Path, tmp_path: Path):
+        first = _commit(repository, "a")
+        _commit(repository, "b")
+        _git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), "clone")
+        assert baseline.choose(tmp_path / "clone", {}).commit == first
+
+    def test_a_shallow_clone_without_its_origin_is_no_verdict(self, repository: Path, tmp_path: Path):
+        _commit(repository, "a")
+        _commit(repository, "b")
+        _git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), "clone")
+        repository.rename(tmp_path / "gone")
+        with pytest.raises(GateError, match="fetch-depth: 0"):
+            baseline.choose(tmp_path / "clone", {})
+
+    def test_outside_of_git_it_is_no_verdict(self, tmp_path: Path):
+        with pytest.raises(GateError, match="no git checkout"):
+            baseline.choose(tmp_path, {})
+
+
+class TestTiming:
+    BOUNDS = (timing.CpuBound("slow", "floor", 2.0), timing.CpuBound("fine", "floor", 2.0))
+
+    def _failures(self, slow: Iterable[float]) -> tuple[list[str], list[list[str]]]:
+        values, asked = iter(slow), []
+
+        def measured(names: Iterable[str]) -> timing.Times:
+            asked.append(list(names))
+            times = {"slow": [next(values)] * 3, "fine": [1.0, 9.0, 1.0], "floor": [1.0] * 3}
+            return {name: times[name] for name in asked[-1]}
+
+        return timing.failures(self.BOUNDS, measured), asked
+
+    def test_what_is_beyond_its_limit_three_times_fails(self):
+        lines, asked = self._failures([2.1, 3.0, 2.5])
+        assert lines == ["slow takes 2.50 times the CPU of floor; the limit is 2"]
+        assert asked == [["slow", "floor", "fine"], ["slow", "floor"], ["slow", "floor"]]
+
+    def test_what_is_within_it_once_passes(self):
+        lines, asked = self._failures([9.0, 1.9])
+        assert lines == []
+        assert len(asked) == 2
+
+
+class TestSelftest:
+    SEED = selftest.SEEDS[0]
+
+    @pytest.mark.parametrize("seed", selftest.SEEDS, ids=lambda seed: seed.file)
+    def test_every_seed_finds_its_anchor_in_the_sources(self, seed: selftest.Seed, tmp_path: Path):
+        source = Path(cpapi_fast.__path__[0]).parent / seed.file
+        (tmp_path / seed.file).parent.mkdir(parents=True)
+        (tmp_path / seed.file).write_text(source.read_text())
+        seed.plant(tmp_path)
+        assert len((tmp_path / seed.file).read_text()) > len(source.read_text())
+
+    def test_a_seed_whose_anchor_is_gone_fails_loudly(self, tmp_path: Path):
+        (tmp_path / self.SEED.file).parent.mkdir(parents=True)
+        (tmp_path / self.SEED.file).write_text("moved on\n")
+        with pytest.raises(GateError, match="finds its anchor 0 times"):
+            self.SEED.plant(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("after", "wrong"),
+        [
+            ({"a": 150.0, "b": 101.0, "c": 200.0}, []),
+            ({"a": 101.0, "b": 101.0, "c": 200.0}, ["a passes with a seed"]),
+            ({"a": 150.0, "b": 150.0, "c": 200.0}, ["b fails, and no seed is in it"]),
+        ],
+    )
+    def test_a_seed_has_to_be_named_and_the_rest_spared(self, after: dict[str, float], wrong: list[str]):
+        seed = replace(self.SEED, name="a seed", slower=frozenset({"a"}))
+        before = Counts({"a": 100.0, "b": 100.0, "c": 100.0}, {})
+        assert selftest.judge_seeded([seed], frozenset({"b"}), before, Counts(after, {})) == wrong
+
+    def test_two_runs_on_one_tree_have_to_agree(self):
+        before = Counts({"a": 1000.0, "b": 1000.0}, {})
+        assert selftest.judge_same(before, Counts({"a": 1004.0, "b": 1000.0}, {})) == []
+        assert len(selftest.judge_same(before, Counts({"a": 1006.0, "b": 1000.0}, {}))) == 1
+        assert len(selftest.judge_same(before, Counts({"a": 1060.0, "b": 1000.0}, {}))) == 2

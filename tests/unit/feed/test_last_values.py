@@ -1,0 +1,247 @@
+"""last_values.pyx: the merged quote of a topic, each value with the times of the frame that brought it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import pickle
+import tracemalloc
+
+import pytest
+
+from cpapi_fast.errors import SubscriptionError
+from cpapi_fast.feed.last_values import LastValues
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+
+TOPIC = "smd+8314"
+
+
+def batch_of(*texts: bytes, received_ns: int = 7) -> Batch:
+    builder = BatchBuilder()
+    for text in texts:
+        builder.append(text)
+    batch = builder.finish(received_ns)
+    assert batch is not None
+    return batch
+
+
+def smd(members: str, topic: str = TOPIC) -> bytes:
+    return f'{{{members},"topic":"{topic}"}}'.encode()
+
+
+def values_of(*texts: bytes) -> dict[str, object]:
+    """The values after one batch of these frames."""
+    last = LastValues()
+    last.add(TOPIC)
+    last.update(batch_of(*texts), 1.0)
+    found = last.get(TOPIC)
+    assert found is not None
+    return {key: value for key, (value, _, _) in found.items()}
+
+
+def test_a_quote_is_merged_and_each_field_has_its_times():
+    last = LastValues()
+    last.add(TOPIC)
+    assert last.get(TOPIC) == {}
+    last.update(batch_of(smd('"31":"187.05","83":0.56,"_updated":1767225600123'), received_ns=5), 1.5)
+    last.update(batch_of(smd('"31":"187.06","84":"187.00"'), received_ns=9), 2)
+    assert last.get(TOPIC) == {
+        "31": ("187.06", 9, 2.0),
+        "83": (0.56, 5, 1.5),
+        "_updated": (1767225600123, 5, 1.5),
+        "84": ("187.00", 9, 2.0),
+    }
+    found = last.get(TOPIC)
+    assert found is not None
+    assert list(found) == ["31", "83", "_updated", "84"]
+
+
+def test_topics_are_apart():
+    last = LastValues()
+    topics = ["smd+8314", "smd+8314@NYSE", "smd+265598", "sor"]
+    for topic in topics:
+        last.add(topic)
+    frames = [smd(f'"31":"{index}"', topic) for index, topic in enumerate(topics[:3])]
+    last.update(batch_of(*frames, b'{"topic":"sor","args":[]}', smd('"31":"9"', "smd+1"), b"{}", b"", b"ech"), 1.0)
+    assert [last.get(topic) for topic in topics] == [{"31": (str(at), 7, 1.0)} for at in range(3)] + [{}]
+    assert last.get("smd+1") is None
+
+
+def test_a_removed_topic_begins_anew():
+    last = LastValues()
+    last.add(TOPIC)
+    last.remove("smd+1")
+    last.update(batch_of(smd('"31":"1","a\\u0062":[1]')), 1.0)
+    last.remove(TOPIC)
+    last.remove(TOPIC)
+    assert last.get(TOPIC) is None
+    last.update(batch_of(smd('"31":"2"')), 1.0)
+    last.add("smd+1")
+    last.add(TOPIC)
+    assert (last.get(TOPIC), last.get("smd+1")) == ({}, {})
+    last.update(batch_of(smd('"84":"3"'), smd('"31":"4"', "smd+1")), 2.0)
+    assert (last.get(TOPIC), last.get("smd+1")) == ({"84": ("3", 7, 2.0)}, {"31": ("4", 7, 2.0)})
+    last.add(TOPIC)
+    assert last.get(TOPIC) == {"84": ("3", 7, 2.0)}, "nothing changes for a topic that is there"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *('"187.05"', '""', "0", "-1", "0.56", "2.0201311791131118E8", "1767225600123", "18446744073709551615", "null"),
+        *(
+            "true",
+            "false",
+            "[]",
+            "{}",
+            '[1,{"a":"}"}]',
+            '{"topic":"smd+1","31":[[]]}',
+            '"\\u0031\\n\\"\\\\"',
+            '"C4,735.10"',
+        ),
+        *('"é ☕"', '"topic"', '"{"', '"' + "x" * 29 + '"', '"' + "x" * 30 + '"', '"' + "x" * 31 + '"', "1" * 19),
+        *('"' + "x" * 5_000 + '"', "[" + "1," * 50 + "2]"),
+    ],
+)
+@pytest.mark.parametrize("space", ["", " ", "\n\t "])
+@pytest.mark.parametrize("form", ['{{"31":{0},"topic":"smd+8314"}}', '{{"topic":"smd+8314","31":{0}}}'])
+def test_any_value_is_what_json_says(value: str, space: str, form: str):
+    assert values_of(form.format(f"{space}{value}{space}").encode()) == {"31": json.loads(value)}
+
+
+def test_values_grow_and_shrink():
+    last = LastValues()
+    last.add(TOPIC)
+    for length in [0, 31, 30, 29, 200, 31, 5_000, 3, 40, 0, 100_000, 1]:
+        last.update(batch_of(smd(f'"31":"{"x" * length}","84":"{length}"')), 1.0)
+        assert last.get(TOPIC) == {"31": ("x" * length, 7, 1.0), "84": (str(length), 7, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ('"31":1,"31":2', {"31": 2}),
+        ('"3\\u0031":1', {"31": 1}),
+        ('"31":1,"3\\u0031":2', {"31": 2}),
+        ('"a":1,"t\\u006fpic2":2', {"a": 1, "topic2": 2}),
+        ('"é":1,"31":2', {"é": 1, "31": 2}),
+        ('"":1', {"": 1}),
+        ('"a":{"topic":"sor"},"b":2', {"a": {"topic": "sor"}, "b": 2}),
+        ('"server_id":"q1","server_ie":"q2","a_very_long_key_indeed":3', None),
+        ('"a_very_long_key_indeed":1,"a_very_long_KEY_indeed":2', None),
+    ],
+)
+def test_keys(members: str, expected: dict[str, object] | None):
+    assert values_of(smd(members)) == (expected or json.loads(f"{{{members}}}"))
+
+
+def test_keys_written_in_two_ways_are_one_field():
+    plain, odd, wide = smd('"31":"a"'), smd('"3\\u0031":"b"'), smd('"31":"c","é":1')
+    for order in ([plain, odd, wide], [odd, plain], [wide, odd, plain], [odd, wide, plain, odd], [odd, odd, plain]):
+        found = values_of(*order)
+        assert found["31"] == {plain: "a", odd: "b", wide: "c"}[order[-1]]
+        assert len(found) == 1 + (wide in order)
+
+
+def test_bytes_that_are_not_utf8_are_repaired():
+    assert values_of(b'{"55":"IBM\x99","a\x99":"\xc3","topic":"smd+8314"}') == {"55": "IBM\ufffd", "a\ufffd": "\ufffd"}
+    assert values_of(b'{"55":"IBM\x99","topic":"smd+8314"}') == {"55": "IBM\ufffd"}
+    last = LastValues()
+    last.add("smd+1@\ufffd")
+    last.update(batch_of(b'{"31":1,"topic":"smd+1@\x99"}', b'{"84":2,"topic":"smd+1@\xc3"}'), 1.0)
+    assert last.get("smd+1@\ufffd") == {"31": (1, 7, 1.0), "84": (2, 7, 1.0)}
+
+
+def test_what_is_not_json_leaves_no_trace_where_it_shows():
+    last = LastValues()
+    last.add(TOPIC)
+    last.update(batch_of(smd('"31":"1"')), 1.0)
+    last.update(batch_of(b'{"31":"2","84":,"topic":"smd+8314"}', b'{"31":"3" "topic","topic":"smd+8314"}'), 2.0)
+    assert last.malformed == 2
+    assert last.get(TOPIC) == {"31": ("1", 7, 1.0)}
+
+
+def test_a_value_that_is_not_json_is_left_out():
+    last = LastValues()
+    last.add(TOPIC)
+    last.update(batch_of(smd('"31":nope,"84":"2","85":[1}')), 1.0)
+    assert last.get(TOPIC) == {"84": ("2", 7, 1.0)}
+    assert last.malformed == 0
+
+
+def test_what_is_given_out_belongs_to_the_caller():
+    last = LastValues()
+    last.add(TOPIC)
+    last.update(batch_of(smd('"a":[1],"b\\u0062":[2]'), smd('"c":[3]')), 1.0)
+    first = last.get(TOPIC)
+    assert first == {"a": ([1], 7, 1.0), "bb": ([2], 7, 1.0), "c": ([3], 7, 1.0)}
+    for value, _, _ in first.values():
+        value.append(0)
+    assert last.get(TOPIC) == {"a": ([1], 7, 1.0), "bb": ([2], 7, 1.0), "c": ([3], 7, 1.0)}
+
+
+def test_many_topics_and_many_keys():
+    last = LastValues()
+    for number in range(300):
+        last.add(f"smd+{number}")
+    for number in range(300):
+        members = ",".join(f'"k{number * at % 251}":{at}' for at in range(40))
+        last.update(batch_of(smd(members, f"smd+{number}")), 1.0)
+    for number in range(300):
+        found = last.get(f"smd+{number}")
+        assert found is not None
+        expected = {f"k{number * at % 251}": at for at in range(40)}
+        assert {key: value for key, (value, _, _) in found.items()} == expected
+
+
+def test_values_outlive_their_batch():
+    last = LastValues()
+    last.add(TOPIC)
+    long = "x" * 1_000
+    last.update(batch_of(smd(f'"31":"187.05","55":"{long}"')), 1.0)
+    gc.collect()
+    others = [batch_of(b"\xff" * 1_100) for _ in range(200)]
+    assert last.get(TOPIC) == {"31": ("187.05", 7, 1.0), "55": (long, 7, 1.0)}
+    del others
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_frame_is_not_kept_longer_than_its_values(is_removed: bool):
+    """Of an odd frame the whole text is kept; not any more once others have taken the place of its values."""
+    last = LastValues()
+    last.add(TOPIC)
+    odd = batch_of(smd(f'"3\\u0031":"{"x" * 1_000_000}","84":1'))
+    plain = batch_of(smd('"31":"2","84":"3"'))
+    tracemalloc.start()
+    try:
+        last.update(odd, 1.0)
+        kept, _ = tracemalloc.get_traced_memory()
+        if is_removed:
+            last.remove(TOPIC)
+        else:
+            last.update(plain, 2.0)
+        gc.collect()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept > 1_000_000
+    assert left < 500_000
+
+
+def test_what_is_refused():
+    last = LastValues()
+    with pytest.raises(SubscriptionError):
+        last.add("\ud800")
+    for call in (last.add, last.remove, last.get):
+        with pytest.raises(TypeError):
+            call(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        last.update(None, 1.0)  # type: ignore[arg-type]
+    last.update(Batch.__new__(Batch), 1.0)
+
+
+@pytest.mark.parametrize("attempt", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_neither_copied_nor_pickled(attempt):
+    with pytest.raises(TypeError):
+        attempt(LastValues())

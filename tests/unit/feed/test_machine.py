@@ -1,0 +1,413 @@
+"""The way to data, input by input: which state it leads to, for which cause, and what is done about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cpapi_fast.errors import LimitError
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
+from cpapi_fast.feed.machine import CallKind, CloseSocket, Failure, OpenSocket, Send, SessionFacts
+from cpapi_fast.feed.machine.advice import ADVICE
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.protocol.hours import DailyWindow
+from tests.unit.feed.machine_harness import SMD, SOR, SPL, Bench
+
+DOWN, READY, STREAMING = FeedState.DISCONNECTED, FeedState.READY, FeedState.STREAMING
+
+
+def test_the_way_to_data_step_by_step():
+    bench = Bench(SMD)
+    assert bench.start() == [(FeedState.CONNECTING, Cause.STARTED)]
+    assert bench.asked() is CallKind.TICKLE
+    assert bench.facts(1, True) == []
+    # Pre-flight: orders and quotes need /iserver/accounts once in every brokerage session.
+    assert bench.asked() is CallKind.ACCOUNTS
+    assert bench.accounts() == []
+    assert bench.did(OpenSocket) == [OpenSocket()]
+    assert bench.opened() == [(FeedState.OPEN, Cause.SOCKET_OPENED)]
+    # Nothing is subscribed before the gateway listens and the brokerage session is open.
+    assert bench.sent() == []
+    assert bench.ready() == [(READY, Cause.READY)]
+    assert bench.sent() == []
+    assert bench.status(True) == [(FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
+    assert bench.sent() == ["smd+1+{}"]
+    assert bench.frame() == [(STREAMING, Cause.DATA)]
+    assert bench.machine.state is STREAMING
+
+
+def test_status_may_come_before_ready():
+    bench = Bench(SMD).to("open")
+    assert bench.status(True) == []
+    assert bench.ready() == [(READY, Cause.READY), (FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
+    assert bench.sent() == ["smd+1+{}"]
+
+
+def test_without_a_status_the_ticket_counts():
+    bench = Bench(SMD).to("open")
+    bench.ready()
+    assert bench.passes(1.9) == []
+    assert bench.passes(0.2) == [(FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
+
+
+def test_a_session_that_is_not_open_is_opened():
+    bench = Bench(SMD).to("started")
+    bench.facts(1, False)
+    assert bench.asked() is CallKind.INIT
+    bench.facts(None, True)
+    assert bench.asked() is CallKind.ACCOUNTS
+
+
+def test_a_session_that_does_not_open_needs_a_human():
+    bench = Bench(SMD).to("started")
+    for _ in range(20):
+        if bench.machine.state is FeedState.LOGIN_REQUIRED:
+            break
+        bench.facts(None if bench.asked() is CallKind.INIT else 1, False)
+        bench.passes(2.1)
+    assert bench.states()[-1] == (FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN)
+    assert 2 <= bench.calls.count(CallKind.INIT) <= 4
+
+
+def test_topics_of_the_outer_session_do_not_wait_for_the_brokerage_session():
+    bench = Bench(SMD, SPL, SOR).to("open")
+    bench.status(False)
+    bench.ready()
+    assert bench.sent() == ["spl+{}"]
+    assert bench.asked() is CallKind.TICKLE
+    bench.facts(1, False)
+    bench.facts(None, True)
+    bench.accounts()
+    bench.passes(1.0)
+    assert bench.sent() == ["smd+1+{}", "sor+{}"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "state", "cause", "soonest_s", "latest_s"),
+    [
+        (Failure.UNREACHABLE, DOWN, Cause.UNREACHABLE, 0.0, 1.0),
+        (Failure.GATEWAY_ERROR, DOWN, Cause.GATEWAY_ERROR, 0.0, 1.0),
+        (Failure.REFUSED, DOWN, Cause.REFUSED, 60.0, 60.0),
+        (Failure.RATE_LIMITED, DOWN, Cause.RATE_LIMITED, 900.0, 900.0),
+        (Failure.COMPETING, FeedState.COMPETING, Cause.COMPETING, 30.0, 30.0),
+    ],
+)
+def test_what_follows_a_failed_call(
+    failure: Failure, state: FeedState, cause: Cause, soonest_s: float, latest_s: float
+):
+    bench = Bench(SMD).to("started")
+    assert bench.fails(failure) == [(state, cause)]
+    waits_s = bench.machine.due_s - bench.s
+    assert soonest_s <= waits_s <= latest_s
+    assert bench.machine.next_try_s == bench.machine.due_s
+    bench.passes(waits_s + 0.01)
+    assert bench.asked() is CallKind.TICKLE
+
+
+def test_a_login_page_in_passing_calls_nobody():
+    bench = Bench(SMD).to("started")
+    assert bench.fails(Failure.NOT_LOGGED_IN) == []
+    bench.passes(5.1)
+    bench.facts(1, True)
+    assert FeedState.LOGIN_REQUIRED not in [state for state, _ in bench.states()]
+
+
+def test_a_login_is_called_for_once_and_then_looked_for_quietly():
+    bench = Bench(SMD).to("started")
+    bench.fails(Failure.NOT_LOGGED_IN)
+    bench.passes(5.1)
+    assert bench.fails(Failure.NOT_LOGGED_IN) == [(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN)]
+    for _ in range(10):
+        assert bench.passes(29.0) == []
+        assert bench.asked() is None
+        bench.passes(1.1)
+        assert bench.asked() is CallKind.TICKLE
+        # Whatever the login page looks like.
+        assert bench.fails(Failure.NOT_LOGGED_IN) == []
+    bench.passes(30.1)
+    assert bench.facts(2, True) == [(FeedState.CONNECTING, Cause.LOGGED_IN)]
+
+
+def test_no_session_in_an_answer_is_no_login_either():
+    bench = Bench(SMD).to("started")
+    assert bench.facts(None, None) == []
+    bench.passes(5.1)
+    assert bench.facts(None, None) == [(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN)]
+
+
+@pytest.mark.parametrize(
+    ("cause", "closes"),
+    [(Cause.CONNECTION_LOST, False), (Cause.CLOSED_BY_GATEWAY, False), (Cause.PROTOCOL_VIOLATION, False)],
+)
+def test_a_socket_that_ends_is_opened_again(cause: Cause, closes: bool):
+    bench = Bench(SMD).to("streaming")
+    last_ns = bench.ns
+    assert bench.ended(cause) == [(DOWN, cause)]
+    assert bool(bench.did(CloseSocket)) is closes
+    assert bench.passes(1.1) == []
+    # Told when the try gets as far as the socket, so that a gateway which only tickles does not fill the stream.
+    assert bench.facts(1, True) == []
+    assert bench.fails(Failure.GATEWAY_ERROR) == [(DOWN, Cause.GATEWAY_ERROR)]
+    bench.passes(60.0)
+    assert bench.facts(1, True) == []
+    assert bench.fails(Failure.GATEWAY_ERROR) == []
+    bench.passes(60.0)
+    assert bench.facts(1, True) == []
+    assert bench.accounts() == [(FeedState.CONNECTING, Cause.RETRY)]
+    bench.opened()
+    bench.ready()
+    bench.status(True)
+    assert bench.sent() == ["smd+1+{}"]
+    bench.passes(0.5)
+    assert bench.frame() == [(STREAMING, Cause.DATA)]
+    assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, cause)]
+
+
+def test_a_silent_socket_is_given_up_after_thirty_seconds():
+    bench = Bench(SPL).to("streaming")
+    for _ in range(5):
+        bench.passes(10.0)
+        bench.heard_s = bench.s
+    assert bench.passes(29.9) == []
+    assert bench.passes(0.2) == [(DOWN, Cause.SOCKET_SILENT)]
+    assert bench.did(CloseSocket) == [CloseSocket()]
+
+
+def test_what_waits_in_the_socket_is_read_before_a_blocked_loop_calls_it_silent():
+    bench = Bench(SPL).to("streaming")
+    bench.s += 45.0
+    assert bench.tick() == []
+    bench.heard_s = bench.s
+    assert bench.passes(29.0) == []
+    bench.s += 45.0
+    bench.tick()
+    assert bench.passes(1.1)[0] == (DOWN, Cause.SOCKET_SILENT)
+
+
+def test_silence_means_nothing_while_we_do_not_read():
+    bench = Bench(SMD).to("streaming")
+    bench.paused(True)
+    assert bench.passes(300.0) == []
+    bench.paused(False)
+    assert bench.passes(29.0) == []
+    assert bench.passes(1.5) == [(DOWN, Cause.SOCKET_SILENT)]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_new_session_under_an_open_socket_means_dead_data(is_first: bool):
+    bench = Bench(SMD).to("streaming")
+    bench.beats(60.1)
+    assert bench.asked() is CallKind.TICKLE
+    assert bench.facts(2, is_first) == [(DOWN, Cause.SESSION_CHANGED)]
+    assert bench.did(CloseSocket) == [CloseSocket()]
+    # At once: nothing is wrong with the gateway.
+    bench.passes(0.01)
+    assert bench.asked() is CallKind.TICKLE
+
+
+def test_both_keepalives_every_minute_and_through_every_failure():
+    bench = Bench(SPL).to("streaming")
+    for failure in (Failure.GATEWAY_ERROR, Failure.UNREACHABLE, Failure.REFUSED, Failure.COMPETING):
+        bench.beats(60.1)
+        assert bench.asked() is CallKind.TICKLE
+        bench.fails(failure)
+        # Sooner than usual, as nobody knows.
+        bench.beats(10.1)
+        assert bench.asked() is CallKind.TICKLE
+        bench.facts(1, True)
+    assert bench.texts.count("tic") == 4
+    assert bench.machine.state is STREAMING
+
+
+def test_a_login_that_is_needed_under_an_open_socket():
+    bench = Bench(SMD).to("streaming")
+    bench.beats(60.1)
+    assert bench.fails(Failure.NOT_LOGGED_IN) == []
+    bench.beats(5.1)
+    assert bench.fails(Failure.NOT_LOGGED_IN) == [(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN)]
+    assert bench.did(CloseSocket) == [CloseSocket()]
+
+
+def test_the_brokerage_session_ends_and_is_opened_again():
+    bench = Bench(SMD, SPL).to("streaming")
+    bench.frame("spl")
+    assert bench.status(False) == [(READY, Cause.SESSION_ENDED)]
+    assert bench.asked() is CallKind.TICKLE
+    bench.facts(1, False)
+    assert bench.asked() is CallKind.INIT
+    bench.facts(None, True)
+    bench.accounts()
+    bench.passes(0.2)
+    assert bench.sent() == ["smd+1+{}"]
+    assert bench.frame()[-1] == (STREAMING, Cause.DATA)
+    # What needs only the outer session went on.
+    assert [gap.subscription for gap in bench.gaps()] == ["smd+1"]
+    assert bench.gaps()[0].cause is Cause.SESSION_ENDED
+
+
+def test_fragments_of_a_status_are_merged():
+    bench = Bench(SMD).to("streaming")
+    bench.do(bench.machine.on_status(None, None, False, bench.now()))
+    bench.do(bench.machine.on_status(None, True, None, bench.now()))
+    assert bench.machine.session == SessionFacts(1, True, True, False)
+    assert bench.machine.state is STREAMING
+
+
+@pytest.mark.parametrize("competing", ["observe", "reclaim"])
+def test_another_login(competing: str):
+    bench = Bench(SMD, options=FeedOptions(competing=competing)).to("streaming")
+    assert bench.do(bench.machine.on_status(None, None, True, bench.now())) == [(STREAMING, Cause.COMPETING)]
+    bench.status(False)
+    assert bench.asked() is CallKind.TICKLE
+    assert bench.facts(1, False, competing=True)[-1] == (FeedState.COMPETING, Cause.COMPETING)
+    if competing == "observe":
+        for _ in range(4):
+            bench.beats(30.1)
+            bench.facts(1, False, competing=True)
+        assert CallKind.INIT not in bench.calls
+        bench.beats(30.1)
+        assert bench.facts(1, True, competing=False)[0] == (READY, Cause.LOGGED_IN)
+    else:
+        assert bench.pending[-1].compete
+        # Lost again at once: not fought over without end.
+        bench.facts(None, False, competing=True)
+        assert bench.asked() is None
+        bench.beats(30.1)
+        bench.facts(1, False, competing=True)
+        assert bench.calls.count(CallKind.INIT) == 1
+
+
+@pytest.mark.parametrize(
+    ("fallback", "expected"),
+    [("subscribe", (READY, Cause.READY_TIMEOUT)), ("reconnect", (DOWN, Cause.READY_TIMEOUT))],
+)
+def test_a_gateway_that_never_says_ready(fallback: str, expected: tuple[FeedState, Cause]):
+    bench = Bench(SMD, options=FeedOptions(ready_fallback=fallback)).to("open")
+    assert bench.passes(9.9) == []
+    assert bench.passes(0.2)[0] == expected
+
+
+def test_a_gateway_that_says_ready_late_is_asked_again():
+    bench = Bench(SMD).to("open")
+    bench.status(True)
+    bench.passes(10.1)
+    assert bench.sent() == ["smd+1+{}"]
+    bench.passes(1.0)
+    bench.ready()
+    assert bench.sent() == ["umd+1+{}", "smd+1+{}"]
+
+
+def test_nobody_asks_in_the_penalty_box():
+    bench = Bench(SMD).to("streaming")
+    bench.beats(60.1)
+    assert bench.fails(Failure.RATE_LIMITED) == [(STREAMING, Cause.RATE_LIMITED)]
+    bench.beats(10.0)
+    assert bench.ended(Cause.CONNECTION_LOST) == [(DOWN, Cause.CONNECTION_LOST)]
+    assert bench.passes(880.0) == [(DOWN, Cause.RATE_LIMITED)]
+    assert bench.asked() is None
+    bench.passes(11.0)
+    assert bench.asked() is CallKind.TICKLE
+
+
+def test_at_night_it_is_asked_seldom():
+    window = DailyWindow("00:00", "23:59", "UTC")
+    for seed in range(20):
+        bench = Bench(SMD, options=FeedOptions(nightly=window), seed=seed).to("started")
+        bench.fails(Failure.GATEWAY_ERROR)
+        bench.passes(1.1)
+        bench.fails(Failure.GATEWAY_ERROR)
+        assert 30.0 <= bench.machine.due_s - bench.s <= 60.0
+
+
+def test_dead_data_under_a_living_socket():
+    bench = Bench(SMD).to("authenticated")
+    bench.beats(10.1)
+    assert bench.machine.state is FeedState.STALE
+    assert (FeedState.STALE, Cause.ALL_STALE) in bench.states()
+    # Maybe the session has changed: asked at once, and given up after a while.
+    assert bench.asked() is CallKind.TICKLE
+    bench.facts(1, True)
+    bench.beats(10.1)
+    assert bench.machine.state is DOWN
+    assert bench.states()[-1] == (DOWN, Cause.ALL_STALE)
+
+
+def test_one_dead_instrument_beside_living_profit_and_loss_is_not_dead_data():
+    bench = Bench(SMD, SPL).to("authenticated")
+    for _ in range(30):
+        bench.beats(5.0)
+        bench.frame("spl")
+        bench.answered()
+    assert bench.states("smd+1") == [(FeedState.STALE, Cause.SUBSCRIPTION_SILENT)]
+    assert (FeedState.STALE, Cause.ALL_STALE) not in bench.states()
+    # When that falls silent as well, it is.
+    bench.beats(90.0)
+    assert bench.states()[-1] == (FeedState.STALE, Cause.ALL_STALE)
+
+
+def test_stop_in_every_state():
+    for place in ("started", "open", "ready", "authenticated", "streaming"):
+        bench = Bench(SMD).to(place)
+        had_socket = bench.machine.has_socket
+        bench.do(bench.machine.stop(bench.now()))
+        assert bool(bench.did(CloseSocket)) is had_socket, place
+        assert bench.states()[-1] == (DOWN, Cause.STOPPED)
+        # Answers that come too late change nothing.
+        for call in bench.pending:
+            assert bench.machine.on_call_failed(call.number, Failure.UNREACHABLE, bench.now()) == []
+        assert bench.machine.on_socket_opened(bench.now()) == [CloseSocket()]
+
+
+def test_an_answer_to_a_call_of_before_changes_nothing():
+    bench = Bench(SMD).to("streaming")
+    bench.beats(60.1)
+    old = bench.pending[-1]
+    bench.ended(Cause.CONNECTION_LOST)
+    assert bench.machine.on_facts(old.number, SessionFacts(5, False, False, True), bench.now()) == []
+
+
+def test_every_event_has_time_cause_and_advice():
+    bench = Bench(SMD).to("streaming")
+    bench.ended(Cause.CONNECTION_LOST)
+    changes = [event for event in bench.events if isinstance(event, StateChange)]
+    assert len(changes) >= 6
+    assert all(event.time_ns > 0 and event.advice == ADVICE[event.cause] for event in changes)
+    assert [event.previous for event in changes[1:]] == [event.state for event in changes[:-1]]
+
+
+def test_every_cause_has_advice():
+    assert set(ADVICE) == set(Cause)
+
+
+def test_the_words_of_an_error_are_in_its_event():
+    bench = Bench(SMD).to("started")
+    call = bench.pending.pop()
+    bench.do(bench.machine.on_call_failed(call.number, Failure.UNREACHABLE, bench.now(), detail="no route"))
+    assert bench.events[-1].detail == "no route"
+
+
+def test_the_lines_of_an_account():
+    bench = Bench(SMD, options=FeedOptions(market_data_lines=1))
+    with pytest.raises(LimitError) as caught:
+        bench.machine.subscribe(Bench.spec(2), bench.now())
+    assert (caught.value.most, caught.value.in_use) == (1, 1)
+    # Orders and profit are no market data; one line freed is one to take.
+    bench.machine.subscribe(SOR, bench.now())
+    bench.machine.unsubscribe("smd+1", bench.now())
+    bench.machine.subscribe(Bench.spec(2), bench.now())
+
+
+def test_subscribing_and_unsubscribing_while_it_runs():
+    bench = Bench(SMD).to("streaming")
+    bench.passes(1.0)
+    assert [a for a in bench.machine.subscribe(Bench.spec(2), bench.now()) if isinstance(a, Send)] == [Send("smd+2+{}")]
+    bench.passes(1.0)
+    assert Send("umd+2+{}") in bench.machine.unsubscribe("smd+2", bench.now())
+    assert bench.machine.unsubscribe("smd+2", bench.now()) == []
+
+
+def test_many_are_replayed_in_turn():
+    specs = [Bench.spec(conid) for conid in range(50)]
+    bench = Bench(*specs).to("authenticated")
+    assert len(bench.texts) == 2
+    bench.passes(50 * 0.05)
+    assert sorted(bench.texts) == sorted(spec.payload for spec in specs)

@@ -1,0 +1,177 @@
+"""The small parts of the machine: rhythm, backoff, paced texts, timers."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from cpapi_fast.feed.machine import SubscriptionSpec
+from cpapi_fast.feed.machine.backoff import Backoff
+from cpapi_fast.feed.machine.interval_estimator import IntervalEstimator
+from cpapi_fast.feed.machine.send_queue import Purpose, Queued, SendQueue
+from cpapi_fast.feed.machine.subscription_state import SubscriptionState
+from cpapi_fast.feed.machine.timers import Timers
+
+
+def rhythm(usual_s: float | None = None) -> IntervalEstimator:
+    return IntervalEstimator(5.0, 2.5, 60.0, usual_s)
+
+
+def line(topic: str) -> SubscriptionState:
+    return SubscriptionState(SubscriptionSpec(topic, "", ""), rhythm())
+
+
+@pytest.mark.parametrize(
+    ("usual_s", "limit_s", "is_quiet"),
+    [
+        (None, 60.0, False),
+        (0.1, 2.5, False),
+        (0.5, 2.5, False),
+        (1.0, 5.0, False),
+        (12.0, 60.0, False),
+        (12.1, 60.5, True),
+        (3_600.0, 18_000.0, True),
+    ],
+)
+def test_how_much_silence_is_too_much(usual_s: float | None, limit_s: float, is_quiet: bool):
+    found = rhythm(usual_s)
+    assert found.limit_s == pytest.approx(limit_s)
+    assert found.is_quiet is is_quiet
+    assert found.ticking_s == (0.0 if is_quiet or usual_s is None else usual_s)
+
+
+@pytest.mark.parametrize("every_s", [0.5, 1.0, 20.0, 3_600.0])
+def test_an_even_rhythm_is_learned(every_s: float):
+    found = rhythm()
+    for _ in range(50):
+        found.learn(1 if every_s > 5 else 10, every_s * (1 if every_s > 5 else 10))
+    assert found.usual_s == pytest.approx(every_s)
+
+
+def test_a_rhythm_that_changes_is_followed():
+    found = rhythm()
+    found.learn(100, 100.0)
+    # The night, ...
+    for _ in range(30):
+        found.forgive(500.0)
+    assert found.is_quiet
+    # ... and the opening.
+    found.learn(20, 10.0)
+    assert found.usual_s is not None
+    assert found.usual_s < 2.0
+    assert not found.is_quiet
+
+
+def test_given_rhythms_are_not_learned():
+    found = rhythm(4.0)
+    found.learn(1_000, 1.0)
+    found.forgive(1_000.0)
+    found.tolerate(15.0, 0.75)
+    assert (found.usual_s, found.limit_s) == (4.0, 20.0)
+
+
+def test_a_pause_that_proved_harmless_is_allowed():
+    found = rhythm()
+    found.learn(100, 100.0)
+    found.tolerate(6.0, 0.75)
+    assert 0.75 * found.limit_s > 6.0
+    # Not for good, and not without bound.
+    found.learn(100_000, 100_000.0)
+    assert found.limit_s == pytest.approx(5.0)
+    for _ in range(100):
+        found.tolerate(3.9 * found.limit_s, 0.75)
+    assert found.limit_s <= 30.0
+
+
+@pytest.mark.parametrize(("ticks", "elapsed_s"), [(0, 5.0), (-1, 5.0), (5, 0.0), (5, -1.0)])
+def test_nothing_is_learned_from_nothing(ticks: int, elapsed_s: float):
+    found = rhythm()
+    found.learn(10, 10.0)
+    found.learn(ticks, elapsed_s)
+    assert found.usual_s == 1.0
+
+
+def test_backoff_grows_to_its_bound_and_is_drawn_anew():
+    waits = [[] for _ in range(12)]
+    for seed in range(300):
+        backoff = Backoff(1.0, 60.0, Random(seed))
+        for wait in waits:
+            wait.append(backoff.next_s())
+    for tries, wait in enumerate(waits):
+        bound_s = min(2.0**tries, 60.0)
+        assert 0.0 <= min(wait) < 0.1 * bound_s
+        assert 0.9 * bound_s < max(wait) <= bound_s
+
+
+def test_backoff_begins_anew_and_is_slow_when_asked():
+    backoff = Backoff(1.0, 60.0, Random(1))
+    for _ in range(1_000):
+        assert 30.0 <= backoff.next_s(is_slow=True) <= 60.0
+    backoff.reset()
+    assert backoff.next_s() <= 1.0
+
+
+def test_texts_leave_in_turn_and_urgent_ones_first():
+    sends = SendQueue(0.5)
+    for topic in "abc":
+        sends.put(Queued(topic, Purpose.SUBSCRIBE))
+    sends.put(Queued(None, Purpose.SUBSCRIBE, "tic"), is_urgent=True)
+    left = []
+    for step in range(40):
+        item = sends.take(100.0 + step * 0.125)
+        if item is not None:
+            left.append((step * 0.125, item.topic))
+    assert [topic for _, topic in left] == [None, "a", "b", "c"]
+    # After a rest two may leave together, no more.
+    assert [at_s for at_s, _ in left] == [0.0, 0.125, 0.5, 1.0]
+    assert sends.due_s is None
+    assert sends.take(1_000.0) is None
+
+
+def test_one_that_sends_two_texts_takes_two_turns():
+    sends = SendQueue(0.5)
+    sends.put(Queued("a", Purpose.REVIVE))
+    sends.put(Queued("b", Purpose.REVIVE))
+    assert sends.take(10.0) is not None
+    sends.charge(1)
+    assert sends.take(10.4) is None
+    assert sends.due_s == pytest.approx(10.5)
+    sends.clear()
+    assert len(sends) == 0
+
+
+def test_timers_give_each_line_once_and_in_time():
+    timers = Timers()
+    lines = {name: line(name) for name in "abc"}
+    for index, item in enumerate(lines.values()):
+        item.check_s = 10.0 + index
+        timers.set(item)
+    # Later than before: the old entry is left behind. Earlier: a new one counts.
+    lines["a"].check_s = 20.0
+    timers.set(lines["a"])
+    lines["c"].renew_s = 5.0
+    timers.set(lines["c"])
+    assert timers.take(4.9) is None
+    assert timers.take(5.0) is lines["c"]
+    lines["c"].renew_s = 30.0
+    timers.set(lines["c"])
+    assert timers.take(10.9) is None
+    assert timers.take(15.0) is lines["b"]
+    lines["b"].check_s = float("inf")
+    assert timers.take(15.0) is lines["c"]
+    lines["c"].check_s = float("inf")
+    timers.set(lines["c"])
+    assert timers.take(15.0) is None
+    assert timers.due_s == 20.0
+
+
+def test_timers_stay_few():
+    timers = Timers()
+    lines = {"a": line("a")}
+    for step in range(10_000):
+        lines["a"].check_s = 1e6 - step
+        timers.set(lines["a"])
+        timers.shrink(lines)
+    assert len(timers) <= 69
+    assert timers.due_s == lines["a"].check_s

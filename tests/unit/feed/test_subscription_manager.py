@@ -1,0 +1,314 @@
+"""Subscriptions: renewed in time, quiet ones told from dead ones, refusals, holes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+import pytest
+
+from cpapi_fast.events import Cause, FeedState, Gap
+from cpapi_fast.feed.machine import CallKind
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.protocol.hours import TradingHours
+from tests.unit.feed.machine_harness import EPOCH_NS, SMD, SOR, SPL, Bench
+
+STALE, STREAMING = FeedState.STALE, FeedState.STREAMING
+
+
+def answer(bench: Bench, topic: str = "smd+1", stream_id: str = "q1") -> None:
+    """A snapshot, which comes twice."""
+    bench.passes(0.04)
+    for _ in range(2):
+        bench.frame(topic, is_snapshot=True, stream_id=stream_id)
+
+
+def test_each_is_renewed_before_nine_minutes_and_no_gap_is_seen():
+    bench = Bench(SMD).to("streaming")
+    for _ in range(10):
+        bench.ticks(600.0, 1.0)
+    renewals = [text for text in bench.texts if text.startswith("smd")][1:]
+    assert 6000 // 530 <= len(renewals) <= 6000 // 480 + 1
+    assert bench.machine.care.renewals == len(renewals)
+    assert bench.gaps() == []
+    assert bench.states("smd+1") == []
+    assert not [text for text in bench.texts if text.startswith("umd")]
+
+
+def test_renewals_are_jittered():
+    moments = set()
+    for seed in range(10):
+        bench = Bench(SMD, seed=seed).to("streaming")
+        line = bench.machine.care.lines["smd+1"]
+        age_s = line.renew_s - line.sent_s
+        assert 480.0 <= age_s <= 530.0
+        moments.add(round(age_s, 3))
+    assert len(moments) == 10
+
+
+def test_a_snapshot_is_no_tick():
+    bench = Bench(SMD).to("streaming")
+    bench.lives(2_000.0)
+    assert bench.machine.care.renewals >= 2
+    line = bench.machine.care.lines["smd+1"]
+    assert line.snapshots == bench.activity["smd+1"].frames
+    # Only that long silences are harmless was learned.
+    assert line.rhythm.usual_s is None or line.rhythm.usual_s > 40.0
+
+
+@pytest.mark.parametrize("every_s", [0.5, 1.0, 3.0, 10.0])
+def test_one_that_ticks_and_dies_is_told_within_five_intervals(every_s: float):
+    bench = Bench(SMD, Bench.spec(2)).to("streaming")
+    bench.frame("smd+2")
+    for _ in range(200):
+        bench.ticks(every_s, every_s)
+        bench.frame("smd+2", stream_id="q2")
+    last_ns, died_s = bench.ns, bench.s
+    limit_s = min(60.0, max(5.0 * every_s, 2.5))
+    while not bench.states("smd+1"):
+        bench.passes(0.1)
+        bench.frame("smd+2", stream_id="q2")
+        bench.heard_s = bench.s
+        assert bench.s - died_s < limit_s + 0.4
+    assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
+    # Asked before it was called dead, then ended and asked for anew.
+    assert bench.sent()[-2:] == ["umd+1+{}", "smd+1+{}"]
+    answer(bench, stream_id="q5")
+    assert bench.states("smd+1")[1:] == [(STREAMING, Cause.DATA)]
+    assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, Cause.SUBSCRIPTION_SILENT)]
+
+
+def test_one_that_pauses_and_answers_is_not_dead():
+    bench = Bench(SMD).to("streaming")
+    bench.ticks(100.0, 1.0)
+    bench.sent()
+    bench.passes(4.0)
+    assert bench.sent() == ["smd+1+{}"]
+    answer(bench)
+    bench.passes(4.0)
+    bench.frame(stream_id="q1")
+    assert bench.states("smd+1") == []
+    assert bench.gaps() == []
+
+
+def test_an_answer_from_a_new_stream_tells_that_the_old_one_had_died():
+    bench = Bench(SMD).to("streaming")
+    # A renewal of the living stream shows that this gateway keeps its id.
+    bench.ticks(540.0, 1.0)
+    last_ns = bench.ns
+    bench.sent()
+    bench.passes(4.0)
+    assert bench.sent() == ["smd+1+{}"]
+    answer(bench, stream_id="q2")
+    assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT), (STREAMING, Cause.DATA)]
+    assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, Cause.SUBSCRIPTION_SILENT)]
+
+
+def test_a_gateway_that_gives_live_streams_new_ids_is_found_out():
+    bench = Bench(SMD).to("streaming")
+    for number in range(2, 8):
+        bench.passes(3_000.0 if number > 3 else 700.0)
+        answer(bench, stream_id=f"q{number}")
+        if number == 2:
+            # One question more, right after the answer: that stream lives for certain.
+            answer(bench, stream_id="q2b")
+    assert bench.states("smd+1") == []
+    # Where it was not known yet there may have been a hole.
+    assert len(bench.gaps()) <= 1
+
+
+def test_an_hourly_instrument_is_not_called_dead_for_a_day():
+    bench = Bench(SMD).to("streaming")
+    texts = []
+    for _ in range(24):
+        texts += bench.lives(3_600.0)
+        bench.frame(stream_id="q1")
+    assert bench.states("smd+1") == []
+    assert bench.gaps() == []
+    assert len(texts) <= 24 * 3_600 / 480 + 10
+
+
+def test_outside_of_its_trading_hours_nothing_is_expected():
+    noon = dt.datetime.fromtimestamp(EPOCH_NS // 10**9, dt.UTC)
+    assert noon.hour == 12
+    hours = TradingHours.weekdays("09:00", "12:10", "UTC")
+    bench = Bench(Bench.spec(1, hours=hours)).to("streaming")
+    bench.ticks(400.0, 1.0)
+    bench.sent()
+    # Until after closing time, then long.
+    bench.ticks(110.0, 1.0)
+    bench.lives(4_000.0)
+    assert bench.machine.care.probes == 0
+    assert bench.states("smd+1") == []
+
+
+def test_a_subscribe_that_is_lost_is_told_and_sent_again():
+    bench = Bench(SMD, SPL).to("authenticated")
+    sent_ns = bench.ns
+    bench.frame("spl")
+    bench.beats(10.1)
+    assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
+    assert bench.sent()[-2:] == ["umd+1+{}", "smd+1+{}"]
+    answer(bench)
+    assert bench.gaps() == [Gap("smd+1", sent_ns, bench.ns, Cause.SUBSCRIPTION_SILENT)]
+
+
+def test_what_stays_dead_is_asked_for_less_and_less():
+    bench = Bench(SMD, SPL, options=FeedOptions(keepalive_interval_s=10_000.0)).to("authenticated")
+    bench.frame("spl")
+    bench.sent()
+    moments = []
+    for _ in range(300):
+        bench.frame("spl")
+        bench.beats(1.0)
+        if "umd+1+{}" in bench.sent():
+            moments.append(bench.s)
+        if bench.machine.state is FeedState.DISCONNECTED:
+            break
+    pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert all(later >= earlier - 1.0 for earlier, later in itertools.pairwise(pauses))
+    assert all(pause <= 61.0 for pause in pauses)
+
+
+def test_a_refused_order_stream_is_asked_for_after_accounts():
+    bench = Bench(SMD, SOR).to("streaming")
+    bench.do(bench.machine.on_refused("sor", bench.now()))
+    assert bench.states("sor") == [(STALE, Cause.SUBSCRIPTION_REFUSED)]
+    assert bench.asked() is CallKind.ACCOUNTS
+    bench.accounts()
+    bench.ticks(5.0, 0.5)
+    bench.passes(0.3)
+    assert "sor+{}" in bench.sent()
+    # Told once, however often it is refused; and later each time.
+    bench.do(bench.machine.on_refused("sor", bench.now()))
+    bench.accounts()
+    bench.ticks(9.0, 0.5)
+    assert "sor+{}" not in bench.sent()
+    bench.ticks(1.5, 0.5)
+    assert "sor+{}" in bench.sent()
+    bench.frame("sor")
+    assert [gap.cause for gap in bench.gaps() if gap.subscription == "sor"] == [Cause.SUBSCRIPTION_REFUSED]
+
+
+def test_a_refusal_of_something_else_is_not_ours():
+    bench = Bench(SMD).to("streaming")
+    assert bench.do(bench.machine.on_refused("sor", bench.now())) == []
+    assert bench.asked() is None
+
+
+def test_a_frame_that_was_on_its_way_moves_the_hole():
+    bench = Bench(SMD).to("streaming")
+    bench.ended(Cause.CONNECTION_LOST)
+    bench.passes(0.01)
+    bench.frame()
+    late_ns = bench.ns
+    bench.passes(1.0)
+    bench.facts(1, True)
+    bench.accounts()
+    bench.opened()
+    bench.ready()
+    bench.status(True)
+    answer(bench)
+    assert bench.gaps() == [Gap("smd+1", late_ns, bench.ns, Cause.CONNECTION_LOST)]
+
+
+@pytest.mark.parametrize("how", ["stop", "unsubscribe"])
+def test_a_hole_that_nothing_will_end_is_told_without_an_end(how: str):
+    bench = Bench(SMD).to("streaming")
+    last_ns = bench.ns
+    bench.ended(Cause.CONNECTION_LOST)
+    bench.passes(0.5)
+    if how == "stop":
+        bench.do(bench.machine.stop(bench.now()))
+    else:
+        bench.do(bench.machine.unsubscribe("smd+1", bench.now()))
+    assert bench.gaps() == [Gap("smd+1", last_ns, None, Cause.CONNECTION_LOST)]
+
+
+def test_two_losses_make_one_hole():
+    bench = Bench(SMD).to("streaming")
+    last_ns = bench.ns
+    bench.ended(Cause.CONNECTION_LOST)
+    bench.passes(1.0)
+    bench.facts(1, True)
+    bench.accounts()
+    bench.opened()
+    bench.ready()
+    bench.status(True)
+    bench.ended(Cause.CLOSED_BY_GATEWAY)
+    bench.passes(2.0)
+    bench.facts(1, True)
+    bench.accounts()
+    bench.opened()
+    bench.ready()
+    bench.status(True)
+    answer(bench)
+    assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, Cause.CONNECTION_LOST)]
+
+
+def test_a_second_subscribe_changes_the_text_and_nothing_else():
+    bench = Bench(SMD).to("streaming")
+    bench.passes(1.0)
+    other = Bench.spec(1, usual_interval_s=7.0)
+    bench.do(bench.machine.subscribe(other, bench.now()))
+    assert bench.sent() == ["smd+1+{}"]
+    assert bench.machine.care.lines["smd+1"].rhythm.usual_s == 7.0
+    assert bench.states("smd+1") == []
+
+
+def test_what_the_user_knows_of_a_rhythm_counts():
+    spec = Bench.spec(1, usual_interval_s=4.0)
+    bench = Bench(spec, SPL).to("streaming")
+    bench.frame("spl")
+    bench.beats(19.0)
+    assert bench.states("smd+1") == []
+    bench.beats(1.2)
+    assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
+
+
+def test_one_without_a_rhythm_is_asked_twice_before_it_is_dead():
+    bench = Bench(SMD, SPL).to("streaming")
+    bench.frame("spl")
+    bench.sent()
+    bench.beats(45.5)
+    assert bench.sent() == ["smd+1+{}"]
+    bench.beats(10.0)
+    assert bench.sent() == ["umd+1+{}", "smd+1+{}"]
+    assert bench.states("smd+1") == []
+    bench.beats(10.2)
+    assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
+
+
+def test_what_was_queued_for_an_ended_subscription_is_not_sent():
+    specs = [Bench.spec(conid) for conid in range(20)]
+    bench = Bench(*specs).to("authenticated")
+    sent = bench.sent()
+    waiting = [spec for spec in specs if spec.payload not in sent]
+    for spec in waiting:
+        bench.do(bench.machine.unsubscribe(spec.topic, bench.now()))
+    bench.passes(2.0)
+    assert bench.sent() == []
+    # Never subscribed to, so there is nothing to end, and no hole.
+    assert bench.gaps() == []
+
+
+def test_a_look_that_fails_is_not_the_last_one():
+    class Faulty(TradingHours):
+        is_failing = False
+
+        def is_open(self, time_ns: int) -> bool:
+            if self.is_failing:
+                raise ArithmeticError
+            return True
+
+    hours = Faulty(((0, "00:00", "24:00"),), "UTC")
+    bench = Bench(Bench.spec(1, hours=hours)).to("streaming")
+    bench.ticks(30.0, 1.0)
+    Faulty.is_failing = True
+    with pytest.raises(ArithmeticError):
+        bench.passes(30.0)
+    Faulty.is_failing = False
+    # Renewed, and watched: it has died meanwhile.
+    bench.beats(600.0)
+    assert bench.machine.care.renewals + bench.machine.care.probes > 0
+    assert (STALE, Cause.SUBSCRIPTION_SILENT) in bench.states("smd+1")

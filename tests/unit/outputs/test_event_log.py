@@ -1,0 +1,136 @@
+"""The file of events: one whole line each, at once, and what happens when it cannot be written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cpapi_fast.errors import OutputError
+from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
+from cpapi_fast.outputs.contract import DiskChange, RecordedEvent
+from cpapi_fast.outputs.event_log import EventLog, event_line
+from tests.files import file_size_limit
+
+NOON_NS = 1_767_268_800_123_456_789
+
+CHANGE = StateChange(
+    NOON_NS, FeedState.STALE, FeedState.STREAMING, Cause.SUBSCRIPTION_SILENT, "nothing to do", "smd+265598", "why"
+)
+GAP = Gap("smd+265598", NOON_NS - 5, NOON_NS, Cause.CONNECTION_LOST)
+OPEN_GAP = Gap(None, NOON_NS, None, Cause.CONSUMER_OVERFLOW, 7)
+
+LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
+    (
+        CHANGE,
+        {
+            "type": "state",
+            "time_ns": NOON_NS,
+            "state": "stale",
+            "previous": "streaming",
+            "cause": "subscription_silent",
+            "advice": "nothing to do",
+            "subscription": "smd+265598",
+            "detail": "why",
+        },
+    ),
+    (
+        GAP,
+        {
+            "type": "gap",
+            "subscription": "smd+265598",
+            "last_good_ns": NOON_NS - 5,
+            "first_good_ns": NOON_NS,
+            "cause": "connection_lost",
+            "frames_dropped": None,
+        },
+    ),
+    (
+        OPEN_GAP,
+        {
+            "type": "gap",
+            "subscription": None,
+            "last_good_ns": NOON_NS,
+            "first_good_ns": None,
+            "cause": "consumer_overflow",
+            "frames_dropped": 7,
+        },
+    ),
+    (
+        Backfill(GAP, (Bar(NOON_NS, 1.0, 2.0, 0.5, 1.5, 10.0),), "smh"),
+        {
+            "type": "backfill",
+            "gap": {
+                "subscription": "smd+265598",
+                "last_good_ns": NOON_NS - 5,
+                "first_good_ns": NOON_NS,
+                "cause": "connection_lost",
+                "frames_dropped": None,
+            },
+            "bars": [{"start_ns": NOON_NS, "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 10.0}],
+            "source": "smh",
+            "error": None,
+        },
+    ),
+    (
+        DiskChange(NOON_NS, True, "hold"),
+        {"type": "disk", "time_ns": NOON_NS, "is_slow": True, "policy": "hold"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "expected"), LINES)
+def test_every_event_is_a_line(tmp_path: Path, event: RecordedEvent, expected: dict[str, object]) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.write_event(event, 42)
+    # At once, and not when it is closed.
+    line = log.path.read_bytes()
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert orjson.loads(line) == {"time": "2026-01-01T12:00:00.123+00:00", "row": 42, **expected}
+    log.close()
+
+
+def test_lines_in_order_and_counted(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    assert log.files == []
+    assert not log.path.exists()
+    for row, (event, _) in enumerate(LINES):
+        log.write_event(event, row)
+    assert log.files == [log.path]
+    assert log.poll() > 0
+    log.close()
+    log.close()
+    assert [orjson.loads(line)["row"] for line in log.path.read_bytes().splitlines()] == list(range(len(LINES)))
+    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (5, 5, 0, {})
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"mine\n")
+    log = EventLog(path)
+    with pytest.raises(OutputError, match="give another name"):
+        log.write_event(GAP, 0)
+    with pytest.raises(OutputError):
+        log.write_event(GAP, 0)
+    log.discard_event(GAP)
+    log.close()
+    assert path.read_bytes() == b"mine\n"
+    assert (log.counts.received, log.counts.written, log.counts.dropped_total) == (3, 0, 3)
+    assert log.files == []
+
+
+if sys.platform != "win32":
+
+    def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+        log = EventLog(tmp_path / "events.jsonl")
+        line_bytes = len(event_line(CHANGE, 0))
+        with file_size_limit(3 * line_bytes + 10):
+            for _ in range(3):
+                log.write_event(CHANGE, 0)
+            with pytest.raises(OutputError, match="free some space"):
+                log.write_event(CHANGE, 0)
+        assert log.path.read_bytes() == 3 * event_line(CHANGE, 0)
+        assert (log.counts.received, log.counts.written, log.counts.dropped_total) == (4, 3, 1)

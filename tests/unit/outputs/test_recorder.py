@@ -1,0 +1,282 @@
+"""The writing thread: order, the bound, failures, and that nothing given to it is lost or counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cpapi_fast.clock import Clock
+from cpapi_fast.errors import OutputError, UsageError
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.outputs.capture import CaptureWriter, read_capture
+from cpapi_fast.outputs.contract import DiskChange, OutputCounts
+from cpapi_fast.outputs.recorder import Recorder
+from tests.files import make_batch
+from tests.support import LOOPS, run
+
+
+class Fake:
+    """An output that can be slow, and can fail."""
+
+    name = "fake"
+    unit = "frames"
+
+    def __init__(self, *, fail_at: int | None = None, fail_on: str = "write", poll_s: float = 60.0) -> None:
+        self.counts = OutputCounts()
+        self.batches: list[Batch] = []
+        self.polls = 0
+        self.is_closed = False
+        self.threads: set[int] = set()
+        self.gate = threading.Event()
+        self.gate.set()
+        self._fail_at = fail_at
+        self._fail_on = fail_on
+        self._poll_s = poll_s
+
+    @property
+    def files(self) -> list[Path]:
+        return []
+
+    def write(self, batch: Batch) -> None:
+        self.gate.wait()
+        self.threads.add(threading.get_ident())
+        self.counts.received += len(batch)
+        if self._fail_on == "write" and len(self.batches) == self._fail_at:
+            self.counts.drop(len(batch), "write error")
+            raise OutputError("cannot write fake", path="fake")
+        self.batches.append(batch)
+        self.counts.written += len(batch)
+
+    def discard(self, batch: Batch) -> None:
+        self.counts.received += len(batch)
+        self.counts.drop(len(batch), "write error")
+
+    def poll(self) -> float:
+        self.polls += 1
+        if self._fail_on == "poll" and len(self.batches) == self._fail_at:
+            raise OutputError("cannot write fake", path="fake")
+        return self._poll_s
+
+    def close(self) -> None:
+        self.is_closed = True
+        if self._fail_on == "close":
+            raise OutputError("cannot write fake", path="fake")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_all_batches_in_order_to_all_outputs(loop: str) -> None:
+    batches = [make_batch([b"%d" % number]) for number in range(1000)]
+    outputs = (Fake(), Fake())
+
+    async def body() -> None:
+        recorder = Recorder(outputs)
+        for batch in batches:
+            await recorder.put(batch)
+        await recorder.close()
+        await recorder.close()
+        with pytest.raises(UsageError):
+            await recorder.put(batches[0])
+
+    run(body(), loop=loop)
+    for output in outputs:
+        assert output.batches == batches
+        assert output.is_closed
+        assert output.threads.isdisjoint({threading.get_ident()}), "never in the loop's thread"
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_slow_disk_holds_back_whoever_puts_and_not_the_loop(loop: str) -> None:
+    output = Fake()
+    output.gate.clear()
+
+    async def body() -> None:
+        recorder = Recorder([output], max_queue_bytes=10_000)
+
+        async def put_all() -> None:
+            for _ in range(100):
+                await recorder.put(make_batch([b"x" * 1000]))
+
+        putting = asyncio.create_task(put_all())
+        await asyncio.sleep(0.05)
+        assert not putting.done()
+        assert recorder.is_full
+        # The bound, plus the one batch that went over it.
+        assert 10_000 < recorder.queued_bytes <= 12_000
+        output.gate.set()
+        await putting
+        await recorder.close()
+        assert recorder.queued_bytes == 0
+
+    run(body(), loop=loop)
+    assert output.counts.written == 100
+
+
+def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
+    first, second = Fake(fail_at=3), Fake()
+
+    async def body() -> Recorder:
+        recorder = Recorder([first, second])
+        failed = asyncio.create_task(recorder.failed())
+
+        async def put_for_ever() -> None:
+            while True:
+                await recorder.put(make_batch([b"{}", b"[]"]))
+                await asyncio.sleep(0)
+
+        with pytest.raises(OutputError):
+            await put_for_ever()
+        with pytest.raises(OutputError):
+            await failed
+        with pytest.raises(OutputError):
+            await recorder.put(make_batch([b"{}"]))
+        with pytest.raises(OutputError):
+            await recorder.close()
+        return recorder
+
+    run(body())
+    for output in (first, second):
+        counts = output.counts
+        assert counts.written == 6
+        assert counts.received == counts.written + counts.dropped_total
+        assert output.is_closed
+    assert first.counts.received == second.counts.received
+
+
+def test_a_failure_frees_whoever_waits_for_room() -> None:
+    output = Fake(fail_at=0)
+    output.gate.clear()
+
+    async def body() -> None:
+        recorder = Recorder([output], max_queue_bytes=1)
+        putting = asyncio.create_task(recorder.put(make_batch([b"x"])))
+        await asyncio.sleep(0.01)
+        output.gate.set()
+        with pytest.raises(OutputError):
+            await putting
+        with pytest.raises(OutputError):
+            await recorder.close()
+
+    run(body())
+
+
+class FakeEvents(Fake):
+    """The same for events."""
+
+    def __init__(self, *, fail_at: int | None = None) -> None:
+        super().__init__()
+        self.events: list[tuple[object, int]] = []
+        self._fail_event_at = fail_at
+
+    def write_event(self, event: object, row: int) -> None:
+        self.counts.received += 1
+        if len(self.events) == self._fail_event_at:
+            self.counts.drop(1, "write error")
+            raise OutputError("cannot write events", path="events")
+        self.events.append((event, row))
+        self.counts.written += 1
+
+    def discard_event(self, event: object) -> None:
+        self.counts.received += 1
+        self.counts.drop(1, "write error")
+
+
+def test_events_keep_their_place_between_the_frames() -> None:
+    frames, events = Fake(), FakeEvents()
+    changes = [DiskChange(number, True, "hold") for number in range(3)]
+
+    async def body() -> None:
+        recorder = Recorder([frames], events=events)
+        recorder.put_event(changes[0])
+        await recorder.put(make_batch([b"1", b"2"]))
+        recorder.put_event(changes[1])
+        await recorder.put(make_batch([b"3"]))
+        recorder.put_event(changes[2])
+        assert recorder.outputs == (frames, events)
+        await recorder.close()
+        with pytest.raises(UsageError):
+            recorder.put_event(changes[0])
+
+    run(body())
+    assert events.events == [(changes[0], 0), (changes[1], 2), (changes[2], 3)]
+    assert events.is_closed
+    assert events.batches == []
+
+
+def test_a_failing_file_of_events_ends_it_too() -> None:
+    frames, events = Fake(), FakeEvents(fail_at=1)
+
+    async def body() -> None:
+        recorder = Recorder([frames], events=events)
+        for number in range(3):
+            recorder.put_event(DiskChange(number, True, "hold"))
+        with pytest.raises(OutputError, match="events"):
+            await recorder.failed()
+        with pytest.raises(OutputError, match="events"):
+            await recorder.put(make_batch([b"1"]))
+        with pytest.raises(OutputError, match="events"):
+            await recorder.close()
+
+    run(body())
+    assert (events.counts.received, events.counts.written, events.counts.dropped_total) == (3, 1, 2)
+    assert (frames.counts.received, frames.counts.dropped_total) == (1, 1)
+
+
+@pytest.mark.parametrize("fail_on", ["poll", "close"])
+def test_other_failures_are_told_too(fail_on: str) -> None:
+    output = Fake(fail_on=fail_on, fail_at=1, poll_s=0.001)
+
+    async def body() -> None:
+        recorder = Recorder([output])
+        await recorder.put(make_batch([b"x"]))
+        if fail_on == "poll":
+            with pytest.raises(OutputError):
+                await recorder.failed()
+        with pytest.raises(OutputError):
+            await recorder.close()
+
+    run(body())
+    assert output.counts.written == 1
+
+
+def test_polls_when_nothing_comes() -> None:
+    output = Fake(poll_s=1.0)
+
+    async def body() -> None:
+        recorder = Recorder([output], clock=Clock(100.0))
+        await asyncio.sleep(0.1)
+        await recorder.close()
+
+    run(body())
+    assert output.polls >= 4
+
+
+def test_capture_is_flushed_in_time_without_another_batch(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrows"
+
+    async def body() -> None:
+        recorder = Recorder([CaptureWriter(path, flush_interval_s=0.05)])
+        await recorder.put(make_batch([b"{}"]))
+        started_s = time.monotonic()
+        while read_capture(path).read_all().num_rows == 0:
+            assert time.monotonic() - started_s < 5
+            await asyncio.sleep(0.01)
+        await recorder.close()
+
+    run(body())
+
+
+def test_loop_closed_without_close() -> None:
+    output = Fake()
+
+    async def body() -> Recorder:
+        return Recorder([output], max_queue_bytes=1)
+
+    recorder = run(body())
+    recorder._queue.put(None)
+    recorder._thread.join(5)
+    assert not recorder._thread.is_alive()
+    assert output.is_closed

@@ -1,0 +1,186 @@
+"""Which answer is which error, what the error says to do, and that it keeps secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cpapi_fast.errors import (
+    CpapiError,
+    DecodeError,
+    NotAuthenticatedError,
+    RedirectError,
+    SessionError,
+    StatusError,
+)
+from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.rest.responses import RestResponse
+from cpapi_fast.rest.session import SessionTicket
+from tests.rest_peer import SESSION
+
+ORIGIN = "https://localhost:5000"
+
+
+def an_answer(
+    raw: bytes = b"{}", *, status: int = 200, location: str = "", content_type: str = "application/json"
+) -> RestResponse:
+    return RestResponse("/tickle", status, location, content_type, raw, ORIGIN, ["geheim"])
+
+
+def decode(answer: RestResponse) -> Any:
+    return answer.decode(lambda payload: payload)
+
+
+def error_of(answer: RestResponse) -> SessionError:
+    with pytest.raises(SessionError) as caught:
+        decode(answer)
+    assert caught.value.path == "/tickle"
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+@pytest.mark.parametrize("content_type", ["application/json", "application/json;charset=utf-8", "", "text/plain"])
+def test_a_success_is_decoded(status: int, content_type: str) -> None:
+    assert decode(an_answer(b' {"a": [1.5]}', status=status, content_type=content_type)) == {"a": [1.5]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        an_answer(b"", status=401),
+        an_answer(b'{"error":"no"}', status=401),
+        an_answer(b"<html>", status=401, content_type="text/html"),
+        an_answer(b"", status=302, location="/sso/Login?forwardTo=22&RL=1&ip2loc=on"),
+        an_answer(b"", status=302, location="https://localhost:5000/sso/Login?forwardTo=22"),
+        an_answer(b"", status=303, location="https://other.example/SSO/login"),
+        an_answer(b"", status=307, location="/sso/Login"),
+        an_answer(b"<!doctype html><title>IB Key Login</title>", content_type="text/html"),
+        an_answer(b"<title>Log in</title>", content_type=""),
+        an_answer(b'<a href="/sso/Login?x">here</a>', content_type="text/html"),
+        an_answer(b"\xef\xbb\xbf \r\n<input type='password'>", content_type="application/json"),
+        an_answer(b"<form><INPUT TYPE = PASSWORD></form>", content_type="TEXT/HTML"),
+    ],
+)
+def test_a_sign_of_being_logged_out(answer: RestResponse) -> None:
+    error = error_of(answer)
+    assert type(error) is NotAuthenticatedError
+    assert not error.is_retryable
+    assert error.status == answer.status
+    assert f"log in at {ORIGIN} in a browser" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_retryable", "advice"),
+    [
+        (400, False, "log"),
+        (403, False, "allowed"),
+        (404, False, "/v1/api"),
+        (411, False, "log"),
+        (500, True, "later"),
+        (503, True, "later"),
+        (304, False, "log"),
+        (302, False, "log"),
+    ],
+)
+def test_another_status(status: int, is_retryable: bool, advice: str) -> None:
+    error = error_of(an_answer(b'{"error":"Please query /accounts first"}', status=status))
+    assert type(error) is StatusError
+    assert error.status == status
+    assert error.is_retryable is is_retryable
+    assert advice in str(error)
+    assert "Please query /accounts first" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://other.example/v1/api?token=geheim", "https://other.example/v1/api,"),
+        ("https://user:geheim@other.example/x", "https://other.example/x"),
+        ("/elsewhere", "/elsewhere"),
+        ("/v1/sso/Login-not", "/v1/sso/Login-not"),
+        ("http://[broken", "something that is no URL"),
+        (f"/{SESSION}/x", "/[redacted]/x"),
+        ("/a\r\nb", "redirect to"),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_another_redirect(status: int, location: str, shown: str) -> None:
+    error = error_of(an_answer(b"", status=status, location=location))
+    assert type(error) is RedirectError
+    assert not error.is_retryable
+    assert shown in str(error)
+    assert "geheim" not in str(error)
+    assert "\n" not in str(error)
+    assert "base URL" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("raw", "content_type"),
+    [
+        (b"<html><body>503 at the moment</body></html>", "text/html; charset=utf-8"),
+        (b"<html><body>503 at the moment</body></html>", ""),
+        (b" \n<html>", "application/json"),
+        (b"plain words", "text/html"),
+        (b"", "text/html"),
+    ],
+)
+def test_html_in_place_of_json(raw: bytes, content_type: str) -> None:
+    error = error_of(an_answer(raw, content_type=content_type))
+    assert isinstance(error, DecodeError)
+    assert "probably wants a login" in str(error)
+    assert error.preview in str(error)
+    assert not error.is_retryable
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"nope", b"\xff", b'{"a":NaN}', b"{}{}", b"[" * 3000])
+def test_what_is_not_json(raw: bytes) -> None:
+    error = error_of(an_answer(raw))
+    assert type(error) is DecodeError
+    assert "is not JSON" in str(error)
+    assert "base URL" in str(error)
+
+
+def test_another_shape() -> None:
+    answer = an_answer(b'{"session":5,"note":"geheim of U1234567"}')
+    with pytest.raises(DecodeError, match="session is not a text") as caught:
+        answer.decode(lambda payload: SessionTicket.parse(payload, b"", 0))
+    assert caught.value.preview == '{"session":[redacted],"note":"[redacted] of [redacted]"}'
+    assert caught.value.status == 200
+
+
+def test_another_error_of_the_parser_is_not_hidden() -> None:
+    def fail(_payload: object) -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        an_answer().decode(fail)
+
+
+def test_repr_shows_no_body() -> None:
+    assert repr(an_answer(b"geheim")) == "RestResponse('/tickle', status=200, 6 bytes)"
+
+
+@given(
+    raw=st.binary() | st.text().map(lambda text: text.encode("utf-8", "replace")),
+    status=st.integers(100, 599),
+    location=st.text(),
+    content_type=st.sampled_from(["", "application/json", "text/html"]),
+)
+def test_any_answer_is_a_value_or_one_of_our_errors(raw: bytes, status: int, location: str, content_type: str) -> None:
+    def parse(payload: object) -> object:
+        if not isinstance(payload, dict):
+            raise ShapeError("no object")
+        return payload
+
+    secret = f'{{"session":"{SESSION}","account":"U1234567","x":"geheim"}}'.encode()
+    answer = an_answer(secret + raw, status=status, location=location + "geheim", content_type=content_type)
+    try:
+        answer.decode(parse)
+    except CpapiError as error:
+        for text in (str(error), repr(error), getattr(error, "preview", "")):
+            assert not any(word in text for word in (SESSION, "U1234567", "geheim"))

@@ -1,0 +1,170 @@
+"""The shapes of the gateway's answers, and the cookie that opens the WebSocket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cpapi_fast.errors import HeaderRefusedError, NoSessionError
+from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket, parse_logout
+from tests.rest_peer import SESSION, TICKLE
+
+
+def ticket(**members: Any) -> SessionTicket:
+    return SessionTicket.parse(members, b"raw", 1)
+
+
+def test_a_ticket_of_a_logged_in_gateway() -> None:
+    payload = json.loads(TICKLE)
+    parsed = SessionTicket.parse(payload, TICKLE, 5)
+    assert parsed.session == SESSION
+    assert (parsed.authenticated, parsed.connected, parsed.competing, parsed.established) == (True, True, False, None)
+    assert parsed.sso_expires_ms == 415890
+    assert parsed.raw == TICKLE
+    assert parsed.payload is payload
+    assert parsed.received_ns == 5
+    assert parsed.cookie_header() == f'api={{"session":"{SESSION}"}}'
+
+
+def test_a_ticket_that_says_little() -> None:
+    for parsed in (
+        ticket(),
+        ticket(session=None, iserver=None, ssoExpires=None),
+        ticket(session="", iserver={"authStatus": None}),
+    ):
+        assert parsed.session is None
+        assert (parsed.authenticated, parsed.connected, parsed.competing, parsed.established) == (None,) * 4
+        assert parsed.sso_expires_ms is None
+        with pytest.raises(NoSessionError, match="log in"):
+            parsed.cookie_header()
+    assert ticket(error="not authenticated").payload == {"error": "not authenticated"}
+    assert ticket(iserver={"authStatus": {"established": True}}).established is True
+
+
+@pytest.mark.parametrize(
+    ("payload", "member"),
+    [
+        ([], "the body"),
+        ("text", "the body"),
+        (None, "the body"),
+        (5, "the body"),
+        ({"session": 5}, "session"),
+        ({"session": {"id": "x"}}, "session"),
+        ({"iserver": []}, "iserver"),
+        ({"iserver": {"authStatus": "yes"}}, "authStatus"),
+        ({"iserver": {"authStatus": {"authenticated": "true"}}}, "authenticated"),
+        ({"iserver": {"authStatus": {"connected": 1}}}, "connected"),
+        ({"iserver": {"authStatus": {"competing": []}}}, "competing"),
+        ({"ssoExpires": "soon"}, "ssoExpires"),
+        ({"ssoExpires": True}, "ssoExpires"),
+    ],
+)
+def test_a_ticket_of_another_shape(payload: object, member: str) -> None:
+    with pytest.raises(ShapeError, match=member):
+        SessionTicket.parse(payload, b"", 0)
+
+
+@pytest.mark.parametrize(
+    "session",
+    ["a\r\nX: y", "a\n", "a\x00b", "a\x7f", 'a"b', "a\\b", "a;b", "a,b", "a b", "\u00e4", "a\ud800", "a" * 4097],
+)
+def test_a_session_that_cannot_stand_in_a_header_is_refused_and_not_shown(session: str) -> None:
+    secretive = f"geheim{session}" if len(session) < 4097 else session
+    with pytest.raises(HeaderRefusedError, match="log in to the gateway again") as caught:
+        ticket(session=secretive).cookie_header()
+    assert "geheim" not in str(caught.value)
+    assert "aaaa" not in str(caught.value)
+    assert not caught.value.is_retryable
+
+
+@given(st.text(min_size=1))
+def test_a_cookie_that_is_given_out_is_one(session: str) -> None:
+    try:
+        header = ticket(session=session).cookie_header()
+    except HeaderRefusedError:
+        return
+    assert all("!" <= character <= "~" for character in header)
+    assert json.loads(header.removeprefix("api=")) == {"session": session}
+    assert ";" not in header
+    assert "," not in header
+
+
+def test_an_auth_status() -> None:
+    status = AuthStatus.parse(
+        {
+            "authenticated": True,
+            "connected": True,
+            "competing": False,
+            "established": True,
+            "message": "hi",
+            "fail": None,
+        }
+    )
+    assert (status.authenticated, status.connected, status.competing, status.established) == (True, True, False, True)
+    assert (status.message, status.fail) == ("hi", "")
+    logged_out = {"authenticated": False, "established": False, "competing": False, "connected": False, "MAC": None}
+    assert not AuthStatus.parse(logged_out).connected
+    assert AuthStatus.parse({"authenticated": False, "connected": True, "competing": True}).competing
+    assert AuthStatus.parse({"authenticated": False, "connected": True}).competing is False
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        [],
+        {},
+        {"authenticated": True},
+        {"authenticated": 1, "connected": True},
+        {"authenticated": True, "connected": True, "message": 5},
+    ],
+)
+def test_an_auth_status_of_another_shape(payload: object) -> None:
+    with pytest.raises(ShapeError):
+        AuthStatus.parse(payload)
+
+
+def test_accounts() -> None:
+    parsed = Accounts.parse({"accounts": ["U1234567", "DU1234567"], "selectedAccount": "U1234567", "aliases": {}})
+    assert parsed.ids == ("U1234567", "DU1234567")
+    assert parsed.selected == "U1234567"
+    assert Accounts.parse({"accounts": []}).selected is None
+
+
+@pytest.mark.parametrize(
+    "payload", [[], {}, {"accounts": "U1234567"}, {"accounts": [5]}, {"accounts": [], "selectedAccount": 5}]
+)
+def test_accounts_of_another_shape(payload: object) -> None:
+    with pytest.raises(ShapeError):
+        Accounts.parse(payload)
+
+
+def test_logout() -> None:
+    assert parse_logout({"status": True}) is True
+    assert parse_logout({"status": False}) is False
+    assert parse_logout({}) is False
+    for payload in ([], None, {"status": "true"}):
+        with pytest.raises(ShapeError):
+            parse_logout(payload)
+
+
+def test_no_repr_shows_a_secret() -> None:
+    shown = [
+        repr(SessionTicket.parse(json.loads(TICKLE), TICKLE, 5)),
+        repr(AuthStatus.parse({"authenticated": True, "connected": True, "message": "U1234567", "MAC": "00:11"})),
+        repr(Accounts.parse({"accounts": ["U1234567"], "selectedAccount": "U1234567"})),
+    ]
+    for text in shown:
+        assert not any(secret in text for secret in (SESSION, "U1234567", "00:11", "123456789"))
+    assert "authenticated=True" in shown[0]
+    assert shown[2] == "Accounts(1 accounts)"
+
+
+def test_no_shape_error_shows_a_value() -> None:
+    with pytest.raises(ShapeError) as caught:
+        ticket(session={"geheim": 1})
+    assert "geheim" not in str(caught.value)

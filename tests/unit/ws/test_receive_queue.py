@@ -1,0 +1,138 @@
+"""The inbox on its own: the counters balance and the socket is held and let go at the right moments."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cpapi_fast.errors import CallbackError, TransportError, UsageError
+from cpapi_fast.frames.batch import Batch, BatchBuilder, FrameCounters
+from cpapi_fast.frames.sink import CallbackSink, FrameSink
+from cpapi_fast.ws.receive_queue import ReceiveQueue
+from tests.frames import smd
+from tests.support import run
+
+
+def batch_of(count: int, first: int = 0) -> Batch:
+    builder = BatchBuilder()
+    for number in range(first, first + count):
+        builder.append(smd(number))
+    batch = builder.finish(1)
+    assert batch is not None
+    return batch
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.calls: list[bool] = []
+        self.sinks: list[FrameSink | None] = []
+        self.errors: list[BaseException] = []
+
+
+def make(max_pending_bytes: int = 1000) -> tuple[ReceiveQueue, Holder]:
+    holder = Holder()
+    return ReceiveQueue(max_pending_bytes, holder.calls.append, holder.sinks.append, holder.errors.append), holder
+
+
+def test_the_socket_is_held_when_full_and_let_go_at_half() -> None:
+    async def main() -> None:
+        inbox, holder = make(1000)  # a batch of one costs 151 + 64
+        for number in range(4):
+            inbox.put(batch_of(1, number))
+        assert holder.calls == []
+        inbox.put(batch_of(1, 4))
+        inbox.put(batch_of(1, 5))
+        assert holder.calls == [True]
+        for left in (5, 4, 3):
+            assert (await inbox.next_frame()) is not None
+            assert inbox.pending == left
+            assert holder.calls == [True]
+        await inbox.next_batch()
+        assert holder.calls == [True, False]
+
+    run(main())
+
+
+def test_discarding_lets_the_socket_go_and_counts() -> None:
+    inbox, holder = make(100)
+    inbox.put(batch_of(3))
+    assert holder.calls == [True]
+    inbox.discard()
+    assert holder.calls == [True, False]
+    inbox.put(batch_of(5))
+    assert (inbox.pending, inbox.dropped, inbox.delivered) == (3, 5, 0)
+
+
+def test_what_waits_is_read_before_the_end_is_told() -> None:
+    async def main() -> None:
+        inbox, _ = make()
+        inbox.put(batch_of(2))
+        inbox.end(TransportError("first"))
+        inbox.end(None)
+        first = await inbox.next_frame()
+        assert first is not None
+        assert first.conid == 0
+        batch = await inbox.next_batch()
+        assert batch is not None
+        assert batch.conids.tolist() == [1]
+        for _ in range(2):
+            with pytest.raises(TransportError, match="first"):
+                await inbox.next_frame()
+
+    run(main())
+
+
+def test_a_waiting_reader_is_woken_by_the_end() -> None:
+    async def main() -> None:
+        inbox, _ = make()
+        reader = asyncio.ensure_future(inbox.next_batch())
+        await asyncio.sleep(0)
+        with pytest.raises(UsageError):
+            await inbox.next_frame()
+        inbox.end(None)
+        assert await reader is None
+
+    run(main())
+
+
+def test_a_callback_s_error_goes_to_the_policy_and_every_frame_is_counted() -> None:
+    inbox, holder = make()
+
+    def fail(frame: object) -> None:
+        assert inbox.delivered + inbox.pending + inbox.dropped == 3
+        raise ValueError
+
+    inbox.push_sink(CallbackSink(fail, FrameCounters()))
+    inbox.put(batch_of(3))
+    assert len(holder.errors) == 3
+    assert (inbox.delivered, inbox.dropped, inbox.pending) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("by_frame", [True, False])
+def test_after_a_failed_callback_nothing_that_waited_is_handed_over(by_frame: bool) -> None:
+    calls: list[object] = []
+    inbox = ReceiveQueue(10_000, lambda is_held: None, lambda sink: None, lambda error: inbox.fail(CallbackError("x")))
+
+    def fail(item: object) -> None:
+        calls.append(item)
+        raise ValueError
+
+    for number in range(3):
+        inbox.put(batch_of(2, number))
+    if by_frame:
+        inbox.push_sink(CallbackSink(fail, FrameCounters()))
+    else:
+        inbox.push_batches(fail)
+    delivered = 1 if by_frame else 2
+    assert len(calls) == 1
+    assert (inbox.delivered, inbox.dropped, inbox.pending) == (delivered, 6 - delivered, 0)
+
+
+def test_what_waited_at_a_close_can_still_be_pushed() -> None:
+    inbox, _ = make(10_000)
+    inbox.put(batch_of(3))
+    inbox.discard()
+    seen: list[object] = []
+    inbox.push_sink(CallbackSink(seen.append, FrameCounters()))
+    assert (len(seen), inbox.delivered, inbox.dropped) == (3, 3, 0)

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs Python on the installed package, in a folder that holds the tests but not the package's sources.
+#
+# Usage: tools/test_installed.sh PYTHON ARGUMENTS...   (the interpreter of the environment where the package is installed)
+set -eu
+
+python=$1
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Without __pycache__: an interpreter that runs in the checkout may be writing there.
+"$python" - "$work" <<'END'
+import pathlib, shutil, sys
+work = pathlib.Path(sys.argv[1])
+for name in ("tests", "benchmarks", "docs", "examples"):
+    shutil.copytree(name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
+for name in ("README.md", "CHANGELOG.md", "pyproject.toml", "setup.py"):
+    shutil.copy2(name, work)
+END
+cd "$work"
+"$python" -c "
+import cpapi_fast, sysconfig, pathlib
+where = pathlib.Path(cpapi_fast.__file__).resolve()
+assert where.is_relative_to(pathlib.Path(sysconfig.get_path('platlib')).resolve()), where
+print('testing', where)
+"
+"$python" "$@"
