@@ -165,7 +165,8 @@ def test_module_is_the_command() -> None:
 def test_output_into_a_closed_pipe() -> None:
     """`cpapi-fast ... | head` is no traceback."""
     program = (
-        "import sys; from cpapi_fast.cli import main as cli; cli._collect = lambda args: print('x' * 100000, flush=True) or 0; "
+        "import sys; from cpapi_fast.cli import main as cli; "
+        "cli._collect = lambda args: print('x' * 100000, flush=True) or 0; "
         "sys.exit(cli.main())"
     )
     process = subprocess.Popen(
@@ -184,7 +185,8 @@ if sys.platform == "linux":
     def test_output_onto_a_full_disk() -> None:
         """`cpapi-fast ... > file`, on the disk that the files have filled: one line, and no second one from Python."""
         program = (
-            "import sys; from cpapi_fast.cli import main as cli; cli._collect = lambda args: print('x', flush=True) or 0; "
+            "import sys; from cpapi_fast.cli import main as cli; "
+            "cli._collect = lambda args: print('x', flush=True) or 0; "
             "sys.exit(cli.main())"
         )
         with Path("/dev/full").open("w") as full:
