@@ -11,7 +11,7 @@ The folders, in the order in which data flows::
     feed       Feed: the policy of `machine` on a real gateway, and the consumers of what comes
     outputs    Writers of files and the thread that runs them
     collect    The main job: a feed recorded into files
-    doctor     What is wrong with a gateway, and the one thing to do: the steps from an address to a quote
+    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice
     simulator  A simulated Client Portal gateway, for tests and for trying things out without an account
     cli        The command line: commands, options and terminal screens
 """
