@@ -38,13 +38,18 @@ from .reports import CollectStatus, OutputSummary, Summary
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
-    from cpapi_fast.delivery.consumer import Consumer, Policy
+    from cpapi_fast.delivery.consumer import Consumer
+    from cpapi_fast.delivery.overflow import OverflowPolicy
     from cpapi_fast.rest.client import Client
 
 #: What to do while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
 
-_POLICIES: Final[dict[str, Policy]] = {"hold": "block", "drop_oldest": "drop_oldest", "drop_newest": "drop_newest"}
+_POLICIES: Final[dict[str, OverflowPolicy]] = {
+    "hold": "block",
+    "drop_oldest": "drop_oldest",
+    "drop_newest": "drop_newest",
+}
 
 _OTHER: Final = bytes([FrameKind.OTHER])
 
