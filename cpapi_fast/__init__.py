@@ -31,7 +31,9 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
     )
 
 from .clock import SYSTEM_CLOCK, Clock
-from .delivery.consumer import Consumer, ConsumerStats
+from .delivery.callback_consumer import CallbackConsumer
+from .delivery.consumer import Consumer
+from .delivery.stats import ConsumerStats
 from .errors import (
     CallbackError,
     CertificateError,
@@ -96,6 +98,7 @@ __all__ = [
     "Bar",
     "Batch",
     "BatchBuilder",
+    "CallbackConsumer",
     "CallbackError",
     "CaptureReader",
     "CaptureWriter",

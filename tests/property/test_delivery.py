@@ -69,7 +69,7 @@ class Consumers(RuleBasedStateMachine):
             raise ValueError
 
         bounds = {"max_pending_frames": max_frames, "max_pending_bytes": max_bytes, "max_pending_events": max_events}
-        self.pusher = self.delivery.add(name="push", policy="drop_oldest", callback=fail, **bounds)
+        self.pusher = self.delivery.add_callback(name="callback", callback=fail)
         for policy in POLICIES:
             consumer = self.delivery.add(name=policy, policy=policy, **bounds)
             self.pairs.append((consumer, Model(policy, max_frames, max_bytes, max_events)))
