@@ -8,7 +8,8 @@ from typing import Final
 
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import Cause, FeedEvent, Gap
-from cpapi_fast.frames.batch import Batch, Frame, slice_of
+from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.frame import Frame
 
 #: What a waiting frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
 #: it a flood of empty frames would wait for free.

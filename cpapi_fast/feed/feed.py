@@ -12,7 +12,8 @@ from cpapi_fast.delivery.consumer import Consumer, Policy
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import ConfigError, CpapiError, SubscriptionError, UsageError
 from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
 from cpapi_fast.redaction import redact
@@ -436,7 +437,7 @@ class Feed:
         line = self._driver.machine.care.lines.get(topic)
         if line is None:
             raise UsageError(f"{topic} is not subscribed to; subscribe_market_data({conid}) first")
-        values = book.get(topic)
+        values = book.get(self._driver.topics.find(topic))
         if not values:
             return None
         now_s = self._clock.monotonic_s()

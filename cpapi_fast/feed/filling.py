@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.events import Backfill, FeedEvent, FeedState, Gap, StateChange
-from cpapi_fast.frames.batch import Frame
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.history import History
 from cpapi_fast.rest.client import Client
 
