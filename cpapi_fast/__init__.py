@@ -66,7 +66,8 @@ from .errors import (
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed.options import FeedOptions
-from .frames.batch import Batch, BatchBuilder, Frame, FrameCounters, classify
+from .frames.batch import Batch, BatchBuilder
+from .frames.frame import Frame, FrameCounters, classify
 from .frames.sink import FrameSink
 from .frames.ticks import TickDecoder, Ticks
 from .loop import new_event_loop, run
