@@ -29,6 +29,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.topics import market_data_subscribe_text
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.session import Accounts, SessionTicket
@@ -264,10 +265,10 @@ async def kept_paths(driver: Driver) -> None:
     """What a feed keeps for each topic: a hundred are known, as many as an account may watch; ten are in the batch."""
     texts = frames.tail() * (READ_FRAMES // len(frames.CONIDS))
     batch = _batch(texts)
-    tracker, last_values = Tracker(), LastValues()
+    topics = TopicTable()
+    tracker, last_values = Tracker(topics), LastValues(topics)
     for conid in range(frames.CONIDS[0] - 45, frames.CONIDS[0] + 55):
-        tracker.add(f"smd+{conid}")
-        last_values.add(f"smd+{conid}")
+        last_values.add(topics.add(f"smd+{conid}"))
 
     async def scan(times: int) -> None:
         for _ in range(times):
@@ -280,7 +281,7 @@ async def kept_paths(driver: Driver) -> None:
     await driver.drive("tracker/scan", scan, per_turn=len(batch), turns=50)
     _expect("scan", (tracker.read(45), tracker.untracked), ((2_000, 0, 1.0), 0))
     await driver.drive("last_values/update", update, per_turn=len(batch), turns=50)
-    last = last_values.get(f"smd+{frames.CONIDS[0]}") or {}
+    last = last_values.get(topics.find(f"smd+{frames.CONIDS[0]}")) or {}
     expected = {key: value for key, value in orjson.loads(texts[0]).items() if key != "topic"}
     _expect("update", {key: value for key, (value, _, _) in last.items()}, expected)
 
