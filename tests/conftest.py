@@ -9,7 +9,8 @@ Async tests are plain `async def test_...` functions. Each runs on a loop of its
 Fixtures that build on each other:
 
 - `enter(context)`: enters an async context manager for the rest of the test.
-- `start_gateway(**options)`: starts a `SimulatedGateway`; `gateway` is one with the default options.
+- `start_gateway(**options)`: starts a `SimulatedGateway`.
+- `gateway`: a running one. The mark `gateway(**options)` changes its options.
 - `client`: a `Client` of `gateway`. `feed`: a running `Feed` of `client`. `ws`: a `WsClient` of `client`.
 - `clock`: the clock of the gateway and its clients. `gateway_options`: what `start_gateway` begins with. A folder or
   a module overrides these two.
@@ -80,6 +81,7 @@ def sinks(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "each_loop: run an async test on every event loop")
+    config.addinivalue_line("markers", "gateway(**options): options of the gateway that the fixture `gateway` starts")
     config.addinivalue_line("markers", "time_limit(seconds): how long an async test may take")
 
 
@@ -171,9 +173,10 @@ def start_gateway(enter: Enter, clock: cf.Clock, gateway_options: dict[str, Any]
 
 
 @pytest.fixture
-async def gateway(start_gateway: StartGateway) -> SimulatedGateway:
-    """A running gateway with the default options."""
-    return await start_gateway()
+async def gateway(start_gateway: StartGateway, request: pytest.FixtureRequest) -> SimulatedGateway:
+    """A running gateway with the default options and those of the mark `gateway`."""
+    mark = request.node.get_closest_marker("gateway")
+    return await start_gateway(**({} if mark is None else mark.kwargs))
 
 
 @pytest.fixture

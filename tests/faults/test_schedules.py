@@ -6,8 +6,6 @@ import os
 
 import pytest
 
-from tests.support import run
-
 from .rig import Rig
 from .schedule import Schedule
 
@@ -16,12 +14,11 @@ SEEDS = [int(os.environ["CPAPI_FAST_SEED"])] if "CPAPI_FAST_SEED" in os.environ 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_faults_are_got_over(seed: int) -> None:
-    async def main() -> None:
-        async with Rig(tls=seed % 2 == 0, feed={"seed": seed}, gateway={"seed": seed}) as rig:
-            schedule = Schedule(rig, seed)
-            for _ in range(4):
-                await schedule.step()
+@pytest.mark.time_limit(120.0)
+async def test_random_faults_are_got_over(seed: int) -> None:
 
     print(f"CPAPI_FAST_SEED={seed}")  # noqa: T201  shown with a failure
-    run(main(), timeout_s=120.0)
+    async with Rig(tls=seed % 2 == 0, feed={"seed": seed}, gateway={"seed": seed}) as rig:
+        schedule = Schedule(rig, seed)
+        for _ in range(4):
+            await schedule.step()
