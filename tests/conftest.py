@@ -2,7 +2,7 @@
 
 Async tests are plain `async def test_...` functions. Each runs on a loop of its own, uvloop where it is installed.
 
-- Mark `each_loop`: run the test on every loop, uvloop and asyncio.
+- Mark `each_loop`: run the test on every loop, uvloop and asyncio. Mark `asyncio_loop`: only on asyncio's own.
 - Mark `time_limit(seconds)`: what the test may take, instead of 30 s. A test that hangs fails.
 - A test fails when it leaves a task behind, or when the loop reports an error that nothing handled.
 
@@ -81,6 +81,7 @@ def sinks(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "each_loop: run an async test on every event loop")
+    config.addinivalue_line("markers", "asyncio_loop: run an async test on asyncio's own event loop")
     config.addinivalue_line("markers", "gateway(**options): options of the gateway that the fixture `gateway` starts")
     config.addinivalue_line("markers", "time_limit(seconds): how long an async test may take")
 
@@ -88,7 +89,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    names = LOOPS if item.get_closest_marker("each_loop") else LOOPS[:1]
+    if item.get_closest_marker("each_loop"):
+        names = LOOPS
+    else:
+        names = ["asyncio"] if item.get_closest_marker("asyncio_loop") else LOOPS[:1]
     return {name: functools.partial(new_loop, name) for name in names}
 
 
