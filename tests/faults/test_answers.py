@@ -9,9 +9,10 @@ from cpapi_fast import Cause, FeedState
 from .catalog import ANSWERS, CALLS, answer_with
 from .rig import NATURAL, Rig
 
+pytestmark = pytest.mark.time_limit(120.0)
+
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.time_limit(120.0)
 async def test_wrong_answers_are_got_over(call: str) -> None:
     async with Rig(feed={"reconnect_max_s": 10.0}) as rig:
         for name in ANSWERS:
@@ -28,7 +29,6 @@ async def test_wrong_answers_are_got_over(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["/tickle", "/ws"])
-@pytest.mark.time_limit(120.0)
 async def test_penalty_after_429_is_sat_out_in_silence(call: str) -> None:
     async with Rig(speed=90.0) as rig:
         await rig.streams()
@@ -42,7 +42,6 @@ async def test_penalty_after_429_is_sat_out_in_silence(call: str) -> None:
         assert rig.gateway.requests[asked].time_ns - refused.time_ns >= 899 * 10**9
 
 
-@pytest.mark.time_limit(120.0)
 async def test_living_socket_is_left_when_the_keepalive_says_so_and_what_was_on_its_way_counts() -> None:
     # Enough data that some of it is on its way at any moment.
     async with Rig(conids=(NATURAL,), gateway={"rate": 150.0}) as rig:
@@ -53,7 +52,6 @@ async def test_living_socket_is_left_when_the_keepalive_says_so_and_what_was_on_
 
 
 @pytest.mark.parametrize("answer", ["html", "redirect", "json", "unauthorized"])
-@pytest.mark.time_limit(120.0)
 async def test_login_page_calls_a_human_and_the_feed_goes_on_when_he_has_logged_in(answer: str) -> None:
     async with Rig(gateway={"logged_out_answer": answer}) as rig:
         await rig.streams()

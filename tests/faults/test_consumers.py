@@ -11,9 +11,10 @@ import cpapi_fast as cf
 
 from .rig import BRISK, NATURAL, STEADY, Rig, adds_up
 
+pytestmark = pytest.mark.time_limit(120.0)
+
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate"])
-@pytest.mark.time_limit(120.0)
 async def test_consumer_that_never_reads_harms_nobody(policy: cf.Policy) -> None:
     async with Rig() as rig:
         stalled = rig.watch(rig.feed.consumer(policy=policy, max_pending_frames=50, name="stalled"))
@@ -36,7 +37,6 @@ async def test_consumer_that_never_reads_harms_nobody(policy: cf.Policy) -> None
     assert adds_up(stalled.stats)
 
 
-@pytest.mark.time_limit(120.0)
 async def test_conflated_quotes_are_the_latest() -> None:
     async with Rig(conids=(BRISK, STEADY, NATURAL)) as rig:
         stalled = rig.watch(rig.feed.consumer(policy="conflate", max_pending_frames=1_000, name="stalled"))
@@ -56,7 +56,6 @@ async def test_conflated_quotes_are_the_latest() -> None:
         assert merged["86"]  # type: ignore[index]
 
 
-@pytest.mark.time_limit(120.0)
 async def test_halted_consumer_is_told_and_the_others_go_on() -> None:
     async with Rig() as rig:
         halting = rig.watch(rig.feed.consumer(policy="halt", max_pending_frames=100, name="halting"))
@@ -71,7 +70,6 @@ async def test_halted_consumer_is_told_and_the_others_go_on() -> None:
         await rig.streams()
 
 
-@pytest.mark.time_limit(120.0)
 async def test_callback_that_raises_is_told_of_and_harms_nobody() -> None:
     told: list[dict[str, object]] = []
     loop = asyncio.get_running_loop()
@@ -94,7 +92,6 @@ async def test_callback_that_raises_is_told_of_and_harms_nobody() -> None:
     assert all(isinstance(context["exception"], cf.CallbackError) for context in told), told[0]
 
 
-@pytest.mark.time_limit(120.0)
 async def test_blocking_consumer_holds_the_socket_and_its_silence_is_not_death() -> None:
     async with Rig(feed={"overload": "block"}) as rig:
         blocking = rig.watch(rig.feed.consumer(policy="block", max_pending_frames=500, name="blocking"))

@@ -13,11 +13,12 @@ from .catalog import leaves
 from .lateness import Lateness
 from .rig import BRISK, NATURAL, QUIET, STEADY, Rig
 
+pytestmark = pytest.mark.time_limit(120.0)
+
 #: How many things one after the other may each be as late as the loop is.
 BUSY = 4
 
 
-@pytest.mark.time_limit(120.0)
 async def test_nightly_reset_with_ten_minutes_of_503_is_slept_through() -> None:
     async with Rig(speed=60.0) as rig:
         await rig.streams()
@@ -29,7 +30,6 @@ async def test_nightly_reset_with_ten_minutes_of_503_is_slept_through() -> None:
         await rig.streams()
 
 
-@pytest.mark.time_limit(120.0)
 async def test_nightly_reset_may_want_a_login() -> None:
     async with Rig() as rig:
         await rig.streams()
@@ -41,7 +41,6 @@ async def test_nightly_reset_may_want_a_login() -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 3000, 4999])
-@pytest.mark.time_limit(120.0)
 async def test_every_close_code_is_got_over(code: int) -> None:
     async with Rig(conids=(BRISK,)) as rig:
         await rig.streams()
@@ -50,7 +49,6 @@ async def test_every_close_code_is_got_over(code: int) -> None:
         assert rig.heard.causes()[Cause.CLOSED_BY_GATEWAY]
 
 
-@pytest.mark.time_limit(120.0)
 async def test_burst_of_100000_frames_comes_whole() -> None:
     async with Rig() as rig:
         await rig.streams()
@@ -61,7 +59,6 @@ async def test_burst_of_100000_frames_comes_whole() -> None:
         assert rig.heard.gaps == []
 
 
-@pytest.mark.time_limit(120.0)
 async def test_loop_blocked_for_five_seconds_is_no_reason_to_reconnect() -> None:
     # At the speed of life: five seconds are five seconds, and the gateway's heartbeats go on waiting in the socket.
     async with Rig(speed=1.0, conids=(BRISK, STEADY)) as rig:
@@ -73,7 +70,6 @@ async def test_loop_blocked_for_five_seconds_is_no_reason_to_reconnect() -> None
         assert rig.heard.states() == []
 
 
-@pytest.mark.time_limit(120.0)
 async def test_competing_login_is_observed_until_it_leaves() -> None:
     async with Rig() as rig:
         await rig.streams()
@@ -86,7 +82,6 @@ async def test_competing_login_is_observed_until_it_leaves() -> None:
         await rig.streams()
 
 
-@pytest.mark.time_limit(120.0)
 async def test_competing_login_is_thrown_out_if_wished() -> None:
     async with Rig(feed={"competing": "reclaim"}) as rig:
         await rig.streams()
@@ -98,7 +93,6 @@ async def test_competing_login_is_thrown_out_if_wished() -> None:
 
 
 @pytest.mark.parametrize("ready_delay_s", [5.0, 15.0])
-@pytest.mark.time_limit(120.0)
 async def test_nothing_is_subscribed_before_the_gateway_listens(ready_delay_s: float) -> None:
     async with Rig(gateway={"ready_delay_s": ready_delay_s}) as rig:
         await rig.streams()
@@ -109,7 +103,6 @@ async def test_nothing_is_subscribed_before_the_gateway_listens(ready_delay_s: f
 
 
 @pytest.mark.parametrize("answered", [True, False])
-@pytest.mark.time_limit(120.0)
 async def test_renewals_hold_streams_that_live_ten_minutes_and_make_no_hole(answered: bool) -> None:
     # Instruments that leave a busy machine the time that it needs, at this speed.
     ticks = {QUIET: 3_600.0, STEADY: 120.0, NATURAL: 30.0}
@@ -128,7 +121,6 @@ async def test_renewals_hold_streams_that_live_ten_minutes_and_make_no_hole(answ
             assert not [text for text in asked if text.startswith("umd")]
 
 
-@pytest.mark.time_limit(120.0)
 async def test_stream_that_expired_is_found_and_revived() -> None:
     # It lives shorter than is documented, so that renewals come too late.
     async with Rig(speed=40.0, gateway={"stream_life_s": 120.0}, conids=(BRISK, QUIET)) as rig:
@@ -139,7 +131,6 @@ async def test_stream_that_expired_is_found_and_revived() -> None:
         await rig.streams()
 
 
-@pytest.mark.time_limit(120.0)
 async def test_dead_stream_among_living_ones_is_told_by_its_own_rhythm() -> None:
     async with Rig() as rig, Lateness() as lateness:
         await rig.streams()
@@ -158,7 +149,6 @@ async def test_dead_stream_among_living_ones_is_told_by_its_own_rhythm() -> None
         await rig.streams()
 
 
-@pytest.mark.time_limit(120.0)
 async def test_dead_socket_is_noticed_by_its_heartbeats() -> None:
     # An instrument that ticks once an hour says nothing about the socket.
     async with Rig(conids=(QUIET,)) as rig, Lateness() as lateness:
@@ -174,7 +164,6 @@ async def test_dead_socket_is_noticed_by_its_heartbeats() -> None:
         await rig.streams()
 
 
-@pytest.mark.time_limit(120.0)
 async def test_session_that_changed_is_noticed_by_the_keepalive() -> None:
     # The socket heartbeats on, and nothing but the session's id says that it is dead.
     async with Rig(conids=(QUIET,)) as rig:
@@ -185,7 +174,6 @@ async def test_session_that_changed_is_noticed_by_the_keepalive() -> None:
         await rig.streams()
 
 
-@pytest.mark.time_limit(120.0)
 async def test_set_changes_from_several_tasks_while_the_connection_flaps() -> None:
     async with Rig(conids=(BRISK,)) as rig:
         await rig.streams()
@@ -216,7 +204,6 @@ async def test_set_changes_from_several_tasks_while_the_connection_flaps() -> No
         await rig.wait_for(is_same, "the gateway has what the feed has")
 
 
-@pytest.mark.time_limit(120.0)
 async def test_feeds_of_one_process_do_not_disturb_each_other() -> None:
     one, another = Rig(conids=(BRISK,), is_alone=False), Rig(conids=(STEADY,), gateway={"seed": 9}, is_alone=False)
     async with one as rig, another as other:

@@ -9,12 +9,13 @@ import pytest
 from .rig import Rig
 from .schedule import Schedule
 
+pytestmark = pytest.mark.time_limit(120.0)
+
 #: Always the same ones, so that a failure can be seen again; CPAPI_FAST_SEED tries another one.
 SEEDS = [int(os.environ["CPAPI_FAST_SEED"])] if "CPAPI_FAST_SEED" in os.environ else [11, 12, 13, 14, 15]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.time_limit(120.0)
 async def test_random_faults_are_got_over(seed: int) -> None:
 
     print(f"CPAPI_FAST_SEED={seed}")  # noqa: T201  shown with a failure

@@ -12,6 +12,7 @@ from cpapi_fast.protocol.history import History
 from cpapi_fast.protocol.topics import history_subscribe_text, history_unsubscribe_text
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
+from cpapi_fast.ws.connection import WsClient
 from tests.support import until
 
 PATH = "/v1/api/iserver/marketdata/history"

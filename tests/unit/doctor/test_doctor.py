@@ -14,7 +14,6 @@ from cpapi_fast.doctor import Diagnosis, Fault, Finding, Status, Step, diagnose,
 from cpapi_fast.doctor.watch import Watch
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from tests.files import make_batch, quote
-from tests.support import run
 
 OK = Finding(Step.URL, Status.OK, "fine", facts={"port": 5000}, elapsed_s=0.01)
 WARNING = Finding(Step.DNS, Status.WARNING, "so so", "do this")
@@ -75,15 +74,15 @@ def test_the_documented_exit_codes_are_the_faults() -> None:
 
 
 @pytest.mark.parametrize("conid", [-1, 2**63])
-def test_a_conid_that_is_none(conid: int) -> None:
+async def test_a_conid_that_is_none(conid: int) -> None:
     with pytest.raises(SubscriptionError):
-        run(diagnose("https://localhost:5000", conid=conid))
+        await diagnose("https://localhost:5000", conid=conid)
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_timeout_that_is_none(timeout_s: float) -> None:
+async def test_a_timeout_that_is_none(timeout_s: float) -> None:
     with pytest.raises(ConfigError, match="timeout_s"):
-        run(diagnose("https://localhost:5000", timeout_s=timeout_s))
+        await diagnose("https://localhost:5000", timeout_s=timeout_s)
 
 
 # The notes
@@ -133,16 +132,13 @@ def test_notes_of_errors_and_of_what_is_no_object() -> None:
     assert (watch.frames, watch.quote) == (4, None)
 
 
-def test_waiting_ends_with_the_condition_the_socket_or_the_time() -> None:
-    async def scene() -> None:
-        watch = Watch(Clock(20.0), "smd+265598")
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        assert not await watch.until(lambda: watch.is_ready, ended, 0.2)
-        asyncio.get_running_loop().call_later(
-            0.01, watch.on_batch, make_batch([b'{"topic":"system","success":"somebody"}'])
-        )
-        assert await watch.until(lambda: watch.is_ready, ended, 100.0)
-        asyncio.get_running_loop().call_later(0.01, ended.set_result, None)
-        assert not await watch.until(lambda: watch.has_price, ended, 1e6)
-
-    run(scene())
+async def test_waiting_ends_with_the_condition_the_socket_or_the_time() -> None:
+    watch = Watch(Clock(20.0), "smd+265598")
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    assert not await watch.until(lambda: watch.is_ready, ended, 0.2)
+    asyncio.get_running_loop().call_later(
+        0.01, watch.on_batch, make_batch([b'{"topic":"system","success":"somebody"}'])
+    )
+    assert await watch.until(lambda: watch.is_ready, ended, 100.0)
+    asyncio.get_running_loop().call_later(0.01, ended.set_result, None)
+    assert not await watch.until(lambda: watch.has_price, ended, 1e6)
