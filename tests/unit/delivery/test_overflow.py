@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from cpapi_fast.delivery.consumer import Consumer, Policy
+from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
+from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConsumerOverflowError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import slice_of
@@ -17,7 +18,7 @@ from tests.batches import FRAME_COST, batch_of, event, numbered, put, short
 from tests.frames import smd
 
 #: ("put", first, count, received_ns), ("event", number), ("read", n) or ("end",), and what each n-th read must give.
-TABLE: dict[str, tuple[Policy, int, list[tuple[Any, ...]], list[Any]]] = {
+TABLE: dict[str, tuple[OverflowPolicy, int, list[tuple[Any, ...]], list[Any]]] = {
     "nothing is dropped that fits": (
         "drop_oldest",
         4,
@@ -93,7 +94,7 @@ TABLE: dict[str, tuple[Policy, int, list[tuple[Any, ...]], list[Any]]] = {
 }
 
 
-def consumer_of(policy: Policy, **bounds: int) -> tuple[Dispatcher, Consumer]:
+def consumer_of(policy: OverflowPolicy, **bounds: int) -> tuple[Dispatcher, Consumer]:
     delivery = Dispatcher(hold=lambda is_held: None, on_callback_error=lambda error: None)
     bounds = {"max_pending_frames": 10**9, "max_pending_bytes": 10**12, **bounds}
     return delivery, delivery.add(name="slow", policy=policy, **bounds)
@@ -140,7 +141,9 @@ async def test_frames_dropped_and_gaps_told(name: str) -> None:
         ("drop_newest", 7, [1, 2, ("gap", 1, None, 5)]),
     ],
 )
-async def test_bytes_are_bounded_to_the_frame(policy: Policy, frames: int, expected: list[Any], max_bytes: int) -> None:
+async def test_bytes_are_bounded_to_the_frame(
+    policy: OverflowPolicy, frames: int, expected: list[Any], max_bytes: int
+) -> None:
     delivery, consumer = consumer_of(policy, max_pending_bytes=max_bytes)
     put(delivery, numbered(1, frames))
     assert consumer.stats.pending_bytes == 2 * FRAME_COST
@@ -150,7 +153,7 @@ async def test_bytes_are_bounded_to_the_frame(policy: Policy, frames: int, expec
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt", "block"])
-async def test_one_frame_may_wait_however_large(policy: Policy) -> None:
+async def test_one_frame_may_wait_however_large(policy: OverflowPolicy) -> None:
     delivery, consumer = consumer_of(policy, max_pending_bytes=100)
     for number in (1, 2):
         put(delivery, batch_of([smd(number, size=5000)]))
@@ -165,11 +168,11 @@ async def test_frames_that_are_kept_do_not_hold_the_batch_they_came_in() -> None
         # One in, the others not.
         await consumer.__anext__()
         put(delivery, numbered(0, 999))
-    assert consumer.backlog.slices[-1][0].nbytes == 151
+    assert consumer.queue.slices[-1][0].nbytes == 151
     delivery, consumer = consumer_of("drop_oldest")
     delivery.put(numbered(0, 999), 500, 501)
     delivery.put(numbered(0, 999), 0, 500)
-    assert [len(entry[0]) for entry in consumer.backlog.slices] == [1, 999]
+    assert [len(entry[0]) for entry in consumer.queue.slices] == [1, 999]
 
 
 async def test_halt_says_what_to_do_and_gets_nothing_more() -> None:
@@ -282,7 +285,7 @@ async def test_a_reader_halfway_through_a_read_is_not_full() -> None:
     [("drop_oldest", 1000), ("drop_newest", 1000), ("conflate", 100), ("halt", 1000), ("block", 1000)],
 )
 async def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_memory(
-    policy: Policy, reads: int
+    policy: OverflowPolicy, reads: int
 ) -> None:
     held: list[bool] = []
     delivery = Dispatcher(hold=held.append, on_callback_error=lambda error: None)
@@ -311,7 +314,7 @@ async def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_me
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt"])
-async def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(policy: Policy):
+async def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(policy: OverflowPolicy):
     delivery = Dispatcher(hold=lambda _: None, on_callback_error=lambda _: None)
     consumer = delivery.add(
         name="a", policy=policy, max_pending_frames=99, max_pending_bytes=9999, max_pending_events=2
@@ -326,7 +329,7 @@ async def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(poli
     for one in (state, gaps[0], gaps[1], state, state):
         delivery.put_event(one)
     joined = Gap("smd+1", 10, 40, Cause.CONNECTION_LOST)
-    assert [one for _, one in consumer.backlog.events] == [joined, state]
+    assert [one for _, one in consumer.queue.events] == [joined, state]
     for one in gaps[2:]:
         delivery.put_event(one)
     delivery.put_event(state)
