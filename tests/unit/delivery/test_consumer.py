@@ -12,7 +12,7 @@ from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import TransportError, UsageError
 from cpapi_fast.frames.batch import Batch
-from tests.batches import event, numbered, put, short
+from tests.batches import FRAME_COST, event, numbered, put, short
 from tests.support import run
 
 
@@ -184,6 +184,60 @@ def test_a_timeout_around_a_read_is_no_end_of_the_iteration() -> None:
         put(delivery, numbered(7, 1))
         item = await batches.__anext__()
         assert isinstance(item, Batch)
+
+    run(main())
+
+
+def test_chunks_count_as_pending_until_the_next_is_requested() -> None:
+    async def main() -> None:
+        delivery, consumer = make()
+        chunks = consumer.chunks(3 * FRAME_COST)
+        put(delivery, numbered(0, 2))
+        delivery.put_event(event(1))
+        put(delivery, numbered(2, 2))
+        put(delivery, numbered(4, 1))
+        # Up to the batch that reaches the limit.
+        assert [short(item) for item in await chunks.__anext__()] == [[0, 1], "event 1", [2, 3]]
+        stats = consumer.stats
+        assert (stats.received, stats.delivered, stats.pending, stats.pending_bytes) == (5, 0, 5, 5 * FRAME_COST)
+        assert [short(item) for item in await chunks.__anext__()] == [[4]]
+        assert (consumer.stats.delivered, consumer.stats.pending) == (4, 1)
+        waiting = asyncio.ensure_future(chunks.__anext__())
+        await asyncio.sleep(0)
+        assert (consumer.stats.delivered, consumer.stats.pending_bytes) == (5, 0)
+        put(delivery, numbered(5, 1))
+        assert [short(item) for item in await waiting] == [[5]]
+        put(delivery, numbered(6, 2))
+        # What the reader has counts as delivered, what it has not as dropped.
+        consumer.close()
+        stats = consumer.stats
+        assert (stats.delivered, stats.dropped, stats.pending) == (6, 2, 0)
+        assert [chunk async for chunk in chunks] == []
+
+    run(main())
+
+
+def test_the_bounds_include_the_chunk_that_the_reader_works_on() -> None:
+    async def main() -> None:
+        calls: list[bool] = []
+        delivery = Dispatcher(hold=calls.append, on_callback_error=lambda error: None)
+        bounds = {"max_pending_frames": 4, "max_pending_bytes": 10**9}
+        blocking = delivery.add(name="block", policy="block", **bounds).chunks()
+        oldest = delivery.add(name="drop_oldest", policy="drop_oldest", **bounds).chunks()
+        newest = delivery.add(name="drop_newest", policy="drop_newest", **bounds).chunks()
+        put(delivery, numbered(0, 3))
+        for chunks in (blocking, oldest, newest):
+            assert [short(item) for item in await chunks.__anext__()] == [[0, 1, 2]]
+        put(delivery, numbered(3, 3, received_ns=2))
+        assert calls == [True]
+        assert [short(item) for item in await oldest.__anext__()] == [("gap", 1, 2, 2), [5]]
+        assert [short(item) for item in await newest.__anext__()] == [[3]]
+        assert [short(item) for item in await blocking.__anext__()] == [[3, 4, 5]]
+        assert calls == [True]
+        put(delivery, numbered(6, 1, received_ns=3))
+        assert [short(item) for item in await newest.__anext__()] == [("gap", 2, 3, 2), [6]]
+        assert [short(item) for item in await blocking.__anext__()] == [[6]]
+        assert calls == [True, False]
 
     run(main())
 
