@@ -7,7 +7,8 @@ from typing import Final
 
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.frames.batch import Batch, Frame, slice_of
+from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.frame import Frame
 
 from .stats import ConsumerStats
 

@@ -9,7 +9,8 @@ from typing import Final, Generic, TypeVar
 
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 
 from .consumer_queue import ConsumerQueue
 from .overflow import OverflowPolicy

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CpapiError, MalformedPayloadError, SubscriptionError
 from cpapi_fast.events import Backfill, BackfillSource, Bar, FeedEvent, FeedState, Gap, StateChange
-from cpapi_fast.frames.batch import Frame
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.history import History, bar_length_s, span_back
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.protocol.topics import history_subscribe_text, history_unsubscribe_text

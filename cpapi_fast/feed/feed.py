@@ -14,7 +14,8 @@ from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConfigError, CpapiError, UsageError
 from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
 from cpapi_fast.rest.client import Client
@@ -349,7 +350,8 @@ class Feed:
         if state is None:
             raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
         is_current = state.state is FeedState.STREAMING
-        return last_value(topic, last_values.get(topic), self._clock.monotonic_s(), is_current=is_current)
+        values = last_values.get(self._driver.topics.find(topic))
+        return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)
 
     # --- called by the driver and the dispatcher --------------------------------------------------
 

@@ -16,7 +16,8 @@ from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import ConsumerOverflowError, CpapiError, TransportError, UsageError
 from cpapi_fast.events import Cause, FeedEvent, FeedState, StateChange
-from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.frame import Frame
 from tests.consumer_model import Entry, Model
 
 POLICIES = ("drop_oldest", "drop_newest", "conflate", "halt", "block")

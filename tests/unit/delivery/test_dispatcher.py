@@ -9,7 +9,8 @@ import pytest
 from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import CallbackError, ConfigError
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from tests.batches import event, numbered, put, short
 from tests.support import run
 

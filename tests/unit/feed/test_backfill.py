@@ -12,7 +12,7 @@ import pytest
 from cpapi_fast.errors import ConnectError, RateLimitedError, StatusError
 from cpapi_fast.events import Backfill, Cause, Gap
 from cpapi_fast.feed.backfill import SLOTS, Backfiller
-from cpapi_fast.frames.batch import classify
+from cpapi_fast.frames.frame import classify
 from cpapi_fast.protocol.history import History
 from tests.hand_clock import START_NS, HandClock, settle
 from tests.support import run
