@@ -104,8 +104,8 @@ class Gap:
 
     Attributes:
         subscription: the topic with the gap (`smd+265598`); None for all topics.
-        last_good_ns: the receive time of the last frame before the gap, in ns since the Unix epoch; if there was none, the
-            time when the subscribe was sent.
+        last_good_ns: the receive time of the last frame before the gap, in ns since the Unix epoch; if there was none,
+            the time when the subscribe was sent.
         first_good_ns: the receive time of the first frame after the gap, in ns since the Unix epoch; None if none
             arrived before the feed or the subscription ended.
         cause: the reason.
