@@ -170,7 +170,7 @@ class Rig:
     async def _finish(self) -> None:
         await self.proxy.heal()
         # Nothing more is written, and what was written arrives.
-        self.gateway.stop_answering()
+        self.gateway.faults.stall()
         # On a machine so busy that the connection is lost right now, the gaps at the end have to hold it.
         await self.wait_for(lambda: self._is_settled() or not self.is_streaming, "what was written last arrives")
         await asyncio.wait_for(self.feed.aclose(), PATIENCE_S)

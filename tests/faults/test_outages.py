@@ -23,7 +23,7 @@ def test_nightly_reset_with_ten_minutes_of_503_is_slept_through() -> None:
         async with Rig(speed=60.0) as rig:
             await rig.streams()
             asked = len(rig.gateway.requests)
-            await rig.gateway.reset_nightly(outage_s=600.0)
+            await rig.gateway.faults.run_nightly_reset(outage_s=600.0)
             # Ten minutes of tries a minute apart and less: no hammering.
             assert len(rig.gateway.requests) - asked < 60
             assert Cause.GATEWAY_ERROR in rig.heard.causes()
@@ -36,10 +36,10 @@ def test_nightly_reset_may_want_a_login() -> None:
     async def main() -> None:
         async with Rig() as rig:
             await rig.streams()
-            await rig.gateway.reset_nightly(outage_s=60.0, is_logged_in=False)
+            await rig.gateway.faults.run_nightly_reset(outage_s=60.0, is_logged_in=False)
             await rig.state(FeedState.LOGIN_REQUIRED)
             assert rig.logins_required == 1
-            rig.gateway.log_in()
+            rig.gateway.faults.log_in()
             await rig.streams()
 
     run(main(), timeout_s=120.0)
@@ -50,7 +50,7 @@ def test_every_close_code_is_got_over(code: int) -> None:
     async def main() -> None:
         async with Rig(conids=(BRISK,)) as rig:
             await rig.streams()
-            rig.gateway.close_sockets(code, "bye")
+            rig.gateway.faults.close_sockets(code, "bye")
             await rig.streams()
             assert rig.heard.causes()[Cause.CLOSED_BY_GATEWAY]
 
@@ -62,7 +62,7 @@ def test_burst_of_100000_frames_comes_whole() -> None:
         async with Rig() as rig:
             await rig.streams()
             before = rig.frames
-            assert await rig.gateway.burst(100_000) == 100_000
+            assert await rig.gateway.faults.send_burst(100_000) == 100_000
             await rig.wait_for(lambda: rig.frames >= before + 100_000, "the burst arrives")
             await rig.streams()
             assert rig.heard.gaps == []
@@ -88,12 +88,12 @@ def test_competing_login_is_observed_until_it_leaves() -> None:
     async def main() -> None:
         async with Rig() as rig:
             await rig.streams()
-            rig.gateway.compete()
+            rig.gateway.faults.start_competing()
             await rig.state(FeedState.COMPETING)
             await rig.lives(120.0)
             # Looked on: the other login keeps the session.
             assert rig.feed.state is FeedState.COMPETING
-            rig.gateway.stop_competing()
+            rig.gateway.faults.stop_competing()
             await rig.streams()
 
     run(main(), timeout_s=120.0)
@@ -104,7 +104,7 @@ def test_competing_login_is_thrown_out_if_wished() -> None:
         async with Rig(feed={"competing": "reclaim"}) as rig:
             await rig.streams()
             for _ in range(2):
-                rig.gateway.compete()
+                rig.gateway.faults.start_competing()
                 await rig.wait_for(lambda: rig.heard.causes()[Cause.COMPETING], "the competition is told")
                 await rig.streams()
                 rig.heard.clear()
@@ -130,7 +130,7 @@ def test_renewals_hold_streams_that_live_ten_minutes_and_make_no_hole(answered: 
     async def main() -> None:
         # Instruments that leave a busy machine the time that it needs, at this speed.
         ticks = {QUIET: 3_600.0, STEADY: 120.0, NATURAL: 30.0}
-        gateway = {"stream_life_s": 600.0, "renewals_answered": answered, "tick_intervals": ticks}
+        gateway = {"stream_lifetime_s": 600.0, "replies_to_renewals": answered, "tick_intervals": ticks}
         async with Rig(speed=100.0, gateway=gateway, conids=tuple(ticks)) as rig:
             await rig.streams()
             connections = rig.feed.stats.connections
@@ -150,7 +150,7 @@ def test_renewals_hold_streams_that_live_ten_minutes_and_make_no_hole(answered: 
 def test_stream_that_expired_is_found_and_revived() -> None:
     async def main() -> None:
         # It lives shorter than is documented, so that renewals come too late.
-        async with Rig(speed=40.0, gateway={"stream_life_s": 120.0}, conids=(BRISK, QUIET)) as rig:
+        async with Rig(speed=40.0, gateway={"stream_lifetime_s": 120.0}, conids=(BRISK, QUIET)) as rig:
             await rig.streams()
             await rig.wait_for(
                 lambda: any(gap.cause is Cause.SUBSCRIPTION_SILENT for gap in rig.heard.gaps), "the expiry is told"
@@ -168,7 +168,7 @@ def test_dead_stream_among_living_ones_is_told_by_its_own_rhythm() -> None:
             await rig.lives(30.0)
             rig.heard.clear()
             start_s = rig.clock.monotonic_s()
-            assert rig.gateway.kill_stream(str(STEADY)) == 1
+            assert rig.gateway.faults.end_stream(str(STEADY)) == 1
             topic = f"smd+{STEADY}"
             await rig.wait_for(lambda: [g for g in rig.heard.gaps if g.subscription == topic], "its gap is told")
             took_s = rig.clock.monotonic_s() - start_s
@@ -204,7 +204,7 @@ def test_session_that_changed_is_noticed_by_the_keepalive() -> None:
         # The socket heartbeats on, and nothing but the session's id says that it is dead.
         async with Rig(conids=(QUIET,)) as rig:
             await rig.streams()
-            rig.gateway.renew_session()
+            rig.gateway.faults.change_session_id()
             await leaves(rig)
             assert rig.heard.causes()[Cause.SESSION_CHANGED]
             await rig.streams()
@@ -253,7 +253,11 @@ def test_feeds_of_one_process_do_not_disturb_each_other() -> None:
             await other.streams()
             other.heard.clear()
             connections = other.feed.stats.connections
-            for fault in (rig.proxy.reset, rig.gateway.renew_session, rig.gateway.expire_session):
+            for fault in (
+                rig.proxy.reset,
+                rig.gateway.faults.change_session_id,
+                rig.gateway.faults.end_brokerage_session,
+            ):
                 fault()
                 await leaves(rig)
                 await rig.streams()

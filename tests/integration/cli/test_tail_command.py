@@ -115,7 +115,7 @@ if sys.platform != "win32":
     def test_another_login_is_waited_for_or_thrown_out() -> None:
         async def body() -> None:
             async with SimulatedGateway(options()) as gateway:
-                gateway.compete()
+                gateway.faults.start_competing()
                 waiting = await until_said("COMPETING for", *tail(gateway, "--interval", "0.1"))
                 assert (waiting.code, "last=" in waiting.out) == (0, False)
                 assert not [request for request in gateway.requests if "init" in request.path]

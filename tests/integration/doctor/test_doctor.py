@@ -33,7 +33,7 @@ BY_AVAILABILITY = {
     letters: next(
         conid
         for conid in range(1, 2000)
-        if (instrument := Market(seed=0, conids=None, dead_conids=frozenset()).instrument(str(conid))) is not None
+        if (instrument := Market(seed=0, conids=None, inactive_conids=frozenset()).instrument(str(conid))) is not None
         and instrument.availability == letters
         and not instrument.is_thin
     )
@@ -390,13 +390,13 @@ if sys.platform != "win32":  # where 0.0.0.0 is no address to connect to
 
 @pytest.mark.parametrize("logged_out", ["unauthorized", "redirect", "html", "json"])
 def test_nobody_is_logged_in(logged_out: str) -> None:
-    diagnosis = scene({"is_logged_in": False, "logged_out_answer": logged_out})
+    diagnosis = scene({"is_logged_in": False, "logged_out_response": logged_out})
     check(diagnosis, Fault.LOGIN_NEEDED, Step.SESSION, "login|logged in", r"log in at http://127\.0\.0\.1:\d+ in a br")
 
 
 def test_a_session_that_cannot_stand_in_a_header() -> None:
     body = b'{"session":"0123456789abcdef\\r\\nX: y","iserver":{}}'
-    diagnosis = after(lambda gateway: gateway.fail_rest("/tickle", status=200, body=body))
+    diagnosis = after(lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body))
     check(diagnosis, Fault.LOGIN_NEEDED, Step.SESSION, "cannot stand in a header", "log in")
     assert "0123456789abcdef" not in json.dumps(diagnosis.as_json())
 
@@ -420,7 +420,7 @@ def test_answers_that_are_none(
     status: int, headers: dict[str, str], content_type: str, body: bytes, fault: Fault, said: str, to_do: str
 ) -> None:
     diagnosis = after(
-        lambda gateway: gateway.fail_rest(
+        lambda gateway: gateway.faults.fail_rest(
             "/tickle", status=status, body=body, content_type=content_type, headers=headers, times=None
         )
     )
@@ -451,7 +451,7 @@ def test_another_base_path() -> None:
 
 
 def test_a_gateway_that_hangs() -> None:
-    diagnosis = after(SimulatedGateway.stop_answering, hurry=Step.REST)
+    diagnosis = after(lambda gateway: gateway.faults.stall(), hurry=Step.REST)
     check(diagnosis, Fault.NO_ANSWER, Step.REST, "no answer to POST", "busy or hangs")
 
 
@@ -460,7 +460,7 @@ def test_a_gateway_that_hangs() -> None:
 
 def test_a_competing_login() -> None:
     async def act(gateway: SimulatedGateway) -> Diagnosis:
-        gateway.compete()
+        gateway.faults.start_competing()
         diagnosis = await examine(gateway)
         assert not [request for request in gateway.requests if "init" in request.path], "nothing was taken over"
         return diagnosis
@@ -469,7 +469,7 @@ def test_a_competing_login() -> None:
 
 
 def test_a_competing_login_and_init() -> None:
-    diagnosis = after(SimulatedGateway.compete, init=True)
+    diagnosis = after(lambda gateway: gateway.faults.start_competing(), init=True)
     assert diagnosis.is_healthy, diagnosis.wrong
     assert found(diagnosis, Step.COMPETING).status is Status.WARNING
     assert "opened" in found(diagnosis, Step.AUTHENTICATED).found
@@ -477,7 +477,7 @@ def test_a_competing_login_and_init() -> None:
 
 def test_another_login_that_only_knocks_is_a_warning() -> None:
     body = b'{"authenticated":true,"connected":true,"competing":true}'
-    diagnosis = after(lambda gateway: gateway.fail_rest("/iserver/auth/status", status=200, body=body))
+    diagnosis = after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body))
     assert diagnosis.is_healthy
     assert found(diagnosis, Step.COMPETING).status is Status.WARNING
     assert "user name of its own" in diagnosis.advice
@@ -496,7 +496,7 @@ def test_the_brokerage_session_is_not_open() -> None:
 def test_a_brokerage_session_that_does_not_open() -> None:
     body = b'{"authenticated":false,"connected":true,"competing":false}'
     diagnosis = after(
-        lambda gateway: gateway.fail_rest("/iserver/auth/status", status=200, body=body, times=None),
+        lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body, times=None),
         {"has_brokerage": False},
         init=True,
         timeout_s=3.0,
@@ -508,12 +508,12 @@ def test_a_brokerage_session_that_does_not_open() -> None:
 
 def test_the_gateway_is_not_connected() -> None:
     body = b'{"authenticated":false,"connected":false,"competing":false}'
-    diagnosis = after(lambda gateway: gateway.fail_rest("/iserver/auth/status", status=200, body=body))
+    diagnosis = after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body))
     check(diagnosis, Fault.NOT_CONNECTED, Step.CONNECTED, "does not reach Interactive Brokers", "log in at")
 
 
 def test_a_status_that_fails() -> None:
-    diagnosis = after(lambda gateway: gateway.fail_rest("/iserver/auth/status", status=502))
+    diagnosis = after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=502))
     check(diagnosis, Fault.GATEWAY_ERROR, Step.CONNECTED, "/iserver/auth/status answered 502", "restart")
 
 
@@ -526,12 +526,14 @@ def test_a_status_that_fails() -> None:
     ],
 )
 def test_accounts_that_cannot_be_listed(status: int, body: bytes, fault: Fault) -> None:
-    diagnosis = after(lambda gateway: gateway.fail_rest("/iserver/accounts", status=status, body=body))
+    diagnosis = after(lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=status, body=body))
     check(diagnosis, fault, Step.ACCOUNTS, "/iserver/accounts", "log in")
 
 
 def test_no_account() -> None:
-    diagnosis = after(lambda gateway: gateway.fail_rest("/iserver/accounts", status=200, body=b'{"accounts":[]}'))
+    diagnosis = after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=b'{"accounts":[]}')
+    )
     assert diagnosis.is_healthy
     assert [finding.step for finding in diagnosis.warnings] == [Step.ACCOUNTS]
 
@@ -550,12 +552,12 @@ def test_no_account() -> None:
     ],
 )
 def test_an_upgrade_that_is_refused(status: int, fault: Fault, to_do: str) -> None:
-    diagnosis = after(lambda gateway: gateway.fail_rest("/ws", status=status, times=None))
+    diagnosis = after(lambda gateway: gateway.faults.fail_rest("/ws", status=status, times=None))
     check(diagnosis, fault, Step.WEBSOCKET, str(status), to_do)
 
 
 def test_an_upgrade_that_is_not_answered() -> None:
-    diagnosis = after(lambda gateway: gateway.fail_rest("/ws", delay_s=30.0), hurry=Step.WEBSOCKET)
+    diagnosis = after(lambda gateway: gateway.faults.fail_rest("/ws", delay_s=30.0), hurry=Step.WEBSOCKET)
     check(diagnosis, Fault.WEBSOCKET, Step.WEBSOCKET, "no WebSocket within", "restart")
 
 
@@ -566,7 +568,9 @@ def test_never_ready() -> None:
 
 def test_a_session_that_the_socket_does_not_take() -> None:
     body = TICKLE.replace(SESSION.encode(), b"f" * 32)
-    diagnosis = after(lambda gateway: gateway.fail_rest("/tickle", status=200, body=body), hurry=Step.READY, speed=10.0)
+    diagnosis = after(
+        lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body), hurry=Step.READY, speed=10.0
+    )
     check(diagnosis, Fault.NOT_READY, Step.READY, "waits for a session", "log in")
 
 
@@ -575,7 +579,7 @@ def test_a_socket_that_is_closed_at_once() -> None:
         # Between the last call and the upgrade: the socket is then closed with 1000.
         def log_out(finding: Finding) -> None:
             if finding.step is Step.ACCOUNTS:
-                gateway.log_out()
+                gateway.faults.log_out()
 
         return await examine(gateway, then=log_out)
 
@@ -596,7 +600,7 @@ def when(step: Step, breaking: Callable[[SimulatedGateway], object], **options: 
 
 
 def test_a_socket_that_is_cut() -> None:
-    diagnosis = when(Step.READY, SimulatedGateway.drop_sockets, heartbeat_interval_s=1000.0)
+    diagnosis = when(Step.READY, lambda gateway: gateway.faults.drop_sockets(), heartbeat_interval_s=1000.0)
     failure = diagnosis.failure
     assert failure is not None
     # Whichever step notices.
@@ -606,7 +610,7 @@ def test_a_socket_that_is_cut() -> None:
 
 @pytest.mark.parametrize("step", [Step.WEBSOCKET, Step.HEARTBEAT])
 def test_a_socket_that_is_cut_later_or_sooner(step: Step) -> None:
-    diagnosis = when(step, SimulatedGateway.drop_sockets, market_data_lines=0, ready_delay_s=0.2)
+    diagnosis = when(step, lambda gateway: gateway.faults.drop_sockets(), market_data_lines=0, ready_delay_s=0.2)
     following = list(Step)[list(Step).index(step) + 1]
     check(diagnosis, Fault.WEBSOCKET, following, "without a word", "log in")
 
@@ -737,13 +741,13 @@ def test_no_line_left() -> None:
     ],
 )
 def test_a_quote_that_is_none(frame: bytes, said: str, to_do: str) -> None:
-    diagnosis = when(Step.STS, lambda gateway: gateway.send_frame(frame % LIVE), market_data_lines=0)
+    diagnosis = when(Step.STS, lambda gateway: gateway.faults.send_frame(frame % LIVE), market_data_lines=0)
     check(diagnosis, Fault.NO_DATA, Step.TICK, said, to_do)
 
 
 def test_a_halted_instrument() -> None:
     frame = b'{"6509":"RB","31":"H12.00","topic":"smd+%d"}' % LIVE
-    diagnosis = when(Step.STS, lambda gateway: gateway.send_frame(frame), market_data_lines=0)
+    diagnosis = when(Step.STS, lambda gateway: gateway.faults.send_frame(frame), market_data_lines=0)
     assert diagnosis.is_healthy
     assert "halted" in found(diagnosis, Step.TICK).found
 
@@ -793,7 +797,7 @@ def test_a_clock_that_is_a_little_wrong() -> None:
 def test_slow_answers_are_a_warning() -> None:
     body = b'{"accounts":["DU1234567"]}'
     diagnosis = after(
-        lambda gateway: gateway.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
         hurry=Step.ACCOUNTS,
         speed=12.0,
     )

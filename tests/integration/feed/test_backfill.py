@@ -144,7 +144,7 @@ def test_thirty_gaps_take_five_places_and_leave_none_taken(source: BackfillSourc
                     bench.backfiller.on_gap(gap)
                 await until(lambda: len(bench.told) == 30)
                 peer = gateway.open_connections[0]
-                await until(lambda: peer.topics.histories == {})
+                await until(lambda: peer.socket_subscriptions.histories == {})
             assert all(backfill.bars for backfill in bench.told)
             assert {request.status for request in gateway.requests} <= {101, 200}
             texts = [received.text for received in peer.received]
@@ -164,7 +164,7 @@ def test_places_die_with_the_connection_and_what_was_asked_is_asked_again() -> N
             with contextlib.suppress(cf.TransportError):
                 async with bench.connected():
                     # Asked and never answered: the gateway drops the texts without a word.
-                    gateway.swallow_subscribes(5)
+                    gateway.faults.drop_subscribes(5)
                     now_ns = time.time_ns()
                     for conid in range(1, 8):
                         gap = cf.Gap(f"smd+{conid}", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST)
@@ -172,14 +172,14 @@ def test_places_die_with_the_connection_and_what_was_asked_is_asked_again() -> N
                     peer = gateway.open_connections[0]
                     await until(lambda: len(peer.received) == 5)
                     assert bench.backfiller.slots_in_use == 5
-                    gateway.drop_sockets(reset=True)
+                    gateway.faults.drop_sockets(reset=True)
                     await until(lambda: bench.ws is None or not bench.ws.is_open)
             assert (bench.backfiller.slots_in_use, bench.told) == (0, [])
             async with bench.connected():
                 await until(lambda: len(bench.told) == 7)
                 assert all(backfill.bars for backfill in bench.told)
                 peer = gateway.open_connections[0]
-                await until(lambda: peer.topics.histories == {})
+                await until(lambda: peer.socket_subscriptions.histories == {})
             assert most_at_once([received.text for received in peer.received]) == 5
 
     run(scenario())
@@ -210,7 +210,7 @@ def test_an_answer_that_never_comes_is_told_in_time() -> None:
         async with gateway_with(cf.Clock(20.0)) as gateway, client_of(gateway) as client:
             bench = Bench("smh", client, timeout_s=2.0)
             async with bench.connected():
-                gateway.swallow_subscribes(1)
+                gateway.faults.drop_subscribes(1)
                 now_ns = time.time_ns()
                 bench.backfiller.on_gap(cf.Gap("smd+1", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST))
                 await until(lambda: bench.told != [])
@@ -223,7 +223,7 @@ def test_an_answer_that_never_comes_is_told_in_time() -> None:
 def test_a_dead_conid_has_no_history(source: BackfillSource) -> None:
     async def scenario() -> None:
         async with (
-            gateway_with(cf.Clock(20.0), dead_conids=frozenset({1})) as gateway,
+            gateway_with(cf.Clock(20.0), inactive_conids=frozenset({1})) as gateway,
             client_of(gateway) as client,
         ):
             bench = Bench(source, client)
@@ -267,7 +267,7 @@ def test_a_feed_tells_bars_after_each_gap(source: BackfillSource) -> None:
                     return not missing
 
                 items = await read_until(consumer, has_all)
-                gateway.drop_sockets(reset=True)
+                gateway.faults.drop_sockets(reset=True)
                 missing = {f"smd+{conid}" for conid in conids}
 
                 def is_filled(item: Any) -> bool:
@@ -278,7 +278,7 @@ def test_a_feed_tells_bars_after_each_gap(source: BackfillSource) -> None:
                 items += await read_until(consumer, is_filled)
                 stats, status = consumer.stats, feed.subscriptions
                 peer = gateway.open_connections[0]
-                await until(lambda: peer.topics.histories == {})
+                await until(lambda: peer.socket_subscriptions.histories == {})
             gaps = [item for item in items if isinstance(item, cf.Gap)]
             backfills = [item for item in items if isinstance(item, cf.Backfill)]
             assert len(backfills) == len(gaps) == 3
@@ -306,7 +306,7 @@ def test_a_feed_without_backfill_asks_for_nothing() -> None:
             await feed.subscribe_market_data(265598)
             consumer = feed.consumer()
             await read_until(consumer, lambda item: getattr(item, "topic", None) == "smd+265598")
-            gateway.drop_sockets(reset=True)
+            gateway.faults.drop_sockets(reset=True)
             items = await read_until(consumer, lambda item: isinstance(item, cf.Gap))
             items += await read_until(consumer, lambda item: isinstance(item, cf.Frame) and item.conid == 265598)
             assert not any(isinstance(item, cf.Backfill) for item in items)
@@ -327,13 +327,13 @@ def test_a_feed_that_closes_tells_what_was_not_filled(source: BackfillSource) ->
             async with feed:
                 await feed.subscribe_market_data(265598)
                 await until(lambda: any(getattr(item, "topic", None) == "smd+265598" for item in items))
-                gateway.fail_rest("/iserver/marketdata/history", delay_s=PATIENT_S)
-                gateway.drop_sockets(reset=True)
+                gateway.faults.fail_rest("/iserver/marketdata/history", delay_s=PATIENT_S)
+                gateway.faults.drop_sockets(reset=True)
 
                 def swallow(item: Any) -> None:
                     # The smd has been answered; what is asked next is history.
                     if isinstance(item, cf.Gap):
-                        gateway.swallow_subscribes(1)
+                        gateway.faults.drop_subscribes(1)
 
                 feed.on_item(swallow)
                 await until(lambda: any(isinstance(item, cf.Gap) for item in items))
@@ -379,13 +379,13 @@ def test_every_gap_of_a_rough_night_gets_one_answer_and_places_are_kept(source: 
                     await feed.subscribe_market_data(conid)
                 await until(is_well)
                 faults: list[Callable[[], object]] = [
-                    lambda: gateway.drop_sockets(reset=True),
-                    lambda: gateway.close_sockets(1001),
-                    lambda: [gateway.kill_stream(str(conid)) for conid in (1, 2, 3)],
+                    lambda: gateway.faults.drop_sockets(reset=True),
+                    lambda: gateway.faults.close_sockets(1001),
+                    lambda: [gateway.faults.end_stream(str(conid)) for conid in (1, 2, 3)],
                     # Right after the one before, while history is asked for.
-                    gateway.drop_sockets,
-                    lambda: (gateway.swallow_subscribes(3), gateway.drop_sockets()),
-                    gateway.renew_session,
+                    gateway.faults.drop_sockets,
+                    lambda: (gateway.faults.drop_subscribes(3), gateway.faults.drop_sockets()),
+                    gateway.faults.change_session_id,
                 ]
                 for fault in faults:
                     known = gaps()

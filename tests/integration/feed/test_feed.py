@@ -87,7 +87,7 @@ def test_it_survives_a_lost_connection_and_tells_a_gap_right_before_the_first_fr
                 item = await consumer.__anext__()
                 items.append(item)
                 seen.discard(getattr(item, "topic", None))
-            gateway.drop_sockets(reset=True)
+            gateway.faults.drop_sockets(reset=True)
             gaps: set[str] = set()
 
             def all_are_back(item: Any) -> bool:
@@ -174,14 +174,14 @@ def test_the_last_value_is_merged_and_every_field_has_an_age():
             assert value.is_current
             assert set(merged) - {"topic"} <= set(value)
             assert all(field.age_s >= 0.0 and field.received_ns for field in value.values())
-            gateway.stop_answering()
+            gateway.faults.stall()
             # Nothing is told any more, so all there is grows old.
             while min(field.age_s for field in (feed.last_value(265598) or value).values()) < 5:
                 await clock.sleep(1)
             later = feed.last_value(265598)
             assert later is not None
             assert later["conid"].value == 265598
-            gateway.resume_answering()
+            gateway.faults.resume()
         off = cf.Feed(client, cf.FeedOptions(last_values=False))
         with pytest.raises(cf.UsageError, match="last_values=True"):
             off.last_value(265598)
@@ -195,7 +195,7 @@ def test_orders_that_are_refused_are_asked_for_again_after_the_accounts():
             await feed.subscribe_market_data(265598)
             await feed.wait_for(STREAMING, timeout_s=60)
             # As if the brokerage session were another one: nobody has read its accounts.
-            gateway._world.session.has_read_accounts = False
+            gateway._state.session.has_read_accounts = False
             orders = await feed.subscribe_orders()
             items = await read_until(
                 feed, lambda item: isinstance(item, cf.Frame) and item.topic == "sor" and "args" in item.payload
@@ -220,7 +220,7 @@ def test_a_human_is_called_once_and_the_feed_goes_on_by_itself_after_the_login()
             assert 2 <= len(gateway.requests) - asked <= 20
             assert [change.cause for change in calls] == [cf.Cause.NOT_LOGGED_IN]
             assert "log in" in calls[0].advice
-            gateway.log_in()
+            gateway.faults.log_in()
             await feed.wait_for(STREAMING, timeout_s=120)
             assert len(calls) == 1
 
@@ -237,13 +237,13 @@ def test_a_competing_login_is_watched_or_overcome_by_choice(policy: str):
             )
             await feed.subscribe_market_data(265598)
             await feed.wait_for(STREAMING, timeout_s=60)
-            gateway.compete()
+            gateway.faults.start_competing()
             await feed.wait_for(cf.FeedState.COMPETING, timeout_s=60)
             if policy == "observe":
                 await clock.sleep(30)
                 assert feed.state is cf.FeedState.COMPETING
                 assert feed.session.competing
-                gateway.stop_competing()
+                gateway.faults.stop_competing()
             await feed.wait_for(STREAMING, timeout_s=120)
         return states
 
@@ -377,7 +377,7 @@ def test_a_client_that_is_closed_under_the_feed_is_told_to_whoever_reads():
             await feed.subscribe_market_data(265598)
             await feed.wait_for(STREAMING, timeout_s=60)
             await other.aclose()
-            gateway.drop_sockets()
+            gateway.faults.drop_sockets()
             with pytest.raises(cf.UsageError, match="client is closed"):
                 await read_until(feed, lambda _item: False)
             assert feed.state is cf.FeedState.DISCONNECTED

@@ -37,7 +37,7 @@ def test_a_client_that_is_closed_under_the_feed_ends_whoever_waits_and_refuses_w
             waiter = asyncio.ensure_future(feed.wait_for(cf.FeedState.STALE))
             await asyncio.sleep(0)
             await client.aclose()
-            gateway.drop_sockets()
+            gateway.faults.drop_sockets()
             with pytest.raises(cf.UsageError, match="client is closed"):
                 await waiter
             with pytest.raises(cf.UsageError, match="client is closed"):
@@ -101,7 +101,7 @@ def test_market_data_by_its_topic_is_cared_for_as_market_data():
                 await feed.subscribe_market_data(8314)
             await feed.wait_for(STREAMING)
             # Its stream ends as one does that is not renewed: without a word.
-            gateway.kill_stream("265598")
+            gateway.faults.end_stream("265598")
             async for item in feed:
                 if isinstance(item, cf.Gap):
                     assert item.subscription == subscription.topic

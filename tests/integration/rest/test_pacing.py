@@ -96,7 +96,7 @@ def test_after_a_429_that_others_earned_nothing_is_sent(loop: str) -> None:
 def test_fifteen_minutes_later_all_is_well() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options(speed=3_000.0)) as gateway:
-            gateway.fail_rest("/tickle", status=429, times=1)
+            gateway.faults.fail_rest("/tickle", status=429, times=1)
             async with Client(
                 gateway.url, clock=gateway.clock, connect_timeout_s=30_000.0, total_timeout_s=30_000.0
             ) as client:
@@ -113,7 +113,7 @@ def test_fifteen_minutes_later_all_is_well() -> None:
 def test_a_keepalive_goes_on_after_the_penalty() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options(speed=1_000.0)) as gateway:
-            gateway.fail_rest("/tickle", status=429, times=1)
+            gateway.faults.fail_rest("/tickle", status=429, times=1)
             async with Client(
                 gateway.url, clock=gateway.clock, connect_timeout_s=30_000.0, total_timeout_s=30_000.0
             ) as client:

@@ -24,7 +24,7 @@ WS = aiohttp.WSMsgType
 def test_dropped_socket_ends_without_a_close_frame(loop: str, tls: bool, reset: bool) -> None:
     async def main() -> None:
         async with SimulatedGateway(options(tls=tls)) as gateway, connected(gateway, ssl=False) as socket:
-            gateway.drop_sockets(reset=reset)
+            gateway.faults.drop_sockets(reset=reset)
             message = await socket.closed()
             # A CLOSE frame would be WS.CLOSE. (aiohttp's own close_code says 1000 for an end of stream on some loops.)
             assert message.type in (WS.CLOSED, WS.ERROR)
@@ -39,8 +39,8 @@ def test_dropped_socket_ends_without_a_close_frame(loop: str, tls: bool, reset: 
 def test_outbox_can_be_asked_at_every_moment_of_a_drop(loop: str, reset: bool) -> None:
     async def main() -> None:
         async with SimulatedGateway(options(tls=True)) as gateway, connected(gateway, ssl=False) as socket:
-            outbox = gateway.connections[0].outbox
-            gateway.drop_sockets(reset=reset)
+            outbox = gateway.connections[0].writer
+            gateway.faults.drop_sockets(reset=reset)
             rounds = 0
             while gateway.open_connections:
                 # What the market's pump asks, and what a test may do, in any round of the loop while TLS comes apart.
@@ -67,7 +67,7 @@ def test_reset_is_a_reset(loop: str) -> None:
             )
             writer.write(head.encode())
             await reader.readuntil(b'session"}')
-            gateway.drop_sockets(reset=True)
+            gateway.faults.drop_sockets(reset=True)
             with pytest.raises(ConnectionResetError):
                 await reader.read(1)
             writer.close()
@@ -78,7 +78,7 @@ def test_reset_is_a_reset(loop: str) -> None:
 def test_close_carries_its_code_and_reason() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
-            gateway.close_sockets(4321, "going down")
+            gateway.faults.close_sockets(4321, "going down")
             message = await socket.closed()
             assert (message.type, message.data, message.extra) == (WS.CLOSE, 4321, "going down")
             await gateway.wait_for(lambda: not gateway.open_connections)
@@ -96,7 +96,7 @@ def test_dead_gateway_neither_reads_nor_writes_and_may_come_back(loop: str, tls:
             http() as session,
         ):
             await socket.answers(f"smd+265598+{L1}")
-            gateway.stop_answering()
+            gateway.faults.stall()
             # What was on its way may still arrive, then nothing does: no data, no heartbeat, no reply.
             await socket.until_quiet(0.3)
             await socket.send("tic")
@@ -106,7 +106,7 @@ def test_dead_gateway_neither_reads_nor_writes_and_may_come_back(loop: str, tls:
             call = asyncio.ensure_future(session.post(gateway.url + "/tickle", ssl=False))
             await asyncio.sleep(0.1)
             assert not call.done()
-            gateway.resume_answering()
+            gateway.faults.resume()
             assert (await socket.topic("tic"))["alive"] is True
             async with await call as response:
                 assert response.status == 200
@@ -119,7 +119,7 @@ def test_expired_session_ends_brokerage_topics_in_silence() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket, http() as session:
             await socket.answers(f"smd+265598+{L1}", "spl+{}", "sor+{}")
-            gateway.expire_session()
+            gateway.faults.end_brokerage_session()
             assert (await socket.topic("sts"))["args"] == {"authenticated": False}
             assert socket.peer.subscriptions == ("spl",)
             await socket.topic("spl")
@@ -165,14 +165,14 @@ def test_logged_out_gateway_falls_silent_and_log_in_mints_another_session() -> N
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket, http() as session:
             before = gateway.session_id
             await socket.answers("spl+{}")
-            gateway.log_out()
+            gateway.faults.log_out()
             assert (await socket.topic("sts"))["args"] == {"authenticated": False}
             await gateway.clock.sleep(1.0)
             # More than one heartbeat interval.
             await socket.until_quiet(0.3)
             async with session.post(gateway.url + "/tickle") as response:
                 assert response.status == 401
-            gateway.log_in()
+            gateway.faults.log_in()
             assert gateway.session_id != before
             async with connected(gateway) as fresh:
                 await fresh.answers(f"smd+1+{L1}")
@@ -186,7 +186,7 @@ def test_renewed_session_leaves_a_socket_that_heartbeats_and_is_dead() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             await socket.answers(f"smd+265598+{L1}", "spl+{}")
             before = gateway.session_id
-            gateway.renew_session()
+            gateway.faults.change_session_id()
             assert gateway.session_id != before
             assert not [frame for frame in await socket.answers() if b'"sts"' in frame]
             frames = [await socket.json() for _ in range(3)]
@@ -203,7 +203,7 @@ def test_competing_login_takes_the_session_until_it_is_taken_back() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket, http() as session:
             await socket.answers(f"smd+265598+{L1}")
-            gateway.compete()
+            gateway.faults.start_competing()
             assert (await socket.topic("sts"))["args"] == {"authenticated": False}
             assert (await socket.topic("sts"))["args"] == {"competing": True}
             assert socket.peer.subscriptions == ()
@@ -222,8 +222,8 @@ def test_competing_login_takes_the_session_until_it_is_taken_back() -> None:
 def test_competition_may_end_by_itself() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket, http() as session:
-            gateway.compete()
-            gateway.stop_competing()
+            gateway.faults.start_competing()
+            gateway.faults.stop_competing()
             assert [frame["args"] for frame in await socket.several("sts", 3)] == [
                 {"authenticated": False},
                 {"competing": True},
@@ -243,15 +243,15 @@ def test_given_bytes_frames_and_pings_are_sent() -> None:
             async with session.ws_connect(gateway.ws_url, headers=cookie) as ws:
                 for _ in range(3):
                     await ws.receive(timeout=5)
-                gateway.send_frame(b"te", opcode=1, fin=False)
-                gateway.send_bytes(b"\x80\x02xt")
+                gateway.faults.send_frame(b"te", opcode=1, fin=False)
+                gateway.faults.send_bytes(b"\x80\x02xt")
                 message = await ws.receive(timeout=5)
                 assert (message.type, message.data) == (WS.TEXT, "text")
-                gateway.ping(b"ping 1")
+                gateway.faults.ping(b"ping 1")
                 reading = asyncio.ensure_future(ws.receive())
                 await gateway.wait_for(lambda: gateway.connections[0].pongs)
                 assert list(gateway.connections[0].pongs) == [b"ping 1"]
-                gateway.send_bytes(b"\xff\xff garbage")
+                gateway.faults.send_bytes(b"\xff\xff garbage")
                 assert (await asyncio.wait_for(reading, 5)).type is WS.ERROR
 
     run(main())
@@ -262,18 +262,18 @@ def test_given_bytes_frames_and_pings_are_sent() -> None:
 
 def test_client_that_does_not_read_gets_conflated_data_and_bounded_memory() -> None:
     async def main() -> None:
-        crowded = options(speed=1.0, rate=100_000.0, outbox_limit_bytes=600_000, keep_sent=0)
+        crowded = options(speed=1.0, rate=100_000.0, write_buffer_limit_bytes=600_000, keep_sent=0)
         async with SimulatedGateway(crowded) as gateway, connected(gateway, max_msg_size=0) as socket:
             for conid in range(40):
                 await socket.send(f"smd+{conid}+{L1}")
             transport = socket.ws._response.connection.transport
             transport.pause_reading()
             await gateway.wait_for(lambda: socket.peer.counters.updates_conflated > 1_000, timeout_s=15)
-            outbox = socket.peer.outbox
+            outbox = socket.peer.writer
             assert outbox.waiting_bytes < 600_000
             for _ in range(400):
                 # What is no market data waits too, but not without bound.
-                gateway.send_bulletin("x" * 2_000)
+                gateway.faults.send_bulletin("x" * 2_000)
             assert socket.peer.counters.frames_dropped > 0
             assert outbox.waiting_bytes <= 600_000
             transport.abort()
@@ -326,7 +326,7 @@ def test_replay_of_much_data_reaches_a_slow_client_whole(tmp_path: Path) -> None
         ):
             await asyncio.sleep(0.2)
             assert not gateway.replay_done.is_set()
-            assert socket.peer.outbox.waiting_bytes < 600_000
+            assert socket.peer.writer.waiting_bytes < 600_000
             for number, line in enumerate(lines):
                 assert await socket.frame() == line, number
             assert socket.peer.counters.frames_dropped == 0

@@ -215,7 +215,10 @@ def test_6508_comes_once_in_an_early_delta_and_6509_in_snapshots_only() -> None:
 
 def test_dead_conid_answers_na_and_a_dash_and_never_ticks() -> None:
     async def main() -> None:
-        async with SimulatedGateway(options(dead_conids=frozenset({8595}))) as gateway, connected(gateway) as socket:
+        async with (
+            SimulatedGateway(options(inactive_conids=frozenset({8595}))) as gateway,
+            connected(gateway) as socket,
+        ):
             frames = [json.loads(frame) for frame in await socket.answers(f"smd+8595+{L1}")]
             assert [(frame["55"], frame["31"], "84" in frame) for frame in frames] == [("-", "N/A", False)] * 2
             assert [list(frame).index("topic") for frame in frames] == [2, len(frames[1]) - 1]

@@ -117,7 +117,7 @@ def test_logged_out_is_401() -> None:
 def test_logged_out_redirects_to_the_login_page() -> None:
     async def main() -> None:
         async with (
-            SimulatedGateway(options(is_logged_in=False, logged_out_answer="redirect")) as gateway,
+            SimulatedGateway(options(is_logged_in=False, logged_out_response="redirect")) as gateway,
             http() as session,
         ):
             async with session.post(gateway.url + "/tickle", allow_redirects=False) as response:
@@ -131,7 +131,7 @@ def test_logged_out_redirects_to_the_login_page() -> None:
 
 def test_logged_out_answers_html_with_status_200() -> None:
     async def main() -> None:
-        async with SimulatedGateway(options(is_logged_in=False, logged_out_answer="html")) as gateway:
+        async with SimulatedGateway(options(is_logged_in=False, logged_out_response="html")) as gateway:
             status, content_type, body = await answer(gateway, "POST", "/tickle")
             assert (status, content_type) == (200, "text/html")
             assert body.startswith(b"<!DOCTYPE html>")
@@ -141,7 +141,7 @@ def test_logged_out_answers_html_with_status_200() -> None:
 
 def test_logged_out_answers_json_as_recorded() -> None:
     async def main() -> None:
-        async with SimulatedGateway(options(is_logged_in=False, logged_out_answer="json")) as gateway:
+        async with SimulatedGateway(options(is_logged_in=False, logged_out_response="json")) as gateway:
             _, _, status = await answer(gateway, "POST", STATUS)
             assert status == {
                 "authenticated": False,
@@ -227,7 +227,7 @@ def test_history_over_rest_is_that_of_the_socket() -> None:
 )
 def test_history_that_cannot_be_had(query: str, status: int) -> None:
     async def main() -> None:
-        async with SimulatedGateway(options(dead_conids=frozenset({7}))) as gateway:
+        async with SimulatedGateway(options(inactive_conids=frozenset({7}))) as gateway:
             assert (await answer(gateway, "GET", HISTORY + query))[0] == status
 
     run(main())
@@ -264,19 +264,19 @@ def test_tickle_is_paced_to_one_a_second() -> None:
 def test_calls_can_be_made_to_fail() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway:
-            gateway.fail_rest("/tickle", status=503, body=b"<html>", content_type="text/html", times=2)
+            gateway.faults.fail_rest("/tickle", status=503, body=b"<html>", content_type="text/html", times=2)
             answers = [await answer(gateway, "POST", "/tickle") for _ in range(3)]
             assert [status for status, _, _ in answers] == [503, 503, 200]
             assert answers[0][1:] == ("text/html", b"<html>")
-            gateway.fail_rest("/ws", status=500)
+            gateway.faults.fail_rest("/ws", status=500)
             with pytest.raises(aiohttp.WSServerHandshakeError):
                 async with connected(gateway):
                     raise AssertionError("the upgrade went through")
             async with connected(gateway):
                 assert len(gateway.connections) == 1
-            gateway.fail_rest(STATUS, times=None)
+            gateway.faults.fail_rest(STATUS, times=None)
             assert [(await answer(gateway, "POST", STATUS))[0] for _ in range(3)] == [500] * 3
-            gateway.stop_failing()
+            gateway.faults.clear_rest_failures()
             assert (await answer(gateway, "POST", STATUS))[0] == 200
 
     run(main())

@@ -169,11 +169,11 @@ def test_smh_answers_once_and_holds_its_slot_until_umh() -> None:
 
 def test_smh_of_what_has_no_history_is_refused_and_takes_no_slot() -> None:
     async def main() -> None:
-        async with SimulatedGateway(options(dead_conids=frozenset({7}))) as gateway, connected(gateway) as socket:
+        async with SimulatedGateway(options(inactive_conids=frozenset({7}))) as gateway, connected(gateway) as socket:
             for target in ("7", "0;;;1/1,2/-1"):
                 (refusal,) = [json.loads(raw) for raw in await socket.answers(f"smh+{target}+{{}}")]
                 assert refusal == {"error": "Chart data unavailable", "code": 500, "topic": f"smh+{target}"}
-            assert socket.peer.topics.histories == {}
+            assert socket.peer.socket_subscriptions.histories == {}
 
     run(main())
 
@@ -219,9 +219,9 @@ def test_sbd_has_one_ladder_per_account() -> None:
 def test_notices_bulletins_and_errors() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
-            gateway.send_notification("Order 1 was rejected", identifier="REJECTED")
-            gateway.send_bulletin("Exchange closes early")
-            gateway.send_error("server error", 500)
+            gateway.faults.send_notification("Order 1 was rejected", identifier="REJECTED")
+            gateway.faults.send_bulletin("Exchange closes early")
+            gateway.faults.send_error("server error", 500)
             notice, bulletin, error = [await socket.json() for _ in range(3)]
             assert notice == {
                 "topic": "ntf",
