@@ -21,7 +21,7 @@ _DEFAULT_PORT = 5000
 def _conids(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"conids must be integers separated by commas, not {text!r}")
+        raise argparse.ArgumentTypeError(f"conids must be whole numbers separated by commas, not {text!r}")
     return tuple(map(int, parts))
 
 

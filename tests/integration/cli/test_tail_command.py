@@ -37,8 +37,8 @@ def options(**more: Any) -> SimulatorOptions:
     [
         (("--url", "localhost:5000", *CONIDS), "http"),
         (("--url", "http://localhost:5000"), "give at least one conid"),
-        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed only goes with --simulate"),
-        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "give no TLS option"),
+        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed can only be used with --simulate"),
+        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "TLS options cannot be used"),
         (("--url", "https://localhost:5000", *CONIDS, "--ca-file", "missing.pem"), "missing.pem"),
         (("--simulate", *CONIDS, "--interval", "0"), "not a number above zero"),
         (("--simulate", "--conids", ",".join(map(str, range(1, 103)))), "100"),
