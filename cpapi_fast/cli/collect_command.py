@@ -8,7 +8,8 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from cpapi_fast.collect.collector import CollectOptions, Collector
+from cpapi_fast.collect.collector import Collector
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import summary_text
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop

@@ -14,7 +14,8 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from cpapi_fast.collect.collector import CollectOptions, Collector, collect
+from cpapi_fast.collect.collector import Collector, collect
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import Summary
 from cpapi_fast.errors import (
     CompetingSessionError,
