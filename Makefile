@@ -20,7 +20,7 @@ STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one soak peers bench bench-smoke \
-    bench-gate bench-gate-selftest clean
+    bench-gate bench-gate-selftest docs docs-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -73,7 +73,7 @@ soak: build ## one feed under random faults on real sockets, for five minutes or
 peers: $(VENV)/.made ## compile the Rust and C clients that the benchmarks compare with (minutes, once; needs cargo)
 	$(PY) benchmarks/peers/build.py
 
-bench: $(VENV)/.bench ## all benchmarks against all peers: tables, JSON and plots (minutes; docs/benchmarks.md)
+bench: $(VENV)/.bench ## all benchmarks against all peers: tables, JSON and plots (minutes; docs/explanation/benchmarks.md)
 	$(PY) -m benchmarks.report
 
 bench-smoke: $(VENV)/.bench ## the benchmarks' answers only
@@ -84,6 +84,13 @@ bench-gate: build ## instructions per frame against a baseline, CPU against pico
 
 bench-gate-selftest: build ## that a slowdown seeded into a copy of the tree fails bench-gate (valgrind)
 	$(PY) -m benchmarks.gate selftest
+
+docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning is an error
+	$(PY) -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+	@echo "open build/docs/index.html"
+
+docs-check: docs ## build the documentation, run each of its code blocks, check its links
+	$(PY) -m pytest tests/docs $(SPREAD) $(PYTEST_ARGS)
 
 clean: ## remove what the verbs above made, the environments included
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -107,6 +114,11 @@ $(VENV)/.deps: $(VENV)/.made pyproject.toml
 # Other clients, for the benchmarks only.
 $(VENV)/.bench: $(VENV)/.built pyproject.toml
 	$(PY) -m pip install -q --group bench
+	@touch $@
+
+# What builds the documentation.
+$(VENV)/.docs: $(VENV)/.built pyproject.toml
+	$(PY) -m pip install -q --group docs
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)

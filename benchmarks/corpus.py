@@ -9,7 +9,7 @@ from typing import Final
 
 from . import frames as make
 
-#: How many frames of each kind are among the 1,000 of `mixed`; docs/benchmarks.md says why.
+#: How many frames of each kind are among the 1,000 of `mixed`; docs/explanation/benchmarks.md says why.
 MIXED_COUNTS: Final[tuple[tuple[make.Maker, int], ...]] = (
     (make.smd_delta, 670),
     (make.smd_snapshot, 190),

@@ -1,6 +1,6 @@
 """One maker per kind of frame that a gateway sends, in the documented shapes; all numbers from a seeded `Random`.
 
-`docs/benchmarks.md` says where the shapes and their shares come from. Nothing here was recorded.
+`docs/explanation/benchmarks.md` says where the shapes and their shares come from. Nothing here was recorded.
 """
 
 from __future__ import annotations

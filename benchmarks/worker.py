@@ -1,6 +1,6 @@
 """Runs one Python contender in this process and prints what it received and what that cost, as one line of JSON.
 
-The command line is that of every contender, compiled ones too; see docs/benchmarks.md.
+The command line is that of every contender, compiled ones too; see docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations

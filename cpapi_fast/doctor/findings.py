@@ -175,7 +175,7 @@ class Diagnosis:
         return "\n".join([*lines, "", f"wrong  {self.wrong}", f"to do  {self.advice}"])
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as a JSON object; docs/doctor.md tells its members."""
+        """Everything as a JSON object; docs/reference/doctor.md tells its members."""
         failure = self.failure
         return {
             "version": __version__,
