@@ -1,8 +1,8 @@
 """Imports the stub of each compiled module in place of the module, so that autodoc sees signatures and types."""
 
 from __future__ import annotations
-
 import __future__
+
 import importlib.machinery
 import sys
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ A comment right before a block says how its test runs it; without one, the block
 ends by itself with exit code 0. The reader does not see the comments. Several are separated by `;`:
 
     <!-- test: after -->             runs in the folder of all blocks before it on the page, after these
-    <!-- test: in NAME -->           is put into the program tests/docs/setups/NAME.py in place of its line `...  # BLOCK`
+    <!-- test: in NAME -->           is put into the program tests/docs/setups/NAME.txt in place of its line `BLOCK`
     <!-- test: until REGEX -->       is interrupted as by Ctrl-C once the pattern stands in what it has printed
     <!-- test: exit CODE -->         ends with this exit code
     <!-- test: file NAME -->         is the text of a file that later blocks of the page use

@@ -56,9 +56,9 @@ def program_of(block: Block) -> str:
     """The Python program that a block is, or that its set-up makes of it."""
     if (name := block.directives.get("in")) is None:
         return block.text
-    setup = (_HERE / "setups" / f"{name}.py").read_text(encoding="utf-8")
-    match = re.search(r"^( *)\.\.\.  # BLOCK\n", setup, re.MULTILINE)
-    assert match is not None, f"{name}.py has no line `...  # BLOCK`"
+    setup = (_HERE / "setups" / f"{name}.txt").read_text(encoding="utf-8")
+    match = re.search(r"^( *)BLOCK\n", setup, re.MULTILINE)
+    assert match is not None, f"{name}.txt has no line `BLOCK`"
     return setup.replace(match[0], textwrap.indent(block.text, match[1]))
 
 

@@ -53,9 +53,7 @@ def is_in_repository(path: str) -> bool:
 LINKS = [(page, target) for page in PAGES for target in targets(page)]
 
 
-@pytest.mark.parametrize(
-    ("page", "target"), LINKS, ids=[f"{name_of(page)}-{target}" for page, target in LINKS]
-)
+@pytest.mark.parametrize(("page", "target"), LINKS, ids=[f"{name_of(page)}-{target}" for page, target in LINKS])
 def test_a_link_leads_somewhere(page: Path, target: str) -> None:
     path, _, anchor = target.partition("#")
     if target.startswith("repo:"):
