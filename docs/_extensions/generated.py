@@ -16,6 +16,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
 
 _ROOT = Path(__file__).parents[2]
@@ -133,9 +134,28 @@ def as_restructured_text(text: str) -> str:
     return _CODE.sub(lambda match: f"``{match[1]}``" + (f"\\ {match[2]}" if match[2] else ""), text)
 
 
-def process_docstring(_app: Sphinx, _what: str, _name: str, _value: object, _options: object, lines: list[str]) -> None:
-    """Let autodoc read the Markdown code spans of a docstring, also those that go over two lines."""
+#: Properties whose docstring is ready, by name.
+_properties: dict[str, list[str]] = {}
+
+
+def before_napoleon(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Convert code spans, also those that go over two lines. Napoleon would end a name at a colon inside code."""
     lines[:] = as_restructured_text("\n".join(lines)).split("\n")
+    if what in ("property", "attribute"):
+        # Napoleon takes what precedes a colon in the first line for a type; these have annotations.
+        _properties[name] = GoogleDocstring(lines, app.config, app, "method", name, value, options).lines()
+
+
+def after_napoleon(_app: Sphinx, _what: str, name: str, _value: object, _options: object, lines: list[str]) -> None:
+    """Put back what was made of a property."""
+    if name in _properties:
+        lines[:] = _properties.pop(name)
+
+
+def without_object(_app: Sphinx, _name: str, _value: object, _options: object, bases: list[type]) -> None:
+    """Show no base where there is only `object`."""
+    if bases == [object]:
+        bases.clear()
 
 
 class GeneratedTable(SphinxDirective):
@@ -180,6 +200,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name in _TABLES:
         app.add_directive(name, GeneratedTable)
     app.add_directive("command-help", CommandHelp)
-    # Before Napoleon, which has the priority 500: it would take a colon inside code for the end of a name.
-    app.connect("autodoc-process-docstring", process_docstring, priority=400)
+    # Napoleon has the priority 500.
+    app.connect("autodoc-process-docstring", before_napoleon, priority=400)
+    app.connect("autodoc-process-docstring", after_napoleon, priority=600)
+    app.connect("autodoc-process-bases", without_object)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
