@@ -86,7 +86,7 @@ bench-gate-selftest: build ## that a slowdown seeded into a copy of the tree fai
 	$(PY) -m benchmarks.gate selftest
 
 docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning is an error
-	$(PY) -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+	$(PY) -m sphinx -q -E -W --keep-going -d build/doctrees docs build/docs
 	@echo "open build/docs/index.html"
 
 docs-check: docs ## build the documentation, run each of its code blocks, check its links

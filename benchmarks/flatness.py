@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from cpapi_fast.frames.batch import classify
+from cpapi_fast.frames.frame import classify
 
 from . import digest, frames
 from .build_native import native

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.frames.ticks import TickDecoder
 from cpapi_fast.protocol.kinds import FrameKind
 

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results["targets"] = targets.evaluate(results)
         (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         print(f"{time.monotonic() - started_s:,.0f} s: {part} done", file=sys.stderr)
-    tables.show(results)
+    tables.show_results(results)
     plots.write(results, given.out)
     print(f"\nall single results and the plots are in {given.out}")
 

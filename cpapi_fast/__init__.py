@@ -11,7 +11,7 @@ The folders, in the order in which data flows::
     feed       Feed: the policy of `machine` on a real gateway, and the consumers of what comes
     outputs    Writers of files and the thread that runs them
     collect    The main job: a feed recorded into files
-    doctor     What is wrong with a gateway, and the one thing to do: the steps from an address to a quote
+    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice
     simulator  A simulated Client Portal gateway, for tests and for trying things out without an account
     cli        The command line: commands, options and terminal screens
 """
@@ -31,7 +31,9 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
     )
 
 from .clock import SYSTEM_CLOCK, Clock
-from .delivery.consumer import Consumer, ConsumerStats
+from .delivery.callback_consumer import CallbackConsumer
+from .delivery.consumer import Consumer
+from .delivery.stats import ConsumerStats
 from .errors import (
     CallbackError,
     CertificateError,
@@ -64,7 +66,8 @@ from .errors import (
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed.options import FeedOptions
-from .frames.batch import Batch, BatchBuilder, Frame, FrameCounters, classify
+from .frames.batch import Batch, BatchBuilder
+from .frames.frame import Frame, FrameCounters, classify
 from .frames.sink import FrameSink
 from .frames.ticks import TickDecoder, Ticks
 from .loop import new_event_loop, run
@@ -96,6 +99,7 @@ __all__ = [
     "Bar",
     "Batch",
     "BatchBuilder",
+    "CallbackConsumer",
     "CallbackError",
     "CaptureReader",
     "CaptureWriter",

@@ -7,7 +7,8 @@ from typing import Any
 
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame, FrameCounters
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.frame import Frame, FrameCounters
 from tests.frames import smd
 
 #: What one of `numbered` counts for: its bytes and the overhead.

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.frames.batch import BatchBuilder, Frame, FrameCounters, classify
+from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.classifier import NOT_JSON, ROUTED, classify_bytes
+from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
 from tests import reference
 from tests.reference import Answer, Refused

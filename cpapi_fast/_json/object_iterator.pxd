@@ -19,7 +19,8 @@ from .scan cimport byte_at, skip_spaces
 cdef enum:
     MEMBER = 0
     LAST_MEMBER = 1
-    ODD = 2
+    # The text does not look like one JSON object: use a decoder.
+    NOT_AN_OBJECT = 2
 
 
 # One member of an object. Inside of a key there may be escapes.
@@ -104,26 +105,26 @@ cdef inline int next_value(Quotes* quotes, Py_ssize_t* position_ptr, Member* mem
         take_quote(quotes)
         end = take_quote(quotes)
         if end < 0:
-            return ODD
+            return NOT_AN_OBJECT
         position = end + 1
     elif member.first | 0x20 == c"{":          # or [, which is the other byte that this bit makes one of
         position = brackets_end(text_ptr, text_len, position, quotes)
         if position < 0:
-            return ODD
+            return NOT_AN_OBJECT
     else:
         position = scalar_end(text_ptr, text_len, position, peek_quote(quotes))
     member.value_end = position
     if position >= text_len:
-        return ODD
+        return NOT_AN_OBJECT
     byte = byte_at(text_ptr, text_len, position)
     if byte <= c" ":
         position = skip_spaces(text_ptr, text_len, position)
         if position >= text_len:
-            return ODD
+            return NOT_AN_OBJECT
         byte = byte_at(text_ptr, text_len, position)
     position_ptr[0] = position
     if byte == c",":
         return MEMBER
     if byte == c"}" and skip_spaces(text_ptr, text_len, position + 1) == text_len:
         return LAST_MEMBER
-    return ODD
+    return NOT_AN_OBJECT

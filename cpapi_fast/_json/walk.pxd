@@ -26,7 +26,7 @@ from .decimals cimport (
     read_short_text,
 )
 from .structural_index cimport Quotes, quotes_of
-from .object_iterator cimport LAST_MEMBER, ODD, Member, next_key, next_value, object_start
+from .object_iterator cimport LAST_MEMBER, NOT_AN_OBJECT, Member, next_key, next_value, object_start
 from .scan cimport byte_at, skip_spaces, word_at
 
 
@@ -135,7 +135,7 @@ cdef inline bint walk_object(
         if field == ODD_KEY:
             return False
         step = next_value(&quotes, &position, &member)
-        if step == ODD:
+        if step == NOT_AN_OBJECT:
             return False
         if field >= 0:
             found = NO_NUMBER

@@ -38,15 +38,23 @@ from .reports import CollectStatus, OutputSummary, Summary
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
-    from cpapi_fast.delivery.consumer import Consumer, Policy
+    from cpapi_fast.delivery.consumer import Consumer
+    from cpapi_fast.delivery.overflow import OverflowPolicy
     from cpapi_fast.rest.client import Client
 
 #: What to do while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
 
-_POLICIES: Final[dict[str, Policy]] = {"hold": "block", "drop_oldest": "drop_oldest", "drop_newest": "drop_newest"}
+_POLICIES: Final[dict[str, OverflowPolicy]] = {
+    "hold": "block",
+    "drop_oldest": "drop_oldest",
+    "drop_newest": "drop_newest",
+}
 
 _OTHER: Final = bytes([FrameKind.OTHER])
+
+#: How much is passed to the recorder at once: enough to keep its thread busy, and little beside the usual bound.
+_CHUNK_BYTES: Final = 1024 * 1024
 
 #: How often what is shown is looked up, in real seconds.
 _SAMPLE_S: Final = 0.2
@@ -131,20 +139,21 @@ class Collector:
 
     def status(self) -> CollectStatus:
         """Where the run stands; in the loop's thread."""
-        feed, consumer, recorder = self._feed, self._consumer, self._recorder
+        feed, recorder = self._feed, self._recorder
+        consumer = self._consumer.stats if self._consumer else None
         known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
         change = self._notices.last_trouble
         return CollectStatus(
             state=self._state or (feed.state.value if feed else "starting"),
             elapsed_s=self._clock.monotonic_s() - self._started_s,
             connection=feed.stats.connection if feed else None,
-            queued_bytes=(recorder.queued_bytes if recorder else 0) + (consumer.stats.pending_bytes if consumer else 0),
+            queued_bytes=consumer.pending_bytes if consumer else 0,
             outputs=tuple((output.name, output.counts) for output in recorder.outputs) if recorder else (),
             # One call into C: the writing thread may add to it meanwhile.
             latest=tuple(self._quotes.latest.values()) if self._quotes else (),
             subscriptions={name: status for name, status in known if status is not None},
             gaps=sum(self._gaps.values()),
-            dropped=consumer.stats.dropped if consumer else 0,
+            dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
         )
 
@@ -172,8 +181,12 @@ class Collector:
         self._feed = feed = Feed(self._client, replace(options.feed, overload="block", last_values=False))
         subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
         self._recorder = recorder = self._open_recorder()
+        # Each frame costs more than one byte, so the bound on bytes is the only one.
         self._consumer = consumer = feed.consumer(
-            policy=_POLICIES[options.slow_disk], max_pending_bytes=max(1, options.max_queue_bytes // 2), name="files"
+            policy=_POLICIES[options.slow_disk],
+            max_pending_frames=options.max_queue_bytes,
+            max_pending_bytes=options.max_queue_bytes,
+            name="files",
         )
         self._subscriptions = tuple(subscriptions)
         self._started_s = self._clock.monotonic_s()
@@ -231,7 +244,6 @@ class Collector:
         return Recorder(
             (self._capture, self._quotes),
             events=EventLog(options.out / f"events-{stem}.jsonl"),
-            max_queue_bytes=max(1, options.max_queue_bytes // 2),
             clock=clock,
         )
 
@@ -284,27 +296,26 @@ class Collector:
         return None
 
     async def _receive(self, consumer: Consumer, recorder: Recorder) -> None:
-        async for item in consumer.batches():
-            if isinstance(item, Batch):
-                if _OTHER in bytes(item.kinds):
-                    self._look_for_errors(item)
-                await self._put(item, recorder)
-                continue
-            if isinstance(item, Gap):
-                self._gaps[item.cause] = self._gaps.get(item.cause, 0) + 1
-            recorder.put_event(item)
-            if not self._is_refusal(item):
-                self._notices.on_event(item)
+        # Frames count as pending until the recorder has written them, so the consumer's bound includes them.
+        async for items in consumer.chunks(max(1, min(_CHUNK_BYTES, self.options.max_queue_bytes // 2))):
+            for item in items:
+                if isinstance(item, Batch):
+                    if _OTHER in bytes(item.kinds):
+                        self._look_for_errors(item)
+                    continue
+                if isinstance(item, Gap):
+                    self._gaps[item.cause] = self._gaps.get(item.cause, 0) + 1
+                if not self._is_refusal(item):
+                    self._notices.on_event(item)
+            self._check_disk()
+            await recorder.write(items)
 
-    async def _put(self, batch: Batch, recorder: Recorder) -> None:
-        recorder.hand_over(batch)
-        if recorder.is_full:
-            self._tell_disk(recorder, is_slow=True)
-            await recorder.wait_for_room()
-        elif self._is_disk_slow and not recorder.queued_bytes:
-            self._tell_disk(recorder, is_slow=False)
-
-    def _tell_disk(self, recorder: Recorder, *, is_slow: bool) -> None:
+    def _check_disk(self) -> None:
+        """Report when more than half of the bound is pending, and when at most an eighth is pending again."""
+        consumer, recorder = self._consumer, self._recorder
+        if consumer is None or recorder is None or consumer.is_closed:
+            return
+        is_slow = consumer.stats.pending_bytes > self.options.max_queue_bytes // (8 if self._is_disk_slow else 2)
         if is_slow != self._is_disk_slow:
             self._is_disk_slow = is_slow
             change = DiskChange(time.time_ns(), is_slow, self.options.slow_disk)
@@ -342,6 +353,7 @@ class Collector:
 
     async def _sample(self) -> None:
         while True:
+            self._check_disk()
             self._make_sample()
             await asyncio.sleep(_SAMPLE_S)
 

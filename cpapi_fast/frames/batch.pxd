@@ -1,28 +1,8 @@
-"""Who owns the bytes: the C side of Frame and Batch, for the listener and for Cython users."""
+"""The C side of Batch: its memory, for the listener and for Cython users."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .classifier cimport VERDICT_UNDECIDED, Classified, classify_ptr, probe_smd_tail
-
-
-cdef class FrameCounters:
-    cdef:
-        # How often `payload` of a routed frame turned out not to be JSON.
-        public int64_t payload_errors
-        # How many payloads held invalid UTF-8 and were decoded with U+FFFD in its place.
-        public int64_t payloads_repaired
-
-
-cdef class Frame:
-    cdef:
-        readonly bytes raw
-        int64_t _received_ns
-        int64_t _conid                  # NO_CONID where the frame has none
-        Py_ssize_t _topic_start         # into raw; -1 when the topic does not stand there as plain text
-        Py_ssize_t _topic_length        # -1 with a start of -1: the topic is written with escapes
-        uint8_t _kind
-        object _payload                 # the decoded payload, or _NOT_DECODED, or _NOT_JSON
-        FrameCounters _counters         # None for a frame that came from no connection
+from .frame cimport Frame, FrameCounters
 
 
 cdef class Batch:
@@ -61,33 +41,3 @@ cdef class Batch:
 # A batch holds at most this many payload bytes: its offsets are int32.
 cdef enum:
     MAX_BATCH_BYTES = 0x7fffffff
-
-
-# A read-only memoryview over `count` items that `owner` holds unchanged and keeps at their place as long as it lives.
-cdef object column_view(object owner, void* data_ptr, const char* format_ptr, Py_ssize_t count, Py_ssize_t itemsize)
-
-
-# What the C classifier left undecided: decode, and route on what came out. It fails for want of memory only.
-cdef int judge_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1
-
-
-cdef inline int route_frame(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
-    # The whole answer, whatever the bytes are.
-    if not probe_smd_tail(data_ptr, data_len, route):
-        route[0] = classify_ptr(data_ptr, data_len)
-        if route.verdict == VERDICT_UNDECIDED:
-            judge_ptr(data_ptr, data_len, route)
-    return 0
-
-
-# A frame with a copy of these bytes; the other arguments are what the columns of a batch hold.
-cdef Frame new_frame(
-    const char* data_ptr,
-    Py_ssize_t data_len,
-    int64_t received_ns,
-    int64_t conid,
-    Py_ssize_t topic_start,
-    Py_ssize_t topic_length,
-    uint8_t kind,
-    FrameCounters counters,
-)

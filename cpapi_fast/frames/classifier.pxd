@@ -16,7 +16,7 @@ cdef enum:
     KIND_MALFORMED = 6
 
 
-# How sure the answer is. UNDECIDED goes to orjson one level up, under the GIL.
+# Whether the route is final. UNDECIDED: the caller decodes the text with orjson, which takes the GIL.
 cdef enum:
     VERDICT_ROUTED = 0
     VERDICT_NOT_JSON = 1
@@ -48,9 +48,9 @@ cdef void route_topic_ptr(const char* topic_ptr, Py_ssize_t topic_len, Classifie
 
 
 cdef inline bint probe_smd_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
-    # What nearly every frame of a busy feed ends with, `,"topic":"smd+<1 to 15 digits>"}`, in a few dozen
-    # instructions: the same answer as from `_probe_tail`, which takes whatever this does not. Here, so that
-    # whoever receives frames has it without a call.
+    # Routes a text that ends with `,"topic":"smd+<1 to 15 digits>"}`, as nearly every frame of a busy feed does, in a
+    # few dozen instructions. `_probe_tail` gives the same result and takes more texts. This one is inline, so that a
+    # receiver needs no call.
     cdef:
         Py_ssize_t digits_end = data_len - 2
         Py_ssize_t digits_start

@@ -3,7 +3,8 @@ from typing import final
 
 from typing_extensions import disjoint_base
 
-from .batch import Batch, Frame, FrameCounters
+from .batch import Batch
+from .frame import Frame, FrameCounters
 
 @disjoint_base
 class FrameSink:

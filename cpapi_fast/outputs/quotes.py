@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, MalformedPayloadError, OutputError, UsageError
-from cpapi_fast.protocol.fields import FIELDS
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
@@ -26,8 +26,8 @@ from .contract import PART_SUFFIX, OutputCounts, import_arrow, output_error, pub
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
-#: The fields that become float64 columns, named by their keys: the codes of `MarketDataFields.default_l1()`.
-_NUMBER_CODES: Final = ("31", "84", "86", "85", "88", "87")
+#: The fields that become float64 columns, named by their keys.
+_NUMBER_CODES: Final = DEFAULT_FIELDS
 
 _LAST, _BID, _ASK = (_NUMBER_CODES.index(code) for code in ("31", "84", "86"))
 

@@ -20,7 +20,8 @@ from cpapi_fast.errors import (
     TransportError,
     UsageError,
 )
-from cpapi_fast.frames.batch import Batch, Frame, FrameCounters
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame, FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
 from cpapi_fast.loop import BusyPoll, ReadWatch
 from cpapi_fast.protocol.topics import (

@@ -3,7 +3,8 @@ from typing import final
 
 from picows import WSListener, WSTransport
 
-from cpapi_fast.frames.batch import Batch, FrameCounters
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import FrameCounters
 from cpapi_fast.frames.sink import FrameSink
 
 @final

@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from cpapi_fast.frames.batch cimport Batch, FrameCounters, route_frame
+from cpapi_fast.frames.batch cimport Batch
+from cpapi_fast.frames.frame cimport FrameCounters, route_frame
 from cpapi_fast.frames.classifier cimport KIND_MALFORMED, Classified
 from cpapi_fast.frames.sink cimport BorrowedFrame, FrameSink
 

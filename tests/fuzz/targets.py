@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from cpapi_fast.frames.batch import Batch, BatchBuilder, FrameCounters, classify, slice_of
+from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
+from cpapi_fast.frames.frame import FrameCounters, classify
 from cpapi_fast.frames.ticks import TickDecoder
 from cpapi_fast.protocol.kinds import FrameKind
 from tests import comparison, frames, tick_oracle

@@ -49,7 +49,7 @@ def test_imports_are_found_at_all():
     assert {"frames.batch"} <= imported_by(PACKAGE / "ws" / "listener.pyx")
     assert {"errors"} <= imported_by(PACKAGE / "clock.py")
     assert {"frames.batch", "ws.listener", "protocol.topics"} <= imported_by(PACKAGE / "ws" / "connection.py")
-    assert {"doctor.login", "doctor.network"} <= imported_by(PACKAGE / "doctor" / "walk.py")
+    assert {"doctor.login", "doctor.network"} <= imported_by(PACKAGE / "doctor" / "runner.py")
     assert {"feed.machine.actions"} <= imported_by(PACKAGE / "feed" / "machine" / "machine.py")
 
 

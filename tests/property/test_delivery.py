@@ -16,7 +16,8 @@ from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import ConsumerOverflowError, CpapiError, TransportError, UsageError
 from cpapi_fast.events import Cause, FeedEvent, FeedState, StateChange
-from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.frame import Frame
 from tests.consumer_model import Entry, Model
 
 POLICIES = ("drop_oldest", "drop_newest", "conflate", "halt", "block")
@@ -69,7 +70,7 @@ class Consumers(RuleBasedStateMachine):
             raise ValueError
 
         bounds = {"max_pending_frames": max_frames, "max_pending_bytes": max_bytes, "max_pending_events": max_events}
-        self.pusher = self.delivery.add(name="push", policy="drop_oldest", callback=fail, **bounds)
+        self.pusher = self.delivery.add_callback(name="callback", callback=fail)
         for policy in POLICIES:
             consumer = self.delivery.add(name=policy, policy=policy, **bounds)
             self.pairs.append((consumer, Model(policy, max_frames, max_bytes, max_events)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame, classify
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.frame import Frame, classify
 from cpapi_fast.protocol.kinds import FrameKind
 
 

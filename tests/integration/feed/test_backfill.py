@@ -49,9 +49,7 @@ class Bench:
             source,
             clock=client.clock,
             send=self.send,
-            request=lambda conid, exchange, period, bar: client.history(
-                conid, exchange=exchange, period=period, bar=bar, outside_rth=True
-            ),
+            request=client.history,
             on_backfill=self.told.append,
             timeout_s=timeout_s,
             retry_s=1.0,

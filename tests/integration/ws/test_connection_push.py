@@ -13,7 +13,8 @@ from cpapi_fast.errors import (
     TransportError,
     UsageError,
 )
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 from tests.frames import smd, ws_close, ws_frame, ws_frames

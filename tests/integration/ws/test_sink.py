@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.errors import UsageError
-from cpapi_fast.frames.batch import classify
+from cpapi_fast.frames.frame import classify
 from cpapi_fast.frames.sink import FrameSink
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.ws.connection import WsClient

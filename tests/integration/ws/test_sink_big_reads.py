@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 
 from cpapi_fast.errors import CallbackError
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 from tests.frames import smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping

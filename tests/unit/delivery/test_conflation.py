@@ -9,7 +9,8 @@ import pytest
 
 from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
-from cpapi_fast.frames.batch import Batch, Frame, FrameCounters, classify
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.batches import FRAME_COST, batch_of, event, numbered, put, short
 from tests.frames import smd

@@ -9,7 +9,8 @@ import pytest
 from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import CallbackError, ConfigError
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from tests.batches import event, numbered, put, short
 from tests.support import run
 
@@ -50,11 +51,11 @@ def test_neither_a_stalled_nor_a_raising_consumer_changes_what_another_gets() ->
         def fail(item: object) -> None:
             raise ValueError
 
-        raising = delivery.add(name="raising", callback=fail, **BOUNDS)
+        raising = delivery.add_callback(name="raising", callback=fail)
         for policy in ("drop_oldest", "drop_newest", "conflate", "halt"):
             delivery.add(name=policy, **{**BOUNDS, "policy": policy, "max_pending_frames": 1})
         good = delivery.add(name="good", **BOUNDS)
-        delivery.add(name="raising too", callback=fail, by_batch=True, **BOUNDS)
+        delivery.add_callback(name="raising too", callback=fail, by_batch=True)
         seen: list[Any] = []
         for number in range(20):
             put(delivery, numbered(10 * number, 10))
@@ -77,7 +78,7 @@ def test_an_error_of_a_callback_is_reported_with_its_cause() -> None:
     def fail(item: object) -> None:
         raise ValueError("from the callback")
 
-    consumer = delivery.add(name="strategy", callback=fail, **BOUNDS)
+    consumer = delivery.add_callback(name="strategy", callback=fail)
     put(delivery, numbered(1, 2))
     assert consumer.stats.callback_errors == len(errors) == 2
     assert isinstance(errors[0], CallbackError)
@@ -90,8 +91,8 @@ def test_callbacks_by_frame_and_by_batch_get_events_too() -> None:
     delivery, _ = make()
     frames: list[Frame | Any] = []
     batches: list[Batch | Any] = []
-    by_frame = delivery.add(name="frames", callback=frames.append, **BOUNDS)
-    delivery.add(name="batches", callback=batches.append, by_batch=True, **BOUNDS)
+    by_frame = delivery.add_callback(name="frames", callback=frames.append)
+    delivery.add_callback(name="batches", callback=batches.append, by_batch=True)
     batch = numbered(0, 3)
     put(delivery, batch)
     delivery.put_event(event(1))
@@ -104,15 +105,12 @@ def test_callbacks_by_frame_and_by_batch_get_events_too() -> None:
     assert (stats.events_received, stats.events_delivered) == (1, 1)
 
 
-def test_a_callback_s_consumer_cannot_be_read_from() -> None:
-    async def main() -> None:
-        delivery, _ = make()
-        consumer = delivery.add(name="a", callback=lambda item: None, **BOUNDS)
-        for reader in (consumer, consumer.batches()):
-            with pytest.raises(RuntimeError, match="without a callback"):
-                await reader.__anext__()
-
-    run(main())
+def test_a_callback_consumer_has_nothing_to_read() -> None:
+    delivery, _ = make()
+    consumer = delivery.add_callback(name="a", callback=lambda item: None)
+    assert not hasattr(consumer, "__aiter__")
+    assert not hasattr(consumer, "batches")
+    assert repr(consumer) == "<CallbackConsumer 'a'>"
 
 
 def test_the_counts_add_up_inside_of_a_callback() -> None:
@@ -126,7 +124,7 @@ def test_the_counts_add_up_inside_of_a_callback() -> None:
         if len(seen) == 3:
             consumer.close()
 
-    consumer = delivery.add(name="a", callback=look, **BOUNDS)
+    consumer = delivery.add_callback(name="a", callback=look)
     put(delivery, numbered(0, 5))
     put(delivery, numbered(5, 5))
     delivery.put_event(event(1))
@@ -150,7 +148,7 @@ def test_what_a_callback_gives_rise_to_comes_after_what_it_was_called_with_for_a
                 closed.close()
 
         before = delivery.add(name="before", **BOUNDS)
-        answering = delivery.add(name="answering", callback=answer, **BOUNDS)
+        answering = delivery.add_callback(name="answering", callback=answer)
         after = delivery.add(name="after", **BOUNDS)
         closed = delivery.add(name="closed", **BOUNDS)
         put(delivery, numbered(0, 3))
@@ -170,7 +168,7 @@ def test_a_callback_may_end_the_delivery() -> None:
     async def main() -> None:
         delivery, _ = make()
         first = delivery.add(name="first", **BOUNDS)
-        delivery.add(name="ending", callback=lambda item: delivery.end(None), **BOUNDS)
+        delivery.add_callback(name="ending", callback=lambda item: delivery.end(None))
         second = delivery.add(name="second", **BOUNDS)
         put(delivery, numbered(0, 2))
         put(delivery, numbered(2, 2))
@@ -188,7 +186,7 @@ def test_an_interrupt_in_a_callback_goes_up_when_all_have_got_what_came(interrup
         def stop(item: Any) -> None:
             raise interrupt
 
-        delivery.add(name="interrupted", callback=stop, by_batch=True, **BOUNDS)
+        delivery.add_callback(name="interrupted", callback=stop, by_batch=True)
         other = delivery.add(name="other", **BOUNDS)
         with pytest.raises(interrupt):
             put(delivery, numbered(0, 2))
@@ -209,4 +207,4 @@ def test_nothing_is_put_for_no_frames() -> None:
     delivery.put(numbered(0, 3), 2, 2)
     delivery.put(numbered(0, 3), 2, 1)
     assert consumer.stats.received == 0
-    assert not consumer.backlog.slices
+    assert not consumer.queue.slices

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from cpapi_fast.delivery.consumer import Consumer, Policy
+from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
+from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConsumerOverflowError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import slice_of
@@ -18,7 +19,7 @@ from tests.frames import smd
 from tests.support import run
 
 #: ("put", first, count, received_ns), ("event", number), ("read", n) or ("end",), and what each n-th read must give.
-TABLE: dict[str, tuple[Policy, int, list[tuple[Any, ...]], list[Any]]] = {
+TABLE: dict[str, tuple[OverflowPolicy, int, list[tuple[Any, ...]], list[Any]]] = {
     "nothing is dropped that fits": (
         "drop_oldest",
         4,
@@ -94,7 +95,7 @@ TABLE: dict[str, tuple[Policy, int, list[tuple[Any, ...]], list[Any]]] = {
 }
 
 
-def consumer_of(policy: Policy, **bounds: int) -> tuple[Dispatcher, Consumer]:
+def consumer_of(policy: OverflowPolicy, **bounds: int) -> tuple[Dispatcher, Consumer]:
     delivery = Dispatcher(hold=lambda is_held: None, on_callback_error=lambda error: None)
     bounds = {"max_pending_frames": 10**9, "max_pending_bytes": 10**12, **bounds}
     return delivery, delivery.add(name="slow", policy=policy, **bounds)
@@ -144,7 +145,9 @@ def test_frames_dropped_and_gaps_told(name: str) -> None:
         ("drop_newest", 7, [1, 2, ("gap", 1, None, 5)]),
     ],
 )
-def test_bytes_are_bounded_to_the_frame(policy: Policy, frames: int, expected: list[Any], max_bytes: int) -> None:
+def test_bytes_are_bounded_to_the_frame(
+    policy: OverflowPolicy, frames: int, expected: list[Any], max_bytes: int
+) -> None:
     async def main() -> list[Any]:
         delivery, consumer = consumer_of(policy, max_pending_bytes=max_bytes)
         put(delivery, numbered(1, frames))
@@ -156,7 +159,7 @@ def test_bytes_are_bounded_to_the_frame(policy: Policy, frames: int, expected: l
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt", "block"])
-def test_one_frame_may_wait_however_large(policy: Policy) -> None:
+def test_one_frame_may_wait_however_large(policy: OverflowPolicy) -> None:
     async def main() -> None:
         delivery, consumer = consumer_of(policy, max_pending_bytes=100)
         for number in (1, 2):
@@ -174,11 +177,11 @@ def test_frames_that_are_kept_do_not_hold_the_batch_they_came_in() -> None:
         # One in, the others not.
         run(consumer.__anext__())
         put(delivery, numbered(0, 999))
-    assert consumer.backlog.slices[-1][0].nbytes == 151
+    assert consumer.queue.slices[-1][0].nbytes == 151
     delivery, consumer = consumer_of("drop_oldest")
     delivery.put(numbered(0, 999), 500, 501)
     delivery.put(numbered(0, 999), 0, 500)
-    assert [len(entry[0]) for entry in consumer.backlog.slices] == [1, 999]
+    assert [len(entry[0]) for entry in consumer.queue.slices] == [1, 999]
 
 
 def test_halt_says_what_to_do_and_gets_nothing_more() -> None:
@@ -302,7 +305,9 @@ def test_a_reader_halfway_through_a_read_is_not_full() -> None:
     # Conflation decodes, which takes long while every allocation is traced.
     [("drop_oldest", 1000), ("drop_newest", 1000), ("conflate", 100), ("halt", 1000), ("block", 1000)],
 )
-def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_memory(policy: Policy, reads: int) -> None:
+def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_memory(
+    policy: OverflowPolicy, reads: int
+) -> None:
     held: list[bool] = []
     delivery = Dispatcher(hold=held.append, on_callback_error=lambda error: None)
     max_bytes = 4_000 * reads
@@ -330,7 +335,7 @@ def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_memory(p
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt"])
-def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(policy: Policy):
+def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(policy: OverflowPolicy):
     async def main() -> None:
         delivery = Dispatcher(hold=lambda _: None, on_callback_error=lambda _: None)
         consumer = delivery.add(
@@ -346,7 +351,7 @@ def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(policy: Po
         for one in (state, gaps[0], gaps[1], state, state):
             delivery.put_event(one)
         joined = Gap("smd+1", 10, 40, Cause.CONNECTION_LOST)
-        assert [one for _, one in consumer.backlog.events] == [joined, state]
+        assert [one for _, one in consumer.queue.events] == [joined, state]
         for one in gaps[2:]:
             delivery.put_event(one)
         delivery.put_event(state)

@@ -12,7 +12,7 @@ import pytest
 from cpapi_fast.errors import ConnectError, RateLimitedError, StatusError
 from cpapi_fast.events import Backfill, Cause, Gap
 from cpapi_fast.feed.backfill import SLOTS, Backfiller
-from cpapi_fast.frames.batch import classify
+from cpapi_fast.frames.frame import classify
 from cpapi_fast.protocol.history import History
 from tests.hand_clock import START_NS, HandClock, settle
 from tests.support import run
@@ -49,7 +49,10 @@ class Bench:
             **options,
         )
 
-    def request(self, conid: int, exchange: str | None, period: str, bar: str) -> Awaitable[History]:
+    def request(
+        self, conid: int, *, period: str, bar: str, exchange: str | None, outside_rth: bool
+    ) -> Awaitable[History]:
+        assert outside_rth
         self.asked.append((conid, exchange, period, bar))
         answer: asyncio.Future[History] = asyncio.get_running_loop().create_future()
         self.answers.append(answer)
@@ -185,11 +188,11 @@ def test_a_request_without_an_answer_fails_in_time_and_keeps_its_place() -> None
         for conid in (3, 4, 5):
             bench.hear(conid, str(conid))
         await bench.clock.advance(1.5)
-        assert "did not answer smh within 30 s" in bench.errors[4]
+        assert "did not reply to smh within 30 s" in bench.errors[4]
         assert bench.told[4].gap.subscription == "smd+1"
         # Neither asked again nor free: an answer of the first could not be told from one of the second.
         bench.backfiller.on_gap(a_gap("smd+1"))
-        assert "never answered" in bench.errors[-1]
+        assert "never got a reply" in bench.errors[-1]
         bench.hear(7, "7")
         assert bench.backfiller.slots_in_use == 2
         # The late answer gives the place back, and the gap stays told.
@@ -212,7 +215,7 @@ def test_when_nothing_is_answered_everything_is_told_so() -> None:
             bench.backfiller.on_gap(a_gap(f"smd+{conid}"))
         await bench.clock.advance(31.0)
         assert len(bench.open_conids) == SLOTS
-        assert ["no request for history is answered" in error for error in bench.errors] == [False] * 5 + [True] * 3
+        assert ["no request for history gets a reply" in error for error in bench.errors] == [False] * 5 + [True] * 3
         bench.backfiller.on_gap(a_gap("smd+9"))
         assert len(bench.told) == 9
         # The next connection has all its places.
@@ -293,7 +296,7 @@ def test_a_gap_is_not_asked_for_on_one_connection_after_the_other_for_ever() -> 
             bench.backfiller.on_connection_ready()
             bench.backfiller.on_connection_lost()
             bench.backfiller.on_connection_lost()
-        assert bench.errors == ["the connection ended before the answer came, 3 times"]
+        assert bench.errors == ["the connection ended before the reply came, 3 times"]
 
     run(scenario())
 
@@ -359,8 +362,8 @@ def test_the_queue_is_bounded() -> None:
     [
         ([], "no bars for the time"),
         (bars(5, 6), "no bars for the time"),
-        ("x", "another shape"),
-        ([5], "another shape"),
+        ("x", "undocumented shape"),
+        ([5], "undocumented shape"),
     ],
 )
 def test_an_answer_without_what_was_asked_for(data: Any, problem: str) -> None:
@@ -398,7 +401,7 @@ def test_an_answer_that_is_not_json_is_one_of_another_shape() -> None:
         bench.backfiller.on_connection_ready()
         bench.backfiller.on_gap(a_gap())
         bench.backfiller.on_frame(classify(b'{"serverId":nul,"topic":"smh+265598"}'))
-        assert "another shape" in bench.errors[0]
+        assert "undocumented shape" in bench.errors[0]
         assert bench.backfiller.slots_in_use == 1
 
     run(scenario())
@@ -545,7 +548,7 @@ def test_over_rest_closing_ends_what_is_under_way(has_begun: bool) -> None:
 
 
 def test_over_rest_a_request_that_fails_because_it_was_ended_is_told_once() -> None:
-    async def request(*_asked: object) -> History:
+    async def request(*_args: object, **_options: object) -> History:
         try:
             await asyncio.sleep(60.0)
         except asyncio.CancelledError:

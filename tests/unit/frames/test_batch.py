@@ -14,7 +14,8 @@ import orjson
 import pytest
 
 from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame, FrameCounters, classify, slice_of
+from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
+from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
 from tests import frames
 

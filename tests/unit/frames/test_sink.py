@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.errors import UsageError
-from cpapi_fast.frames.batch import Frame, FrameCounters, classify
+from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.frames.sink import CallbackSink, FrameSink, end_read, hand_frame
 from tests.files import make_batch
 from tests.frames import corpus, smd

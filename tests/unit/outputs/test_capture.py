@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cpapi_fast._version import __version__
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
-from cpapi_fast.frames.batch import classify
+from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import capture as capture_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.protocol.kinds import FrameKind

@@ -1,4 +1,4 @@
-"""The writing thread: order, the bound, failures, and that nothing given to it is lost or counted twice."""
+"""Recorder: the order of what it writes, failures, and that every item is written or counted once."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_all_batches_in_order_to_all_outputs(loop: str) -> None:
     async def body() -> None:
         recorder = Recorder(outputs)
         for batch in batches:
-            await recorder.put(batch)
+            await recorder.write([batch])
         await recorder.close()
         await recorder.close()
         with pytest.raises(UsageError):
-            await recorder.put(batches[0])
+            await recorder.write([batches[0]])
 
     run(body(), loop=loop)
     for output in outputs:
@@ -89,30 +89,42 @@ def test_all_batches_in_order_to_all_outputs(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_slow_disk_holds_back_whoever_puts_and_not_the_loop(loop: str) -> None:
+def test_write_returns_when_everything_is_written_and_does_not_block_the_loop(loop: str) -> None:
     output = Fake()
     output.gate.clear()
 
     async def body() -> None:
-        recorder = Recorder([output], max_queue_bytes=10_000)
-
-        async def put_all() -> None:
-            for _ in range(100):
-                await recorder.put(make_batch([b"x" * 1000]))
-
-        putting = asyncio.create_task(put_all())
+        recorder = Recorder([output])
+        batches = [make_batch([b"x" * 1000]) for _ in range(100)]
+        writing = asyncio.create_task(recorder.write(batches))
         await asyncio.sleep(0.05)
-        assert not putting.done()
-        assert recorder.is_full
-        # The bound, plus the one batch that went over it.
-        assert 10_000 < recorder.queued_bytes <= 12_000
+        assert not writing.done()
+        assert output.batches == []
         output.gate.set()
-        await putting
+        await writing
+        assert output.batches == batches
         await recorder.close()
-        assert recorder.queued_bytes == 0
 
     run(body(), loop=loop)
     assert output.counts.written == 100
+
+
+def test_items_of_a_cancelled_write_are_written_all_the_same() -> None:
+    output = Fake()
+    output.gate.clear()
+
+    async def body() -> None:
+        recorder = Recorder([output])
+        writing = asyncio.create_task(recorder.write([make_batch([b"x"]), make_batch([b"y"])]))
+        await asyncio.sleep(0)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        output.gate.set()
+        await recorder.close()
+
+    run(body())
+    assert output.counts.written == 2
 
 
 def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
@@ -124,7 +136,7 @@ def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
 
         async def put_for_ever() -> None:
             while True:
-                await recorder.put(make_batch([b"{}", b"[]"]))
+                await recorder.write([make_batch([b"{}", b"[]"])])
                 await asyncio.sleep(0)
 
         with pytest.raises(OutputError):
@@ -132,7 +144,7 @@ def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
         with pytest.raises(OutputError):
             await failed
         with pytest.raises(OutputError):
-            await recorder.put(make_batch([b"{}"]))
+            await recorder.write([make_batch([b"{}"])])
         with pytest.raises(OutputError):
             await recorder.close()
         return recorder
@@ -146,13 +158,13 @@ def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
     assert first.counts.received == second.counts.received
 
 
-def test_a_failure_frees_whoever_waits_for_room() -> None:
+def test_a_failure_ends_a_write_that_waits() -> None:
     output = Fake(fail_at=0)
     output.gate.clear()
 
     async def body() -> None:
-        recorder = Recorder([output], max_queue_bytes=1)
-        putting = asyncio.create_task(recorder.put(make_batch([b"x"])))
+        recorder = Recorder([output])
+        putting = asyncio.create_task(recorder.write([make_batch([b"x"])]))
         await asyncio.sleep(0.01)
         output.gate.set()
         with pytest.raises(OutputError):
@@ -191,9 +203,9 @@ def test_events_keep_their_place_between_the_frames() -> None:
     async def body() -> None:
         recorder = Recorder([frames], events=events)
         recorder.put_event(changes[0])
-        await recorder.put(make_batch([b"1", b"2"]))
+        await recorder.write([make_batch([b"1", b"2"])])
         recorder.put_event(changes[1])
-        await recorder.put(make_batch([b"3"]))
+        await recorder.write([make_batch([b"3"])])
         recorder.put_event(changes[2])
         assert recorder.outputs == (frames, events)
         await recorder.close()
@@ -216,7 +228,7 @@ def test_a_failing_file_of_events_ends_it_too() -> None:
         with pytest.raises(OutputError, match="events"):
             await recorder.failed()
         with pytest.raises(OutputError, match="events"):
-            await recorder.put(make_batch([b"1"]))
+            await recorder.write([make_batch([b"1"])])
         with pytest.raises(OutputError, match="events"):
             await recorder.close()
 
@@ -231,7 +243,7 @@ def test_other_failures_are_told_too(fail_on: str) -> None:
 
     async def body() -> None:
         recorder = Recorder([output])
-        await recorder.put(make_batch([b"x"]))
+        await recorder.write([make_batch([b"x"])])
         if fail_on == "poll":
             with pytest.raises(OutputError):
                 await recorder.failed()
@@ -259,7 +271,7 @@ def test_capture_is_flushed_in_time_without_another_batch(tmp_path: Path) -> Non
 
     async def body() -> None:
         recorder = Recorder([CaptureWriter(path, flush_interval_s=0.05)])
-        await recorder.put(make_batch([b"{}"]))
+        await recorder.write([make_batch([b"{}"])])
         started_s = time.monotonic()
         while read_capture(path).read_all().num_rows == 0:
             assert time.monotonic() - started_s < 5
@@ -273,10 +285,10 @@ def test_loop_closed_without_close() -> None:
     output = Fake()
 
     async def body() -> Recorder:
-        return Recorder([output], max_queue_bytes=1)
+        return Recorder([output])
 
     recorder = run(body())
-    recorder._queue.put(None)
+    recorder._jobs.put(None)
     recorder._thread.join(5)
     assert not recorder._thread.is_alive()
     assert output.is_closed

@@ -19,6 +19,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.keepalive import Keepalive
 from cpapi_fast.rest.session import SessionTicket
+from tests.clocks import SleepClock
 from tests.rest_peer import SESSION, TICKLE, Peer, answer
 from tests.support import LOOPS, run, until
 
@@ -26,21 +27,6 @@ both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 #: A minute passes in 60 ms.
 FAST = 1000.0
-
-
-class SteppingClock(Clock):
-    """A clock that moves when somebody sleeps on it, and not otherwise: a busy machine cannot make it late."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return self._now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self._now_s += seconds
-        await asyncio.sleep(0)
 
 
 def fast_client(peer: Peer, *, total_timeout_s: float = 20_000.0) -> Client:
@@ -155,7 +141,7 @@ def test_a_callback_that_raises_is_reported_and_the_ticks_go_on() -> None:
 
 def test_the_first_tick_comes_after_one_interval_and_the_others_at_that_pace() -> None:
     async def scenario() -> None:
-        clock = SteppingClock()
+        clock = SleepClock()
         times: list[float] = []
 
         async def tickle() -> SessionTicket:
@@ -175,7 +161,7 @@ def test_the_first_tick_comes_after_one_interval_and_the_others_at_that_pace() -
 
 def test_ticks_that_were_missed_are_not_made_up() -> None:
     async def scenario() -> None:
-        clock = SteppingClock()
+        clock = SleepClock()
         times: list[float] = []
 
         async def tickle() -> SessionTicket:

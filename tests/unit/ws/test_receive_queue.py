@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from cpapi_fast.errors import CallbackError, TransportError, UsageError
-from cpapi_fast.frames.batch import Batch, BatchBuilder, FrameCounters
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.frame import FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
 from cpapi_fast.ws.receive_queue import ReceiveQueue
 from tests.frames import smd

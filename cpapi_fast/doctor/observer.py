@@ -1,4 +1,4 @@
-"""Everything that one socket has said, taken down as it comes; and waiting until something was said."""
+"""Records what one socket has received, and waits until a condition on it holds."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import Any, Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS
 
 #: Fields that hold a price: last, bid, ask.
-PRICES: Final = ("31", "84", "86")
+PRICES: Final = DEFAULT_FIELDS[:3]
 
 
-class Watch:
-    """Takes down what frames say, for `WsClient.on_batch`.
+class SocketObserver:
+    """Records the content of frames; `on_batch` is the callback for `WsClient.on_batch`.
 
     Args:
-        clock: the clock of the times below.
-        topic: the market data to look at.
+        clock: measures the times below.
+        topic: the market data topic to record.
 
     Attributes:
-        frames: how many frames came.
-        is_ready: `system` with `success` came.
-        is_waiting_for_session: the gateway said that it waits for one.
+        frames: the number of frames received.
+        is_ready: whether `system` with `success` was received.
+        is_waiting_for_session: whether the gateway sent `waiting for session`.
         sts: the `sts` objects, merged; None before the first.
-        heartbeats: per `hb`, by how many seconds our clock was ahead of it.
+        heartbeat_leads_s: for each `hb`, by how many seconds this clock is ahead of it.
         quote: the fields of `topic`, merged; None before its first frame.
-        quotes: how many frames of `topic` came.
+        quotes: the number of frames of `topic`.
         errors: error frames, decoded.
     """
 
@@ -37,7 +39,7 @@ class Watch:
         self.is_ready = False
         self.is_waiting_for_session = False
         self.sts: dict[str, Any] | None = None
-        self.heartbeats: Final[list[float]] = []
+        self.heartbeat_leads_s: Final[list[float]] = []
         self.quote: dict[str, Any] | None = None
         self.quotes = 0
         self.errors: Final[list[dict[str, Any]]] = []
@@ -47,16 +49,16 @@ class Watch:
 
     @property
     def has_price(self) -> bool:
-        """Whether a price of the instrument was told, be it an old one."""
+        """Whether a price of the instrument was received, even an old one."""
         return self.quote is not None and any(_is_price(self.quote.get(code)) for code in PRICES)
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the gateway knows no such instrument: it then tells a dash for its name, and no error."""
+        """Whether the gateway does not know the instrument: its symbol is then a dash, and there is no error."""
         return self.quote is not None and self.quote.get("55") == "-" and not self.has_price
 
     def on_batch(self, batch: Batch) -> None:
-        """Take down a batch."""
+        """Record the frames of a batch."""
         for frame in batch:
             self.frames += 1
             try:
@@ -64,17 +66,20 @@ class Watch:
             except MalformedPayloadError:
                 continue
             if isinstance(payload, dict):
-                self._take(frame, payload)
+                self._record(frame, payload)
         if self._changed is not None:
             self._changed.set()
 
     async def until(self, condition: Callable[[], bool], ended: asyncio.Future[None], timeout_s: float) -> bool:
-        """Wait until a condition on this object holds; whether it does, at the end of the socket or of the time.
+        """Wait until a condition on this object holds.
 
         Args:
-            condition: asked after every batch.
+            condition: evaluated after every batch.
             ended: done when the socket has ended.
             timeout_s: in seconds of the clock.
+
+        Returns:
+            Whether the condition holds. False when the socket ended or the time ran out before.
         """
         deadline_s = self._clock.monotonic_s() + timeout_s
         while not condition():
@@ -89,13 +94,13 @@ class Watch:
             changed.cancel()
         return True
 
-    def _take(self, frame: Frame, payload: dict[str, Any]) -> None:
+    def _record(self, frame: Frame, payload: dict[str, Any]) -> None:
         topic = frame.topic
         if topic == "system":
             self.is_ready = self.is_ready or "success" in payload
-            beat_ms = payload.get("hb")
-            if isinstance(beat_ms, int):
-                self.heartbeats.append((self._clock.time_ns() - beat_ms * 1_000_000) / 1e9)
+            heartbeat_ms = payload.get("hb")
+            if isinstance(heartbeat_ms, int):
+                self.heartbeat_leads_s.append((self._clock.time_ns() - heartbeat_ms * 1_000_000) / 1e9)
         elif topic == "sts":
             args = payload.get("args")
             if isinstance(args, dict):

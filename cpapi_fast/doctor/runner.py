@@ -1,4 +1,4 @@
-"""The walk: every step in its order, until one fails."""
+"""Runs the steps in order, until one fails."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cpapi_fast.rest.tls import Tls
 from cpapi_fast.rest.urls import BaseUrl
 
 from . import login, network, stream
-from .examination import Examination, Outcome, failure, outcome_of
-from .findings import Diagnosis, Fault, Finding, Status, Step
+from .context import DiagnosisContext, StepResult, failure, ok, result_of
+from .diagnosis import Diagnosis, Finding, Outcome, Problem, Step
 
-#: Apple's share at its home exchange: known to every gateway, and traded as long as anything is.
+#: Apple on its home exchange, which every gateway knows.
 DEFAULT_CONID: Final = 265598
 
-#: Long enough for a heartbeat, which comes every ten seconds.
+#: Longer than the 10 seconds between heartbeats.
 DEFAULT_TIMEOUT_S: Final = 15.0
 
-_STEPS: Final[tuple[tuple[Step, Callable[[Examination], Awaitable[Outcome]]], ...]] = (
+_STEPS: Final[tuple[tuple[Step, Callable[[DiagnosisContext], Awaitable[StepResult]]], ...]] = (
     (Step.DNS, network.dns),
     (Step.TCP, network.tcp),
     (Step.TLS, network.tls),
@@ -52,31 +52,31 @@ async def diagnose(
     clock: Clock = SYSTEM_CLOCK,
     on_finding: Callable[[Finding], object] | None = None,
 ) -> Diagnosis:
-    """Walk from an address to a quote, and say where it ends.
+    """Check every step from the URL to a quote, until one fails.
 
-    Four REST calls and one WebSocket with one subscription, all ended at the end. Nothing is changed at the gateway
-    unless `init` is given; no session, cookie, user name or account is part of what is found.
+    Sends three REST requests and opens one WebSocket with one subscription; both are closed at the end. Changes nothing
+    at the gateway unless `init` is True. The findings contain no session id, cookie, user name or account.
 
     Args:
         url: the gateway's REST base, such as `https://localhost:5000/v1/api`.
-        tls: which certificate to trust; `Tls.verify()` unless given.
-        conid: the instrument to ask a quote of.
-        timeout_s: the most that one step waits, in seconds of the clock.
-        init: open the brokerage session where it is not open, away from another login of the same user if need be.
-        clock: the clock of all timers, and the one that is compared with the gateway's.
-        on_finding: told each finding as soon as it is there, those of steps that were not reached too.
+        tls: which certificate to trust; `Tls.verify()` by default.
+        conid: the instrument whose quotes are requested.
+        timeout_s: how long one step waits at most, in seconds of the clock.
+        init: open the brokerage session when it is not open, taking it from another login of the user if necessary.
+        clock: the clock of all timers, which is also compared with the gateway's clock.
+        on_finding: called with each finding when its step ends, then with those of the steps that were not reached.
 
     Raises:
-        SubscriptionError: the conid cannot be one.
-        ConfigError: the time limit is not above zero.
+        SubscriptionError: the conid is invalid.
+        ConfigError: the timeout is not above zero.
     """
     market_data_target(conid)
     if not 0.0 < timeout_s < float("inf"):
         raise ConfigError(f"timeout_s must be a finite number of seconds above zero, not {timeout_s!r}")
     findings: list[Finding] = []
 
-    def add(step: Step, outcome: Outcome, started_s: float) -> None:
-        finding = Finding(step, *outcome, elapsed_s=clock.monotonic_s() - started_s)
+    def add(step: Step, result: StepResult, started_s: float) -> None:
+        finding = Finding(step, *result, elapsed_s=clock.monotonic_s() - started_s)
         findings.append(finding)
         if on_finding is not None:
             on_finding(finding)
@@ -86,26 +86,25 @@ async def diagnose(
     try:
         base = _base(url, policy)
     except ConfigError as error:
-        add(Step.URL, failure(Fault.USAGE, str(error), "correct the URL or the option"), started_s)
+        add(Step.URL, failure(Problem.USAGE, str(error), "Correct the URL or the option."), started_s)
         _skip_rest(findings, on_finding)
         return Diagnosis("", tuple(findings))
     path = f"base path {base.path}" if base.path else "no base path"
-    said = f"{base.scheme}, {base.host}, port {base.port}, {path}"
-    add(Step.URL, Outcome(Status.OK, said), started_s)
-    examination = Examination(base, tls=policy, conid=conid, timeout_s=timeout_s, init=init, clock=clock)
+    add(Step.URL, ok(f"{base.scheme}, {base.host}, port {base.port}, {path}"), started_s)
+    context = DiagnosisContext(base, tls=policy, conid=conid, timeout_s=timeout_s, init=init, clock=clock)
     try:
-        for step, take in _STEPS:
+        for step, run_step in _STEPS:
             started_s = clock.monotonic_s()
             try:
-                outcome = await take(examination)
+                result = await run_step(context)
             except CpapiError as error:
-                outcome = outcome_of(error, examination)
-            add(step, outcome, started_s)
-            if outcome.status is Status.FAILURE:
+                result = result_of(error, context)
+            add(step, result, started_s)
+            if result.outcome is Outcome.FAILURE:
                 break
     finally:
         with suppress(CpapiError):
-            await examination.stack.aclose()
+            await context.stack.aclose()
     _skip_rest(findings, on_finding)
     return Diagnosis(str(base), tuple(findings))
 
@@ -113,13 +112,13 @@ async def diagnose(
 def _base(url: str, tls: Tls) -> BaseUrl:
     base = BaseUrl.parse(url)
     if base.scheme == "http" and tls.mode in ("pinned", "ca_file"):
-        raise ConfigError("a certificate is given, but an http:// URL uses none; use https:// or leave the option out")
+        raise ConfigError("an http:// URL uses no certificate, but one is given. Use https://, or omit the option.")
     return base
 
 
 def _skip_rest(findings: list[Finding], on_finding: Callable[[Finding], object] | None) -> None:
     for step in list(Step)[len(findings) :]:
-        finding = Finding(step, Status.NOT_REACHED, "")
+        finding = Finding(step, Outcome.NOT_REACHED, "")
         findings.append(finding)
         if on_finding is not None:
             on_finding(finding)
