@@ -17,6 +17,8 @@ stubs.install()
 
 import cpapi_fast  # noqa: E402
 
+stubs.copy_docstrings()
+
 _project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = "cpapi_fast"
