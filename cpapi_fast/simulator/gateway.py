@@ -180,7 +180,7 @@ class SimulatedGateway(Faults):
         for task in tasks:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        self._world.answering.set()
+        self._world.close()
         for connection in self.open_connections:
             connection.outbox.reset()
         if self._runner is not None:

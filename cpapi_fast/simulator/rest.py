@@ -122,7 +122,8 @@ class Rest:
             return web.Response(status=world.maintenance_status, text=_MAINTENANCE_PAGE, content_type="text/html")
         failure = self._next_failure(path)
         if failure is not None:
-            await world.clock.sleep(failure.delay_s)
+            with world.closable():
+                await world.clock.sleep(failure.delay_s)
             return web.Response(status=failure.status, body=failure.body, headers=failure.headers)
         if options.enforce_pacing and not self._pacer.allows(path, world.clock.monotonic_s()):
             return _json({"error": "Too Many Requests", "statusCode": 429}, 429)

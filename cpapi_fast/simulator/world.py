@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,26 @@ class World:
         #: Not set while the gateway plays dead.
         self.answering = asyncio.Event()
         self.answering.set()
+        self._sleeping: set[asyncio.Task[object]] = set()
         self._open: dict[int, Connection] = {}
         self._opened = 0
+
+    @contextlib.contextmanager
+    def closable(self) -> Iterator[None]:
+        """Let `close` cancel the current task inside this block."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._sleeping.add(task)
+        try:
+            yield
+        finally:
+            self._sleeping.discard(task)
+
+    def close(self) -> None:
+        """Release the requests that are held back, and cancel those whose response is delayed."""
+        self.answering.set()
+        for task in self._sleeping:
+            task.cancel()
 
     @property
     def open_connections(self) -> list[Connection]:

@@ -1,4 +1,4 @@
-"""Everything that is done to a feed, by name: each fault begins, lasts and ends by itself."""
+"""The faults, by name: each begins, lasts and ends by itself."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Act = Callable[[Rig, Random], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to break things.
+    """One fault.
 
     Attributes:
-        name: as it stands in reports.
-        place: where it happens; two faults of one place are not done at the same time.
-        act: does it, and takes it away again.
+        name: the name in reports.
+        place: where it happens; two faults of one place never happen at the same time.
+        act: causes it, and ends it again.
     """
 
     name: str
@@ -44,7 +44,7 @@ def fault(place: str) -> Callable[[Act], Act]:
     return register
 
 
-#: A gateway's answer that is none: status, body, content type, headers.
+#: A wrong response of a gateway: status, body, content type, headers.
 Answer = tuple[int, bytes, str, dict[str, str]]
 
 PAGE: Final = b"<!DOCTYPE html><html><body>Login</body></html>"
@@ -57,27 +57,27 @@ ANSWERS: Final[dict[str, Answer]] = {
     "502": (502, b"<html>Bad SimulatedGateway</html>", "text/html", {}),
     "503": (503, b"", "text/plain", {}),
 }
-#: Every call that a feed makes.
+#: Every REST call of a feed.
 CALLS: Final = ("/tickle", "/iserver/accounts", "/iserver/auth/ssodh/init", "/ws")
-#: What a server may say in a CLOSE frame; 0 for one without a code.
+#: The codes that a server may send in a CLOSE frame; 0 for a frame without a code.
 CLOSE_CODES: Final = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4999)
 
 
 async def leaves(rig: Rig) -> None:
-    """Wait until the feed has noticed, however soon it came back."""
+    """Wait until the feed has detected the fault, however soon it recovered."""
     await rig.wait_for(lambda: rig.departures > rig.departures_seen, "the fault is noticed")
 
 
 async def gaps_are_told(rig: Rig, before: int) -> None:
-    """Wait until each instrument that ticks has told a gap since there were `before` of them."""
+    """Wait until each instrument that ticks has a gap more than the `before` it had."""
     ticking = {f"smd+{conid}" for conid in rig.conids if conid != QUIET}
     await rig.wait_for(
-        lambda: ticking <= {gap.subscription for gap in rig.heard.gaps[before:]}, "the gaps of all streams are told"
+        lambda: ticking <= {gap.subscription for gap in rig.events.gaps[before:]}, "the gaps of all streams are told"
     )
 
 
 def answer_with(rig: Rig, call: str, name: str, times: int) -> None:
-    """Let the next calls of a path be answered so."""
+    """Let the next calls of a path get this response."""
     status, body, content_type, headers = ANSWERS[name]
     rig.gateway.fail_rest(call, status=status, body=body, content_type=content_type, headers=headers, times=times)
 
@@ -100,7 +100,7 @@ async def half_open(rig: Rig, random: Random) -> None:
     rig.proxy.half_open()
     await leaves(rig)
     if random.random() < 0.5:
-        # The gateway goes on writing to the old one beside the new one.
+        # The gateway keeps writing to the old socket as well as to the new one.
         await rig.streams()
     await rig.lives(random.uniform(0.0, 20.0))
     rig.proxy.bury()
@@ -165,7 +165,7 @@ async def cut_anywhere(rig: Rig, random: Random) -> None:
 
 @fault("network")
 async def garbage(rig: Rig, random: Random) -> None:
-    # A first byte with reserved bits: no frame can begin so.
+    # A first byte with reserved bits set: invalid at the start of a frame.
     rig.proxy.inject(bytes([0xF0 | random.randrange(16)]) + random.randbytes(random.randrange(1, 400)))
     await leaves(rig)
 
@@ -207,7 +207,7 @@ async def invalid_utf8(rig: Rig, random: Random) -> None:
             % (STEADY, random.getrandbits(40), number, STEADY),
         }
         for connection in rig.gateway.open_connections:
-            # On a socket that has not subscribed yet it would be nobody's frame.
+            # On a socket without subscriptions it would belong to none.
             connection.send([frame for topic, frame in frames.items() if topic in connection.subscriptions])
         await rig.lives(1.0)
 
@@ -231,7 +231,7 @@ async def strange_frames(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def session_expires(rig: Rig, random: Random) -> None:
-    before = len(rig.heard.gaps)
+    before = len(rig.events.gaps)
     if rig.gateway.expire_session():
         await gaps_are_told(rig, before)
 
@@ -295,16 +295,16 @@ async def slow_answers(rig: Rig, random: Random) -> None:
 @fault("gateway")
 async def stream_dies(rig: Rig, random: Random) -> None:
     topic = f"smd+{random.choice([BRISK, STEADY, NATURAL])}"
-    before = len(rig.heard.gaps)
+    before = len(rig.events.gaps)
     if rig.gateway.kill_stream(topic.removeprefix("smd+")):
         await rig.wait_for(
-            lambda: any(gap.subscription == topic for gap in rig.heard.gaps[before:]), f"the death of {topic} is told"
+            lambda: any(gap.subscription == topic for gap in rig.events.gaps[before:]), f"the death of {topic} is told"
         )
 
 
 @fault("gateway")
 async def all_streams_die(rig: Rig, random: Random) -> None:
-    before = len(rig.heard.gaps)
+    before = len(rig.events.gaps)
     killed = [rig.gateway.kill_stream(str(conid)) for conid in rig.conids]
     if all(killed):
         await gaps_are_told(rig, before)
@@ -312,7 +312,7 @@ async def all_streams_die(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def subscribes_vanish(rig: Rig, random: Random) -> None:
-    # One of orders or P&L that vanishes is beyond anybody: nothing answers these.
+    # A stream of orders or P&L that stops cannot be detected: probes get no reply.
     rig.gateway.swallow_subscribes(random.randrange(1, 6), words=["smd"])
     rig.gateway.drop_sockets()
 

@@ -17,9 +17,13 @@ from cpapi_fast.simulator import Connection, SimulatedGateway, SimulatorOptions
 L1 = '{"fields":["31","84","86","85","88","87","83"]}'
 
 
+#: Options of a gateway without TLS whose time runs fifty times as fast.
+DEFAULTS: dict[str, Any] = {"tls": False, "speed": 50.0, "seed": 7, "idle_timeout_s": None}
+
+
 def options(**changes: Any) -> SimulatorOptions:
-    """A gateway without TLS whose time runs fifty times as fast, unless told otherwise."""
-    return SimulatorOptions(**({"tls": False, "speed": 50.0, "seed": 7, "idle_timeout_s": None} | changes))
+    """The default options with these changes."""
+    return SimulatorOptions(**(DEFAULTS | changes))
 
 
 def session_cookie(gateway: SimulatedGateway) -> str:
