@@ -1,4 +1,4 @@
-"""Collect quotes into files from a program of your own, here from the built-in simulator.
+"""Collects quotes into files, here from the simulated gateway.
 
 Usage: python examples/collect.py FOLDER [SECONDS]
 """
