@@ -200,7 +200,7 @@ def test_nobody_listens(loop: str) -> None:
                     error = await failure(client)
                     assert type(error) is ConnectError
                     assert error.is_retryable
-                    assert "is the gateway running" in str(error)
+                    assert "that the gateway runs" in str(error)
 
     run(scenario(), loop=loop)
 
