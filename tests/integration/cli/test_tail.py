@@ -66,7 +66,7 @@ def test_quotes_and_counters() -> None:
     watching(scenario, speed=1.0, tick_s=0.1)
 
 
-def test_a_dead_subscription_is_stale_and_keeps_its_values() -> None:
+def test_a_stale_subscription_keeps_its_values() -> None:
     async def scenario(gateway: SimulatedGateway, feed: Feed, tail: Tail) -> None:
         await streaming(tail)
         # It is asked for again and again, and never heard.

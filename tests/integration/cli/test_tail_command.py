@@ -45,7 +45,7 @@ def options(**more: Any) -> SimulatorOptions:
         (CONIDS, "--url --simulate"),
     ],
 )
-def test_what_cannot_be_right(arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_arguments(arguments: tuple[str, ...], said: str) -> None:
     result = run(command("tail", *arguments))
     err = re.sub(r"cpapi-fast: simulated gateway at .*\n", "", result.err)
     assert (result.code, result.out) == (2, ""), result
@@ -87,7 +87,7 @@ if sys.platform != "win32":
         assert told[0] == "feed connecting: started"
         assert "last=" not in result.out
 
-    def test_nobody_listens() -> None:
+    def test_unreachable_gateway() -> None:
         """No end of it: it is tried again, and what is wrong is said."""
 
         async def body() -> Ended:

@@ -36,7 +36,7 @@ def test_dropped_socket_ends_without_a_close_frame(loop: str, tls: bool, reset: 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("reset", [False, True])
-def test_outbox_can_be_asked_at_every_moment_of_a_drop(loop: str, reset: bool) -> None:
+def test_writer_properties_can_be_read_at_every_moment_of_a_drop(loop: str, reset: bool) -> None:
     async def main() -> None:
         async with SimulatedGateway(options(tls=True)) as gateway, connected(gateway, ssl=False) as socket:
             outbox = gateway.connections[0].writer
@@ -88,7 +88,7 @@ def test_close_carries_its_code_and_reason() -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("tls", [False, True])
-def test_dead_gateway_neither_reads_nor_writes_and_may_come_back(loop: str, tls: bool) -> None:
+def test_stalled_gateway_neither_reads_nor_writes_until_it_resumes(loop: str, tls: bool) -> None:
     async def main() -> None:
         async with (
             SimulatedGateway(options(tls=tls)) as gateway,
@@ -160,7 +160,7 @@ def test_rest_calls_keep_the_brokerage_session() -> None:
     run(main())
 
 
-def test_logged_out_gateway_falls_silent_and_log_in_mints_another_session() -> None:
+def test_log_out_stops_all_frames_and_log_in_creates_another_session() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket, http() as session:
             before = gateway.session_id
@@ -181,7 +181,7 @@ def test_logged_out_gateway_falls_silent_and_log_in_mints_another_session() -> N
     run(main())
 
 
-def test_renewed_session_leaves_a_socket_that_heartbeats_and_is_dead() -> None:
+def test_changed_session_id_leaves_a_socket_with_heartbeats_only() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             await socket.answers(f"smd+265598+{L1}", "spl+{}")

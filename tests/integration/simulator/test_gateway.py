@@ -85,7 +85,7 @@ def test_text_handshake_on_an_authenticated_socket_is_an_unknown_topic() -> None
     run(main())
 
 
-def test_subscribe_before_ready_is_dropped_without_a_word() -> None:
+def test_subscribe_before_ready_is_ignored_without_a_reply() -> None:
     async def main() -> None:
         async with (
             SimulatedGateway(options(ready_delay_s=10.0)) as gateway,
@@ -103,7 +103,7 @@ def test_subscribe_before_ready_is_dropped_without_a_word() -> None:
     run(main())
 
 
-def test_gateway_may_never_say_that_it_is_ready() -> None:
+def test_gateway_can_stay_not_ready() -> None:
     async def main() -> None:
         async with (
             SimulatedGateway(options(ready_delay_s=None)) as gateway,
@@ -213,7 +213,7 @@ def test_6508_comes_once_in_an_early_delta_and_6509_in_snapshots_only() -> None:
     run(main())
 
 
-def test_dead_conid_answers_na_and_a_dash_and_never_ticks() -> None:
+def test_inactive_conid_sends_na_and_a_dash_and_never_ticks() -> None:
     async def main() -> None:
         async with (
             SimulatedGateway(options(inactive_conids=frozenset({8595}))) as gateway,
@@ -228,7 +228,7 @@ def test_dead_conid_answers_na_and_a_dash_and_never_ticks() -> None:
     run(main())
 
 
-def test_with_conids_given_all_others_are_dead() -> None:
+def test_with_conids_all_others_are_inactive() -> None:
     async def main() -> None:
         async with SimulatedGateway(options(conids=(265598,))) as gateway, connected(gateway) as socket:
             assert b'"N/A"' in (await socket.answers(f"smd+8314+{L1}"))[0]
@@ -255,7 +255,7 @@ def test_exchange_and_combination_targets_keep_their_topic(target: str, conid: i
     run(main())
 
 
-def test_asking_again_adds_fields_and_keeps_the_server_id() -> None:
+def test_a_repeated_subscribe_adds_fields_and_keeps_the_server_id() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             await socket.answers('smd+265598+{"fields":["84"]}')
@@ -266,7 +266,7 @@ def test_asking_again_adds_fields_and_keeps_the_server_id() -> None:
     run(main())
 
 
-def test_stream_ends_in_silence_after_15_minutes_unless_asked_for_again() -> None:
+def test_stream_ends_without_a_frame_after_15_minutes_unless_renewed() -> None:
     async def main() -> None:
         async with SimulatedGateway(options(speed=300.0)) as gateway, connected(gateway) as socket:
             start_s = gateway.clock.monotonic_s()
@@ -311,7 +311,7 @@ def test_server_ids_count_up_across_sockets() -> None:
     run(main())
 
 
-def test_nothing_survives_a_reconnect() -> None:
+def test_subscriptions_end_with_their_socket() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway:
             async with connected(gateway) as socket:
@@ -335,7 +335,7 @@ def test_lines_over_the_limit_are_ignored_in_silence() -> None:
 
 
 @pytest.mark.parametrize("text", ["smd+abc+{}", 'smd+1"2+{}', "smd+", "smd+265598@+{}", "umd+1+{}", "smh+x+{}"])
-def test_texts_that_make_no_sense_get_no_answer(text: str) -> None:
+def test_invalid_texts_get_no_reply(text: str) -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             assert await socket.answers(text) == []
@@ -401,7 +401,7 @@ def test_heartbeat_comes_every_ten_seconds() -> None:
     run(main())
 
 
-def test_tic_is_answered_four_times_alike() -> None:
+def test_tic_gets_four_equal_replies() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             frames = await socket.answers("tic")
@@ -440,7 +440,7 @@ def test_unknown_topic_is_an_error_frame() -> None:
     run(main())
 
 
-def test_ping_is_answered_and_close_is_echoed() -> None:
+def test_ping_gets_a_pong_and_close_is_echoed() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, http() as session:
             cookie = {"Cookie": session_cookie(gateway)}

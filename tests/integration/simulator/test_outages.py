@@ -17,7 +17,7 @@ from tests.support import LOOPS, run
 from .plain_client import L1, connected, http, options, session_cookie
 
 
-def test_ticks_come_at_their_interval_and_asking_again_does_not_move_them() -> None:
+def test_ticks_have_their_interval_and_a_repeated_subscribe_does_not_shift_them() -> None:
     async def main() -> None:
         regular = options(speed=100.0, tick_intervals={265598: 60.0, 8314: 2.0}, keep_log=True, stream_lifetime_s=1e6)
         async with SimulatedGateway(regular) as gateway, connected(gateway) as socket:
@@ -57,7 +57,7 @@ def test_tick_intervals_are_checked() -> None:
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_renewal_holds_a_stream_whether_it_is_answered_or_not(answered: bool) -> None:
+def test_renewal_keeps_a_stream_with_or_without_a_reply(answered: bool) -> None:
     async def main() -> None:
         short = options(
             stream_lifetime_s=60.0, replies_to_renewals=answered, tick_intervals={265598: 1e6}, keep_log=True
@@ -75,7 +75,7 @@ def test_renewal_holds_a_stream_whether_it_is_answered_or_not(answered: bool) ->
 
 
 @pytest.mark.parametrize("again", [["smd+265598+{}"], ["umd+265598+{}", "smd+265598+{}"]])
-def test_killed_stream_is_silent_until_it_is_asked_for_again(again: list[str]) -> None:
+def test_ended_stream_sends_nothing_until_the_next_subscribe(again: list[str]) -> None:
     async def main() -> None:
         async with SimulatedGateway(options(keep_log=True)) as gateway, connected(gateway) as socket:
             await socket.answers(f"smd+265598+{L1}", f"smd+8314+{L1}", f"smd+265598@NYSE+{L1}")
@@ -92,7 +92,7 @@ def test_killed_stream_is_silent_until_it_is_asked_for_again(again: list[str]) -
     run(main())
 
 
-def test_subscribes_are_swallowed_without_a_word() -> None:
+def test_subscribes_can_be_dropped_without_a_reply() -> None:
     async def main() -> None:
         quiet = options(tick_intervals={265598: 1e6})
         async with SimulatedGateway(quiet) as gateway, connected(gateway) as socket:
@@ -300,7 +300,7 @@ def test_log_is_without_what_was_dropped() -> None:
     run(main())
 
 
-def test_no_log_without_being_asked() -> None:
+def test_no_log_without_the_option() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             await socket.answers(f"smd+265598+{L1}")

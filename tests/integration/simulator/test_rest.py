@@ -129,7 +129,7 @@ def test_logged_out_redirects_to_the_login_page() -> None:
     run(main())
 
 
-def test_logged_out_answers_html_with_status_200() -> None:
+def test_logged_out_response_can_be_html_with_status_200() -> None:
     async def main() -> None:
         async with SimulatedGateway(options(is_logged_in=False, logged_out_response="html")) as gateway:
             status, content_type, body = await answer(gateway, "POST", "/tickle")
@@ -139,7 +139,7 @@ def test_logged_out_answers_html_with_status_200() -> None:
     run(main())
 
 
-def test_logged_out_answers_json_as_recorded() -> None:
+def test_logged_out_response_can_be_json_as_recorded() -> None:
     async def main() -> None:
         async with SimulatedGateway(options(is_logged_in=False, logged_out_response="json")) as gateway:
             _, _, status = await answer(gateway, "POST", STATUS)
@@ -241,7 +241,7 @@ def test_history_needs_the_brokerage_session() -> None:
     run(main())
 
 
-def test_pacing_answers_429_and_then_the_penalty_box() -> None:
+def test_rate_limit_responds_429_and_then_starts_the_penalty() -> None:
     async def main() -> None:
         # A slow clock, so that all calls fall into one of its seconds.
         async with SimulatedGateway(options(enforce_pacing=True, speed=0.1)) as gateway:
@@ -309,7 +309,7 @@ def test_session_does_not_show_in_repr() -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_certificate_is_trusted_as_a_ca_file_and_has_the_fingerprint_told(loop: str, host: str) -> None:
+def test_certificate_is_trusted_as_a_ca_file_and_has_the_reported_fingerprint(loop: str, host: str) -> None:
     async def main() -> None:
         async with SimulatedGateway(options(tls=True)) as gateway:
             assert gateway.url.startswith("https://127.0.0.1:")

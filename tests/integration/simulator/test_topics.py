@@ -12,7 +12,7 @@ from .plain_client import L1, connected, http, options
 ACCOUNT = "DU1234567"
 
 
-def test_sor_tells_a_full_record_and_then_sparse_deltas() -> None:
+def test_sor_sends_a_full_record_and_then_sparse_deltas() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             assert await socket.answers("sor+{}") == []
@@ -57,7 +57,7 @@ def test_sor_may_be_refused_until_the_accounts_were_read() -> None:
     run(main())
 
 
-def test_str_starts_empty_and_tells_each_execution_twice() -> None:
+def test_str_starts_empty_and_sends_each_execution_twice() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             frames = [json.loads(frame) for frame in await socket.answers('str+{"days":3}')]
@@ -100,7 +100,7 @@ def test_spl_is_keyed_by_account_and_core() -> None:
     run(main())
 
 
-def test_ssd_has_some_135_rows_and_its_unsubscribe_is_answered() -> None:
+def test_ssd_has_some_135_rows_and_its_unsubscribe_gets_a_reply() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             (frame,) = [json.loads(raw) for raw in await socket.answers(f"ssd+{ACCOUNT}+{{}}")]
@@ -112,7 +112,7 @@ def test_ssd_has_some_135_rows_and_its_unsubscribe_is_answered() -> None:
     run(main())
 
 
-def test_ssd_keeps_to_the_keys_and_fields_asked_for() -> None:
+def test_ssd_has_only_the_requested_keys_and_fields() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             text = 'ssd+DU1234567+{"keys":["AccruedCash-S"],"fields":["currency","monetaryValue"]}'
@@ -140,7 +140,7 @@ def test_sld_repeats_unchanged_currencies_as_key_and_time() -> None:
     run(main())
 
 
-def test_smh_answers_once_and_holds_its_slot_until_umh() -> None:
+def test_smh_gets_one_reply_and_holds_its_slot_until_umh() -> None:
     async def main() -> None:
         async with SimulatedGateway(options()) as gateway, connected(gateway) as socket:
             text = (
