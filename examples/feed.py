@@ -18,13 +18,13 @@ async def break_it(gateway: SimulatedGateway, clock: cf.Clock) -> None:
     """Cause three faults, one after the other."""
     await clock.sleep(10)
     print("!! the connection is reset")
-    gateway.drop_sockets(reset=True)
+    gateway.faults.drop_sockets(reset=True)
     await clock.sleep(10)
     print("!! one subscription stops without a message")
-    gateway.kill_stream("265598")
+    gateway.faults.end_stream("265598")
     await clock.sleep(20)
     print("!! the session is renewed under the open socket")
-    gateway.renew_session()
+    gateway.faults.change_session_id()
 
 
 async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:

@@ -79,7 +79,9 @@ async def gaps_are_told(rig: Rig, before: int) -> None:
 def answer_with(rig: Rig, call: str, name: str, times: int) -> None:
     """Let the next calls of a path get this response."""
     status, body, content_type, headers = ANSWERS[name]
-    rig.gateway.fail_rest(call, status=status, body=body, content_type=content_type, headers=headers, times=times)
+    rig.gateway.faults.fail_rest(
+        call, status=status, body=body, content_type=content_type, headers=headers, times=times
+    )
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -175,27 +177,27 @@ async def garbage(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def gateway_drops(rig: Rig, random: Random) -> None:
-    rig.gateway.drop_sockets(reset=random.random() < 0.5)
+    rig.gateway.faults.drop_sockets(reset=random.random() < 0.5)
 
 
 @fault("gateway")
 async def close_frame(rig: Rig, random: Random) -> None:
-    rig.gateway.close_sockets(random.choice(CLOSE_CODES), "going down")
+    rig.gateway.faults.close_sockets(random.choice(CLOSE_CODES), "going down")
 
 
 @fault("gateway")
 async def plays_dead(rig: Rig, random: Random) -> None:
-    rig.gateway.stop_answering()
+    rig.gateway.faults.stall()
     await leaves(rig)
     await rig.lives(random.uniform(1.0, 30.0))
-    rig.gateway.resume_answering()
+    rig.gateway.faults.resume()
 
 
 @fault("gateway")
 async def fragments(rig: Rig, random: Random) -> None:
-    rig.gateway.fragment_frames()
+    rig.gateway.faults.fragment_frames()
     await rig.lives(40.0)
-    rig.gateway.fragment_frames(on=False)
+    rig.gateway.faults.fragment_frames(on=False)
 
 
 @fault("gateway")
@@ -214,16 +216,16 @@ async def invalid_utf8(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def burst(rig: Rig, random: Random) -> None:
-    await rig.gateway.burst(random.randrange(5_000, 20_000))
+    await rig.gateway.faults.send_burst(random.randrange(5_000, 20_000))
 
 
 @fault("gateway")
 async def strange_frames(rig: Rig, random: Random) -> None:
     for payload in (b"", b"{}", b"[]", b"null", b'{"topic":7}', b"not JSON", b'{"message":"waiting for session"}'):
-        rig.gateway.send_frame(payload)
-    rig.gateway.ping(b"are you there?")
-    rig.gateway.send_error("something went wrong", 500)
-    rig.gateway.send_notification("hello")
+        rig.gateway.faults.send_frame(payload)
+    rig.gateway.faults.ping(b"are you there?")
+    rig.gateway.faults.send_error("something went wrong", 500)
+    rig.gateway.faults.send_notification("hello")
 
 
 # --- the session ------------------------------------------------------------------------------------------------------
@@ -232,37 +234,37 @@ async def strange_frames(rig: Rig, random: Random) -> None:
 @fault("gateway")
 async def session_expires(rig: Rig, random: Random) -> None:
     before = len(rig.events.gaps)
-    if rig.gateway.expire_session():
+    if rig.gateway.faults.end_brokerage_session():
         await gaps_are_told(rig, before)
 
 
 @fault("gateway")
 async def session_changes(rig: Rig, random: Random) -> None:
-    rig.gateway.renew_session()
+    rig.gateway.faults.change_session_id()
     await leaves(rig)
 
 
 @fault("gateway")
 async def competing_login(rig: Rig, random: Random) -> None:
-    rig.gateway.compete()
+    rig.gateway.faults.start_competing()
     await rig.state(FeedState.COMPETING)
     await rig.lives(random.uniform(0.0, 60.0))
-    rig.gateway.stop_competing()
+    rig.gateway.faults.stop_competing()
 
 
 @fault("gateway")
 async def logged_out(rig: Rig, random: Random) -> None:
     said = rig.logins_required
-    rig.gateway.log_out()
+    rig.gateway.faults.log_out()
     await rig.state(FeedState.LOGIN_REQUIRED)
     assert rig.logins_required > said
     await rig.lives(random.uniform(0.0, 60.0))
-    rig.gateway.log_in(has_brokerage=random.random() < 0.5)
+    rig.gateway.faults.log_in(has_brokerage=random.random() < 0.5)
 
 
 @fault("gateway")
 async def nightly_reset(rig: Rig, random: Random) -> None:
-    await rig.gateway.reset_nightly(
+    await rig.gateway.faults.run_nightly_reset(
         outage_s=random.uniform(30.0, 120.0), status=random.choice([500, 502, 503]), has_brokerage=random.random() < 0.5
     )
 
@@ -274,19 +276,19 @@ async def nightly_reset(rig: Rig, random: Random) -> None:
 async def wrong_answer(rig: Rig, random: Random) -> None:
     answer_with(rig, random.choice(CALLS), random.choice(list(ANSWERS)), random.randrange(1, 5))
     if random.random() < 0.5:
-        rig.gateway.expire_session()
-    rig.gateway.drop_sockets()
+        rig.gateway.faults.end_brokerage_session()
+    rig.gateway.faults.drop_sockets()
     await rig.lives(20.0)
-    rig.gateway.stop_failing()
+    rig.gateway.faults.clear_rest_failures()
 
 
 @fault("gateway")
 async def slow_answers(rig: Rig, random: Random) -> None:
     for call in CALLS:
-        rig.gateway.fail_rest(call, status=503, delay_s=random.uniform(5.0, 60.0), times=1)
-    rig.gateway.drop_sockets()
+        rig.gateway.faults.fail_rest(call, status=503, delay_s=random.uniform(5.0, 60.0), times=1)
+    rig.gateway.faults.drop_sockets()
     await rig.lives(20.0)
-    rig.gateway.stop_failing()
+    rig.gateway.faults.clear_rest_failures()
 
 
 # --- subscriptions ----------------------------------------------------------------------------------------------------
@@ -296,7 +298,7 @@ async def slow_answers(rig: Rig, random: Random) -> None:
 async def stream_dies(rig: Rig, random: Random) -> None:
     topic = f"smd+{random.choice([BRISK, STEADY, NATURAL])}"
     before = len(rig.events.gaps)
-    if rig.gateway.kill_stream(topic.removeprefix("smd+")):
+    if rig.gateway.faults.end_stream(topic.removeprefix("smd+")):
         await rig.wait_for(
             lambda: any(gap.subscription == topic for gap in rig.events.gaps[before:]), f"the death of {topic} is told"
         )
@@ -305,7 +307,7 @@ async def stream_dies(rig: Rig, random: Random) -> None:
 @fault("gateway")
 async def all_streams_die(rig: Rig, random: Random) -> None:
     before = len(rig.events.gaps)
-    killed = [rig.gateway.kill_stream(str(conid)) for conid in rig.conids]
+    killed = [rig.gateway.faults.end_stream(str(conid)) for conid in rig.conids]
     if all(killed):
         await gaps_are_told(rig, before)
 
@@ -313,14 +315,14 @@ async def all_streams_die(rig: Rig, random: Random) -> None:
 @fault("gateway")
 async def subscribes_vanish(rig: Rig, random: Random) -> None:
     # A stream of orders or P&L that stops cannot be detected: probes get no reply.
-    rig.gateway.swallow_subscribes(random.randrange(1, 6), words=["smd"])
-    rig.gateway.drop_sockets()
+    rig.gateway.faults.drop_subscribes(random.randrange(1, 6), channels=["smd"])
+    rig.gateway.faults.drop_sockets()
 
 
 @fault("gateway")
 async def orders_are_refused(rig: Rig, random: Random) -> None:
-    rig.gateway.refuse_orders(random.randrange(1, 4))
-    rig.gateway.drop_sockets()
+    rig.gateway.faults.refuse_order_subscribes(random.randrange(1, 4))
+    rig.gateway.faults.drop_sockets()
 
 
 # --- this side --------------------------------------------------------------------------------------------------------

@@ -31,7 +31,9 @@ async def main(count: int, limit: float, *, is_leaking: bool) -> list[int]:
         async def measured(rounds: int) -> int:
             for number in range(rounds):
                 await rig.streams()
-                (rig.proxy.reset, rig.gateway.drop_sockets, lambda: rig.gateway.close_sockets(1001))[number % 3]()
+                (rig.proxy.reset, rig.gateway.faults.drop_sockets, lambda: rig.gateway.faults.close_sockets(1001))[
+                    number % 3
+                ]()
                 rig.events.clear()
                 rig.gateway.connections.clear()
                 rig.gateway.requests.clear()

@@ -170,7 +170,7 @@ class Rig:
     async def _finish(self) -> None:
         await self.proxy.heal()
         # Nothing more is written, and everything that was written arrives.
-        self.gateway.stop_answering()
+        self.gateway.faults.stall()
         # If a busy machine loses the connection at this moment, the lost frames must be in the gaps at the end.
         await self.wait_for(lambda: self._is_settled() or not self.is_streaming, "what was written last arrives")
         await asyncio.wait_for(self.feed.aclose(), PATIENCE_S)

@@ -21,8 +21,8 @@ async def test_the_feed_recovers_from_wrong_responses(call: str) -> None:
             answer_with(rig, call, name, times=1)
             if call.endswith("/init"):
                 # This call is made only if the brokerage session has to be opened.
-                rig.gateway.expire_session()
-            rig.gateway.drop_sockets()
+                rig.gateway.faults.end_brokerage_session()
+            rig.gateway.faults.drop_sockets()
             await rig.streams()
             # The wrong response was sent, and the feed repeated the request.
             assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= asked + 2, name
@@ -32,8 +32,8 @@ async def test_the_feed_recovers_from_wrong_responses(call: str) -> None:
 async def test_no_request_is_sent_during_the_penalty_after_a_429(call: str) -> None:
     async with Rig(speed=90.0) as rig:
         await rig.streams()
-        rig.gateway.fail_rest(call, status=429, times=1)
-        rig.gateway.drop_sockets()
+        rig.gateway.faults.fail_rest(call, status=429, times=1)
+        rig.gateway.faults.drop_sockets()
         await rig.wait_for(lambda: rig.events.causes()[Cause.RATE_LIMITED], "the penalty is told", looking_s=0.001)
         asked = len(rig.gateway.requests)
         refused = next(request for request in reversed(rig.gateway.requests) if request.status == 429)
@@ -53,14 +53,14 @@ async def test_a_working_socket_is_closed_when_the_session_changed_and_its_last_
 
 @pytest.mark.parametrize("answer", ["html", "redirect", "json", "unauthorized"])
 async def test_a_login_page_requires_a_login_and_the_feed_continues_after_it(answer: str) -> None:
-    async with Rig(gateway={"logged_out_answer": answer}) as rig:
+    async with Rig(gateway={"logged_out_response": answer}) as rig:
         await rig.streams()
-        rig.gateway.log_out()
+        rig.gateway.faults.log_out()
         await rig.state(FeedState.LOGIN_REQUIRED)
         asked = len(rig.gateway.requests)
         await rig.lives(70.0)
         # Reported once, not at every check; and the checks are few.
         assert rig.logins_required == 1
         assert 1 <= len(rig.gateway.requests) - asked <= 10
-        rig.gateway.log_in()
+        rig.gateway.faults.log_in()
         await rig.streams()

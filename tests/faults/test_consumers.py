@@ -19,7 +19,7 @@ async def test_a_consumer_that_never_reads_affects_no_other(policy: cf.Policy) -
     async with Rig() as rig:
         stalled = rig.watch(rig.feed.consumer(policy=policy, max_pending_frames=50, name="stalled"))
         await rig.streams()
-        await rig.gateway.burst(2_000)
+        await rig.gateway.faults.send_burst(2_000)
         await rig.wait_for(lambda: stalled.stats.received > 2_000, "the burst arrives")
         rig.proxy.reset()
         await rig.streams()
@@ -41,7 +41,7 @@ async def test_conflated_quotes_are_the_latest() -> None:
     async with Rig(conids=(BRISK, STEADY, NATURAL)) as rig:
         stalled = rig.watch(rig.feed.consumer(policy="conflate", max_pending_frames=1_000, name="stalled"))
         await rig.streams()
-        await rig.gateway.burst(5_000)
+        await rig.gateway.faults.send_burst(5_000)
         await rig.wait_for(lambda: stalled.stats.received > 5_000, "the burst arrives")
         assert stalled.stats.conflated > 3_000
         last: dict[str, object] = {}
@@ -60,7 +60,7 @@ async def test_a_halted_consumer_raises_and_the_others_continue() -> None:
     async with Rig() as rig:
         halting = rig.watch(rig.feed.consumer(policy="halt", max_pending_frames=100, name="halting"))
         await rig.streams()
-        await rig.gateway.burst(1_000)
+        await rig.gateway.faults.send_burst(1_000)
         await rig.streams()
         with pytest.raises(cf.ConsumerOverflowError):
             async for _ in halting:
@@ -109,7 +109,7 @@ async def test_a_blocking_consumer_holds_the_socket_without_a_socket_timeout() -
             await reading
         rig.events.clear()
         connections = rig.feed.stats.connections
-        burst = asyncio.ensure_future(rig.gateway.burst(20_000))
+        burst = asyncio.ensure_future(rig.gateway.faults.send_burst(20_000))
         # Twice the socket timeout, and longer than any staleness limit.
         await rig.lives(120.0)
         held = rig.frames

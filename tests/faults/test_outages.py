@@ -23,7 +23,7 @@ async def test_a_nightly_reset_with_ten_minutes_of_503_is_waited_out() -> None:
     async with Rig(speed=60.0) as rig:
         await rig.streams()
         asked = len(rig.gateway.requests)
-        await rig.gateway.reset_nightly(outage_s=600.0)
+        await rig.gateway.faults.run_nightly_reset(outage_s=600.0)
         # Ten minutes with at most about one attempt a minute.
         assert len(rig.gateway.requests) - asked < 60
         assert Cause.GATEWAY_ERROR in rig.events.causes()
@@ -33,10 +33,10 @@ async def test_a_nightly_reset_with_ten_minutes_of_503_is_waited_out() -> None:
 async def test_a_nightly_reset_may_require_a_login() -> None:
     async with Rig() as rig:
         await rig.streams()
-        await rig.gateway.reset_nightly(outage_s=60.0, is_logged_in=False)
+        await rig.gateway.faults.run_nightly_reset(outage_s=60.0, is_logged_in=False)
         await rig.state(FeedState.LOGIN_REQUIRED)
         assert rig.logins_required == 1
-        rig.gateway.log_in()
+        rig.gateway.faults.log_in()
         await rig.streams()
 
 
@@ -44,7 +44,7 @@ async def test_a_nightly_reset_may_require_a_login() -> None:
 async def test_the_feed_recovers_from_every_close_code(code: int) -> None:
     async with Rig(conids=(BRISK,)) as rig:
         await rig.streams()
-        rig.gateway.close_sockets(code, "bye")
+        rig.gateway.faults.close_sockets(code, "bye")
         await rig.streams()
         assert rig.events.causes()[Cause.CLOSED_BY_GATEWAY]
 
@@ -53,7 +53,7 @@ async def test_a_burst_of_100000_frames_is_delivered_completely() -> None:
     async with Rig() as rig:
         await rig.streams()
         before = rig.frames
-        assert await rig.gateway.burst(100_000) == 100_000
+        assert await rig.gateway.faults.send_burst(100_000) == 100_000
         await rig.wait_for(lambda: rig.frames >= before + 100_000, "the burst arrives")
         await rig.streams()
         assert rig.events.gaps == []
@@ -73,12 +73,12 @@ async def test_a_loop_blocked_for_five_seconds_causes_no_reconnect() -> None:
 async def test_a_competing_login_is_observed_until_it_ends() -> None:
     async with Rig() as rig:
         await rig.streams()
-        rig.gateway.compete()
+        rig.gateway.faults.start_competing()
         await rig.state(FeedState.COMPETING)
         await rig.lives(120.0)
         # Observed only: the other login keeps the session.
         assert rig.feed.state is FeedState.COMPETING
-        rig.gateway.stop_competing()
+        rig.gateway.faults.stop_competing()
         await rig.streams()
 
 
@@ -86,7 +86,7 @@ async def test_a_competing_login_is_reclaimed_if_the_option_is_set() -> None:
     async with Rig(feed={"competing": "reclaim"}) as rig:
         await rig.streams()
         for _ in range(2):
-            rig.gateway.compete()
+            rig.gateway.faults.start_competing()
             await rig.wait_for(lambda: rig.events.causes()[Cause.COMPETING], "the competition is told")
             await rig.streams()
             rig.events.clear()
@@ -106,7 +106,7 @@ async def test_nothing_is_subscribed_before_the_gateway_is_ready(ready_delay_s: 
 async def test_renewals_keep_streams_that_end_after_ten_minutes_without_a_gap(answered: bool) -> None:
     # Instruments that tick slowly enough for a busy machine at this speed.
     ticks = {QUIET: 3_600.0, STEADY: 120.0, NATURAL: 30.0}
-    gateway = {"stream_life_s": 600.0, "renewals_answered": answered, "tick_intervals": ticks}
+    gateway = {"stream_lifetime_s": 600.0, "replies_to_renewals": answered, "tick_intervals": ticks}
     async with Rig(speed=100.0, gateway=gateway, conids=tuple(ticks)) as rig:
         await rig.streams()
         connections = rig.feed.stats.connections
@@ -123,7 +123,7 @@ async def test_renewals_keep_streams_that_end_after_ten_minutes_without_a_gap(an
 
 async def test_an_expired_stream_is_detected_and_resubscribed() -> None:
     # Its lifetime is shorter than documented, so renewals come too late.
-    async with Rig(speed=40.0, gateway={"stream_life_s": 120.0}, conids=(BRISK, QUIET)) as rig:
+    async with Rig(speed=40.0, gateway={"stream_lifetime_s": 120.0}, conids=(BRISK, QUIET)) as rig:
         await rig.streams()
         await rig.wait_for(
             lambda: any(gap.cause is Cause.SUBSCRIPTION_SILENT for gap in rig.events.gaps), "the expiry is told"
@@ -138,7 +138,7 @@ async def test_one_stopped_stream_is_detected_by_its_own_interval() -> None:
         await rig.lives(30.0)
         rig.events.clear()
         start_s = rig.clock.monotonic_s()
-        assert rig.gateway.kill_stream(str(STEADY)) == 1
+        assert rig.gateway.faults.end_stream(str(STEADY)) == 1
         topic = f"smd+{STEADY}"
         await rig.wait_for(lambda: [g for g in rig.events.gaps if g.subscription == topic], "its gap is told")
         took_s = rig.clock.monotonic_s() - start_s
@@ -168,7 +168,7 @@ async def test_a_changed_session_is_detected_by_the_keepalive() -> None:
     # Heartbeats continue on the socket; only the changed session id shows that it gets no data.
     async with Rig(conids=(QUIET,)) as rig:
         await rig.streams()
-        rig.gateway.renew_session()
+        rig.gateway.faults.change_session_id()
         await leaves(rig)
         assert rig.events.causes()[Cause.SESSION_CHANGED]
         await rig.streams()
@@ -211,7 +211,7 @@ async def test_feeds_of_one_process_do_not_affect_each_other() -> None:
         await other.streams()
         other.events.clear()
         connections = other.feed.stats.connections
-        for fault in (rig.proxy.reset, rig.gateway.renew_session, rig.gateway.expire_session):
+        for fault in (rig.proxy.reset, rig.gateway.faults.change_session_id, rig.gateway.faults.end_brokerage_session):
             fault()
             await leaves(rig)
             await rig.streams()

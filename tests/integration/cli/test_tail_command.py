@@ -38,8 +38,8 @@ def gateway_options() -> dict[str, Any]:
     [
         (("--url", "localhost:5000", *CONIDS), "http"),
         (("--url", "http://localhost:5000"), "give at least one conid"),
-        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed only goes with --simulate"),
-        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "give no TLS option"),
+        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed can only be used with --simulate"),
+        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "TLS options cannot be used"),
         (("--url", "https://localhost:5000", *CONIDS, "--ca-file", "missing.pem"), "missing.pem"),
         (("--simulate", *CONIDS, "--interval", "0"), "not a number above zero"),
         (("--simulate", "--conids", ",".join(map(str, range(1, 103)))), "100"),
@@ -109,7 +109,7 @@ if sys.platform != "win32":
 
     @pytest.mark.time_limit(90.0)
     async def test_another_login_is_waited_for_or_thrown_out(gateway: SimulatedGateway) -> None:
-        gateway.compete()
+        gateway.faults.start_competing()
         waiting = await until_said("COMPETING for", *tail(gateway, "--interval", "0.1"))
         assert (waiting.code, "last=" in waiting.out) == (0, False)
         assert not [request for request in gateway.requests if "init" in request.path]

@@ -14,7 +14,8 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from cpapi_fast.collect.collector import CollectOptions, Collector, collect
+from cpapi_fast.collect.collector import Collector, collect
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import Summary
 from cpapi_fast.errors import (
     CompetingSessionError,
@@ -249,12 +250,12 @@ def test_subscriptions_are_renewed_and_kept_alive(tmp_path: Path) -> None:
 
 
 ENDS = {
-    "lost": (lambda gateway: gateway.drop_sockets(), "connection_lost"),
-    "reset": (lambda gateway: gateway.drop_sockets(reset=True), "connection_lost"),
-    "closed": (lambda gateway: gateway.close_sockets(1001, "DU1234567 away"), "closed_by_gateway"),
-    "silent": (lambda gateway: gateway.stop_answering(), "socket_silent"),
-    "renewed": (lambda gateway: gateway.renew_session(), "session_changed"),
-    "violation": (lambda gateway: gateway.send_bytes(b"\xff\xff\xff\xff"), "protocol_violation"),
+    "lost": (lambda gateway: gateway.faults.drop_sockets(), "connection_lost"),
+    "reset": (lambda gateway: gateway.faults.drop_sockets(reset=True), "connection_lost"),
+    "closed": (lambda gateway: gateway.faults.close_sockets(1001, "DU1234567 away"), "closed_by_gateway"),
+    "silent": (lambda gateway: gateway.faults.stall(), "socket_silent"),
+    "renewed": (lambda gateway: gateway.faults.change_session_id(), "session_changed"),
+    "violation": (lambda gateway: gateway.faults.send_bytes(b"\xff\xff\xff\xff"), "protocol_violation"),
 }
 
 
@@ -272,7 +273,7 @@ def test_a_lost_connection_is_survived_and_written_down(tmp_path: Path, end: str
             await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
             action(gateway)
             await gateway.wait_for(lambda: any(cause.replace("_", " ") in notice for notice in notices), timeout_s=15)
-            gateway.resume_answering()
+            gateway.faults.resume()
             rows = sum(quote.rows for quote in collector.status().latest)
             await gateway.wait_for(lambda: any("data comes again" in notice for notice in notices), timeout_s=15)
             await gateway.wait_for(lambda: sum(quote.rows for quote in collector.status().latest) > rows + 4)
@@ -322,11 +323,11 @@ def test_what_the_gateway_says_of_the_session_is_told(tmp_path: Path) -> None:
             collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
             running = asyncio.create_task(collector.run(stop))
             await gateway.wait_for(lambda: collector.status().state == "streaming")
-            gateway.send_error("account DU1234567 is unknown", 500)
-            gateway.compete()
+            gateway.faults.send_error("account DU1234567 is unknown", 500)
+            gateway.faults.start_competing()
             await gateway.wait_for(lambda: collector.status().state == "competing")
             await gateway.wait_for(lambda: any("competing" in notice for notice in notices))
-            gateway.stop_competing()
+            gateway.faults.stop_competing()
             await gateway.wait_for(lambda: collector.status().state == "streaming")
             stop.set()
             await running
@@ -359,7 +360,7 @@ def test_a_login_is_told_and_waited_for(tmp_path: Path) -> None:
             await gateway.wait_for(lambda: collector.status().state == "login_required")
             await gateway.wait_for(lambda: any("log in to the gateway in a browser" in notice for notice in notices))
             assert "log in" in collector.status().advice
-            gateway.log_in()
+            gateway.faults.log_in()
             await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
             stop.set()
             return await running, notices
@@ -375,7 +376,7 @@ def test_a_login_is_told_and_waited_for(tmp_path: Path) -> None:
     [
         *(
             (
-                {"is_logged_in": False, "logged_out_answer": answer},
+                {"is_logged_in": False, "logged_out_response": answer},
                 NotAuthenticatedError,
                 "log in to the gateway in a browser",
             )
@@ -393,7 +394,7 @@ def test_it_gives_up_when_it_is_told_to(
     async def body() -> Collector:
         async with world(speed=50.0, **options) as (gateway, client):
             if is_competing:
-                gateway.compete()
+                gateway.faults.start_competing()
             collector = Collector(client, options_of(client, tmp_path, give_up_after_s=60.0))
             with pytest.raises(error, match="no data for 60 s") as caught:
                 await collector.run()
@@ -424,13 +425,13 @@ def test_nothing_collected_is_an_error_and_leaves_no_empty_capture(tmp_path: Pat
 def test_a_gateway_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     async def body() -> Summary:
         async with world(speed=50.0) as (gateway, client):
-            gateway.begin_maintenance()
+            gateway.faults.begin_maintenance()
             notices: list[str] = []
             stop = asyncio.Event()
             collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
             running = asyncio.create_task(collector.run(stop))
             await gateway.wait_for(lambda: any("gateway error" in notice for notice in notices))
-            gateway.end_maintenance()
+            gateway.faults.end_maintenance()
             await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
             stop.set()
             return await running
@@ -463,7 +464,7 @@ def test_more_instruments_than_lines(tmp_path: Path) -> None:
 def test_stopped_while_connecting(tmp_path: Path) -> None:
     async def body() -> None:
         async with world() as (gateway, client):
-            gateway.stop_answering()
+            gateway.faults.stall()
             stop = asyncio.Event()
             collector = Collector(client, options_of(client, tmp_path))
             running = asyncio.create_task(collector.run(stop))
@@ -472,7 +473,7 @@ def test_stopped_while_connecting(tmp_path: Path) -> None:
             with pytest.raises(TransportError, match="stopped before anything was received"):
                 await running
             assert collector.summary is not None
-            gateway.resume_answering()
+            gateway.faults.resume()
 
     run(body())
     assert list(tmp_path.glob("capture*")) == []

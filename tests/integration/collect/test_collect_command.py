@@ -69,8 +69,8 @@ def check_lines(result: Ended, count: int) -> None:
         (("--url", "https://user:secret@localhost/v1/api"), "user"),
         (("--url", "https://localhost:5000/v1/api", "--fingerprint", "ab12"), "64 hex digits"),
         (("--url", "https://localhost:5000/v1/api", "--ca-file", "missing.pem"), "missing.pem"),
-        (("--url", "https://localhost:5000/v1/api", "--seed", "1"), "--seed only goes with --simulate"),
-        (("--simulate", "--fingerprint", FINGERPRINT), "give no TLS option"),
+        (("--url", "https://localhost:5000/v1/api", "--seed", "1"), "--seed can only be used with --simulate"),
+        (("--simulate", "--fingerprint", FINGERPRINT), "TLS options cannot be used"),
         (("--simulate", "--replay", "missing.jsonl"), "cannot read the replay file missing.jsonl"),
         (("--simulate", "--conids", "99999999999999999999"), "a conid is a whole number"),
     ],
@@ -155,7 +155,7 @@ def test_good_ca_file(tmp_path: Path) -> None:
 def test_answers_of_another_shape(tmp_path: Path, body: bytes, content_type: str, said: str) -> None:
     async def scene() -> Ended:
         async with SimulatedGateway() as gateway:
-            gateway.fail_rest("/tickle", status=200, body=body, content_type=content_type, times=None)
+            gateway.faults.fail_rest("/tickle", status=200, body=body, content_type=content_type, times=None)
             return await command(*gateway_command(gateway, tmp_path, "--give-up-after", "1"))
 
     check_gave_up(run(scene()), said)
@@ -165,7 +165,7 @@ def test_a_session_that_cannot_be_sent_ends_the_run_at_once(tmp_path: Path) -> N
     async def scene() -> Ended:
         async with SimulatedGateway() as gateway:
             body = b'{"session":"0123456789abcdef\\r\\nX: y","iserver":{"authStatus":{"authenticated":true}}}'
-            gateway.fail_rest("/tickle", status=200, body=body, content_type="application/json", times=None)
+            gateway.faults.fail_rest("/tickle", status=200, body=body, content_type="application/json", times=None)
             return await command(*gateway_command(gateway, tmp_path))
 
     result = run(scene())
@@ -399,7 +399,7 @@ def test_a_lost_connection_is_survived(tmp_path: Path) -> None:
             process = await start(*gateway_command(gateway, tmp_path, "--duration", "6", "--slow-disk", "drop-oldest"))
             await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20)
             await asyncio.sleep(0.5)
-            gateway.drop_sockets()
+            gateway.faults.drop_sockets()
             await gateway.wait_for(lambda: gateway.connections[-1].subscriptions, timeout_s=20)
             return await ended(process)
 

@@ -146,7 +146,7 @@ async def test_thirty_gaps_use_five_slots_and_leave_none_taken(
             bench.backfiller.on_gap(gap)
         await until(lambda: len(bench.reported) == 30)
         peer = gateway.open_connections[0]
-        await until(lambda: peer.topics.histories == {})
+        await until(lambda: peer.socket_subscriptions.histories == {})
     assert all(backfill.bars for backfill in bench.reported)
     assert {request.status for request in gateway.requests} <= {101, 200}
     texts = [received.text for received in peer.received]
@@ -164,7 +164,7 @@ async def test_a_lost_connection_frees_its_slots_and_requests_are_repeated(
     with contextlib.suppress(cf.TransportError):
         async with bench.connected():
             # Requested without a reply: the gateway ignores the texts.
-            gateway.swallow_subscribes(5)
+            gateway.faults.drop_subscribes(5)
             now_ns = time.time_ns()
             for conid in range(1, 8):
                 gap = cf.Gap(f"smd+{conid}", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST)
@@ -172,14 +172,14 @@ async def test_a_lost_connection_frees_its_slots_and_requests_are_repeated(
             peer = gateway.open_connections[0]
             await until(lambda: len(peer.received) == 5)
             assert bench.backfiller.slots_in_use == 5
-            gateway.drop_sockets(reset=True)
+            gateway.faults.drop_sockets(reset=True)
             await until(lambda: bench.ws is None or not bench.ws.is_open)
     assert (bench.backfiller.slots_in_use, bench.reported) == (0, [])
     async with bench.connected():
         await until(lambda: len(bench.reported) == 7)
         assert all(backfill.bars for backfill in bench.reported)
         peer = gateway.open_connections[0]
-        await until(lambda: peer.topics.histories == {})
+        await until(lambda: peer.socket_subscriptions.histories == {})
     assert most_at_once([received.text for received in peer.received]) == 5
 
 
@@ -202,7 +202,7 @@ async def test_slots_that_another_program_holds_are_waited_for(client: cf.Client
 async def test_a_missing_reply_fails_the_gap_in_time(gateway: SimulatedGateway, client: cf.Client) -> None:
     bench = Bench("smh", client, timeout_s=2.0)
     async with bench.connected():
-        gateway.swallow_subscribes(1)
+        gateway.faults.drop_subscribes(1)
         now_ns = time.time_ns()
         bench.backfiller.on_gap(cf.Gap("smd+1", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST))
         await until(lambda: bench.reported != [])
@@ -210,7 +210,7 @@ async def test_a_missing_reply_fails_the_gap_in_time(gateway: SimulatedGateway, 
 
 
 @both_sources
-@pytest.mark.gateway(dead_conids=frozenset({1}))
+@pytest.mark.gateway(inactive_conids=frozenset({1}))
 async def test_an_expired_conid_has_no_history(client: cf.Client, source: BackfillSource) -> None:
     bench = Bench(source, client)
     async with bench.connected():
@@ -251,7 +251,7 @@ async def test_a_feed_reports_bars_after_each_gap(
             return not missing
 
         items = await read_until(consumer, has_all)
-        gateway.drop_sockets(reset=True)
+        gateway.faults.drop_sockets(reset=True)
         missing = {f"smd+{conid}" for conid in conids}
 
         def is_filled(item: Any) -> bool:
@@ -262,7 +262,7 @@ async def test_a_feed_reports_bars_after_each_gap(
         items += await read_until(consumer, is_filled)
         stats, status = consumer.stats, feed.subscriptions
         peer = gateway.open_connections[0]
-        await until(lambda: peer.topics.histories == {})
+        await until(lambda: peer.socket_subscriptions.histories == {})
     gaps = [item for item in items if isinstance(item, cf.Gap)]
     backfills = [item for item in items if isinstance(item, cf.Backfill)]
     assert len(backfills) == len(gaps) == 3
@@ -287,7 +287,7 @@ async def test_a_feed_without_backfill_requests_no_history(gateway: SimulatedGat
         await feed.subscribe_market_data(265598)
         consumer = feed.consumer()
         await read_until(consumer, lambda item: getattr(item, "topic", None) == "smd+265598")
-        gateway.drop_sockets(reset=True)
+        gateway.faults.drop_sockets(reset=True)
         items = await read_until(consumer, lambda item: isinstance(item, cf.Gap))
         items += await read_until(consumer, lambda item: isinstance(item, cf.Frame) and item.conid == 265598)
         assert not any(isinstance(item, cf.Backfill) for item in items)
@@ -306,13 +306,13 @@ async def test_a_feed_that_closes_reports_gaps_that_were_not_filled(
     async with feed:
         await feed.subscribe_market_data(265598)
         await until(lambda: any(getattr(item, "topic", None) == "smd+265598" for item in items))
-        gateway.fail_rest("/iserver/marketdata/history", delay_s=PATIENT_S)
-        gateway.drop_sockets(reset=True)
+        gateway.faults.fail_rest("/iserver/marketdata/history", delay_s=PATIENT_S)
+        gateway.faults.drop_sockets(reset=True)
 
         def swallow(item: Any) -> None:
             # The smd has a reply; the next request is for history.
             if isinstance(item, cf.Gap):
-                gateway.swallow_subscribes(1)
+                gateway.faults.drop_subscribes(1)
 
         feed.on_item(swallow)
         await until(lambda: any(isinstance(item, cf.Gap) for item in items))
@@ -353,13 +353,13 @@ async def test_after_many_faults_every_gap_has_one_backfill_and_slots_stay_withi
             await feed.subscribe_market_data(conid)
         await until(is_well)
         faults: list[Callable[[], object]] = [
-            lambda: gateway.drop_sockets(reset=True),
-            lambda: gateway.close_sockets(1001),
-            lambda: [gateway.kill_stream(str(conid)) for conid in (1, 2, 3)],
+            lambda: gateway.faults.drop_sockets(reset=True),
+            lambda: gateway.faults.close_sockets(1001),
+            lambda: [gateway.faults.end_stream(str(conid)) for conid in (1, 2, 3)],
             # Right after the previous one, while history is being requested.
-            gateway.drop_sockets,
-            lambda: (gateway.swallow_subscribes(3), gateway.drop_sockets()),
-            gateway.renew_session,
+            gateway.faults.drop_sockets,
+            lambda: (gateway.faults.drop_subscribes(3), gateway.faults.drop_sockets()),
+            gateway.faults.change_session_id,
         ]
         for fault in faults:
             known = gaps()

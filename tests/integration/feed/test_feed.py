@@ -69,7 +69,7 @@ async def test_after_a_lost_connection_the_gap_comes_right_before_the_first_fram
             item = await consumer.__anext__()
             items.append(item)
             seen.discard(getattr(item, "topic", None))
-        gateway.drop_sockets(reset=True)
+        gateway.faults.drop_sockets(reset=True)
         gaps: set[str] = set()
 
         def all_are_back(item: Any) -> bool:
@@ -148,14 +148,14 @@ async def test_the_last_value_is_merged_and_every_field_has_an_age(
         assert value.is_current
         assert set(merged) - {"topic"} <= set(value)
         assert all(field.age_s >= 0.0 and field.received_ns for field in value.values())
-        gateway.stop_answering()
+        gateway.faults.stall()
         # No more frames arrive, so every value gets older.
         while min(field.age_s for field in (feed.last_value(265598) or value).values()) < 5:
             await clock.sleep(1)
         later = feed.last_value(265598)
         assert later is not None
         assert later["conid"].value == 265598
-        gateway.resume_answering()
+        gateway.faults.resume()
     off = cf.Feed(client, cf.FeedOptions(last_values=False))
     with pytest.raises(cf.UsageError, match="last_values=True"):
         off.last_value(265598)
@@ -169,7 +169,7 @@ async def test_refused_orders_are_subscribed_again_after_the_accounts_request(
         await feed.subscribe_market_data(265598)
         await feed.wait_for(STREAMING, timeout_s=60)
         # As in a new brokerage session: its accounts have not been requested.
-        gateway._world.session.has_read_accounts = False
+        gateway._state.session.has_read_accounts = False
         orders = await feed.subscribe_orders()
         items = await read_until(
             feed, lambda item: isinstance(item, cf.Frame) and item.topic == "sor" and "args" in item.payload
@@ -193,7 +193,7 @@ async def test_on_login_required_is_called_once_and_the_feed_continues_after_the
         assert 2 <= len(gateway.requests) - asked <= 20
         assert [change.cause for change in calls] == [cf.Cause.NOT_LOGGED_IN]
         assert "log in" in calls[0].advice
-        gateway.log_in()
+        gateway.faults.log_in()
         await feed.wait_for(STREAMING, timeout_s=120)
         assert len(calls) == 1
 
@@ -207,13 +207,13 @@ async def test_a_competing_login_is_observed_or_reclaimed(
         feed.on_item(lambda item: states.append(item.state) if is_state(getattr(item, "state", None))(item) else None)
         await feed.subscribe_market_data(265598)
         await feed.wait_for(STREAMING, timeout_s=60)
-        gateway.compete()
+        gateway.faults.start_competing()
         await feed.wait_for(cf.FeedState.COMPETING, timeout_s=60)
         if policy == "observe":
             await clock.sleep(30)
             assert feed.state is cf.FeedState.COMPETING
             assert feed.session.competing
-            gateway.stop_competing()
+            gateway.faults.stop_competing()
         await feed.wait_for(STREAMING, timeout_s=120)
     assert cf.FeedState.COMPETING in states
 
@@ -331,7 +331,7 @@ async def test_closing_the_client_raises_in_every_reader(
         await feed.subscribe_market_data(265598)
         await feed.wait_for(STREAMING, timeout_s=60)
         await other.aclose()
-        gateway.drop_sockets()
+        gateway.faults.drop_sockets()
         with pytest.raises(cf.UsageError, match="client is closed"):
             await read_until(feed, lambda _item: False)
         assert feed.state is cf.FeedState.DISCONNECTED

@@ -23,7 +23,7 @@ async def test_closing_the_client_ends_waiters_and_refuses_further_calls(
         waiter = asyncio.ensure_future(feed.wait_for(cf.FeedState.STALE))
         await asyncio.sleep(0)
         await client.aclose()
-        gateway.drop_sockets()
+        gateway.faults.drop_sockets()
         with pytest.raises(cf.UsageError, match="client is closed"):
             await waiter
         with pytest.raises(cf.UsageError, match="client is closed"):
@@ -81,7 +81,7 @@ async def test_market_data_subscribed_by_topic_is_resubscribed_when_it_stops(
             await feed.subscribe_market_data(8314)
         await feed.wait_for(STREAMING)
         # Its stream ends without a notice, as one that is not renewed.
-        gateway.kill_stream("265598")
+        gateway.faults.end_stream("265598")
         async for item in feed:
             if isinstance(item, cf.Gap):
                 assert item.subscription == subscription.topic

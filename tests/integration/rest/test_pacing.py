@@ -81,7 +81,7 @@ async def test_after_a_429_that_others_earned_nothing_is_sent(gateway: Simulated
 
 @pytest.mark.gateway(speed=3_000.0)
 async def test_fifteen_minutes_later_all_is_well(gateway: SimulatedGateway) -> None:
-    gateway.fail_rest("/tickle", status=429, times=1)
+    gateway.faults.fail_rest("/tickle", status=429, times=1)
     async with Client(gateway.url, clock=gateway.clock, connect_timeout_s=30_000.0, total_timeout_s=30_000.0) as client:
         with pytest.raises(RateLimitedError) as caught:
             await client.tickle()
@@ -93,7 +93,7 @@ async def test_fifteen_minutes_later_all_is_well(gateway: SimulatedGateway) -> N
 
 @pytest.mark.gateway(speed=1_000.0)
 async def test_a_keepalive_goes_on_after_the_penalty(gateway: SimulatedGateway) -> None:
-    gateway.fail_rest("/tickle", status=429, times=1)
+    gateway.faults.fail_rest("/tickle", status=429, times=1)
     async with Client(gateway.url, clock=gateway.clock, connect_timeout_s=30_000.0, total_timeout_s=30_000.0) as client:
         keepalive = client.spawn_keepalive(60.0)
         await until(lambda: keepalive.ticks > 0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from cpapi_fast.simulator import Connection, SimulatedGateway, SimulatorOptions
+from cpapi_fast.simulator import ServerConnection, SimulatedGateway, SimulatorOptions
 
 #: Fields of a usual subscribe.
 L1 = '{"fields":["31","84","86","85","88","87","83"]}'
@@ -39,7 +39,7 @@ class Socket:
         self.ws = ws
 
     @property
-    def peer(self) -> Connection:
+    def peer(self) -> ServerConnection:
         """The newest connection as the gateway sees it."""
         return self.gateway.connections[-1]
 

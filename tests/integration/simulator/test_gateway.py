@@ -164,7 +164,7 @@ async def test_6508_comes_once_in_an_early_delta_and_6509_in_snapshots_only(sock
 
 
 async def test_dead_conid_answers_na_and_a_dash_and_never_ticks(start_gateway: StartGateway, connect: Connect) -> None:
-    gateway = await start_gateway(dead_conids=frozenset({8595}))
+    gateway = await start_gateway(inactive_conids=frozenset({8595}))
     socket = await connect(gateway)
     frames = [json.loads(frame) for frame in await socket.answers(f"smd+8595+{L1}")]
     assert [(frame["55"], frame["31"], "84" in frame) for frame in frames] == [("-", "N/A", False)] * 2

@@ -102,7 +102,7 @@ async def test_logged_out_is_401(start_gateway: StartGateway) -> None:
 async def test_logged_out_redirects_to_the_login_page(
     start_gateway: StartGateway, session: aiohttp.ClientSession
 ) -> None:
-    gateway = await start_gateway(is_logged_in=False, logged_out_answer="redirect")
+    gateway = await start_gateway(is_logged_in=False, logged_out_response="redirect")
     async with session.post(gateway.url + "/tickle", allow_redirects=False) as response:
         assert response.status == 302
         assert response.headers["Location"].startswith("/sso/Login")
@@ -111,14 +111,14 @@ async def test_logged_out_redirects_to_the_login_page(
 
 
 async def test_logged_out_answers_html_with_status_200(start_gateway: StartGateway) -> None:
-    gateway = await start_gateway(is_logged_in=False, logged_out_answer="html")
+    gateway = await start_gateway(is_logged_in=False, logged_out_response="html")
     status, content_type, body = await answer(gateway, "POST", "/tickle")
     assert (status, content_type) == (200, "text/html")
     assert body.startswith(b"<!DOCTYPE html>")
 
 
 async def test_logged_out_answers_json_as_recorded(start_gateway: StartGateway) -> None:
-    gateway = await start_gateway(is_logged_in=False, logged_out_answer="json")
+    gateway = await start_gateway(is_logged_in=False, logged_out_response="json")
     _, _, status = await answer(gateway, "POST", STATUS)
     assert status == {
         "authenticated": False,
@@ -188,7 +188,7 @@ async def test_history_over_rest_is_that_of_the_socket(start_gateway: StartGatew
     ("query", "status"), [("", 400), ("?conid=x", 400), ("?conid=7", 500), ("?conid=265598&period=bad", 200)]
 )
 async def test_history_that_cannot_be_had(start_gateway: StartGateway, query: str, status: int) -> None:
-    gateway = await start_gateway(dead_conids=frozenset({7}))
+    gateway = await start_gateway(inactive_conids=frozenset({7}))
     assert (await answer(gateway, "GET", HISTORY + query))[0] == status
 
 
@@ -212,19 +212,19 @@ async def test_tickle_is_paced_to_one_a_second(start_gateway: StartGateway) -> N
 
 
 async def test_calls_can_be_made_to_fail(gateway: SimulatedGateway) -> None:
-    gateway.fail_rest("/tickle", status=503, body=b"<html>", content_type="text/html", times=2)
+    gateway.faults.fail_rest("/tickle", status=503, body=b"<html>", content_type="text/html", times=2)
     answers = [await answer(gateway, "POST", "/tickle") for _ in range(3)]
     assert [status for status, _, _ in answers] == [503, 503, 200]
     assert answers[0][1:] == ("text/html", b"<html>")
-    gateway.fail_rest("/ws", status=500)
+    gateway.faults.fail_rest("/ws", status=500)
     with pytest.raises(aiohttp.WSServerHandshakeError):
         async with connected(gateway):
             raise AssertionError("the upgrade went through")
     async with connected(gateway):
         assert len(gateway.connections) == 1
-    gateway.fail_rest(STATUS, times=None)
+    gateway.faults.fail_rest(STATUS, times=None)
     assert [(await answer(gateway, "POST", STATUS))[0] for _ in range(3)] == [500] * 3
-    gateway.stop_failing()
+    gateway.faults.clear_rest_failures()
     assert (await answer(gateway, "POST", STATUS))[0] == 200
 
 

@@ -134,12 +134,12 @@ async def test_smh_answers_once_and_holds_its_slot_until_umh(socket: Socket) -> 
 async def test_smh_of_what_has_no_history_is_refused_and_takes_no_slot(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
-    gateway = await start_gateway(dead_conids=frozenset({7}))
+    gateway = await start_gateway(inactive_conids=frozenset({7}))
     socket = await connect(gateway)
     for target in ("7", "0;;;1/1,2/-1"):
         (refusal,) = [json.loads(raw) for raw in await socket.answers(f"smh+{target}+{{}}")]
         assert refusal == {"error": "Chart data unavailable", "code": 500, "topic": f"smh+{target}"}
-    assert socket.peer.topics.histories == {}
+    assert socket.peer.socket_subscriptions.histories == {}
 
 
 async def test_smh_has_the_prices_of_the_ticks(start_gateway: StartGateway, connect: Connect) -> None:
@@ -175,9 +175,9 @@ async def test_sbd_has_one_ladder_per_account(start_gateway: StartGateway, conne
 
 
 async def test_notices_bulletins_and_errors(gateway: SimulatedGateway, socket: Socket) -> None:
-    gateway.send_notification("Order 1 was rejected", identifier="REJECTED")
-    gateway.send_bulletin("Exchange closes early")
-    gateway.send_error("server error", 500)
+    gateway.faults.send_notification("Order 1 was rejected", identifier="REJECTED")
+    gateway.faults.send_bulletin("Exchange closes early")
+    gateway.faults.send_error("server error", 500)
     notice, bulletin, error = [await socket.json() for _ in range(3)]
     assert notice == {
         "topic": "ntf",

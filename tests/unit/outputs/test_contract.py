@@ -10,7 +10,7 @@ import pytest
 
 from cpapi_fast.errors import OutputError
 from cpapi_fast.outputs import contract as outputs
-from cpapi_fast.outputs.contract import OutputCounts, leftovers, make_folder, output_error, publish
+from cpapi_fast.outputs.contract import OutputCounts, make_folder, output_error, publish, unfinished_files
 
 
 def test_publish(tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_make_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.
     assert caught.value.path == str(tmp_path)
 
 
-def test_leftovers(tmp_path: Path) -> None:
+def test_unfinished_files(tmp_path: Path) -> None:
     for name in ("b.parquet.part", "a.arrows.part", "c.parquet", ".cpapi-fast-1.part"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in leftovers(tmp_path)] == ["a.arrows.part", "b.parquet.part"]
+    assert [path.name for path in unfinished_files(tmp_path)] == ["a.arrows.part", "b.parquet.part"]
 
 
 @pytest.mark.parametrize(

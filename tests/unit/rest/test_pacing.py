@@ -13,7 +13,7 @@ import pytest
 
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, StatusError, UsageError
 from cpapi_fast.rest.pacing import DOCUMENTED_PACES, PENALTY_S, RestPacer, Turn
-from cpapi_fast.simulator.pacing import Pacer
+from cpapi_fast.simulator.rate_limits import RateLimiter
 from tests.hand_clock import HandClock, settle
 from tests.support import run
 
@@ -377,7 +377,7 @@ def arrivals(seed: int) -> Iterator[tuple[float, str]]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_gateway_counts_no_more_than_it_allows_wherever_the_network_delays(seed: int) -> None:
-    gateway = Pacer()
+    gateway = RateLimiter()
     seen = list(arrivals(seed))
     assert len(seen) == 120
     assert [path for now_s, path in seen if not gateway.allows(path, now_s)] == []

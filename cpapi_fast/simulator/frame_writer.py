@@ -1,4 +1,4 @@
-"""What a gateway writes to one socket: bounded, counted, logged, and held back while the gateway plays dead."""
+"""Writes frames to one socket: bounded, counted, logged, and held while the gateway is stalled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .wire import OPCODE_CONTINUATION, encode_frame
 
 #: Above this many unsent bytes a client counts as not reading, and its market data is conflated.
 _CONGESTED_BYTES: Final = 256 * 1024
-#: In the frames of a gateway only a topic has this key, and no topic has an escape.
+#: In the frames of a gateway only a topic has this key, and no topic contains an escape.
 _TOPIC: Final = re.compile(rb'"topic":"([^"]*)"')
 
 
@@ -25,9 +25,9 @@ class SentFrame(NamedTuple):
     """A data frame that was written to a socket.
 
     Attributes:
-        sent_ns: when, in ns since the Unix epoch: the machine's own time, as `Frame.received_ns` is, at any speed.
-        connection: `Connection.number` of its socket.
-        topic: its topic; empty when it has none.
+        sent_ns: when, in ns since the Unix epoch. It is the machine's time at any speed, as in `Frame.received_ns`.
+        connection: `ServerConnection.number` of its socket.
+        topic: its topic; empty if it has none.
         payload: its payload.
     """
 
@@ -38,7 +38,7 @@ class SentFrame(NamedTuple):
 
 
 def topic_of(payload: bytes) -> str:
-    """The topic of a frame of the gateway; empty when it has none."""
+    """The topic of a gateway frame; empty if it has none."""
     found = _TOPIC.search(payload)
     return found[1].decode("utf-8", "replace") if found is not None else ""
 
@@ -47,21 +47,21 @@ def reset(transport: asyncio.WriteTransport) -> None:
     """End a connection at once, with RST."""
     raw = transport.get_extra_info("socket")
     if raw is not None and raw.fileno() != -1:
-        # A duplicate shares its options; the original is the event loop's own.
+        # The duplicate shares its socket options; the original belongs to the event loop.
         with socket.fromfd(raw.fileno(), raw.family, raw.type) as duplicate:
             duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 
 @dataclass
-class Counters:
-    """What became of the frames of one socket.
+class ConnectionCounters:
+    """Counters of the data frames of one socket.
 
     Attributes:
-        frames_sent: data frames handed to the operating system or its buffer.
+        frames_sent: data frames written to the transport.
         bytes_sent: their payload bytes.
-        frames_dropped: data frames thrown away because `outbox_limit_bytes` were waiting.
-        updates_conflated: moments at which a stream would have sent a delta, had the client read.
+        frames_dropped: data frames dropped because `write_buffer_limit_bytes` were waiting.
+        updates_conflated: deltas that were conflated because the client did not read.
     """
 
     frames_sent: int = 0
@@ -70,18 +70,20 @@ class Counters:
     updates_conflated: int = 0
 
 
-class Outbox:
+class FrameWriter:
     """The writing side of one socket.
 
     Args:
-        transport: the connection's transport; its own buffer is the only queue.
-        limit_bytes: most bytes that may wait in it.
-        keep: how many sent payloads to remember.
+        transport: the connection's transport; its buffer is the only queue.
+        limit_bytes: how many bytes may wait in it.
+        keep: how many sent payloads to keep.
         number: the connection's number, for the log.
-        log: where written data frames are noted; None for nowhere.
+        log: the list that written data frames are appended to; None for no log.
 
     Attributes:
-        is_fragmenting: cut every data frame in two, at each place in turn.
+        counters: frames sent, dropped and conflated.
+        sent: the payloads of the last data frames.
+        is_fragmenting: whether each data frame is written as two fragments, split at each position in turn.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Outbox:
         self._limit_bytes = limit_bytes
         self._number = number
         self._log = log
-        self.counters = Counters()
+        self.counters = ConnectionCounters()
         self.sent: deque[bytes] = deque(maxlen=keep)
         self.is_fragmenting = False
         self._cuts = 0
@@ -101,17 +103,17 @@ class Outbox:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be written any more."""
+        """Whether the transport is closed or closing."""
         return self._transport.is_closing()
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that the operating system has not taken yet."""
+        """How many bytes the operating system has not accepted yet."""
         return len(self._held) + self._buffered_bytes()
 
     @property
     def is_congested(self) -> bool:
-        """Whether the client does not read, or is not to hear anything now."""
+        """Whether the client does not read, or writing is on hold."""
         return self._is_held or self._buffered_bytes() > _CONGESTED_BYTES
 
     def _buffered_bytes(self) -> int:
@@ -122,7 +124,7 @@ class Outbox:
             return 0
 
     def send(self, payloads: Iterable[bytes], *, may_drop: bool = True) -> None:
-        """Send data frames in one write. Without `may_drop` the caller watches `is_congested` itself."""
+        """Send data frames in one write. Without `may_drop`, the caller must check `is_congested`."""
         if self._transport.is_closing():
             return
         room = self._limit_bytes - self.waiting_bytes
@@ -133,7 +135,7 @@ class Outbox:
             frame = self._encode(payload) if self.is_fragmenting else encode_frame(payload)
             room -= len(frame)
             if room < 0 and may_drop:
-                # What follows is dropped as well, smaller frames too: one gap, not a sieve.
+                # The following frames are dropped too, smaller ones included, so that there is one gap.
                 counters.frames_dropped += 1
                 continue
             counters.frames_sent += 1
@@ -144,7 +146,7 @@ class Outbox:
         self.send_raw(b"".join(wire), written)
 
     def send_raw(self, data: bytes, payloads: Sequence[bytes] = ()) -> None:
-        """Write bytes as they are; `payloads` are those of the data frames in them, for the log."""
+        """Write bytes unchanged. `payloads` are those of the data frames in them, for the log."""
         if not data or self._transport.is_closing():
             return
         if self._is_held:
@@ -152,7 +154,7 @@ class Outbox:
             self._held_payloads += payloads
             return
         if self._log is not None:
-            # Before the write: nobody can have received a frame earlier than this.
+            # Taken before the write, so that no client can receive a frame earlier than this.
             now_ns = time.time_ns()
             self._log += [SentFrame(now_ns, self._number, topic_of(payload), payload) for payload in payloads]
         self._transport.write(data)
@@ -164,14 +166,14 @@ class Outbox:
         return first + encode_frame(payload[cut:], OPCODE_CONTINUATION)
 
     def hold(self) -> None:
-        """Neither write nor read from now on, with the connection open."""
+        """Stop writing and reading; the connection stays open."""
         if not self._is_held and not self._transport.is_closing():
             self._is_held = True
             with contextlib.suppress(AttributeError):  # as in _buffered_bytes
                 self._transport.pause_reading()
 
     def release(self) -> None:
-        """Write what was held back, in order, and read again."""
+        """Write the held bytes in order, and resume reading."""
         if self._is_held:
             self._is_held = False
             held, self._held = bytes(self._held), bytearray()
@@ -182,9 +184,9 @@ class Outbox:
                     self._transport.resume_reading()
 
     def close(self) -> None:
-        """End the connection after what was written: FIN."""
+        """End the connection with FIN, after what was written."""
         self._transport.close()
 
     def reset(self) -> None:
-        """End the connection at once: RST."""
+        """End the connection at once with RST."""
         reset(self._transport)

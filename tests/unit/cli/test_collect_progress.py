@@ -1,4 +1,4 @@
-"""Live progress: what a line and the table say, when the table is used, and that watching cannot harm the run."""
+"""Progress of `collect`: the texts of the line and the table, when each is used, and failures of the stream."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from cpapi_fast.cli import progress as progress_module
-from cpapi_fast.cli.progress import Progress, Rates, plain_line
+from cpapi_fast.cli import collect_progress
+from cpapi_fast.cli.collect_progress import Progress, plain_line
+from cpapi_fast.cli.rates import Rates
 from cpapi_fast.collect.reports import CollectStatus
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import SubscriptionStatus
@@ -72,8 +73,8 @@ def test_plain_line() -> None:
     line = plain_line(status(1234), 100.4, 15_000.0, now_ns)
     assert "12.5 s  collecting  1,234 frames (100/s)  185.1 kB (15.0 kB/s)" in line
     assert "2 instruments, oldest 265598 2." in line
-    assert "wait for the disk" not in line
-    assert "1.0 MB wait for the disk" in plain_line(status(queued_bytes=1_000_000), 0, 0, now_ns)
+    assert "waiting for the disk" not in line
+    assert "1.0 MB waiting for the disk" in plain_line(status(queued_bytes=1_000_000), 0, 0, now_ns)
     early = plain_line(status(connection=None, latest=(), state="logging in"), 0, 0, now_ns)
     assert "logging in  0 frames (0/s)  0 B (0 B/s)" in early
 
@@ -115,11 +116,11 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
         progress.notice("a notice [bold]")
         wait_until(lambda: stream.getvalue().count("collecting") >= 3)
     lines = stream.getvalue().splitlines()
-    # Before it may stand a line of the progress: the interval may be over by then.
+    # A line of the progress may precede it, if the interval was over before.
     lines.remove("a notice [bold]")
     assert all("frames" in line for line in lines)
     assert "\x1b" not in stream.getvalue()
-    assert not threading.enumerate()[1:] or all("progress" not in thread.name for thread in threading.enumerate())
+    assert not threading.enumerate()[1:] or all("screen" not in thread.name for thread in threading.enumerate())
 
 
 def wait_until(condition) -> None:
@@ -171,19 +172,19 @@ def test_plain_lines_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.EIO, "gone"), ValueError("closed")])
 @pytest.mark.parametrize("base", [Terminal, io.StringIO])
-def test_whoever_watches_may_go_away(base: type[io.StringIO], error: Exception) -> None:
+def test_a_stream_that_fails_ends_only_the_progress(base: type[io.StringIO], error: Exception) -> None:
     class Gone(base):
         def write(self, text: str) -> int:
             raise error
 
     with Progress(status, Gone(), interval_s=0.001) as progress:
-        progress.notice("nobody hears this")
+        progress.notice("lost")
         time.sleep(0.02)
-    assert not progress._thread.is_alive()
+    assert progress.is_ended
 
 
 def test_samples_four_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert progress_module._TABLE_INTERVAL_S == 0.25
+    assert collect_progress._TABLE_INTERVAL_S == 0.25
     samples = []
     started_s = time.monotonic()
     with Progress(lambda: samples.append(1) or status(), Terminal()):

@@ -1,10 +1,10 @@
-"""Frames that no subscription asks for: the opening burst, heartbeats, replies to `tic`, notices and errors."""
+"""Frames that belong to no subscription: the opening burst, heartbeats, replies to `tic`, notices and errors."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from .session import Session
+from .session import GatewaySession
 from .wire import payload
 
 SERVER_NAME: Final = "JifN00001"
@@ -15,12 +15,12 @@ _ASSET_TYPES: Final = "STK,CFD,OPT,FOP,WAR,FUT,BAG,CASH,IND,BOND,BILL,FUND,CMDTY
 
 
 def is_paper(account: str) -> bool:
-    """Paper accounts start with `DU`."""
+    """Whether an account is a paper account, whose name starts with `DU`."""
     return account.startswith("DU")
 
 
 def system(user: str, account: str) -> bytes:
-    """`system` with `success`: from here on subscribes are heard."""
+    """`system` with `success`. From here on the gateway accepts subscribes."""
     return payload({"topic": "system", "success": user, "isFT": False, "isPaper": is_paper(account)})
 
 
@@ -35,7 +35,7 @@ def tic(session_id: str, now_ms: int) -> bytes:
 
 
 def account_properties(account: str) -> dict[str, Any]:
-    """What `act` and `/iserver/accounts` say of one account."""
+    """The properties of one account, as `act` and `/iserver/accounts` return them."""
     return {
         "hasChildAccounts": False,
         "supportsCashQty": True,
@@ -85,7 +85,7 @@ def accounts(names: tuple[str, ...]) -> dict[str, Any]:
         "profiles": [],
         "selectedAccount": names[0],
         "serverInfo": {"serverName": SERVER_NAME, "serverVersion": SERVER_VERSION},
-        # Another id than the session's, of another form.
+        # Not the session id, and of another form.
         "sessionId": "6a000000.00000001",
         "isFT": False,
         "isPaper": is_paper(names[0]),
@@ -97,7 +97,7 @@ def act(names: tuple[str, ...]) -> bytes:
     return payload({"topic": "act", "args": accounts(names)})
 
 
-def sts(session: Session, user: str) -> bytes:
+def sts(session: GatewaySession, user: str) -> bytes:
     """The full `sts`, once per connection; later ones are fragments."""
     return payload(
         {
@@ -123,12 +123,12 @@ def sts_fragment(fragment: dict[str, Any]) -> bytes:
 
 
 def notification(text: str, title: str | None, identifier: str) -> bytes:
-    """`ntf`; live gateways send an array, whatever the documentation shows."""
+    """`ntf`. Real gateways send an array, unlike the documentation."""
     return payload({"topic": "ntf", "args": [{"id": identifier, "text": text, "title": title, "url": None}]})
 
 
 def bulletin(message: str, identifier: int) -> bytes:
-    """`blt`; an array here too, and the id a number."""
+    """`blt`. An array too, and its id is a number."""
     return payload({"topic": "blt", "args": [{"id": identifier, "exchanges": None, "message": message}]})
 
 
@@ -141,7 +141,7 @@ def error(text: str, code: int, topic: str | None = None) -> bytes:
 
 
 def unknown_topic(text: str) -> bytes:
-    """The answer to a topic that the gateway does not know; names the topic's word and nothing else of the text."""
-    word = text.partition("+")[0]
-    shown = f" {word}" if word.isascii() and word.isalnum() and len(word) <= 16 else ""
+    """The reply to an unknown topic. It names the channel and no other part of the text."""
+    channel = text.partition("+")[0]
+    shown = f" {channel}" if channel.isascii() and channel.isalnum() and len(channel) <= 16 else ""
     return error(f"Topic unknown{shown}", 1)

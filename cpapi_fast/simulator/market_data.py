@@ -1,4 +1,4 @@
-"""One live `smd` subscription: its two first snapshots and its deltas, key orders included."""
+"""One active `smd` subscription: its two first snapshots and its deltas, with the key orders of the gateway."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Final
 
 from .market import Instrument
 
-#: Fields that stand in frames unasked, each by its own rule.
-_UNASKED: Final = frozenset({"6119", "6508", "6509"})
-#: Wire order of the fields in deltas and second snapshots: neither the request's nor the numbers'.
+#: Fields that frames contain without a request, each by its own rule.
+_AUTOMATIC: Final = frozenset({"6119", "6508", "6509"})
+#: Order of the fields in deltas and second snapshots. It is neither the order of the request nor of the codes.
 _DELTA_ORDER: Final[tuple[str, ...]] = ("84", "85", "6509", "55", "7059", "87", "87_raw", "88", "31", "86", "83")
-#: Wire order after `server_id` in a first snapshot.
+#: Order of the fields after `server_id` in a first snapshot.
 _SNAPSHOT_ORDER: Final[tuple[str, ...]] = ("84", "85", "31", "86", "88", "87", "87_raw", "7059")
-#: How often a stream without change is asked to move before a load generator gives up on it.
+#: How many moves without a change of the requested fields a load generator tries.
 _MOVES_PER_FRAME: Final = 16
 
 
-class Stream:
-    """An `smd` of one socket, alive until `expires_s`.
+class MarketDataStream:
+    """The `smd` stream of one target on one socket, until `expires_s`.
 
     Args:
-        instrument: the market it shows.
-        server_id: its id, which also stands in 6119.
-        fields: the field codes asked for.
+        instrument: the market that it shows.
+        server_id: its id, which is also the value of 6119.
+        fields: the requested field codes.
         expires_s: when it ends, on the gateway's clock.
     """
 
@@ -45,10 +45,10 @@ class Stream:
         self.add_fields(fields)
 
     def add_fields(self, fields: Iterable[str]) -> None:
-        """Ask for more fields; those asked for before stay."""
+        """Add fields; the earlier ones stay."""
         wanted = dict.fromkeys(self._fields)
         for code in fields:
-            if code not in _UNASKED:
+            if code not in _AUTOMATIC:
                 wanted[code] = None
             if code == "87":
                 wanted["87_raw"] = None
@@ -58,10 +58,10 @@ class Stream:
         self._fields = (*ordered, *sorted(set(wanted) - set(ordered)))
 
     def snapshots(self, updated_ms: int) -> list[bytes]:
-        """The snapshot twice, same `_updated`: in hash-map order with the topic third, then in delta order."""
+        """The snapshot twice with the same `_updated`: in hash-map order with the topic third, then in delta order."""
         values = {code: text for code in self._fields if (text := self.instrument.text(code)) is not None}
         if self._is_thin:
-            # All it has is 6509; the values follow in the next delta.
+            # It contains only 6509; the values follow in the next delta.
             self._is_thin = False
             values = {}
         self._known |= values
@@ -87,9 +87,9 @@ class Stream:
         return f"{self._head}{updated_ms}{self._marker}{fields}{self._tail}".encode()
 
     def delta(self, updated_ms: int) -> bytes | None:
-        """What changed since the last frame of this stream, or None when nothing did.
+        """The fields that changed since the last frame of this stream; None if none did.
 
-        What was not sent because the client did not read is merged into the next delta, as conflation does.
+        Changes that were not sent because the client did not read are merged into the next delta: conflation.
         """
         known, text_of = self._known, self.instrument.text
         parts = ""
@@ -106,18 +106,18 @@ class Stream:
         return f"{self._head}{updated_ms}{self._marker}{parts}{self._tail}".encode()
 
     def regular_delta(self, tick: int, updated_ms: int) -> bytes | None:
-        """For an instrument that ticks regularly: the next frame when its tick number `tick` has come, else None.
+        """The next frame of an instrument that ticks at fixed intervals; None until its tick number `tick` is new.
 
-        The ticks are the instrument's: asking again for a stream does not move them.
+        The ticks belong to the instrument: a repeated subscribe does not shift them.
         """
         is_new = self._tick is not None and tick > self._tick
         self._tick = tick
         return self.forced_delta(updated_ms) if is_new else None
 
     def forced_delta(self, updated_ms: int) -> bytes | None:
-        """Move the market until a field of this stream changes: for load generators, which leave the 500 ms grid.
+        """Move the market until a field of this stream changes, off the 500 ms grid. For load generators.
 
-        None when the fields asked for never change.
+        None if the requested fields never change.
         """
         for _ in range(_MOVES_PER_FRAME):
             self.instrument.move()

@@ -1,4 +1,4 @@
-"""What every subscription but `smd` has in common: a first answer, and frames when their time has come."""
+"""The interface of every subscription except `smd`, and its timer and parameters."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Moment(NamedTuple):
-    """Now, on the gateway's clock: `s` runs evenly and is for timers, `ms` is the time of day and is for frames."""
+    """A time on the gateway's clock: `s` is monotonic and for timers, `ms` is the time of day and for frames."""
 
     s: float
     ms: int
 
 
-class Feed(Protocol):
-    """A live subscription of one socket to anything but market data.
+class TopicStream(Protocol):
+    """An active subscription of one socket to a topic other than `smd`.
 
     Attributes:
-        topic: how it is named among the live subscriptions.
-        needs_brokerage: whether it ends with the brokerage session; the others need the outer session only.
+        topic: its name among the active subscriptions.
+        needs_brokerage: whether it ends with the brokerage session. If not, it only needs the login.
     """
 
     topic: str
     needs_brokerage: bool
 
     def first(self, now: Moment) -> list[bytes]:
-        """The answer to the subscribe."""
+        """The reply to the subscribe."""
         ...
 
     def poll(self, now: Moment) -> list[bytes]:
-        """Frames due since the last call; called on the 500 ms grid."""
+        """The frames due since the last call. Called on the 500 ms grid."""
         ...
 
 
-class Timer:
-    """Says when the next of a row of evenly spaced moments has come; moments slept through are not made up for."""
+class IntervalTimer:
+    """Fires at fixed intervals. Intervals that were missed are skipped."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._due_s = 0.0
 
     def start(self, now_s: float) -> None:
-        """Count from now."""
+        """Start the first interval now."""
         self._due_s = now_s + self._interval_s
 
     def is_due(self, now_s: float) -> bool:
-        """Whether a moment has come; True once for each."""
+        """Whether an interval has ended. True once for each."""
         if now_s < self._due_s:
             return False
         self._due_s += self._interval_s
@@ -55,7 +55,7 @@ class Timer:
 
 
 def parameters(text: str) -> dict[str, Any]:
-    """The JSON object at the end of a subscribe; what is no object counts as `{}`, since bad parameters are ignored."""
+    """The JSON object at the end of a subscribe. Anything else counts as `{}`, because bad parameters are ignored."""
     try:
         value = json.loads(text) if text else {}
     except ValueError:
@@ -64,5 +64,5 @@ def parameters(text: str) -> dict[str, Any]:
 
 
 def texts(value: Any) -> list[str]:
-    """The strings of a JSON array; anything else counts as none."""
+    """The strings of a JSON array; an empty list for anything else."""
     return [member for member in value if isinstance(member, str)] if isinstance(value, list) else []
