@@ -72,7 +72,7 @@ def check_lines(result: Ended, count: int) -> None:
         (("--url", "https://localhost:5000/v1/api", "--seed", "1"), "--seed can only be used with --simulate"),
         (("--simulate", "--fingerprint", FINGERPRINT), "TLS options cannot be used"),
         (("--simulate", "--replay", "missing.jsonl"), "cannot read the replay file missing.jsonl"),
-        (("--simulate", "--conids", "99999999999999999999"), "a conid is a whole number"),
+        (("--simulate", "--conids", "99999999999999999999"), "a conid must be a whole number"),
     ],
 )
 def test_what_cannot_be_right(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

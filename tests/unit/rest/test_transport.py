@@ -172,7 +172,7 @@ async def test_nobody_listens() -> None:
                 error = await failure(client)
                 assert type(error) is ConnectError
                 assert error.is_retryable
-                assert "is the gateway running" in str(error)
+                assert "that the gateway runs" in str(error)
 
 
 async def test_a_name_that_does_not_resolve() -> None:
