@@ -240,24 +240,24 @@ class TestTiming:
     BOUNDS = (verdict.Bound("slow", "floor", 2.0, "because"), verdict.Bound("fine", "floor", 2.0, "because"))
 
     def _failures(self, slow: Iterable[float]) -> tuple[list[str], list[list[str]]]:
-        values, asked = iter(slow), []
+        values, calls = iter(slow), []
 
         def measured(names: Iterable[str]) -> Counts:
-            asked.append(list(names))
+            calls.append(list(names))
             times = {"slow": next(values), "fine": 1.0, "floor": 1.0}
             return Counts(times, times)
 
-        return timing.failures(self.BOUNDS, measured), asked
+        return timing.failures(self.BOUNDS, measured), calls
 
     def test_what_is_beyond_its_limit_three_times_fails(self):
-        lines, asked = self._failures([2.1, 3.0, 2.5])
+        lines, calls = self._failures([2.1, 3.0, 2.5])
         assert lines == ["slow costs 2.500 times floor (2.5 and 1.0 per frame), the limit is 2: because"]
-        assert asked == [["slow", "floor", "fine"], ["slow", "floor"], ["slow", "floor"]]
+        assert calls == [["slow", "floor", "fine"], ["slow", "floor"], ["slow", "floor"]]
 
     def test_what_is_within_it_once_passes(self):
-        lines, asked = self._failures([9.0, 1.9])
+        lines, calls = self._failures([9.0, 1.9])
         assert lines == []
-        assert len(asked) == 2
+        assert len(calls) == 2
 
 
 class TestSelftest:
