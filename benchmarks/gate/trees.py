@@ -27,7 +27,7 @@ from .measure import Counts, GateError
 
 #: The sources that decide the numbers of a tree.
 DECISIVE: Final = ("cpapi_fast", "benchmarks/gate", "setup.py", "pyproject.toml")
-TIMEOUT_S: Final = 600
+TIMEOUT_S: Final = 1_800
 #: How many copies stay in build/gate; a run and its self-test need three.
 KEPT: Final = 6
 
