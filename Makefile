@@ -20,7 +20,7 @@ STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one soak peers bench bench-smoke \
-    bench-gate bench-gate-selftest clean
+    bench-gate bench-gate-selftest docs docs-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
@@ -73,7 +73,7 @@ soak: build ## run a feed on real sockets with random faults for five minutes, a
 peers: $(VENV)/.made ## compile the Rust and C clients for the benchmarks (once, five minutes; needs cargo)
 	$(PY) benchmarks/peers/build.py
 
-bench: $(VENV)/.bench ## run all benchmarks: tables, JSON and plots (a quarter of an hour; docs/benchmarks.md)
+bench: $(VENV)/.bench ## run all benchmarks: tables, JSON and plots (a quarter of an hour; docs/explanation/benchmarks.md)
 	$(PY) -m benchmarks.report
 
 bench-smoke: $(VENV)/.bench ## check the answers of the benchmarks, and time nothing
@@ -84,6 +84,13 @@ bench-gate: build ## compare instructions per frame with an earlier commit; fail
 
 bench-gate-selftest: build ## check that seeded slowdowns fail bench-gate (needs valgrind)
 	$(PY) -m benchmarks.gate selftest
+
+docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning is an error
+	$(PY) -m sphinx -q -E -W --keep-going -d build/doctrees docs build/docs
+	@echo "open build/docs/index.html"
+
+docs-check: docs ## build the documentation, run each of its code blocks, check its links
+	$(PY) -m pytest tests/docs $(SPREAD) $(PYTEST_ARGS)
 
 clean: ## remove all build products, caches and environments
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -107,6 +114,11 @@ $(VENV)/.deps: $(VENV)/.made pyproject.toml
 # The other clients, for the benchmarks only.
 $(VENV)/.bench: $(VENV)/.built pyproject.toml
 	$(PY) -m pip install -q --group bench
+	@touch $@
+
+# What builds the documentation.
+$(VENV)/.docs: $(VENV)/.built pyproject.toml
+	$(PY) -m pip install -q --group docs
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)

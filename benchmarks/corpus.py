@@ -9,7 +9,7 @@ from typing import Final
 
 from . import frames as make
 
-#: The number of frames of each kind among the 1,000 of `mixed`; docs/benchmarks.md has the reasons.
+#: The number of frames of each kind among the 1,000 of `mixed`; docs/explanation/benchmarks.md has the reasons.
 MIXED_COUNTS: Final[tuple[tuple[make.Maker, int], ...]] = (
     (make.smd_delta, 670),
     (make.smd_snapshot, 190),

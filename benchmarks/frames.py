@@ -1,6 +1,6 @@
 """Makes every kind of frame that a gateway sends, in the documented shapes; all numbers come from a seeded `Random`.
 
-`docs/benchmarks.md` explains the shapes and their shares. Nothing here was recorded.
+`docs/explanation/benchmarks.md` explains the shapes and their shares. Nothing here was recorded.
 """
 
 from __future__ import annotations

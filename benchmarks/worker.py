@@ -1,6 +1,6 @@
 """Runs one Python contender in this process, and prints its answer and its times as one line of JSON.
 
-All contenders have this command line, the compiled ones too; see docs/benchmarks.md.
+All contenders have this command line, the compiled ones too; see docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations

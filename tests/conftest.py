@@ -2,14 +2,15 @@
 
 Async tests are plain `async def test_...` functions. Each runs on a loop of its own, uvloop where it is installed.
 
-- Mark `each_loop`: run the test on every loop, uvloop and asyncio.
+- Mark `each_loop`: run the test on every loop, uvloop and asyncio. Mark `asyncio_loop`: only on asyncio's own.
 - Mark `time_limit(seconds)`: what the test may take, instead of 30 s. A test that hangs fails.
 - A test fails when it leaves a task behind, or when the loop reports an error that nothing handled.
 
 Fixtures that build on each other:
 
 - `enter(context)`: enters an async context manager for the rest of the test.
-- `start_gateway(**options)`: starts a `SimulatedGateway`; `gateway` is one with the default options.
+- `start_gateway(**options)`: starts a `SimulatedGateway`.
+- `gateway`: a running one. The mark `gateway(**options)` changes its options.
 - `client`: a `Client` of `gateway`. `feed`: a running `Feed` of `client`. `ws`: a `WsClient` of `client`.
 - `clock`: the clock of the gateway and its clients. `gateway_options`: what `start_gateway` begins with. A folder or
   a module overrides these two.
@@ -80,13 +81,18 @@ def sinks(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "each_loop: run an async test on every event loop")
+    config.addinivalue_line("markers", "asyncio_loop: run an async test on asyncio's own event loop")
+    config.addinivalue_line("markers", "gateway(**options): options of the gateway that the fixture `gateway` starts")
     config.addinivalue_line("markers", "time_limit(seconds): how long an async test may take")
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    names = LOOPS if item.get_closest_marker("each_loop") else LOOPS[:1]
+    if item.get_closest_marker("each_loop"):
+        names = LOOPS
+    else:
+        names = ["asyncio"] if item.get_closest_marker("asyncio_loop") else LOOPS[:1]
     return {name: functools.partial(new_loop, name) for name in names}
 
 
@@ -171,9 +177,10 @@ def start_gateway(enter: Enter, clock: cf.Clock, gateway_options: dict[str, Any]
 
 
 @pytest.fixture
-async def gateway(start_gateway: StartGateway) -> SimulatedGateway:
-    """A running gateway with the default options."""
-    return await start_gateway()
+async def gateway(start_gateway: StartGateway, request: pytest.FixtureRequest) -> SimulatedGateway:
+    """A running gateway with the default options and those of the mark `gateway`."""
+    mark = request.node.get_closest_marker("gateway")
+    return await start_gateway(**({} if mark is None else mark.kwargs))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Feed: what users call, what drives the state machine of `machine`, and what reads frames before they are delivered.
+"""Feed: connections, subscriptions and events of a market data feed, on the state machine of `machine`.
 
 The files::
 

@@ -241,7 +241,6 @@ cdef class Frame:
         return PyBytes_GET_SIZE(self._raw)
 
     def __bool__(self):
-        """True, also for an empty frame."""
         # A heartbeat may be empty, and `while frame := await ws.next_message()` must not stop at it.
         return True
 

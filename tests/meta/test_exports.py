@@ -19,7 +19,8 @@ EXPORTS: dict[str, frozenset[str]] = {
     module: frozenset(names.split())
     for module, names in {
         "_version": "__version__",
-        "frames.batch": "Batch BatchBuilder Frame FrameCounters classify",
+        "frames.batch": "Batch BatchBuilder",
+        "frames.frame": "Frame FrameCounters classify",
         "outputs.capture": "CaptureReader CaptureWriter read_capture",
         "clock": "SYSTEM_CLOCK Clock",
         "ws.connection": "WsClient",

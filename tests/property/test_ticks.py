@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.ticks import TickDecoder
 from tests import generator
+from tests.batches import batch_of
 from tests.tick_oracle import CDecoder, check_payloads, check_row, decoded
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "40000"))
@@ -228,12 +228,8 @@ def test_rounding_is_that_of_float(form: str, count: int):
             sign = ("-", "")
             written = [[rng.choice(sign) + text.replace(".e", "e") for text in column] for column in columns]
             columns = written
-        builder = BatchBuilder()
-        for members in zip(*written, strict=True):
-            builder.append(("{" + pattern.format(*members) + ',"topic":"smd+1"}').encode())
-        batch = builder.finish(1)
-        assert batch is not None
-        ticks = decoder.decode(batch)
+        rows = ("{" + pattern.format(*members) + ',"topic":"smd+1"}' for members in zip(*written, strict=True))
+        ticks = decoder.decode(batch_of(row.encode() for row in rows))
         assert len(ticks) == 2_000
         for field, column in zip(decoder.fields, columns, strict=True):
             floats = struct.pack(f"={len(column)}d", *map(float, column))
