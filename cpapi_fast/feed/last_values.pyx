@@ -1,7 +1,8 @@
 """The last value of every field of every topic, with the times of the frame that brought it.
 
 A value is stored as it is written in the frame, and decoded when it is requested. A frame that the object iterator does
-not take, or that has an escape or unknown bytes beyond ASCII in a key, is decoded at once for its keys and stored whole.
+not take, or that has an escape or unknown bytes beyond ASCII in a key, is decoded at once for its keys and stored
+whole.
 """
 
 cimport cython

@@ -30,9 +30,7 @@ def texts_of(source: Path) -> dict[str, str]:
 def test_a_stub_has_the_docstrings_of_its_source(module: str):
     stub, source = MODULES[module]
     text = stub.read_text(encoding="utf-8")
-    assert stub_docstrings.with_docstrings(text, texts_of(source)) == text, (
-        "run `python -m tests.meta.stub_docstrings`"
-    )
+    assert stub_docstrings.with_docstrings(text, texts_of(source)) == text, "run `python -m tests.meta.stub_docstrings`"
 
 
 @pytest.mark.parametrize("module", MODULES)

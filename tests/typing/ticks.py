@@ -24,5 +24,4 @@ def tick_types(batch: cf.Batch) -> None:
     values = ticks.values("31")
     assert_type(values, memoryview[float])
     assert_type(values[0], float)
-    assert_type(values.tolist(), list[float])
     assert_type([value for value in values], list[float])  # noqa: C416  what iteration yields
