@@ -26,9 +26,9 @@ from cpapi_fast.rest.session import AuthStatus, SessionTicket
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.stats import WsStats
 
+from .backfill import Backfiller
 from .control_frames import payload_of, read_answer, read_status
 from .failures import cause_of_end, describe_end, failure_of
-from .filling import Filling
 from .last_values import LastValues
 from .machine import (
     Action,
@@ -88,7 +88,14 @@ class Driver:
         self._delivery: Final = delivery
         self._on_event: Final = on_event
         self._on_misuse: Final = on_misuse
-        self._filling: Final = Filling(client, options, send=self._send, emit=self._emit)
+        self._backfiller: Final = Backfiller(
+            options.backfill,
+            clock=client.clock,
+            send=self._send,
+            request=client.history,
+            on_backfill=self._emit,
+            timeout_s=options.backfill_timeout_s,
+        )
         #: By slot: `_updated` of the last frame of a watched topic. The second copy of a snapshot has the same.
         self._updated_ms: Final[dict[int, int]] = {}
         self._ws: WsClient | None = None
@@ -115,7 +122,7 @@ class Driver:
     def halt(self) -> None:
         """End the socket and all timers; what is under way still ends by itself."""
         self.carry_out(self.machine.stop(self.now()))
-        self._filling.close()
+        self._backfiller.close()
 
     async def stop(self) -> None:
         """End the socket, calls and timers, and wait for that."""
@@ -125,7 +132,7 @@ class Driver:
             task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
-        await self._filling.wait_closed()
+        await self._backfiller.wait_closed()
 
     def subscribe(self, spec: SubscriptionSpec) -> None:
         """Subscribe; raises LimitError."""
@@ -182,7 +189,7 @@ class Driver:
         for action in actions:
             if isinstance(action, Emit):
                 self._emit(action.event)
-                self._filling.on_event(action.event)
+                self._backfiller.on_event(action.event)
             elif isinstance(action, Send):
                 self._send(action.text)
             elif isinstance(action, Arm):
@@ -320,7 +327,7 @@ class Driver:
             self._bury(ws)
         if self._ws is ws:
             self._ws = None
-            self._filling.on_connection_lost()
+            self._backfiller.on_connection_lost()
             detail = describe_end(ws.close_code) if ended_with is None else str(ended_with)
             self.carry_out(self.machine.on_socket_ended(cause_of_end(ended_with), self.now(), detail=detail))
 
@@ -345,7 +352,7 @@ class Driver:
     def _close(self) -> None:
         ws, self._ws = self._ws, None
         if ws is not None:
-            self._filling.on_connection_lost()
+            self._backfiller.on_connection_lost()
             self._spawn(self._end(ws), _CLOSING)
 
     async def _end(self, ws: WsClient) -> None:
@@ -377,11 +384,11 @@ class Driver:
         for index in looks:
             frame = batch[index]
             slot = self.topics.slot_of(batch, index)
-            if slot < 0 and self._filling.takes(frame):
+            if slot < 0 and self._backfiller.takes(frame):
                 # Its bars come after everything that came before them.
                 self._delivery.put(batch, start, index + 1)
                 start = index + 1
-                self._filling.on_frame(frame)
+                self._backfiller.on_frame(frame)
                 continue
             actions = self._hear_line(frame, slot, now) if slot >= 0 else self._hear_connection(frame, now)
             if actions:

@@ -24,7 +24,9 @@ EXPORTS: dict[str, frozenset[str]] = {
         "outputs.capture": "CaptureReader CaptureWriter read_capture",
         "clock": "SYSTEM_CLOCK Clock",
         "ws.connection": "WsClient",
-        "delivery.consumer": "Consumer ConsumerStats",
+        "delivery.callback_consumer": "CallbackConsumer",
+        "delivery.consumer": "Consumer",
+        "delivery.stats": "ConsumerStats",
         "errors": """
             CallbackError CertificateError CompetingSessionError ConfigError ConnectError ConsumerOverflowError
             CpapiError DecodeError HandshakeError HeaderRefusedError LimitError MalformedPayloadError
@@ -33,7 +35,8 @@ EXPORTS: dict[str, frozenset[str]] = {
             SubscriptionError TransportError UsageError
         """,
         "events": "Backfill Bar Cause FeedEvent FeedState Gap StateChange",
-        "feed.feed": "Feed FeedSubscription",
+        "feed.feed": "Feed",
+        "feed.subscription": "FeedSubscription",
         "feed.status": "FeedStats LastField LastValue SubscriptionStatus",
         "feed.options": "FeedOptions",
         "protocol.fields": "FIELDS Field field_code",
