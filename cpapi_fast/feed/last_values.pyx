@@ -191,7 +191,7 @@ cdef class LastValues:
         for index in range(batch.frame_count):
             if batch.kinds_ptr[index] != KIND_MARKET_DATA:
                 continue
-            # Not through a pointer of its own: what a merge runs may resolve another batch.
+            # Read through the table each time: a merge makes objects, and a finalizer may resolve another batch.
             slot = self._topics.slots_ptr[index]
             if slot < 0 or slot >= self._capacity or not self._topics_ptr[slot].is_kept:
                 continue
