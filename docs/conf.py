@@ -53,8 +53,4 @@ html_static_path = ["_static"]
 html_css_files = ["cpapi_fast.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_theme_options = {
-    "source_repository": _project["urls"]["Repository"],
-    "source_branch": "main",
-    "source_directory": "docs/",
-}
+html_theme_options = {"top_of_page_buttons": []}

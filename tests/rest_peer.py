@@ -36,7 +36,7 @@ def answer(
 
 def unpaced(clock: Clock = SYSTEM_CLOCK) -> RestPacer:
     """A pacer that lets everything through at once, for a test of something else."""
-    return RestPacer(clock, requests_per_s=10_000, paces={})
+    return RestPacer(clock, requests_per_s=10_000, limits={})
 
 
 class Peer:

@@ -58,7 +58,7 @@ SEEDS: Final = (
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         "            while start < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[start] == 0:\n"
-        "                    ticks.malformed += 1\n"
+        "                    ticks._malformed += 1\n"
         "                start += 1\n"
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         frozenset({"columns/l1"}),
@@ -67,7 +67,7 @@ SEEDS: Final = (
         "a Python call per frame in the tracker",
         "cpapi_fast/feed/tracker.pyx",
         "            kind = batch.kinds_ptr[index]\n",
-        "            kind = batch.kinds_ptr[index]\n            self.untracked += self.slot_of(batch, index) < -1\n",
+        "            kind = batch.kinds_ptr[index]\n            untracked += topics.slot_of(batch, index) < -1\n",
         frozenset({"tracker/scan", "feed/batch"}),
     ),
     Seed(
@@ -77,7 +77,7 @@ SEEDS: Final = (
         "            text_ptr = batch.arena_ptr + offset\n"
         "            while offset < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[offset] == 0:\n"
-        "                    self.malformed += 1\n"
+        "                    self._malformed += 1\n"
         "                offset += 1\n"
         "            offset = batch.offsets_ptr[index]\n",
         frozenset({"last_values/update", "feed/batch_values"}),

@@ -104,8 +104,8 @@ class GatewayState:
     @contextlib.contextmanager
     def closable(self) -> Iterator[None]:
         """Let `close` cancel the current task inside this block."""
-        task = asyncio.current_task()
-        assert task is not None
+        if (task := asyncio.current_task()) is None:
+            raise RuntimeError("closable() needs a running task")
         self._delayed.add(task)
         try:
             yield

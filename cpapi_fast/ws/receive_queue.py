@@ -165,7 +165,7 @@ class ReceiveQueue:
 
     def _set_push(self, push: Callable[[Batch], None] | None) -> None:
         if self._waiter is not None:
-            raise UsageError("a task waits for the next message. Cancel it before you set a callback or sink.")
+            raise UsageError("a task is waiting for the next message. Cancel it before you set a callback or sink.")
         if push is not None and self._push is not None:
             raise UsageError("a callback or sink is already set. Remove it first, as with on_frame(None).")
         self._attach(None)
@@ -238,7 +238,7 @@ class ReceiveQueue:
             if self._push is not None:
                 raise UsageError("a callback or sink receives the frames. Remove it first, as with on_frame(None).")
             if self._waiter is not None:
-                raise UsageError("another task waits for the next message. Use one reader per connection.")
+                raise UsageError("another task is waiting for the next message. Use one reader per connection.")
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

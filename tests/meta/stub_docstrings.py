@@ -2,8 +2,8 @@
 
 Usage: python -m tests.meta.stub_docstrings
 
-The .pyx sources have the docstrings, which `help()` shows. Only the docstrings of a stub are changed. test_stubs.py fails
-while a stub differs from its source.
+The .pyx sources have the docstrings, which `help()` shows. Only the docstrings of a stub are changed. test_stubs.py
+fails while a stub differs from its source.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def test_a_folder_is_one_block_of_the_table():
 
 def test_imports_are_found_at_all():
     """Both ways of reading imports find what is known to be there."""
-    assert {"frames.classifier", "errors", "protocol.kinds"} <= imported_by(PACKAGE / "frames" / "batch.pyx")
+    assert {"frames.classifier", "errors", "protocol.kinds"} <= imported_by(PACKAGE / "frames" / "frame.pyx")
     assert {"frames.batch"} <= imported_by(PACKAGE / "ws" / "listener.pyx")
     assert {"errors"} <= imported_by(PACKAGE / "clock.py")
     assert {"frames.batch", "ws.listener", "protocol.topics"} <= imported_by(PACKAGE / "ws" / "connection.py")

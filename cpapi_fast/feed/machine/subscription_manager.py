@@ -85,8 +85,8 @@ class SubscriptionManager(SubscriptionRequests):
                     "market data lines",
                     most=self._options.market_data_lines,
                     in_use=in_use,
-                    advice="unsubscribe one first, or raise market_data_lines if the account has more (100 is IB's "
-                    "default)",
+                    advice="Unsubscribe one first, or raise market_data_lines if the account has more (100 is IB's "
+                    "default).",
                 )
         self.lines[spec.topic] = line = SubscriptionState(spec, self._rhythm(spec))
         self._subscribe(line, now)

@@ -219,9 +219,9 @@ def test_without_the_optional_packages(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ((), "--url"),
-        (("--url", "http://localhost", "--conid", "x"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--conid", "x"), "a conid must be a whole number"),
         (("--url", "http://localhost", "--conid", "1,2"), "one conid"),
-        (("--url", "http://localhost", "--conid", "99999999999999999999"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--conid", "99999999999999999999"), "a conid must be a whole number"),
         (("--url", "http://localhost", "--timeout", "0"), "not a number above zero"),
         (("--url", "http://localhost", "--fingerprint", "ab"), "64 hex digits"),
         (("--url", "http://localhost", "--insecure", "--tls-verify"), "not allowed with"),

@@ -63,7 +63,7 @@ async def test_after_a_429_that_others_earned_nothing_is_sent(gateway: Simulated
         for _ in range(10):
             await (await other.post(gateway.url + "/iserver/auth/status")).read()
     waiting = asyncio.create_task(client.tickle())
-    with pytest.raises(RateLimitedError, match="/iserver/accounts answered 429") as caught:
+    with pytest.raises(RateLimitedError, match="/iserver/accounts returned status 429") as caught:
         await client.accounts()
     assert (caught.value.status, caught.value.retry_after_s) == (429, PENALTY_S)
     with pytest.raises(RateLimitedError, match="/tickle was not sent"):

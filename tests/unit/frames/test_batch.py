@@ -274,7 +274,7 @@ def test_a_refused_append_leaves_the_builder_as_it_was():
 
 
 def test_columns():
-    batch = batch_of(TEXTS)
+    batch = batch_of(TEXTS, received_ns=RECEIVED_NS)
     assert len(batch) == len(TEXTS)
     assert batch.nbytes == sum(map(len, TEXTS))
     assert bytes(batch.payloads) == b"".join(TEXTS)
@@ -369,7 +369,7 @@ def test_only_empty_frames():
 
 
 def test_index():
-    batch = batch_of(TEXTS)
+    batch = batch_of(TEXTS, received_ns=RECEIVED_NS)
     for index, text in enumerate(TEXTS):
         assert batch[index].raw == batch[index - len(TEXTS)].raw == text
         assert batch[index].received_ns == RECEIVED_NS

@@ -48,6 +48,7 @@ def test_one_row_for_each_market_data_frame():
             b'{"_updated":"1767225600623","topic":"smd+0;;;1/1,2/-1"}',
             b'{"topic":"sor","args":[{"31":"1"}]}',
         ],
+        received_ns=RECEIVED_NS,
     )
     ticks = cf.TickDecoder().decode(batch)
     assert ticks.fields == DEFAULT_TICK_FIELDS == ("31", "84", "85", "86", "88", "_updated")

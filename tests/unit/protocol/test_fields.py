@@ -49,7 +49,7 @@ def test_every_name_leads_back_to_its_code() -> None:
 
 @pytest.mark.parametrize("key", ["", "last", "LAST_PRICE", "31", 31, None, ["last_price"]])
 def test_an_unknown_name_is_refused(key: object) -> None:
-    with pytest.raises(SubscriptionError, match="no field is called"):
+    with pytest.raises(SubscriptionError, match="unknown field key"):
         field_code(key)  # type: ignore[arg-type]
 
 

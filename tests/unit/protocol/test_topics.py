@@ -117,7 +117,7 @@ def test_codes_that_are_not_digits_are_refused(codes: object) -> None:
 
 
 def test_a_name_in_place_of_a_code_is_answered_with_the_code() -> None:
-    with pytest.raises(SubscriptionError, match="the code of bid_price is '84'"):
+    with pytest.raises(SubscriptionError, match="The code of bid_price is '84'"):
         MarketDataFields.from_codes(["bid_price"])
 
 
@@ -177,9 +177,9 @@ def test_a_whole_number_is_a_conid(conid: int) -> None:
     ],
 )
 def test_anything_else_is_refused(conid: object) -> None:
-    with pytest.raises(SubscriptionError, match="a conid is a whole number"):
+    with pytest.raises(SubscriptionError, match="a conid must be a whole number"):
         market_data_subscribe_text(conid)  # type: ignore[arg-type]
-    with pytest.raises(SubscriptionError, match="a conid is a whole number"):
+    with pytest.raises(SubscriptionError, match="a conid must be a whole number"):
         market_data_unsubscribe_text(conid)  # type: ignore[arg-type]
 
 
@@ -188,7 +188,7 @@ def test_anything_else_is_refused(conid: object) -> None:
     ["", " NYSE", "NYSE\n", "NY+SE", "nyse", "NYSE;;;1/2", "N\u0178SE", "A" * 33, 5, True, b"NYSE", "@", ".A"],
 )
 def test_a_name_that_is_no_exchange_is_refused(exchange: object) -> None:
-    with pytest.raises(SubscriptionError, match="an exchange is"):
+    with pytest.raises(SubscriptionError, match="an exchange must be"):
         market_data_subscribe_text(265598, exchange=exchange)  # type: ignore[arg-type]
 
 

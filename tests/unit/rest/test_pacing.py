@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, StatusError, UsageError
-from cpapi_fast.rest.pacing import DOCUMENTED_PACES, PENALTY_S, RestPacer, Turn
+from cpapi_fast.rest.pacing import DOCUMENTED_LIMITS, PENALTY_S, RestPacer, Turn
 from cpapi_fast.simulator.rate_limits import RateLimiter
 from tests.hand_clock import HandClock, settle
 from tests.support import run
@@ -83,9 +83,9 @@ async def test_a_request_counts_until_a_second_after_its_answer() -> None:
     assert bench.sent == [(0.0, "/slow"), (0.0, "/0"), (1.0, "/1"), (2.0, "/2")]
 
 
-@pytest.mark.parametrize("path", sorted(DOCUMENTED_PACES))
+@pytest.mark.parametrize("path", sorted(DOCUMENTED_LIMITS))
 async def test_every_documented_pace_is_kept(path: str) -> None:
-    most, per_s = DOCUMENTED_PACES[path]
+    most, per_s = DOCUMENTED_LIMITS[path]
     asked = path + "notifications" if path.endswith("/") else path
 
     bench = Bench(requests_per_s=1000, max_wait_s=2000.0)
@@ -128,7 +128,7 @@ async def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once() -> None:
     error = caught.value
     assert (error.path, error.limit, error.retry_after_s) == ("/sso/validate", "/sso/validate", 55.0)
     assert error.is_retryable
-    for word in ("/sso/validate", "max_wait_s (30 s)", "in 55.0 s", "1 within 60 s"):
+    for word in ("/sso/validate", "max_wait_s (30 s)", "55.0 s at least", "1 per 60 s"):
         assert word in str(error)
     assert bench.clock.timers == 0
     await bench.advance(26.0)
@@ -152,7 +152,7 @@ async def test_the_queue_is_as_long_as_what_can_be_sent_in_time() -> None:
 
 
 async def test_who_may_be_overtaken_does_not_count_as_standing_before() -> None:
-    bench = Bench(requests_per_s=1, max_wait_s=10.0, paces={"/slow": (1, 10.0)})
+    bench = Bench(requests_per_s=1, max_wait_s=10.0, limits={"/slow": (1, 10.0)})
     for path in ("/slow", "/slow", *(f"/{number}" for number in range(11))):
         bench.ask(path)
     await settle()
@@ -171,7 +171,7 @@ async def test_one_that_waited_too_long_is_refused_when_that_is_so() -> None:
     await bench.advance(2.9)
     assert not bench.tasks[5].done()
     await bench.advance(0.2)
-    with pytest.raises(PaceError, match=r"did not come within max_wait_s \(3 s\).*5 at once") as caught:
+    with pytest.raises(PaceError, match=r"waited longer than max_wait_s \(3 s\).*5 at once") as caught:
         await bench.tasks[5]
     assert caught.value.limit == "/iserver/marketdata/history"
     await bench.advance(10.0)
@@ -227,7 +227,7 @@ async def test_a_turn_ends_once() -> None:
     turn.give_back()
     turn.release()
     turn.give_back()
-    assert bench.pacer._overall.under_way == 0
+    assert bench.pacer._overall.in_flight == 0
     with await bench.pacer.acquire("/1") as second:
         second.release()
     assert isinstance(second, Turn)
@@ -258,7 +258,7 @@ async def test_after_a_429_nothing_is_sent_for_fifteen_minutes() -> None:
     with pytest.raises(RateLimitedError, match="another 1 s") as caught:
         await bench.pacer.acquire("/iserver/auth/status")
     assert (caught.value.path, caught.value.retry_after_s) == ("/iserver/auth/status", 1.0)
-    assert "answered 429 to /tickle" in str(caught.value)
+    assert "returned status 429 for /tickle" in str(caught.value)
     await bench.advance(1.0)
     assert bench.pacer.penalty_left_s == 0.0
     with await bench.pacer.acquire("/tickle"):
@@ -297,7 +297,7 @@ async def test_an_owner_s_requests_are_dismissed_and_no_other() -> None:
     bench.ask("/0")
     first, second = bench.ask("/1", owner=mine), bench.ask("/2", owner=yours)
     await settle()
-    bench.pacer.dismiss(mine)
+    bench.pacer.refuse_waiting(mine)
     with pytest.raises(UsageError, match="closed"):
         await first
     await bench.advance(1.0)
@@ -326,9 +326,9 @@ async def test_refused_and_cancelled_at_once_is_only_cancelled() -> None:
         ({"max_wait_s": float("inf")}, "max_wait_s"),
         ({"requests_per_s": 0}, "all requests together"),
         ({"requests_per_s": 1.5}, "all requests together"),
-        ({"paces": {"/x": (0, 1.0)}}, "/x"),
-        ({"paces": {"/x": (1, -1.0)}}, "/x"),
-        ({"paces": {"/x": (1, float("nan"))}}, "/x"),
+        ({"limits": {"/x": (0, 1.0)}}, "/x"),
+        ({"limits": {"/x": (1, -1.0)}}, "/x"),
+        ({"limits": {"/x": (1, float("nan"))}}, "/x"),
     ],
 )
 def test_options_that_cannot_be_right(options: dict[str, Any], reason: str) -> None:

@@ -71,7 +71,7 @@ def test_a_sign_of_being_logged_out(answer: RestResponse) -> None:
     assert type(error) is NotAuthenticatedError
     assert not error.is_retryable
     assert error.status == answer.status
-    assert f"log in at {ORIGIN} in a browser" in str(error)
+    assert f"Log in at {ORIGIN} in a browser" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_another_status(status: int, is_retryable: bool, advice: str) -> None:
         ("https://user:geheim@other.example/x", "https://other.example/x"),
         ("/elsewhere", "/elsewhere"),
         ("/v1/sso/Login-not", "/v1/sso/Login-not"),
-        ("http://[broken", "something that is no URL"),
+        ("http://[broken", "an invalid URL"),
         (f"/{SESSION}/x", "/[redacted]/x"),
         ("/a\r\nb", "redirect to"),
     ],
@@ -132,7 +132,7 @@ def test_another_redirect(status: int, location: str, shown: str) -> None:
 def test_html_in_place_of_json(raw: bytes, content_type: str) -> None:
     error = error_of(an_answer(raw, content_type=content_type))
     assert isinstance(error, DecodeError)
-    assert "probably wants a login" in str(error)
+    assert "probably nobody is logged in" in str(error)
     assert error.preview in str(error)
     assert not error.is_retryable
 
@@ -147,7 +147,7 @@ def test_what_is_not_json(raw: bytes) -> None:
 
 def test_another_shape() -> None:
     answer = an_answer(b'{"session":5,"note":"geheim of U1234567"}')
-    with pytest.raises(DecodeError, match="session is not a text") as caught:
+    with pytest.raises(DecodeError, match="session is not a string") as caught:
         answer.decode(lambda payload: SessionTicket.parse(payload, b"", 0))
     assert caught.value.preview == '{"session":[redacted],"note":"[redacted] of [redacted]"}'
     assert caught.value.status == 200

@@ -40,7 +40,7 @@ def test_a_ticket_that_says_little() -> None:
         assert parsed.session is None
         assert (parsed.authenticated, parsed.connected, parsed.competing, parsed.established) == (None,) * 4
         assert parsed.sso_expires_ms is None
-        with pytest.raises(NoSessionError, match="log in"):
+        with pytest.raises(NoSessionError, match="Log in"):
             parsed.cookie_header()
     assert ticket(error="not authenticated").payload == {"error": "not authenticated"}
     assert ticket(iserver={"authStatus": {"established": True}}).established is True
@@ -75,7 +75,7 @@ def test_a_ticket_of_another_shape(payload: object, member: str) -> None:
 )
 def test_a_session_that_cannot_stand_in_a_header_is_refused_and_not_shown(session: str) -> None:
     secretive = f"geheim{session}" if len(session) < 4097 else session
-    with pytest.raises(HeaderRefusedError, match="log in to the gateway again") as caught:
+    with pytest.raises(HeaderRefusedError, match="Log in to the gateway again") as caught:
         ticket(session=secretive).cookie_header()
     assert "geheim" not in str(caught.value)
     assert "aaaa" not in str(caught.value)

@@ -120,7 +120,7 @@ async def test_a_ca_file_that_cannot_be_used_is_a_config_error(
 
 @pytest.mark.each_loop
 async def test_a_path_that_cannot_be_one_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="cannot be a path"):
+    with pytest.raises(ConfigError, match="path is invalid"):
         await Tls.ca_file("ca\0.pem").context(HOST, 1, timeout_s=5.0)
 
 
@@ -209,7 +209,7 @@ async def test_fetching_the_certificate_fails_with_our_errors(tmp_path: Path) ->
     async with Peer(b"") as silent:
         with pytest.raises(RequestTimeoutError, match=r"within 0\.2 s"):
             await pin.context(HOST, silent.port, timeout_s=0.2)
-    with pytest.raises(ConnectError, match="is the gateway running"):
+    with pytest.raises(ConnectError, match="that the gateway runs"):
         await pin.context(HOST, silent.port, timeout_s=5.0)
 
     async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -258,7 +258,7 @@ def test_a_program_that_is_insecure_says_so_by_default() -> None:
 
 
 def test_a_policy_is_made_by_name_and_cannot_be_changed() -> None:
-    with pytest.raises(TypeError, match="by name"):
+    with pytest.raises(TypeError, match="use Tls"):
         Tls()
     policy = Tls.ca_file("ca.pem")
     with pytest.raises(AttributeError):

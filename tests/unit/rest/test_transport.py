@@ -164,7 +164,7 @@ async def test_a_fresh_connection_that_the_peer_closed_is_one() -> None:
 
 
 @pytest.mark.each_loop
-async def test_nobody_listens() -> None:
+async def test_unreachable_gateway() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         for scheme in ("http", "https"):
@@ -172,7 +172,7 @@ async def test_nobody_listens() -> None:
                 error = await failure(client)
                 assert type(error) is ConnectError
                 assert error.is_retryable
-                assert "is the gateway running" in str(error)
+                assert "that the gateway runs" in str(error)
 
 
 async def test_a_name_that_does_not_resolve() -> None:
