@@ -144,7 +144,7 @@ def test_what_is_past_the_limit_is_refused_by_name_and_nothing_of_it_stays():
             await feed.subscribe_market_data(1)
             await feed.subscribe_market_data(2)
             await feed.subscribe_orders()
-            with pytest.raises(cf.LimitError, match="market data lines are taken: 2 of 2"):
+            with pytest.raises(cf.LimitError, match="market data lines are in use: 2 of 2"):
                 await feed.subscribe_market_data(3)
             # Again is no further line.
             await feed.subscribe_market_data(2, cf.MarketDataFields(["31"]))
