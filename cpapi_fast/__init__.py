@@ -31,6 +31,7 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
     )
 
 from .clock import SYSTEM_CLOCK, Clock
+from .collect.collector import CollectOptions, Collector
 from .delivery.consumer import Consumer, ConsumerStats
 from .errors import (
     CallbackError,
@@ -63,6 +64,7 @@ from .errors import (
 )
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
+from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
 from .frames.batch import Batch, BatchBuilder, Frame, FrameCounters, classify
 from .frames.sink import FrameSink
@@ -103,6 +105,8 @@ __all__ = [
     "CertificateError",
     "Client",
     "Clock",
+    "CollectOptions",
+    "Collector",
     "CompetingSessionError",
     "ConfigError",
     "ConnectError",
@@ -148,6 +152,7 @@ __all__ = [
     "RequestTimeoutError",
     "RestPacer",
     "SessionError",
+    "SessionFacts",
     "SessionTicket",
     "StateChange",
     "StatusError",
