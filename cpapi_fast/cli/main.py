@@ -188,7 +188,8 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
         "--competing",
         choices=("observe", "reclaim"),
         default="observe",
-        help="if another login of this user has the session: wait, or take the session back (default: observe)",
+        help="if another login of this user has the session: wait (observe), or take the session back (reclaim) "
+        "(default: observe)",
     )
     add_tls_options(parser)
     parser.add_argument(
@@ -216,7 +217,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
         "command changes nothing at the gateway unless --init is given. The exit code is the class of failure: "
         "0 healthy, 2 usage, 10 DNS, 11 TCP, 12 TLS, 20 no gateway, 21 login needed, 22 competing login, 23 gateway "
         "not connected, 24 rate limited, 25 gateway error, 26 address refused, 27 brokerage session not open, 28 no "
-        "answer, 30 WebSocket, 31 not ready, 32 no quote, 33 no heartbeat, 40 clock."
+        "response, 30 WebSocket, 31 not ready, 32 no quote, 33 no heartbeat, 40 clock."
     )
     parser.add_argument(
         "--url", required=True, help="REST base URL of the gateway, such as https://localhost:5000/v1/api"

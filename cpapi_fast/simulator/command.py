@@ -26,14 +26,22 @@ def _conids(text: str) -> tuple[int, ...]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `simulate` to a parser."""
+    """Add the description and the options of `simulate` to a parser."""
+    parser.description = (
+        "Run a simulated Client Portal Gateway with invented prices, until Ctrl-C is pressed. It prints its URL and "
+        "the fingerprint of its certificate."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=int, default=_DEFAULT_PORT, help="port to listen on; 0 chooses a free one (default: %(default)s)"
     )
     parser.add_argument("--no-tls", action="store_true", help="serve http and ws instead of https and wss")
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the market; the same seed gives the same frames (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the market; the same seed gives the same frames (default: 0)",
     )
     parser.add_argument(
         "--speed", type=float, default=1.0, metavar="X", help="run all timers X times as fast (default: 1)"

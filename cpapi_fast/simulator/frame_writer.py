@@ -117,7 +117,7 @@ class FrameWriter:
         return self._is_held or self._buffered_bytes() > _CONGESTED_BYTES
 
     def _buffered_bytes(self) -> int:
-        # Python 3.10's TLS transport loses its socket one round of the loop before it says that it is closing.
+        # A TLS transport may lose its socket one iteration of the loop before it reports that it is closing.
         try:
             return self._transport.get_write_buffer_size()
         except AttributeError:

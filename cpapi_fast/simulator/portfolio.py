@@ -79,7 +79,7 @@ class SummaryStream:
         self._timer = IntervalTimer(_SUMMARY_INTERVAL_S)
 
     def first(self, now: Moment) -> list[bytes]:
-        """Every row that was asked for."""
+        """A frame with all requested rows."""
         self._timer.start(now.s)
         rows: list[dict[str, Any]] = [
             {"key": "AccountCode", "value": self._account},

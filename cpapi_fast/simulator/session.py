@@ -50,7 +50,7 @@ class GatewaySession:
         return str(self._next_history)
 
     def log_in(self, *, has_brokerage: bool = True) -> None:
-        """Log in with a new session id, and open the brokerage session unless told otherwise."""
+        """Log in with a new session id; with `has_brokerage`, open the brokerage session too."""
         self.change_id()
         self.is_logged_in = True
         self.is_competing = False

@@ -78,7 +78,7 @@ async def test_quotes_and_counters(gateway: SimulatedGateway, feed: Feed, tail: 
     assert tail.events_seen == len(view.events)
 
 
-async def test_a_dead_subscription_is_stale_and_keeps_its_values(gateway: SimulatedGateway, tail: Tail) -> None:
+async def test_a_stale_subscription_keeps_its_values(gateway: SimulatedGateway, tail: Tail) -> None:
     await streaming(tail)
     # It is asked for again and again, and never heard.
     gateway.faults.drop_subscribes(1_000_000)

@@ -46,7 +46,7 @@ def gateway_options() -> dict[str, Any]:
         (CONIDS, "--url --simulate"),
     ],
 )
-async def test_what_cannot_be_right(arguments: tuple[str, ...], said: str) -> None:
+async def test_invalid_arguments(arguments: tuple[str, ...], said: str) -> None:
     result = await command("tail", *arguments)
     err = re.sub(r"cpapi-fast: simulated gateway at .*\n", "", result.err)
     assert (result.code, result.out) == (2, ""), result
@@ -88,7 +88,7 @@ if sys.platform != "win32":
         assert told[0] == "feed connecting: started"
         assert "last=" not in result.out
 
-    async def test_nobody_listens() -> None:
+    async def test_unreachable_gateway() -> None:
         """No end of it: it is tried again, and what is wrong is said."""
 
         with socket.socket() as taken:

@@ -37,7 +37,7 @@ async def test_dropped_socket_ends_without_a_close_frame(
 
 @pytest.mark.each_loop
 @pytest.mark.parametrize("reset", [False, True])
-async def test_outbox_can_be_asked_at_every_moment_of_a_drop(
+async def test_writer_properties_can_be_read_at_every_moment_of_a_drop(
     start_gateway: StartGateway, connect: Connect, reset: bool
 ) -> None:
     gateway = await start_gateway(tls=True)
@@ -81,7 +81,7 @@ async def test_close_carries_its_code_and_reason(gateway: SimulatedGateway, sock
 
 @pytest.mark.each_loop
 @pytest.mark.parametrize("tls", [False, True])
-async def test_dead_gateway_neither_reads_nor_writes_and_may_come_back(
+async def test_stalled_gateway_neither_reads_nor_writes_until_it_resumes(
     start_gateway: StartGateway, connect: Connect, session: aiohttp.ClientSession, tls: bool
 ) -> None:
     gateway = await start_gateway(tls=tls)
@@ -143,7 +143,7 @@ async def test_rest_calls_keep_the_brokerage_session(
     assert not [frame for frame in await socket.answers() if b'"sts"' in frame]
 
 
-async def test_logged_out_gateway_falls_silent_and_log_in_mints_another_session(
+async def test_log_out_stops_all_frames_and_log_in_creates_another_session(
     gateway: SimulatedGateway, connect: Connect, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
     before = gateway.session_id
@@ -162,7 +162,7 @@ async def test_logged_out_gateway_falls_silent_and_log_in_mints_another_session(
     assert fresh.peer.subscriptions == ("smd+1",)
 
 
-async def test_renewed_session_leaves_a_socket_that_heartbeats_and_is_dead(
+async def test_changed_session_id_leaves_a_socket_with_heartbeats_only(
     gateway: SimulatedGateway, connect: Connect, socket: Socket
 ) -> None:
     await socket.answers(f"smd+265598+{L1}", "spl+{}")

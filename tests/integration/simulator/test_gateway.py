@@ -71,7 +71,7 @@ async def test_text_handshake_on_an_authenticated_socket_is_an_unknown_topic(
     assert gateway.session_id not in json.dumps(frame)
 
 
-async def test_subscribe_before_ready_is_dropped_without_a_word(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_subscribe_before_ready_is_ignored_without_a_reply(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(ready_delay_s=10.0)
     socket = await connect(gateway, is_ready=False)
     assert await socket.answers(f"smd+265598+{L1}") == []
@@ -84,7 +84,7 @@ async def test_subscribe_before_ready_is_dropped_without_a_word(start_gateway: S
     assert len(await socket.answers(f"smd+265598+{L1}")) >= 2
 
 
-async def test_gateway_may_never_say_that_it_is_ready(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_gateway_can_stay_not_ready(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(ready_delay_s=None)
     socket = await connect(gateway, is_ready=False)
     await gateway.clock.sleep(15.0)
@@ -163,7 +163,9 @@ async def test_6508_comes_once_in_an_early_delta_and_6509_in_snapshots_only(sock
     assert [number for number, frame in enumerate(frames) if "6509" in frame] == [0, 1]
 
 
-async def test_dead_conid_answers_na_and_a_dash_and_never_ticks(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_inactive_conid_sends_na_and_a_dash_and_never_ticks(
+    start_gateway: StartGateway, connect: Connect
+) -> None:
     gateway = await start_gateway(inactive_conids=frozenset({8595}))
     socket = await connect(gateway)
     frames = [json.loads(frame) for frame in await socket.answers(f"smd+8595+{L1}")]
@@ -173,7 +175,7 @@ async def test_dead_conid_answers_na_and_a_dash_and_never_ticks(start_gateway: S
     assert await socket.answers() == []
 
 
-async def test_with_conids_given_all_others_are_dead(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_with_conids_all_others_are_inactive(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(conids=(265598,))
     socket = await connect(gateway)
     assert b'"N/A"' in (await socket.answers(f"smd+8314+{L1}"))[0]
@@ -194,14 +196,14 @@ async def test_exchange_and_combination_targets_keep_their_topic(socket: Socket,
     assert socket.peer.subscriptions == ()
 
 
-async def test_asking_again_adds_fields_and_keeps_the_server_id(socket: Socket) -> None:
+async def test_a_repeated_subscribe_adds_fields_and_keeps_the_server_id(socket: Socket) -> None:
     await socket.answers('smd+265598+{"fields":["84"]}')
     frames = [json.loads(frame) for frame in await socket.answers('smd+265598+{"fields":["86"]}')]
     assert any({"84", "86"} <= set(frame) for frame in frames)
     assert {frame["server_id"] for frame in frames} == {"q0"}
 
 
-async def test_stream_ends_in_silence_after_15_minutes_unless_asked_for_again(
+async def test_stream_ends_without_a_frame_after_15_minutes_unless_renewed(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
     gateway = await start_gateway(speed=300.0)
@@ -238,7 +240,7 @@ async def test_server_ids_count_up_across_sockets(gateway: SimulatedGateway) -> 
     assert seen == ["q0", "q1", "q2", "q3"]
 
 
-async def test_nothing_survives_a_reconnect(gateway: SimulatedGateway, connect: Connect) -> None:
+async def test_subscriptions_end_with_their_socket(gateway: SimulatedGateway, connect: Connect) -> None:
     async with connected(gateway) as socket:
         await socket.answers(f"smd+265598+{L1}", "spl+{}")
     socket = await connect(gateway)
@@ -256,7 +258,7 @@ async def test_lines_over_the_limit_are_ignored_in_silence(start_gateway: StartG
 
 
 @pytest.mark.parametrize("text", ["smd+abc+{}", 'smd+1"2+{}', "smd+", "smd+265598@+{}", "umd+1+{}", "smh+x+{}"])
-async def test_texts_that_make_no_sense_get_no_answer(socket: Socket, text: str) -> None:
+async def test_invalid_texts_get_no_reply(socket: Socket, text: str) -> None:
     assert await socket.answers(text) == []
     assert socket.peer.ignored == 1
 
@@ -311,7 +313,7 @@ async def test_heartbeat_comes_every_ten_seconds(start_gateway: StartGateway, co
     assert 6_000 < (times[-1] - times[0]) / 7 < 14_000
 
 
-async def test_tic_is_answered_four_times_alike(gateway: SimulatedGateway, socket: Socket) -> None:
+async def test_tic_gets_four_equal_replies(gateway: SimulatedGateway, socket: Socket) -> None:
     frames = await socket.answers("tic")
     assert len(frames) == 4
     assert len(set(frames)) == 1
@@ -334,7 +336,7 @@ async def test_unknown_topic_is_an_error_frame(socket: Socket) -> None:
     assert await socket.answers("xyz+{}") == [b'{"error":"Topic unknown xyz","code":1}']
 
 
-async def test_ping_is_answered_and_close_is_echoed(gateway: SimulatedGateway, session: aiohttp.ClientSession) -> None:
+async def test_ping_gets_a_pong_and_close_is_echoed(gateway: SimulatedGateway, session: aiohttp.ClientSession) -> None:
     cookie = {"Cookie": session_cookie(gateway)}
     async with session.ws_connect(gateway.ws_url, headers=cookie, autoping=False, autoclose=False) as ws:
         await ws.ping(b"are you there")

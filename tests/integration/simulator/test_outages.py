@@ -18,7 +18,7 @@ from .conftest import Connect
 from .plain_client import L1, Socket, session_cookie
 
 
-async def test_ticks_come_at_their_interval_and_asking_again_does_not_move_them(
+async def test_ticks_have_their_interval_and_a_repeated_subscribe_does_not_shift_them(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
     gateway = await start_gateway(
@@ -56,7 +56,7 @@ def test_tick_intervals_are_checked() -> None:
 
 
 @pytest.mark.parametrize("answered", [True, False])
-async def test_renewal_holds_a_stream_whether_it_is_answered_or_not(
+async def test_renewal_keeps_a_stream_with_or_without_a_reply(
     start_gateway: StartGateway, connect: Connect, answered: bool
 ) -> None:
     gateway = await start_gateway(
@@ -73,7 +73,7 @@ async def test_renewal_holds_a_stream_whether_it_is_answered_or_not(
 
 
 @pytest.mark.parametrize("again", [["smd+265598+{}"], ["umd+265598+{}", "smd+265598+{}"]])
-async def test_killed_stream_is_silent_until_it_is_asked_for_again(
+async def test_ended_stream_sends_nothing_until_the_next_subscribe(
     start_gateway: StartGateway, connect: Connect, again: list[str]
 ) -> None:
     gateway = await start_gateway(keep_log=True)
@@ -90,7 +90,7 @@ async def test_killed_stream_is_silent_until_it_is_asked_for_again(
     assert [frame.topic for frame in gateway.log].count("smd+265598") >= 2
 
 
-async def test_subscribes_are_swallowed_without_a_word(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_subscribes_can_be_dropped_without_a_reply(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(tick_intervals={265598: 1e6})
     socket = await connect(gateway)
     gateway.faults.drop_subscribes(2)
@@ -270,6 +270,6 @@ async def test_log_is_without_what_was_dropped(start_gateway: StartGateway, conn
     transport.abort()
 
 
-async def test_no_log_without_being_asked(gateway: SimulatedGateway, socket: Socket) -> None:
+async def test_no_log_without_the_option(gateway: SimulatedGateway, socket: Socket) -> None:
     await socket.answers(f"smd+265598+{L1}")
     assert gateway.log == []

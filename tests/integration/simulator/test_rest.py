@@ -110,14 +110,14 @@ async def test_logged_out_redirects_to_the_login_page(
         assert (response.status, response.content_type) == (200, "text/html")
 
 
-async def test_logged_out_answers_html_with_status_200(start_gateway: StartGateway) -> None:
+async def test_logged_out_response_can_be_html_with_status_200(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(is_logged_in=False, logged_out_response="html")
     status, content_type, body = await answer(gateway, "POST", "/tickle")
     assert (status, content_type) == (200, "text/html")
     assert body.startswith(b"<!DOCTYPE html>")
 
 
-async def test_logged_out_answers_json_as_recorded(start_gateway: StartGateway) -> None:
+async def test_logged_out_response_can_be_json_as_recorded(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(is_logged_in=False, logged_out_response="json")
     _, _, status = await answer(gateway, "POST", STATUS)
     assert status == {
@@ -197,7 +197,7 @@ async def test_history_needs_the_brokerage_session(start_gateway: StartGateway) 
     assert (await answer(gateway, "GET", HISTORY + "?conid=265598"))[0] == 400
 
 
-async def test_pacing_answers_429_and_then_the_penalty_box(start_gateway: StartGateway) -> None:
+async def test_rate_limit_responds_429_and_then_starts_the_penalty(start_gateway: StartGateway) -> None:
     # A slow clock, so that all calls fall into one of its seconds.
     gateway = await start_gateway(enforce_pacing=True, speed=0.1)
     statuses = [(await answer(gateway, "POST", STATUS))[0] for _ in range(12)]
@@ -247,7 +247,7 @@ async def test_session_does_not_show_in_repr(gateway: SimulatedGateway, socket: 
 
 @pytest.mark.each_loop
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_certificate_is_trusted_as_a_ca_file_and_has_the_fingerprint_told(host: str) -> None:
+async def test_certificate_is_trusted_as_a_ca_file_and_has_the_reported_fingerprint(host: str) -> None:
     async with SimulatedGateway(options(tls=True)) as gateway:
         assert gateway.url.startswith("https://127.0.0.1:")
         assert gateway.ws_url.startswith("wss://127.0.0.1:")

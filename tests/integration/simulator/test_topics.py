@@ -15,7 +15,7 @@ from .plain_client import L1, Socket
 ACCOUNT = "DU1234567"
 
 
-async def test_sor_tells_a_full_record_and_then_sparse_deltas(socket: Socket) -> None:
+async def test_sor_sends_a_full_record_and_then_sparse_deltas(socket: Socket) -> None:
     assert await socket.answers("sor+{}") == []
     records = [frame["args"][0] for frame in await socket.several("sor", 12)]
     full = records[0]
@@ -51,7 +51,7 @@ async def test_sor_may_be_refused_until_the_accounts_were_read(
     assert socket.peer.subscriptions == ("sor",)
 
 
-async def test_str_starts_empty_and_tells_each_execution_twice(socket: Socket) -> None:
+async def test_str_starts_empty_and_sends_each_execution_twice(socket: Socket) -> None:
     frames = [json.loads(frame) for frame in await socket.answers('str+{"days":3}')]
     frames += await socket.several("str", 4)
     assert frames[0] == {"topic": "str", "args": []}
@@ -84,7 +84,7 @@ async def test_spl_is_keyed_by_account_and_core(socket: Socket) -> None:
     assert await socket.answers() == []
 
 
-async def test_ssd_has_some_135_rows_and_its_unsubscribe_is_answered(socket: Socket) -> None:
+async def test_ssd_has_some_135_rows_and_its_unsubscribe_gets_a_reply(socket: Socket) -> None:
     (frame,) = [json.loads(raw) for raw in await socket.answers(f"ssd+{ACCOUNT}+{{}}")]
     assert frame["topic"] == f"ssd+{ACCOUNT}"
     assert 130 <= len(frame["result"]) <= 140
@@ -92,7 +92,7 @@ async def test_ssd_has_some_135_rows_and_its_unsubscribe_is_answered(socket: Soc
     assert await socket.answers(f"usd+{ACCOUNT}+{{}}") == [b'{"result":"unsubscribed from summary"}']
 
 
-async def test_ssd_keeps_to_the_keys_and_fields_asked_for(socket: Socket) -> None:
+async def test_ssd_has_only_the_requested_keys_and_fields(socket: Socket) -> None:
     text = 'ssd+DU1234567+{"keys":["AccruedCash-S"],"fields":["currency","monetaryValue"]}'
     (frame,) = [json.loads(raw) for raw in await socket.answers(text)]
     assert [list(row) for row in frame["result"]] == [["key", "currency", "monetaryValue", "severity", "timestamp"]]
@@ -110,7 +110,7 @@ async def test_sld_repeats_unchanged_currencies_as_key_and_time(socket: Socket) 
     assert await socket.answers(f"uld+{ACCOUNT}+{{}}") == []
 
 
-async def test_smh_answers_once_and_holds_its_slot_until_umh(socket: Socket) -> None:
+async def test_smh_gets_one_reply_and_holds_its_slot_until_umh(socket: Socket) -> None:
     text = 'smh+265598+{"exchange":"NASDAQ","period":"2h","bar":"5min","source":"trades","format":"%o/%c/%h/%l"}'
     (frame,) = [json.loads(raw) for raw in await socket.answers(text)]
     assert list(frame)[-1] == "topic"

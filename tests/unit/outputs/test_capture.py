@@ -232,7 +232,7 @@ def test_disk_full_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_late_write_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_write_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(_fd: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 

@@ -61,7 +61,7 @@ def test_make_folder_that_cannot_be(tmp_path: Path, name: str) -> None:
 
 def test_make_folder_where_a_file_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match="give the path of a folder") as caught:
+    with pytest.raises(OutputError, match="choose a folder that exists") as caught:
         make_folder(tmp_path / "file")
     assert "overwritten" not in str(caught.value)
 
@@ -94,7 +94,7 @@ def test_unfinished_files(tmp_path: Path) -> None:
         (errno.EIO, "stays readable"),
     ],
 )
-def test_output_error_says_what_to_do(number: int, advice: str) -> None:
+def test_output_error_has_advice(number: int, advice: str) -> None:
     error = output_error(OSError(number, os.strerror(number)), Path("some/file"))
     assert str(Path("some/file")) in str(error)
     assert os.strerror(number) in str(error)

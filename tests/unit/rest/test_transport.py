@@ -164,7 +164,7 @@ async def test_a_fresh_connection_that_the_peer_closed_is_one() -> None:
 
 
 @pytest.mark.each_loop
-async def test_nobody_listens() -> None:
+async def test_unreachable_gateway() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         for scheme in ("http", "https"):

@@ -147,7 +147,7 @@ def test_unknown_field_codes_are_passed_over() -> None:
         assert "99999" not in json.loads(frame)
 
 
-def test_dead_instrument_says_na_and_never_moves() -> None:
+def test_inactive_instrument_has_na_and_never_moves() -> None:
     made = MarketDataStream(InactiveInstrument("8595", 8595, 0), "q1", ("31", "84"), 900.0)
     first, second = made.snapshots(5)
     head = b'{"55":"-","conidEx":"8595","topic":"smd+8595","conid":8595,"_updated":5,"6119":"q1","server_id":"q1"'
@@ -171,7 +171,7 @@ def test_market_refuses_what_is_no_target(target: str) -> None:
     assert Market(seed=0, conids=None, inactive_conids=frozenset()).instrument(target) is None
 
 
-def test_combination_without_conid_lives_though_only_some_conids_exist() -> None:
+def test_combination_without_conid_is_active_with_any_conids() -> None:
     market = Market(seed=0, conids=(5,), inactive_conids=frozenset({6}))
     living = {
         target: (found := market.instrument(target)) is not None and found.availability is not None

@@ -55,7 +55,7 @@ def test_fragment_and_close_frames() -> None:
         (1e300, "1.0E300"),
     ],
 )
-def test_doubles_are_spelt_as_java_does(value: float, text: str) -> None:
+def test_doubles_are_written_as_in_java(value: float, text: str) -> None:
     assert wire.java_double(value) == text
     assert float(text) == value
 
@@ -76,7 +76,7 @@ def session(**changes: Any) -> tuple[GatewaySession, list[dict[str, Any]]]:
     return made, told
 
 
-def test_session_ids_are_32_hex_digits_and_repeat_with_the_seed() -> None:
+def test_session_ids_are_32_hex_digits_and_depend_on_the_seed() -> None:
     one, two = session()[0], session()[0]
     assert len(one.id) == 32
     assert int(one.id, 16) >= 0
@@ -92,7 +92,7 @@ def test_brokerage_needs_an_outer_session() -> None:
     assert (made.is_authenticated, told) == (False, [])
 
 
-def test_competition_is_won_only_by_competing() -> None:
+def test_only_compete_takes_the_session_back() -> None:
     made, told = session()
     made.start_competing()
     made.start_competing()
@@ -111,7 +111,7 @@ def test_server_ids_count_over_one_brokerage_session() -> None:
     assert made.next_server_id() == "q0"
 
 
-def test_pacer_allows_ten_a_second_and_then_nothing_for_15_minutes() -> None:
+def test_more_than_ten_requests_a_second_start_the_penalty() -> None:
     pacer = RateLimiter()
     assert all(pacer.allows("/x", 0.05 * n) for n in range(10))
     assert not pacer.allows("/x", 0.9)
@@ -119,12 +119,12 @@ def test_pacer_allows_ten_a_second_and_then_nothing_for_15_minutes() -> None:
     assert pacer.allows("/x", 900.9)
 
 
-def test_pacer_allows_ten_a_second_for_ever() -> None:
+def test_ten_requests_a_second_are_allowed() -> None:
     pacer = RateLimiter()
     assert all(pacer.allows("/x", n * 0.1001) for n in range(1_000))
 
 
-def test_pacer_knows_slower_paths() -> None:
+def test_some_paths_have_slower_limits() -> None:
     pacer = RateLimiter()
     assert pacer.allows("/tickle", 0.0)
     assert not pacer.allows("/tickle", 0.5)
@@ -158,7 +158,7 @@ def test_repeated_cookie(header: str, is_repeated: bool) -> None:
     assert has_repeated_cookie(header) is is_repeated
 
 
-def test_unknown_topic_never_repeats_what_may_be_secret() -> None:
+def test_unknown_topic_never_repeats_a_possible_secret() -> None:
     assert system_frames.unknown_topic('{"session":"abc"}') == b'{"error":"Topic unknown","code":1}'
     assert system_frames.unknown_topic("shs+exercise+{}") == b'{"error":"Topic unknown shs","code":1}'
     assert system_frames.unknown_topic("0" * 32) == b'{"error":"Topic unknown","code":1}'
@@ -340,7 +340,7 @@ def test_certificate_cannot_end_before_it_starts() -> None:
         Certificate.make(not_before=now, not_after=now)
 
 
-def test_missing_cryptography_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_cryptography_is_an_error_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real_import = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
