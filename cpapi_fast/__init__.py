@@ -40,6 +40,7 @@ from .errors import (
     ConnectError,
     ConsumerOverflowError,
     CpapiError,
+    DecisionRecordError,
     DecodeError,
     HandshakeError,
     HeaderRefusedError,
@@ -54,6 +55,7 @@ from .errors import (
     ProtocolViolationError,
     RateLimitedError,
     RedirectError,
+    ReplayMismatchError,
     RequestTimeoutError,
     SessionError,
     StatusError,
@@ -63,6 +65,7 @@ from .errors import (
 )
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
+from .feed.decisions.replay import Decision, replay_decisions
 from .feed.options import FeedOptions
 from .frames.batch import Batch, BatchBuilder, Frame, FrameCounters, classify
 from .frames.sink import FrameSink
@@ -111,6 +114,8 @@ __all__ = [
     "ConsumerStats",
     "CpapiError",
     "DailyWindow",
+    "Decision",
+    "DecisionRecordError",
     "DecodeError",
     "Feed",
     "FeedEvent",
@@ -145,6 +150,7 @@ __all__ = [
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
+    "ReplayMismatchError",
     "RequestTimeoutError",
     "RestPacer",
     "SessionError",
@@ -170,6 +176,7 @@ __all__ = [
     "number_prefix",
     "parse_number",
     "read_capture",
+    "replay_decisions",
     "run",
     "ws_url_from_base",
 ]

@@ -119,7 +119,7 @@ def summary_text(summary: Summary) -> str:
         f"  connection: {connection.frames_received:,} frames received = {connection.delivered:,} delivered + "
         f"{connection.dropped:,} dropped + {connection.pending:,} pending; {size_text(connection.bytes_received)}, "
         f"{connection.malformed:,} malformed",
-        f"  feed: {feed.connections:,} connections, {feed.renewals:,} renewals, {feed.revivals:,} revivals, "
+        f"  feed: {feed.connections:,} connections, {feed.renewals:,} renewals, {feed.resubscribes:,} resubscribes, "
         f"{sum(summary.gaps.values()):,} gaps{f' ({causes})' if causes else ''}",
         f"  to the files: {consumer.received:,} frames received = {consumer.delivered:,} delivered + "
         f"{consumer.dropped:,} dropped + {consumer.pending:,} pending",

@@ -101,7 +101,7 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        return f"<Feed {self.state.value}, {len(self._driver.machine.care.lines)} subscriptions>"
+        return f"<Feed {self.state.value}, {len(self._driver.machine.subscriptions)} subscriptions>"
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -384,11 +384,11 @@ class Feed:
     @property
     def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
         """All subscriptions and where they stand, in the order in which they were made."""
-        return tuple(status for topic in self._driver.machine.care.lines if (status := self.status_of(topic)))
+        return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
 
     def status_of(self, topic: str) -> SubscriptionStatus | None:
         """Where one subscription stands; None when it is not there."""
-        line = self._driver.machine.care.lines.get(topic)
+        line = self._driver.machine.subscriptions.get(topic)
         if line is None:
             return None
         activity = self._driver.activity(topic)
@@ -396,28 +396,28 @@ class Feed:
             topic=topic,
             state=line.state,
             frames=activity.frames,
-            ticks=activity.frames - line.snapshots,
+            ticks=activity.frames - line.request.snapshots,
             last_ns=activity.last_ns,
             age_s=self._clock.monotonic_s() - activity.last_s if activity.frames else None,
-            usual_interval_s=line.rhythm.usual_s,
-            renewals=line.renewals,
-            is_in_gap=line.hole is not None,
+            usual_interval_s=line.staleness.interval.usual_s,
+            renewals=line.request.renewals,
+            is_in_gap=line.open_gap is not None,
         )
 
     @property
     def stats(self) -> FeedStats:
         """What it has done so far."""
-        care = self._driver.machine.care
+        requests = self._driver.machine.requests
         return FeedStats(
             connection=self._driver.stats(),
             connections=self._driver.machine.connections,
             state_changes=self._state_changes,
             gaps=self._gaps,
-            renewals=care.renewals,
-            probes=care.probes,
-            revivals=care.revivals,
+            renewals=requests.renewals,
+            probes=requests.probes,
+            resubscribes=requests.resubscribes,
             calls_failed=self._driver.calls_failed,
-            frames_untracked=self._driver.tracker.untracked,
+            frames_untracked=self._driver.frames_untracked,
         )
 
     def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:
@@ -433,7 +433,7 @@ class Feed:
         book = self._driver.last_values
         if book is None:
             raise UsageError("last values are not kept: FeedOptions(last_values=True) keeps them")
-        line = self._driver.machine.care.lines.get(topic)
+        line = self._driver.machine.subscriptions.get(topic)
         if line is None:
             raise UsageError(f"{topic} is not subscribed to; subscribe_market_data({conid}) first")
         values = book.get(topic)

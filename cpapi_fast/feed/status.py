@@ -85,7 +85,7 @@ class FeedStats:
         connection: the counters of all its connections together.
         connections: how many there were.
         state_changes, gaps: events told, those of subscriptions included.
-        renewals, probes, revivals: subscribes sent again: in time; to hear whether one lives; because one did not.
+        renewals, probes, resubscribes: subscribes sent again: in time; to check a quiet subscription; without a reply.
         calls_failed: REST calls that failed.
         frames_untracked: market data frames of nothing that is subscribed to (any more).
     """
@@ -96,6 +96,6 @@ class FeedStats:
     gaps: int
     renewals: int
     probes: int
-    revivals: int
+    resubscribes: int
     calls_failed: int
     frames_untracked: int

@@ -167,7 +167,7 @@ def report(rig: Rig, done: Soak) -> list[str]:
         f"recoveries      {len(done.schedule.recoveries)}: {_times(one.seconds for one in done.schedule.recoveries)}\n"
         f"connections     {stats.connections}, {stats.calls_failed} failed calls, "
         f"{rig.logins_required} logins called for\n"
-        f"subscriptions   {stats.renewals} renewals, {stats.probes} questions, {stats.revivals} revivals\n"
+        f"subscriptions   {stats.renewals} renewals, {stats.probes} probes, {stats.resubscribes} resubscribes\n"
         f"gaps            {sum(done.gaps.values())}: {_counted(done.gaps)}\n"
         f"frames          {sum(one.delivered for one in accounts):,} delivered, "
         f"{sum(one.lost for one in accounts):,} lost inside gaps, "

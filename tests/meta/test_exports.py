@@ -26,12 +26,13 @@ EXPORTS: dict[str, frozenset[str]] = {
         "delivery.consumer": "Consumer ConsumerStats",
         "errors": """
             CallbackError CertificateError CompetingSessionError ConfigError ConnectError ConsumerOverflowError
-            CpapiError DecodeError HandshakeError HeaderRefusedError LimitError MalformedPayloadError
-            MissingDependencyError NoSessionError NotAuthenticatedError OutputError PaceError PinMismatchError
-            ProtocolViolationError RateLimitedError RedirectError RequestTimeoutError SessionError StatusError
-            SubscriptionError TransportError UsageError
+            CpapiError DecisionRecordError DecodeError HandshakeError HeaderRefusedError LimitError
+            MalformedPayloadError MissingDependencyError NoSessionError NotAuthenticatedError OutputError PaceError
+            PinMismatchError ProtocolViolationError RateLimitedError RedirectError ReplayMismatchError
+            RequestTimeoutError SessionError StatusError SubscriptionError TransportError UsageError
         """,
         "events": "Backfill Bar Cause FeedEvent FeedState Gap StateChange",
+        "feed.decisions.replay": "Decision replay_decisions",
         "feed.feed": "Feed FeedSubscription",
         "feed.status": "FeedStats LastField LastValue SubscriptionStatus",
         "feed.options": "FeedOptions",

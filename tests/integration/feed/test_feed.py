@@ -219,7 +219,7 @@ def test_a_human_is_called_once_and_the_feed_goes_on_by_itself_after_the_login()
             await clock.sleep(60)
             assert 2 <= len(gateway.requests) - asked <= 20
             assert [change.cause for change in calls] == [cf.Cause.NOT_LOGGED_IN]
-            assert "log in" in calls[0].advice
+            assert "Log in" in calls[0].advice
             gateway.log_in()
             await feed.wait_for(STREAMING, timeout_s=120)
             assert len(calls) == 1

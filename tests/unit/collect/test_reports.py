@@ -27,7 +27,7 @@ STATS = WsStats(
 )  # fmt: skip
 
 FEED = FeedStats(
-    connection=STATS, connections=3, state_changes=9, gaps=4, renewals=5, probes=0, revivals=2, calls_failed=1,
+    connection=STATS, connections=3, state_changes=9, gaps=4, renewals=5, probes=0, resubscribes=2, calls_failed=1,
     frames_untracked=0,
 )  # fmt: skip
 CONSUMER = ConsumerStats(
@@ -87,7 +87,7 @@ def test_summary_text(tmp_path: Path) -> None:
     text = summary_text(summary)
     assert text.startswith("ended after 12.3 s: the duration is over\n")
     assert "1,234 frames received = 1,230 delivered + 3 dropped + 1 pending; 1.5 MB, 2 malformed\n" in text
-    assert "3 connections, 5 renewals, 2 revivals, 4 gaps (connection_lost: 3, consumer_overflow: 1)\n" in text
+    assert "3 connections, 5 renewals, 2 resubscribes, 4 gaps (connection_lost: 3, consumer_overflow: 1)\n" in text
     assert "to the files: 1,230 frames received = 1,200 delivered + 30 dropped + 0 pending\n" in text
     assert "events: 2 received = 2 written + 0 dropped + 0 pending events\n" in text
     assert "capture: 3 received = 3 written + 0 dropped + 0 pending frames\n" in text
