@@ -66,7 +66,9 @@ class Driver:
         self.machine: Final = Machine(options, seed=seed)
         self.last_values: Final = LastValues() if options.last_values else None
         self._recorder: Final = (
-            None if options.record_decisions is None else DecisionRecorder(options.record_decisions, options, seed)
+            None
+            if options.record_decisions is None
+            else DecisionRecorder(options.record_decisions, options, seed, on_error=self._on_record_error)
         )
         self._clock: Final = client.clock
         self._delivery: Final = delivery
@@ -247,6 +249,9 @@ class Driver:
             if self._timer is None:
                 self._timer_s = self._clock.monotonic_s() + _RETRY_S
                 self._timer = self._clock.call_later(_RETRY_S, self._tick)
+
+    def _on_record_error(self, error: OSError) -> None:
+        self._report("the decision record of a cpapi_fast feed has ended, because a write failed", error)
 
     def _report(self, message: str, error: BaseException) -> None:
         asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from cpapi_fast.events import FeedState
+from cpapi_fast.feed.decisions.recorder import DecisionRecorder
 from cpapi_fast.feed.machine import SubscriptionSpec
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import TradingHours
@@ -76,6 +78,7 @@ class Plan:
         options: of the feed.
         keep_events: keep every event.
         is_exact: see `Oracles`.
+        record: write the machine's inputs to this file.
     """
 
     days: float
@@ -87,6 +90,7 @@ class Plan:
     options: FeedOptions = field(default_factory=FeedOptions)
     keep_events: bool = True
     is_exact: bool = True
+    record: Path | None = None
 
 
 def instruments_of_a_year(days: int, seed: int) -> list[Instrument]:
@@ -112,7 +116,12 @@ def simulate(plan: Plan) -> Report:
     """Run it."""
     before_s = time.process_time()
     oracles = Oracles(keep_events=plan.keep_events, is_exact=plan.is_exact)
-    world = World(plan.options, seed=plan.seed, habits=plan.habits, observer=oracles, start_s=START_S)
+    recorder = None if plan.record is None else DecisionRecorder(plan.record, plan.options, plan.seed)
+    if recorder is not None:
+        recorder.open()
+    world = World(
+        plan.options, seed=plan.seed, habits=plan.habits, observer=oracles, recorder=recorder, start_s=START_S
+    )
     random = Random(f"faults {plan.seed}")
     faults = Faults(world, oracles, random)
     world.start()
@@ -139,6 +148,8 @@ def simulate(plan: Plan) -> Report:
     for subscription in world.subscriptions.values():
         world.socket.settle(subscription)
     world.stop()
+    if recorder is not None:
+        recorder.close()
     if world.machine.state is not FeedState.DISCONNECTED:
         oracles.fail(world, "a stopped machine is not disconnected")
     return Report(plan.seed, plan.days, time.process_time() - before_s, world, oracles, faults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -27,17 +28,26 @@ class DecisionRecorder:
     """Writes every input of one machine to a new file.
 
     Lines are buffered, and written on the caller's thread at most every 2 s or 64 KiB. A write that fails ends the
-    record, not the feed: `error` has the reason.
+    record, not the feed.
 
     Args:
         path: the file; it must not exist.
         options: of the machine.
         seed: of the machine.
+        on_error: called once if the record ends because a write failed.
     """
 
-    def __init__(self, path: str | Path, options: FeedOptions, seed: int) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        options: FeedOptions,
+        seed: int,
+        *,
+        on_error: Callable[[OSError], None] | None = None,
+    ) -> None:
         #: Why the record has ended before the feed; None if it has not.
         self.error: OSError | None = None
+        self._on_error: Final = on_error
         self._path: Final = Path(path)
         self._redactor: Final = ConsistentRedactor()
         self._texts: Final[dict[str, str]] = {}
@@ -112,23 +122,36 @@ class DecisionRecorder:
 
     def flush(self) -> None:
         """Write the lines that wait."""
-        if self._file is None or self.error is not None:
+        if self._file is None:
             return
         try:
             self._file.write("".join(self._pending))
             self._file.flush()
         except OSError as error:
-            self.error = error
+            self._fail(error)
         self._pending.clear()
         self._pending_size = 0
         self._written_s = time.monotonic()
+
+    def _fail(self, error: OSError) -> None:
+        self.error = error
+        if self._file is not None:
+            # Closing writes the rest once more, and fails again.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+        if self._on_error is not None:
+            self._on_error(error)
 
     def close(self) -> None:
         """Write the lines that wait, and close the file. Idempotent."""
         self.flush()
         if self._file is not None:
             file, self._file = self._file, None
-            file.close()
+            try:
+                file.close()
+            except OSError as error:
+                self._fail(error)
 
     def _add(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, separators=(",", ":")) + "\n"
