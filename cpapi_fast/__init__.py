@@ -44,6 +44,7 @@ from .errors import (
     ConnectError,
     ConsumerOverflowError,
     CpapiError,
+    DecisionRecordError,
     DecodeError,
     HandshakeError,
     HeaderRefusedError,
@@ -58,6 +59,7 @@ from .errors import (
     ProtocolViolationError,
     RateLimitedError,
     RedirectError,
+    ReplayMismatchError,
     RequestTimeoutError,
     SessionError,
     StatusError,
@@ -67,6 +69,7 @@ from .errors import (
 )
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
+from .feed.decisions.replay import Decision, replay_decisions
 from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
 from .frames.batch import Batch, BatchBuilder
@@ -120,6 +123,8 @@ __all__ = [
     "ConsumerStats",
     "CpapiError",
     "DailyWindow",
+    "Decision",
+    "DecisionRecordError",
     "DecodeError",
     "Feed",
     "FeedEvent",
@@ -154,6 +159,7 @@ __all__ = [
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
+    "ReplayMismatchError",
     "RequestTimeoutError",
     "RestPacer",
     "SessionError",
@@ -180,6 +186,7 @@ __all__ = [
     "number_prefix",
     "parse_number",
     "read_capture",
+    "replay_decisions",
     "run",
     "ws_url_from_base",
 ]

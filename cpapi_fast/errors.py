@@ -28,6 +28,8 @@
     ├── ConsumerOverflowError (.dropped)         no   a consumer with the policy `halt` was too slow
     ├── MalformedPayloadError (ValueError; .raw) no   raised only by Frame.payload
     ├── OutputError (OSError; .path)             no   a file cannot be written
+    ├── DecisionRecordError (ValueError; .line)  no   a decision record is damaged
+    │   └── ReplayMismatchError                  no   the replay of a decision record has other actions
     └── MissingDependencyError (ImportError)     no   an optional package is not installed
 
 Messages and `repr`s contain no session id, cookie or account.
@@ -244,6 +246,22 @@ class OutputError(CpapiError, OSError):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class DecisionRecordError(CpapiError, ValueError):
+    """A decision record is damaged, or was written by another version of its format.
+
+    Attributes:
+        line: the number of the line with the error, starting at 1.
+    """
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line
+
+
+class ReplayMismatchError(DecisionRecordError):
+    """The replay of a decision record has other actions than the record: this version decides differently."""
 
 
 class MissingDependencyError(CpapiError, ImportError):

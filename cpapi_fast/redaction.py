@@ -42,6 +42,24 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+class ConsistentRedactor:
+    """Redacts the texts of one file: the same secret gets the same numbered placeholder everywhere."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def __call__(self, text: str) -> str:
+        """`text` without anything that looks like a secret."""
+        for pattern in _PATTERNS:
+            text = pattern.sub(self._placeholder, text)
+        return text
+
+    def _placeholder(self, match: re.Match[str]) -> str:
+        secret = match[0][len(match[1]) :]
+        number = self._numbers.setdefault(secret, len(self._numbers) + 1)
+        return f"{match[1]}[redacted {number}]"
+
+
 def printable(text: str) -> str:
     """Return `text` as one line without control characters."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

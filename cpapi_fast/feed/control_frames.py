@@ -1,4 +1,4 @@
-"""What frames say about the connection itself and about subscriptions: read of the few that are worth a look."""
+"""The contents of the frames that concern the connection or the state of a subscription."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cpapi_fast.frames.frame import Frame
 
 
 class SessionFlags(NamedTuple):
-    """Of an `sts`; None for what it does not say."""
+    """The flags of an `sts` frame; None for what it does not contain."""
 
     authenticated: bool | None
     connected: bool | None
@@ -17,7 +17,7 @@ class SessionFlags(NamedTuple):
 
 
 class SmdHeader(NamedTuple):
-    """Of an `smd` frame: what tells a snapshot from a tick, and one stream from another."""
+    """What distinguishes a snapshot from a tick, and one stream from another, in an `smd` frame."""
 
     has_availability: bool
     updated_ms: int | None
@@ -25,7 +25,7 @@ class SmdHeader(NamedTuple):
 
 
 def payload_of(frame: Frame) -> dict[str, Any]:
-    """The payload if it is an object; else, and for what is not JSON, an empty one."""
+    """The payload of a frame; an empty object if it is not a JSON object."""
     try:
         payload = frame.payload
     except MalformedPayloadError:
@@ -34,15 +34,15 @@ def payload_of(frame: Frame) -> dict[str, Any]:
 
 
 def read_status(payload: dict[str, Any]) -> SessionFlags:
-    """Read an `sts`, which comes whole or in fragments."""
+    """The flags of an `sts` frame, which is complete or a part."""
     arguments = payload.get("args")
     if not isinstance(arguments, dict):
         return SessionFlags(None, None, None)
     return SessionFlags(*(_flag(arguments, name) for name in ("authenticated", "connected", "competing")))
 
 
-def read_answer(payload: dict[str, Any]) -> SmdHeader:
-    """Read what an `smd` frame says of itself."""
+def read_smd_header(payload: dict[str, Any]) -> SmdHeader:
+    """The header of an `smd` frame."""
     updated, stream = payload.get("_updated"), payload.get("server_id")
     return SmdHeader(
         has_availability="6509" in payload,

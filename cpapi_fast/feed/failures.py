@@ -1,4 +1,4 @@
-"""What went wrong, in the machine's words."""
+"""The failures and causes that correspond to errors of REST and of the socket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .machine import Failure
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:
-    """The failure behind an error of REST or of the upgrade, and how long to wait where the error says so."""
+    """The failure that corresponds to an error of REST or of the upgrade, and the pause that the error requires."""
     if isinstance(error, RateLimitedError):
         return Failure.RATE_LIMITED, error.retry_after_s
     if isinstance(error, (NotAuthenticatedError, NoSessionError)):
@@ -44,13 +44,13 @@ def _failure_of_status(status: int | None) -> Failure:
     if status in (401, 403):
         return Failure.NOT_LOGGED_IN
     if status == 404:
-        # Another server, or the base URL of another one.
+        # The URL belongs to another server.
         return Failure.REFUSED
     return Failure.RATE_LIMITED if status == 429 else Failure.GATEWAY_ERROR
 
 
 def cause_of_end(error: CpapiError | None) -> Cause:
-    """Why a socket ended; None is a CLOSE frame of the gateway."""
+    """The cause that corresponds to the end of a socket; None for a CLOSE frame of the gateway."""
     if error is None:
         return Cause.CLOSED_BY_GATEWAY
     if isinstance(error, ProtocolViolationError):
@@ -61,5 +61,5 @@ def cause_of_end(error: CpapiError | None) -> Cause:
 
 
 def describe_end(close_code: int | None) -> str:
-    """What is said of a CLOSE frame. Its reason is the peer's text, and stays out."""
+    """The detail of an event after a CLOSE frame. Its reason is a text of the peer, and is left out."""
     return f"the gateway sent CLOSE with code {close_code}"

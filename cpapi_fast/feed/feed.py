@@ -77,7 +77,7 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        return f"<Feed {self.state.value}, {len(self._driver.machine.care.lines)} subscriptions>"
+        return f"<Feed {self.state.value}, {len(self._driver.machine.subscriptions)} subscriptions>"
 
     # --- start and end ----------------------------------------------------------------------------
 
@@ -308,11 +308,11 @@ class Feed:
     @property
     def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
         """The status of every subscription, in the order in which they were made."""
-        return tuple(status for topic in self._driver.machine.care.lines if (status := self.status_of(topic)))
+        return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
 
     def status_of(self, topic: str) -> SubscriptionStatus | None:
         """The status of one subscription, by its topic; None when there is none."""
-        state = self._driver.machine.care.lines.get(topic)
+        state = self._driver.machine.subscriptions.get(topic)
         if state is None:
             return None
         return subscription_status(state, self._driver.activity(topic), self._clock.monotonic_s())
@@ -320,17 +320,17 @@ class Feed:
     @property
     def stats(self) -> FeedStats:
         """The counters, now."""
-        care = self._driver.machine.care
+        requests = self._driver.machine.requests
         return FeedStats(
             connection=self._driver.stats(),
             connections=self._driver.machine.connections,
             state_changes=self._state_changes,
             gaps=self._gaps,
-            renewals=care.renewals,
-            probes=care.probes,
-            resubscribes=care.revivals,
+            renewals=requests.renewals,
+            probes=requests.probes,
+            resubscribes=requests.resubscribes,
             calls_failed=self._driver.calls_failed,
-            frames_untracked=self._driver.tracker.untracked,
+            frames_untracked=self._driver.frames_untracked,
         )
 
     def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:
@@ -343,10 +343,10 @@ class Feed:
             UsageError: there is no such subscription, or `FeedOptions(last_values=False)`.
         """
         topic = f"smd+{market_data_target(conid, exchange)}"
-        last_values = self._driver.last_values
+        last_values = self._driver.topics.last_values
         if last_values is None:
             raise UsageError("last values are not kept: FeedOptions(last_values=True) keeps them")
-        state = self._driver.machine.care.lines.get(topic)
+        state = self._driver.machine.subscriptions.get(topic)
         if state is None:
             raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
         is_current = state.state is FeedState.STREAMING

@@ -105,7 +105,7 @@ if sys.platform != "win32":
         result = await until_said("LOGIN REQUIRED", *tail(gateway, "--interval", "0.1"))
         assert gateway.session_id not in result.out
         assert (result.code, result.err) == (0, "")
-        assert "log in to the gateway in a browser" in result.out
+        assert "Log in to the gateway in a browser" in result.out
 
     @pytest.mark.time_limit(90.0)
     async def test_another_login_is_waited_for_or_thrown_out(gateway: SimulatedGateway) -> None:

@@ -58,7 +58,7 @@ def test_not_logged_in(tmp_path: Path) -> None:
             # A login page may be a moment of the nightly reset: it is asked again after 5 s before a human is called.
             return await command(*gateway_command(gateway, tmp_path, "--give-up-after", "8"))
 
-    check_gave_up(run(body()), "log in to the gateway in a browser")
+    check_gave_up(run(body()), "Log in to the gateway in a browser")
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("events-")
 

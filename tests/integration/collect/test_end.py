@@ -38,7 +38,7 @@ from tests.support import run
             (
                 {"is_logged_in": False, "logged_out_response": answer},
                 NotAuthenticatedError,
-                "log in to the gateway in a browser",
+                "Log in to the gateway in a browser",
             )
             for answer in ("unauthorized", "redirect", "html", "json")
         ),

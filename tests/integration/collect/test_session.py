@@ -119,8 +119,8 @@ def test_a_missing_login_is_reported_and_waited_for(tmp_path: Path) -> None:
             collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
             running = asyncio.create_task(collector.run(stop))
             await gateway.wait_for(lambda: collector.status().state == "login_required")
-            await gateway.wait_for(lambda: any("log in to the gateway in a browser" in notice for notice in notices))
-            assert "log in" in collector.status().advice
+            await gateway.wait_for(lambda: any("Log in to the gateway in a browser" in notice for notice in notices))
+            assert "Log in" in collector.status().advice
             gateway.faults.log_in()
             await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
             stop.set()

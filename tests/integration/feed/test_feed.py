@@ -192,7 +192,7 @@ async def test_on_login_required_is_called_once_and_the_feed_continues_after_the
         await clock.sleep(60)
         assert 2 <= len(gateway.requests) - asked <= 20
         assert [change.cause for change in calls] == [cf.Cause.NOT_LOGGED_IN]
-        assert "log in" in calls[0].advice
+        assert "Log in" in calls[0].advice
         gateway.faults.log_in()
         await feed.wait_for(STREAMING, timeout_s=120)
         assert len(calls) == 1
