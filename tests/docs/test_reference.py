@@ -7,6 +7,7 @@ import re
 import pytest
 
 import cpapi_fast
+from cpapi_fast.simulator.faults import GatewayFaults
 from tests.docs.pages import ROOT, name_of
 
 DOCS = ROOT / "docs"
@@ -17,6 +18,16 @@ def test_every_public_name_is_in_the_reference() -> None:
     listed = re.findall(r"^\.\. auto(?:class|function|data):: (\w+)$", API, re.MULTILINE)
     assert set(cpapi_fast.__all__) <= set(listed)
     assert len(listed) == len(set(listed))
+
+
+def test_every_fault_of_the_simulator_is_in_its_reference() -> None:
+    methods = {name for name in vars(GatewayFaults) if not name.startswith("_")}
+    for page in ("reference/simulator.md", "tutorials/test-your-program.md", "howto/backfill.md"):
+        text = (DOCS / page).read_text(encoding="utf-8")
+        named = set(re.findall(r"\bfaults\.(\w+)", text)) - {"md"}
+        assert named <= methods
+        if page == "reference/simulator.md":
+            assert named == methods
 
 
 @pytest.mark.parametrize("command", ["collect", "doctor", "tail", "simulate"])
