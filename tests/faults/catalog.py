@@ -72,7 +72,7 @@ async def gaps_are_told(rig: Rig, before: int) -> None:
     """Wait until each instrument that ticks has a gap more than the `before` it had."""
     ticking = {f"smd+{conid}" for conid in rig.conids if conid != QUIET}
     await rig.wait_for(
-        lambda: ticking <= {gap.subscription for gap in rig.events.gaps[before:]}, "the gaps of all streams are told"
+        lambda: ticking <= {gap.subscription for gap in rig.events.gaps[before:]}, "a gap of every stream"
     )
 
 
@@ -254,10 +254,10 @@ async def competing_login(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def logged_out(rig: Rig, random: Random) -> None:
-    said = rig.logins_required
+    logins_before = rig.logins_required
     rig.gateway.faults.log_out()
     await rig.state(FeedState.LOGIN_REQUIRED)
-    assert rig.logins_required > said
+    assert rig.logins_required > logins_before
     await rig.lives(random.uniform(0.0, 60.0))
     rig.gateway.faults.log_in(has_brokerage=random.random() < 0.5)
 
@@ -300,7 +300,7 @@ async def stream_dies(rig: Rig, random: Random) -> None:
     before = len(rig.events.gaps)
     if rig.gateway.faults.end_stream(topic.removeprefix("smd+")):
         await rig.wait_for(
-            lambda: any(gap.subscription == topic for gap in rig.events.gaps[before:]), f"the death of {topic} is told"
+            lambda: any(gap.subscription == topic for gap in rig.events.gaps[before:]), f"a gap of {topic}"
         )
 
 

@@ -62,10 +62,10 @@ class Ledger:
             if account is not None:
                 account.waiting.append(frame)
 
-    def told(self, gap: Gap) -> None:
+    def reported(self, gap: Gap) -> None:
         """Add a gap that the feed reported."""
         if gap.subscription is None:
-            self.problems.append(f"a gap of nobody: {gap}")
+            self.problems.append(f"a gap of no subscription: {gap}")
             return
         account = self.accounts.get(gap.subscription)
         if account is None:

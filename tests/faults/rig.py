@@ -206,7 +206,7 @@ class Rig:
                     self.ledger.delivered(topic, item.raw, item.received_ns)
             elif isinstance(item, cf.Gap):
                 self.take_log()
-                self.ledger.told(item)
+                self.ledger.reported(item)
                 self.events.gaps.append(item)
             elif isinstance(item, cf.StateChange):
                 self.events.changes.append(item)

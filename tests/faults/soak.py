@@ -105,8 +105,8 @@ def _counted(counts: Counter[str]) -> str:
 
 async def soak(seconds: float, seed: int, speed: float) -> int:
     """Run for so many real seconds; returns the exit code."""
-    say = sys.stdout.write
-    say(f"soak: {seconds / 60:.1f} minutes, time runs {speed:g} times as fast, CPAPI_FAST_SEED={seed}\n")
+    write = sys.stdout.write
+    write(f"soak: {seconds / 60:.1f} minutes, at {speed:g} times the speed, CPAPI_FAST_SEED={seed}\n")
     sys.stdout.flush()
     problems: list[str] = []
     start_s = time.monotonic()
@@ -131,14 +131,14 @@ async def soak(seconds: float, seed: int, speed: float) -> int:
             if now_s > next_word_s:
                 next_word_s += _TELL_EVERY_S
                 steps, took_s = len(run_of_faults.schedule.recoveries), now_s - start_s
-                say(f"  {took_s / 60:.0f} min: {steps} times broken and got over, {rig.frames:,} frames\n")
+                write(f"  {took_s / 60:.0f} min: {steps} faults and recoveries, {rig.frames:,} frames\n")
                 sys.stdout.flush()
         await lateness.aclose()
         gc.collect()
         rss_end = rss_bytes()
         tasks, opened = len(asyncio.all_tasks()), sockets()
         problems += report(rig, run_of_faults)
-        say(
+        write(
             f"memory          {rss_start / 1e6:.1f} MB at the start, {rss_then / 1e6:.1f} MB after a tenth, "
             f"{rss_end / 1e6:.1f} MB at the end\n"
             f"tasks, files    {tasks} and {opened} at the end; at most {run_of_faults.peak_tasks} and "
@@ -150,8 +150,8 @@ async def soak(seconds: float, seed: int, speed: float) -> int:
             # The end of the rig would raise the same again.
             rig.ledger.problems.clear()
     for problem in problems:
-        say(f"PROBLEM: {problem}\n")
-    say(f"soak {'FAILED' if problems else 'passed'}, CPAPI_FAST_SEED={seed}\n")
+        write(f"PROBLEM: {problem}\n")
+    write(f"soak {'FAILED' if problems else 'passed'}, CPAPI_FAST_SEED={seed}\n")
     return 1 if problems else 0
 
 
@@ -186,7 +186,7 @@ def report(rig: Rig, done: Soak) -> list[str]:
     problems = rig.ledger.problems[:20]
     problems += [f"the consumer {one.name} does not add up: {one.stats}" for one in wrong]
     if done.false_stales or done.needless_reconnects or done.needless_gaps:
-        problems.append("something was called dead that was alive")
+        problems.append("a subscription was stale without a fault")
     return problems
 
 

@@ -17,7 +17,7 @@ async def test_the_feed_recovers_from_wrong_responses(call: str) -> None:
     async with Rig(feed={"reconnect_max_s": 10.0}) as rig:
         for name in ANSWERS:
             await rig.streams()
-            asked = sum(request.path.endswith(call) for request in rig.gateway.requests)
+            requests_before = sum(request.path.endswith(call) for request in rig.gateway.requests)
             answer_with(rig, call, name, times=1)
             if call.endswith("/init"):
                 # This call is made only if the brokerage session has to be opened.
@@ -25,7 +25,7 @@ async def test_the_feed_recovers_from_wrong_responses(call: str) -> None:
             rig.gateway.faults.drop_sockets()
             await rig.streams()
             # The wrong response was sent, and the feed repeated the request.
-            assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= asked + 2, name
+            assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= requests_before + 2, name
 
 
 @pytest.mark.parametrize("call", ["/tickle", "/ws"])
@@ -34,12 +34,12 @@ async def test_no_request_is_sent_during_the_penalty_after_a_429(call: str) -> N
         await rig.streams()
         rig.gateway.faults.fail_rest(call, status=429, times=1)
         rig.gateway.faults.drop_sockets()
-        await rig.wait_for(lambda: rig.events.causes()[Cause.RATE_LIMITED], "the penalty is told", looking_s=0.001)
-        asked = len(rig.gateway.requests)
+        await rig.wait_for(lambda: rig.events.causes()[Cause.RATE_LIMITED], "the penalty is reported", looking_s=0.001)
+        requests_before = len(rig.gateway.requests)
         refused = next(request for request in reversed(rig.gateway.requests) if request.status == 429)
         await rig.streams(timeout_s=40.0)
         # By the times of the requests: none for a quarter of an hour, however busy the machine is.
-        assert rig.gateway.requests[asked].time_ns - refused.time_ns >= 899 * 10**9
+        assert rig.gateway.requests[requests_before].time_ns - refused.time_ns >= 899 * 10**9
 
 
 async def test_a_working_socket_is_closed_when_the_session_changed_and_its_last_frames_count() -> None:
@@ -57,10 +57,10 @@ async def test_a_login_page_requires_a_login_and_the_feed_continues_after_it(ans
         await rig.streams()
         rig.gateway.faults.log_out()
         await rig.state(FeedState.LOGIN_REQUIRED)
-        asked = len(rig.gateway.requests)
+        requests_before = len(rig.gateway.requests)
         await rig.lives(70.0)
         # Reported once, not at every check; and the checks are few.
         assert rig.logins_required == 1
-        assert 1 <= len(rig.gateway.requests) - asked <= 10
+        assert 1 <= len(rig.gateway.requests) - requests_before <= 10
         rig.gateway.faults.log_in()
         await rig.streams()

@@ -71,10 +71,10 @@ async def test_a_halted_consumer_raises_and_the_others_continue() -> None:
 
 
 async def test_a_callback_that_raises_is_reported_and_affects_no_other() -> None:
-    told: list[dict[str, object]] = []
+    reported: list[dict[str, object]] = []
     loop = asyncio.get_running_loop()
     own = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    loop.set_exception_handler(lambda _loop, context: reported.append(context))
     async with Rig() as rig:
 
         def on_item(item: object) -> None:
@@ -88,8 +88,8 @@ async def test_a_callback_that_raises_is_reported_and_affects_no_other() -> None
         assert adds_up(raising.stats)
         raising.close()
     loop.set_exception_handler(own)
-    assert told
-    assert all(isinstance(context["exception"], cf.CallbackError) for context in told), told[0]
+    assert reported
+    assert all(isinstance(context["exception"], cf.CallbackError) for context in reported), reported[0]
 
 
 async def test_a_blocking_consumer_holds_the_socket_without_a_socket_timeout() -> None:

@@ -22,10 +22,10 @@ BUSY = 4
 async def test_a_nightly_reset_with_ten_minutes_of_503_is_waited_out() -> None:
     async with Rig(speed=60.0) as rig:
         await rig.streams()
-        asked = len(rig.gateway.requests)
+        requests_before = len(rig.gateway.requests)
         await rig.gateway.faults.run_nightly_reset(outage_s=600.0)
         # Ten minutes with at most about one attempt a minute.
-        assert len(rig.gateway.requests) - asked < 60
+        assert len(rig.gateway.requests) - requests_before < 60
         assert Cause.GATEWAY_ERROR in rig.events.causes()
         await rig.streams()
 
@@ -87,7 +87,7 @@ async def test_a_competing_login_is_reclaimed_if_the_option_is_set() -> None:
         await rig.streams()
         for _ in range(2):
             rig.gateway.faults.start_competing()
-            await rig.wait_for(lambda: rig.events.causes()[Cause.COMPETING], "the competition is told")
+            await rig.wait_for(lambda: rig.events.causes()[Cause.COMPETING], "the competing session is reported")
             await rig.streams()
             rig.events.clear()
 
@@ -116,9 +116,9 @@ async def test_renewals_keep_streams_that_end_after_ten_minutes_without_a_gap(an
         if rig.feed.stats.connections == connections:
             # If a busy machine lost the connection, the lost frames are in gaps.
             assert rig.events.gaps == []
-        asked = [text.text for text in rig.gateway.connections[-1].received]
+        received = [text.text for text in rig.gateway.connections[-1].received]
         if answered:
-            assert not [text for text in asked if text.startswith("umd")]
+            assert not [text for text in received if text.startswith("umd")]
 
 
 async def test_an_expired_stream_is_detected_and_resubscribed() -> None:
@@ -126,7 +126,8 @@ async def test_an_expired_stream_is_detected_and_resubscribed() -> None:
     async with Rig(speed=40.0, gateway={"stream_lifetime_s": 120.0}, conids=(BRISK, QUIET)) as rig:
         await rig.streams()
         await rig.wait_for(
-            lambda: any(gap.cause is Cause.SUBSCRIPTION_SILENT for gap in rig.events.gaps), "the expiry is told"
+            lambda: any(gap.cause is Cause.SUBSCRIPTION_SILENT for gap in rig.events.gaps),
+            "the end of the stream is reported",
         )
         await rig.streams()
 
@@ -140,7 +141,7 @@ async def test_one_stopped_stream_is_detected_by_its_own_interval() -> None:
         start_s = rig.clock.monotonic_s()
         assert rig.gateway.faults.end_stream(str(STEADY)) == 1
         topic = f"smd+{STEADY}"
-        await rig.wait_for(lambda: [g for g in rig.events.gaps if g.subscription == topic], "its gap is told")
+        await rig.wait_for(lambda: [g for g in rig.events.gaps if g.subscription == topic], "its gap is reported")
         took_s = rig.clock.monotonic_s() - start_s
         gap = next(gap for gap in rig.events.gaps if gap.subscription == topic)
         assert gap.cause is Cause.SUBSCRIPTION_SILENT

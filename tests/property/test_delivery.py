@@ -143,7 +143,7 @@ class Consumers(RuleBasedStateMachine):
 
     def read_end(self, consumer: Consumer, model: Model, reader: Any) -> None:
         # Nothing is left: the reader gets the end, or waits.
-        async def look() -> None:
+        async def read() -> None:
             task = asyncio.ensure_future(reader.__anext__())
             await asyncio.sleep(0)
             if model.is_ended:
@@ -160,7 +160,7 @@ class Consumers(RuleBasedStateMachine):
             with suppress(asyncio.CancelledError):
                 await task
 
-        self.loop.run_until_complete(look())
+        self.loop.run_until_complete(read())
 
     @rule(which=st.integers(0, len(POLICIES) - 1), count=st.integers(1, 12))
     def read_frames(self, which: int, count: int) -> None:

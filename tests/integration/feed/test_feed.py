@@ -176,8 +176,8 @@ async def test_refused_orders_are_subscribed_again_after_the_accounts_request(
         )
         assert orders.status is not None
         assert orders.status.state is STREAMING
-    told = [item for item in items if isinstance(item, cf.StateChange) and item.subscription == "sor"]
-    assert [change.cause for change in told] == [cf.Cause.SUBSCRIPTION_REFUSED, cf.Cause.RETRY]
+    changes = [item for item in items if isinstance(item, cf.StateChange) and item.subscription == "sor"]
+    assert [change.cause for change in changes] == [cf.Cause.SUBSCRIPTION_REFUSED, cf.Cause.RETRY]
 
 
 @pytest.mark.gateway(is_logged_in=False)
@@ -188,9 +188,9 @@ async def test_on_login_required_is_called_once_and_the_feed_continues_after_the
     async with cf.Feed(client, cf.FeedOptions(login_poll_s=5.0), on_login_required=calls.append) as feed:
         await feed.subscribe_market_data(265598)
         assert await feed.wait_for(cf.FeedState.LOGIN_REQUIRED, timeout_s=120) is cf.FeedState.LOGIN_REQUIRED
-        asked = len(gateway.requests)
+        requests_before = len(gateway.requests)
         await clock.sleep(60)
-        assert 2 <= len(gateway.requests) - asked <= 20
+        assert 2 <= len(gateway.requests) - requests_before <= 20
         assert [change.cause for change in calls] == [cf.Cause.NOT_LOGGED_IN]
         assert "Log in" in calls[0].advice
         gateway.faults.log_in()
@@ -318,8 +318,8 @@ async def test_events_contain_no_secrets(gateway: SimulatedGateway, client: cf.C
     async with cf.Feed(client) as feed:
         await feed.subscribe_market_data(265598)
         items = await read_until(feed, is_state(STREAMING))
-        told = [item for item in items if not isinstance(item, cf.Frame)]
-        text = repr((feed, feed.stats, feed.subscriptions, feed.session, feed.last_change, told))
+        events = [item for item in items if not isinstance(item, cf.Frame)]
+        text = repr((feed, feed.stats, feed.subscriptions, feed.session, feed.last_change, events))
         assert gateway.session_id not in text
         assert "DU1234567" not in text
 

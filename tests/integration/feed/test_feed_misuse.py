@@ -122,12 +122,12 @@ async def test_a_feed_is_refused_in_another_loop(client: cf.Client) -> None:
 class Faulty(cf.TradingHours):
     """Trading hours that raise once, at the n-th check; otherwise always open."""
 
-    asked = 0
+    checks = 0
     fails_at = 0
 
     def is_open(self, time_ns: int) -> bool:
-        type(self).asked += 1
-        if type(self).asked == type(self).fails_at:
+        type(self).checks += 1
+        if type(self).checks == type(self).fails_at:
             raise ArithmeticError("a fault of whoever wrote it")
         return True
 
@@ -136,7 +136,7 @@ class Faulty(cf.TradingHours):
 @pytest.mark.gateway(tick_intervals={265598: 0.5})
 async def test_an_unexpected_error_is_reported_and_the_feed_continues(client: cf.Client, fails_at: int) -> None:
     reports: list[dict[str, Any]] = []
-    Faulty.asked, Faulty.fails_at = 0, fails_at
+    Faulty.checks, Faulty.fails_at = 0, fails_at
 
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context))
     hours = Faulty(((0, "00:00", "24:00"),), "UTC")

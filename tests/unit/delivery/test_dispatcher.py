@@ -27,7 +27,7 @@ async def rest(delivery: Dispatcher, consumer: Consumer) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"policy": "newest"}, "policy must be one of drop_oldest, drop_newest, conflate, halt, block, not 'newest'"),
         ({"max_pending_frames": 0}, "max_pending_frames must be a whole number above zero, not 0"),
@@ -35,11 +35,11 @@ async def rest(delivery: Dispatcher, consumer: Consumer) -> list[Any]:
         ({"max_pending_events": True}, "max_pending_events must be a whole number above zero, not True"),
     ],
 )
-def test_invalid_options_are_refused(change: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused(change: dict[str, Any], message: str) -> None:
     delivery, _ = make()
     with pytest.raises(ConfigError) as caught:
         delivery.add(name="a", **{**BOUNDS, **change})
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert delivery.consumers == ()
 
 
@@ -113,14 +113,14 @@ def test_the_counts_add_up_inside_a_callback() -> None:
     delivery, errors = make()
     seen: list[tuple[int, int, int]] = []
 
-    def look(item: object) -> None:
+    def check(item: object) -> None:
         stats = consumer.stats
         assert stats.received == stats.delivered + stats.dropped + stats.pending
         seen.append((stats.delivered, stats.dropped, stats.pending))
         if len(seen) == 3:
             consumer.close()
 
-    consumer = delivery.add_callback(name="a", callback=look)
+    consumer = delivery.add_callback(name="a", callback=check)
     put(delivery, numbered(0, 5))
     put(delivery, numbered(5, 5))
     delivery.put_event(event(1))

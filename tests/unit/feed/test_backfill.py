@@ -173,7 +173,7 @@ async def test_a_request_without_a_reply_times_out_and_keeps_its_slot() -> None:
     await bench.clock.advance(1.5)
     assert "did not reply to smh within 30 s" in bench.errors[4]
     assert bench.reported[4].gap.subscription == "smd+1"
-    # Not requested again: replies to the first and the second request could not be told apart.
+    # Not requested again: replies to the first and the second request could not be distinguished.
     bench.backfiller.on_gap(a_gap("smd+1"))
     assert "never got a reply" in bench.errors[-1]
     bench.reply(7, "7")
@@ -482,12 +482,12 @@ async def test_over_rest_a_request_that_fails_because_of_close_is_reported_once(
         raise AssertionError("it was not cancelled")
 
     clock = HandClock()
-    told: list[Backfill] = []
-    backfiller = Backfiller("rest", clock=clock, send=str, request=request, on_backfill=told.append)
+    backfills: list[Backfill] = []
+    backfiller = Backfiller("rest", clock=clock, send=str, request=request, on_backfill=backfills.append)
     backfiller.on_connection_ready()
     backfiller.on_gap(a_gap())
     await settle()
     backfiller.close()
     await backfiller.wait_closed()
-    assert len(told) == 1
+    assert len(backfills) == 1
     assert backfiller.pending == clock.timers == 0
