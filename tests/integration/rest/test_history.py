@@ -45,7 +45,7 @@ def test_history_over_rest(loop: str) -> None:
     run(scenario(), loop=loop)
 
 
-def test_everything_that_can_be_asked_for() -> None:
+def test_every_argument_of_history() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options()) as gateway, Client(gateway.url, clock=gateway.clock) as client:
             end = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
@@ -66,7 +66,7 @@ def test_everything_that_can_be_asked_for() -> None:
     run(scenario())
 
 
-def test_what_is_wrong_is_said_before_anything_is_sent() -> None:
+def test_invalid_arguments_are_refused_before_anything_is_sent() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options()) as gateway, Client(gateway.url, clock=gateway.clock) as client:
             for wrong in ({"period": "9h"}, {"bar": "7min"}, {"exchange": "ny se"}, {"source": "x"}):
@@ -93,7 +93,7 @@ def test_errors_name_the_path_without_its_query() -> None:
     run(scenario())
 
 
-def test_ten_at_once_are_five_at_once() -> None:
+def test_ten_concurrent_requests_run_five_at_a_time() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options()) as gateway:
             clock = gateway.clock

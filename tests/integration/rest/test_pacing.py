@@ -1,4 +1,4 @@
-"""The pacer against a gateway that counts for itself, over real sockets."""
+"""The pacer over real sockets against a gateway that counts the requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cpapi_fast.errors import PaceError, RateLimitedError, UsageError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.pacing import PENALTY_S, RestPacer
 from cpapi_fast.simulator import SimulatedGateway
+from tests.http_server import unpaced
 from tests.integration.simulator.plain_client import http, options
-from tests.rest_peer import unpaced
 from tests.support import LOOPS, run, until
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -22,7 +22,7 @@ PATIENT = {"connect_timeout_s": 2_000.0, "total_timeout_s": 2_000.0}
 
 
 @both_loops
-def test_many_tasks_of_two_clients_never_earn_a_429(loop: str) -> None:
+def test_many_tasks_of_two_clients_never_get_a_429(loop: str) -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options(enforce_pacing=True, speed=20.0)) as gateway:
             pacer = RestPacer(gateway.clock, max_wait_s=2_000.0)
@@ -50,7 +50,7 @@ def test_many_tasks_of_two_clients_never_earn_a_429(loop: str) -> None:
     run(scenario(), loop=loop)
 
 
-def test_without_the_pacer_they_do() -> None:
+def test_without_the_pacer_they_get_a_429() -> None:
     """What the test above is worth: the gateway does count."""
 
     async def scenario() -> None:
@@ -63,7 +63,7 @@ def test_without_the_pacer_they_do() -> None:
 
 
 @both_loops
-def test_after_a_429_that_others_earned_nothing_is_sent(loop: str) -> None:
+def test_after_a_429_caused_by_others_nothing_is_sent(loop: str) -> None:
     async def scenario() -> None:
         # A slow clock, so that the other program's requests fall into one second of it.
         async with (
@@ -93,7 +93,7 @@ def test_after_a_429_that_others_earned_nothing_is_sent(loop: str) -> None:
     run(scenario(), loop=loop)
 
 
-def test_fifteen_minutes_later_all_is_well() -> None:
+def test_requests_succeed_after_the_penalty() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options(speed=3_000.0)) as gateway:
             gateway.fail_rest("/tickle", status=429, times=1)
@@ -110,7 +110,7 @@ def test_fifteen_minutes_later_all_is_well() -> None:
     run(scenario())
 
 
-def test_a_keepalive_goes_on_after_the_penalty() -> None:
+def test_a_keepalive_continues_after_the_penalty() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options(speed=1_000.0)) as gateway:
             gateway.fail_rest("/tickle", status=429, times=1)
@@ -127,7 +127,7 @@ def test_a_keepalive_goes_on_after_the_penalty() -> None:
 
 
 @both_loops
-def test_a_client_that_closes_ends_what_waits(loop: str) -> None:
+def test_closing_a_client_ends_its_waiting_requests(loop: str) -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options(speed=0.01)) as gateway:
             client = Client(gateway.url, clock=gateway.clock)
@@ -147,7 +147,7 @@ def test_a_client_that_closes_ends_what_waits(loop: str) -> None:
     run(scenario(), loop=loop)
 
 
-def test_a_request_whose_turn_would_come_too_late_is_not_sent() -> None:
+def test_a_request_that_would_wait_too_long_is_not_sent() -> None:
     async def scenario() -> None:
         async with SimulatedGateway(options(speed=0.01)) as gateway:
             pacer = RestPacer(gateway.clock, max_wait_s=0.5)

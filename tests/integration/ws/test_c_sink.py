@@ -1,4 +1,4 @@
-"""examples/c_sink is built out of the tree, as its own text says, and does what it promises."""
+"""examples/c_sink is built outside the tree, as its text describes, and works."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_it_counts_every_frame_and_publishes_once_per_read(loop: str, example: M
     run(main(), loop=loop)
 
 
-def test_it_refuses_what_it_cannot_follow(example: ModuleType) -> None:
+def test_invalid_arguments_are_refused(example: ModuleType) -> None:
     with pytest.raises(TypeError):
         example.LastPrices(["265598"], print)
     with pytest.raises(OverflowError):

@@ -1,4 +1,4 @@
-"""WsClient on real sockets: reading, sending, and back-pressure."""
+"""WsClient on real sockets: reading, sending, and flow control."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_sending_waits_while_the_peer_does_not_read(loop: str) -> None:
     run(main(), loop=loop)
 
 
-def test_the_socket_is_held_back_while_nobody_reads_and_nothing_is_lost(loop: str) -> None:
+def test_the_socket_is_not_read_while_nobody_reads_and_nothing_is_lost(loop: str) -> None:
     count, payload = 20_000, smd(7, size=1000)
     sent = 0
 
@@ -156,7 +156,7 @@ def test_the_socket_is_held_back_while_nobody_reads_and_nothing_is_lost(loop: st
     run(main(), loop=loop)
 
 
-def test_a_flood_of_empty_frames_is_held_back_too(loop: str) -> None:
+def test_pending_empty_frames_stop_reading_too(loop: str) -> None:
     async def script(peer: Peer) -> None:
         for _ in range(200):
             await peer.send(ws_frame(b"") * 10_000)
@@ -227,7 +227,7 @@ def test_cancelling_a_wait_loses_no_frame(loop: str) -> None:
     run(main(), loop=loop)
 
 
-def test_a_second_reader_is_refused_and_the_first_goes_on(loop: str) -> None:
+def test_a_second_reader_is_refused_and_the_first_continues(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.read_frame()
         await peer.send(ws_frame(smd(1)))
@@ -273,7 +273,7 @@ def test_busy_poll_keeps_the_loop_awake_until_the_connection_ends(loop: str) -> 
     run(main(), loop=loop)
 
 
-def test_what_is_sent_for_each_subscription(loop: str) -> None:
+def test_the_text_of_each_subscription(loop: str) -> None:
     received: list[bytes] = []
 
     async def script(peer: Peer) -> None:
@@ -336,7 +336,7 @@ def test_sending_from_another_thread_is_refused(loop: str) -> None:
     run(main(), loop=loop)
 
 
-def test_the_repr_tells_state_and_no_secret(loop: str) -> None:
+def test_the_repr_has_the_state_and_no_secret(loop: str) -> None:
     async def main() -> None:
         async with RawServer(answer_close) as server:
             headers = [("Cookie", 'api={"session":"0123456789abcdef0123456789abcdef"}')]

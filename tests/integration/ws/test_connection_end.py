@@ -176,7 +176,7 @@ def test_close_is_a_handshake_and_what_was_received_can_still_be_read(loop: str)
     run(main(), loop=loop)
 
 
-def test_a_peer_that_never_answers_close_is_cut_off_in_time(loop: str) -> None:
+def test_a_peer_that_never_sends_close_is_disconnected_in_time(loop: str) -> None:
     async def main() -> None:
         async with RawServer(idle) as server:
             ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))
@@ -191,7 +191,7 @@ def test_a_peer_that_never_answers_close_is_cut_off_in_time(loop: str) -> None:
 
 
 @pytest.mark.parametrize("code", [999, 1005, 1006, 2000, 5000])
-def test_a_code_that_may_not_be_sent_is_refused(loop: str, code: int) -> None:
+def test_an_invalid_close_code_is_refused(loop: str, code: int) -> None:
     async def main() -> None:
         async with RawServer(answer_close) as server, await WsClient.open(server.url) as ws:
             with pytest.raises(UsageError):
@@ -222,7 +222,7 @@ def test_a_connection_that_ended_is_freed(loop: str) -> None:
     assert reference() is None
 
 
-def test_a_reset_behind_unread_data_is_noticed_and_the_data_is_read(loop: str) -> None:
+def test_a_reset_behind_unread_data_is_detected_and_the_data_is_read(loop: str) -> None:
     sent = asyncio.Event()
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""WsClient on real sockets: opening, and everything that can be wrong with it."""
+"""WsClient on real sockets: opening, and every failure of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.parametrize("loop", LOOPS)
 SESSION = "0123456789abcdef0123456789abcdef"
 
 
-def test_nobody_there_is_a_connect_error(loop: str) -> None:
+def test_a_refused_connection_is_a_connect_error(loop: str) -> None:
     async def main() -> None:
         async with RawServer(idle) as server:
             url = server.url
@@ -50,7 +50,7 @@ def test_nobody_there_is_a_connect_error(loop: str) -> None:
         [("", "x")],
     ],
 )
-def test_a_header_that_cannot_be_sent_is_refused_unsent_and_unshown(loop: str, headers: list[tuple[str, str]]) -> None:
+def test_an_invalid_header_is_refused_and_neither_sent_nor_shown(loop: str, headers: list[tuple[str, str]]) -> None:
     async def main() -> None:
         async with RawServer(idle) as server:
             with pytest.raises(HeaderRefusedError) as caught:
@@ -64,7 +64,7 @@ def test_a_header_that_cannot_be_sent_is_refused_unsent_and_unshown(loop: str, h
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1/", "wss://", "ws://127.0.0.1:port/", "ws://127.0.0.1/#x", "127.0.0.1"]
 )
-def test_a_url_of_no_websocket_is_refused(loop: str, url: str) -> None:
+def test_an_invalid_websocket_url_is_refused(loop: str, url: str) -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="WebSocket URL"):
             await WsClient.open(url)
@@ -83,7 +83,7 @@ def test_a_url_of_no_websocket_is_refused(loop: str, url: str) -> None:
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", None),
     ],
 )
-def test_an_answer_that_is_no_upgrade_is_a_handshake_error(loop: str, answer: bytes, status: int | None) -> None:
+def test_a_refused_upgrade_is_a_handshake_error(loop: str, answer: bytes, status: int | None) -> None:
     async def script(peer: Peer) -> None:
         await peer.read_request()
         await peer.send(answer)
@@ -100,7 +100,7 @@ def test_an_answer_that_is_no_upgrade_is_a_handshake_error(loop: str, answer: by
     run(main(), loop=loop)
 
 
-def test_no_answer_in_time_is_a_timeout_and_leaves_no_socket(loop: str) -> None:
+def test_no_response_in_time_is_a_timeout_and_leaves_no_socket(loop: str) -> None:
     ended: list[int] = []
 
     async def script(peer: Peer) -> None:

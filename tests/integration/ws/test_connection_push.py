@@ -1,4 +1,4 @@
-"""WsClient on real sockets: callbacks, what they are given, and what becomes of their errors."""
+"""WsClient on real sockets: callbacks, the frames they get, and their errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def leave_with(ws: WsClient, begin: Callable[[], None]) -> None:
         await asyncio.sleep(0.1)
 
 
-def test_push_gets_what_waited_and_what_comes(loop: str) -> None:
+def test_a_callback_gets_pending_and_later_frames(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(1), smd(2)]))
         await peer.read_frame()
@@ -84,7 +84,7 @@ def test_a_frame_callback_that_removes_itself_leaves_the_rest_to_the_next_reader
     run(main(), loop=loop)
 
 
-def test_a_raising_callback_closes_the_connection_and_its_error_cannot_be_missed(loop: str) -> None:
+def test_a_raising_callback_closes_the_connection_and_its_error_is_raised(loop: str) -> None:
     closed_with: list[tuple[int, bytes]] = []
 
     async def script(peer: Peer) -> None:
@@ -117,7 +117,7 @@ def test_a_raising_callback_closes_the_connection_and_its_error_cannot_be_missed
     run(main(), loop=loop)
 
 
-def test_a_raising_callback_under_report_goes_on_and_tells_the_loop(loop: str) -> None:
+def test_a_raising_callback_under_report_continues_and_is_reported_to_the_loop(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(n) for n in range(5)]) + ws_close())
         await idle(peer)
@@ -142,7 +142,7 @@ def test_a_raising_callback_under_report_goes_on_and_tells_the_loop(loop: str) -
     run(main(), loop=loop)
 
 
-def test_ctrl_c_inside_a_callback_reaches_the_loop_and_costs_no_counted_frame(loop: str) -> None:
+def test_ctrl_c_inside_a_callback_reaches_the_loop_and_every_frame_is_counted(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(n) for n in range(3)]))
         await idle(peer)
@@ -165,7 +165,7 @@ def test_ctrl_c_inside_a_callback_reaches_the_loop_and_costs_no_counted_frame(lo
     assert holder[0].stats.dropped == 2
 
 
-def test_a_callback_that_fails_after_a_loss_that_was_seen_is_not_passed_over(loop: str) -> None:
+def test_a_callback_that_fails_after_a_reported_loss_is_still_raised(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(1), smd(2), smd(3)]))
 

@@ -1,4 +1,4 @@
-"""Frame sinks on real sockets: every frame lent once, with its route, in order, and counted."""
+"""Frame sinks on real sockets: they get every frame once, with its route, in order, and counted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def told(event: tuple[int, int, Any, bytes, int]) -> tuple[int, int, Any, bytes]
     return kind, conid, text, payload
 
 
-def test_every_frame_of_every_kind_is_lent_with_its_route(loop: str, sinks: ModuleType) -> None:
+def test_a_sink_gets_every_frame_of_every_kind_with_its_route(loop: str, sinks: ModuleType) -> None:
     payloads = [*corpus(), ESCAPED, smd(7), b"", b"{}"]
 
     async def main() -> None:
@@ -64,7 +64,7 @@ def test_every_frame_of_every_kind_is_lent_with_its_route(loop: str, sinks: Modu
     run(main(), loop=loop)
 
 
-def test_a_topic_with_escapes_has_no_place_and_a_heartbeat_no_bytes(loop: str, sinks: ModuleType) -> None:
+def test_a_topic_with_escapes_has_no_pointer_and_a_heartbeat_no_bytes(loop: str, sinks: ModuleType) -> None:
     payloads = [ESCAPED, b"", b'{"result":1}', b'{"x":1,"topic":"smd+8314","a":{"']
 
     async def main() -> None:
@@ -82,7 +82,7 @@ def test_a_topic_with_escapes_has_no_place_and_a_heartbeat_no_bytes(loop: str, s
     run(main(), loop=loop)
 
 
-def test_a_message_of_empty_fragments_is_a_heartbeat_with_a_place(loop: str, sinks: ModuleType) -> None:
+def test_a_message_of_empty_fragments_is_a_heartbeat_with_a_pointer(loop: str, sinks: ModuleType) -> None:
     async def main() -> None:
         async with RawServer(on_request(b"\x02\x00\x00\x00\x80\x00" + ws_close())) as server:
             async with await WsClient.open(server.url) as ws:
@@ -96,7 +96,7 @@ def test_a_message_of_empty_fragments_is_a_heartbeat_with_a_place(loop: str, sin
     run(main(), loop=loop)
 
 
-def test_a_read_has_one_time_and_one_end(loop: str, sinks: ModuleType) -> None:
+def test_a_read_has_one_receive_time_and_one_end(loop: str, sinks: ModuleType) -> None:
     async def main() -> None:
         wires = [ws_frames([smd(1), smd(2), smd(3)]), ws_ping(), ws_frame(smd(4)) + ws_ping()]
         async with RawServer(on_request(*wires)) as server, await WsClient.open(server.url) as ws:
@@ -117,7 +117,7 @@ def test_a_read_has_one_time_and_one_end(loop: str, sinks: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 60, 150])
-def test_fragments_are_lent_as_one_message(loop: str, sinks: ModuleType, size: int) -> None:
+def test_a_sink_gets_fragments_as_one_message(loop: str, sinks: ModuleType, size: int) -> None:
     payload = smd(265598)
     pieces = ws_fragments(payload, [size] * (len(payload) // size))
 
@@ -141,7 +141,7 @@ def test_fragments_are_lent_as_one_message(loop: str, sinks: ModuleType, size: i
     run(main(), loop=loop)
 
 
-def test_what_waited_comes_first_and_nothing_twice(loop: str, sinks: ModuleType) -> None:
+def test_pending_frames_come_first_and_none_twice(loop: str, sinks: ModuleType) -> None:
     first, second, third = [smd(n) for n in range(5)], [smd(5)], [smd(n) for n in range(6, 9)]
 
     async def main() -> None:
@@ -165,7 +165,7 @@ def test_what_waited_comes_first_and_nothing_twice(loop: str, sinks: ModuleType)
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-def test_a_sink_that_removes_itself_leaves_the_rest_to_the_next(loop: str, sinks: ModuleType, has_waited: bool) -> None:
+def test_a_sink_that_removes_itself_leaves_the_rest(loop: str, sinks: ModuleType, has_waited: bool) -> None:
     payloads = [smd(n) for n in range(6)]
 
     async def main() -> None:
@@ -194,7 +194,7 @@ def test_a_sink_that_removes_itself_leaves_the_rest_to_the_next(loop: str, sinks
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-def test_a_sink_may_put_another_in_its_place(loop: str, sinks: ModuleType, has_waited: bool) -> None:
+def test_a_sink_may_replace_itself(loop: str, sinks: ModuleType, has_waited: bool) -> None:
     async def main() -> None:
         wires = [ws_frames([smd(n) for n in range(4)]), ws_frames([smd(4), smd(5)]), ws_frame(smd(6))]
         async with RawServer(on_request(*wires)) as server, await WsClient.open(server.url) as ws:
@@ -226,7 +226,7 @@ def test_a_sink_may_put_another_in_its_place(loop: str, sinks: ModuleType, has_w
     run(main(), loop=loop)
 
 
-def test_what_is_no_sink_is_refused_at_once(loop: str, sinks: ModuleType) -> None:
+def test_an_object_that_is_not_a_sink_is_refused(loop: str, sinks: ModuleType) -> None:
     async def main() -> None:
         async with RawServer(on_request(ws_frame(smd(1)))) as server, await WsClient.open(server.url) as ws:
             for other in (print, object(), FrameSink, sinks.Recorder):
@@ -241,7 +241,7 @@ def test_what_is_no_sink_is_refused_at_once(loop: str, sinks: ModuleType) -> Non
     run(main(), loop=loop)
 
 
-def test_one_taker_at_a_time(loop: str, sinks: ModuleType) -> None:
+def test_one_reader_callback_or_sink_at_a_time(loop: str, sinks: ModuleType) -> None:
     async def main() -> None:
         wires = [ws_frame(smd(1)), ws_frame(smd(2))]
         async with RawServer(on_request(*wires)) as server, await WsClient.open(server.url) as ws:
@@ -269,7 +269,7 @@ def test_one_taker_at_a_time(loop: str, sinks: ModuleType) -> None:
     run(main(), loop=loop)
 
 
-def test_a_python_class_may_stand_on_a_compiled_sink(loop: str, sinks: ModuleType) -> None:
+def test_a_python_class_may_subclass_a_compiled_sink(loop: str, sinks: ModuleType) -> None:
     class Named(sinks.Counter):  # type: ignore[name-defined,misc]
         name = "mine"
 

@@ -1,4 +1,4 @@
-"""Reads of more than one batch holds, pushed as batches and lent to sinks: nothing lost, one time for all."""
+"""Reads longer than a batch, passed to callbacks and sinks: nothing is lost, and all have one receive time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def opened_wide(server: RawServer) -> WsClient:
 
 
 @pytest.mark.parametrize("first", [smd(1, size=1000), smd(1, size=BATCH_BYTES + 1)])
-def test_a_big_read_is_several_batches_of_one_time(loop: str, sinks: ModuleType, first: bytes) -> None:
+def test_a_big_read_is_several_batches_with_one_receive_time(loop: str, sinks: ModuleType, first: bytes) -> None:
     payloads = [first, *MANY, smd(3, size=BATCH_BYTES + 1), smd(4), smd(5, size=BATCH_BYTES), smd(6)]
 
     async def main() -> None:
@@ -82,7 +82,7 @@ def test_a_big_read_is_several_batches_of_one_time(loop: str, sinks: ModuleType,
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-def test_a_big_read_is_lent_frame_by_frame(loop: str, sinks: ModuleType, has_waited: bool) -> None:
+def test_a_sink_gets_a_big_read_frame_by_frame(loop: str, sinks: ModuleType, has_waited: bool) -> None:
     payloads = [smd(1), *MANY, smd(2, size=BATCH_BYTES + 1), smd(3)]
 
     async def main() -> None:
@@ -107,7 +107,7 @@ def test_a_big_read_is_lent_frame_by_frame(loop: str, sinks: ModuleType, has_wai
 
 
 @pytest.mark.parametrize("by_sink", [False, True])
-def test_who_takes_the_first_batch_may_leave_the_rest_to_a_sink(loop: str, sinks: ModuleType, by_sink: bool) -> None:
+def test_a_callback_of_the_first_batch_leaves_the_rest_to_a_sink(loop: str, sinks: ModuleType, by_sink: bool) -> None:
     async def main() -> None:
         async with RawServer(idle) as server, await opened_wide(server) as ws:
             taken: list[int | None] = []
@@ -153,9 +153,7 @@ def test_a_raising_callback_of_batches_drops_the_rest_of_a_big_read(loop: str, s
 
 
 @pytest.mark.parametrize("is_sink", [False, True])
-def test_a_message_of_more_than_a_batch_and_what_follows_in_its_read(
-    loop: str, sinks: ModuleType, is_sink: bool
-) -> None:
+def test_a_message_longer_than_a_batch_and_the_rest_of_its_read(loop: str, sinks: ModuleType, is_sink: bool) -> None:
     big = smd(1, size=BATCH_BYTES + 1000)
     pieces = ws_fragments(big, [BATCH_BYTES])
 
@@ -192,7 +190,7 @@ def test_a_message_of_more_than_a_batch_and_what_follows_in_its_read(
     run(main(), loop=loop)
 
 
-def test_a_long_stream_arrives_whole(loop: str, sinks: ModuleType) -> None:
+def test_a_long_stream_arrives_completely(loop: str, sinks: ModuleType) -> None:
     rounds = 8
 
     async def script(peer: Peer) -> None:

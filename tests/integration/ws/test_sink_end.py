@@ -1,4 +1,4 @@
-"""Frame sinks on real sockets: their errors, the end of the connection, and the end of the sink."""
+"""Frame sinks on real sockets: their errors, the end of the connection, and their deallocation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_sink_that_raises_closes_the_connection(loop: str, sinks: ModuleType, 
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-def test_a_sink_that_raises_under_report_goes_on(loop: str, sinks: ModuleType, has_waited: bool) -> None:
+def test_a_sink_that_raises_under_report_continues(loop: str, sinks: ModuleType, has_waited: bool) -> None:
     async def main() -> None:
         contexts: list[dict[str, object]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: contexts.append(context))
@@ -160,7 +160,7 @@ def test_a_sink_may_close_the_connection(loop: str, sinks: ModuleType) -> None:
     run(main(), loop=loop)
 
 
-def test_a_sink_given_while_closing_gets_no_frame(loop: str, sinks: ModuleType) -> None:
+def test_a_sink_set_while_closing_gets_no_frame(loop: str, sinks: ModuleType) -> None:
     is_closing, is_given = asyncio.Event(), asyncio.Event()
 
     async def script(peer: Peer) -> None:
@@ -210,7 +210,7 @@ class PythonSink(FrameSink):
 
 
 @pytest.mark.parametrize("kind", [FrameSink, PythonSink])
-def test_a_sink_without_c_says_so_at_its_first_frame(loop: str, kind: type[FrameSink]) -> None:
+def test_a_sink_without_on_frame_raises_at_its_first_frame(loop: str, kind: type[FrameSink]) -> None:
     async def main() -> None:
         async with RawServer(on_request(ws_frames([smd(1), smd(2)]))) as server:
             ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))

@@ -1,4 +1,4 @@
-"""The client as a user has it: options, calls, closing, and what it never says."""
+"""The REST client: options, requests, closing, and the secrets that it never shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from tests.certificates import make
-from tests.rest_peer import SESSION, TICKLE, Peer, answer, headers_of, unpaced
+from tests.http_server import SESSION, TICKLE, HttpServer, headers_of, http_response, unpaced
 from tests.support import LOOPS, run, until
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -45,7 +45,7 @@ def status_body(**members: object) -> bytes:
 # --- options --------------------------------------------------------------------------------------
 
 
-def test_what_a_client_is() -> None:
+def test_the_properties_of_a_client() -> None:
     client = Client("HTTPS://LocalHost:5000/v1/api/")
     assert client.base_url == URL
     assert client.origin == "https://localhost:5000"
@@ -72,13 +72,13 @@ def test_what_a_client_is() -> None:
         ({"total_timeout_s": float("inf")}, "total_timeout_s"),
     ],
 )
-def test_options_that_cannot_be_right(options: dict[str, object], reason: str) -> None:
+def test_invalid_options(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         Client(**{"base_url": URL, **options})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("user_agent", ["", " ", "a\r\nX: geheim", "a\n", "a\x00", "g\u00e4", "a" * 257, 5, b"a"])
-def test_a_user_agent_that_cannot_stand_in_a_header(user_agent: object) -> None:
+def test_a_user_agent_that_is_not_valid_in_a_header(user_agent: object) -> None:
     with pytest.raises(HeaderRefusedError, match="printable ASCII") as caught:
         Client(URL, user_agent=user_agent)  # type: ignore[arg-type]
     assert "geheim" not in str(caught.value)
@@ -99,7 +99,7 @@ def test_http_needs_no_context() -> None:
 @both_loops
 def test_tickle(loop: str) -> None:
     async def scenario() -> None:
-        async with Peer(answer(TICKLE)) as peer, Client(peer.url) as client:
+        async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url) as client:
             before = time.time_ns()
             ticket = await client.tickle()
             assert before <= ticket.received_ns <= time.time_ns()
@@ -114,9 +114,9 @@ def test_tickle(loop: str) -> None:
     run(scenario(), loop=loop)
 
 
-def test_a_tickle_without_a_session_is_an_answer() -> None:
+def test_tickle_without_a_session() -> None:
     async def scenario() -> None:
-        async with Peer(answer(b'{"error":"no session"}')) as peer, Client(peer.url) as client:
+        async with HttpServer(http_response(b'{"error":"no session"}')) as peer, Client(peer.url) as client:
             ticket = await client.tickle()
             assert ticket.session is None
             assert ticket.raw == b'{"error":"no session"}'
@@ -127,17 +127,17 @@ def test_a_tickle_without_a_session_is_an_answer() -> None:
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (answer(status=401), NotAuthenticatedError),
-        (answer(status=302, headers=["Location: /sso/Login"]), NotAuthenticatedError),
-        (answer(b"<html>maintenance</html>", content_type="text/html"), DecodeError),
-        (answer(b"[]"), DecodeError),
-        (answer(b'{"session":5}'), DecodeError),
-        (answer(b"{", status=503), StatusError),
+        (http_response(status=401), NotAuthenticatedError),
+        (http_response(status=302, headers=["Location: /sso/Login"]), NotAuthenticatedError),
+        (http_response(b"<html>maintenance</html>", content_type="text/html"), DecodeError),
+        (http_response(b"[]"), DecodeError),
+        (http_response(b'{"session":5}'), DecodeError),
+        (http_response(b"{", status=503), StatusError),
     ],
 )
 def test_a_tickle_that_fails(reply: bytes, kind: type[SessionError]) -> None:
     async def scenario() -> None:
-        async with Peer(reply) as peer, Client(peer.url) as client:
+        async with HttpServer(reply) as peer, Client(peer.url) as client:
             with pytest.raises(kind) as caught:
                 await client.tickle()
             assert type(caught.value) is kind
@@ -155,7 +155,7 @@ def test_auth_status_and_health() -> None:
             status_body(authenticated=False),
             status_body(authenticated=False, connected=False),
         ]
-        async with Peer([answer(body) for body in replies]) as peer, Client(peer.url) as client:
+        async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
             assert (await client.auth_status()).established is True
             # A competing login is told, not raised.
             assert (await client.health()).competing is True
@@ -175,7 +175,7 @@ def test_auth_status_and_health() -> None:
 def test_opening_the_brokerage_session() -> None:
     async def scenario() -> None:
         replies = [status_body(), status_body(authenticated=False, competing=True), status_body(authenticated=False)]
-        async with Peer([answer(body) for body in replies]) as peer, Client(peer.url) as client:
+        async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
             assert (await client.init_brokerage_session()).authenticated
             with pytest.raises(CompetingSessionError, match="compete=True"):
                 await client.init_brokerage_session(compete=False)
@@ -189,12 +189,12 @@ def test_opening_the_brokerage_session() -> None:
 def test_accounts_and_logout() -> None:
     async def scenario() -> None:
         replies = [
-            answer(b'{"accounts":["U1234567"],"selectedAccount":"U1234567"}', headers=["Set-Cookie: a=1"]),
-            answer(b'{"status":true}'),
-            answer(b'{"status":false}'),
-            answer(b"[]"),
+            http_response(b'{"accounts":["U1234567"],"selectedAccount":"U1234567"}', headers=["Set-Cookie: a=1"]),
+            http_response(b'{"status":true}'),
+            http_response(b'{"status":false}'),
+            http_response(b"[]"),
         ]
-        async with Peer(replies) as peer, Client(peer.url) as client:
+        async with HttpServer(replies) as peer, Client(peer.url) as client:
             assert (await client.accounts()).ids == ("U1234567",)
             assert await client.logout() is True
             assert await client.logout() is False
@@ -208,9 +208,9 @@ def test_accounts_and_logout() -> None:
 
 
 @both_loops
-def test_many_calls_at_once(loop: str) -> None:
+def test_concurrent_calls(loop: str) -> None:
     async def scenario() -> None:
-        async with Peer(answer(TICKLE)) as peer, Client(peer.url, pacer=unpaced()) as client:
+        async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url, pacer=unpaced()) as client:
             tickets = await asyncio.gather(*(client.tickle() for _ in range(20)))
             assert {ticket.session for ticket in tickets} == {SESSION}
             assert len(peer.requests) == 20
@@ -222,10 +222,10 @@ def test_many_calls_at_once(loop: str) -> None:
 
 
 @both_loops
-def test_a_closed_client_says_so(loop: str, tmp_path: Path) -> None:
+def test_a_closed_client_raises_usage_error(loop: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         certificate = make()
-        async with Peer(answer(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
+        async with HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
             client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint))
             async with client:
                 await client.tickle()
@@ -250,7 +250,7 @@ def test_a_closed_client_says_so(loop: str, tmp_path: Path) -> None:
     run(scenario(), loop=loop)
 
 
-def test_a_client_that_was_never_used_needs_no_closing() -> None:
+def test_an_unused_client_needs_no_closing() -> None:
     async def scenario() -> None:
         await Client(URL).aclose()
         async with Client(URL):
@@ -262,8 +262,11 @@ def test_a_client_that_was_never_used_needs_no_closing() -> None:
 @both_loops
 def test_the_keepalive_ends_with_the_client(loop: str) -> None:
     async def scenario() -> None:
-        patient = {"connect_timeout_s": 20_000.0, "total_timeout_s": 20_000.0}
-        async with Peer(answer(TICKLE)) as peer, Client(peer.url, clock=Clock(1000.0), **patient) as client:
+        options = {"connect_timeout_s": 20_000.0, "total_timeout_s": 20_000.0, "clock": Clock(1000.0)}
+        async with (
+            HttpServer(http_response(TICKLE)) as peer,
+            Client(peer.url, **options) as client,
+        ):
             first, second = client.spawn_keepalive(), client.spawn_keepalive(interval_s=30.0)
             await first.stop()
             await until(lambda: second.ticks >= 3)
@@ -298,14 +301,14 @@ CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Lengt
 @pytest.mark.parametrize(
     "reply",
     [
-        answer(LEAKY, status=500),
-        answer(LEAKY, status=401),
-        answer(b"", status=302, headers=[f"Location: https://x.example/{SESSION}/{COOKIE}?session={SESSION}"]),
-        answer(b"", status=302, headers=[f"Location: /sso/Login?session={SESSION}"]),
-        answer(b"<html>" + LEAKY, content_type="text/html"),
-        answer(b"[" + LEAKY + b"]"),
-        answer(LEAKY + b"x"),
-        answer(b'{"status":"x","session":["' + LEAKY.replace(b'"', b"'") + b'"]}'),
+        http_response(LEAKY, status=500),
+        http_response(LEAKY, status=401),
+        http_response(b"", status=302, headers=[f"Location: https://x.example/{SESSION}/{COOKIE}?session={SESSION}"]),
+        http_response(b"", status=302, headers=[f"Location: /sso/Login?session={SESSION}"]),
+        http_response(b"<html>" + LEAKY, content_type="text/html"),
+        http_response(b"[" + LEAKY + b"]"),
+        http_response(LEAKY + b"x"),
+        http_response(b'{"status":"x","session":["' + LEAKY.replace(b'"', b"'") + b'"]}'),
         CUT_SHORT,
         b"HTTP/1.1 200 OK\r\nSet-Cookie: bad name=" + SESSION.encode() + b"\r\nContent-Length: 1\r\n\r\n{",
         b"HTTP/1.1 200 OK\r\nBroken " + SESSION.encode() + b"\r\n\r\n",
@@ -319,7 +322,7 @@ def test_no_message_log_or_chain_shows_a_secret(
 ) -> None:
     caplog.set_level(1)
     logging.getLogger("aiohttp").setLevel(1)
-    good = answer(TICKLE, headers=[f"Set-Cookie: x-sess-uuid={COOKIE}", "Set-Cookie: bad name=nutzername"])
+    good = http_response(TICKLE, headers=[f"Set-Cookie: x-sess-uuid={COOKIE}", "Set-Cookie: bad name=nutzername"])
 
     async def scenario() -> None:
         asyncio.get_running_loop().set_debug(True)
@@ -329,7 +332,7 @@ def test_no_message_log_or_chain_shows_a_secret(
             served.append(request)
             return good if len(served) == 1 else reply
 
-        async with Peer(script) as peer, Client(peer.url, total_timeout_s=1.0, pacer=unpaced()) as client:
+        async with HttpServer(script) as peer, Client(peer.url, total_timeout_s=1.0, pacer=unpaced()) as client:
             ticket = await client.tickle()
             # A gateway that hangs costs a second each time, so once is enough.
             hangs = reply in (b"", CUT_SHORT)

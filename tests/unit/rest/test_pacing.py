@@ -1,4 +1,4 @@
-"""The pacer on a clock that is moved by hand: who has his turn when, and what is refused, on no machine's time."""
+"""The pacer on a hand-moved clock: when each request may be sent, and which are refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Bench:
         return await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-def test_a_request_with_room_is_not_held_up() -> None:
+def test_a_request_below_the_limit_is_not_delayed() -> None:
     async def scenario() -> None:
         bench = Bench()
         with await bench.pacer.acquire("/iserver/accounts"):
@@ -61,7 +61,7 @@ def test_a_request_with_room_is_not_held_up() -> None:
     run(scenario())
 
 
-def test_all_requests_together_are_eight_a_second_and_in_order() -> None:
+def test_all_requests_together_are_eight_per_second_and_in_order() -> None:
     async def scenario() -> None:
         bench = Bench()
         paths = [f"/{number}" for number in range(20)]
@@ -78,7 +78,7 @@ def test_all_requests_together_are_eight_a_second_and_in_order() -> None:
     run(scenario())
 
 
-def test_a_request_counts_until_a_second_after_its_answer() -> None:
+def test_a_request_counts_until_a_second_after_its_response() -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=2)
         bench.ask("/slow", lasts_s=10.0)
@@ -93,7 +93,7 @@ def test_a_request_counts_until_a_second_after_its_answer() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(DOCUMENTED_LIMITS))
-def test_every_documented_pace_is_kept(path: str) -> None:
+def test_every_documented_limit_is_kept(path: str) -> None:
     most, per_s = DOCUMENTED_LIMITS[path]
     asked = path + "notifications" if path.endswith("/") else path
 
@@ -108,7 +108,7 @@ def test_every_documented_pace_is_kept(path: str) -> None:
     run(scenario())
 
 
-def test_a_folder_of_endpoints_has_one_pace() -> None:
+def test_a_path_prefix_has_one_limit() -> None:
     async def scenario() -> None:
         bench = Bench()
         bench.ask("/fyi/settings")
@@ -120,7 +120,7 @@ def test_a_folder_of_endpoints_has_one_pace() -> None:
     run(scenario())
 
 
-def test_one_that_waits_for_its_endpoint_holds_up_no_other() -> None:
+def test_a_request_that_waits_for_its_endpoint_delays_no_other() -> None:
     async def scenario() -> None:
         bench = Bench()
         for path in ("/iserver/account/orders", "/iserver/account/orders", "/tickle", "/tickle", "/iserver/accounts"):
@@ -136,7 +136,7 @@ def test_one_that_waits_for_its_endpoint_holds_up_no_other() -> None:
 # --- what is refused ------------------------------------------------------------------------------
 
 
-def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once() -> None:
+def test_a_request_that_would_wait_too_long_is_refused_immediately() -> None:
     async def scenario() -> None:
         bench = Bench()
         with await bench.pacer.acquire("/sso/validate"):
@@ -159,7 +159,7 @@ def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once() -> None:
     run(scenario())
 
 
-def test_the_queue_is_as_long_as_what_can_be_sent_in_time() -> None:
+def test_the_queue_is_limited_to_what_can_be_sent_within_max_wait() -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=4, max_wait_s=2.0)
         for _ in range(20):
@@ -175,7 +175,7 @@ def test_the_queue_is_as_long_as_what_can_be_sent_in_time() -> None:
     run(scenario())
 
 
-def test_who_may_be_overtaken_does_not_count_as_standing_before() -> None:
+def test_requests_that_can_be_overtaken_do_not_count_in_the_estimate() -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=1, max_wait_s=10.0, limits={"/slow": (1, 10.0)})
         for path in ("/slow", "/slow", *(f"/{number}" for number in range(11))):
@@ -191,7 +191,7 @@ def test_who_may_be_overtaken_does_not_count_as_standing_before() -> None:
     run(scenario())
 
 
-def test_one_that_waited_too_long_is_refused_when_that_is_so() -> None:
+def test_a_request_that_has_waited_too_long_is_refused() -> None:
     async def scenario() -> None:
         bench = Bench(max_wait_s=3.0)
         for _ in range(6):
@@ -210,7 +210,7 @@ def test_one_that_waited_too_long_is_refused_when_that_is_so() -> None:
 
 
 @pytest.mark.parametrize("grants", [False, True])
-def test_one_who_is_cancelled_frees_his_turn(grants: bool) -> None:
+def test_a_cancelled_request_returns_its_turn(grants: bool) -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=1)
         first = bench.ask("/0", lasts_s=1.0)
@@ -231,7 +231,7 @@ def test_one_who_is_cancelled_frees_his_turn(grants: bool) -> None:
     run(scenario())
 
 
-def test_one_who_is_cancelled_right_before_he_would_be_served_is_passed_over() -> None:
+def test_a_request_cancelled_right_before_its_turn_is_skipped() -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=1)
         bench.ask("/0")
@@ -247,7 +247,7 @@ def test_one_who_is_cancelled_right_before_he_would_be_served_is_passed_over() -
     run(scenario())
 
 
-def test_a_request_that_is_cancelled_under_way_counts_all_the_same() -> None:
+def test_a_request_cancelled_in_flight_still_counts() -> None:
     async def scenario() -> None:
         bench = Bench()
         first = bench.ask("/tickle", lasts_s=30.0)
@@ -310,7 +310,7 @@ def test_after_a_429_nothing_is_sent_for_fifteen_minutes() -> None:
     run(scenario())
 
 
-def test_who_had_his_turn_and_has_not_sent_yet_does_not() -> None:
+def test_a_granted_turn_is_refused_when_the_penalty_starts_before_it_is_used() -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=1)
         turn = await bench.pacer.acquire("/0")
@@ -328,7 +328,7 @@ def test_who_had_his_turn_and_has_not_sent_yet_does_not() -> None:
     run(scenario())
 
 
-def test_a_second_429_starts_the_time_again() -> None:
+def test_a_second_429_restarts_the_penalty() -> None:
     async def scenario() -> None:
         bench = Bench()
         bench.pacer.penalize("/tickle")
@@ -342,7 +342,7 @@ def test_a_second_429_starts_the_time_again() -> None:
 # --- whose they are -------------------------------------------------------------------------------
 
 
-def test_an_owner_s_requests_are_dismissed_and_no_other() -> None:
+def test_only_the_waiting_requests_of_an_owner_are_refused() -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=1)
         mine, yours = object(), object()
@@ -359,7 +359,7 @@ def test_an_owner_s_requests_are_dismissed_and_no_other() -> None:
     run(scenario())
 
 
-def test_refused_and_cancelled_at_once_is_only_cancelled() -> None:
+def test_a_request_refused_and_cancelled_at_once_is_cancelled() -> None:
     async def scenario() -> None:
         bench = Bench(requests_per_s=1)
         bench.ask("/0")
@@ -388,12 +388,12 @@ def test_refused_and_cancelled_at_once_is_only_cancelled() -> None:
         ({"limits": {"/x": (1, float("nan"))}}, "/x"),
     ],
 )
-def test_options_that_cannot_be_right(options: dict[str, Any], reason: str) -> None:
+def test_invalid_options(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         RestPacer(**options)
 
 
-def test_what_a_pacer_shows() -> None:
+def test_the_repr_of_a_pacer() -> None:
     clock = HandClock()
     pacer = RestPacer(clock)
     assert pacer.clock is clock
@@ -433,7 +433,7 @@ def arrivals(seed: int) -> Iterator[tuple[float, str]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_gateway_counts_no_more_than_it_allows_wherever_the_network_delays(seed: int) -> None:
+def test_the_gateway_never_counts_too_many_requests_whatever_the_network_delays(seed: int) -> None:
     gateway = Pacer()
     seen = list(arrivals(seed))
     assert len(seen) == 120

@@ -1,4 +1,4 @@
-"""Each policy against real servers: whom it lets through, whom not, and what it sends before it knows."""
+"""Each TLS policy against real servers: which certificates it trusts, and what it sends before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cpapi_fast.errors import CertificateError, ConfigError, ConnectError, PinMi
 from cpapi_fast.rest import tls as tls_module
 from cpapi_fast.rest.tls import InsecureTlsWarning, Tls, tls_failure
 from tests.certificates import Certificate, make
-from tests.rest_peer import Peer, answer
+from tests.http_server import HttpServer, http_response
 from tests.support import LOOPS, run
 
 HOST = "127.0.0.1"
@@ -24,18 +24,18 @@ HOST = "127.0.0.1"
 both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 
-async def reach(peer: Peer, policy: Tls, host: str = HOST) -> None:
+async def reach(peer: HttpServer, policy: Tls, host: str = HOST) -> None:
     """Make a context for `host` and finish a handshake with it; raises what either raises."""
     await shake(peer, await policy.context(HOST, peer.port, timeout_s=5.0), host)
 
 
-async def shake(peer: Peer, context: ssl.SSLContext, host: str = HOST) -> None:
+async def shake(peer: HttpServer, context: ssl.SSLContext, host: str = HOST) -> None:
     _, writer = await asyncio.open_connection(HOST, peer.port, ssl=context, server_hostname=host)
     writer.transport.abort()
 
 
-def serving(certificate: Certificate, folder: Path, port: int = 0) -> Peer:
-    return Peer(answer(), tls=certificate.server_context(folder), port=port)
+def serving(certificate: Certificate, folder: Path, port: int = 0) -> HttpServer:
+    return HttpServer(http_response(), tls=certificate.server_context(folder), port=port)
 
 
 # --- verify ---------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_a_ca_file_trusts_its_certificates_and_no_others(loop: str, tmp_path: Pa
 
 
 @both_loops
-def test_a_ca_file_may_hold_the_gateways_own_certificate(loop: str, tmp_path: Path) -> None:
+def test_a_ca_file_may_contain_the_gateways_own_certificate(loop: str, tmp_path: Path) -> None:
     authority = make(is_authority=True)
 
     async def scenario() -> None:
@@ -131,7 +131,7 @@ def test_a_ca_file_that_cannot_be_used_is_a_config_error(
 
 
 @both_loops
-def test_a_path_that_cannot_be_one_is_a_config_error(loop: str) -> None:
+def test_an_invalid_path_is_a_config_error(loop: str) -> None:
     with pytest.raises(ConfigError, match="path is invalid"):
         run(Tls.ca_file("ca\0.pem").context(HOST, 1, timeout_s=5.0), loop=loop)
 
@@ -140,7 +140,7 @@ def test_a_path_that_cannot_be_one_is_a_config_error(loop: str) -> None:
 
 
 @both_loops
-def test_the_right_pin_lets_the_gateway_in_whatever_else_is_wrong(loop: str, tmp_path: Path) -> None:
+def test_a_pinned_certificate_is_trusted_whatever_else_is_wrong(loop: str, tmp_path: Path) -> None:
     authority = make(is_authority=True)
 
     async def scenario() -> None:
@@ -160,7 +160,7 @@ def test_the_right_pin_lets_the_gateway_in_whatever_else_is_wrong(loop: str, tmp
     run(scenario(), loop=loop)
 
 
-def test_the_spelling_of_a_pin_does_not_matter(tmp_path: Path) -> None:
+def test_a_pin_may_have_upper_case_digits_and_colons(tmp_path: Path) -> None:
     digits = make().fingerprint
     colons = ":".join(digits[i : i + 2] for i in range(0, 64, 2))
     assert Tls.pinned(digits) == Tls.pinned(colons.upper()) == Tls.pinned(f"  {digits.upper()}\n")
@@ -181,13 +181,13 @@ def test_the_spelling_of_a_pin_does_not_matter(tmp_path: Path) -> None:
         b"0" * 64,
     ],
 )
-def test_a_pin_that_is_none_is_a_config_error(pin: object) -> None:
+def test_an_invalid_pin_is_a_config_error(pin: object) -> None:
     with pytest.raises(ConfigError, match="64 hex digits"):
         Tls.pinned(pin)  # type: ignore[arg-type]
 
 
 @both_loops
-def test_a_wrong_pin_sends_nothing_and_tells_the_fingerprint_seen(loop: str, tmp_path: Path) -> None:
+def test_a_wrong_pin_sends_nothing_and_reports_the_peers_fingerprint(loop: str, tmp_path: Path) -> None:
     authority = make(is_authority=True)
     certificate = make(signed_by=authority)
 
@@ -224,11 +224,11 @@ def test_a_certificate_swapped_after_the_check_fails_the_handshake(loop: str, tm
 
 
 @both_loops
-def test_fetching_the_certificate_fails_with_our_errors(loop: str, tmp_path: Path) -> None:
+def test_fetching_the_certificate_raises_typed_errors(loop: str, tmp_path: Path) -> None:
     pin = Tls.pinned("00" * 32)
 
     async def scenario() -> None:
-        async with Peer(b"") as silent:
+        async with HttpServer(b"") as silent:
             with pytest.raises(RequestTimeoutError, match=r"within 0\.2 s"):
                 await pin.context(HOST, silent.port, timeout_s=0.2)
         with pytest.raises(ConnectError, match="that the gateway runs"):
@@ -257,7 +257,7 @@ def test_fetching_the_certificate_fails_with_our_errors(loop: str, tmp_path: Pat
 
 @both_loops
 @pytest.mark.filterwarnings("ignore::cpapi_fast.rest.tls.InsecureTlsWarning")
-def test_insecure_lets_anybody_in(loop: str, tmp_path: Path) -> None:
+def test_insecure_trusts_every_certificate(loop: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with serving(make(ends_days=-1, hosts=["gateway.example"]), tmp_path) as peer:
             await reach(peer, Tls.insecure())
@@ -275,7 +275,7 @@ def test_insecure_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
         Tls.insecure()
 
 
-def test_a_program_that_is_insecure_says_so_by_default() -> None:
+def test_python_prints_the_insecure_warning_by_default() -> None:
     code = "from cpapi_fast.rest.tls import Tls; Tls.insecure(); Tls.insecure()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr.count("InsecureTlsWarning") == 1
@@ -284,7 +284,7 @@ def test_a_program_that_is_insecure_says_so_by_default() -> None:
 # --- the object -----------------------------------------------------------------------------------
 
 
-def test_a_policy_is_made_by_name_and_cannot_be_changed() -> None:
+def test_a_policy_is_created_by_name_and_immutable() -> None:
     with pytest.raises(TypeError, match="use Tls"):
         Tls()
     policy = Tls.ca_file("ca.pem")
@@ -302,7 +302,7 @@ def test_a_policy_is_made_by_name_and_cannot_be_changed() -> None:
     assert Tls.pinned("0" * 64).mode == "pinned"
 
 
-def test_what_a_failed_handshake_is_called() -> None:
+def test_the_error_of_a_failed_handshake() -> None:
     error = tls_failure("gateway.example", 5000, ssl.SSLCertVerificationError("whatever"))
     assert type(error) is CertificateError
     assert not error.is_retryable
