@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS
 
 #: Fields that hold a price: last, bid, ask.
-PRICES: Final = ("31", "84", "86")
+PRICES: Final = DEFAULT_FIELDS[:3]
 
 
 class SocketObserver:

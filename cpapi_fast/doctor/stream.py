@@ -8,6 +8,7 @@ from typing import Final
 
 from cpapi_fast.errors import CpapiError, HandshakeError
 from cpapi_fast.protocol.availability import Availability
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS
 from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.redaction import preview
 from cpapi_fast.ws.connection import WsClient
@@ -16,8 +17,8 @@ from cpapi_fast.ws.options import WsOptions
 from .context import USER_AGENT, DiagnosisContext, StepResult, failure, first_sentence, ok, result_of, warning
 from .diagnosis import Problem
 
-#: Last, bid, ask, their sizes, the symbol (a dash for an unknown conid), and the availability.
-_FIELDS: Final = MarketDataFields(("31", "84", "86", "85", "88", "55", "6509"))
+#: The default fields without the volume; the symbol (a dash marks an unknown conid), and the availability.
+_FIELDS: Final = MarketDataFields((*(code for code in DEFAULT_FIELDS if code != "87"), "55", "6509"))
 
 #: The gateway sends a heartbeat every 10 seconds. Only after more than that is a missing one a failure.
 HEARTBEATS_DUE_S: Final = 12.0

@@ -17,16 +17,18 @@ from typing import Any, Final
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import CpapiError, TransportError, UsageError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
+from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.session import AuthStatus, SessionTicket
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.stats import WsStats
 
+from .backfill import Backfiller
 from .control_frames import payload_of, read_answer, read_status
 from .failures import cause_of_end, describe_end, failure_of
-from .filling import Filling
 from .last_values import LastValues
 from .machine import (
     Action,
@@ -75,9 +77,10 @@ class Driver:
         on_misuse: Callable[[UsageError], None],
     ) -> None:
         seed = random.SystemRandom().getrandbits(64) if options.seed is None else options.seed
-        self.tracker: Final = Tracker()
+        self.topics: Final = TopicTable()
+        self.last_values: Final = LastValues(self.topics) if options.last_values else None
+        self.tracker: Final = Tracker(self.topics, self.last_values)
         self.machine: Final = Machine(options, meter=self.activity, heard_s=lambda: self.tracker.last_s, seed=seed)
-        self.last_values: Final = LastValues() if options.last_values else None
         self.calls_failed = 0
         self._client: Final = client
         self._clock: Final = client.clock
@@ -85,10 +88,16 @@ class Driver:
         self._delivery: Final = delivery
         self._on_event: Final = on_event
         self._on_misuse: Final = on_misuse
-        self._filling: Final = Filling(client, options, send=self._send, emit=self._emit)
-        self._slots: Final[dict[str, int]] = {}
-        #: `_updated` of the last frame of an armed topic: the second copy of a snapshot has the same.
-        self._updated_ms: Final[dict[str, int]] = {}
+        self._backfiller: Final = Backfiller(
+            options.backfill,
+            clock=client.clock,
+            send=self._send,
+            request=client.history,
+            on_backfill=self._emit,
+            timeout_s=options.backfill_timeout_s,
+        )
+        #: By slot: `_updated` of the last frame of a watched topic. The second copy of a snapshot has the same.
+        self._updated_ms: Final[dict[int, int]] = {}
         self._ws: WsClient | None = None
         self._is_held = False
         self._ticket: SessionTicket | None = None
@@ -113,7 +122,7 @@ class Driver:
     def halt(self) -> None:
         """End the socket and all timers; what is under way still ends by itself."""
         self.carry_out(self.machine.stop(self.now()))
-        self._filling.close()
+        self._backfiller.close()
 
     async def stop(self) -> None:
         """End the socket, calls and timers, and wait for that."""
@@ -123,20 +132,19 @@ class Driver:
             task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
-        await self._filling.wait_closed()
+        await self._backfiller.wait_closed()
 
     def subscribe(self, spec: SubscriptionSpec) -> None:
         """Subscribe; raises LimitError."""
-        is_new = spec.topic not in self._slots
-        if is_new:
-            self._slots[spec.topic] = self.tracker.add(spec.topic)
-            if self.last_values is not None and spec.is_market_data:
-                self.last_values.add(spec.topic)
+        is_new = self.topics.find(spec.topic) < 0
+        slot = self.topics.add(spec.topic)
+        if is_new and self.last_values is not None and spec.is_market_data:
+            self.last_values.add(slot)
         try:
             actions = self.machine.subscribe(spec, self.now())
         except BaseException:
             if is_new:
-                self._forget(spec.topic)
+                self._forget(slot)
             raise
         self.carry_out(actions)
 
@@ -144,13 +152,14 @@ class Driver:
         """Unsubscribe; what is not subscribed to stays so."""
         actions = self.machine.unsubscribe(topic, self.now())
         self.carry_out(actions)
-        if topic in self._slots:
-            self._forget(topic)
+        slot = self.topics.find(topic)
+        if slot >= 0:
+            self._forget(slot)
 
     def activity(self, topic: str) -> Activity:
         """What was heard of a topic."""
-        slot = self._slots.get(topic)
-        return _SILENT if slot is None else Activity(*self.tracker.read(slot))
+        slot = self.topics.find(topic)
+        return _SILENT if slot < 0 else Activity(*self.tracker.read(slot))
 
     def hold(self, is_held: bool) -> None:
         """Stop reading the socket, or go on; a socket that is opened meanwhile is not read either."""
@@ -166,11 +175,12 @@ class Driver:
             total = _sum(total, ws.stats)
         return total
 
-    def _forget(self, topic: str) -> None:
-        self.tracker.remove(self._slots.pop(topic))
-        self._updated_ms.pop(topic, None)
+    def _forget(self, slot: int) -> None:
+        self._updated_ms.pop(slot, None)
         if self.last_values is not None:
-            self.last_values.remove(topic)
+            self.last_values.remove(slot)
+        self.tracker.clear(slot)
+        self.topics.remove(slot)
 
     # --- actions ----------------------------------------------------------------------------------
 
@@ -179,18 +189,18 @@ class Driver:
         for action in actions:
             if isinstance(action, Emit):
                 self._emit(action.event)
-                self._filling.on_event(action.event)
+                self._backfiller.on_event(action.event)
             elif isinstance(action, Send):
                 self._send(action.text)
             elif isinstance(action, Arm):
-                slot = self._slots.get(action.topic)
-                if slot is not None:
-                    self.tracker.arm(slot)
+                slot = self.topics.find(action.topic)
+                if slot >= 0:
+                    self.tracker.watch(slot)
             elif isinstance(action, Disarm):
-                slot = self._slots.get(action.topic)
-                if slot is not None:
-                    self.tracker.disarm(slot)
-                self._updated_ms.pop(action.topic, None)
+                slot = self.topics.find(action.topic)
+                if slot >= 0:
+                    self.tracker.unwatch(slot)
+                    self._updated_ms.pop(slot, None)
             elif isinstance(action, Call):
                 self._spawn(self._call(action), "cpapi_fast feed call")
             elif isinstance(action, OpenSocket):
@@ -317,7 +327,7 @@ class Driver:
             self._bury(ws)
         if self._ws is ws:
             self._ws = None
-            self._filling.on_connection_lost()
+            self._backfiller.on_connection_lost()
             detail = describe_end(ws.close_code) if ended_with is None else str(ended_with)
             self.carry_out(self.machine.on_socket_ended(cause_of_end(ended_with), self.now(), detail=detail))
 
@@ -342,7 +352,7 @@ class Driver:
     def _close(self) -> None:
         ws, self._ws = self._ws, None
         if ws is not None:
-            self._filling.on_connection_lost()
+            self._backfiller.on_connection_lost()
             self._spawn(self._end(ws), _CLOSING)
 
     async def _end(self, ws: WsClient) -> None:
@@ -363,8 +373,6 @@ class Driver:
     def _on_batch(self, batch: Batch) -> None:
         now_s = self._clock.monotonic_s()
         looks = self.tracker.scan(batch, now_s)
-        if self.last_values is not None:
-            self.last_values.update(batch, now_s)
         if looks is None:
             self._delivery.put(batch, 0, len(batch))
         else:
@@ -375,14 +383,14 @@ class Driver:
         start, now = 0, self.now()
         for index in looks:
             frame = batch[index]
-            slot = self.tracker.slot_of(batch, index)
-            if slot < 0 and self._filling.takes(frame):
+            slot = self.topics.slot_of(batch, index)
+            if slot < 0 and self._backfiller.takes(frame):
                 # Its bars come after everything that came before them.
                 self._delivery.put(batch, start, index + 1)
                 start = index + 1
-                self._filling.on_frame(frame)
+                self._backfiller.on_frame(frame)
                 continue
-            actions = self._hear_line(frame, now) if slot >= 0 else self._hear_connection(frame, now)
+            actions = self._hear_line(frame, slot, now) if slot >= 0 else self._hear_connection(frame, now)
             if actions:
                 # A gap is told before the frame that ends it, and a state after the frame that says it.
                 cut = index if slot >= 0 else index + 1
@@ -392,7 +400,7 @@ class Driver:
                 self.carry_out(actions)
         self._delivery.put(batch, start, len(batch))
 
-    def _hear_line(self, frame: Frame, now: Moment) -> list[Action]:
+    def _hear_line(self, frame: Frame, slot: int, now: Moment) -> list[Action]:
         topic = frame.topic
         if topic is None:
             return []
@@ -404,8 +412,8 @@ class Driver:
         answer = read_answer(payload)
         is_snapshot = answer.has_availability
         if answer.updated_ms is not None:
-            is_snapshot = is_snapshot or self._updated_ms.get(topic) == answer.updated_ms
-            self._updated_ms[topic] = answer.updated_ms
+            is_snapshot = is_snapshot or self._updated_ms.get(slot) == answer.updated_ms
+            self._updated_ms[slot] = answer.updated_ms
         return self.machine.on_subscription_frame(
             topic, frame.received_ns, now, is_snapshot=is_snapshot, stream_id=answer.stream_id
         )

@@ -153,6 +153,14 @@ _ROWS: Final = (
 #: Every documented field by code, in order.
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType({row[0]: Field(*row) for row in _ROWS})
 
+#: The fields that the library requests, decodes and shows unless others are given, in the order of columns: last, bid,
+#: ask, ask size, bid size, volume. Every other default is derived from this one.
+DEFAULT_FIELDS: Final = ("31", "84", "86", "85", "88", "87")
+
+#: The keys that a `TickDecoder` decodes unless others are given: the default fields without the volume, in the order of
+#: their codes, and `_updated`, the gateway's time.
+DEFAULT_TICK_FIELDS: Final = (*sorted(code for code in DEFAULT_FIELDS if code != "87"), "_updated")
+
 _BY_KEY: Final[Mapping[str, str]] = MappingProxyType({field.key: field.code for field in FIELDS.values()})
 
 

@@ -10,7 +10,7 @@ from typing import Final, SupportsIndex, overload
 from cpapi_fast.errors import SubscriptionError, TransportError
 from cpapi_fast.redaction import shown
 
-from .fields import FIELDS, field_code
+from .fields import DEFAULT_FIELDS, FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
 
 #: The interval for `tic` on the socket and `/tickle` over REST that Interactive Brokers recommends, in seconds.
@@ -101,7 +101,7 @@ def _field_code_text(code: object) -> str:
 
 _NAMES: Final = frozenset(field.key for field in FIELDS.values())
 
-_DEFAULT_L1: Final = MarketDataFields(("31", "84", "86", "85", "88", "87"))
+_DEFAULT_L1: Final = MarketDataFields(DEFAULT_FIELDS)
 
 
 def market_data_target(conid: SupportsIndex, exchange: str | None = None) -> str:

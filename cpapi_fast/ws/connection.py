@@ -10,7 +10,8 @@ from typing import Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import CallbackError, NoSessionError, UsageError
-from cpapi_fast.frames.batch import Batch, Frame, FrameCounters
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame, FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
 from cpapi_fast.loop import BusyPoll, ReadWatch
 from cpapi_fast.protocol.topics import KEEPALIVE_INTERVAL_S

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable
 
 from cpapi_fast.errors import CpapiError, UsageError
-from cpapi_fast.frames.batch import Batch, Frame, slice_of
+from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.frames.sink import FrameSink, end_read, hand_frame
 
 #: The cost of a pending frame besides its bytes: its entry in the columns, and most of its `Frame` object. Without it,

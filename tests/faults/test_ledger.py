@@ -1,4 +1,4 @@
-"""The comparison itself finds what it is there to find."""
+"""The ledger finds every kind of contradiction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gap(last: int, first: int | None, *, topic: str | None = A) -> Gap:
 
 
 class Told:
-    """A ledger that is told in few words."""
+    """A ledger with short methods for tests."""
 
     def __init__(self, *frames: SentFrame) -> None:
         self.ledger = Ledger([A, B])
@@ -42,27 +42,27 @@ class Told:
         return self.ledger.problems
 
 
-def test_everything_delivered_is_fine() -> None:
+def test_complete_delivery_has_no_problem() -> None:
     told = Told(*sent(1, 2), *sent(3, topic=B), *sent(4)).got(1, 2).got(3, topic=B).got(4)
     assert told.ledger.settled()
     assert told.problems == []
     assert told.ledger.accounts[A].delivered == 3
 
 
-def test_what_is_lost_inside_a_gap_is_fine() -> None:
+def test_frames_lost_inside_a_gap_are_no_problem() -> None:
     told = Told(*sent(1, 2, 3), *sent(4, 5, connection=2)).got(1).gap(1, 5).got(5)
     assert told.problems == []
     assert told.ledger.accounts[A].lost == 3
     assert told.ledger.accounts[A].gaps == {Cause.CONNECTION_LOST: 1}
 
 
-def test_gap_in_which_nothing_was_lost_is_counted() -> None:
+def test_a_gap_without_lost_frames_is_counted() -> None:
     told = Told(*sent(1, 2)).got(1).gap(1, 2).got(2)
     assert told.problems == []
     assert told.ledger.accounts[A].empty_gaps == 1
 
 
-def test_what_is_written_to_a_socket_that_was_left_is_no_loss() -> None:
+def test_frames_written_to_an_abandoned_socket_are_not_lost() -> None:
     frames = [*sent(1, 2), *sent(3, connection=2), *sent(4), *sent(5, connection=2), *sent(6)]
     told = Told(*frames).got(1).gap(1, 3).got(3, 5)
     assert told.ledger.settled()
@@ -86,19 +86,19 @@ def test_what_is_written_to_a_socket_that_was_left_is_no_loss() -> None:
         (Told(*sent(1, 3)).got(1).gap(1, 2).gap(1, 3).got(3), "a gap without a frame after it"),
         (Told(*sent(1)).gap(1, 2, None).got(1), "a gap of nobody"),
         (Told(*sent(1), *sent(2, connection=2)).got(1, 2), "goes on with connection 2 without a gap"),
-        # The gap of another subscription does not help.
+        # The gap of another subscription does not count.
         (Told(*sent(1, 2, 3)).got(1).gap(1, 3, B).got(3), "1 frames lost without a gap"),
     ],
 )
-def test_what_does_not_fit_is_found(told: Told, problem: str) -> None:
+def test_every_contradiction_is_found(told: Told, problem: str) -> None:
     assert problem in "\n".join(told.problems)
 
 
-def test_what_is_lost_at_the_end_lies_in_a_gap_without_an_end() -> None:
+def test_frames_lost_at_the_end_need_a_gap_without_an_end() -> None:
     assert Told(*sent(1, 2)).got(1).gap(1, None).problems == []
 
 
-def test_what_nobody_is_subscribed_to_is_left_alone() -> None:
+def test_topics_without_a_subscription_are_ignored() -> None:
     told = Told(*sent(1), *sent(2, topic="system")).got(1).got(9, topic="system").gap(1, 2, "sor")
     assert told.problems == []
 

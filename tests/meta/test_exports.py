@@ -23,6 +23,7 @@ NAMES = frozenset(
         "Batch",
         "BatchBuilder",
         "CallbackError",
+        "CallbackConsumer",
         "CaptureReader",
         "CaptureWriter",
         "Cause",

@@ -1,4 +1,4 @@
-"""`python -m tests.year`: a year of the pure machine; prints a report and fails when anything was not as it must be."""
+"""`python -m tests.simulation`: a year of the pure machine; prints a report and fails when anything was not as it must be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .simulation import Plan, instruments_of_a_year, simulate
 
 def main() -> int:
     """Run a year."""
-    parser = argparse.ArgumentParser(prog="python -m tests.year", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--days", type=int, default=365, help="how many days (365)")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is left to chance (1); 0 draws one")
     parser.add_argument("--faults", type=float, default=4.0, help="random faults a day, on average (4)")

@@ -116,6 +116,6 @@ def test_the_oracles_see_what_they_should(monkeypatch: pytest.MonkeyPatch, lost,
 
 
 def test_the_oracles_see_an_expiry(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tests.year.world.EXPIRY_S", 400.0)
+    monkeypatch.setattr("tests.simulation.world.EXPIRY_S", 400.0)
     report = simulate(Plan(1, 18, instruments_of_a_year(1, 18)))
     assert any("expired" in problem for problem in report.problems)

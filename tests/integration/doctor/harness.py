@@ -21,7 +21,7 @@ BY_AVAILABILITY = {
     letters: next(
         conid
         for conid in range(1, 2000)
-        if (instrument := Market(seed=0, conids=None, dead_conids=frozenset()).instrument(str(conid))) is not None
+        if (instrument := Market(seed=0, conids=None, inactive_conids=frozenset()).instrument(str(conid))) is not None
         and instrument.availability == letters
         and not instrument.is_thin
     )

@@ -40,12 +40,12 @@ from tests.support import run
     ],
 )
 def test_an_upgrade_that_is_refused(status: int, problem: Problem, advice: str) -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.fail_rest("/ws", status=status, times=None))
+    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/ws", status=status, times=None))
     check(diagnosis, problem, Step.WEBSOCKET, str(status), advice)
 
 
 def test_an_upgrade_without_a_response() -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.fail_rest("/ws", delay_s=30.0), fast_step=Step.WEBSOCKET)
+    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/ws", delay_s=30.0), fast_step=Step.WEBSOCKET)
     check(diagnosis, Problem.WEBSOCKET, Step.WEBSOCKET, "no WebSocket within", "restart")
 
 
@@ -57,7 +57,7 @@ def test_never_ready() -> None:
 def test_a_session_that_the_socket_does_not_accept() -> None:
     body = TICKLE.replace(SESSION.encode(), b"f" * 32)
     diagnosis = diagnose_after(
-        lambda gateway: gateway.fail_rest("/tickle", status=200, body=body), fast_step=Step.READY, speed=10.0
+        lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body), fast_step=Step.READY, speed=10.0
     )
     check(diagnosis, Problem.NOT_READY, Step.READY, "waits for a session", "log in")
 
@@ -67,7 +67,7 @@ def test_a_socket_that_is_closed_at_once() -> None:
         # Between the last call and the upgrade: the socket is then closed with 1000.
         def log_out(finding: Finding) -> None:
             if finding.step is Step.ACCOUNTS:
-                gateway.log_out()
+                gateway.faults.log_out()
 
         return await diagnose_gateway(gateway, on_finding=log_out)
 
@@ -75,7 +75,7 @@ def test_a_socket_that_is_closed_at_once() -> None:
 
 
 def test_a_lost_connection() -> None:
-    diagnosis = after_step(Step.READY, SimulatedGateway.drop_sockets, heartbeat_interval_s=1000.0)
+    diagnosis = after_step(Step.READY, lambda gateway: gateway.faults.drop_sockets(), heartbeat_interval_s=1000.0)
     failure = diagnosis.failure
     assert failure is not None
     # Either step may detect it.
@@ -85,7 +85,7 @@ def test_a_lost_connection() -> None:
 
 @pytest.mark.parametrize("step", [Step.WEBSOCKET, Step.HEARTBEAT])
 def test_a_lost_connection_in_other_steps(step: Step) -> None:
-    diagnosis = after_step(step, SimulatedGateway.drop_sockets, market_data_lines=0, ready_delay_s=0.2)
+    diagnosis = after_step(step, lambda gateway: gateway.faults.drop_sockets(), market_data_lines=0, ready_delay_s=0.2)
     following = list(Step)[list(Step).index(step) + 1]
     check(diagnosis, Problem.WEBSOCKET, following, "without a CLOSE frame", "log in")
 
@@ -221,13 +221,13 @@ def test_no_market_data_line_left() -> None:
     ],
 )
 def test_no_usable_quote(frame: bytes, found: str, advice: str) -> None:
-    diagnosis = after_step(Step.STS, lambda gateway: gateway.send_frame(frame % LIVE), market_data_lines=0)
+    diagnosis = after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame % LIVE), market_data_lines=0)
     check(diagnosis, Problem.NO_DATA, Step.TICK, found, advice)
 
 
 def test_a_halted_instrument() -> None:
     frame = b'{"6509":"RB","31":"H12.00","topic":"smd+%d"}' % LIVE
-    diagnosis = after_step(Step.STS, lambda gateway: gateway.send_frame(frame), market_data_lines=0)
+    diagnosis = after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame), market_data_lines=0)
     assert diagnosis.is_healthy
     assert "halted" in finding_of(diagnosis, Step.TICK).found
 
@@ -263,7 +263,7 @@ def test_a_clock_that_is_seconds_wrong() -> None:
 def test_slow_responses_are_a_warning() -> None:
     body = b'{"accounts":["DU1234567"]}'
     diagnosis = diagnose_after(
-        lambda gateway: gateway.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
         fast_step=Step.ACCOUNTS,
         speed=12.0,
     )

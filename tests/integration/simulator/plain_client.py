@@ -11,15 +11,19 @@ from typing import Any
 
 import aiohttp
 
-from cpapi_fast.simulator import Connection, SimulatedGateway, SimulatorOptions
+from cpapi_fast.simulator import ServerConnection, SimulatedGateway, SimulatorOptions
 
 #: Fields of a usual subscribe.
 L1 = '{"fields":["31","84","86","85","88","87","83"]}'
 
 
+#: Options of a gateway without TLS whose time runs fifty times as fast.
+DEFAULTS: dict[str, Any] = {"tls": False, "speed": 50.0, "seed": 7, "idle_timeout_s": None}
+
+
 def options(**changes: Any) -> SimulatorOptions:
-    """A gateway without TLS whose time runs fifty times as fast, unless told otherwise."""
-    return SimulatorOptions(**({"tls": False, "speed": 50.0, "seed": 7, "idle_timeout_s": None} | changes))
+    """The default options with these changes."""
+    return SimulatorOptions(**(DEFAULTS | changes))
 
 
 def session_cookie(gateway: SimulatedGateway) -> str:
@@ -35,7 +39,7 @@ class Socket:
         self.ws = ws
 
     @property
-    def peer(self) -> Connection:
+    def peer(self) -> ServerConnection:
         """The newest connection as the gateway sees it."""
         return self.gateway.connections[-1]
 

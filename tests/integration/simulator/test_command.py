@@ -103,4 +103,4 @@ def test_conids_that_are_no_numbers_are_refused(conids: str) -> None:
     with start("--conids", conids) as process:
         _, complaints = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 2
-    assert "conids are whole numbers" in complaints
+    assert "conids must be whole numbers" in complaints

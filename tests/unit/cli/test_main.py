@@ -40,8 +40,8 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         ([*COLLECT, "--conids", "1.5"], "a conid must be a whole number"),
         ([*COLLECT, "--conids", "-1"], "--conids"),
         ([*COLLECT, "--conids", "\N{ARABIC-INDIC DIGIT ONE}"], "a conid must be a whole number"),
-        ([*COLLECT, "--fields", "last_price"], "a field code is made of digits, such as 31, not 'last_price'"),
-        ([*COLLECT, "--fields", "31,,84"], "a field code is made of digits"),
+        ([*COLLECT, "--fields", "last_price"], "a field code must be a number such as 31, not 'last_price'"),
+        ([*COLLECT, "--fields", "31,,84"], "a field code must be a number"),
         ([*COLLECT, "--duration", "soon"], "'soon' is not a number above zero"),
         ([*COLLECT, "--duration", "0"], "not a number above zero"),
         ([*COLLECT, "--duration", "nan"], "not a number above zero"),
@@ -53,7 +53,7 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         ([*COLLECT, "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast collect --help)"),
         (["simulate", "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast simulate --help)"),
         (["simulate", "--port", "x"], "--port"),
-        (["simulate", "--conids", "x"], "conids are whole numbers"),
+        (["simulate", "--conids", "x"], "conids must be whole numbers"),
     ],
 )
 def test_what_is_refused_is_one_line(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The closing summary: it adds up in words, and every line that it gives for opening a file opens it."""
+"""The summary of a run: its counts add up, and each of its lines that open a file works."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import cpapi_fast
 from cpapi_fast.collect.reports import OutputSummary, Summary, open_lines, size_text, summary_text
-from cpapi_fast.delivery.consumer import ConsumerStats
+from cpapi_fast.delivery.stats import ConsumerStats
 from cpapi_fast.events import Cause, Gap
 from cpapi_fast.feed import FeedStats
 from cpapi_fast.outputs.capture import CaptureWriter
@@ -27,7 +27,7 @@ STATS = WsStats(
 )  # fmt: skip
 
 FEED = FeedStats(
-    connection=STATS, connections=3, state_changes=9, gaps=4, renewals=5, probes=0, revivals=2, calls_failed=1,
+    connection=STATS, connections=3, state_changes=9, gaps=4, renewals=5, probes=0, resubscribes=2, calls_failed=1,
     frames_untracked=0,
 )  # fmt: skip
 CONSUMER = ConsumerStats(
@@ -37,7 +37,7 @@ CONSUMER = ConsumerStats(
 
 
 def collected(folder: Path) -> Summary:
-    """What two short files of quotes, a capture and a few events are told as."""
+    """The summary of two short quotes files, a capture and a few events."""
     outputs = []
     with CaptureWriter(folder / "capture-x.arrows") as capture, QuotesWriter(folder, "quotes-x", roll_rows=2) as quotes:
         for number in range(3):
@@ -87,7 +87,7 @@ def test_summary_text(tmp_path: Path) -> None:
     text = summary_text(summary)
     assert text.startswith("ended after 12.3 s: the duration is over\n")
     assert "1,234 frames received = 1,230 delivered + 3 dropped + 1 pending; 1.5 MB, 2 malformed\n" in text
-    assert "3 connections, 5 renewals, 2 revivals, 4 gaps (connection_lost: 3, consumer_overflow: 1)\n" in text
+    assert "3 connections, 5 renewals, 2 resubscribes, 4 gaps (connection_lost: 3, consumer_overflow: 1)\n" in text
     assert "to the files: 1,230 frames received = 1,200 delivered + 30 dropped + 0 pending\n" in text
     assert "events: 2 received = 2 written + 0 dropped + 0 pending events\n" in text
     assert "capture: 3 received = 3 written + 0 dropped + 0 pending frames\n" in text

@@ -14,7 +14,6 @@ from cpapi_fast.doctor import Diagnosis, Finding, Outcome, Problem, Step, diagno
 from cpapi_fast.doctor.observer import SocketObserver
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from tests.files import make_batch, quote
-from tests.support import run
 
 OK = Finding(Step.URL, Outcome.OK, "fine", facts={"port": 5000}, elapsed_s=0.01)
 WARNING = Finding(Step.DNS, Outcome.WARNING, "so so", "Do this.")
@@ -67,7 +66,7 @@ def test_json() -> None:
 
 
 def test_the_documented_exit_codes_are_the_problems() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8")
     documented = {int(code): name for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)}
     assert documented == {int(problem): problem.name.lower() for problem in Problem}
     steps = re.findall(r"^\| `(\w+)` \| [^|]+ \| [\d, ]+", text, re.MULTILINE)
@@ -75,15 +74,15 @@ def test_the_documented_exit_codes_are_the_problems() -> None:
 
 
 @pytest.mark.parametrize("conid", [-1, 2**63])
-def test_an_invalid_conid(conid: int) -> None:
+async def test_an_invalid_conid(conid: int) -> None:
     with pytest.raises(SubscriptionError):
-        run(diagnose("https://localhost:5000", conid=conid))
+        await diagnose("https://localhost:5000", conid=conid)
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("inf"), float("nan")])
-def test_an_invalid_timeout(timeout_s: float) -> None:
+async def test_an_invalid_timeout(timeout_s: float) -> None:
     with pytest.raises(ConfigError, match="timeout_s"):
-        run(diagnose("https://localhost:5000", timeout_s=timeout_s))
+        await diagnose("https://localhost:5000", timeout_s=timeout_s)
 
 
 # The observer
@@ -135,16 +134,13 @@ def test_errors_and_payloads_that_are_not_objects() -> None:
     assert (observer.frames, observer.quote) == (4, None)
 
 
-def test_waiting_ends_with_the_condition_the_socket_or_the_timeout() -> None:
-    async def scene() -> None:
-        observer = SocketObserver(Clock(20.0), "smd+265598")
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        assert not await observer.until(lambda: observer.is_ready, ended, 0.2)
-        asyncio.get_running_loop().call_later(
-            0.01, observer.on_batch, make_batch([b'{"topic":"system","success":"somebody"}'])
-        )
-        assert await observer.until(lambda: observer.is_ready, ended, 100.0)
-        asyncio.get_running_loop().call_later(0.01, ended.set_result, None)
-        assert not await observer.until(lambda: observer.has_price, ended, 1e6)
-
-    run(scene())
+async def test_waiting_ends_with_the_condition_the_socket_or_the_timeout() -> None:
+    observer = SocketObserver(Clock(20.0), "smd+265598")
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    assert not await observer.until(lambda: observer.is_ready, ended, 0.2)
+    asyncio.get_running_loop().call_later(
+        0.01, observer.on_batch, make_batch([b'{"topic":"system","success":"somebody"}'])
+    )
+    assert await observer.until(lambda: observer.is_ready, ended, 100.0)
+    asyncio.get_running_loop().call_later(0.01, ended.set_result, None)
+    assert not await observer.until(lambda: observer.has_price, ended, 1e6)

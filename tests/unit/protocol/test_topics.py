@@ -22,7 +22,6 @@ from cpapi_fast.protocol.topics import (
     market_data_target,
     market_data_unsubscribe_text,
 )
-from tests.support import run
 
 
 class Index:
@@ -244,42 +243,33 @@ def test_the_four_handles() -> None:
     assert repr(handles[0]) == "Subscription('market_data:265598')"
 
 
-def test_cancel_is_idempotent() -> None:
-    async def scenario() -> None:
-        send = Sent()
-        subscription = Subscription.pnl(send)
-        assert not subscription.is_cancelled
-        await asyncio.gather(subscription.cancel(), subscription.cancel())
-        await subscription.cancel()
-        assert send.texts == ["upl+{}"]
-        assert subscription.is_cancelled
-        assert repr(subscription) == "Subscription('pnl', cancelled)"
-
-    run(scenario())
+async def test_cancel_is_idempotent() -> None:
+    send = Sent()
+    subscription = Subscription.pnl(send)
+    assert not subscription.is_cancelled
+    await asyncio.gather(subscription.cancel(), subscription.cancel())
+    await subscription.cancel()
+    assert send.texts == ["upl+{}"]
+    assert subscription.is_cancelled
+    assert repr(subscription) == "Subscription('pnl', cancelled)"
 
 
-def test_cancel_after_the_connection_ended_does_nothing() -> None:
-    async def scenario() -> None:
-        subscription = Subscription.orders(Sent(TransportError("the connection has ended")))
-        await subscription.cancel()
-        assert subscription.is_cancelled
-
-    run(scenario())
+async def test_cancel_after_the_connection_ended_does_nothing() -> None:
+    subscription = Subscription.orders(Sent(TransportError("the connection has ended")))
+    await subscription.cancel()
+    assert subscription.is_cancelled
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), asyncio.CancelledError()])
-def test_cancel_can_be_repeated_after_another_error(error: BaseException) -> None:
-    async def scenario() -> None:
-        send = Sent(error)
-        subscription = Subscription.orders(send)
-        with pytest.raises(type(error)):
-            await subscription.cancel()
-        assert not subscription.is_cancelled
-        send.error = None
+async def test_cancel_can_be_repeated_after_another_error(error: BaseException) -> None:
+    send = Sent(error)
+    subscription = Subscription.orders(send)
+    with pytest.raises(type(error)):
         await subscription.cancel()
-        assert send.texts == ["uor+{}"]
-
-    run(scenario())
+    assert not subscription.is_cancelled
+    send.error = None
+    await subscription.cancel()
+    assert send.texts == ["uor+{}"]
 
 
 def test_the_recommended_keepalive_is_a_minute() -> None:

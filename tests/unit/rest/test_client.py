@@ -30,9 +30,7 @@ from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from tests.certificates import make
 from tests.http_server import SESSION, TICKLE, HttpServer, headers_of, http_response, unpaced
-from tests.support import LOOPS, run, until
-
-both_loops = pytest.mark.parametrize("loop", LOOPS)
+from tests.support import until
 
 URL = "https://localhost:5000/v1/api"
 
@@ -84,44 +82,35 @@ def test_a_user_agent_that_is_not_valid_in_a_header(user_agent: object) -> None:
     assert "geheim" not in str(caught.value)
 
 
-def test_http_needs_no_context() -> None:
-    async def scenario() -> None:
-        async with Client("http://localhost:5000/v1/api") as client:
-            assert client.ws_url == "ws://localhost:5000/v1/api/ws"
-            assert await client.ssl_context() is None
-
-    run(scenario())
+async def test_http_needs_no_context() -> None:
+    async with Client("http://localhost:5000/v1/api") as client:
+        assert client.ws_url == "ws://localhost:5000/v1/api/ws"
+        assert await client.ssl_context() is None
 
 
 # --- calls ----------------------------------------------------------------------------------------
 
 
-@both_loops
-def test_tickle(loop: str) -> None:
-    async def scenario() -> None:
-        async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url) as client:
-            before = time.time_ns()
-            ticket = await client.tickle()
-            assert before <= ticket.received_ns <= time.time_ns()
-            assert ticket.session == SESSION
-            assert ticket.raw == TICKLE
-            assert ticket.payload["userId"] == 123456789
-            assert ticket.authenticated is True
-            assert ticket.connected is True
-            assert ticket.competing is False
-            assert ticket.sso_expires_ms == 415890
-
-    run(scenario(), loop=loop)
+@pytest.mark.each_loop
+async def test_tickle() -> None:
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url) as client:
+        before = time.time_ns()
+        ticket = await client.tickle()
+        assert before <= ticket.received_ns <= time.time_ns()
+        assert ticket.session == SESSION
+        assert ticket.raw == TICKLE
+        assert ticket.payload["userId"] == 123456789
+        assert ticket.authenticated is True
+        assert ticket.connected is True
+        assert ticket.competing is False
+        assert ticket.sso_expires_ms == 415890
 
 
-def test_tickle_without_a_session() -> None:
-    async def scenario() -> None:
-        async with HttpServer(http_response(b'{"error":"no session"}')) as peer, Client(peer.url) as client:
-            ticket = await client.tickle()
-            assert ticket.session is None
-            assert ticket.raw == b'{"error":"no session"}'
-
-    run(scenario())
+async def test_tickle_without_a_session() -> None:
+    async with HttpServer(http_response(b'{"error":"no session"}')) as peer, Client(peer.url) as client:
+        ticket = await client.tickle()
+        assert ticket.session is None
+        assert ticket.raw == b'{"error":"no session"}'
 
 
 @pytest.mark.parametrize(
@@ -135,152 +124,125 @@ def test_tickle_without_a_session() -> None:
         (http_response(b"{", status=503), StatusError),
     ],
 )
-def test_a_tickle_that_fails(reply: bytes, kind: type[SessionError]) -> None:
-    async def scenario() -> None:
-        async with HttpServer(reply) as peer, Client(peer.url) as client:
-            with pytest.raises(kind) as caught:
-                await client.tickle()
-            assert type(caught.value) is kind
-            assert caught.value.path == "/tickle"
-
-    run(scenario())
+async def test_a_tickle_that_fails(reply: bytes, kind: type[SessionError]) -> None:
+    async with HttpServer(reply) as peer, Client(peer.url) as client:
+        with pytest.raises(kind) as caught:
+            await client.tickle()
+        assert type(caught.value) is kind
+        assert caught.value.path == "/tickle"
 
 
-def test_auth_status_and_health() -> None:
-    async def scenario() -> None:
-        replies = [
-            status_body(established=True),
-            status_body(competing=True),
-            status_body(authenticated=False, connected=False),
-            status_body(authenticated=False),
-            status_body(authenticated=False, connected=False),
-        ]
-        async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
-            assert (await client.auth_status()).established is True
-            # A competing login is told, not raised.
-            assert (await client.health()).competing is True
-            with pytest.raises(NoSessionError, match="not connected") as no_session:
-                await client.health()
-            assert no_session.value.is_retryable
-            with pytest.raises(NotAuthenticatedError, match="init_brokerage_session") as logged_out:
-                await client.health()
-            assert not logged_out.value.is_retryable
-            assert (await client.auth_status()).authenticated is False
-        assert {request.split(b" HTTP")[0] for request in peer.requests} == {b"POST /v1/api/iserver/auth/status"}
-        assert {headers_of(request)["content-length"][0] for request in peer.requests} == {"0"}
-
-    run(scenario())
+async def test_auth_status_and_health() -> None:
+    replies = [
+        status_body(established=True),
+        status_body(competing=True),
+        status_body(authenticated=False, connected=False),
+        status_body(authenticated=False),
+        status_body(authenticated=False, connected=False),
+    ]
+    async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
+        assert (await client.auth_status()).established is True
+        # A competing login is told, not raised.
+        assert (await client.health()).competing is True
+        with pytest.raises(NoSessionError, match="not connected") as no_session:
+            await client.health()
+        assert no_session.value.is_retryable
+        with pytest.raises(NotAuthenticatedError, match="init_brokerage_session") as logged_out:
+            await client.health()
+        assert not logged_out.value.is_retryable
+        assert (await client.auth_status()).authenticated is False
+    assert {request.split(b" HTTP")[0] for request in peer.requests} == {b"POST /v1/api/iserver/auth/status"}
+    assert {headers_of(request)["content-length"][0] for request in peer.requests} == {"0"}
 
 
-def test_opening_the_brokerage_session() -> None:
-    async def scenario() -> None:
-        replies = [status_body(), status_body(authenticated=False, competing=True), status_body(authenticated=False)]
-        async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
-            assert (await client.init_brokerage_session()).authenticated
-            with pytest.raises(CompetingSessionError, match="compete=True"):
-                await client.init_brokerage_session(compete=False)
-            assert not (await client.init_brokerage_session()).authenticated
-        bodies = [request.partition(b"\r\n\r\n")[2] for request in peer.requests]
-        assert bodies == [b'{"publish":true,"compete":true}', b'{"publish":true,"compete":false}', bodies[0]]
-
-    run(scenario())
+async def test_opening_the_brokerage_session() -> None:
+    replies = [status_body(), status_body(authenticated=False, competing=True), status_body(authenticated=False)]
+    async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
+        assert (await client.init_brokerage_session()).authenticated
+        with pytest.raises(CompetingSessionError, match="compete=True"):
+            await client.init_brokerage_session(compete=False)
+        assert not (await client.init_brokerage_session()).authenticated
+    bodies = [request.partition(b"\r\n\r\n")[2] for request in peer.requests]
+    assert bodies == [b'{"publish":true,"compete":true}', b'{"publish":true,"compete":false}', bodies[0]]
 
 
-def test_accounts_and_logout() -> None:
-    async def scenario() -> None:
-        replies = [
-            http_response(b'{"accounts":["U1234567"],"selectedAccount":"U1234567"}', headers=["Set-Cookie: a=1"]),
-            http_response(b'{"status":true}'),
-            http_response(b'{"status":false}'),
-            http_response(b"[]"),
-        ]
-        async with HttpServer(replies) as peer, Client(peer.url) as client:
-            assert (await client.accounts()).ids == ("U1234567",)
-            assert await client.logout() is True
-            assert await client.logout() is False
-            with pytest.raises(DecodeError):
-                await client.logout()
-        cookies = [headers_of(request).get("cookie") for request in peer.requests]
-        assert cookies == [None, ["a=1"], None, None]
-        assert peer.requests[1].startswith(b"POST /v1/api/logout HTTP/1.1\r\n")
-
-    run(scenario())
+async def test_accounts_and_logout() -> None:
+    replies = [
+        http_response(b'{"accounts":["U1234567"],"selectedAccount":"U1234567"}', headers=["Set-Cookie: a=1"]),
+        http_response(b'{"status":true}'),
+        http_response(b'{"status":false}'),
+        http_response(b"[]"),
+    ]
+    async with HttpServer(replies) as peer, Client(peer.url) as client:
+        assert (await client.accounts()).ids == ("U1234567",)
+        assert await client.logout() is True
+        assert await client.logout() is False
+        with pytest.raises(DecodeError):
+            await client.logout()
+    cookies = [headers_of(request).get("cookie") for request in peer.requests]
+    assert cookies == [None, ["a=1"], None, None]
+    assert peer.requests[1].startswith(b"POST /v1/api/logout HTTP/1.1\r\n")
 
 
-@both_loops
-def test_concurrent_calls(loop: str) -> None:
-    async def scenario() -> None:
-        async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url, pacer=unpaced()) as client:
-            tickets = await asyncio.gather(*(client.tickle() for _ in range(20)))
-            assert {ticket.session for ticket in tickets} == {SESSION}
-            assert len(peer.requests) == 20
-
-    run(scenario(), loop=loop)
+@pytest.mark.each_loop
+async def test_concurrent_calls() -> None:
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url, pacer=unpaced()) as client:
+        tickets = await asyncio.gather(*(client.tickle() for _ in range(20)))
+        assert {ticket.session for ticket in tickets} == {SESSION}
+        assert len(peer.requests) == 20
 
 
 # --- closing --------------------------------------------------------------------------------------
 
 
-@both_loops
-def test_a_closed_client_raises_usage_error(loop: str, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        certificate = make()
-        async with HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
-            client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint))
-            async with client:
-                await client.tickle()
-            await client.aclose()
-            assert client.is_closed
-            calls: list[Callable[[], Awaitable[object]]] = [
-                client.tickle,
-                client.auth_status,
-                client.health,
-                client.accounts,
-                client.init_brokerage_session,
-                client.logout,
-                client.ssl_context,
-                client.__aenter__,
-            ]
-            for call in calls:
-                with pytest.raises(UsageError, match="closed"):
-                    await call()
+@pytest.mark.each_loop
+async def test_a_closed_client_raises_usage_error(tmp_path: Path) -> None:
+    certificate = make()
+    async with HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
+        client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint))
+        async with client:
+            await client.tickle()
+        await client.aclose()
+        assert client.is_closed
+        calls: list[Callable[[], Awaitable[object]]] = [
+            client.tickle,
+            client.auth_status,
+            client.health,
+            client.accounts,
+            client.init_brokerage_session,
+            client.logout,
+            client.ssl_context,
+            client.__aenter__,
+        ]
+        for call in calls:
             with pytest.raises(UsageError, match="closed"):
-                client.spawn_keepalive()
-
-    run(scenario(), loop=loop)
-
-
-def test_an_unused_client_needs_no_closing() -> None:
-    async def scenario() -> None:
-        await Client(URL).aclose()
-        async with Client(URL):
-            pass
-
-    run(scenario())
+                await call()
+        with pytest.raises(UsageError, match="closed"):
+            client.spawn_keepalive()
 
 
-@both_loops
-def test_the_keepalive_ends_with_the_client(loop: str) -> None:
-    async def scenario() -> None:
-        options = {"connect_timeout_s": 20_000.0, "total_timeout_s": 20_000.0, "clock": Clock(1000.0)}
-        async with (
-            HttpServer(http_response(TICKLE)) as peer,
-            Client(peer.url, **options) as client,
-        ):
-            first, second = client.spawn_keepalive(), client.spawn_keepalive(interval_s=30.0)
-            await first.stop()
-            await until(lambda: second.ticks >= 3)
-            assert second.last_ticket is not None
-            assert second.last_ticket.session == SESSION
-            third = client.spawn_keepalive()
-        assert not first.is_running
-        assert not second.is_running
-        assert not third.is_running
-        seen = len(peer.requests)
-        await asyncio.sleep(0.15)
-        assert len(peer.requests) == seen
+async def test_an_unused_client_needs_no_closing() -> None:
+    await Client(URL).aclose()
+    async with Client(URL):
+        pass
 
-    run(scenario(), loop=loop)
+
+@pytest.mark.each_loop
+async def test_the_keepalive_ends_with_the_client() -> None:
+    options = {"connect_timeout_s": 20_000.0, "total_timeout_s": 20_000.0, "clock": Clock(1000.0)}
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url, **options) as client:
+        first, second = client.spawn_keepalive(), client.spawn_keepalive(interval_s=30.0)
+        await first.stop()
+        await until(lambda: second.ticks >= 3)
+        assert second.last_ticket is not None
+        assert second.last_ticket.session == SESSION
+        third = client.spawn_keepalive()
+    assert not first.is_running
+    assert not second.is_running
+    assert not third.is_running
+    seen = len(peer.requests)
+    await asyncio.sleep(0.15)
+    assert len(peer.requests) == seen
 
 
 # --- secrets --------------------------------------------------------------------------------------
@@ -297,7 +259,7 @@ LEAKY = (
 CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Length: 9\r\n\r\n{{".encode()
 
 
-@both_loops
+@pytest.mark.each_loop
 @pytest.mark.parametrize(
     "reply",
     [
@@ -317,35 +279,30 @@ CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Lengt
         b"",
     ],
 )
-def test_no_message_log_or_chain_shows_a_secret(
-    loop: str, reply: bytes | None, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_message_log_or_chain_shows_a_secret(reply: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
     logging.getLogger("aiohttp").setLevel(1)
     good = http_response(TICKLE, headers=[f"Set-Cookie: x-sess-uuid={COOKIE}", "Set-Cookie: bad name=nutzername"])
 
-    async def scenario() -> None:
-        asyncio.get_running_loop().set_debug(True)
-        served: list[bytes] = []
+    asyncio.get_running_loop().set_debug(True)
+    served: list[bytes] = []
 
-        def script(request: bytes) -> bytes | None:
-            served.append(request)
-            return good if len(served) == 1 else reply
+    def script(request: bytes) -> bytes | None:
+        served.append(request)
+        return good if len(served) == 1 else reply
 
-        async with HttpServer(script) as peer, Client(peer.url, total_timeout_s=1.0, pacer=unpaced()) as client:
-            ticket = await client.tickle()
-            # A gateway that hangs costs a second each time, so once is enough.
-            hangs = reply in (b"", CUT_SHORT)
-            calls = (client.tickle, client.auth_status, client.accounts, client.logout)[: 1 if hangs else 4]
-            for call in calls:
-                with pytest.raises(CpapiError) as caught:
-                    await call()
-                error = caught.value
-                shown = [str(error), repr(error), repr(vars(error)), repr(client), repr(ticket)]
-                shown += ["".join(traceback.format_exception(type(error), error, None))]
-                assert error.__cause__ is None
-                assert error.__context__ is None
-                assert not [secret for secret in SECRETS if any(secret in text for text in shown)]
-
-    run(scenario(), loop=loop)
+    async with HttpServer(script) as peer, Client(peer.url, total_timeout_s=1.0, pacer=unpaced()) as client:
+        ticket = await client.tickle()
+        # A gateway that hangs costs a second each time, so once is enough.
+        hangs = reply in (b"", CUT_SHORT)
+        calls = (client.tickle, client.auth_status, client.accounts, client.logout)[: 1 if hangs else 4]
+        for call in calls:
+            with pytest.raises(CpapiError) as caught:
+                await call()
+            error = caught.value
+            shown = [str(error), repr(error), repr(vars(error)), repr(client), repr(ticket)]
+            shown += ["".join(traceback.format_exception(type(error), error, None))]
+            assert error.__cause__ is None
+            assert error.__context__ is None
+            assert not [secret for secret in SECRETS if any(secret in text for text in shown)]
     assert not [secret for secret in SECRETS if secret in caplog.text]
