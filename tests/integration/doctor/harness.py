@@ -16,7 +16,7 @@ from tests.http_server import SESSION
 from tests.support import run
 
 USER, ACCOUNT = "user1234", "DU1234567"
-#: Instruments of seed 0 by what field 6509 says of them.
+#: Instruments of seed 0 by their field 6509.
 BY_AVAILABILITY = {
     letters: next(
         conid

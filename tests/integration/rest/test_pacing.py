@@ -97,7 +97,7 @@ async def test_a_keepalive_continues_after_the_penalty(gateway: SimulatedGateway
     async with Client(gateway.url, clock=gateway.clock, connect_timeout_s=30_000.0, total_timeout_s=30_000.0) as client:
         keepalive = client.spawn_keepalive(60.0)
         await until(lambda: keepalive.ticks > 0)
-        # The one that was answered 429, and all that were due in the quarter of an hour after it.
+        # The request that got the 429, and all that were due during the penalty.
         assert keepalive.failures >= 1
         assert len(gateway.requests) == 1 + keepalive.ticks
 

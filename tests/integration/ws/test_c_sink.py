@@ -55,7 +55,7 @@ async def test_it_counts_every_frame_and_publishes_once_per_read(example: Module
         quote(8314, _31="C264.20"),  # the prior close
         quote(265598, _31="187.06"),
         quote(8314, _84="264.1"),
-        quote(1, _31="5.5"),  # nobody follows it
+        quote(1, _31="5.5"),  # of an instrument that is not followed
         b"",
         b"ech+hb",
     ]

@@ -144,7 +144,7 @@ async def test_pending_empty_frames_stop_reading_too() -> None:
             await peer.send(ws_frame(b"") * 10_000)
         await idle(peer)
 
-    # Its peer goes on sending and answers no CLOSE: without a limit of its own, closing would wait 5 s.
+    # The peer continues to send and sends no CLOSE: with the default limit, closing would wait 5 s.
     options = WsOptions(max_pending_bytes=100_000, close_timeout_s=0.2)
     async with RawServer(script) as server:
         ws = await WsClient.open(server.url, options=options)

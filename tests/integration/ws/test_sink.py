@@ -23,13 +23,13 @@ ESCAPED = b'{"conid":8314,"t\\u006fpic":"smd+8314"}'
 
 
 def described(payload: bytes) -> tuple[int, int, Any, bytes]:
-    """What a sink has to be told of `payload`, from what a decoded frame says; the topic as its text."""
+    """The values that a sink must get for `payload`, from the decoded frame; the topic as text."""
     frame = classify(payload)
     return int(frame.kind), -1 if frame.conid is None else frame.conid, frame.topic, payload
 
 
 def told(event: tuple[int, int, Any, bytes, int]) -> tuple[int, int, Any, bytes]:
-    """What a sink was told, in the form of `described`."""
+    """The values that a sink got, in the form of `described`."""
     kind, conid, topic, payload, _received_ns = event
     if isinstance(topic, tuple):
         start, length = topic

@@ -95,7 +95,7 @@ async def test_a_sink_gets_a_big_read_frame_by_frame(sinks: ModuleType, has_wait
         assert [event[3] for event in sink.frames] == payloads
         assert len({event[4] for event in sink.frames}) == 1
         assert sink.events[-1] == "end"
-        # What waited comes batch by batch, and a sink is told of the end of each.
+        # Pending frames come batch by batch, and a sink gets the end of each.
         assert (sink.events.count("end") == 1) is not has_waited
         assert ws.stats.reads == reads + 1
         assert (ws.stats.delivered, ws.stats.dropped, ws.stats.pending) == (len(payloads) + 1, 0, 0)

@@ -37,7 +37,7 @@ def an_answer(*rows: object, **members: object) -> dict[str, Any]:
     } | members
 
 
-# --- what can be asked ----------------------------------------------------------------------------
+# Arguments
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_every_span_is_valid_reaches_back_and_fits_one_response() -> None:
         assert length_s <= MAX_BARS * bar_length_s(bar)
 
 
-# --- what it answers ------------------------------------------------------------------------------
+# Responses
 
 
 def test_the_bars_of_a_response() -> None:

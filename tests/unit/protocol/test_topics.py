@@ -39,7 +39,7 @@ HUGE = Index(10**5000)
 
 
 class Sent:
-    """Stands in for the socket: keeps what was sent, or fails as told."""
+    """A fake socket that records the texts, or raises a given error."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.texts: list[str] = []
@@ -52,7 +52,7 @@ class Sent:
         self.texts.append(text)
 
 
-# --- fields ---------------------------------------------------------------------------------------
+# Fields
 
 
 def test_default_l1_has_its_codes_in_order() -> None:
@@ -139,7 +139,7 @@ def test_fields_are_an_immutable_sequence() -> None:
         fields[0] = "1"  # type: ignore[index]
 
 
-# --- texts ----------------------------------------------------------------------------------------
+# Texts
 
 
 def test_the_text_of_a_market_data_subscribe() -> None:
@@ -211,7 +211,7 @@ def test_every_text_can_be_parsed(conid: int, codes: list[int], exchange: str | 
 
 @given(st.text() | st.binary() | st.floats() | st.lists(st.text()) | st.none())
 def test_invalid_arguments_raise_only_subscription_error(value: object) -> None:
-    # An answer is fine too; any other exception than ours fails the test.
+    # A return value is allowed; any other exception fails the test.
     for call in (
         market_data_target,
         lambda v: market_data_target(1, v),
@@ -222,7 +222,7 @@ def test_invalid_arguments_raise_only_subscription_error(value: object) -> None:
             call(value)  # type: ignore[arg-type]
 
 
-# --- subscriptions --------------------------------------------------------------------------------
+# Subscriptions
 
 
 def test_the_four_handles() -> None:
@@ -276,7 +276,7 @@ def test_the_recommended_keepalive_is_a_minute() -> None:
     assert KEEPALIVE_INTERVAL_S == 60.0
 
 
-# --- history --------------------------------------------------------------------------------------
+# History
 
 
 def test_the_text_of_a_history_subscribe() -> None:

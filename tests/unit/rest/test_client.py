@@ -40,7 +40,7 @@ def status_body(**members: object) -> bytes:
     return ("{" + ",".join(f'"{name}":{str(value).lower()}' for name, value in flags.items()) + "}").encode()
 
 
-# --- options --------------------------------------------------------------------------------------
+# Options
 
 
 def test_the_properties_of_a_client() -> None:
@@ -88,7 +88,7 @@ async def test_http_needs_no_context() -> None:
         assert await client.ssl_context() is None
 
 
-# --- calls ----------------------------------------------------------------------------------------
+# Calls
 
 
 @pytest.mark.each_loop
@@ -142,7 +142,7 @@ async def test_auth_status_and_health() -> None:
     ]
     async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
         assert (await client.auth_status()).established is True
-        # A competing login is told, not raised.
+        # A competing login is reported, not raised.
         assert (await client.health()).competing is True
         with pytest.raises(NoSessionError, match="not connected") as no_session:
             await client.health()
@@ -192,7 +192,7 @@ async def test_concurrent_calls() -> None:
         assert len(peer.requests) == 20
 
 
-# --- closing --------------------------------------------------------------------------------------
+# Closing
 
 
 @pytest.mark.each_loop
@@ -245,7 +245,7 @@ async def test_the_keepalive_ends_with_the_client() -> None:
     assert len(peer.requests) == seen
 
 
-# --- secrets --------------------------------------------------------------------------------------
+# Secrets
 
 COOKIE = "kekswert"
 SECRETS = (SESSION, COOKIE, "U1234567", "DU7654321", "nutzername")
@@ -255,7 +255,7 @@ LEAKY = (
     f'{COOKIE} U1234567"}}'
 ).encode()
 
-#: A body that never ends: whoever waits for it waits until the time is over.
+#: A body that never ends, so that a request waits until its time limit.
 CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Length: 9\r\n\r\n{{".encode()
 
 

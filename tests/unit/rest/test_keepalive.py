@@ -28,7 +28,7 @@ FAST = 1000.0
 
 
 def fast_client(peer: HttpServer, *, total_timeout_s: float = 20_000.0) -> Client:
-    """A client whose minutes are short, but whose patience with a busy machine is not."""
+    """A client with a fast clock and long time limits, so that a busy machine causes no timeout."""
     return Client(peer.url, clock=Clock(FAST), connect_timeout_s=20_000.0, total_timeout_s=total_timeout_s)
 
 
@@ -128,7 +128,7 @@ async def test_requests_are_one_interval_apart() -> None:
 
     async def tickle() -> SessionTicket:
         times.append(clock.monotonic_s())
-        # An answer that takes half the interval does not stretch it.
+        # A response that takes half the interval does not stretch it.
         await clock.sleep(15.0)
         return SessionTicket.parse({}, b"", 0)
 

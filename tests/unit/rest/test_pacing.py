@@ -19,7 +19,7 @@ from tests.support import run
 
 
 class Bench:
-    """A pacer, its clock, and requests that last as long as they are told."""
+    """A pacer, its clock, and requests of a given duration."""
 
     def __init__(self, **options: Any) -> None:
         self.clock = HandClock()
@@ -79,7 +79,7 @@ async def test_a_request_counts_until_a_second_after_its_response() -> None:
         bench.ask(f"/{number}")
     await bench.advance(20.0)
     assert await bench.end() == [None] * 4
-    # One place is taken by the slow one all the time: it may arrive at the gateway at any moment until its answer.
+    # The slow request always counts: until its response, it may arrive at the gateway at any moment.
     assert bench.sent == [(0.0, "/slow"), (0.0, "/0"), (1.0, "/1"), (2.0, "/2")]
 
 
@@ -115,7 +115,7 @@ async def test_a_request_that_waits_for_its_endpoint_delays_no_other() -> None:
     assert bench.times("/iserver/accounts") == [0.0]
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# Refused requests
 
 
 async def test_a_request_that_would_wait_too_long_is_refused_immediately() -> None:
@@ -186,7 +186,7 @@ async def test_a_cancelled_request_returns_its_turn(grants: bool) -> None:
     second, third = bench.ask("/1"), bench.ask("/2")
     await bench.advance(1.5)
     if grants:
-        # The turn is his, and he is cancelled before he hears of it.
+        # The turn is granted, and the request is cancelled before its task runs.
         bench.clock._now_s = 2.0
         bench.pacer._serve()
     second.cancel()
@@ -238,7 +238,7 @@ async def test_a_turn_ends_once() -> None:
     assert bench.sent == [(1.0, "/2")]
 
 
-# --- the penalty box ------------------------------------------------------------------------------
+# The penalty
 
 
 async def test_after_a_429_nothing_is_sent_for_fifteen_minutes() -> None:
@@ -288,7 +288,7 @@ async def test_a_second_429_restarts_the_penalty() -> None:
     assert bench.pacer.penalty_left_s == PENALTY_S
 
 
-# --- whose they are -------------------------------------------------------------------------------
+# Owners
 
 
 async def test_only_the_waiting_requests_of_an_owner_are_refused() -> None:
@@ -343,11 +343,11 @@ def test_the_repr_of_a_pacer() -> None:
     assert repr(pacer) == "RestPacer(waiting=0, penalty_left_s=0)"
 
 
-# --- against the gateway's own count --------------------------------------------------------------
+# Compared with the count of the gateway
 
 
 def arrivals(seed: int) -> Iterator[tuple[float, str]]:
-    """When requests arrive at a gateway that stalls at times, and answers everything that piled up at once."""
+    """The arrival times of requests at a gateway that stalls at times and then responds to all of them at once."""
     chance = random.Random(seed)
     paths = ["/tickle", "/iserver/accounts", "/iserver/auth/status", "/iserver/marketdata/history"]
     arrived: list[tuple[float, str]] = []

@@ -35,7 +35,7 @@ def serving(certificate: Certificate, folder: Path, port: int = 0) -> HttpServer
     return HttpServer(http_response(), tls=certificate.server_context(folder), port=port)
 
 
-# --- verify ---------------------------------------------------------------------------------------
+# Tls.verify
 
 
 @pytest.mark.each_loop
@@ -54,7 +54,7 @@ async def test_verify_trusts_what_the_machine_trusts(tmp_path: Path, monkeypatch
                 await reach(peer, Tls.verify())
 
 
-# --- ca_file --------------------------------------------------------------------------------------
+# Tls.ca_file
 
 
 @pytest.mark.each_loop
@@ -124,7 +124,7 @@ async def test_an_invalid_path_is_a_config_error() -> None:
         await Tls.ca_file("ca\0.pem").context(HOST, 1, timeout_s=5.0)
 
 
-# --- pinned ---------------------------------------------------------------------------------------
+# Tls.pinned
 
 
 @pytest.mark.each_loop
@@ -228,7 +228,7 @@ async def test_fetching_the_certificate_raises_typed_errors(tmp_path: Path) -> N
         await server.wait_closed()
 
 
-# --- insecure -------------------------------------------------------------------------------------
+# Tls.insecure
 
 
 @pytest.mark.each_loop
@@ -254,7 +254,7 @@ def test_python_prints_the_insecure_warning_by_default() -> None:
     assert done.stderr.count("InsecureTlsWarning") == 1
 
 
-# --- the object -----------------------------------------------------------------------------------
+# The policy object
 
 
 def test_a_policy_is_created_by_name_and_immutable() -> None:

@@ -41,7 +41,7 @@ async def failure(client: Client) -> CpapiError:
     return caught.value
 
 
-# --- what is sent ---------------------------------------------------------------------------------
+# Requests
 
 
 @pytest.mark.each_loop
@@ -136,12 +136,12 @@ def _peer_port(sock: socket.socket) -> int | None:
         return None
 
 
-# --- connections ----------------------------------------------------------------------------------
+# Connections
 
 
 @pytest.mark.each_loop
 async def test_a_pooled_connection_that_the_peer_closed_is_replaced() -> None:
-    # Each connection answers once and hangs up on the second request.
+    # Each connection sends one response and is closed on the second request.
     asked: list[bytes] = []
 
     def script(request: bytes) -> bytes | None:
@@ -235,7 +235,7 @@ async def test_an_endless_body_is_an_error() -> None:
     await server.wait_closed()
 
 
-# --- time -----------------------------------------------------------------------------------------
+# Time
 
 
 @pytest.mark.each_loop
@@ -262,7 +262,7 @@ async def test_a_handshake_that_hangs() -> None:
                 assert "within 0.2 s" in str(error)
 
 
-# --- TLS ------------------------------------------------------------------------------------------
+# TLS
 
 
 @pytest.mark.each_loop
@@ -388,7 +388,7 @@ async def test_a_context_that_failed_is_created_again(tmp_path: Path) -> None:
         await client.aclose()
 
 
-# --- closing --------------------------------------------------------------------------------------
+# Closing
 
 
 @pytest.mark.each_loop
