@@ -1,4 +1,4 @@
-"""The tree of errors: which say to try again, and which built-in each can be caught as."""
+"""The tree of errors: which are retryable, and which built-in exception each is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLASSES = [value for value in vars(errors).values() if isinstance(value, type) a
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
-def test_every_error_is_one_of_ours_and_in_the_drawing(error: type[Exception]) -> None:
+def test_every_error_is_in_the_documented_tree(error: type[Exception]) -> None:
     assert issubclass(error, errors.CpapiError)
     assert error.__name__ in (errors.__doc__ or "")
 

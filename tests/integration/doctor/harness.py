@@ -12,11 +12,11 @@ from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from cpapi_fast.simulator.market import Market
 from tests.clocks import VariableSpeedClock
-from tests.rest_peer import SESSION
+from tests.http_server import SESSION
 from tests.support import run
 
 USER, ACCOUNT = "user1234", "DU1234567"
-#: Instruments of seed 0 by what field 6509 says of them.
+#: Instruments of seed 0 by their field 6509.
 BY_AVAILABILITY = {
     letters: next(
         conid

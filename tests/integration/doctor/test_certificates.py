@@ -12,13 +12,13 @@ from cpapi_fast.doctor import Diagnosis, Outcome, Problem, Step, diagnose
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
 from tests.certificates import make
+from tests.http_server import HttpServer, http_response
 from tests.integration.doctor.harness import (
     QUICK,
     check,
     diagnose_gateway,
     finding_of,
 )
-from tests.rest_peer import Peer, answer
 from tests.support import LOOPS, run
 
 
@@ -26,8 +26,8 @@ async def against(
     certificate: Any,
     folder: Path,
     tls: Tls | None,
-) -> tuple[Diagnosis, Peer]:
-    async with Peer(answer(status=401), tls=certificate.server_context(folder)) as peer:
+) -> tuple[Diagnosis, HttpServer]:
+    async with HttpServer(http_response(status=401), tls=certificate.server_context(folder)) as peer:
         diagnosis = await diagnose(peer.url, tls=tls, timeout_s=10.0)
         await peer.settle()
         return diagnosis, peer

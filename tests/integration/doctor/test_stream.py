@@ -12,6 +12,7 @@ from cpapi_fast.doctor import Diagnosis, Finding, Outcome, Problem, Step, diagno
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from cpapi_fast.simulator.wire import encode_frame
 from tests.clocks import SkewedClock
+from tests.http_server import SESSION, TICKLE, HttpServer, http_response
 from tests.integration.doctor.harness import (
     LIVE,
     QUICK,
@@ -25,7 +26,6 @@ from tests.integration.doctor.harness import (
 )
 from tests.raw_server import Peer as RawPeer
 from tests.raw_server import RawServer, answer_close
-from tests.rest_peer import SESSION, TICKLE, Peer, answer
 from tests.support import run
 
 
@@ -104,7 +104,11 @@ def test_the_socket_disagrees_with_rest(fragment: bytes, problem: Problem, tmp_p
         await answer_close(peer)
 
     async def body() -> Diagnosis:
-        async with RawServer(serve) as server, Peer(rest_of_a_gateway) as rest, JoinedServers(rest, server) as url:
+        async with (
+            RawServer(serve) as server,
+            HttpServer(rest_of_a_gateway) as rest,
+            OnePort(rest, server) as url,
+        ):
             return await diagnose(url, timeout_s=10.0)
 
     check(run(body()), problem, Step.STS, "the socket reports", "--init|log in")
@@ -112,16 +116,16 @@ def test_the_socket_disagrees_with_rest(fragment: bytes, problem: Problem, tmp_p
 
 def rest_of_a_gateway(request: bytes) -> bytes:
     if b"/tickle" in request:
-        return answer(TICKLE)
+        return http_response(TICKLE)
     if b"/accounts" in request:
-        return answer(b'{"accounts":["DU1234567"]}')
-    return answer(b'{"authenticated":true,"connected":true,"competing":false}')
+        return http_response(b'{"accounts":["DU1234567"]}')
+    return http_response(b'{"authenticated":true,"connected":true,"competing":false}')
 
 
-class JoinedServers:
+class OnePort:
     """One port in front of two servers: upgrades go to one, other requests to the other."""
 
-    def __init__(self, rest: Peer, sockets: RawServer) -> None:
+    def __init__(self, rest: HttpServer, sockets: RawServer) -> None:
         self._rest_port = rest.port
         self._socket_port = int(sockets.url.split(":")[2].split("/")[0])
         self._tasks: set[asyncio.Task[None]] = set()
@@ -171,7 +175,11 @@ def test_a_socket_that_does_not_report_the_session_state() -> None:
         await answer_close(peer)
 
     async def body() -> Diagnosis:
-        async with RawServer(serve) as server, Peer(rest_of_a_gateway) as rest, JoinedServers(rest, server) as url:
+        async with (
+            RawServer(serve) as server,
+            HttpServer(rest_of_a_gateway) as rest,
+            OnePort(rest, server) as url,
+        ):
             return await diagnose_fast(url, fast_step=Step.STS)
 
     diagnosis = run(body())

@@ -37,7 +37,7 @@ async def test_history_over_rest(gateway: SimulatedGateway, client: Client) -> N
     assert (gateway.requests[0].method, gateway.requests[0].path) == ("GET", PATH)
 
 
-async def test_everything_that_can_be_asked_for(gateway: SimulatedGateway, client: Client) -> None:
+async def test_every_argument_of_history(gateway: SimulatedGateway, client: Client) -> None:
     end = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
     found = await client.history(
         8314, period="1d", bar="1h", exchange="NYSE", outside_rth=True, start_time=end, source="bid_ask"
@@ -54,7 +54,7 @@ async def test_everything_that_can_be_asked_for(gateway: SimulatedGateway, clien
     assert found.bars[-1].start_ns == 1_767_362_400_000_000_000
 
 
-async def test_what_is_wrong_is_said_before_anything_is_sent(gateway: SimulatedGateway, client: Client) -> None:
+async def test_invalid_arguments_are_refused_before_anything_is_sent(gateway: SimulatedGateway, client: Client) -> None:
     for wrong in ({"period": "9h"}, {"bar": "7min"}, {"exchange": "ny se"}, {"source": "x"}):
         with pytest.raises(SubscriptionError):
             await client.history(265598, **({"period": "1d", "bar": "1h"} | wrong))
@@ -73,7 +73,7 @@ async def test_errors_name_the_path_without_its_query(gateway: SimulatedGateway,
         await client.history(7, period="1d", bar="1h")
 
 
-async def test_ten_at_once_are_five_at_once(gateway: SimulatedGateway) -> None:
+async def test_ten_concurrent_requests_run_five_at_a_time(gateway: SimulatedGateway) -> None:
     clock = gateway.clock
     async with Client(gateway.url, clock=clock, total_timeout_s=2_000.0, connect_timeout_s=2_000.0) as client:
         gateway.faults.stall()

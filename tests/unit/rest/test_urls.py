@@ -1,4 +1,4 @@
-"""Which base URLs are taken, how they are spelt afterwards, and why the others are not."""
+"""Base URLs: which are valid, their normalized form, and why the others are refused."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_websockets_url(base: str, ws: str) -> None:
         ("https://" + "a" * 254 + "/v1", "an invalid host"),
     ],
 )
-def test_what_cannot_be_a_gateway_is_refused_with_its_reason(base: str, reason: str) -> None:
+def test_an_invalid_base_url_is_refused_with_its_reason(base: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason) as caught:
         ws_url_from_base(base)
     assert "geheim" not in str(caught.value)
@@ -85,7 +85,7 @@ def test_what_cannot_be_a_gateway_is_refused_with_its_reason(base: str, reason: 
 
 
 @pytest.mark.parametrize("base", [None, b"https://localhost:5000", 5000])
-def test_what_is_no_text_is_refused(base: object) -> None:
+def test_a_base_url_that_is_not_a_str(base: object) -> None:
     with pytest.raises(ConfigError, match="must be a str"):
         ws_url_from_base(base)  # type: ignore[arg-type]
 
@@ -103,7 +103,7 @@ def test_the_parts() -> None:
 @example("https://[v1.x]/")
 @example("https://x[::1]/")
 @example("https://[::1]x/")
-def test_any_text_is_taken_whole_or_refused(text: str) -> None:
+def test_every_text_is_a_valid_base_url_or_refused(text: str) -> None:
     try:
         url = BaseUrl.parse(text)
     except ConfigError:

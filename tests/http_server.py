@@ -1,4 +1,4 @@
-"""A server that keeps every byte it got and answers as told: what the REST client's tests talk to."""
+"""An HTTP server that records every byte it receives and sends scripted responses, for tests of the REST client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import TracebackType
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.rest.pacing import RestPacer
 
-#: Told a request (head and body), gives the bytes of the answer; None hangs up, and an empty answer stays silent.
+#: Maps a request (head and body) to the bytes of the response; None closes the connection, b"" sends nothing.
 Script = Callable[[bytes], "bytes | None"]
 
 SESSION = "0123456789abcdef0123456789abcdef"
@@ -24,10 +24,10 @@ TICKLE = (
 )
 
 
-def answer(
+def http_response(
     body: bytes = b"", status: int = 200, headers: Iterable[str] = (), content_type: str = "application/json"
 ) -> bytes:
-    """An HTTP answer; an empty content type leaves the header out."""
+    """Return the bytes of an HTTP response; without the header when the content type is empty."""
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", *headers]
     if content_type:
         lines.append(f"Content-Type: {content_type}")
@@ -35,15 +35,15 @@ def answer(
 
 
 def unpaced(clock: Clock = SYSTEM_CLOCK) -> RestPacer:
-    """A pacer that lets everything through at once, for a test of something else."""
+    """A pacer without limits, for tests of something else."""
     return RestPacer(clock, requests_per_s=10_000, limits={})
 
 
-class Peer:
+class HttpServer:
     """One listening socket; plain, or TLS when given a context.
 
     Attributes:
-        requests: every whole request, head and body.
+        requests: every complete request, head and body.
         received: every byte, one entry per connection that finished its TLS handshake (or TCP's, when plain).
     """
 
@@ -57,8 +57,8 @@ class Peer:
         elif callable(script):
             self._script = script
         else:
-            answers = iter(script)
-            self._script = lambda _request: next(answers)
+            responses = iter(script)
+            self._script = lambda _request: next(responses)
         self._tls = tls
         self._port = port
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,10 +73,10 @@ class Peer:
 
     @property
     def payload_bytes(self) -> int:
-        """How many bytes of application data arrived over all connections."""
+        """The number of bytes of application data received over all connections."""
         return sum(map(len, self.received))
 
-    async def __aenter__(self) -> Peer:
+    async def __aenter__(self) -> HttpServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
@@ -92,7 +92,7 @@ class Peer:
         await self._server.wait_closed()
 
     async def settle(self) -> None:
-        """Wait until what is under way between the sockets has arrived."""
+        """Wait until bytes in transit between the sockets have arrived."""
         await asyncio.sleep(0.05)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -104,14 +104,14 @@ class Peer:
         self.received.append(received)
         try:
             with contextlib.suppress(ConnectionError, ssl.SSLError):
-                await self._answer_all(reader, writer, received)
+                await self._respond_to_all(reader, writer, received)
         except asyncio.CancelledError:
-            # The test is over; the stream's own callback would complain about a cancelled task.
+            # The test is over; the stream's callback would report a cancelled task.
             pass
         finally:
             writer.transport.abort()
 
-    async def _answer_all(
+    async def _respond_to_all(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, received: bytearray
     ) -> None:
         pending = bytearray()
