@@ -122,8 +122,9 @@ async def test_idle_brokerage_session_expires_whatever_the_socket_does(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
     gateway = await start_gateway(idle_timeout_s=360.0, speed=500.0)
-    socket = await connect(gateway)
+    # Before the requests of `connect`, so that a slow connect does not look like an early end.
     start_s = gateway.clock.monotonic_s()
+    socket = await connect(gateway)
     await socket.send("tic")
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     # It is never early; a busy machine may be late by seconds, hundreds of which pass here in one.
