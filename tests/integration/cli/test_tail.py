@@ -1,4 +1,4 @@
-"""What `tail` knows of a real feed, asked while things happen to the simulated gateway behind it."""
+"""The views of `tail` on a real feed, while faults happen at the simulated gateway."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_quotes_and_counters(gateway: SimulatedGateway, feed: Feed, tail: 
 
 async def test_a_stale_subscription_keeps_its_values(gateway: SimulatedGateway, tail: Tail) -> None:
     await streaming(tail)
-    # It is asked for again and again, and never heard.
+    # Every repeated subscribe is dropped.
     gateway.faults.drop_subscribes(1_000_000)
     gateway.faults.end_stream("265598")
     await until(lambda: row_of(tail.view(), "265598").state is FeedState.STALE)

@@ -29,7 +29,7 @@ async def test_dropped_socket_ends_without_a_close_frame(
     socket = await connect(gateway, ssl=False)
     gateway.faults.drop_sockets(reset=reset)
     message = await socket.closed()
-    # A CLOSE frame would be WS.CLOSE. (aiohttp's own close_code says 1000 for an end of stream on some loops.)
+    # A CLOSE frame would be WS.CLOSE. (The close_code of aiohttp is 1000 for an end of stream on some loops.)
     assert message.type in (WS.CLOSED, WS.ERROR)
     await gateway.wait_for(lambda: not gateway.open_connections)
     assert gateway.connections[0].close_code is None
@@ -42,15 +42,15 @@ async def test_writer_properties_can_be_read_at_every_moment_of_a_drop(
 ) -> None:
     gateway = await start_gateway(tls=True)
     socket = await connect(gateway, ssl=False)
-    outbox = gateway.connections[0].writer
+    writer = gateway.connections[0].writer
     gateway.faults.drop_sockets(reset=reset)
     rounds = 0
     while gateway.open_connections:
-        # What the market's pump asks, and what a test may do, in any round of the loop while TLS comes apart.
-        assert outbox.waiting_bytes == 0
-        assert not outbox.is_congested
-        outbox.hold()
-        outbox.release()
+        # The calls of the publisher and of tests, in every iteration of the loop while TLS closes.
+        assert writer.waiting_bytes == 0
+        assert not writer.is_congested
+        writer.hold()
+        writer.release()
         await asyncio.sleep(0)
         rounds += 1
     assert rounds > 0
@@ -86,7 +86,7 @@ async def test_stalled_gateway_neither_reads_nor_writes_until_it_resumes(
 ) -> None:
     gateway = await start_gateway(tls=tls)
     socket = await connect(gateway, ssl=False)
-    await socket.answers(f"smd+265598+{L1}")
+    await socket.replies(f"smd+265598+{L1}")
     gateway.faults.stall()
     # What was on its way may still arrive, then nothing does: no data, no heartbeat, no reply.
     await socket.until_quiet(0.3)
@@ -107,7 +107,7 @@ async def test_stalled_gateway_neither_reads_nor_writes_until_it_resumes(
 async def test_expired_session_ends_brokerage_topics_in_silence(
     gateway: SimulatedGateway, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
-    await socket.answers(f"smd+265598+{L1}", "spl+{}", "sor+{}")
+    await socket.replies(f"smd+265598+{L1}", "spl+{}", "sor+{}")
     gateway.faults.end_brokerage_session()
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     assert socket.peer.subscriptions == ("spl",)
@@ -122,8 +122,9 @@ async def test_idle_brokerage_session_expires_whatever_the_socket_does(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
     gateway = await start_gateway(idle_timeout_s=360.0, speed=500.0)
-    socket = await connect(gateway)
+    # Before the requests of `connect`, so that a slow connect does not look like an early end.
     start_s = gateway.clock.monotonic_s()
+    socket = await connect(gateway)
     await socket.send("tic")
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     # It is never early; a busy machine may be late by seconds, hundreds of which pass here in one.
@@ -140,14 +141,14 @@ async def test_rest_calls_keep_the_brokerage_session(
         await gateway.clock.sleep(100.0)
         async with session.post(gateway.url + "/tickle") as response:
             assert (await response.json())["iserver"]["authStatus"]["authenticated"] is True
-    assert not [frame for frame in await socket.answers() if b'"sts"' in frame]
+    assert not [frame for frame in await socket.replies() if b'"sts"' in frame]
 
 
 async def test_log_out_stops_all_frames_and_log_in_creates_another_session(
     gateway: SimulatedGateway, connect: Connect, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
     before = gateway.session_id
-    await socket.answers("spl+{}")
+    await socket.replies("spl+{}")
     gateway.faults.log_out()
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     await gateway.clock.sleep(1.0)
@@ -158,30 +159,30 @@ async def test_log_out_stops_all_frames_and_log_in_creates_another_session(
     gateway.faults.log_in()
     assert gateway.session_id != before
     fresh = await connect(gateway)
-    await fresh.answers(f"smd+1+{L1}")
+    await fresh.replies(f"smd+1+{L1}")
     assert fresh.peer.subscriptions == ("smd+1",)
 
 
 async def test_changed_session_id_leaves_a_socket_with_heartbeats_only(
     gateway: SimulatedGateway, connect: Connect, socket: Socket
 ) -> None:
-    await socket.answers(f"smd+265598+{L1}", "spl+{}")
+    await socket.replies(f"smd+265598+{L1}", "spl+{}")
     before = gateway.session_id
     gateway.faults.change_session_id()
     assert gateway.session_id != before
-    assert not [frame for frame in await socket.answers() if b'"sts"' in frame]
+    assert not [frame for frame in await socket.replies() if b'"sts"' in frame]
     frames = [await socket.json() for _ in range(3)]
     assert all("hb" in frame for frame in frames)
-    assert await socket.answers(f"smd+8314+{L1}") == []
-    assert json.loads((await socket.answers("tic"))[0])["id"] == before
+    assert await socket.replies(f"smd+8314+{L1}") == []
+    assert json.loads((await socket.replies("tic"))[0])["id"] == before
     fresh = await connect(gateway)
-    assert len(await fresh.answers(f"smd+8314+{L1}")) >= 2
+    assert len(await fresh.replies(f"smd+8314+{L1}")) >= 2
 
 
 async def test_competing_login_takes_the_session_until_it_is_taken_back(
     gateway: SimulatedGateway, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
-    await socket.answers(f"smd+265598+{L1}")
+    await socket.replies(f"smd+265598+{L1}")
     gateway.faults.start_competing()
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     assert (await socket.topic("sts"))["args"] == {"competing": True}
@@ -244,13 +245,13 @@ async def test_client_that_does_not_read_gets_conflated_data_and_bounded_memory(
     transport = socket.ws._response.connection.transport
     transport.pause_reading()
     await gateway.wait_for(lambda: socket.peer.counters.updates_conflated > 1_000, timeout_s=15)
-    outbox = socket.peer.writer
-    assert outbox.waiting_bytes < 600_000
+    writer = socket.peer.writer
+    assert writer.waiting_bytes < 600_000
     for _ in range(400):
         # What is no market data waits too, but not without bound.
         gateway.faults.send_bulletin("x" * 2_000)
     assert socket.peer.counters.frames_dropped > 0
-    assert outbox.waiting_bytes <= 600_000
+    assert writer.waiting_bytes <= 600_000
     transport.abort()
 
 

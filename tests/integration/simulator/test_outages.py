@@ -1,4 +1,4 @@
-"""Streams that stop, subscribes that vanish, maintenance, and the log that says what was really written."""
+"""Ended streams, dropped subscribes, maintenance, and the log of the frames that were written."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ async def test_ticks_have_their_interval_and_a_repeated_subscribe_does_not_shift
     )
     socket = await connect(gateway)
     start_s = gateway.clock.monotonic_s()
-    await socket.answers(f"smd+8314+{L1}")
+    await socket.replies(f"smd+8314+{L1}")
     while gateway.clock.monotonic_s() - start_s < 280.0:
         # Renewed more often than it ticks.
-        await socket.answers("umd+265598+{}", f"smd+265598+{L1}")
+        await socket.replies("umd+265598+{}", f"smd+265598+{L1}")
         await gateway.clock.sleep(20.0)
     lived_s = gateway.clock.monotonic_s() - start_s
     frames = [frame for frame in gateway.log if frame.topic == "smd+265598"]
@@ -45,7 +45,7 @@ async def test_ticks_have_their_interval_and_a_repeated_subscribe_does_not_shift
 async def test_regular_ticks_are_regular_under_a_rate_too(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(tick_intervals={265598: 1e6}, rate=50.0, keep_log=True)
     socket = await connect(gateway)
-    await socket.answers(f"smd+265598+{L1}", f"smd+8314+{L1}")
+    await socket.replies(f"smd+265598+{L1}", f"smd+8314+{L1}")
     await gateway.wait_for(lambda: sum(frame.topic == "smd+8314" for frame in gateway.log) > 20)
     assert sum(frame.topic == "smd+265598" for frame in gateway.log) == 2
 
@@ -63,13 +63,13 @@ async def test_renewal_keeps_a_stream_with_or_without_a_reply(
         stream_lifetime_s=60.0, replies_to_renewals=answered, tick_intervals={265598: 1e6}, keep_log=True
     )
     socket = await connect(gateway)
-    assert len(await socket.answers(f"smd+265598+{L1}")) == 2
+    assert len(await socket.replies(f"smd+265598+{L1}")) == 2
     for _ in range(6):
         await gateway.clock.sleep(20.0)
-        assert len(await socket.answers(f"smd+265598+{L1}")) == (2 if answered else 0)
+        assert len(await socket.replies(f"smd+265598+{L1}")) == (2 if answered else 0)
     assert socket.peer.subscriptions == ("smd+265598",)
     await gateway.wait_for(lambda: socket.peer.subscriptions == ())
-    assert len(await socket.answers(f"smd+265598+{L1}")) == 2
+    assert len(await socket.replies(f"smd+265598+{L1}")) == 2
 
 
 @pytest.mark.parametrize("again", [["smd+265598+{}"], ["umd+265598+{}", "smd+265598+{}"]])
@@ -78,14 +78,14 @@ async def test_ended_stream_sends_nothing_until_the_next_subscribe(
 ) -> None:
     gateway = await start_gateway(keep_log=True)
     socket = await connect(gateway)
-    await socket.answers(f"smd+265598+{L1}", f"smd+8314+{L1}", f"smd+265598@NYSE+{L1}")
+    await socket.replies(f"smd+265598+{L1}", f"smd+8314+{L1}", f"smd+265598@NYSE+{L1}")
     assert gateway.faults.end_stream("265598") == 1
     assert gateway.faults.end_stream("265598") == 0
     assert socket.peer.subscriptions == ("smd+8314", "smd+265598@NYSE")
     gateway.log.clear()
     await gateway.wait_for(lambda: len(gateway.log) > 20)
     assert not [frame for frame in gateway.log if frame.topic == "smd+265598"]
-    await socket.answers(*again)
+    await socket.replies(*again)
     assert "smd+265598" in socket.peer.subscriptions
     assert [frame.topic for frame in gateway.log].count("smd+265598") >= 2
 
@@ -94,14 +94,14 @@ async def test_subscribes_can_be_dropped_without_a_reply(start_gateway: StartGat
     gateway = await start_gateway(tick_intervals={265598: 1e6})
     socket = await connect(gateway)
     gateway.faults.drop_subscribes(2)
-    assert await socket.answers(f"smd+265598+{L1}", "umd+265598+{}", "sor+{}") == []
+    assert await socket.replies(f"smd+265598+{L1}", "umd+265598+{}", "sor+{}") == []
     # The umd of nothing is ignored for its own reason.
     assert socket.peer.ignored == 3
     assert socket.peer.subscriptions == ()
-    await socket.answers(f"smd+265598+{L1}", "sor+{}")
+    await socket.replies(f"smd+265598+{L1}", "sor+{}")
     assert socket.peer.subscriptions == ("smd+265598", "sor")
     gateway.faults.drop_subscribes(1, channels=["str"])
-    await socket.answers("spl+{}", "str+{}")
+    await socket.replies("spl+{}", "str+{}")
     assert socket.peer.subscriptions == ("smd+265598", "sor", "spl")
     gateway.faults.drop_subscribes(0)
 
@@ -109,10 +109,10 @@ async def test_subscribes_can_be_dropped_without_a_reply(start_gateway: StartGat
 async def test_orders_are_refused_so_many_times(gateway: SimulatedGateway, socket: Socket) -> None:
     gateway.faults.refuse_order_subscribes(2)
     for _ in range(2):
-        assert [json.loads(answer) for answer in await socket.answers("sor+{}")] == [
+        assert [json.loads(answer) for answer in await socket.replies("sor+{}")] == [
             {"error": "unable to subscribe", "code": 500, "topic": "sor"}
         ]
-    await socket.answers("sor+{}")
+    await socket.replies("sor+{}")
     assert socket.peer.subscriptions == ("sor",)
 
 
@@ -131,7 +131,7 @@ async def test_maintenance_drops_sockets_and_refuses_everything(
     gateway.faults.end_maintenance()
     assert gateway.session_id == before
     fresh = await connect(gateway)
-    assert len(await fresh.answers(f"smd+265598+{L1}")) >= 2
+    assert len(await fresh.replies(f"smd+265598+{L1}")) >= 2
 
 
 @pytest.mark.parametrize("is_logged_in", [True, False])
@@ -168,7 +168,7 @@ async def test_burst_comes_whole_and_in_turn(start_gateway: StartGateway, connec
     gateway = await start_gateway(tick_intervals=quiet, keep_log=True, heartbeat_interval_s=1e6, stream_lifetime_s=1e6)
     socket = await connect(gateway, max_msg_size=0)
     assert await gateway.faults.send_burst(10) == 0
-    await socket.answers(f"smd+265598+{L1}", f"smd+8314+{L1}")
+    await socket.replies(f"smd+265598+{L1}", f"smd+8314+{L1}")
     gateway.log.clear()
     sending = asyncio.ensure_future(gateway.faults.send_burst(20_001))
     found = [await socket.frame() for _ in range(20_001)]
@@ -182,7 +182,7 @@ async def test_burst_comes_whole_and_in_turn(start_gateway: StartGateway, connec
 async def test_burst_gives_up_on_streams_that_never_change(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(inactive_conids=frozenset({7}))
     socket = await connect(gateway)
-    await socket.answers(f"smd+7+{L1}")
+    await socket.replies(f"smd+7+{L1}")
     assert await gateway.faults.send_burst(10) == 0
 
 
@@ -234,7 +234,7 @@ async def test_log_has_what_was_written_in_order_and_when(start_gateway: StartGa
 async def test_log_has_what_is_held_back_only_once_it_is_written(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(keep_log=True)
     socket = await connect(gateway)
-    await socket.answers(f"smd+265598+{L1}")
+    await socket.replies(f"smd+265598+{L1}")
     gateway.faults.stall()
     gateway.log.clear()
     gateway.faults.send_notification("held back")
@@ -271,5 +271,5 @@ async def test_log_is_without_what_was_dropped(start_gateway: StartGateway, conn
 
 
 async def test_no_log_without_the_option(gateway: SimulatedGateway, socket: Socket) -> None:
-    await socket.answers(f"smd+265598+{L1}")
+    await socket.replies(f"smd+265598+{L1}")
     assert gateway.log == []

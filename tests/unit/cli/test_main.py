@@ -27,7 +27,7 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "expected"),
     [
         ([], "COMMAND"),
         (["nonsense"], "nonsense"),
@@ -56,7 +56,7 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         (["simulate", "--conids", "x"], "conids must be whole numbers"),
     ],
 )
-def test_what_is_refused_is_one_line(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_refused_is_one_line(argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
@@ -64,7 +64,7 @@ def test_what_is_refused_is_one_line(argv: list[str], said: str, capsys: pytest.
     assert out == ""
     assert err.count("\n") == 1, err
     assert err.startswith("cpapi-fast")
-    assert said in err
+    assert expected in err
 
 
 def parse(*argv: str) -> argparse.Namespace:

@@ -131,7 +131,7 @@ def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
     assert writer.poll() == 2.0
     assert (writer.counts.written, writer.counts.pending) == (4, 0)
 
-    # Under load nobody polls: the next batch is what finds that time is up.
+    # Under load `poll` is not called: `write` flushes when the time is over.
     writer.write(make_batch([b"c"]))
     clock.move(2.0)
     writer.write(make_batch([b"d"]))

@@ -173,8 +173,8 @@ def test_market_refuses_what_is_no_target(target: str) -> None:
 
 def test_combination_without_conid_is_active_with_any_conids() -> None:
     market = Market(seed=0, conids=(5,), inactive_conids=frozenset({6}))
-    living = {
+    active = {
         target: (found := market.instrument(target)) is not None and found.availability is not None
         for target in ("5", "5@NYSE", "6", "7", "0;;;5/1,7/-1")
     }
-    assert living == {"5": True, "5@NYSE": True, "6": False, "7": False, "0;;;5/1,7/-1": True}
+    assert active == {"5": True, "5@NYSE": True, "6": False, "7": False, "0;;;5/1,7/-1": True}

@@ -70,10 +70,10 @@ def test_payload_is_compact_json() -> None:
 
 
 def session(**changes: Any) -> tuple[GatewaySession, list[dict[str, Any]]]:
-    told: list[dict[str, Any]] = []
+    fragments: list[dict[str, Any]] = []
     made = GatewaySession(**({"seed": 1, "is_logged_in": True, "has_brokerage": True} | changes))
-    made.announce = told.append
-    return made, told
+    made.announce = fragments.append
+    return made, fragments
 
 
 def test_session_ids_are_32_hex_digits_and_depend_on_the_seed() -> None:
@@ -87,20 +87,20 @@ def test_session_ids_are_32_hex_digits_and_depend_on_the_seed() -> None:
 
 
 def test_brokerage_needs_an_outer_session() -> None:
-    made, told = session(is_logged_in=False)
+    made, fragments = session(is_logged_in=False)
     made.open_brokerage(compete=True)
-    assert (made.is_authenticated, told) == (False, [])
+    assert (made.is_authenticated, fragments) == (False, [])
 
 
 def test_only_compete_takes_the_session_back() -> None:
-    made, told = session()
+    made, fragments = session()
     made.start_competing()
     made.start_competing()
     made.open_brokerage(compete=False)
     assert (made.is_authenticated, made.is_competing) == (False, True)
     made.open_brokerage(compete=True)
     assert (made.is_authenticated, made.is_competing) == (True, False)
-    assert told == [{"authenticated": False}, {"competing": True}, {"competing": False}, {"authenticated": True}]
+    assert fragments == [{"authenticated": False}, {"competing": True}, {"competing": False}, {"authenticated": True}]
 
 
 def test_server_ids_count_over_one_brokerage_session() -> None:
