@@ -94,7 +94,7 @@ docs-check: docs ## build the documentation, run each of its code blocks, check 
 
 clean: ## remove all build products, caches and environments
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find cpapi_fast '(' -name '*.c' -o -name '*.so' -o -name '*.pyd' -o -name '*.html' ')' -exec rm -f {} +
+	find cpapi_fast examples '(' -name '*.c' -o -name '*.so' -o -name '*.pyd' -o -name '*.html' ')' -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamp files, so that a second call does nothing: the environment, its packages, the extensions.

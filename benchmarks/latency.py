@@ -78,11 +78,11 @@ def _stamps(path: Path) -> array[int]:
     return array("q", path.read_bytes())
 
 
-def run(everybody: Iterable[Contender], runs: int, *, scale: float = 1.0) -> list[dict[str, Any]]:
+def run(contenders: Iterable[Contender], runs: int, *, scale: float = 1.0) -> list[dict[str, Any]]:
     """Return one row for each contender and pattern, with the percentiles of every run; runs are interleaved."""
     pairs = [
         (contender, pattern)
-        for contender in everybody
+        for contender in contenders
         if "latency" in contender.jobs
         for pattern in patterns(contender, scale)
     ]

@@ -121,18 +121,18 @@ def contenders(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
         if os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0"):
             raise SystemExit(complaint)
         print(complaint, file=sys.stderr)
-    everybody = (*PYTHON, *built)
+    listed = (*PYTHON, *built)
     order = {"limit": 0, "own": 1, "python": 2, "peer": 3}
-    return tuple(sorted(everybody, key=lambda contender: order[contender.group]))
+    return tuple(sorted(listed, key=lambda contender: order[contender.group]))
 
 
-def select(everybody: Iterable[Contender], names: Iterable[str]) -> tuple[Contender, ...]:
+def select(listed: Iterable[Contender], names: Iterable[str]) -> tuple[Contender, ...]:
     """The contenders whose name is in `names`; all when it is empty.
 
     Raises:
         ValueError: no contender has the name.
     """
-    known = {contender.name: contender for contender in everybody}
+    known = {contender.name: contender for contender in listed}
     wanted = list(names)
     unknown = [name for name in wanted if name not in known]
     if unknown:

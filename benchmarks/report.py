@@ -39,7 +39,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return given
 
 
-def measure(everybody: Sequence[registry.Contender], given: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+def measure(
+    contenders: Sequence[registry.Contender], given: argparse.Namespace
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Measure each part; yields its name, and the results so far: the same object each time, for the JSON."""
     runs, scale = (QUICK_RUNS, QUICK_SCALE) if given.quick else (given.runs, 1.0)
     results: dict[str, Any] = {"machine": facts.machine(), "started": facts.now(), "throughput": {}}
@@ -47,27 +49,27 @@ def measure(everybody: Sequence[registry.Contender], given: argparse.Namespace) 
     if not given.only and not given.job:
         results["classifier"] = flatness.run(runs)
         yield "classifier", results
-    for setting, rows in throughput.run(everybody, runs, jobs=given.job, scale=scale):
+    for setting, rows in throughput.run(contenders, runs, jobs=given.job, scale=scale):
         results["throughput"][setting] = rows
         yield setting, results
     if not given.job or "latency" in given.job:
-        results["latency"] = latency.run(everybody, min(runs, LATENCY_RUNS), scale=scale)
+        results["latency"] = latency.run(contenders, min(runs, LATENCY_RUNS), scale=scale)
         yield "latency", results
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parse(arguments)
     try:
-        everybody = registry.select(registry.contenders(), given.only)
+        contenders = registry.select(registry.contenders(), given.only)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     if given.smoke:
-        print(f"{smoke.run(everybody, given.job)} answers of {len(everybody)} contenders are right")
+        print(f"{smoke.run(contenders, given.job)} answers of {len(contenders)} contenders are right")
         return
     given.out.mkdir(parents=True, exist_ok=True)
     started_s = time.monotonic()
     results: dict[str, Any] = {}
-    for part, results in measure(everybody, given):
+    for part, results in measure(contenders, given):
         results["targets"] = targets.evaluate(results)
         (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         print(f"{time.monotonic() - started_s:,.0f} s: {part} done", file=sys.stderr)

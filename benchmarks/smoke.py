@@ -16,11 +16,11 @@ def cells(contender: Contender, jobs: Iterable[str] = ()) -> list[Cell]:
     return plain + [Cell("smd151", job, is_tls=True) for job in wanted[:1] if contender.takes_tls]
 
 
-def run(everybody: Iterable[Contender], jobs: Iterable[str] = ()) -> int:
+def run(contenders: Iterable[Contender], jobs: Iterable[str] = ()) -> int:
     """Check all contenders; returns the number of right answers.
 
     Raises:
         WrongAnswerError: the first wrong answer.
     """
     chosen = tuple(jobs)
-    return check_all((contender, cell) for contender in everybody for cell in cells(contender, chosen))
+    return check_all((contender, cell) for contender in contenders for cell in cells(contender, chosen))

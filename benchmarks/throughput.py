@@ -29,12 +29,12 @@ Samples = Mapping[tuple[str, Cell], Sequence[Sample]]
 
 
 def pairs(
-    everybody: Iterable[Contender], corpus: str, is_tls: bool, jobs: Iterable[str] = ()
+    contenders: Iterable[Contender], corpus: str, is_tls: bool, jobs: Iterable[str] = ()
 ) -> list[tuple[Contender, Cell]]:
     """The contenders and jobs of one setting."""
     chosen = tuple(jobs)
     found = []
-    for contender in everybody:
+    for contender in contenders:
         is_left_out = contender.is_paced or (corpus in LARGE and contender.group == "python")
         if contender.can(corpus, is_tls) and not is_left_out:
             possible = [job for job in contender.jobs if job != "latency" and (not chosen or job in chosen)]
@@ -44,22 +44,22 @@ def pairs(
 
 
 def run(
-    everybody: Iterable[Contender], runs: int, *, jobs: Iterable[str] = (), scale: float = 1.0
+    contenders: Iterable[Contender], runs: int, *, jobs: Iterable[str] = (), scale: float = 1.0
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Time all contenders in every setting; yields its name and its rows for the JSON."""
-    contenders, chosen = tuple(everybody), tuple(jobs)
+    known, chosen = tuple(contenders), tuple(jobs)
     for corpus, is_tls, share in SETTINGS:
-        samples = interleaved(pairs(contenders, corpus, is_tls, chosen), max(1, round(runs * share)), scale=scale)
-        yield f"{corpus} {'TLS' if is_tls else 'plain'}", rows(contenders, samples)
+        samples = interleaved(pairs(known, corpus, is_tls, chosen), max(1, round(runs * share)), scale=scale)
+        yield f"{corpus} {'TLS' if is_tls else 'plain'}", rows(known, samples)
 
 
 def wall_ns(runs: Iterable[Sample]) -> list[float]:
     return [sample.wall_ns_per_frame for sample in runs]
 
 
-def rows(everybody: Iterable[Contender], samples: Samples) -> list[dict[str, Any]]:
+def rows(contenders: Iterable[Contender], samples: Samples) -> list[dict[str, Any]]:
     """Return one row for each contender and job, with every single run."""
-    labels = {contender.name: contender for contender in everybody}
+    labels = {contender.name: contender for contender in contenders}
     raw = [median(wall_ns(runs)) for (name, cell), runs in samples.items() if (name, cell.job) == RAW_RECV]
     limit_ns = raw[0] if raw else None
     found = []

@@ -31,6 +31,8 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
     )
 
 from .clock import SYSTEM_CLOCK, Clock
+from .collect.collector import Collector
+from .collect.options import CollectOptions
 from .delivery.callback_consumer import CallbackConsumer
 from .delivery.consumer import Consumer
 from .delivery.stats import ConsumerStats
@@ -65,6 +67,7 @@ from .errors import (
 )
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
+from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
@@ -107,6 +110,8 @@ __all__ = [
     "CertificateError",
     "Client",
     "Clock",
+    "CollectOptions",
+    "Collector",
     "CompetingSessionError",
     "ConfigError",
     "ConnectError",
@@ -152,6 +157,7 @@ __all__ = [
     "RequestTimeoutError",
     "RestPacer",
     "SessionError",
+    "SessionFacts",
     "SessionTicket",
     "StateChange",
     "StatusError",

@@ -105,7 +105,7 @@ def run(root: Path) -> list[str]:
 
 def check_same(before: Counts, again: Counts) -> list[str]:
     """What is wrong when a tree is compared with itself."""
-    wrong = [f"the tree against itself: {line}" for line in failures(compare(before.paths, again.paths))]
+    wrong = [f"the tree against itself: {change}" for change in failures(compare(before.paths, again.paths))]
     apart = {path: abs(again.paths.get(path, 0.0) / count - 1) for path, count in before.paths.items()}
     furthest = max(apart, key=lambda path: apart[path])
     print(f"the tree against itself: at most {apart[furthest]:.4%} apart ({furthest})")
@@ -120,6 +120,6 @@ def check_seeded(seeds: Iterable[Seed], spared: frozenset[str], before: Counts, 
     """What is wrong with the gate's verdicts on the seeds."""
     changes = compare(before.paths, after.paths)
     show(table_of(changes))
-    named = {change.path for change in changes if change.failure}
+    named = {change.path for change in failures(changes)}
     wrong = [f"{path} passes with {seed.name}" for seed in seeds for path in sorted(seed.slower - named)]
     return wrong + [f"{path} fails without a seed" for path in sorted(spared & named)]

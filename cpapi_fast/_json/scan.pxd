@@ -16,7 +16,7 @@ cdef extern from *:
     #endif
     #ifndef CPAPI_FAST_SCAN
     #define CPAPI_FAST_SCAN
-    /* One byte of a text of known length. The caller has checked the bound; the debug build checks the caller. */
+    /* One byte of a text of known length. The caller checks the bound; the debug build asserts it. */
     #ifdef CPAPI_FAST_DEBUG
     #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) \
         (((index) >= 0 && (index) < (text_len)) ? (unsigned char)(text_ptr)[(index)] : (abort(), (unsigned char)0))
@@ -132,7 +132,8 @@ cdef inline Py_ssize_t plain_end(const char* text_ptr, Py_ssize_t text_len, Py_s
         found = (
             bytes_equal(word, 0x2222222222222222u)
             | bytes_equal(word, 0x5C5C5C5C5C5C5C5Cu)
-            | ((word - 0x2020202020202020u) & ~word & 0x8080808080808080u)      # bytes below 0x20; exact up to the first
+            # Bytes below 0x20; exact up to the first.
+            | ((word - 0x2020202020202020u) & ~word & 0x8080808080808080u)
         )
         if found != 0:
             return position + (trailing_zeros(found) >> 3)

@@ -269,7 +269,7 @@ def _conids(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not (part.isascii() and part.isdigit()):
-            raise argparse.ArgumentTypeError(f"a conid is a whole number such as 265598, not {part!r}")
+            raise argparse.ArgumentTypeError(f"a conid must be a whole number such as 265598, not {part!r}")
     return tuple(int(part) for part in parts)
 
 
@@ -284,5 +284,5 @@ def _codes(text: str) -> tuple[str, ...]:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not (part.isascii() and part.isdigit()):
-            raise argparse.ArgumentTypeError(f"a field code is a number such as 31, not {part!r}")
+            raise argparse.ArgumentTypeError(f"a field code must be a number such as 31, not {part!r}")
     return tuple(parts)

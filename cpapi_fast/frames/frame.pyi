@@ -20,8 +20,8 @@ class FrameCounters:
 class Frame:
     """One message of the gateway: its route, its bytes, and its payload on demand.
 
-    A frame owns a copy of its bytes. Frames come from `classify`, a `Batch` or a `WsClient`; the class cannot be called.
-    Reading `kind`, `conid`, `topic` and `target` decodes no JSON, unless the topic is written with escapes.
+    A frame owns a copy of its bytes. Frames come from `classify`, a `Batch` or a `WsClient`; the class cannot be
+    called. Reading `kind`, `conid`, `topic` and `target` decodes no JSON, unless the topic is written with escapes.
     """
 
     @property
@@ -37,8 +37,8 @@ class Frame:
     def channel(self) -> str | None:
         """The topic up to its first `+`, such as `smd`, `sts` or `tic`.
 
-        For a frame without a topic, the first of the keys `error`, `result` and `message` that its payload has, else None.
-        This decodes the payload.
+        For a frame without a topic, the first of the keys `error`, `result` and `message` that its payload has, else
+        None. This decodes the payload.
         """
     @property
     def conid(self) -> int | None:
@@ -56,7 +56,8 @@ class Frame:
         Invalid UTF-8 is decoded with U+FFFD in its place.
 
         Raises:
-            MalformedPayloadError: the payload is not JSON, although its route was found. The error has the bytes as `raw`.
+            MalformedPayloadError: the payload is not JSON, although its route was found. The error has the bytes as
+            `raw`.
         """
     @property
     def error(self) -> str | None:

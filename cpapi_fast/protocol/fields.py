@@ -172,7 +172,5 @@ def field_code(key: str) -> str:
     """
     code = _BY_KEY.get(key) if isinstance(key, str) else None
     if code is None:
-        raise SubscriptionError(
-            f"unknown field key: {shown(key)}. The entries of cpapi_fast.FIELDS have the valid ones as `key`."
-        )
+        raise SubscriptionError(f"unknown field key: {shown(key)}. See `key` of the entries in cpapi_fast.FIELDS.")
     return code

@@ -75,6 +75,6 @@ class FrameListener(WSListener):
     def set_sink(self, sink: FrameSink | None) -> None:
         """Lend every message to `sink` from now on, or with None, copy messages into batches again."""
     def start_close(self, code: int, reason: str) -> bool:
-        """Send CLOSE, and return whether it could still be sent. Frames are delivered until the peer's CLOSE arrives."""
+        """Send CLOSE; return False when it is too late. Frames are delivered until the peer's CLOSE arrives."""
     def abandon(self) -> None:
         """Drop the connection, now or as soon as it opens. For an attempt to connect that was cancelled."""

@@ -1,8 +1,8 @@
 """The picows listener: turns the frames of one connection into batches, and each way a connection ends into one call.
 
-The only module that cimports picows. It does what picows leaves to its user: it joins fragments, answers PING and CLOSE,
-closes the connection on what RFC 6455 forbids, and finishes a batch at the end of each socket read. `on_ws_frame` does
-not raise, because an exception there would lose the rest of the read.
+The only module that cimports picows. It does what picows leaves to its user: it joins fragments, answers PING and
+CLOSE, closes the connection on what RFC 6455 forbids, and finishes a batch at the end of each socket read.
+`on_ws_frame` does not raise, because an exception there would lose the rest of the read.
 
 Frames are copied into batches, or lent one by one to a `FrameSink`.
 """
@@ -27,8 +27,8 @@ cdef enum:
     CLOSE_PROTOCOL_ERROR = 1002
     CLOSE_MESSAGE_TOO_BIG = 1009
 
-# A read of more than this becomes several batches. After a pause a read has megabytes. In one block, they would leave the
-# processor's cache before a consumer reads them, and the block would be fresh memory each time.
+# A read of more than this becomes several batches. After a pause a read has megabytes. In one block, they would leave
+# the processor's cache before a consumer reads them, and the block would be fresh memory each time.
 cdef enum:
     BATCH_BYTES = 256 * 1024
 
@@ -92,7 +92,8 @@ cdef class FrameListener(WSListener):
         int64_t _received_ns                   # of the current socket read, 0 before its first message
         Py_ssize_t _max_frame_bytes
         Py_ssize_t _max_message_bytes
-        # The message whose fragments are joined. Its buffer grows to the longest message and is freed with the listener.
+        # The message whose fragments are joined. Its buffer grows to the longest message and is freed with the
+        # listener.
         char* _message_ptr
         Py_ssize_t _message_len
         Py_ssize_t _message_capacity
@@ -213,7 +214,7 @@ cdef class FrameListener(WSListener):
         self._sink = sink
 
     def start_close(self, int code, str reason):
-        """Send CLOSE, and return whether it could still be sent. Frames are delivered until the peer's CLOSE arrives."""
+        """Send CLOSE; return False when it is too late. Frames are delivered until the peer's CLOSE arrives."""
         cdef WSTransport transport = self.transport
         if transport is None or self._is_ended or transport.is_close_frame_sent:
             return False
@@ -222,8 +223,8 @@ cdef class FrameListener(WSListener):
         return True
 
     cdef bint _is_before_refusal(self, WSFrame frame):
-        # picows parses one frame ahead. When it rejects a frame, it closes at once and then delivers the frame before it,
-        # as the last of its read, with the rejected bytes after it. That frame is valid and must be delivered.
+        # picows parses one frame ahead. When it rejects a frame, it closes at once and then delivers the frame before
+        # it, as the last of its read, with the rejected bytes after it. That frame is valid and must be delivered.
         cdef bint is_before = (
             frame.last_in_buffer
             and frame.tail_size > 0

@@ -117,7 +117,7 @@ def _data(target: str) -> bytes:
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),
     ],
 )
-def test_a_wrong_answer_is_noticed(
+def test_a_wrong_result_is_detected(
     monkeypatch: pytest.MonkeyPatch, target: str, module: object, name: str, wrong: Callable[..., object]
 ):
     data = _data(target)

@@ -130,7 +130,7 @@ def test_a_session_that_cannot_be_sent_ends_the_run_at_once(tmp_path: Path) -> N
     result = run(scene())
     assert result.code == 1
     check_lines(result, 1)
-    assert "session id that cannot stand in a header" in result.err
+    assert "not valid in a header" in result.err
     assert "0123456789abcdef" not in result.err + result.out
 
 

@@ -119,7 +119,7 @@ async def test_a_subscription_beyond_the_limit_is_refused_and_leaves_nothing_beh
         await feed.subscribe_market_data(1)
         await feed.subscribe_market_data(2)
         await feed.subscribe_orders()
-        with pytest.raises(cf.LimitError, match="market data lines are taken: 2 of 2"):
+        with pytest.raises(cf.LimitError, match="market data lines are in use: 2 of 2"):
             await feed.subscribe_market_data(3)
         # A second subscribe to the same topic takes no further market data line.
         await feed.subscribe_market_data(2, cf.MarketDataFields(["31"]))

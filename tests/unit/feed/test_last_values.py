@@ -74,7 +74,7 @@ def test_a_quote_is_merged_and_each_field_has_its_times():
     assert list(found) == ["31", "83", "_updated", "84"]
 
 
-def test_topics_are_apart():
+def test_topics_are_separate():
     last = Keeper()
     topics = ["smd+8314", "smd+8314@NYSE", "smd+265598", "sor"]
     for topic in topics:
@@ -85,7 +85,7 @@ def test_topics_are_apart():
     assert last.get("smd+1") is None
 
 
-def test_a_removed_topic_begins_anew():
+def test_a_removed_topic_starts_without_values():
     last = Keeper()
     last.add(TOPIC)
     last.remove("smd+1")
@@ -123,7 +123,7 @@ def test_a_removed_topic_begins_anew():
 )
 @pytest.mark.parametrize("space", ["", " ", "\n\t "])
 @pytest.mark.parametrize("form", ['{{"31":{0},"topic":"smd+8314"}}', '{{"topic":"smd+8314","31":{0}}}'])
-def test_any_value_is_what_json_says(value: str, space: str, form: str):
+def test_any_value_is_decoded_as_json(value: str, space: str, form: str):
     assert values_of(form.format(f"{space}{value}{space}").encode()) == {"31": json.loads(value)}
 
 
@@ -154,14 +154,20 @@ def test_keys(members: str, expected: dict[str, object] | None):
 
 
 def test_keys_written_in_two_ways_are_one_field():
-    plain, odd, wide = smd('"31":"a"'), smd('"3\\u0031":"b"'), smd('"31":"c","é":1')
-    for order in ([plain, odd, wide], [odd, plain], [wide, odd, plain], [odd, wide, plain, odd], [odd, odd, plain]):
+    plain, escaped, wide = smd('"31":"a"'), smd('"3\\u0031":"b"'), smd('"31":"c","é":1')
+    for order in (
+        [plain, escaped, wide],
+        [escaped, plain],
+        [wide, escaped, plain],
+        [escaped, wide, plain, escaped],
+        [escaped, escaped, plain],
+    ):
         found = values_of(*order)
-        assert found["31"] == {plain: "a", odd: "b", wide: "c"}[order[-1]]
+        assert found["31"] == {plain: "a", escaped: "b", wide: "c"}[order[-1]]
         assert len(found) == 1 + (wide in order)
 
 
-def test_bytes_that_are_not_utf8_are_repaired():
+def test_invalid_utf8_is_repaired():
     assert values_of(b'{"55":"IBM\x99","a\x99":"\xc3","topic":"smd+8314"}') == {"55": "IBM\ufffd", "a\ufffd": "\ufffd"}
     assert values_of(b'{"55":"IBM\x99","topic":"smd+8314"}') == {"55": "IBM\ufffd"}
     last = Keeper()
@@ -170,7 +176,7 @@ def test_bytes_that_are_not_utf8_are_repaired():
     assert last.get("smd+1@\ufffd") == {"31": (1, 1, 1.0), "84": (2, 1, 1.0)}
 
 
-def test_what_is_not_json_leaves_no_trace_where_it_shows():
+def test_a_frame_that_is_detected_as_not_json_changes_nothing():
     last = Keeper()
     last.add(TOPIC)
     last.update(batch_of([smd('"31":"1"')]), 1.0)
@@ -187,7 +193,7 @@ def test_a_value_that_is_not_json_is_left_out():
     assert last.last.malformed == 0
 
 
-def test_what_is_given_out_belongs_to_the_caller():
+def test_returned_values_belong_to_the_caller():
     last = Keeper()
     last.add(TOPIC)
     last.update(batch_of([smd('"a":[1],"b\\u0062":[2]'), smd('"c":[3]')]), 1.0)
@@ -225,14 +231,14 @@ def test_values_outlive_their_batch():
 
 @pytest.mark.parametrize("is_removed", [False, True])
 def test_a_frame_is_not_kept_longer_than_its_values(is_removed: bool):
-    """Of an odd frame the whole text is kept; not any more once others have taken the place of its values."""
+    """A frame that is stored whole is freed when other frames have replaced its values."""
     last = Keeper()
     last.add(TOPIC)
-    odd = batch_of([smd(f'"3\\u0031":"{"x" * 1_000_000}","84":1')])
+    escaped = batch_of([smd(f'"3\\u0031":"{"x" * 1_000_000}","84":1')])
     plain = batch_of([smd('"31":"2","84":"3"')])
     tracemalloc.start()
     try:
-        last.update(odd, 1.0)
+        last.update(escaped, 1.0)
         kept, _ = tracemalloc.get_traced_memory()
         if is_removed:
             last.remove(TOPIC)

@@ -57,7 +57,7 @@ def address_of(view: memoryview) -> int:
     return address or 0
 
 
-# --- what a frame says -----------------------------------------------------------------------------------------------
+# --- frames -----------------------------------------------------------------------------------------------------
 
 
 def test_market_data_frame():
@@ -157,7 +157,7 @@ def test_malformed(text: bytes, strict: bool):
 
 
 @pytest.mark.parametrize("text", [b"[]", b'[{"topic":"smd+1"}]', b'"topic"', b"0", b"-1.5", b"true", b"false", b"null"])
-def test_json_that_is_no_object(text: bytes):
+def test_json_that_is_not_an_object(text: bytes):
     frame = classify(text)
     assert frame.kind is FrameKind.OTHER
     assert frame.topic is None
@@ -185,7 +185,7 @@ def test_a_cut_frame_keeps_its_route():
     assert (strict.kind, strict.topic, strict.payload) == (FrameKind.MALFORMED, None, None)
 
 
-def test_the_error_shows_nothing_of_the_frame():
+def test_the_error_does_not_show_the_content():
     secret = f'{{"topic":"tic","id":"{frames.SESSION}","account":"{frames.ACCOUNT}"'.encode()
     with pytest.raises(MalformedPayloadError) as caught:
         _ = classify(secret).payload
@@ -198,7 +198,7 @@ def test_the_error_shows_nothing_of_the_frame():
 
 
 @pytest.mark.parametrize("text", frames.NOT_UTF8)
-def test_a_byte_that_is_not_utf8_is_replaced(text: bytes):
+def test_invalid_utf8_is_replaced(text: bytes):
     frame = classify(text)
     assert frame.kind is not FrameKind.MALFORMED
     assert frame.payload == orjson.loads(text.decode("utf-8", "replace"))
@@ -252,12 +252,12 @@ def test_not_bytes_like(data: object):
         BatchBuilder().append(data)
 
 
-def test_a_view_with_gaps_is_refused():
+def test_a_view_that_is_not_contiguous_raises():
     with pytest.raises(BufferError):
         classify(memoryview(SMD)[::2])
 
 
-def test_a_refused_append_leaves_the_builder_as_it_was():
+def test_a_failed_append_does_not_change_the_builder():
     builder = BatchBuilder()
     with pytest.raises(TypeError):
         builder.append("text")
@@ -335,7 +335,7 @@ def test_views_and_frames_outlive_the_batch():
     del others
 
 
-def test_a_kept_frame_holds_no_batch_and_a_view_holds_one():
+def test_a_frame_does_not_keep_its_batch_and_a_view_does():
     batch = batch_of([b"x" * 1_000_000, SMD])
     owner = batch.payloads.obj
     assert owner is not None
@@ -350,7 +350,7 @@ def test_a_kept_frame_holds_no_batch_and_a_view_holds_one():
     assert frame.raw == SMD
 
 
-def test_many_frames_and_growing_ones():
+def test_many_frames_of_growing_size():
     """The arena and the columns grow; what was appended before stays what it was."""
     texts = [frames.smd(conid, size=conid % 700) for conid in range(3_000)]
     batch = batch_of(texts)
@@ -396,7 +396,7 @@ def test_iteration():
     assert len(list(iterator)) == len(TEXTS) - 1
 
 
-def test_frames_of_a_batch_say_what_classify_says():
+def test_frames_of_a_batch_equal_those_of_classify():
     texts = frames.corpus()
     for frame, text in zip(batch_of(texts), texts, strict=True):
         alone = classify(text)
@@ -437,12 +437,12 @@ def test_a_slice_outlives_its_batch():
 @pytest.mark.parametrize(
     ("start", "stop"), [(-1, 2), (0, 0), (3, 3), (4, 3), (0, 9), (8, 9), (-2, -1), (2**62, 2**62 + 1)]
 )
-def test_what_is_no_slice(start: int, stop: int):
+def test_invalid_slices_raise(start: int, stop: int):
     with pytest.raises(IndexError):
         slice_of(batch_of(TEXTS), start, stop)
 
 
-def test_builder_starts_anew():
+def test_a_builder_starts_a_new_batch_after_finish():
     builder = BatchBuilder()
     assert builder.finish(1) is None
     builder.append(SMD)
@@ -459,11 +459,11 @@ def test_builder_starts_anew():
 
 
 @pytest.mark.parametrize("received_ns", [0, -1, 2**63 - 1])
-def test_any_time_fits(received_ns: int):
+def test_any_int64_is_a_receive_time(received_ns: int):
     assert batch_of([SMD], received_ns=received_ns)[0].received_ns == received_ns
 
 
-def test_a_time_that_does_not_fit_is_refused():
+def test_a_receive_time_beyond_int64_raises():
     with pytest.raises(OverflowError):
         batch_of([SMD], received_ns=2**63)
 
@@ -472,12 +472,12 @@ def test_a_time_that_does_not_fit_is_refused():
 
 
 @pytest.mark.parametrize("cls", [Frame, Batch])
-def test_not_made_by_hand(cls: type):
+def test_classes_cannot_be_called(cls: type):
     with pytest.raises(TypeError, match="class cannot be called"):
         cls()
 
 
-def test_what_is_made_past_init_is_empty_and_safe_to_look_at():
+def test_objects_made_without_init_are_empty_and_safe_to_use():
     frame = Frame.__new__(Frame)
     assert (len(frame), frame.raw, frame.kind, frame.received_ns) == (0, b"", FrameKind.HEARTBEAT, 0)
     assert (frame.topic, frame.channel, frame.conid, frame.target, frame.payload, frame.error) == (None,) * 6
@@ -572,7 +572,7 @@ def test_no_weak_references():
         weakref.ref(classify(SMD))
 
 
-def test_a_batch_ends_where_its_offsets_do():
+def test_a_batch_cannot_exceed_int32_offsets():
     # Zeros that nobody has written to cost no memory until they are copied.
     mebibytes = memoryview(bytes(1100 << 20))
     builder = BatchBuilder()

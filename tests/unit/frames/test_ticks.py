@@ -134,7 +134,7 @@ def test_numbers_at_the_edges(text: str, value: float | None):
         assert ticks.malformed == 0
 
 
-def test_a_prefix_without_a_number_that_a_float_can_hold():
+def test_a_prefix_without_a_finite_number():
     ticks = decode_one('"31":"H1e999"')
     assert ticks.valid("31")[0] == 0
     assert chr(ticks.prefixes("31")[0]) == "H"
@@ -168,7 +168,7 @@ def test_which_member_counts(members: str, value: float | None):
         assert value is None or ticks.values("31")[0] == value
 
 
-def test_a_key_of_zero_bytes_is_no_field():
+def test_a_key_of_zero_bytes_is_not_a_field():
     # Not JSON, but routed by its end; and in memory eight zeros look like a place in the table that nothing is in.
     for length in range(1, 17):
         payload = b'{"' + b"\0" * length + b'":"5","topic":"smd+1"}'
@@ -207,7 +207,7 @@ def test_a_key_that_ends_the_payload():
 def test_invalid_utf8_is_read_as_by_payload():
     counters = cf.FrameCounters()
     builder = cf.BatchBuilder(counters)
-    # Outside of what is wanted, inside of a wanted value, in a key, and in a frame that takes the long way.
+    # In an unwanted value, in a wanted value, in a key, and in a frame that takes the slow path.
     builder.append(b'{"55":"\x99","31":"1.5","topic":"smd+1"}')
     builder.append(b'{"31":"1.5\x99","84":2,"topic":"smd+1"}')
     builder.append(b'{"31\xc3":"2","31":"1.5","topic":"smd+1"}')
@@ -250,7 +250,7 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize("payload", NOT_JSON)
-def test_a_routed_frame_that_the_walk_or_the_decoder_finds_wrong(payload: bytes):
+def test_a_routed_frame_that_is_not_json_is_counted(payload: bytes):
     counters = cf.FrameCounters()
     builder = cf.BatchBuilder(counters)
     builder.append(payload)
@@ -275,7 +275,7 @@ def test_a_routed_frame_that_the_walk_or_the_decoder_finds_wrong(payload: bytes)
         b'{"31":"1.5","x":1e999,"topic":"smd+1"}',
     ],
 )
-def test_a_fault_where_nobody_looks_is_for_strict_decoders(payload: bytes):
+def test_errors_in_values_that_are_not_read_need_a_strict_decoder(payload: bytes):
     """What is documented for text that is not JSON: the fields as they are written, or nothing and counted."""
     assert expected(payload, ["31"]) is None
     lazy = TickDecoder(["31"]).decode(batch_of([payload]))
@@ -285,7 +285,7 @@ def test_a_fault_where_nobody_looks_is_for_strict_decoders(payload: bytes):
     assert strict.malformed == 1
 
 
-def test_the_comparison_notices_what_is_wrong():
+def test_the_comparison_detects_wrong_values():
     payload = frame_of('"31":"1.5","84":"C2"')
     right = [cell("1.5"), cell("C2")]
     check_row(payload, ["31", "84"], right)
@@ -309,8 +309,8 @@ def test_every_fixture():
         assert check_payloads(texts, TickDecoder(fields, strict=strict)) > 3
 
 
-def test_what_gateways_send_is_walked():
-    """The long way gives the same answers, so that nothing but time would show when the walk gave up on everything."""
+def test_frames_of_gateways_do_not_need_the_slow_path():
+    """The slow path gives the same results, so no other test would fail if the walk rejected every frame."""
     decoder = CDecoder(TickDecoder(["31", "83", "84", "85", "86", "87", "87_raw", "88", "conid", "_updated"]))
     payloads = [text for text in frames.corpus() if text.startswith(b"{") and text.endswith(b'"topic":"smd+8314"}')]
     payloads.append(frame_of('"31":"C4,735.10","84":"H-0.5","85":"1,300","86":"+0.84%","87":"65595.7B","88":"N/A"'))
@@ -352,14 +352,14 @@ def test_market_data_fields_are_fields():
         (["x" * 33], "is invalid"),
     ],
 )
-def test_fields_that_cannot_be_right(fields: object, message: str):
+def test_invalid_fields_raise(fields: object, message: str):
     with pytest.raises(cf.ConfigError) as caught:
         cf.TickDecoder(fields)  # type: ignore[arg-type]
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
-def test_a_field_that_was_not_asked_for():
+def test_an_unknown_field_raises():
     ticks = decode_one('"31":"1"')
     for read in (ticks.values, ticks.valid, ticks.prefixes):
         for field in ("84", "", 31, None, ["31"]):
@@ -367,7 +367,7 @@ def test_a_field_that_was_not_asked_for():
                 read(field)  # type: ignore[arg-type]
 
 
-def test_only_a_batch_is_decoded():
+def test_only_a_batch_can_be_decoded():
     for wrong in (None, b"{}", [batch_of([b"{}"])]):
         with pytest.raises(TypeError):
             cf.TickDecoder().decode(wrong)  # type: ignore[arg-type]
@@ -422,7 +422,7 @@ def test_ticks_do_not_keep_the_batch():
     assert len(views) == 4
 
 
-def test_made_by_hand_or_pickled():
+def test_neither_called_nor_pickled():
     with pytest.raises(TypeError, match="class cannot be called"):
         Ticks()
     ticks = decode_one('"31":"1"')
@@ -443,7 +443,7 @@ def test_made_by_hand_or_pickled():
         weakref.ref(ticks)
 
 
-def test_what_they_look_like():
+def test_repr():
     assert repr(cf.TickDecoder(["31", "84"])) == "TickDecoder(['31', '84'])"
     assert repr(cf.TickDecoder(["31"], strict=True)) == "TickDecoder(['31'], strict=True)"
     assert repr(decode_one('"31":"1"')) == "<Ticks 1 rows 1 fields>"

@@ -10,6 +10,7 @@ import pytest
 
 from cpapi_fast.errors import SubscriptionError, UsageError
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.text_table import TextTable
 from cpapi_fast.frames.topic_table import TopicTable
 from tests.batches import batch_of
 
@@ -156,3 +157,5 @@ def test_wrong_types_raise():
 def test_neither_copied_nor_pickled(attempt):
     with pytest.raises(TypeError):
         attempt(TopicTable())
+    with pytest.raises(TypeError):
+        attempt(TextTable())
