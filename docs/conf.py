@@ -41,7 +41,7 @@ myst_url_schemes = {
 # The API reference.
 add_module_names = False
 python_use_unqualified_type_names = True
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True

@@ -152,12 +152,6 @@ def after_napoleon(_app: Sphinx, _what: str, name: str, _value: object, _options
         lines[:] = _properties.pop(name)
 
 
-def without_object(_app: Sphinx, _name: str, _value: object, _options: object, bases: list[type]) -> None:
-    """Show no base where there is only `object`."""
-    if bases == [object]:
-        bases.clear()
-
-
 class GeneratedTable(SphinxDirective):
     """`{errors-table}`, `{options-table} module.Class` and so on: Markdown rows from a function above."""
 
@@ -203,5 +197,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Napoleon has the priority 500.
     app.connect("autodoc-process-docstring", before_napoleon, priority=400)
     app.connect("autodoc-process-docstring", after_napoleon, priority=600)
-    app.connect("autodoc-process-bases", without_object)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
