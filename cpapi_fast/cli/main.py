@@ -269,7 +269,7 @@ def _conids(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not (part.isascii() and part.isdigit()):
-            raise argparse.ArgumentTypeError(f"a conid is a whole number such as 265598, not {part!r}")
+            raise argparse.ArgumentTypeError(f"a conid must be a whole number such as 265598, not {part!r}")
     return tuple(int(part) for part in parts)
 
 
