@@ -377,11 +377,11 @@ def test_a_login_is_told_and_waited_for(tmp_path: Path) -> None:
             (
                 {"is_logged_in": False, "logged_out_answer": answer},
                 NotAuthenticatedError,
-                "log in to the gateway in a browser",
+                "Log in to the gateway in a browser",
             )
             for answer in ("unauthorized", "redirect", "html", "json")
         ),
-        ({"has_brokerage": False, "is_competing": True}, CompetingSessionError, "another login"),
+        ({"has_brokerage": False, "is_competing": True}, CompetingSessionError, "other login"),
     ],
 )
 def test_it_gives_up_when_it_is_told_to(
@@ -412,7 +412,7 @@ def test_nothing_collected_is_an_error_and_leaves_no_empty_capture(tmp_path: Pat
             collector = Collector(client, options_of(client, tmp_path, duration_s=40.0))
             with pytest.raises(CpapiError, match="the duration is over before anything was received") as caught:
                 await collector.run()
-            assert "log in" in str(caught.value)
+            assert "Log in" in str(caught.value)
             return collector
 
     collector = run(body())

@@ -90,7 +90,7 @@ def test_unreachable_gateway(tmp_path: Path) -> None:
         result = run(command("collect", "--url", url, *arguments))
     warning, _, rest = result.err.partition("\n")
     assert warning.startswith("cpapi-fast: warning: TLS certificates are not checked")
-    check_gave_up(Ended(result.code, result.out, rest), "start the gateway")
+    check_gave_up(Ended(result.code, result.out, rest), "Start the gateway")
 
 
 def test_not_logged_in(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_not_logged_in(tmp_path: Path) -> None:
             # A login page may be a moment of the nightly reset: it is asked again after 5 s before a human is called.
             return await command(*gateway_command(gateway, tmp_path, "--give-up-after", "8"))
 
-    check_gave_up(run(body()), "log in to the gateway in a browser")
+    check_gave_up(run(body()), "Log in to the gateway in a browser")
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("events-")
 
