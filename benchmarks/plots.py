@@ -1,30 +1,34 @@
-"""The results as SVG: CPU per frame by job, latency, and the classifier by topic position and size."""
+"""Draws the results: CPU time per frame by job, latency, and the classifier by topic position and frame size.
+
+Usage: python -m benchmarks.plots FOLDER   (redraws the plots of FOLDER/results.json, without measuring)
+
+The same results always give the same files.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from math import floor, log10
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from .svg import FAINT, GROUP_COLOURS, GROUP_NAMES, MUTED, Drawing, LogAxis, in_units
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
 Row = Mapping[str, Any]
 
-WIDTH: Final = 940
-LEFT: Final = 250
-RIGHT: Final = WIDTH - 90
-ROW: Final = 24
-HEAD: Final = 78
-PANEL_HEAD: Final = 46
-DASHES: Final = 'stroke-dasharray="4 4"'
-
 JOB_TITLES: Final = {
-    "bytes": "bytes: receive, and look at nothing",
-    "count": "count: frames told apart, nothing known of them",
+    "bytes": "bytes: receive only",
+    "count": "count: count the frames",
     "route": "route: kind and conid of every frame",
-    "dict": "dict: every payload decoded",
+    "dict": "dict: decode every payload",
     "columns": "columns: bid, ask, last, sizes and time as float64",
 }
 CORPUS_TITLES: Final = {
@@ -33,160 +37,213 @@ CORPUS_TITLES: Final = {
     "smd1400": "quotes of 1,400 bytes",
     "smd60k": "quotes of 60,000 bytes",
 }
-#: Drawn through all panels: what the socket costs, whoever stands on picows.
+GROUPS: Final = {
+    "limit": ("limits", "#8a8f98"),
+    "own": ("cpapi_fast", "#0f7b52"),
+    "python": ("other Python clients", "#d9861a"),
+    "peer": ("Rust clients", "#b2402e"),
+}
+#: (measurement, topic position) and its line in the classifier plot.
+CLASSIFIER_LINES: Final = {
+    ("classify_ptr in C", "tail"): ("topic last", "#0f7b52"),
+    ("classify_ptr in C", "head"): ("topic first", "#3aa6a0"),
+    ("classify_ptr in C", "walk"): ("topic third", "#2b5fa8"),
+    ("classify() to a Frame", "odd"): ("topic with an escape", "#8e4bb0"),
+    ("memcpy", "tail"): ("copy the frame", "#8a8f98"),
+    ("orjson.loads", "tail"): ("orjson.loads", "#b2402e"),
+}
+#: The dashed line in each CPU plot.
 FLOOR: Final = "picows_floor"
-CLASSIFIER_COLOURS: Final = {
-    ("classify_ptr in C", "tail"): "#0f7b52",
-    ("classify_ptr in C", "head"): "#3aa6a0",
-    ("classify_ptr in C", "walk"): "#2b5fa8",
-    ("classify() to a Frame", "odd"): "#8e4bb0",
-    ("memcpy", "tail"): "#8a8f98",
-    ("orjson.loads", "tail"): "#b2402e",
+#: The plot that is also written as a PNG.
+HEADLINE: Final = "cpu-smd151-plain"
+
+STYLE: Final = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"],
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.axisbelow": True,
+    "grid.color": "#dfe3e8",
+    "ytick.major.size": 0,
+    # Text stays text, and identifiers do not depend on a random number.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cpapi_fast",
 }
-CLASSIFIER_NAMES: Final = {
-    ("classify_ptr in C", "tail"): "topic last",
-    ("classify_ptr in C", "head"): "topic first",
-    ("classify_ptr in C", "walk"): "topic third",
-    ("classify() to a Frame", "odd"): "topic with an escape",
-    ("memcpy", "tail"): "copying the frame",
-    ("orjson.loads", "tail"): "orjson.loads",
-}
+#: Inches. Fixed places, since those that matplotlib computes differ in the last digits from run to run.
+WIDTH: Final = 9.5
+LEFT: Final = 2.6
+RIGHT: Final = 0.2
+HEAD: Final = 0.75
+TITLE: Final = 0.35
+BAR: Final = 0.27
+AXIS: Final = 0.35
+FOOT: Final = 0.25
+
+_SECONDS: Final = EngFormatter(unit="s")
+
+
+def in_units(ns: float) -> str:
+    """A duration with three digits and a unit: `72.4 ns`, `1.24 µs`, `3 ms`."""
+    return str(_SECONDS(float(f"{ns:.3g}") * 1e-9))
 
 
 def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw everything that the results have; the files."""
-    drawings = {f"cpu-{name.replace(' ', '-').lower()}": bars(name, rows) for name, rows in _settings(results).items()}
-    if results.get("latency"):
-        drawings["latency"] = latency(results["latency"])
-    if results.get("classifier"):
-        drawings["classifier"] = classifier(results["classifier"])
-    paths = []
-    for name, drawing in drawings.items():
-        path = folder / f"{name}.svg"
-        path.write_text(drawing.text(), encoding="utf-8")
-        paths.append(path)
+    """Draw a plot of each part of `results`, and return the files in `folder`."""
+    with mpl.rc_context(STYLE):
+        figures = {
+            f"cpu-{setting.replace(' ', '-').lower()}": bars(setting, rows)
+            for setting, rows in results.get("throughput", {}).items()
+            if rows
+        }
+        if results.get("latency"):
+            figures["latency"] = latency(results["latency"])
+        if results.get("classifier"):
+            figures["classifier"] = classifier(results["classifier"])
+        paths = []
+        for name, figure in figures.items():
+            paths.append(folder / f"{name}.svg")
+            figure.savefig(paths[-1], metadata={"Date": None, "Creator": None})
+            if name == HEADLINE:
+                paths.append(folder / f"{name}.png")
+                figure.savefig(paths[-1], dpi=150, metadata={"Software": None})
     return paths
 
 
-def _settings(results: Mapping[str, Any]) -> dict[str, Sequence[Row]]:
-    return {name: rows for name, rows in results.get("throughput", {}).items() if rows}
-
-
-def _groups(rows: Sequence[Row]) -> list[str]:
-    present = {row["group"] for row in rows}
-    return [group for group in GROUP_NAMES if group in present]
-
-
-def _grid(drawing: Drawing, axis: LogAxis, top: float, bottom: float) -> None:
-    for value in axis.ticks():
-        drawing.line((axis(value), top), (axis(value), bottom), FAINT)
-        drawing.write(axis(value), bottom + 14, in_units(value), size=11, colour=MUTED, anchor="middle")
-
-
-def bars(setting: str, rows: Sequence[Row]) -> Drawing:
-    """CPU of the client per frame: one panel per job, the quickest first."""
-    jobs = [job for job in JOB_TITLES if any(row["job"] == job for row in rows)]
-    height = HEAD + sum(PANEL_HEAD + 26 + ROW * sum(row["job"] == job for row in rows) for job in jobs)
-    drawing = Drawing(WIDTH, height)
+def bars(setting: str, rows: Sequence[Row]) -> Figure:
+    """CPU time of the client per frame: a panel for each job, the fastest client first."""
     corpus, transport = setting.split()
-    title = f"CPU time of the client per frame: {CORPUS_TITLES.get(corpus, corpus)}, {transport}"
-    drawing.write(16, 26, title, size=17, bold=True)
-    explained = "user + system, median and least to most; dashed: picows that does nothing; logarithmic"
-    drawing.write(16, 46, explained, colour=MUTED)
-    drawing.legend(16, 68, _groups(rows))
-    axis = LogAxis.around([value for row in rows for value in row["cpu_ns"]], LEFT, RIGHT)
-    floors = [median(row["cpu_ns"]) for row in rows if row["contender"] == FLOOR]
-    top = float(HEAD)
-    for job in jobs:
-        chosen = sorted((row for row in rows if row["job"] == job), key=lambda row: median(row["cpu_ns"]))
-        drawing.write(16, top + 28, JOB_TITLES[job], size=14, bold=True)
-        top += PANEL_HEAD
-        _grid(drawing, axis, top - 6, top + ROW * len(chosen))
-        bottom = top + ROW * len(chosen)
-        for row in chosen:
-            _bar(drawing, axis, top, row)
-            top += ROW
-        for floor in floors:
-            drawing.line((axis(floor), bottom - ROW * len(chosen) - 6), (axis(floor), bottom), MUTED, DASHES)
-        top += 26
-    return drawing
-
-
-def _bar(drawing: Drawing, axis: LogAxis, top: float, row: Row) -> None:
-    values = row["cpu_ns"]
-    middle, colour = top + ROW / 2 - 3, GROUP_COLOURS[row["group"]]
-    drawing.write(LEFT - 10, middle + 4, row["label"], anchor="end")
-    drawing.rectangle(LEFT, top, axis(median(values)) - LEFT, ROW - 7, colour)
-    drawing.line((axis(min(values)), middle), (axis(max(values)), middle), "#22262b", 'stroke-width="1.5"')
-    drawing.write(axis(max(values)) + 7, middle + 4, in_units(median(values)), size=12)
-
-
-def latency(rows: Sequence[Row]) -> Drawing:
-    """p50, p99 and p99.9 of every client: one panel per pattern, the lowest p50 first."""
-    patterns = list(dict.fromkeys(row["pattern"] for row in rows))
-    height = HEAD + sum(PANEL_HEAD + 26 + ROW * sum(row["pattern"] == pattern for row in rows) for pattern in patterns)
-    drawing = Drawing(WIDTH, height)
-    drawing.write(16, 26, "From the sender's send() to the application that holds the frame", size=17, bold=True)
-    drawing.write(16, 46, "filled p50, ring p99, small p99.9; medians; logarithmic", colour=MUTED)
-    drawing.legend(16, 68, _groups(rows))
-    top = float(HEAD)
-    for pattern in patterns:
-        chosen = sorted((row for row in rows if row["pattern"] == pattern), key=lambda row: median(row["p50_ns"]))
-        points = [[median(row[f"{name}_ns"]) for name in ("p50", "p99", "p99.9")] for row in chosen]
-        axis = LogAxis.around([value for values in points for value in values], LEFT, RIGHT)
-        drawing.write(16, top + 28, pattern, size=14, bold=True)
-        top += PANEL_HEAD
-        _grid(drawing, axis, top - 6, top + ROW * len(chosen))
-        for row, (p50, p99, p999) in zip(chosen, points, strict=True):
-            middle, colour = top + ROW / 2 - 3, GROUP_COLOURS[row["group"]]
-            drawing.write(LEFT - 10, middle + 4, row["label"], anchor="end")
-            drawing.line((axis(p50), middle), (axis(max(p99, p999)), middle), colour, 'stroke-width="2" opacity="0.45"')
-            drawing.dot(axis(p999), middle, colour, radius=2.0)
-            drawing.dot(axis(p99), middle, colour, fill="white")
-            drawing.dot(axis(p50), middle, colour)
-            drawing.write(RIGHT + 12, middle + 4, in_units(p50), size=12)
-            top += ROW
-        top += 26
-    return drawing
-
-
-def classifier(rows: Sequence[Row]) -> Drawing:
-    """ns to find a route over the size of the frame: flat lines are what is promised."""
-    drawing = Drawing(WIDTH, 460)
-    drawing.write(16, 26, "Finding the route of one frame", size=17, bold=True)
-    drawing.write(16, 46, "over its size and where its topic stands; both axes logarithmic", colour=MUTED)
-    found = {
-        key: sorted((row["size"], median(row["ns"])) for row in rows if (row["what"], row["position"]) == key)
-        for key in CLASSIFIER_NAMES
+    panels = {
+        title: sorted((row for row in rows if row["job"] == job), key=lambda row: median(row["cpu_ns"]))
+        for job, title in JOB_TITLES.items()
+        if any(row["job"] == job for row in rows)
     }
-    sizes = sorted({row["size"] for row in rows})
-    vertical = LogAxis.around([ns for points in found.values() for _, ns in points], 410, 80)
-    across = LogAxis(sizes[0], sizes[-1], 90, WIDTH - 250)
-    for value in vertical.ticks():
-        drawing.line((across.start, vertical(value)), (across.end, vertical(value)), FAINT)
-        drawing.write(across.start - 10, vertical(value) + 4, in_units(value), size=11, colour=MUTED, anchor="end")
-    for size in sizes:
-        drawing.line((across(size), 80), (across(size), 410), FAINT)
-        drawing.write(across(size), 430, f"{size:,} bytes", size=11, colour=MUTED, anchor="middle")
-    labels = _apart({key: vertical(points[-1][1]) for key, points in found.items() if points}, 17)
-    for key, points in found.items():
-        if not points:
-            continue
-        places = [(across(size), vertical(ns)) for size, ns in points]
-        for start, end in pairwise(places):
-            drawing.line(start, end, CLASSIFIER_COLOURS[key], 'stroke-width="2.5"')
-        for x, y in places:
-            drawing.dot(x, y, CLASSIFIER_COLOURS[key], radius=3.5)
-        text = f"{CLASSIFIER_NAMES[key]}: {in_units(points[0][1])} to {in_units(points[-1][1])}"
-        drawing.write(across.end + 12, labels[key] + 4, text, size=12, colour=CLASSIFIER_COLOURS[key])
-    return drawing
+    title = f"CPU time of the client per frame: {CORPUS_TITLES.get(corpus, corpus)}, {transport}"
+    floors = [median(row["cpu_ns"]) for row in rows if row["contender"] == FLOOR]
+    marks = [Line2D([], [], color="#22262b", label="fastest to slowest run")]
+    if floors:
+        marks.append(Line2D([], [], color="#5c636d", linestyle="--", label="picows with a no-op listener"))
+    figure, axes = _panels(title, rows, panels, marks)
+    values = [value for row in rows for value in row["cpu_ns"]]
+    for ax, chosen in zip(axes, panels.values(), strict=True):
+        medians = [median(row["cpu_ns"]) for row in chosen]
+        highest = [max(row["cpu_ns"]) for row in chosen]
+        ax.barh(range(len(chosen)), medians, height=0.7, color=[GROUPS[row["group"]][1] for row in chosen])
+        ax.hlines(range(len(chosen)), [min(row["cpu_ns"]) for row in chosen], highest, color="#22262b", linewidth=1.2)
+        for place, (value, end) in enumerate(zip(medians, highest, strict=True)):
+            ax.annotate(in_units(value), (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
+        for value in floors:
+            ax.axvline(value, color="#5c636d", linestyle="--", linewidth=1)
+        _name_rows(ax, chosen)
+        _log_axis(ax, values)
+    axes[-1].set_xlabel("user + system CPU time, median of the runs (logarithmic scale)")
+    return figure
 
 
-def _apart(places: Mapping[tuple[str, str], float], least: float) -> dict[tuple[str, str], float]:
-    """The same places from top to bottom, moved down where they would overlap."""
-    moved: dict[tuple[str, str], float] = {}
-    lowest = float("-inf")
-    for key, place in sorted(places.items(), key=lambda item: item[1]):
-        lowest = max(place, lowest + least)
-        moved[key] = lowest
-    return moved
+def latency(rows: Sequence[Row]) -> Figure:
+    """p50, p99 and p99.9 of every client: a panel for each pattern, the lowest p50 first."""
+    panels = {
+        pattern: sorted((row for row in rows if row["pattern"] == pattern), key=lambda row: median(row["p50_ns"]))
+        for pattern in dict.fromkeys(row["pattern"] for row in rows)
+    }
+    styles = {"p50": {"s": 50}, "p99": {"s": 50, "facecolor": "white"}, "p99.9": {"s": 10}}
+    grey = "#5c636d"
+    marks = [
+        Line2D([], [], color=grey, linestyle="none", marker="o", label="p50"),
+        Line2D([], [], color=grey, linestyle="none", marker="o", markerfacecolor="white", label="p99"),
+        Line2D([], [], color=grey, linestyle="none", marker="o", markersize=3, label="p99.9"),
+    ]
+    figure, axes = _panels("Latency from send() to the application that has the frame", rows, panels, marks)
+    for ax, chosen in zip(axes, panels.values(), strict=True):
+        points = {name: [median(row[f"{name}_ns"]) for row in chosen] for name in styles}
+        colours = [GROUPS[row["group"]][1] for row in chosen]
+        ends = [max(values) for values in zip(*points.values(), strict=True)]
+        ax.hlines(range(len(chosen)), points["p50"], ends, color=colours, alpha=0.45, linewidth=2)
+        for name, style in reversed(styles.items()):
+            ax.scatter(points[name], range(len(chosen)), **{"color": colours, "zorder": 3} | style, edgecolor=colours)
+        for place, (value, end) in enumerate(zip(points["p50"], ends, strict=True)):
+            ax.annotate(in_units(value), (end, place), (8, 0), textcoords="offset points", va="center", fontsize=9)
+        _name_rows(ax, chosen)
+        _log_axis(ax, [value for values in points.values() for value in values])
+    axes[-1].set_xlabel("median of the runs; the number is p50 (logarithmic scale)")
+    return figure
+
+
+def classifier(rows: Sequence[Row]) -> Figure:
+    """Time to find the route of one frame against its size, for each position of the topic."""
+    figure = Figure((WIDTH, 4.6))
+    ax = figure.add_axes((0.1, 0.13, 0.53, 0.75))
+    figure.text(0.02, 0.94, "Time to find the route of one frame", fontsize=13, fontweight="bold")
+    lines = []
+    for key, (name, colour) in CLASSIFIER_LINES.items():
+        points = sorted((row["size"], median(row["ns"])) for row in rows if (row["what"], row["position"]) == key)
+        if points:
+            label = f"{name}: {in_units(points[0][1])} to {in_units(points[-1][1])}"
+            lines += ax.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=2, markersize=5, label=label)
+    lines.sort(key=lambda line: -line.get_ydata()[-1])
+    figure.legend(handles=lines, loc="center left", bbox_to_anchor=(0.64, 0.5), frameon=False, fontsize=9)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xticks(sorted({row["size"] for row in rows}))
+    ax.minorticks_off()
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    ax.set_xlabel("bytes of the frame (logarithmic scale)")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda ns, _: in_units(ns)))
+    ax.set_ylabel("time per frame (logarithmic scale)")
+    ax.grid(axis="y")
+    return figure
+
+
+def _panels(
+    title: str, rows: Sequence[Row], panels: Mapping[str, Sequence[Row]], marks: Sequence[Line2D]
+) -> tuple[Figure, list[Axes]]:
+    # One panel below the other; all bars have the same height.
+    height = HEAD + FOOT + sum(TITLE + BAR * len(chosen) + AXIS for chosen in panels.values())
+    figure = Figure((WIDTH, height))
+    figure.text(0.15 / WIDTH, 1 - 0.3 / height, title, fontsize=13, fontweight="bold")
+    present = {row["group"] for row in rows}
+    handles = [Patch(color=colour, label=name) for group, (name, colour) in GROUPS.items() if group in present]
+    place = (0.05 / WIDTH, 1 - 0.38 / height)
+    columns = len(handles) + len(marks)
+    figure.legend(
+        handles=[*handles, *marks], loc="upper left", bbox_to_anchor=place, ncols=columns, frameon=False, fontsize=8
+    )
+    axes, top = [], HEAD
+    for name, chosen in panels.items():
+        bottom = top + TITLE + BAR * len(chosen)
+        width = (WIDTH - LEFT - RIGHT) / WIDTH
+        ax = figure.add_axes((LEFT / WIDTH, 1 - bottom / height, width, BAR * len(chosen) / height))
+        ax.set_title(name)
+        ax.grid(axis="x")
+        axes.append(ax)
+        top = bottom + AXIS
+    return figure, axes
+
+
+def _name_rows(ax: Axes, rows: Sequence[Row]) -> None:
+    ax.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def _log_axis(ax: Axes, values: Sequence[float]) -> None:
+    ax.set_xscale("log")
+    # From a power of ten, and with space for the number of the longest bar.
+    ax.set_xlim(10 ** floor(log10(min(values))), max(values) * 2)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda ns, _: in_units(ns)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plots", description="Redraws the plots of results.")
+    parser.add_argument("folder", type=Path, help="a folder with a results.json; the plots are written next to it")
+    folder: Path = parser.parse_args(arguments).folder
+    for path in write(json.loads((folder / "results.json").read_text()), folder):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

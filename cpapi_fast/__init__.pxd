@@ -1,5 +1,6 @@
-"""The C interface in one place: `from cpapi_fast cimport BorrowedFrame, FrameSink, KIND_MARKET_DATA`."""
+"""The public C interface: `from cpapi_fast cimport BorrowedFrame, FrameSink, KIND_MARKET_DATA, TickDecoder`."""
 
+from .frames.batch cimport Batch
 from .frames.classifier cimport (
     KIND_HEARTBEAT,
     KIND_MALFORMED,
@@ -10,4 +11,6 @@ from .frames.classifier cimport (
     KIND_SYSTEM,
     NO_CONID,
 )
+from .frames.frame cimport Frame, FrameCounters
 from .frames.sink cimport BorrowedFrame, FrameSink
+from .frames.ticks cimport TickDecoder, Ticks, decode_payload_ptr, walk_payload_ptr

@@ -6,13 +6,13 @@ The folders, in the order in which data flows::
     _json      C headers that read JSON text within its bounds. Private to the compiled modules
     frames     From the bytes of a frame to its route, its batch and its columns
     rest       REST requests to the gateway: client, transport, session, pacing, TLS
-    ws         One WebSocket connection: handshake, listener, receive queue, client
+    ws         One WebSocket connection: handshake, listener, receive queue, client, closing
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
-    feed       Feed: the policy of `machine` on a real gateway, and the consumers of what comes
+    feed       Feed: connections, subscriptions and events of a market data feed, on the state machine of `machine`
     outputs    Writers of files and the thread that runs them
-    collect    The main job: a feed recorded into files
-    doctor     What is wrong with a gateway, and the one thing to do: the steps from an address to a quote
-    simulator  A simulated Client Portal gateway, for tests and for trying things out without an account
+    collect    Collecting market data: a feed, recorded into files
+    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice
+    simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
 """
 
@@ -31,7 +31,11 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
     )
 
 from .clock import SYSTEM_CLOCK, Clock
-from .delivery.consumer import Consumer, ConsumerStats
+from .collect.collector import Collector
+from .collect.options import CollectOptions
+from .delivery.callback_consumer import CallbackConsumer
+from .delivery.consumer import Consumer
+from .delivery.stats import ConsumerStats
 from .errors import (
     CallbackError,
     CertificateError,
@@ -66,8 +70,10 @@ from .errors import (
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed.decisions.replay import Decision, replay_decisions
+from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
-from .frames.batch import Batch, BatchBuilder, Frame, FrameCounters, classify
+from .frames.batch import Batch, BatchBuilder
+from .frames.frame import Frame, FrameCounters, classify
 from .frames.sink import FrameSink
 from .frames.ticks import TickDecoder, Ticks
 from .loop import new_event_loop, run
@@ -99,6 +105,7 @@ __all__ = [
     "Bar",
     "Batch",
     "BatchBuilder",
+    "CallbackConsumer",
     "CallbackError",
     "CaptureReader",
     "CaptureWriter",
@@ -106,6 +113,8 @@ __all__ = [
     "CertificateError",
     "Client",
     "Clock",
+    "CollectOptions",
+    "Collector",
     "CompetingSessionError",
     "ConfigError",
     "ConnectError",
@@ -154,6 +163,7 @@ __all__ = [
     "RequestTimeoutError",
     "RestPacer",
     "SessionError",
+    "SessionFacts",
     "SessionTicket",
     "StateChange",
     "StatusError",

@@ -1,4 +1,4 @@
-"""The event loop to run on: uvloop where it is installed, plain asyncio everywhere else."""
+"""Event loops: uvloop where it is installed, asyncio elsewhere; busy polling, and a workaround for uvloop."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .clock import Clock
 
 T = TypeVar("T")
 
-#: How often to look whether a socket has something to read that nobody reads, and how soon again where it had.
-_LOOK_S: Final = 1.0
-_LOOK_AGAIN_S: Final = 0.01
+#: How often to check whether a socket has data that is not read, and how soon to check again if it had.
+_CHECK_S: Final = 1.0
+_CHECK_AGAIN_S: Final = 0.01
 
 
 def new_event_loop(*, uvloop: bool | None = None) -> asyncio.AbstractEventLoop:
-    """Return a new event loop.
+    """A new event loop.
 
     Args:
         uvloop: True for uvloop, False for asyncio's own, None (the default) for uvloop where it is installed.
 
     Raises:
-        ImportError: uvloop was asked for by name and is not installed.
+        ImportError: `uvloop` is True and uvloop is not installed.
     """
     if uvloop is not False:
         try:
@@ -35,19 +35,19 @@ def new_event_loop(*, uvloop: bool | None = None) -> asyncio.AbstractEventLoop:
         else:
             return uvloop_module.new_event_loop()
     if sys.platform == "win32":
-        # The default of Windows copies every read once more into a protocol's own buffer.
+        # The default loop of Windows copies every read once more into the protocol's buffer.
         return asyncio.SelectorEventLoop()
     return asyncio.new_event_loop()
 
 
 class BusyPoll:
-    """Keeps a loop from sleeping: it asks the sockets again and again instead of waiting to be woken.
+    """Keeps a loop busy: it polls its sockets continuously instead of sleeping until data arrives.
 
-    That saves the time a sleeping thread needs to be woken, which is most of a quiet feed's latency, and costs a whole
-    processor core, whether data comes or not. Other tasks of the loop run as before.
+    This saves the time to wake a sleeping thread, which is most of the latency of a quiet feed. It uses a whole
+    processor core, whether data arrives or not. Other tasks of the loop run as before.
 
     Args:
-        loop: the running loop; several may spin on one, each adds its turn.
+        loop: the running loop. Several instances may share it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,57 +56,57 @@ class BusyPoll:
         loop.call_soon(self._spin)
 
     def _spin(self) -> None:
-        # A callback that is always due: with one waiting, a loop polls its sockets without a timeout.
+        # While a callback is due, a loop polls its sockets without a timeout.
         if self._is_spinning:
             self._loop.call_soon(self._spin)
 
     def stop(self) -> None:
-        """Let the loop sleep again."""
+        """Let the loop sleep again. Idempotent."""
         self._is_spinning = False
 
 
 class ReadWatch:
-    """Sees to it that a connection that was reset is read to its end, on uvloop too.
+    """Reads a reset connection to its end on uvloop, which otherwise can miss the reset.
 
-    There, a socket that reports an error is read once more and then watched no longer (libuv's uv_poll gives it up).
-    Where data lay before the error, as when a gateway is killed while it sends, the error itself is never seen: the
-    connection would look alive for ever. So a socket that can be read and is not is watched anew.
+    When a socket reports an error, uvloop reads it once more and then stops to poll it (libuv's uv_poll gives up). If
+    there was data before the error, as when a gateway is killed while it sends, the error itself is never read, and
+    the connection would seem open forever. So polling is restarted for a socket that has data and is not read.
 
     Args:
-        transport: of the connection.
-        reads: how many reads of it there were.
-        clock: what the time between two looks is measured with.
+        transport: the transport of the connection.
+        reads: returns how many reads of it there were.
+        clock: measures the time between two checks.
     """
 
     def __init__(self, transport: asyncio.Transport, reads: Callable[[], int], clock: Clock) -> None:
         self._transport = transport
         self._reads = reads
         self._clock = clock
-        self._seen = reads()
-        self._is_again = self._is_stopped = False
-        self._timer = clock.call_later(_LOOK_S, self._look)
+        self._last_reads = reads()
+        self._was_unread = self._is_stopped = False
+        self._timer = clock.call_later(_CHECK_S, self._check)
 
     @classmethod
     def where_needed(
         cls, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, reads: Callable[[], int], clock: Clock
     ) -> ReadWatch | None:
-        """A watch on uvloop; None on loops that watch on by themselves."""
+        """A new ReadWatch if the loop is uvloop; None on loops that do not need it."""
         return cls(transport, reads, clock) if type(loop).__module__.startswith("uvloop") else None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         reads = self._reads()
-        # One that is held back, or closing, is not to be read.
-        is_unread = self._transport.is_reading() and (self._is_again or reads == self._seen)
-        self._seen = reads
-        self._is_again = is_unread and _can_be_read(self._transport)
-        if self._is_again:
+        # A transport that is paused or closing must not be read.
+        is_unread = self._transport.is_reading() and (self._was_unread or reads == self._last_reads)
+        self._last_reads = reads
+        self._was_unread = is_unread and _can_be_read(self._transport)
+        if self._was_unread:
             self._transport.pause_reading()
             self._transport.resume_reading()
         if not self._is_stopped:
-            self._timer = self._clock.call_later(_LOOK_AGAIN_S if self._is_again else _LOOK_S, self._look)
+            self._timer = self._clock.call_later(_CHECK_AGAIN_S if self._was_unread else _CHECK_S, self._check)
 
     def stop(self) -> None:
-        """The connection has ended."""
+        """Stop the checks: the connection has ended."""
         self._is_stopped = True
         self._timer.cancel()
 
@@ -122,7 +122,7 @@ def _can_be_read(transport: asyncio.Transport) -> bool:
 
 
 def run(main: Coroutine[Any, Any, T], *, uvloop: bool | None = None) -> T:
-    """Run `main` to its end on a new loop, as `asyncio.run` does; Ctrl-C cancels it.
+    """Run a coroutine on a new loop and return its result, as `asyncio.run` does. Ctrl-C cancels it.
 
     Args:
         main: the coroutine.

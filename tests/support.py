@@ -19,6 +19,15 @@ TIMEOUT_S = 30.0
 LOOPS = ["asyncio"] if sys.platform == "win32" else ["uvloop", "asyncio"]
 
 
+def new_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Return a new event loop, by its name in `LOOPS`."""
+    if name == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
 def run(coroutine: Coroutine[Any, Any, T], *, loop: str = LOOPS[0], timeout_s: float = TIMEOUT_S) -> T:
     """Run `coroutine` to its end on a fresh loop and fail when it does not end in time.
 
@@ -30,17 +39,12 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: str = LOOPS[0], timeout_s: f
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
         return await asyncio.wait_for(coroutine, timeout_s)
 
-    if loop == "uvloop":
-        import uvloop
-
-        new_loop = uvloop.new_event_loop()
-    else:
-        new_loop = asyncio.new_event_loop()
+    event_loop = new_loop(loop)
     try:
-        result = new_loop.run_until_complete(guarded())
-        new_loop.run_until_complete(new_loop.shutdown_asyncgens())
+        result = event_loop.run_until_complete(guarded())
+        event_loop.run_until_complete(event_loop.shutdown_asyncgens())
     finally:
-        new_loop.close()
+        event_loop.close()
     assert not unhandled, unhandled
     return result
 

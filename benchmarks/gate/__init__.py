@@ -1,6 +1,6 @@
-"""Whether a change made a path slower: instructions per frame, counted and not timed, against a baseline built here.
+"""Fails a change that makes a path slower: instructions per frame, counted with callgrind, against an earlier commit.
 
-`driver.py` runs every path, `native.pyx` is its C, `frames.py` what it feeds; `measure.py` counts with callgrind;
-`trees.py` builds copies of the tree, `baseline.py` says which to compare with, `verdict.py` decides; `timing.py` holds
-CPU time over a real socket against picows and orjson; `selftest.py` proves that a seeded slowdown is caught.
+`driver.py` runs every path on the frames of `frames.py`, with `native.pyx` as its C part, and `measure.py` counts.
+`baseline.py` chooses the commit to compare with, `trees.py` builds it next to the work tree, and `verdict.py` compares.
+`timing.py` compares CPU time over a real socket, and `selftest.py` proves that seeded slowdowns fail.
 """

@@ -1,4 +1,4 @@
-"""The gate: instructions per frame against a baseline, and against picows and orjson. Fails with what became slower.
+"""Compares instructions per frame with a baseline, picows and orjson, and fails with the paths that became slower.
 
 Usage: python -m benchmarks.gate [selftest]
 """
@@ -8,67 +8,48 @@ from __future__ import annotations
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from . import baseline, selftest, timing, trees, verdict
-from .errors import GateError
-from .measure import Counts
+from benchmarks.tables import show
+
+from . import baseline, selftest, timing, verdict
+from .measure import Counts, GateError
+from .trees import Copy, counts_of_copies, is_measurable, prune, work_tree
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-FOLDER: Final = ROOT / "build" / "gate"
 
 
-def _counts_of_baseline(copies: trees.Trees) -> Counts | None:
+def measured() -> tuple[Counts | None, Counts]:
+    """The counts of the baseline, None where there is none, and of the work tree."""
+    now = Copy(ROOT, work_tree(ROOT))
     chosen = baseline.choose(ROOT, os.environ)
-    if chosen.commit is None:
-        print(f"baseline: none, {chosen.why}; the ratios below decide alone")
-        return None
-    print(f"baseline: {chosen.commit[:12]}, {chosen.why}", flush=True)
-    if not trees.has_driver(ROOT, chosen.commit):
-        print("    it is older than the gate and cannot be measured; the ratios below decide alone")
-        return None
-    return copies.add(partial(trees.copy_of_commit, ROOT, chosen.commit)).counts()
+    print(f"baseline: {chosen.commit and chosen.commit[:12]}, {chosen.why}", flush=True)
+    if chosen.commit is None or not is_measurable(ROOT, chosen.commit):
+        print("    it has no gate to measure it with; only the bounds below apply")
+        return None, counts_of_copies([now])[now]
+    before = Copy(ROOT, chosen.commit)
+    counts = counts_of_copies([before, now])
+    return counts[before], counts[now]
 
 
-def _counts_now(copies: trees.Trees) -> Counts:
-    return copies.add(partial(trees.copy_of_work_tree, ROOT)).counts()
-
-
-def gate(copies: trees.Trees) -> list[str]:
-    """Print every number; return what fails."""
-    with ThreadPoolExecutor(2) as workers:
-        waiting = workers.submit(_counts_now, copies)
-        before = _counts_of_baseline(copies)
-        now = waiting.result()
-    if before is not None:
-        changes = verdict.compare(before.paths, now.paths)
-        print(f"{'instructions per frame':<24}{'baseline':>14}{'now':>14}{'change':>10}")
-        failed = verdict.failures(changes)
-    else:
-        changes = verdict.compare({}, now.paths)
-        failed = []
-    for change in changes:
-        print(change)
-    if any(change.verdict == "faster" for change in changes):
-        print(f"to hold what was gained, name this change's commit in {baseline.FILE}")
-    print(f"{'beside what it is held against':<40}{'ratio':>10}{'limit':>10}")
-    for bound in verdict.BOUNDS:
-        print(f"{bound.path:<24}{'/ ' + bound.reference:<16}{bound.ratio(now):>10.3f}{bound.limit:>10g}")
-    return [*failed, *verdict.bound_failures(now)]
+def gate() -> list[str]:
+    """Print every number, and return one line for each failure."""
+    before, now = measured()
+    changes = verdict.compare({} if before is None else before.paths, now.paths)
+    show(verdict.table_of(changes))
+    show(verdict.table_of_bounds("instructions", now))
+    return [*map(str, verdict.failures(changes)), *verdict.bound_failures(now), *timing.failures()]
 
 
 def main() -> None:
     start = time.monotonic()
     verb = sys.argv[1] if len(sys.argv) > 1 else "gate"
     try:
-        copies = trees.Trees(FOLDER)
-        failed = selftest.run(copies, ROOT) if verb == "selftest" else [*gate(copies), *timing.failures()]
-        copies.prune()
+        failed = selftest.run(ROOT) if verb == "selftest" else gate()
+        prune(ROOT)
     except GateError as error:
-        sys.exit(f"the gate cannot decide: {error}")
+        sys.exit(f"the gate has no result: {error}")
     for line in failed:
         print(f"FAILED {line}")
     print(f"{verb}: {'failed' if failed else 'passed'} in {time.monotonic() - start:.0f} s")

@@ -1,114 +1,57 @@
-"""Which commit the tree is compared with, and why that one."""
+"""Chooses the commit that the work tree is compared with."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from .errors import GateError
+from .measure import GateError
 
 VARIABLE: Final = "CPAPI_FAST_BASELINE"
-#: For the one command that may go to the network.
-TIMEOUT_S: Final = 120
-FILE: Final = "benchmarks/gate_baseline"
+#: The default branch, by the first of these names that exists.
+DEFAULT_BRANCH: Final = ("origin/HEAD", "origin/main", "main")
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A commit to compare with; None when there is no earlier one at all."""
+class Baseline(NamedTuple):
+    """A commit to compare with, None when there is no earlier one, and the reason for the choice."""
 
     commit: str | None
     why: str
 
 
 def choose(root: Path, variables: Mapping[str, str]) -> Baseline:
-    """The baseline of the work tree in `root`.
+    """The commit in CPAPI_FAST_BASELINE, else the merge base, else the last release, else the commit before HEAD.
 
     Raises:
-        GateError: there is none in this clone, or the one that was asked for.
+        GateError: `root` is not a git checkout, or the clone does not have the commit.
     """
     if _git(root, "rev-parse", "--git-dir") is None:
-        raise GateError("this is no git checkout, so there is nothing to compare with; run the gate in a clone")
-    asked = variables.get(VARIABLE, "")
-    if asked:
-        commit = _commit(root, asked)
+        raise GateError("this is not a git checkout, so there is no commit to compare with; run the gate in a clone")
+    if name := variables.get(VARIABLE, ""):
+        commit = _commit(root, name)
         if commit is None:
             raise GateError(
-                f"{VARIABLE} names {asked!r}, which this clone does not have; fetch it (git fetch --tags origin) or "
+                f"{VARIABLE} names {name!r}, which this clone does not have; fetch it (git fetch --tags origin) or "
                 f"unset {VARIABLE}"
             )
-        return Baseline(commit, f"{VARIABLE}={asked}")
-    if _is_named_elsewhere(root):
-        _git(root, "fetch", "--quiet", "--unshallow", "--tags")
-        if _is_named_elsewhere(root):
-            print(f"the commit that {FILE} names is not in this clone: its gains are not held; name one that is")
-    found = _choose(root)
-    if found is None and _git(root, "rev-parse", "--is-shallow-repository") == "true":
-        # A clone that was cut off short: ask once for the rest.
-        _git(root, "fetch", "--quiet", "--unshallow", "--tags")
-        found = _choose(root)
-    if found is not None:
-        return found
+        return Baseline(commit, f"{VARIABLE}={name}")
+    branch = next((name for name in DEFAULT_BRANCH if _commit(root, name)), None)
+    fork = branch and _git(root, "merge-base", "HEAD", branch)
+    if fork and fork != _commit(root, "HEAD"):
+        return Baseline(fork, f"where this branch left {branch}")
+    tag = _git(root, "describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^")
+    if tag and (released := _commit(root, tag)):
+        return Baseline(released, f"{tag} is the last release")
+    if parent := _commit(root, "HEAD^"):
+        return Baseline(parent, "the commit before this one")
     if _git(root, "rev-parse", "--is-shallow-repository") == "true":
         raise GateError(
-            "this clone is cut off before any commit to compare with, and the rest cannot be fetched: run "
-            "`git fetch --unshallow`, set `fetch-depth: 0` in the workflow's checkout, or name a commit in "
-            f"{VARIABLE}"
+            "this clone is too shallow to have a commit to compare with: run `git fetch --unshallow`, or set "
+            "`fetch-depth: 0` in the workflow's checkout"
         )
     return Baseline(None, "this is the first commit")
-
-
-def _choose(root: Path) -> Baseline | None:
-    head = _commit(root, "HEAD")
-    if head is None:
-        return None
-    tag = _git(root, "describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD")
-    released = _commit(root, tag) if tag else None
-    if released == head:
-        tag = _git(root, "describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^")
-        released = _commit(root, tag) if tag else None
-    named = _named(root)
-    # Moved on purpose after the last release, the file wins over it.
-    if named is not None and (released is None or _is_ancestor(root, released, named)):
-        return Baseline(named, f"named in {FILE}")
-    if released is not None:
-        return Baseline(released, f"{tag} is the last release")
-    for branch in ("origin/HEAD", "origin/main", "origin/master"):
-        if _commit(root, branch) is not None:
-            fork = _git(root, "merge-base", "HEAD", branch)
-            if fork and fork != head:
-                return Baseline(fork, f"where this branch left {branch}")
-            break
-    parent = _commit(root, "HEAD^")
-    return None if parent is None else Baseline(parent, "the commit before this one")
-
-
-def _named(root: Path) -> str | None:
-    # A commit that is not in this clone counts as not named.
-    name = _name_in_file(root)
-    return None if name is None else _commit(root, name)
-
-
-def _is_named_elsewhere(root: Path) -> bool:
-    name = _name_in_file(root)
-    return name is not None and _commit(root, name) is None
-
-
-def _name_in_file(root: Path) -> str | None:
-    # The first line that is no comment.
-    path = root / FILE
-    if not path.exists():
-        return None
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return next((line for line in lines if line and not line.startswith("#")), None)
-
-
-def _is_ancestor(root: Path, older: str, newer: str) -> bool:
-    return _git(root, "merge-base", "--is-ancestor", older, newer) is not None
 
 
 def _commit(root: Path, name: str) -> str | None:
@@ -116,13 +59,9 @@ def _commit(root: Path, name: str) -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    # What git answers, or None when it says no. It must not wait for a password.
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    command = ["git", *arguments]
+    # The output, or None when git fails.
     try:
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
     except FileNotFoundError:
         raise GateError("git is not installed, and the gate compares with a commit; install git") from None
-    except subprocess.TimeoutExpired:
-        return None
     return done.stdout.strip() if done.returncode == 0 else None

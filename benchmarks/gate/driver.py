@@ -1,10 +1,10 @@
-"""Runs every path of the library, N frames and 2 N frames each, with a mark between: what callgrind counts.
+"""Runs every path of the library with N and with 2 N frames, and a mark before and after each: what callgrind counts.
 
 Usage: python -m benchmarks.gate.driver LAYOUT.json   (under callgrind; see measure.py)
 
-The connections are real. What the gateway sends is handed to picows' protocol object the way the event loop does it,
-through `get_buffer` and `buffer_updated`, so a frame passes everything but the kernel. The layout says which path lies
-between which marks. A path's name says what is run; whoever changes what is run gives it a new name.
+The connections are real. The driver passes the bytes to picows' protocol object as the event loop does, through
+`get_buffer` and `buffer_updated`, so a frame passes everything but the kernel. A path's name stands for what runs: a
+path that runs something else gets a new name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import gc
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.topics import market_data_subscribe_text
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.session import Accounts, SessionTicket
@@ -38,74 +38,51 @@ from cpapi_fast.ws.options import WsOptions
 
 from . import frames, native
 
-#: Frames in one socket read: what fits picows' first read buffer, so that a read is never cut in two.
+#: Frames in one socket read: as many as fit into picows' first read buffer, so that a read is never split.
 READ_FRAMES: Final = 100
-#: Reads of N frames; 2 N less N leaves what one frame costs.
+#: Reads of N frames; 2 N less N leaves the cost of one frame.
 READS: Final = 10
 
 Run = Callable[[int], Awaitable[None]]
 
 
-@dataclass
-class Driven:
-    """One path between marks: `first_mark` and the three after it enclose N frames, then 2 N frames."""
-
-    name: str
-    frames: int
-    #: The reference that is fed the same way, whose cost is none of the path's.
-    over: str | None
-    is_reference: bool
-    first_mark: int
-
-
 class Driver:
-    """Runs paths one after the other and keeps the layout of the marks."""
+    """Runs paths one after the other and lists them; a name without a slash is a reference."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.driven: list[Driven] = []
-        self._marks = 0
+        self.layout: list[dict[str, Any]] = []
 
-    async def drive(
-        self,
-        name: str,
-        run: Run,
-        *,
-        per_turn: int,
-        turns: int = READS,
-        over: str | None = None,
-        is_reference: bool = False,
-    ) -> None:
-        """Run a path to warm it up, then with N and with 2 N frames; N is `turns` times `per_turn`."""
+    async def drive(self, name: str, run: Run, *, per_turn: int, turns: int = READS, over: str | None = None) -> None:
+        """Run a path to warm it up, then with N and with 2 N frames; N is `turns` times `per_turn`.
+
+        `over` is the reference that is fed the same way, whose cost is subtracted.
+        """
         await run(turns)
-        self.driven.append(Driven(name, turns * per_turn, over, is_reference, self._marks))
+        self.layout.append({"name": name, "frames": turns * per_turn, "over": over})
         gc.collect()
         for times in (turns, 2 * turns):
-            self._mark()
+            native.mark()
             await run(times)
-            self._mark()
-
-    def _mark(self) -> None:
-        native.mark()
-        self._marks += 1
+            native.mark()
 
     async def floor(self) -> Callable[[bytes], None]:
-        """A connection of picows alone; returns what feeds it."""
+        """Open a connection of picows alone, and return the function that feeds it."""
         transport, _ = await picows.ws_connect(
             native.FloorListener, self.url, enable_auto_ping=False, enable_auto_pong=False
         )
         return _feeder(transport)
 
     async def client(self) -> tuple[WsClient, Callable[[bytes], None]]:
-        """A connection of the library, and what feeds it."""
+        """A connection of the library, and the function that feeds it."""
         ws = await WsClient.open(self.url)
         return ws, _feeder(ws._listener.transport)
 
 
 class Gateway(Client):
-    """The REST side of a gateway where everything is well, without a gateway.
+    """A REST client whose gateway is always logged in, without a gateway.
 
-    Its clock is slow: under callgrind, and on a busy machine, no timer of a feed falls due.
+    Its clock is slow, so that no timer of a feed is due, under callgrind and on a busy machine too.
     """
 
     def __init__(self, url: str) -> None:
@@ -135,7 +112,7 @@ def _expect(name: str, found: object, expected: object) -> None:
 
 
 BUSY: Final = frames.wire(frames.tail() * (READ_FRAMES // len(frames.CONIDS)))
-ODD: Final = frames.wire(frames.odd() * (READ_FRAMES // len(frames.CONIDS)))
+ODD: Final = frames.wire(frames.texts("odd") * (READ_FRAMES // len(frames.CONIDS)))
 QUIET: Final = frames.wire(frames.tail()[:1])
 
 
@@ -157,8 +134,8 @@ def _fed_and_waited(feed: Callable[[bytes], None]) -> Run:
 
 
 async def classify_paths(driver: Driver) -> None:
-    for name, (make, conid_sum) in frames.CLASSIFIED.items():
-        classified = make()
+    for name, (template, length, conid_sum) in frames.CLASSIFIED.items():
+        classified = frames.texts(template, length)
         _expect(name, native.classify(classified, 1)[2], conid_sum)
 
         async def run(times: int, classified: list[bytes] = classified) -> None:
@@ -169,9 +146,9 @@ async def classify_paths(driver: Driver) -> None:
 
 async def reference_paths(driver: Driver) -> None:
     feed = await driver.floor()
-    await driver.drive("floor", _fed(feed, BUSY), per_turn=READ_FRAMES, is_reference=True)
-    await driver.drive("floor_quiet", _fed(feed, QUIET), per_turn=1, turns=200, is_reference=True)
-    await driver.drive("floor_waiting", _fed_and_waited(feed), per_turn=1, turns=200, is_reference=True)
+    await driver.drive("floor", _fed(feed, BUSY), per_turn=READ_FRAMES)
+    await driver.drive("floor_quiet", _fed(feed, QUIET), per_turn=1, turns=200)
+    await driver.drive("floor_waiting", _fed_and_waited(feed), per_turn=1, turns=200)
     texts = frames.tail()
 
     async def loads(times: int) -> None:
@@ -179,7 +156,7 @@ async def reference_paths(driver: Driver) -> None:
             for text in texts:
                 orjson.loads(text)
 
-    await driver.drive("orjson", loads, per_turn=len(texts), turns=50, is_reference=True)
+    await driver.drive("orjson", loads, per_turn=len(texts), turns=50)
 
 
 async def push_paths(driver: Driver) -> None:
@@ -260,7 +237,7 @@ async def frame_paths(driver: Driver) -> None:
     async def payload(times: int) -> None:
         for _ in range(times):
             for frame in batch:
-                frame.payload  # noqa: B018  read for what it does
+                frame.payload  # noqa: B018  the getter runs
 
     async def route(times: int) -> None:
         for _ in range(times):
@@ -288,10 +265,10 @@ async def kept_paths(driver: Driver) -> None:
     """What a feed keeps for each topic: a hundred are known, as many as an account may watch; ten are in the batch."""
     texts = frames.tail() * (READ_FRAMES // len(frames.CONIDS))
     batch = _batch(texts)
-    tracker, last_values = Tracker(), LastValues()
+    topics = TopicTable()
+    tracker, last_values = Tracker(topics), LastValues(topics)
     for conid in range(frames.CONIDS[0] - 45, frames.CONIDS[0] + 55):
-        tracker.add(f"smd+{conid}")
-        last_values.add(f"smd+{conid}")
+        last_values.add(topics.add(f"smd+{conid}"))
 
     async def scan(times: int) -> None:
         for _ in range(times):
@@ -304,13 +281,13 @@ async def kept_paths(driver: Driver) -> None:
     await driver.drive("tracker/scan", scan, per_turn=len(batch), turns=50)
     _expect("scan", (tracker.read(45), tracker.untracked), ((2_000, 0, 1.0), 0))
     await driver.drive("last_values/update", update, per_turn=len(batch), turns=50)
-    last = last_values.get(f"smd+{frames.CONIDS[0]}") or {}
+    last = last_values.get(topics.find(f"smd+{frames.CONIDS[0]}")) or {}
     expected = {key: value for key, value in orjson.loads(texts[0]).items() if key != "topic"}
     _expect("update", {key: value for key, (value, _, _) in last.items()}, expected)
 
 
 async def feed_paths(driver: Driver) -> None:
-    """A whole Feed in its usual state: everything streams, and no frame is worth a look."""
+    """A whole Feed in its usual state: everything streams, and no frame is inspected."""
     for name, last_values in (("batch", False), ("batch_values", True)):
         # The peer does not answer a CLOSE.
         options = FeedOptions(
@@ -345,30 +322,30 @@ async def subscribe_paths(driver: Driver) -> None:
         for number in range(times):
             market_data_subscribe_text(265_598 + number)
 
-    # Few enough for the socket's buffer: the peer does not get to read meanwhile, nor in what is counted after it.
+    # Few enough for the socket's buffer: the peer must not read while instructions are counted.
     await driver.drive("subscribe/send", subscribe, per_turn=1, turns=25)
     await driver.drive("subscribe/text", text, per_turn=1, turns=50)
 
 
-async def drive_all() -> list[Driven]:
+async def drive_all() -> list[dict[str, Any]]:
     server = await picows.ws_create_server(lambda _: picows.WSListener(), "127.0.0.1", 0)
     driver = Driver(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     gc.disable()
-    native.wake()
+    native.start()
     for paths in (
         *(classify_paths, reference_paths, push_paths, pull_paths, frame_paths, columns_paths),
         *(subscribe_paths, kept_paths, feed_paths),
     ):
         await paths(driver)
     server.close()
-    return driver.driven
+    return driver.layout
 
 
 def main(layout: Path) -> None:
     where = Path(cpapi_fast.__file__).resolve()
     if not where.is_relative_to(Path.cwd()):
         raise AssertionError(f"measuring {where}, which is not in {Path.cwd()}")
-    layout.write_text(json.dumps([asdict(driven) for driven in asyncio.run(drive_all())]))
+    layout.write_text(json.dumps(asyncio.run(drive_all())))
 
 
 if __name__ == "__main__":

@@ -1,65 +1,50 @@
-"""What the gate feeds: `smd` frames of 151 bytes, one set for each place where the topic can stand.
+"""The frames of the gate: `smd` frames of 151 bytes, a set for each position of the topic.
 
-Apart from the benchmarks' corpus on purpose: a change there must not move the gate's numbers. Whoever changes a frame
-here changes what a path means, and gives the path a new name.
+Separate from the corpora of the benchmarks: a change there must not change the gate's numbers. A change to a frame here
+changes the meaning of a path, so the path gets a new name.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import Final
 
 FRAME_BYTES: Final = 151
 CONIDS: Final = tuple(range(265_598, 265_608))
 
-_PRICES: Final = (
-    '"_updated":1777552119103,"6119":"q10","84":"123.45","31":"123.46","85":"300","88":"1,200","6509":"{pad}"'
-)
+_PRICES: Final = '"84":"123.45","31":"123.46","85":"300","88":"1,200","6509":"<pad>"'
+_BODY: Final = f'"_updated":1777552119103,"6119":"q10",{_PRICES}'
+_TEMPLATES: Final = {
+    "tail": f'{{"conid":<conid>,{_BODY},"topic":"smd+<conid>"}}',
+    "tail_venue": f'{{"conid":<conid>,{_BODY},"topic":"smd+<conid>@NYSE"}}',
+    "head": f'{{"topic":"smd+<conid>","conid":<conid>,{_BODY}}}',
+    "third_key": f'{{"server_id":"q10","conid":<conid>,"topic":"smd+<conid>","_updated":1777552119103,{_PRICES}}}',
+    # Nested values before the topic, and spaces between the tokens.
+    "walk": '{"args": {"list": [1, 2, {"a": "\\"topic\\""}], "pad": "<pad>"}, "topic": "smd+<conid>", "end": 1}',
+    # An escape in the topic takes the slow path.
+    "odd": f'{{"conid":<conid>,{_BODY},"topic":"smd\\u002b<conid>"}}',
+}
+#: The frames of each path `classify/<name>`: template, length, and the sum of the conids that the classifier must find.
+CLASSIFIED: Final = {
+    "tail": ("tail", FRAME_BYTES, sum(CONIDS)),
+    "tail_60k": ("tail", 60_000, sum(CONIDS)),
+    "tail_venue": ("tail_venue", FRAME_BYTES, sum(CONIDS)),
+    "head": ("head", FRAME_BYTES, sum(CONIDS)),
+    "third_key": ("third_key", FRAME_BYTES, sum(CONIDS)),
+    "walk": ("walk", FRAME_BYTES, sum(CONIDS)),
+    "odd": ("odd", FRAME_BYTES, -len(CONIDS)),
+}
 
 
-def _padded(template: str, conid: int, length: int) -> bytes:
-    bare = template.replace("{conid}", str(conid))
-    frame = bare.replace("{pad}", "1" * (length - len(bare) + len("{pad}"))).encode()
-    if len(frame) != length:
-        raise AssertionError(f"a frame of {len(frame)} bytes: {frame!r}")
-    return frame
+def texts(template: str, length: int = FRAME_BYTES) -> list[bytes]:
+    """One frame for each conid, padded to `length` bytes."""
+    bare = [_TEMPLATES[template].replace("<conid>", str(conid)) for conid in CONIDS]
+    return [text.replace("<pad>", "1" * (length - len(text) + len("<pad>"))).encode() for text in bare]
 
 
-def _all(template: str, length: int = FRAME_BYTES) -> list[bytes]:
-    return [_padded(template, conid, length) for conid in CONIDS]
-
-
-def tail(length: int = FRAME_BYTES) -> list[bytes]:
-    """The usual frame: topic last."""
-    return _all(f'{{"conid":{{conid}},{_PRICES},"topic":"smd+{{conid}}"}}', length)
-
-
-def tail_venue() -> list[bytes]:
-    """Topic last, of one venue's quotes."""
-    return _all(f'{{"conid":{{conid}},{_PRICES},"topic":"smd+{{conid}}@NYSE"}}')
-
-
-def head() -> list[bytes]:
-    """Topic first."""
-    return _all(f'{{"topic":"smd+{{conid}}","conid":{{conid}},{_PRICES}}}')
-
-
-def third_key() -> list[bytes]:
-    """Topic after two plain keys."""
-    return _all(
-        f'{{"server_id":"q10","conid":{{conid}},"topic":"smd+{{conid}}",{_PRICES}}}'.replace('"6119":"q10",', "")
-    )
-
-
-def walk() -> list[bytes]:
-    """Topic before the last key, behind nested values, and spaces between the tokens."""
-    return _all('{"args": {"list": [1, 2, {"a": "\\"topic\\""}], "pad": "{pad}"}, "topic": "smd+{conid}", "end": 1}')
-
-
-def odd() -> list[bytes]:
-    """A topic written with an escape: only a decoder can tell."""
-    return _all(f'{{"conid":{{conid}},{_PRICES},"topic":"smd\\u002b{{conid}}"}}')
+def tail() -> list[bytes]:
+    """The most frequent frames: topic last."""
+    return texts("tail")
 
 
 def wire(frames: list[bytes]) -> bytes:
@@ -69,15 +54,3 @@ def wire(frames: list[bytes]) -> bytes:
 
 def _header(length: int) -> bytes:
     return struct.pack("!BB", 0x82, length) if length < 126 else struct.pack("!BBH", 0x82, 126, length)
-
-
-#: By the name that `classify/<name>` carries, with the sum of the conids that the classifier itself must find.
-CLASSIFIED: Final[dict[str, tuple[Callable[[], list[bytes]], int]]] = {
-    "tail": (tail, sum(CONIDS)),
-    "tail_60k": (lambda: tail(60_000), sum(CONIDS)),
-    "tail_venue": (tail_venue, sum(CONIDS)),
-    "head": (head, sum(CONIDS)),
-    "third_key": (third_key, sum(CONIDS)),
-    "walk": (walk, sum(CONIDS)),
-    "odd": (odd, -len(CONIDS)),
-}

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""What the gate's driver needs in C: the mark between two measurements, a classifier loop, and the floor's listener.
+"""The C part of the gate's driver: the mark between two measurements, a classifier loop, and the floor's listener.
 
-Apart from the benchmarks' own C on purpose: a change there must not move the gate's numbers.
+Separate from `benchmarks/native.pyx`: a change there must not change the gate's numbers.
 """
 
 from libc.stdint cimport int64_t
@@ -13,51 +13,29 @@ from cpapi_fast.frames.sink cimport BorrowedFrame, FrameSink
 
 cdef extern from *:
     """
-    /* With valgrind's header callgrind sleeps during start-up, which is most of a run; else it counts that too. */
-    #if defined(__has_include)
-    #if __has_include(<valgrind/callgrind.h>)
-    #include <valgrind/callgrind.h>
-    #endif
-    #endif
-    #if defined(CALLGRIND_START_INSTRUMENTATION)
-    #define CPAPI_FAST_GATE_CAN_SLEEP 1
-    #define CPAPI_FAST_GATE_WAKE() CALLGRIND_START_INSTRUMENTATION
-    #else
-    #define CPAPI_FAST_GATE_CAN_SLEEP 0
-    #define CPAPI_FAST_GATE_WAKE() ((void)0)
-    #endif
-    #if defined(__GNUC__)
-    __attribute__((noinline, visibility("default")))
-    #endif
-    void cpapi_fast_gate_mark(void) {
-    #if defined(__GNUC__)
-        __asm__ volatile("");  /* else the call would be dropped as one of a function that does nothing */
-    #endif
-    }
+    #include <valgrind/callgrind.h>  /* installed with valgrind */
+    static void gate_start(void) { CALLGRIND_START_INSTRUMENTATION; }
+    static void gate_mark(void) { CALLGRIND_DUMP_STATS; }
     """
-    const bint CPAPI_FAST_GATE_CAN_SLEEP
-    void CPAPI_FAST_GATE_WAKE() noexcept nogil
-    void cpapi_fast_gate_mark() noexcept nogil
-
-#: Whether callgrind may be started with `--instr-atstart=no`.
-CAN_SLEEP = bool(CPAPI_FAST_GATE_CAN_SLEEP)
+    void gate_start() noexcept nogil
+    void gate_mark() noexcept nogil
 
 
-def wake():
-    """Callgrind counts from here on."""
-    CPAPI_FAST_GATE_WAKE()
+def start():
+    """Start counting: callgrind skips the start-up, which is most of a run."""
+    gate_start()
 
 
 def mark():
-    """Callgrind writes down what was counted since the last call, and counts from zero (`--dump-before`)."""
-    cpapi_fast_gate_mark()
+    """Write the instructions since the last mark into a file of callgrind."""
+    gate_mark()
 
 
 def classify(list frames, int rounds):
     """Classify every frame `rounds` times, through the pointer that a cimport gives, as the listener does.
 
     Returns:
-        The sums of the kinds, verdicts and conids, so that no call can be optimized away and a test can look at them.
+        The sums of the kinds, verdicts and conids: no call can be optimized away, and the driver checks them.
     """
     cdef:
         int64_t kinds = 0, verdicts = 0, conids = 0
@@ -74,7 +52,7 @@ def classify(list frames, int rounds):
 
 
 cdef class FloorListener(WSListener):
-    """picows and nothing else: called without Python, it only counts."""
+    """picows and nothing else: it is called without Python, and only counts."""
 
     cdef readonly int64_t frames
 
@@ -84,7 +62,7 @@ cdef class FloorListener(WSListener):
 
 
 cdef class CountingSink(FrameSink):
-    """Takes frames in C, and looks at each of them as little as can be checked."""
+    """Takes frames in C, and adds up their conids as the check."""
 
     cdef readonly int64_t conid_sum
 

@@ -1,49 +1,25 @@
-"""Proves the gate: the tree against itself passes, and seeded slowdowns fail, each with the path that it is in.
+"""Proves that the gate works: a tree compared with itself passes, and each seeded slowdown fails its path.
 
-A seed is a replacement of text in a copy of the tree. Its anchor has to stand there exactly once: when the code moves
-on, the seed has to be moved with it, and until then the self-test fails. All seeds are planted in one copy, each in a
-path of its own: what is slow because of one of them must be named, and what none of them touches must not.
+A seed replaces text in a copy of the tree, and its anchor must occur exactly once: when the code changes, the seed is
+adapted, and until then the self-test fails. All seeds are in one copy, each in a path of its own: the gate must name
+the paths that a seed slows down, and no path without a seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from .errors import GateError
+from benchmarks.tables import show
+
 from .measure import Counts
-from .trees import Trees, copy_of_work_tree
-from .verdict import compare, failures
+from .trees import Copy, Seed, work_tree
+from .verdict import compare, failures, table_of
 
 #: Two runs on one tree may differ by this much.
 DETERMINISM: Final = 0.005
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A slowdown, and the paths that the gate has to name because of it."""
-
-    name: str
-    file: str
-    anchor: str
-    replacement: str
-    slower: frozenset[str]
-
-    def plant(self, tree: Path) -> None:
-        """Change the copy."""
-        path = tree / self.file
-        text = path.read_text()
-        if text.count(self.anchor) != 1:
-            raise GateError(
-                f"the seed {self.name!r} finds its anchor {text.count(self.anchor)} times in {self.file}, not once; "
-                "move it along in benchmarks/gate/selftest.py"
-            )
-        path.write_text(text.replace(self.anchor, self.replacement))
-
 
 SEEDS: Final = (
     Seed(
@@ -82,7 +58,7 @@ SEEDS: Final = (
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         "            while start < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[start] == 0:\n"
-        "                    ticks.malformed += 1\n"
+        "                    ticks._malformed += 1\n"
         "                start += 1\n"
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         frozenset({"columns/l1"}),
@@ -91,7 +67,7 @@ SEEDS: Final = (
         "a Python call per frame in the tracker",
         "cpapi_fast/feed/tracker.pyx",
         "            kind = batch.kinds_ptr[index]\n",
-        "            kind = batch.kinds_ptr[index]\n            self.untracked += self.slot_of(batch, index) < -1\n",
+        "            kind = batch.kinds_ptr[index]\n            untracked += topics.slot_of(batch, index) < -1\n",
         frozenset({"tracker/scan", "feed/batch"}),
     ),
     Seed(
@@ -101,7 +77,7 @@ SEEDS: Final = (
         "            text_ptr = batch.arena_ptr + offset\n"
         "            while offset < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[offset] == 0:\n"
-        "                    self.malformed += 1\n"
+        "                    self._malformed += 1\n"
         "                offset += 1\n"
         "            offset = batch.offsets_ptr[index]\n",
         frozenset({"last_values/update", "feed/batch_values"}),
@@ -114,45 +90,36 @@ SEEDS: Final = (
         frozenset({"subscribe/text"}),
     ),
 )
-#: Paths that no seed is in.
+#: Paths without a seed.
 SPARED: Final = frozenset({"classify/tail", "classify/walk", "read/sink", "frame/payload", "frame/route"})
 
 
-def run(copies: Trees, root: Path) -> list[str]:
-    """Print what was tried; return what the gate got wrong."""
-    with ThreadPoolExecutor(2) as workers:
-        waiting = workers.submit(_seeded, copies, root)
-        tree = copies.add(partial(copy_of_work_tree, root))
-        before = tree.counts()
-        wrong = judge_same(before, tree.counts(anew=True))
-        return wrong + judge_seeded(SEEDS, SPARED, before, waiting.result())
+def run(root: Path) -> list[str]:
+    """Print the numbers, and return what the gate got wrong."""
+    tree = work_tree(root)
+    with ThreadPoolExecutor(1) as workers:
+        seeded = workers.submit(Copy(root, tree, SEEDS).counts)
+        before, again = Copy(root, tree).counts(), Copy(root, tree).counts()
+        return check_same(before, again) + check_seeded(SEEDS, SPARED, before, seeded.result())
 
 
-def _seeded(copies: Trees, root: Path) -> Counts:
-    def fill(target: Path) -> None:
-        copy_of_work_tree(root, target)
-        for seed in SEEDS:
-            seed.plant(target)
-
-    return copies.add(fill).counts()
-
-
-def judge_same(before: Counts, again: Counts) -> list[str]:
+def check_same(before: Counts, again: Counts) -> list[str]:
     """What is wrong when a tree is compared with itself."""
-    wrong = [f"the tree against itself: {line}" for line in failures(compare(before.paths, again.paths))]
-    furthest = max(before.paths, key=lambda path: abs(again.paths.get(path, 0.0) / before.paths[path] - 1))
-    apart = abs(again.paths.get(furthest, 0.0) / before.paths[furthest] - 1)
-    print(f"the tree against itself: at most {apart:.4%} apart ({furthest})")
-    if apart > DETERMINISM:
-        wrong.append(f"two runs on one tree differ by {apart:.2%} in {furthest}; the limit is {DETERMINISM:.1%}")
+    wrong = [f"the tree against itself: {change}" for change in failures(compare(before.paths, again.paths))]
+    apart = {path: abs(again.paths.get(path, 0.0) / count - 1) for path, count in before.paths.items()}
+    furthest = max(apart, key=lambda path: apart[path])
+    print(f"the tree against itself: at most {apart[furthest]:.4%} apart ({furthest})")
+    if apart[furthest] > DETERMINISM:
+        wrong.append(
+            f"two runs on one tree differ by {apart[furthest]:.2%} in {furthest}; the limit is {DETERMINISM:.1%}"
+        )
     return wrong
 
 
-def judge_seeded(seeds: Iterable[Seed], spared: frozenset[str], before: Counts, after: Counts) -> list[str]:
-    """What is wrong with the gate's answer to the seeds."""
+def check_seeded(seeds: Iterable[Seed], spared: frozenset[str], before: Counts, after: Counts) -> list[str]:
+    """What is wrong with the gate's verdicts on the seeds."""
     changes = compare(before.paths, after.paths)
-    for change in changes:
-        print(change)
-    named = {change.path for change in changes if change.is_failure}
+    show(table_of(changes))
+    named = {change.path for change in failures(changes)}
     wrong = [f"{path} passes with {seed.name}" for seed in seeds for path in sorted(seed.slower - named)]
-    return wrong + [f"{path} fails, and no seed is in it" for path in sorted(spared & named)]
+    return wrong + [f"{path} fails without a seed" for path in sorted(spared & named)]

@@ -1,4 +1,4 @@
-"""`cpapi-fast doctor`: from the arguments to a report on stdout and an exit code."""
+"""`cpapi-fast doctor`: prints a diagnosis of the connection to a gateway; its exit code is the class of failure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import sys
 
 import orjson
 
-from cpapi_fast.doctor import Finding, Status, diagnose, line
+from cpapi_fast.doctor import Finding, Outcome, diagnose, report_line
 from cpapi_fast.loop import run as run_loop
 
 from .tls_options import chosen_tls
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; returns the exit code, which tells the class of failure."""
+    """Run the command; returns the exit code, which identifies the class of failure."""
 
     def show(finding: Finding) -> None:
-        # Steps that were not reached are told together, at the end.
-        if finding.status is not Status.NOT_REACHED:
-            print(line(finding), flush=True)
+        # The closing text lists the steps that were not reached.
+        if finding.outcome is not Outcome.NOT_REACHED:
+            print(report_line(finding), flush=True)
 
     diagnosis = run_loop(
         diagnose(

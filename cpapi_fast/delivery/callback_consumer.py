@@ -1,78 +1,147 @@
-"""A callback in the place of a reader: it is handed everything at once, and nothing waits."""
+"""CallbackConsumer: a callback in place of a reader, called as soon as frames and events arrive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from cpapi_fast.errors import UsageError
+from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.frames.batch import Batch, Frame, slice_of
+from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.frame import Frame
 
-from .consumer_queue import ConsumerQueue
+from .stats import ConsumerStats
 
-#: What is called: with frames or with batches, as asked for, and with events.
+#: A callback for frames or for batches, and for events.
 Callback = Callable[[Frame | FeedEvent], object] | Callable[[Batch | FeedEvent], object]
 
-_NO_READER: Final = "a callback takes what comes to this consumer; make one without a callback to read from"
 
+class CallbackConsumer:
+    """A callback that receives the frames or batches and the events of a feed; `close()` stops the calls.
 
-class CallbackQueue(ConsumerQueue):
-    """Hands frames and events to a callback. Only what it is just being given counts as waiting.
+    Made by `Feed.on_item` and `Feed.on_batch`. There is no queue: only the frames of the read that is being passed on
+    count as pending. The feed calls `put`, `put_event` and `end`.
+
+    Attributes:
+        name: the name in messages.
 
     Args:
+        name: the name in messages.
         callback: called with each frame, or with each batch, and with each event.
-        by_batch: call it with batches.
-        on_error: called with what it raised. It is called again with what comes next all the same.
+        by_batch: whether to call it with batches instead of frames.
+        on_error: called with what the callback raised. The callback is called again with the next item.
+        on_close: called once, by `close`.
     """
 
-    __slots__ = ("_by_batch", "_callback", "_on_error")
+    __slots__ = (
+        "_by_batch",
+        "_callback",
+        "_callback_errors",
+        "_delivered",
+        "_dropped",
+        "_events",
+        "_is_closed",
+        "_is_ended",
+        "_on_close",
+        "_on_error",
+        "_pending",
+        "_pending_bytes",
+        "_received",
+        "name",
+    )
 
-    def __init__(self, callback: Callback, by_batch: bool, on_error: Callable[[BaseException], None]) -> None:
-        super().__init__(1, 1, 1)
+    def __init__(
+        self,
+        name: str,
+        callback: Callback,
+        *,
+        by_batch: bool,
+        on_error: Callable[[BaseException], None],
+        on_close: Callable[[CallbackConsumer], None],
+    ) -> None:
+        self.name: Final = name
         self._callback: Callable[[Batch | Frame | FeedEvent], object] = callback  # type: ignore[assignment]
         self._by_batch = by_batch
         self._on_error = on_error
+        self._on_close = on_close
+        self._is_closed = False
+        self._is_ended = False
+        self._received = 0
+        self._delivered = 0
+        self._dropped = 0
+        self._pending = 0
+        self._pending_bytes = 0
+        self._events = 0
+        self._callback_errors = 0
+
+    def __repr__(self) -> str:
+        return f"<CallbackConsumer {self.name!r}>"
 
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        """Hand over frames [start, stop) of a batch."""
-        if self.is_ended:
+        """Call the callback with frames [start, stop) of a batch."""
+        if self._is_ended:
             return
         count = stop - start
-        self.received += count
+        self._received += count
         if self._by_batch:
-            self.delivered += count
+            self._delivered += count
             self._call(slice_of(batch, start, stop))
             return
-        self.pending += count
-        self.pending_bytes += cost
+        self._pending += count
+        self._pending_bytes += cost
         for index in range(start, stop):
-            self.pending -= 1
-            self.delivered += 1
+            self._pending -= 1
+            self._delivered += 1
             self._call(batch[index])
-            if self.is_ended:
-                # By the callback itself: what was left has been counted as dropped.
+            if self._is_closed:
+                # The callback closed it: `close` has counted the rest as dropped.
                 return
-        self.pending_bytes -= cost
+        self._pending_bytes -= cost
 
     def put_event(self, event: FeedEvent) -> None:
-        """Hand over an event."""
-        if not self.is_ended:
-            self.events_received += 1
-            self.events_delivered += 1
+        """Call the callback with an event."""
+        if not self._is_ended:
+            self._events += 1
             self._call(event)
 
-    def next_item(self) -> Frame | FeedEvent | None:
-        """Refuse to be read from."""
-        raise UsageError(_NO_READER)
+    def end(self, _error: CpapiError | None) -> None:
+        """Call the callback no more."""
+        self._is_ended = True
 
-    def next_batch(self) -> Batch | FeedEvent | None:
-        """Refuse to be read from."""
-        raise UsageError(_NO_READER)
+    @property
+    def stats(self) -> ConsumerStats:
+        """What the callback received, now."""
+        return ConsumerStats(
+            received=self._received,
+            delivered=self._delivered,
+            conflated=0,
+            dropped=self._dropped,
+            pending=self._pending,
+            pending_bytes=self._pending_bytes,
+            events_received=self._events,
+            events_delivered=self._events,
+            events_dropped=0,
+            events_pending=0,
+            overflow_gaps=0,
+            callback_errors=self._callback_errors,
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_closed
+
+    def close(self) -> None:
+        """Stop the calls. Frames of this read that the callback has not received count as dropped. Idempotent."""
+        if not self._is_closed:
+            self._is_closed = self._is_ended = True
+            self._dropped += self._pending
+            self._pending = self._pending_bytes = 0
+            self._on_close(self)
 
     def _call(self, item: Batch | Frame | FeedEvent) -> None:
         try:
             self._callback(item)
         except BaseException as error:  # noqa: BLE001  a user's callback; reported, and it must not stop the others
-            self.callback_errors += 1
+            self._callback_errors += 1
             self._on_error(error)

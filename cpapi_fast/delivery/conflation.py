@@ -1,4 +1,4 @@
-"""Conflation: of the market data frames of one topic that wait together, one is left, with the fields of all merged."""
+"""Conflation: the pending market data frames of one topic are merged into one, with the latest value of each field."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import orjson
 
 from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.kinds import FrameKind
 
 from .consumer_queue import FRAME_OVERHEAD_BYTES, ConsumerQueue
@@ -21,13 +22,13 @@ _NO_CONID: Final = -1
 
 _NESTED: Final = frozenset({dict, list})
 
-#: With this many frames waiting as they came, behind others, they are looked through, reader or not. It bounds what a
-#: stalled consumer holds beyond its subscriptions, and how long one look takes.
-_FOLD_FRAMES: Final = 512
+#: With this many unmerged frames pending, behind others, they are merged whether or not a reader came. It bounds what
+#: a stalled consumer holds beyond its subscriptions, and how long one merge takes.
+_MERGE_FRAMES: Final = 512
 
 
-class _Waiting:
-    # One frame that waits, and what was merged into it.
+class _MergedFrame:
+    # One pending frame, and what was merged into it.
     __slots__ = ("cost", "fields", "first_ns", "frame", "received_ns", "segment", "topic")
 
     def __init__(self, frame: Frame, topic: str | None, segment: int) -> None:
@@ -35,13 +36,13 @@ class _Waiting:
         self.topic = topic
         self.segment = segment
         self.cost = len(frame) + FRAME_OVERHEAD_BYTES
-        # When the first and the last of the frames in it were received.
+        # The receive times of the first and the last of the frames in it.
         self.first_ns = self.received_ns = frame.received_ns
-        # The merged fields while frames are being looked through; None when `frame` has them.
+        # The merged fields while a merge is under way; None when `frame` has them.
         self.fields: dict[str, object] | None = None
 
     def merge(self, frame: Frame) -> bool:
-        # Take the fields of a later frame of the same topic; False when the two cannot be merged.
+        # Take the fields of a later frame of the same topic. False when the two cannot be merged.
         later = _fields_of(frame, self.topic)
         if later is None:
             return False
@@ -55,7 +56,7 @@ class _Waiting:
         return True
 
     def encode(self) -> None:
-        # Make one frame of the merged fields. The topic stands last, where it is looked for first.
+        # Make one frame of the merged fields. The topic comes last: the classifier searches for it there first.
         fields, self.fields = cast("dict[str, object]", self.fields), None
         fields["topic"] = fields.pop("topic")
         self.frame = _frame_of(orjson.dumps(fields), self.received_ns)
@@ -69,7 +70,7 @@ def _frame_of(raw: bytes, received_ns: int) -> Frame:
 
 
 def _fields_of(frame: Frame, topic: str | None) -> dict[str, object] | None:
-    # What can be merged; None when the text is not JSON, or could not be written again.
+    # The fields that can be merged; None when the text is not JSON, or could not be encoded again.
     try:
         fields = frame.payload
     except MalformedPayloadError:
@@ -80,90 +81,97 @@ def _fields_of(frame: Frame, topic: str | None) -> dict[str, object] | None:
         try:
             orjson.dumps(fields)
         except TypeError:
-            # Nested deeper than is written, though not than is read.
+            # orjson decodes deeper nesting than it encodes.
             return None
     return fields
 
 
 class ConflatingQueue(ConsumerQueue):
-    """Keeps one frame per subscription, whose fields are those of all that waited, the later value of each.
+    """Keeps one frame per subscription, with the latest value of each field of all its pending frames.
 
-    A merged frame stands where the first of its frames stood, so that a subscription with many updates is not put off
-    for ever, and has the receive time of the last one. Frames of other kinds, and frames that cannot be decoded, wait
-    as they came. Nothing is merged across an event. Beyond the bounds the oldest are dropped.
+    A merged frame takes the place of the first of its frames, so that a subscription with many updates is not delayed
+    forever, and has the receive time of the last one. Frames of other kinds, and frames that cannot be decoded, are
+    not merged. Nothing is merged across an event. Beyond the bounds the oldest frames are dropped.
 
-    Frames are looked into when a reader comes, and then only when more than one read waits or two frames of one
-    instrument do.
+    Frames are decoded when a reader comes, and only when more than one read is pending or two frames of one instrument
+    are.
     """
 
-    __slots__ = ("_hole", "_index", "_index_segment", "_promised", "_waiting")
+    __slots__ = ("_index", "_index_segment", "_merge_gap", "_merged", "_pinned")
 
     def __init__(self, max_frames: int, max_bytes: int, max_events: int) -> None:
         super().__init__(max_frames, max_bytes, max_events)
-        # What was looked through; `slices` are behind it.
-        self._waiting: deque[_Waiting] = deque()
+        # Frames that went through a merge; those in `slices` come after them.
+        self._merged: deque[_MergedFrame] = deque()
         # The frame of each topic that a later one can be merged into. All are of one segment.
-        self._index: dict[str, _Waiting] = {}
+        self._index: dict[str, _MergedFrame] = {}
         self._index_segment = 0
-        # What is missing before the next frame, and the first good frame of a gap that was told.
-        self._hole: tuple[int, int, int] | None = None
-        self._promised: _Waiting | None = None
+        # What is missing before the next frame: the receive times around it, and how many frames.
+        self._merge_gap: tuple[int, int, int] | None = None
+        # The first good frame of a gap that was reported.
+        self._pinned: _MergedFrame | None = None
 
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        """Take in frames [start, stop) of a batch."""
+        """Add frames [start, stop) of a batch."""
         if self.is_ended:
             return
         count = stop - start
         self.received += count
         if self.batch is not None:
-            self.give_back()
+            self.put_back_slice()
         self.slices.append((batch, start, stop, cost, self.events_received, None))
         self.pending += count
         self.pending_bytes += cost
-        if self._is_over() or (len(self.slices) > 1 and self.pending - len(self._waiting) >= _FOLD_FRAMES):
-            self._fold()
-            while self._is_over() and len(self._waiting) > (self._promised is None):
-                self._drop(self._waiting.popleft())
+        if self._is_over() or (len(self.slices) > 1 and self.pending - len(self._merged) >= _MERGE_FRAMES):
+            self._merge()
+            while self._is_over() and len(self._merged) > (self._pinned is None):
+                self._drop(self._merged.popleft())
         self.wake()
 
     def next_item(self) -> Frame | FeedEvent | None:
-        """The next frame or event when no slice is being read; None when nothing waits."""
-        if self._is_as_it_came():
+        """The next frame or event when no slice is being read; None when the queue is empty."""
+        if self._is_unmerged():
             return super().next_item()
-        event = self._folded_event()
-        return self._take().frame if event is None and self._has_frame() else event
+        self._merge()
+        event = self._next_event()
+        if event is not None or not self._has_frame():
+            return event
+        first = self._take()
+        self._count_delivered(1, first.cost)
+        return first.frame
 
-    def next_batch(self) -> Batch | FeedEvent | None:
-        """The next frames that came together, or the next event; None when nothing waits."""
-        if self.batch is not None:
-            self.give_back()
-        if self._is_as_it_came():
-            return super().next_batch()
-        event = self._folded_event()
+    def _pop(self) -> Batch | FeedEvent | None:
+        if self._is_unmerged():
+            return super()._pop()
+        self._merge()
+        event = self._next_event()
         if event is not None or not self._has_frame():
             return event
         # A batch has one receive time.
         first = self._take()
+        self._cost = first.cost
         builder = BatchBuilder()
         builder.append(first.frame.raw)
-        waiting = self._waiting
-        while waiting and waiting[0].received_ns == first.received_ns and waiting[0].segment == first.segment:
-            builder.append(self._take().frame.raw)
+        merged = self._merged
+        while merged and merged[0].received_ns == first.received_ns and merged[0].segment == first.segment:
+            taken = self._take()
+            self._cost += taken.cost
+            builder.append(taken.frame.raw)
         return builder.finish(first.received_ns)
 
     def clear(self) -> None:
-        """Take in nothing more, and count everything that waits as dropped."""
+        """Accept nothing more, and count everything in the queue as dropped."""
         super().clear()
-        self._waiting.clear()
+        self._merged.clear()
         self._index.clear()
-        self._hole = self._promised = None
+        self._merge_gap = self._pinned = None
 
     def _is_over(self) -> bool:
         return self.pending > self._max_frames or self.pending_bytes > self._max_bytes
 
-    def _is_as_it_came(self) -> bool:
-        # Whether what waits can be handed over without a look at any topic.
-        if self._waiting or self._promised is not None or self._hole is not None or len(self.slices) > 1:
+    def _is_unmerged(self) -> bool:
+        # Whether everything pending can be delivered as it was received, without decoding a topic.
+        if self._merged or self._pinned is not None or self._merge_gap is not None or len(self.slices) > 1:
             return False
         if not self.slices:
             return True
@@ -172,10 +180,10 @@ class ConflatingQueue(ConsumerQueue):
         named = len(conids) - conids.count(_NO_CONID)
         return len({*conids} - {_NO_CONID}) == named
 
-    def _fold(self) -> None:
-        # Look through what came since the last time.
+    def _merge(self) -> None:
+        # Merge the frames that arrived since the last merge.
         index = self._index
-        merged: dict[int, _Waiting] = {}
+        changed: dict[int, _MergedFrame] = {}
         while self.slices:
             batch, start, stop, cost, segment, _ = self.slices.popleft()
             if segment != self._index_segment:
@@ -189,79 +197,73 @@ class ConflatingQueue(ConsumerQueue):
                 if topic is not None:
                     earlier = index.get(topic)
                     if earlier is not None and earlier.merge(frame):
-                        merged[id(earlier)] = earlier
+                        changed[id(earlier)] = earlier
                         self.pending -= 1
                         self.conflated += 1
                         continue
                     if earlier is not None:
-                        # One that does not hold on to what was decoded.
+                        # A new one, which does not keep the decoded payload.
                         frame = batch[position]
-                waiting = _Waiting(frame, topic, segment)
-                self._waiting.append(waiting)
-                self.pending_bytes += waiting.cost
+                entry = _MergedFrame(frame, topic, segment)
+                self._merged.append(entry)
+                self.pending_bytes += entry.cost
                 if topic is not None:
-                    index[topic] = waiting
-        for waiting in merged.values():
-            self.pending_bytes -= waiting.cost
-            waiting.encode()
-            self.pending_bytes += waiting.cost
-
-    def _folded_event(self) -> FeedEvent | None:
-        self._fold()
-        return self._next_event()
+                    index[topic] = entry
+        for entry in changed.values():
+            self.pending_bytes -= entry.cost
+            entry.encode()
+            self.pending_bytes += entry.cost
 
     def _has_frame(self) -> bool:
-        return self._promised is not None or bool(self._waiting)
+        return self._pinned is not None or bool(self._merged)
 
     def _next_event(self) -> FeedEvent | None:
         if self.slices:
             segment = self.slices[0][4]
         elif self._has_frame():
-            segment = (self._promised or self._waiting[0]).segment
+            segment = (self._pinned or self._merged[0]).segment
         else:
             segment = self.events_received
         if self.events and self.events[0][0] <= segment:
             return self._take_event()
-        if self._hole is None or self._promised is not None:
+        if self._merge_gap is None or self._pinned is not None:
             return None
-        last_good_ns, latest_ns, count = self._hole
-        if self._waiting:
-            # Named as the first good frame, it must be the next one: neither dropped nor merged into any more.
-            promised = self._waiting.popleft()
-            self._forget(promised)
-            self._promised, self._hole = promised, None
-            return self._gap((last_good_ns, count), max(latest_ns, promised.received_ns))
+        last_good_ns, latest_ns, count = self._merge_gap
+        if self._merged:
+            # The gap names it as the first good frame, so it must come next: neither dropped nor merged into.
+            pinned = self._merged.popleft()
+            self._forget(pinned)
+            self._pinned, self._merge_gap = pinned, None
+            return self._report_gap((last_good_ns, count), max(latest_ns, pinned.received_ns))
         if self.is_ended:
-            self._hole = None
-            return self._gap((last_good_ns, count), None)
+            self._merge_gap = None
+            return self._report_gap((last_good_ns, count), None)
         return None
 
-    def _take(self) -> _Waiting:
-        waiting = self._promised
-        if waiting is None:
-            waiting = self._waiting.popleft()
-            self._forget(waiting)
-        self._promised = None
-        self.delivered += 1
-        self.pending -= 1
-        self.pending_bytes -= waiting.cost
-        self._last_ns = waiting.received_ns
-        return waiting
+    def _take(self) -> _MergedFrame:
+        # Take the next frame, without counting it.
+        entry = self._pinned
+        if entry is None:
+            entry = self._merged.popleft()
+            self._forget(entry)
+        self._pinned = None
+        self._last_ns = entry.received_ns
+        return entry
 
-    def _drop(self, waiting: _Waiting) -> None:
-        self._forget(waiting)
+    def _drop(self, entry: _MergedFrame) -> None:
+        self._forget(entry)
         self.dropped += 1
         self.pending -= 1
-        self.pending_bytes -= waiting.cost
-        # Merged frames are out of order in time: the gap has to span all of what went into them.
-        if self._hole is None:
-            kept_ns = waiting.first_ns if self._last_ns is None else self._last_ns
-            if self._promised is not None:
-                kept_ns = self._promised.received_ns
-            self._hole = (kept_ns, waiting.received_ns, 0)
-        last_good_ns, latest_ns, count = self._hole
-        self._hole = (min(last_good_ns, waiting.first_ns), max(latest_ns, waiting.received_ns), count + 1)
+        self.pending_bytes -= entry.cost
+        # Merged frames are not in order of time: the gap has to span all frames that were merged into them.
+        if self._merge_gap is None:
+            kept_ns = entry.first_ns if self._last_ns is None else self._last_ns
+            if self._pinned is not None:
+                kept_ns = self._pinned.received_ns
+            self._merge_gap = (kept_ns, entry.received_ns, 0)
+        last_good_ns, latest_ns, count = self._merge_gap
+        self._merge_gap = (min(last_good_ns, entry.first_ns), max(latest_ns, entry.received_ns), count + 1)
 
-    def _forget(self, waiting: _Waiting) -> None:
-        if waiting.topic is not None and self._index.get(waiting.topic) is waiting:
-            del self._index[waiting.topic]
+    def _forget(self, entry: _MergedFrame) -> None:
+        if entry.topic is not None and self._index.get(entry.topic) is entry:
+            del self._index[entry.topic]

@@ -1,146 +1,109 @@
-"""One reader of a feed: an iterator over frames or batches and events, or a callback."""
+"""Consumer: one reader of a feed, an iterator over frames or batches, with the events between them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final, Generic, TypeVar
 
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 
 from .consumer_queue import ConsumerQueue
+from .overflow import OverflowPolicy
+from .stats import ConsumerStats
 
-#: What becomes of frames that a consumer is too slow for.
-Policy = Literal["drop_oldest", "drop_newest", "conflate", "halt", "block"]
-
-
-@dataclass(frozen=True)
-class ConsumerStats:
-    """What one consumer was given and what became of it; a snapshot.
-
-    At every moment received = delivered + conflated + dropped + pending, and events_received = events_delivered +
-    events_dropped + events_pending.
-    """
-
-    #: Frames put to the consumer, from when it was made until it was closed or halted.
-    received: int
-    #: Frames handed to the reader or the callback (also to one that then raised); merged ones count once.
-    delivered: int
-    #: Frames merged into an earlier one.
-    conflated: int
-    #: Frames dropped by the policy, or waiting when the consumer was closed; merged ones count once.
-    dropped: int
-    #: Frames that wait, and what they cost: their bytes and 64 for each.
-    pending: int
-    pending_bytes: int
-    #: Events of the feed.
-    events_received: int
-    events_delivered: int
-    events_dropped: int
-    events_pending: int
-    #: Gaps that the consumer was told of because of its own policy. They are no events of the feed.
-    overflow_gaps: int
-    #: How often the callback raised.
-    callback_errors: int
+T = TypeVar("T")
 
 
 class Consumer:
     """One reader of a feed: `async for` gives frames and events in one order, `batches()` batches instead of frames.
 
-    Made by `Feed.consumer`; used in the loop's thread, by one task at a time. Cancelling a task that waits loses
-    nothing. The iteration ends when the feed or the consumer is closed, after what waited was read; where the feed
-    ended by an error, that is raised instead.
+    Made by `Feed.consumer`. Read it in the thread of the feed's loop, one task at a time. Cancelling a task that waits
+    loses nothing. The iteration ends when the feed or the consumer is closed, after everything pending was read; if an
+    error ended the feed, it is raised instead.
 
     Attributes:
-        name: what it is called in messages.
-        policy: what becomes of frames that it is too slow for.
-        backlog: what waits for it; the delivery's own.
+        name: the name in messages.
+        policy: what happens to frames that it is too slow for.
+        queue: the frames and events that it has not read yet; private to the feed.
     """
 
-    def __init__(self, name: str, policy: Policy, backlog: ConsumerQueue, on_close: Callable[[Consumer], None]) -> None:
+    def __init__(
+        self, name: str, policy: OverflowPolicy, queue: ConsumerQueue, on_close: Callable[[Consumer], None]
+    ) -> None:
         self.name: Final = name
         self.policy: Final = policy
-        self.backlog: Final = backlog
+        self.queue: Final = queue
         self._on_close = on_close
         self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name!r} {self.policy} {self.stats.pending} pending>"
 
-    # Reading
+    # --- reading ----------------------------------------------------------------------------------
 
     def __aiter__(self) -> AsyncIterator[Frame | FeedEvent]:
         return self
 
     async def __anext__(self) -> Frame | FeedEvent:
-        backlog = self.backlog
-        batch = backlog.batch
+        queue = self.queue
+        batch = queue.batch
         if batch is not None:
-            # The way of every frame but the first of its read.
-            cursor = backlog.cursor
+            # Every frame but the first of its slice takes this path.
+            cursor = queue.cursor
             frame = batch[cursor]
             cursor += 1
-            backlog.cursor = cursor
-            if cursor == backlog.stop:
-                backlog.finish(frame.received_ns)
+            queue.cursor = cursor
+            if cursor == queue.stop:
+                queue.finish_slice(frame.received_ns)
             return frame
         while True:
-            item = backlog.next_item() if backlog.waiter is None else None
+            item = queue.next_item() if queue.waiter is None else None
             if item is not None:
                 return item
             await self._wait()
 
     def batches(self) -> AsyncIterator[Batch | FeedEvent]:
         """Iterate over batches and events, one batch for each read of the socket or part of one."""
-        return _Batches(self)
+        return _Reader(self, self.queue.next_batch)
 
-    async def _next_batch(self) -> Batch | FeedEvent:
-        backlog = self.backlog
-        while True:
-            item = backlog.next_batch() if backlog.waiter is None else None
-            if item is not None:
-                return item
-            await self._wait()
+    def chunks(self, max_bytes: int = 1024 * 1024) -> AsyncIterator[list[Batch | FeedEvent]]:
+        """Iterate over lists of batches and events: everything pending, up to the batch that reaches `max_bytes`.
+
+        The frames of a list count as pending until the next list is requested. So the bounds of the consumer include
+        what its reader still works on, for example while another thread writes it to a file. A consumer that is closed
+        counts the frames of the last list as delivered.
+
+        Args:
+            max_bytes: the cost of the frames in one list, in bytes as in `ConsumerStats.pending_bytes`; the last batch
+                may exceed it.
+        """
+        return _Reader(self, lambda: self.queue.next_chunk(max_bytes) or None)
 
     async def _wait(self) -> None:
-        backlog = self.backlog
-        if backlog.waiter is not None:
+        queue = self.queue
+        if queue.waiter is not None:
             raise UsageError(f"another task reads consumer {self.name!r} already; make a consumer for each reader")
-        if backlog.is_ended:
-            if backlog.error is not None:
-                raise backlog.error.with_traceback(None)
+        if queue.is_ended:
+            if queue.error is not None:
+                raise queue.error.with_traceback(None)
             raise StopAsyncIteration
-        backlog.waiter = asyncio.get_running_loop().create_future()
+        queue.waiter = asyncio.get_running_loop().create_future()
         try:
-            await backlog.waiter
+            await queue.waiter
         finally:
-            backlog.waiter = None
+            queue.waiter = None
 
-    # State
+    # --- state ------------------------------------------------------------------------------------
 
     @property
     def stats(self) -> ConsumerStats:
-        """What it was given and what became of it, now."""
-        backlog = self.backlog
-        backlog.settle()
-        return ConsumerStats(
-            received=backlog.received,
-            delivered=backlog.delivered,
-            conflated=backlog.conflated,
-            dropped=backlog.dropped,
-            pending=backlog.pending,
-            pending_bytes=backlog.pending_bytes,
-            events_received=backlog.events_received,
-            events_delivered=backlog.events_delivered,
-            events_dropped=backlog.events_dropped,
-            events_pending=len(backlog.events),
-            overflow_gaps=backlog.gaps,
-            callback_errors=backlog.callback_errors,
-        )
+        """What the consumer received and what became of it, now."""
+        return self.queue.stats()
 
     @property
     def is_closed(self) -> bool:
@@ -148,10 +111,10 @@ class Consumer:
         return self._is_closed
 
     def close(self) -> None:
-        """Want nothing more. What waits is counted as dropped, and a task that waits is woken; twice does no harm."""
+        """Receive nothing more. What is pending counts as dropped, and a task that waits is woken. Idempotent."""
         if not self._is_closed:
             self._is_closed = True
-            self.backlog.clear()
+            self.queue.clear()
             self._on_close(self)
 
     async def __aenter__(self) -> Consumer:
@@ -163,15 +126,21 @@ class Consumer:
         self.close()
 
 
-class _Batches:
-    # No async generator: that would be at its end after its first cancelled read.
-    __slots__ = ("_consumer",)
+class _Reader(Generic[T]):
+    # Not an async generator: one would be exhausted after its first cancelled read.
+    __slots__ = ("_consumer", "_take")
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer, take: Callable[[], T | None]) -> None:
         self._consumer = consumer
+        self._take = take
 
-    def __aiter__(self) -> AsyncIterator[Batch | FeedEvent]:
+    def __aiter__(self) -> AsyncIterator[T]:
         return self
 
-    async def __anext__(self) -> Batch | FeedEvent:
-        return await self._consumer._next_batch()
+    async def __anext__(self) -> T:
+        consumer = self._consumer
+        while True:
+            item = self._take() if consumer.queue.waiter is None else None
+            if item is not None:
+                return item
+            await consumer._wait()

@@ -1,32 +1,36 @@
-"""What waits for one consumer: frames and events in one order, bounded, and counted to the frame."""
+"""The bounded queue of one consumer: frames and events in one order, every frame counted."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final
 
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import Cause, FeedEvent, Gap
-from cpapi_fast.frames.batch import Batch, Frame, slice_of
+from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.frame import Frame
 
-#: What a waiting frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
-#: it a flood of empty frames would wait for free.
+from .stats import ConsumerStats
+
+#: What a pending frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
+#: it, empty frames would cost nothing and a flood of them would never reach the bound.
 FRAME_OVERHEAD_BYTES: Final = 64
 
-#: Where frames are missing: when the last frame before them was received, and how many there are.
-Hole = tuple[int, int]
+#: Frames dropped at one place: the receive time of the last frame before them, and how many they are.
+OverflowGap = tuple[int, int]
 
-#: Frames [start, stop) of a batch, what they cost, how many events came before them, and the hole right before them.
-Slice = tuple[Batch, int, int, int, int, "Hole | None"]
+#: Frames [start, stop) of a batch, what they cost, how many events came before them, and the gap right before them.
+Slice = tuple[Batch, int, int, int, int, "OverflowGap | None"]
 
-#: In the place of a hole that the reader was told of: its gap names the next frame as the first good one, so that frame
-#: may not be dropped any more.
-TOLD: Final[Hole] = (0, 0)
+#: Marks a slice whose gap has been reported. The gap names the first frame of the slice as the first good one, so that
+#: frame must not be dropped any more: it is pinned.
+REPORTED: Final[OverflowGap] = (0, 0)
 
 
 def cost_bytes(batch: Batch, start: int, stop: int) -> int:
-    """What frames [start, stop) of a batch count for."""
+    """What frames [start, stop) of a batch cost while they are pending: their bytes, and 64 more for each."""
     if stop - start == len(batch):
         return batch.nbytes + FRAME_OVERHEAD_BYTES * (stop - start)
     offsets = batch.offsets
@@ -34,7 +38,7 @@ def cost_bytes(batch: Batch, start: int, stop: int) -> int:
 
 
 def _joined(one: Gap, other: Gap) -> Gap:
-    # The earlier end is nobody's: what was missing in either is missing up to the later one.
+    # The end of the earlier gap is lost: data may be missing up to the end of the later one.
     first_good_ns = None
     if one.first_good_ns is not None and other.first_good_ns is not None:
         first_good_ns = max(one.first_good_ns, other.first_good_ns)
@@ -46,29 +50,30 @@ def _joined(one: Gap, other: Gap) -> Gap:
     )
 
 
-class ConsumerQueue:
-    """Frames and events on their way to one reader; what to do beyond the bounds is up to the classes below.
+class ConsumerQueue(ABC):
+    """Frames and events on their way to one reader. Subclasses decide what happens beyond the bounds, in `put`.
 
-    Frames stay in their batches until they are asked for. What is read frame by frame is counted when its slice is
-    read up, or when somebody wants to know (`settle`).
+    Frames stay in their batches until they are read. Frames that are read one by one are counted when their slice is
+    finished, or when somebody needs the counts (`update_counts`).
 
     Args:
-        max_frames: how many frames may wait.
-        max_bytes: how much they may cost together. One frame may always wait, however large.
-        max_events: how many events may wait; beyond it the oldest is dropped, and gaps are joined.
+        max_frames: how many frames may be pending.
+        max_bytes: how much they may cost together. One frame may always be pending, however large it is.
+        max_events: how many events may be pending. Beyond it the oldest is dropped, and gaps are joined.
     """
 
     __slots__ = (
+        "_chunk_bytes",
+        "_chunk_frames",
         "_cost",
         "_first",
         "_last_ns",
         "_max_bytes",
         "_max_events",
         "_max_frames",
-        "_open_hole",
+        "_open_gap",
         "_segment",
         "batch",
-        "callback_errors",
         "conflated",
         "cursor",
         "delivered",
@@ -98,14 +103,12 @@ class ConsumerQueue:
         self.events_received = 0
         self.events_delivered = 0
         self.events_dropped = 0
-        #: Gaps of our own making that were told.
+        #: Gaps of this queue's own making that were reported.
         self.gaps = 0
-        #: How often a callback raised, where there is one.
-        self.callback_errors = 0
-        #: Whether nothing more will come, and why, when that is to be told.
+        #: Whether nothing more will come, and the error that the reader gets at the end, if any.
         self.is_ended = False
         self.error: CpapiError | None = None
-        #: What a reader waits for.
+        #: What the reader awaits while the queue is empty.
         self.waiter: asyncio.Future[None] | None = None
         self.slices: deque[Slice] = deque()
         #: Events with their number, from 1.
@@ -118,40 +121,25 @@ class ConsumerQueue:
         self._first = 0
         self._cost = 0
         self._segment = 0
+        # What the reader's current chunk holds; it still counts as pending.
+        self._chunk_frames = 0
+        self._chunk_bytes = 0
         # The receive time of the last frame that was read; None before the first.
         self._last_ns: int | None = None
         # Frames that are missing before the next one to come.
-        self._open_hole: Hole | None = None
+        self._open_gap: OverflowGap | None = None
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._max_events = max_events
 
-    # In
+    # --- writing ----------------------------------------------------------------------------------
 
+    @abstractmethod
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        """Take in frames [start, stop) of a batch."""
-        if self.is_ended:
-            # By somebody's callback, while this read is being delivered.
-            return
-        count = stop - start
-        self.received += count
-        if self.pending + count > self._max_frames or self.pending_bytes + cost > self._max_bytes:
-            self.settle()
-            if self.pending + count > self._max_frames or self.pending_bytes + cost > self._max_bytes:
-                self._put_beyond(batch, start, stop)
-                self.wake()
-                return
-        # As `_append` and `wake` do, without the calls: this is the way of every read of a consumer that keeps up.
-        self.slices.append((batch, start, stop, cost, self.events_received, self._open_hole))
-        self._open_hole = None
-        self.pending += count
-        self.pending_bytes += cost
-        waiter = self.waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """Add frames [start, stop) of a batch; beyond the bounds the overflow policy decides."""
 
     def put_event(self, event: FeedEvent) -> None:
-        """Take in an event, after all frames that came before it."""
+        """Add an event, after all frames that came before it."""
         if self.is_ended:
             return
         self.events_received += 1
@@ -161,39 +149,35 @@ class ConsumerQueue:
         self.wake()
 
     def end(self, error: CpapiError | None) -> None:
-        """Take in nothing more; what waits can still be read. The first call counts."""
+        """Accept nothing more; what is pending can still be read. Later calls have no effect."""
         if not self.is_ended:
             self.is_ended = True
             self.error = error
             self.wake()
 
     def wake(self) -> None:
-        """Let a reader that waits look again."""
+        """Wake the reader, if it waits."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
     def _drop_event(self) -> None:
-        # The oldest; but that data is missing is told in any case: of two gaps one is made that spans both.
+        # The oldest one goes. That data is missing is reported in any case: two gaps become one that spans both.
         self.events_dropped += 1
         number, oldest = self.events.popleft()
         if isinstance(oldest, Gap):
             _, second = self.events[0]
             self.events[0] = (number, _joined(oldest, second) if isinstance(second, Gap) else oldest)
 
-    def _put_beyond(self, batch: Batch, start: int, stop: int) -> None:
-        # The same with less room than that takes; everything is settled.
-        raise NotImplementedError
-
     def _append(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        self.slices.append((batch, start, stop, cost, self.events_received, self._open_hole))
-        self._open_hole = None
+        self.slices.append((batch, start, stop, cost, self.events_received, self._open_gap))
+        self._open_gap = None
         self.pending += stop - start
         self.pending_bytes += cost
 
-    # Out
+    # --- reading ----------------------------------------------------------------------------------
 
     def next_item(self) -> Frame | FeedEvent | None:
-        """The next frame or event when no slice is being read; None when nothing waits."""
+        """The next frame or event when no slice is being read; None when the queue is empty."""
         slices = self.slices
         if not slices or self.events or slices[0][5] is not None:
             event = self._next_event()
@@ -205,29 +189,62 @@ class ConsumerQueue:
         self._cost = cost
         if start + 1 == stop:
             self.stop = stop
-            self.finish(frame.received_ns)
+            self.finish_slice(frame.received_ns)
         else:
             self.batch, self.cursor, self.stop, self._segment = batch, start + 1, stop, segment
         return frame
 
     def next_batch(self) -> Batch | FeedEvent | None:
-        """The next frames that came together, or the next event; None when nothing waits."""
+        """The next frames that came together, or the next event; None when the queue is empty."""
         if self.batch is not None:
-            self.give_back()
+            self.put_back_slice()
+        item = self._pop()
+        if isinstance(item, Batch):
+            self._count_delivered(len(item), self._cost)
+        return item
+
+    def next_chunk(self, max_bytes: int) -> list[Batch | FeedEvent]:
+        """The next batches and events, up to the batch that reaches `max_bytes`; empty when the queue is empty.
+
+        The frames count as pending until the next call.
+        """
+        self._finish_chunk()
+        if self.batch is not None:
+            self.put_back_slice()
+        items: list[Batch | FeedEvent] = []
+        while self._chunk_bytes < max_bytes and (item := self._pop()) is not None:
+            items.append(item)
+            if isinstance(item, Batch):
+                self._chunk_frames += len(item)
+                self._chunk_bytes += self._cost
+        return items
+
+    def _pop(self) -> Batch | FeedEvent | None:
+        # Take the next batch, without counting it, or event. What the batch costs is left in `_cost`.
         slices = self.slices
         if not slices or self.events or slices[0][5] is not None:
             event = self._next_event()
             if event is not None or not slices:
                 return event
-        batch, start, stop, cost, _, _ = slices.popleft()
-        self._first, self._cost, self.stop = start, cost, stop
+        batch, start, stop, self._cost, _, _ = slices.popleft()
         if stop - start != len(batch):
             batch = slice_of(batch, start, stop)
-        self.finish(batch.received_ns[-1])
+        self._last_ns = batch.received_ns[-1]
         return batch
 
-    def finish(self, received_ns: int) -> None:
-        """Count the slice that is being read as read up; `received_ns` is the time of its last frame."""
+    def _finish_chunk(self) -> None:
+        if self._chunk_frames:
+            frames, cost = self._chunk_frames, self._chunk_bytes
+            self._chunk_frames = self._chunk_bytes = 0
+            self._count_delivered(frames, cost)
+
+    def _count_delivered(self, frames: int, cost: int) -> None:
+        self.delivered += frames
+        self.pending -= frames
+        self.pending_bytes -= cost
+
+    def finish_slice(self, received_ns: int) -> None:
+        """Count the current slice as read; `received_ns` is the receive time of its last frame."""
         count = self.stop - self._first
         self.delivered += count
         self.pending -= count
@@ -235,8 +252,8 @@ class ConsumerQueue:
         self._last_ns = received_ns
         self.batch = None
 
-    def settle(self) -> None:
-        """Count what was read of the slice that is being read."""
+    def update_counts(self) -> None:
+        """Count what was read of the current slice."""
         batch = self.batch
         if batch is None or self.cursor == self._first:
             return
@@ -248,49 +265,68 @@ class ConsumerQueue:
         self._last_ns = batch.received_ns[self.cursor - 1]
         self._first, self._cost = self.cursor, cost
 
-    def give_back(self) -> None:
-        """Put what is left of the slice that is being read back in its place."""
-        self.settle()
+    def put_back_slice(self) -> None:
+        """Put the unread rest of the current slice back to the front of the queue."""
+        self.update_counts()
         if self.batch is not None:
             self.slices.appendleft((self.batch, self._first, self.stop, self._cost, self._segment, None))
             self.batch = None
 
     def clear(self) -> None:
-        """Take in nothing more, and count everything that waits as dropped."""
+        """Accept nothing more, and count everything in the queue as dropped. The reader's chunk counts as delivered."""
         self.end(None)
         self.error = None
-        self.settle()
+        self.update_counts()
+        self._finish_chunk()
         self.dropped += self.pending
         self.events_dropped += len(self.events)
         self.pending = self.pending_bytes = 0
         self.batch = None
-        self._open_hole = None
+        self._open_gap = None
         self.slices.clear()
         self.events.clear()
 
+    def stats(self) -> ConsumerStats:
+        """The counters, now."""
+        self.update_counts()
+        return ConsumerStats(
+            received=self.received,
+            delivered=self.delivered,
+            conflated=self.conflated,
+            dropped=self.dropped,
+            pending=self.pending,
+            pending_bytes=self.pending_bytes,
+            events_received=self.events_received,
+            events_delivered=self.events_delivered,
+            events_dropped=self.events_dropped,
+            events_pending=len(self.events),
+            overflow_gaps=self.gaps,
+            callback_errors=0,
+        )
+
     def _next_event(self) -> FeedEvent | None:
-        # What is to be told before the next frame, if anything.
+        # What has to be reported before the next frame, if anything.
         slices = self.slices
         if self.events and (not slices or self.events[0][0] <= slices[0][4]):
             return self._take_event()
         if slices:
-            batch, start, stop, cost, segment, hole = slices[0]
-            if hole is None or hole is TOLD:
+            batch, start, stop, cost, segment, gap = slices[0]
+            if gap is None or gap is REPORTED:
                 return None
-            slices[0] = (batch, start, stop, cost, segment, TOLD)
-            return self._gap(hole, batch.received_ns[start])
-        hole = self._open_hole
-        if hole is None or not self.is_ended:
+            slices[0] = (batch, start, stop, cost, segment, REPORTED)
+            return self._report_gap(gap, batch.received_ns[start])
+        gap = self._open_gap
+        if gap is None or not self.is_ended:
             return None
         # Frames are missing at the very end.
-        self._open_hole = None
-        return self._gap(hole, None)
+        self._open_gap = None
+        return self._report_gap(gap, None)
 
     def _take_event(self) -> FeedEvent:
         self.events_delivered += 1
         return self.events.popleft()[1]
 
-    def _gap(self, hole: Hole, first_good_ns: int | None) -> Gap:
+    def _report_gap(self, gap: OverflowGap, first_good_ns: int | None) -> Gap:
         self.gaps += 1
-        last_good_ns, count = hole
+        last_good_ns, count = gap
         return Gap(None, last_good_ns, first_good_ns, Cause.CONSUMER_OVERFLOW, count)

@@ -1,14 +1,19 @@
-"""What becomes of frames that a consumer is too slow for: one end dropped, a halt, or the socket held back."""
+"""Overflow policies: what happens to frames beyond the bounds of a consumer's queue."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
+from typing import Literal
 
 from cpapi_fast.errors import ConsumerOverflowError
 from cpapi_fast.frames.batch import Batch, slice_of
 
-from .consumer_queue import TOLD, ConsumerQueue, Hole, Slice, cost_bytes
+from .consumer_queue import REPORTED, ConsumerQueue, OverflowGap, Slice, cost_bytes
+
+#: What happens to frames that a consumer is too slow for.
+OverflowPolicy = Literal["drop_oldest", "drop_newest", "conflate", "halt", "block"]
 
 
 def _count_within(batch: Batch, start: int, stop: int, max_bytes: int) -> int:
@@ -17,12 +22,45 @@ def _count_within(batch: Batch, start: int, stop: int, max_bytes: int) -> int:
     return bisect_right(counts, max_bytes, key=lambda count: cost_bytes(batch, start, start + count))
 
 
-class DropNewest(ConsumerQueue):
-    """Keeps what fits and drops what comes beyond it."""
+class _DroppingQueue(ConsumerQueue):
+    # A queue that drops frames beyond its bounds.
 
     __slots__ = ()
 
-    def _put_beyond(self, batch: Batch, start: int, stop: int) -> None:
+    def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
+        """Add frames [start, stop) of a batch."""
+        if self.is_ended:
+            # A callback ended it while this read was being dispatched.
+            return
+        count = stop - start
+        self.received += count
+        if self.pending + count > self._max_frames or self.pending_bytes + cost > self._max_bytes:
+            self.update_counts()
+            if self.pending + count > self._max_frames or self.pending_bytes + cost > self._max_bytes:
+                self._put_beyond_bounds(batch, start, stop)
+                self.wake()
+                return
+        # `_append` and `wake`, inlined: every read of a consumer that keeps up takes this path.
+        self.slices.append((batch, start, stop, cost, self.events_received, self._open_gap))
+        self._open_gap = None
+        self.pending += count
+        self.pending_bytes += cost
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    @abstractmethod
+    def _put_beyond_bounds(self, batch: Batch, start: int, stop: int) -> None:
+        # Add frames that do not fit; the counts are up to date.
+        ...
+
+
+class DropNewest(_DroppingQueue):
+    """Keeps the frames that fit and drops the others."""
+
+    __slots__ = ()
+
+    def _put_beyond_bounds(self, batch: Batch, start: int, stop: int) -> None:
         room = _count_within(batch, start, stop, self._max_bytes - self.pending_bytes)
         room = min(room, self._max_frames - self.pending)
         if room < 1 and self.pending == 0:
@@ -31,22 +69,22 @@ class DropNewest(ConsumerQueue):
             self._keep(batch, start, start + room)
             start += room
         self.dropped += stop - start
-        if self._open_hole is None and start < stop:
-            self._open_hole = (self._newest_ns(batch.received_ns[start]), 0)
-        if self._open_hole is not None:
-            last_good_ns, count = self._open_hole
-            self._open_hole = (last_good_ns, count + stop - start)
+        if self._open_gap is None and start < stop:
+            self._open_gap = (self._newest_ns(batch.received_ns[start]), 0)
+        if self._open_gap is not None:
+            last_good_ns, count = self._open_gap
+            self._open_gap = (last_good_ns, count + stop - start)
 
     def _keep(self, batch: Batch, start: int, stop: int) -> None:
         cost = cost_bytes(batch, start, stop)
-        # A few frames must not hold the memory of a large batch: there could be one such batch for each frame.
+        # A few frames must not keep the memory of a large batch: there could be one such batch for each frame.
         if 2 * cost < batch.nbytes:
             batch = slice_of(batch, start, stop)
             start, stop = 0, stop - start
         self._append(batch, start, stop, cost)
 
     def _newest_ns(self, otherwise_ns: int) -> int:
-        # When the last frame that was kept was received.
+        # The receive time of the last frame that was kept.
         if self.slices:
             batch, _, stop, _, _, _ = self.slices[-1]
             return int(batch.received_ns[stop - 1])
@@ -56,11 +94,11 @@ class DropNewest(ConsumerQueue):
 
 
 class Halt(DropNewest):
-    """Keeps what fits, then wants nothing more and says so.
+    """Keeps the frames that fit; the first frame that does not fit ends the consumer with an error.
 
     Args:
-        name: what the consumer is called.
-        on_halt: called once, after what did not fit was dropped.
+        name: the consumer's name.
+        on_halt: called once, after the frames that did not fit were dropped.
     """
 
     __slots__ = ("_name", "_on_halt")
@@ -72,17 +110,17 @@ class Halt(DropNewest):
         self._name = name
         self._on_halt = on_halt
 
-    def _put_beyond(self, batch: Batch, start: int, stop: int) -> None:
-        super()._put_beyond(batch, start, stop)
-        if self._open_hole is None:
+    def _put_beyond_bounds(self, batch: Batch, start: int, stop: int) -> None:
+        super()._put_beyond_bounds(batch, start, stop)
+        if self._open_gap is None:
             return
-        # The error tells of it, and no gap: no frame will come after it.
-        self._open_hole = None
+        # The error reports it, and no gap: no frame will come after it.
+        self._open_gap = None
         error = ConsumerOverflowError(
-            f"consumer {self._name!r} (policy halt) had {self.pending} frames of {self.pending_bytes} bytes waiting "
-            f"when more came than may wait; it gets no more, and {self.dropped} frames of that read were dropped. Make "
-            "a new consumer to go on, and read faster, let more wait (max_pending_frames, max_pending_bytes), or "
-            "choose another policy (drop_oldest, conflate)",
+            f"consumer {self._name!r} (policy halt) had {self.pending} frames of {self.pending_bytes} bytes pending "
+            f"when more arrived than its bounds allow; it receives no more, and {self.dropped} frames of that read "
+            "were dropped. Make a new consumer to go on, and read faster, raise max_pending_frames and "
+            "max_pending_bytes, or choose another policy (drop_oldest, conflate)",
             name=self._name,
             dropped=self.dropped,
         )
@@ -90,48 +128,48 @@ class Halt(DropNewest):
         self._on_halt()
 
 
-class DropOldest(ConsumerQueue):
-    """Makes room by dropping what has waited longest."""
+class DropOldest(_DroppingQueue):
+    """Makes room by dropping the frames that have been pending longest, only as many as necessary."""
 
     __slots__ = ()
 
-    def _put_beyond(self, batch: Batch, start: int, stop: int) -> None:
-        self.give_back()
+    def _put_beyond_bounds(self, batch: Batch, start: int, stop: int) -> None:
+        self.put_back_slice()
         self._append(batch, start, stop, cost_bytes(batch, start, stop))
         slices = self.slices
-        promised: Slice | None = None
-        if slices[0][5] is TOLD:
-            promised = self._take_promised()
-        hole = self._trim(is_one_kept=promised is None)
-        if hole is not None and slices:
-            slices[0] = (*slices[0][:5], hole)
-        elif hole is not None:
-            self._open_hole = hole
-        if promised is not None:
-            slices.appendleft(promised)
+        pinned: Slice | None = None
+        if slices[0][5] is REPORTED:
+            pinned = self._take_pinned()
+        gap = self._trim(is_one_kept=pinned is None)
+        if gap is not None and slices:
+            slices[0] = (*slices[0][:5], gap)
+        elif gap is not None:
+            self._open_gap = gap
+        if pinned is not None:
+            slices.appendleft(pinned)
 
-    def _take_promised(self) -> Slice:
-        # The one frame that a gap has already named as the first good one.
+    def _take_pinned(self) -> Slice:
+        # The one frame that a reported gap names as its first good one.
         batch, start, stop, cost, segment, _ = self.slices.popleft()
         own = cost_bytes(batch, start, start + 1)
         if start + 1 < stop:
-            # Frames after it go on from it, should the next be dropped.
+            # A gap right after the pinned frame begins with that frame.
             self.slices.appendleft((batch, start + 1, stop, cost - own, segment, None))
         self._last_ns = batch.received_ns[start]
-        return (batch, start, start + 1, own, segment, TOLD)
+        return (batch, start, start + 1, own, segment, REPORTED)
 
-    def _trim(self, *, is_one_kept: bool) -> Hole | None:
-        # Drop from the front what is too much, and no frame more; what is missing before the first one left.
+    def _trim(self, *, is_one_kept: bool) -> OverflowGap | None:
+        # Drop from the front until the rest fits; returns what is missing before the first frame that is left.
         slices = self.slices
-        hole: Hole | None = None
+        gap: OverflowGap | None = None
         while slices and (self.pending > self._max_frames or self.pending_bytes > self._max_bytes):
             batch, start, stop, cost, segment, before = slices.popleft()
             middle = self._first_to_keep(batch, start, stop, cost)
             if is_one_kept and not slices:
                 middle = min(middle, stop - 1)
-            if hole is None:
-                hole = before or (batch.received_ns[start] if self._last_ns is None else self._last_ns, 0)
-            hole = (hole[0], hole[1] + middle - start)
+            if gap is None:
+                gap = before or (batch.received_ns[start] if self._last_ns is None else self._last_ns, 0)
+            gap = (gap[0], gap[1] + middle - start)
             rest = cost_bytes(batch, middle, stop)
             self.dropped += middle - start
             self.pending -= middle - start
@@ -139,27 +177,27 @@ class DropOldest(ConsumerQueue):
             if middle < stop:
                 slices.appendleft((batch, middle, stop, rest, segment, None))
                 break
-        return hole if hole is None or hole[1] else None
+        return gap if gap is None or gap[1] else None
 
     def _first_to_keep(self, batch: Batch, start: int, stop: int, cost: int) -> int:
         count = max(0, self.pending - self._max_frames)
-        bytes_too_many = self.pending_bytes - self._max_bytes
-        if bytes_too_many >= cost:
+        excess_bytes = self.pending_bytes - self._max_bytes
+        if excess_bytes >= cost:
             return stop
-        if bytes_too_many > 0:
-            count = max(count, 1 + _count_within(batch, start, stop, bytes_too_many - 1))
+        if excess_bytes > 0:
+            count = max(count, 1 + _count_within(batch, start, stop, excess_bytes - 1))
         return min(start + count, stop)
 
 
 class Block(ConsumerQueue):
-    """Drops nothing: asks for the socket to be held back when full, and tells when it is read from meanwhile.
+    """Drops nothing: requests that the socket is not read while the queue is full.
 
     Args:
-        on_full: called when a bound is reached and `is_watched` is not set.
-        on_less: called after a slice was read, as long as `is_watched` is set.
+        on_full: called when a bound is reached and the socket is still read.
+        on_read: called after frames were read while the socket is not read.
     """
 
-    __slots__ = ("_on_full", "_on_less", "is_watched")
+    __slots__ = ("_on_full", "_on_read", "is_socket_held")
 
     def __init__(
         self,
@@ -167,35 +205,40 @@ class Block(ConsumerQueue):
         max_bytes: int,
         max_events: int,
         on_full: Callable[[], None],
-        on_less: Callable[[], None],
+        on_read: Callable[[], None],
     ) -> None:
         super().__init__(max_frames, max_bytes, max_events)
-        #: Whether the socket is held back, by this consumer or another one.
-        self.is_watched = False
+        #: Whether the socket is not read, for this consumer or another one.
+        self.is_socket_held = False
         self._on_full = on_full
-        self._on_less = on_less
+        self._on_read = on_read
 
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        """Take in frames [start, stop) of a batch."""
+        """Add frames [start, stop) of a batch."""
         if self.is_ended:
             return
         self.received += stop - start
         self._append(batch, start, stop, cost)
-        if not self.is_watched and self._is_full():
-            self.settle()
+        if not self.is_socket_held and self._is_full():
+            self.update_counts()
             if self._is_full():
                 self._on_full()
         self.wake()
 
-    def finish(self, received_ns: int) -> None:
-        """Count the slice that is being read as read up; `received_ns` is the time of its last frame."""
-        super().finish(received_ns)
-        if self.is_watched:
-            self._on_less()
+    def finish_slice(self, received_ns: int) -> None:
+        """Count the current slice as read; `received_ns` is the receive time of its last frame."""
+        super().finish_slice(received_ns)
+        if self.is_socket_held:
+            self._on_read()
+
+    def _count_delivered(self, frames: int, cost: int) -> None:
+        super()._count_delivered(frames, cost)
+        if self.is_socket_held:
+            self._on_read()
 
     def is_at_half(self) -> bool:
         """Whether at most half of either bound is used."""
-        self.settle()
+        self.update_counts()
         return 2 * self.pending <= self._max_frames and 2 * self.pending_bytes <= self._max_bytes
 
     def _is_full(self) -> bool:

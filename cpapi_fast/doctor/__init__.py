@@ -1,28 +1,28 @@
-"""What is wrong with a gateway, and the one thing to do: the steps from an address to a quote.
+"""Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice.
 
 ::
 
     diagnosis = await diagnose("https://localhost:5000/v1/api", tls=Tls.pinned("ab12..."))
     if not diagnosis.is_healthy:
-        print(diagnosis.wrong, diagnosis.advice)
+        print(diagnosis.summary, diagnosis.advice)
 
-The files: findings (what is found, as text and JSON), examination (what the steps share), network (url, dns, tcp, tls),
-login (rest to accounts), stream (websocket to pace), walk (the list of steps, and `diagnose`).
+The modules: `diagnosis` holds the results, as text and as JSON; `context` is what the steps share; `observer` records
+what a socket receives; `network`, `login` and `stream` are the steps; `runner` runs them in order (`diagnose`).
 """
 
 from __future__ import annotations
 
-from .findings import Diagnosis, Fault, Finding, Status, Step, line
-from .walk import DEFAULT_CONID, DEFAULT_TIMEOUT_S, diagnose
+from .diagnosis import Diagnosis, Finding, Outcome, Problem, Step, report_line
+from .runner import DEFAULT_CONID, DEFAULT_TIMEOUT_S, diagnose
 
 __all__ = [
     "DEFAULT_CONID",
     "DEFAULT_TIMEOUT_S",
     "Diagnosis",
-    "Fault",
     "Finding",
-    "Status",
+    "Outcome",
+    "Problem",
     "Step",
     "diagnose",
-    "line",
+    "report_line",
 ]

@@ -1,4 +1,4 @@
-"""The steps over REST: is it a gateway, is somebody logged in, and whose is the brokerage session?"""
+"""The steps over REST: the gateway, the login and the brokerage session."""
 
 from __future__ import annotations
 
@@ -16,167 +16,162 @@ from cpapi_fast.errors import (
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket
 
-from .examination import Examination, Outcome, failure, ok, outcome_of, warning
-from .findings import Fault
-from .network import speaks_tls, stranger
+from .context import DiagnosisContext, StepResult, failure, ok, result_of, warning
+from .diagnosis import Problem
+from .network import first_bytes, speaks_tls
 
-#: Members of an answer to `/tickle`, one of which tells a gateway from any other server that speaks JSON.
+#: Members of the response to `/tickle`. A response without any of them comes from another JSON server.
 _TICKLE_MEMBERS: Final = frozenset({"session", "iserver", "ssoExpires", "collission", "error"})
 
-#: How often to look whether the brokerage session is open, in seconds of the clock.
-_GLANCE_S: Final = 1.0
+#: The interval between two checks whether the brokerage session is open, in seconds of the clock.
+_POLL_INTERVAL_S: Final = 1.0
 
 
-async def rest(examination: Examination) -> Outcome:
-    """Does a gateway answer at all, on this path?"""
-    base = examination.base
+async def rest(context: DiagnosisContext) -> StepResult:
+    """Check that a gateway responds on this path."""
+    base = context.base
     try:
-        answer = await examination.ask("POST", "/tickle")
+        response = await context.request("POST", "/tickle")
     except TransportError as error:
-        return await _no_http(examination, error)
-    took = f"/tickle answered within {examination.answer_times_s[-1] * 1000:.0f} ms"
+        return await _no_http(context, error)
     try:
-        examination.ticket = answer.decode(lambda body: _ticket(body, answer.raw))
+        context.ticket = response.decode(lambda body: _ticket(body, response.raw))
     except NotAuthenticatedError as error:
-        # That is an answer of a gateway; the next step tells what it means.
-        examination.ticket = error
+        # A gateway sent this; the next step reports it.
+        context.ticket = error
     except StatusError as error:
         if error.status != 404:
-            return outcome_of(error, examination)
+            return result_of(error, context)
         return failure(
-            Fault.NOT_A_GATEWAY,
-            f"nothing is at {base.path or '/'} (404)",
-            f"give --url {base.origin}/v1/api"
+            Problem.NOT_A_GATEWAY,
+            f"nothing is at {base.path or '/'} (status 404)",
+            f"Pass --url {base.origin}/v1/api"
             if base.path != "/v1/api"
-            else f"look at {base.origin} in a browser: something else than a Client Portal gateway listens there",
+            else f"Open {base.origin} in a browser: another server than a Client Portal gateway listens there.",
         )
     except (RedirectError, DecodeError) as error:
-        return outcome_of(error, examination)
-    return ok(took, answer_s=round(examination.answer_times_s[-1], 4))
+        return result_of(error, context)
+    seconds = context.response_times_s[-1]
+    return ok(f"/tickle responded within {seconds * 1000:.0f} ms", response_s=round(seconds, 4))
 
 
 def _ticket(body: Any, raw: bytes) -> SessionTicket:
     if not isinstance(body, dict) or not _TICKLE_MEMBERS & body.keys():
-        raise ShapeError("no member of a gateway's answer")
+        raise ShapeError("the body has no member of a gateway's response")
     return SessionTicket.parse(body, raw, time.time_ns())
 
 
-async def _no_http(examination: Examination, error: TransportError) -> Outcome:
-    base = examination.base
+async def _no_http(context: DiagnosisContext, error: TransportError) -> StepResult:
+    base = context.base
     if base.scheme == "http":
-        if await speaks_tls(examination):
+        if await speaks_tls(context):
             url = str(base).replace("http://", "https://", 1)
-            return failure(
-                Fault.TLS,
-                f"{examination.where} speaks TLS, and the URL says http",
-                f"give --url {url}",
-            )
-        greeting = await stranger(examination)
+            return failure(Problem.TLS, f"{context.address} speaks TLS, but the URL says http", f"Pass --url {url}")
+        greeting = await first_bytes(context)
         if greeting and not greeting.startswith(b"HTTP/"):
             return failure(
-                Fault.NOT_A_GATEWAY,
-                f"{examination.where} does not speak http",
-                "correct the port in --url: something else listens there",
+                Problem.NOT_A_GATEWAY,
+                f"{context.address} does not speak http",
+                "Correct the port in --url: another server listens there.",
             )
-    return outcome_of(error, examination)
+    return result_of(error, context)
 
 
-async def session(examination: Examination) -> Outcome:
-    """Is somebody logged in, so that there is a session?"""
-    origin = examination.base.origin
-    advice = f"log in at {origin} in a browser, then run this again"
-    ticket = examination.ticket
+async def session(context: DiagnosisContext) -> StepResult:
+    """Check that somebody is logged in, so that a session exists."""
+    advice = f"Log in at {context.base.origin} in a browser, then run this command again."
+    ticket = context.ticket
     if isinstance(ticket, NotAuthenticatedError):
-        return outcome_of(ticket, examination)
+        return result_of(ticket, context)
     if ticket.session is None:
-        return failure(Fault.LOGIN_NEEDED, "/tickle answered without a session: nobody is logged in", advice)
+        return failure(Problem.LOGIN_NEEDED, "/tickle returned no session: nobody is logged in", advice)
     try:
-        examination.cookie = ticket.cookie_header()
+        context.cookie = ticket.cookie_header()
     except HeaderRefusedError:
-        return failure(Fault.LOGIN_NEEDED, "the session id that /tickle gave cannot stand in a header", advice)
+        return failure(Problem.LOGIN_NEEDED, "the session id from /tickle is not valid in a header", advice)
     expires_ms = ticket.sso_expires_ms
-    left = "" if expires_ms is None else f", good for another {expires_ms / 60_000:,.0f} minutes"
-    return ok(f"there is one{left}", expires_ms=expires_ms)
+    left = "" if expires_ms is None else f", which expires in {expires_ms / 60_000:,.0f} minutes"
+    return ok(f"the gateway has a session{left}", expires_ms=expires_ms)
 
 
-async def connected(examination: Examination) -> Outcome:
-    """Does the gateway reach Interactive Brokers?"""
-    examination.auth = status = await _ask_status(examination, "/iserver/auth/status")
+async def connected(context: DiagnosisContext) -> StepResult:
+    """Check that the gateway is connected to Interactive Brokers."""
+    context.auth = status = await _request_status(context, "/iserver/auth/status")
     if not status.connected:
         return failure(
-            Fault.NOT_CONNECTED,
-            "the gateway is logged in to nothing: it does not reach Interactive Brokers",
-            f"log in at {examination.base.origin} in a browser; if you just did, wait a minute or for the end of the "
-            "nightly reset",
+            Problem.NOT_CONNECTED,
+            "the gateway is not connected to Interactive Brokers",
+            f"Log in at {context.base.origin} in a browser. If you just did, wait a minute, or until the end of the "
+            "nightly reset.",
         )
-    return ok("the gateway reaches Interactive Brokers")
+    return ok("the gateway is connected to Interactive Brokers")
 
 
-async def competing(examination: Examination) -> Outcome:
-    """Is the brokerage session with another login of the same user?"""
-    status = examination.auth
+async def competing(context: DiagnosisContext) -> StepResult:
+    """Check that no other login of the same user holds the brokerage session."""
+    status = context.auth
     if status.competing and not status.authenticated:
-        if examination.init:
-            return warning("another login of this user has the brokerage session, and --init takes it over", "")
+        if context.init:
+            return warning("another login of this user holds the brokerage session; --init takes it over", "")
         return failure(
-            Fault.COMPETING,
-            "another login of this user (TWS, a phone, another gateway) has the brokerage session",
-            "end that other login; or take the session away from it: run this with --init",
+            Problem.COMPETING,
+            "another login of this user (TWS, a phone, another gateway) holds the brokerage session",
+            "End the other login, or take the session over by running this command with --init.",
         )
     if status.competing:
         return warning(
-            "another login of this user wants the brokerage session, which is here",
-            "end that other login, or use a user name of its own for this gateway",
+            "another login of this user competes for the brokerage session, which this gateway holds",
+            "End the other login, or use a separate user name for this gateway.",
         )
-    return ok("no other login has the brokerage session")
+    return ok("no other login holds the brokerage session")
 
 
-async def authenticated(examination: Examination) -> Outcome:
-    """Is the brokerage session open? With `init` it is opened."""
-    if examination.auth.authenticated:
+async def authenticated(context: DiagnosisContext) -> StepResult:
+    """Check that the brokerage session is open; with `init`, open it."""
+    if context.auth.authenticated:
         return ok("the brokerage session is open")
-    if not examination.init:
+    if not context.init:
         return failure(
-            Fault.NOT_AUTHENTICATED,
-            "somebody is logged in, and the brokerage session is not open",
-            "open it: run this with --init, or call Client.init_brokerage_session()",
+            Problem.NOT_AUTHENTICATED,
+            "somebody is logged in, but the brokerage session is not open",
+            "Open it: run this command with --init, or call Client.init_brokerage_session().",
         )
-    started_s = examination.clock.monotonic_s()
-    await _ask_status(examination, "/iserver/auth/ssodh/init", {"publish": True, "compete": True})
+    started_s = context.clock.monotonic_s()
+    await _request_status(context, "/iserver/auth/ssodh/init", {"publish": True, "compete": True})
     while True:
-        status = await _ask_status(examination, "/iserver/auth/status")
+        status = await _request_status(context, "/iserver/auth/status")
         if status.authenticated:
-            return ok("the brokerage session was opened, as --init asks")
-        if examination.clock.monotonic_s() - started_s >= examination.timeout_s:
+            return ok("--init opened the brokerage session")
+        if context.clock.monotonic_s() - started_s >= context.timeout_s:
             return failure(
-                Fault.NOT_AUTHENTICATED,
-                f"the brokerage session did not open within {examination.timeout_s:g} s of asking for it",
-                f"log in at {examination.base.origin} in a browser again",
+                Problem.NOT_AUTHENTICATED,
+                f"the brokerage session did not open within {context.timeout_s:g} s after the request",
+                f"Log in at {context.base.origin} in a browser again.",
             )
-        await examination.clock.sleep(_GLANCE_S)
+        await context.clock.sleep(_POLL_INTERVAL_S)
 
 
-async def accounts(examination: Examination) -> Outcome:
-    """Can the accounts be listed, as the gateway wants before orders?"""
-    answer = await examination.ask("GET", "/iserver/accounts")
+async def accounts(context: DiagnosisContext) -> StepResult:
+    """Check that the accounts can be listed, which the gateway requires before orders."""
+    response = await context.request("GET", "/iserver/accounts")
     try:
-        found = answer.decode(Accounts.parse)
+        found = response.decode(Accounts.parse)
     except (StatusError, DecodeError) as error:
-        outcome = outcome_of(error, examination)
-        if outcome.fault is not Fault.NOT_A_GATEWAY:
-            return outcome
-        # By now it is known to be a gateway.
+        result = result_of(error, context)
+        if result.problem is not Problem.NOT_A_GATEWAY:
+            return result
+        # Earlier steps have shown that this is a gateway.
         return failure(
-            Fault.GATEWAY_ERROR,
-            outcome.found,
-            f"log in at {examination.base.origin} in a browser again",
-            **outcome.facts,
+            Problem.GATEWAY_ERROR,
+            result.found,
+            f"Log in at {context.base.origin} in a browser again.",
+            **result.facts,
         )
     count = len(found.ids)
     if count == 0:
-        return warning("the list of accounts is empty", "log in with a user that has an account", accounts=0)
+        return warning("the list of accounts is empty", "Log in as a user that has an account.", accounts=0)
     return ok(f"{count} account{'s' if count != 1 else ''}", accounts=count)
 
 
-async def _ask_status(examination: Examination, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
-    return (await examination.ask("POST", path, body)).decode(AuthStatus.parse)
+async def _request_status(context: DiagnosisContext, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
+    return (await context.request("POST", path, body)).decode(AuthStatus.parse)

@@ -1,4 +1,4 @@
-"""Bars of history for the holes in market data, asked for in turn: never more at once than the gateway takes."""
+"""Backfiller: requests bars of history for gaps in market data, only as many at once as the gateway serves."""
 
 from __future__ import annotations
 
@@ -10,59 +10,57 @@ from typing import Any, Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CpapiError, MalformedPayloadError, SubscriptionError
-from cpapi_fast.events import Backfill, BackfillSource, Gap
-from cpapi_fast.frames.batch import Frame
+from cpapi_fast.events import Backfill, BackfillSource, Bar, FeedEvent, FeedState, Gap, StateChange
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.history import History, bar_length_s, span_back
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.protocol.topics import history_subscribe_text, history_unsubscribe_text
 
-#: Asks for history over REST: conid, exchange, period, bar.
-HistoryRequest = Callable[[int, "str | None", str, str], Awaitable[History]]
-
 #: How many `smh` the gateway serves at once, and how many history requests over REST.
 SLOTS: Final = 5
 
-#: How often one gap is asked for, when the gateway refuses or the connection ends.
-_MOST_TRIES: Final = 3
+#: How often the history of one gap is requested when the gateway refuses or the connection ends.
+_MAX_TRIES: Final = 3
 
 _TOPIC: Final = re.compile(r"smd\+(\d+)(?:@([A-Z0-9._-]+))?", re.ASCII)
+
+#: The states in which the gateway accepts subscribes.
+_READY_STATES: Final = (FeedState.AUTHENTICATED, FeedState.STREAMING)
 
 
 class Backfiller:
     """Turns each `Gap` of a market data subscription into one `Backfill`, with bars or with the reason for none.
 
-    Nothing in here reads a socket: whoever owns one calls `on_gap`, `on_frame`, `on_connection_ready` and
-    `on_connection_lost`, and hands over what sends. It belongs to one event loop.
+    It has no socket of its own: the driver of the feed passes events and frames to it. It belongs to one event loop.
 
-    A finished `smh` keeps its place at the gateway until `umh` with its `serverId`, which only the answer tells. So a
-    place is given back with every answer, also one that comes too late; that of a request which is never answered
-    counts as taken until the connection ends. Places die with their connection, and what waited for an answer is asked
-    again on the next.
+    A finished `smh` keeps its slot at the gateway until `umh` with its `serverId`, which only the reply contains. So a
+    slot is given back with every reply, even a late one. The slot of a request without a reply counts as taken until
+    the connection ends. The end of a connection frees all slots; requests without a reply are repeated on the next.
 
     Args:
-        source: `smh` or `rest`.
-        clock: of all timers, and the gateway's where its time is compressed.
-        send: sends a text on the socket; it must not raise.
-        request: asks over REST.
-        on_backfill: told every result.
-        timeout_s: an `smh` that is not answered for so long has failed.
-        retry_s: the pause before a request that was refused is made again.
-        max_pending: more gaps than this do not wait; the next ones get a `Backfill` that says so.
+        source: `smh` for history over the socket, `rest` for history over REST, None to fill no gaps.
+        clock: of all timers, and the gateway's where time is compressed.
+        send: sends a text on the socket; must not raise.
+        request: requests history over REST, as `Client.history`.
+        on_backfill: called with every result.
+        timeout_s: how long to wait for the reply to an `smh`, in seconds.
+        retry_s: the pause before a refused request is repeated, in seconds.
+        max_pending: how many gaps may wait for history; the `Backfill` of any further gap has an error.
     """
 
     def __init__(
         self,
-        source: BackfillSource,
+        source: BackfillSource | None,
         *,
         clock: Clock,
         send: Callable[[str], None],
-        request: HistoryRequest,
+        request: Callable[..., Awaitable[History]],
         on_backfill: Callable[[Backfill], None],
         timeout_s: float = 60.0,
         retry_s: float = 5.0,
         max_pending: int = 1_000,
     ) -> None:
-        self._source: Final[BackfillSource] = source
+        self._source: Final[BackfillSource | None] = source
         self._clock: Final = clock
         self._send: Final = send
         self._request: Final = request
@@ -74,10 +72,13 @@ class Backfiller:
         self._is_closed = False
         self._pending = 0
         self._queue: Final[deque[_Job]] = deque()
-        #: The places taken at the gateway, by conid: the topic of an answer names nothing else.
-        self._asked: Final[dict[int, _Asked]] = {}
-        self._state_waiters: Final[dict[_Job, asyncio.TimerHandle]] = {}
+        #: The slots taken at the gateway, by conid: the topic of a reply contains nothing else.
+        self._slots: Final[dict[int, _Slot]] = {}
+        self._retry_timers: Final[dict[_Job, asyncio.TimerHandle]] = {}
         self._tasks: Final[dict[_Job, asyncio.Task[None]]] = {}
+
+    def __repr__(self) -> str:
+        return f"Backfiller({self._source!r}, pending={self.pending}, slots_in_use={self.slots_in_use})"
 
     @property
     def pending(self) -> int:
@@ -86,175 +87,190 @@ class Backfiller:
 
     @property
     def slots_in_use(self) -> int:
-        """How many places are taken at the gateway, as far as is known here."""
-        return len(self._asked) + len(self._tasks)
+        """How many slots are taken at the gateway, as far as is known here."""
+        return len(self._slots) + len(self._tasks)
 
-    # --- what it is told --------------------------------------------------------------------------
+    # --- input ------------------------------------------------------------------------------------
+
+    def on_event(self, event: FeedEvent) -> None:
+        """Process an event of the feed: a gap, or a state in which the gateway accepts subscribes or does not."""
+        if isinstance(event, Gap):
+            self.on_gap(event)
+        elif isinstance(event, StateChange) and event.subscription is None:
+            if event.state in _READY_STATES:
+                self.on_connection_ready()
+            else:
+                self.on_connection_busy()
 
     def on_gap(self, gap: Gap) -> None:
-        """A gap was told. One that no frame has ended, or of something else than market data, is left as it is."""
-        if self._is_closed or gap.subscription is None or not gap.subscription.startswith("smd+"):
+        """Request history for a gap, unless no frame has ended it or it is not of market data."""
+        if self._source is None or self._is_closed:
             return
-        if gap.first_good_ns is None:
+        if gap.subscription is None or not gap.subscription.startswith("smd+") or gap.first_good_ns is None:
             return
-        job = _Job(gap, gap.first_good_ns)
+        job = _Job(gap, gap.first_good_ns, self._source)
         self._pending += 1
         match = _TOPIC.fullmatch(gap.subscription)
         if match is None:
-            self._finish(job, error="there is no history for a combination")
+            self._fail(job, "there is no history for a combination")
         elif self._pending > self._max_pending:
-            self._finish(job, error=f"{self._max_pending} other gaps are waiting for their history")
+            self._fail(job, f"{self._max_pending} other gaps are waiting for their history")
         else:
             job.conid, job.exchange = int(match[1]), match[2]
             self._queue.append(job)
-            self._serve()
+            self._send_requests()
 
     def on_connection_ready(self) -> None:
-        """The gateway takes subscribes. Again, it does nothing."""
+        """Start to send requests: the gateway accepts subscribes. Idempotent."""
         if not self._is_ready:
             self._is_ready = True
-            self._serve()
+            self._send_requests()
 
     def on_connection_busy(self) -> None:
-        """The connection stands, and the gateway takes no subscribes now; what was asked may still be answered."""
+        """Send no requests: the gateway accepts no subscribes now. Requests already sent may still get a reply."""
         self._is_ready = False
 
     def on_connection_lost(self) -> None:
-        """The connection ended, and with it everything that was asked on it. Again, it does nothing."""
+        """Repeat what has no reply on the next connection. Idempotent."""
         self._is_ready = False
-        asked = [asked for asked in self._asked.values() if asked.job is not None]
-        self._drop_asked()
-        for one in reversed(asked):
-            if one.job is not None:
-                self._try_again(one.job, "the connection ended before the answer came", delay_s=None)
+        jobs = [slot.job for slot in self._slots.values() if slot.job is not None]
+        self._clear_slots()
+        for job in reversed(jobs):
+            self._retry(job, "the connection ended before the reply came", delay_s=None)
+
+    def takes(self, frame: Frame) -> bool:
+        """Whether a frame without a subscription may be the reply to a request of this backfiller."""
+        return self._source is not None and frame.channel == "smh"
 
     def on_frame(self, frame: Frame) -> None:
-        """A frame of topic `smh+...` arrived; one that was not asked for here is left alone."""
+        """Process a frame of a topic `smh+...`; replies to other requests are ignored."""
         target = (frame.topic or "").partition("+")[2].partition("@")[0]
-        asked = self._asked.get(int(target)) if target.isdecimal() else None
-        if asked is None:
+        slot = self._slots.get(int(target)) if target.isdecimal() else None
+        if slot is None:
             return
         payload = _payload_of(frame)
         refusal = payload.get("error")
-        job, asked.job = asked.job, None
-        if asked.timer is not None:
-            asked.timer.cancel()
-            asked.timer = None
-        # A refused request holds no place. Any other answer says how to give its place back, or holds it for ever.
-        if refusal is not None or self._give_back(payload.get("serverId")):
-            del self._asked[int(target)]
+        job, slot.job = slot.job, None
+        if slot.timer is not None:
+            slot.timer.cancel()
+            slot.timer = None
+        # A refused request takes no slot. Any other reply has the id that gives its slot back, or keeps it for good.
+        if refusal is not None or self._unsubscribe(payload.get("serverId")):
+            del self._slots[int(target)]
         if job is None:
-            # Too late for its gap, which has been told as failed.
+            # Too late: the Backfill of its gap has already been reported, with an error.
             pass
         elif refusal is not None:
-            self._try_again(job, "the gateway refused the request for history", delay_s=self._retry_s)
+            self._retry(job, "the gateway refused the request for history", delay_s=self._retry_s)
         else:
-            self._take(job, payload)
-        self._serve()
+            self._parse(job, payload)
+        self._send_requests()
 
     def close(self) -> None:
-        """End all; what waits gets a `Backfill` that says so. Again, it does nothing."""
+        """End all requests; every pending gap gets a `Backfill` with an error. Idempotent."""
         if self._is_closed:
             return
         self._is_closed = True
         self._is_ready = False
-        jobs = [asked.job for asked in self._asked.values() if asked.job is not None]
-        jobs += [*self._tasks, *self._queue, *self._state_waiters]
-        self._drop_asked()
-        for timer in self._state_waiters.values():
+        jobs = [slot.job for slot in self._slots.values() if slot.job is not None]
+        jobs += [*self._tasks, *self._queue, *self._retry_timers]
+        self._clear_slots()
+        for timer in self._retry_timers.values():
             timer.cancel()
         for task in self._tasks.values():
             task.cancel()
         self._queue.clear()
-        self._state_waiters.clear()
+        self._retry_timers.clear()
         for job in jobs:
-            self._finish(job, error="the feed was closed before the history came")
+            self._fail(job, "the feed was closed before the history came")
 
     async def wait_closed(self) -> None:
-        """Wait until the requests that `close` has ended are gone."""
+        """Wait until the REST requests that `close` cancelled have ended."""
         while self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    # --- asking -----------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------
 
-    def _serve(self) -> None:
-        """Ask for as many as there are places; what cannot be asked for on this connection any more has failed."""
+    def _send_requests(self) -> None:
+        """Send as many requests as there are free slots; fail those that cannot be sent on this connection any more."""
         passed: list[_Job] = []
         while self._queue and self._is_ready:
             if self.slots_in_use >= SLOTS:
-                if self._tasks or any(asked.job is not None for asked in self._asked.values()):
+                if self._tasks or any(slot.job is not None for slot in self._slots.values()):
                     break
-                self._finish(self._queue.popleft(), error="no request for history is answered on this connection")
+                self._fail(self._queue.popleft(), "no request for history gets a reply on this connection")
                 continue
             job = self._queue.popleft()
-            asked = self._asked.get(job.conid)
-            if asked is None:
-                self._ask(job)
-            elif asked.job is not None:
-                # Its topic is that of the one under way, so it comes after it.
+            slot = self._slots.get(job.conid)
+            if slot is None:
+                self._send_request(job)
+            elif slot.job is not None:
+                # It has the same topic as a request under way, so it is sent after that one.
                 passed.append(job)
             else:
-                self._finish(job, error="an earlier request for this history was never answered on this connection")
+                self._fail(job, "an earlier request for this history never got a reply on this connection")
         self._queue.extendleft(reversed(passed))
 
-    def _ask(self, job: _Job) -> None:
+    def _send_request(self, job: _Job) -> None:
         job.tries += 1
-        # Both are the gateway's time: how long the gap lies back decides how far to reach.
+        # Both times are the gateway's: the age of the gap decides how much history to request.
         back_s = (self._clock.time_ns() - self._clock.of_machine_ns(job.gap.last_good_ns)) / 1e9
         job.period, job.bar = span_back(back_s)
-        if self._source == "rest":
-            task = asyncio.get_running_loop().create_task(self._ask_rest(job), name="cpapi_fast backfill")
+        if job.source == "rest":
+            task = asyncio.get_running_loop().create_task(self._request_rest(job), name="cpapi_fast backfill")
             self._tasks[job] = task
-            # One that is cancelled before it began has no other way to be taken out.
-            task.add_done_callback(lambda done: self._take_out(job, done))
+            # A task that is cancelled before it starts does not remove itself.
+            task.add_done_callback(lambda done: self._remove_task(job, done))
             return
         try:
             text = history_subscribe_text(
                 job.conid, period=job.period, bar=job.bar, exchange=job.exchange, outside_rth=True
             )
         except SubscriptionError as error:
-            self._finish(job, error=str(error))
+            self._fail(job, str(error))
             return
-        asked = self._asked[job.conid] = _Asked(job)
-        asked.timer = self._clock.call_later(self._timeout_s, self._give_up, asked)
+        slot = self._slots[job.conid] = _Slot(job)
+        slot.timer = self._clock.call_later(self._timeout_s, self._on_timeout, slot)
         self._send(text)
 
-    async def _ask_rest(self, job: _Job) -> None:
+    async def _request_rest(self, job: _Job) -> None:
         task = self._tasks[job]
         found: History | None = None
         problem, is_retryable, delay_s = "", False, self._retry_s
         try:
-            found = await self._request(job.conid, job.exchange, job.period, job.bar)
+            found = await self._request(
+                job.conid, period=job.period, bar=job.bar, exchange=job.exchange, outside_rth=True
+            )
         except CpapiError as error:
             problem, is_retryable = str(error), error.is_retryable
             delay_s = max(delay_s, getattr(error, "retry_after_s", 0.0))
-        except Exception as error:  # noqa: BLE001 - a fault of ours costs this gap its bars, and the loop is told of it
-            problem = f"asking for history failed in an unforeseen way ({type(error).__name__})"
-            context = {"message": "a cpapi_fast backfill failed in an unforeseen way", "exception": error}
+        except Exception as error:  # noqa: BLE001 - a bug costs this gap its bars, and is reported to the loop
+            problem = f"the request for history failed unexpectedly ({type(error).__name__})"
+            context = {"message": "a cpapi_fast backfill failed unexpectedly", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
-        self._take_out(job, task)
+        self._remove_task(job, task)
         if self._is_closed:
             return
         if found is not None:
             self._fill(job, found)
         elif is_retryable:
-            self._try_again(job, problem, delay_s=delay_s)
+            self._retry(job, problem, delay_s=delay_s)
         else:
-            self._finish(job, error=problem)
-        self._serve()
+            self._fail(job, problem)
+        self._send_requests()
 
-    def _take_out(self, job: _Job, task: asyncio.Task[None]) -> None:
+    def _remove_task(self, job: _Job, task: asyncio.Task[None]) -> None:
         if self._tasks.get(job) is task:
             del self._tasks[job]
 
-    def _give_up(self, asked: _Asked) -> None:
-        """No answer in time. Its place may still be taken, so it counts as taken."""
-        job, asked.job, asked.timer = asked.job, None, None
+    def _on_timeout(self, slot: _Slot) -> None:
+        """Fail a request without a reply. Its slot may still be taken, so it counts as taken."""
+        job, slot.job, slot.timer = slot.job, None, None
         if job is not None:
-            self._finish(job, error=f"the gateway did not answer smh within {self._timeout_s:g} s")
-        self._serve()
+            self._fail(job, f"the gateway did not reply to smh within {self._timeout_s:g} s")
+        self._send_requests()
 
-    def _give_back(self, server_id: object) -> bool:
+    def _unsubscribe(self, server_id: object) -> bool:
         if not isinstance(server_id, str):
             return False
         try:
@@ -264,32 +280,32 @@ class Backfiller:
         self._send(text)
         return True
 
-    def _drop_asked(self) -> None:
-        for asked in self._asked.values():
-            if asked.timer is not None:
-                asked.timer.cancel()
-        self._asked.clear()
+    def _clear_slots(self) -> None:
+        for slot in self._slots.values():
+            if slot.timer is not None:
+                slot.timer.cancel()
+        self._slots.clear()
 
-    def _try_again(self, job: _Job, problem: str, *, delay_s: float | None) -> None:
-        if job.tries >= _MOST_TRIES:
-            self._finish(job, error=f"{problem}, {job.tries} times")
+    def _retry(self, job: _Job, problem: str, *, delay_s: float | None) -> None:
+        if job.tries >= _MAX_TRIES:
+            self._fail(job, f"{problem}, {job.tries} times")
         elif delay_s is None:
             self._queue.appendleft(job)
         else:
-            self._state_waiters[job] = self._clock.call_later(delay_s, self._put_back, job)
+            self._retry_timers[job] = self._clock.call_later(delay_s, self._queue_again, job)
 
-    def _put_back(self, job: _Job) -> None:
-        del self._state_waiters[job]
+    def _queue_again(self, job: _Job) -> None:
+        del self._retry_timers[job]
         self._queue.append(job)
-        self._serve()
+        self._send_requests()
 
     # --- results ----------------------------------------------------------------------------------
 
-    def _take(self, job: _Job, payload: dict[str, Any]) -> None:
+    def _parse(self, job: _Job, payload: dict[str, Any]) -> None:
         try:
             found = History.parse(payload)
         except ShapeError as error:
-            self._finish(job, error=f"the gateway's answer has another shape than documented: {error}")
+            self._fail(job, f"the gateway's reply has an undocumented shape: {error}")
         else:
             self._fill(job, found)
 
@@ -297,37 +313,35 @@ class Backfiller:
         first_ns, last_ns = (self._clock.of_machine_ns(ns) for ns in (job.gap.last_good_ns, job.first_good_ns))
         bars = found.covering(first_ns, last_ns, bar_s=bar_length_s(job.bar))
         if bars:
-            self._tell(Backfill(job.gap, bars, self._source))
+            self._finish(job, bars, None)
         else:
-            self._finish(job, error="history has no bars for the time of the gap")
+            self._fail(job, "history has no bars for the time of the gap")
 
-    def _finish(self, job: _Job, *, error: str) -> None:
-        self._tell(Backfill(job.gap, (), self._source, error))
+    def _fail(self, job: _Job, error: str) -> None:
+        self._finish(job, (), error)
 
-    def _tell(self, backfill: Backfill) -> None:
+    def _finish(self, job: _Job, bars: tuple[Bar, ...], error: str | None) -> None:
         self._pending -= 1
-        self._on_backfill(backfill)
-
-    def __repr__(self) -> str:
-        return f"Backfiller({self._source!r}, pending={self.pending}, slots_in_use={self.slots_in_use})"
+        self._on_backfill(Backfill(job.gap, bars, job.source, error))
 
 
 class _Job:
-    """One gap on its way to its history."""
+    # One gap on its way to its history.
 
-    __slots__ = ("bar", "conid", "exchange", "first_good_ns", "gap", "period", "tries")
+    __slots__ = ("bar", "conid", "exchange", "first_good_ns", "gap", "period", "source", "tries")
 
-    def __init__(self, gap: Gap, first_good_ns: int) -> None:
+    def __init__(self, gap: Gap, first_good_ns: int, source: BackfillSource) -> None:
         self.gap: Final = gap
         self.first_good_ns: Final = first_good_ns
+        self.source: Final[BackfillSource] = source
         self.conid = 0
         self.exchange: str | None = None
         self.period = self.bar = ""
         self.tries = 0
 
 
-class _Asked:
-    """A place at the gateway. Without a job, nobody waits for its answer any more."""
+class _Slot:
+    # A slot at the gateway. Without a job, nobody waits for its reply any more.
 
     __slots__ = ("job", "timer")
 

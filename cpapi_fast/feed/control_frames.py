@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.frames.batch import Frame
+from cpapi_fast.frames.frame import Frame
 
 
 class SessionFlags(NamedTuple):

@@ -13,10 +13,9 @@ from cpapi_fast.events import FeedEvent
 from cpapi_fast.rest.client import Client
 from cpapi_fast.ws.stats import WsStats
 
+from .backfill import Backfiller
 from .decisions.recorder import DecisionRecorder
-from .filling import Filling
 from .frame_inspector import FrameInspector
-from .last_values import LastValues
 from .machine import (
     Action,
     Activity,
@@ -64,7 +63,6 @@ class Driver:
     ) -> None:
         seed = random.SystemRandom().getrandbits(64) if options.seed is None else options.seed
         self.machine: Final = Machine(options, seed=seed)
-        self.last_values: Final = LastValues() if options.last_values else None
         self._recorder: Final = (
             None
             if options.record_decisions is None
@@ -73,12 +71,19 @@ class Driver:
         self._clock: Final = client.clock
         self._delivery: Final = delivery
         self._on_event: Final = on_event
-        self._topics: Final = TrackedTopics()
-        self._runner: Final = MachineRunner(self.machine, client.clock, self._topics, self._recorder)
+        self.topics: Final = TrackedTopics(keeps_last_values=options.last_values)
+        self._runner: Final = MachineRunner(self.machine, client.clock, self.topics, self._recorder)
         self._rest: Final = RestCalls(client, self._runner, self.carry_out, on_misuse, self._report)
-        self._filling: Final = Filling(client, options, send=self._send, emit=self._emit)
+        self._backfiller: Final = Backfiller(
+            options.backfill,
+            clock=client.clock,
+            send=self._send,
+            request=client.history,
+            on_backfill=self._emit,
+            timeout_s=options.backfill_timeout_s,
+        )
         self._inspector: Final = FrameInspector(
-            client.clock, delivery, self._topics, self.last_values, self._filling, self._runner, self.carry_out
+            client.clock, delivery, self.topics, self._backfiller, self._runner, self.carry_out
         )
         self._sockets: Final = SocketSupervisor(
             client,
@@ -86,7 +91,7 @@ class Driver:
             self._runner,
             carry_out=self.carry_out,
             on_batch=self._inspector.on_batch,
-            on_lost=self._filling.on_connection_lost,
+            on_lost=self._backfiller.on_connection_lost,
             on_misuse=on_misuse,
             report=self._report,
         )
@@ -109,7 +114,7 @@ class Driver:
     def halt(self) -> None:
         """Close the socket and stop all timers, without waiting for it."""
         self.carry_out(self._runner.put(self.machine.stop, self._runner.now()))
-        self._filling.close()
+        self._backfiller.close()
         if self._recorder is not None:
             self._recorder.flush()
 
@@ -122,7 +127,7 @@ class Driver:
                 task.cancel()
             while self._tasks:
                 await asyncio.wait(self._tasks)
-            await self._filling.wait_closed()
+            await self._backfiller.wait_closed()
         finally:
             if self._recorder is not None:
                 self._recorder.close()
@@ -133,17 +138,15 @@ class Driver:
         Raises:
             LimitError: all market data lines of the account are in use.
         """
-        is_new = spec.topic not in self._topics
+        is_new = spec.topic not in self.topics
         if is_new:
-            self._topics.add(spec.topic)
-            if self.last_values is not None and spec.is_market_data:
-                self.last_values.add(spec.topic)
+            self.topics.add(spec.topic, is_market_data=spec.is_market_data)
         runner, now = self._runner, self._runner.now()
         try:
             actions = runner.put_for(runner.topics_due(now, spec.topic), self.machine.subscribe, spec, now)
         except BaseException:
             if is_new:
-                self._forget(spec.topic)
+                self.topics.remove(spec.topic)
             raise
         self.carry_out(actions)
 
@@ -151,14 +154,8 @@ class Driver:
         """Unsubscribe; a topic without a subscription is ignored."""
         runner, now = self._runner, self._runner.now()
         self.carry_out(runner.put_for(runner.topics_due(now, topic), self.machine.unsubscribe, topic, now))
-        if topic in self._topics:
-            self._forget(topic)
-
-    def _forget(self, topic: str) -> None:
-        self._topics.remove(topic)
-        self._inspector.forget(topic)
-        if self.last_values is not None:
-            self.last_values.remove(topic)
+        if topic in self.topics:
+            self.topics.remove(topic)
 
     def hold(self, is_held: bool) -> None:
         """Stop reading the socket, or read again."""
@@ -166,12 +163,12 @@ class Driver:
 
     def activity(self, topic: str) -> Activity:
         """The received frames of a topic."""
-        return self._topics.activity((topic,)).get(topic, _NO_ACTIVITY)
+        return self.topics.activity((topic,)).get(topic, _NO_ACTIVITY)
 
     @property
     def frames_untracked(self) -> int:
         """How many market data frames had no subscription."""
-        return self._topics.tracker.untracked
+        return self.topics.tracker.untracked
 
     @property
     def calls_failed(self) -> int:
@@ -189,14 +186,13 @@ class Driver:
         for action in actions:
             if isinstance(action, Emit):
                 self._emit(action.event)
-                self._filling.on_event(action.event)
+                self._backfiller.on_event(action.event)
             elif isinstance(action, Send):
                 self._send(action.text)
             elif isinstance(action, Watch):
-                self._topics.watch(action.topic)
+                self.topics.watch(action.topic)
             elif isinstance(action, Unwatch):
-                self._topics.unwatch(action.topic)
-                self._inspector.forget(action.topic)
+                self.topics.unwatch(action.topic)
             elif isinstance(action, Call):
                 self._spawn(self._rest.make(action), "cpapi_fast feed call")
             elif isinstance(action, OpenSocket):

@@ -7,12 +7,12 @@ from typing import Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.delivery.dispatcher import Dispatcher
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.kinds import FrameKind
 
+from .backfill import Backfiller
 from .control_frames import payload_of, read_smd_header, read_status
-from .filling import Filling
-from .last_values import LastValues
 from .machine import Action, Emit, Moment
 from .machine_runner import MachineRunner
 from .tracked_topics import TrackedTopics
@@ -24,9 +24,8 @@ class FrameInspector:
     Args:
         clock: the clock of the feed.
         delivery: receives frames.
-        topics: counts frames, and finds those to inspect.
-        last_values: keeps the last values of all fields; None keeps none.
-        filling: takes the replies to its requests for history.
+        topics: counts frames, keeps last values, and finds the frames to inspect.
+        backfiller: takes the replies to its requests for history.
         runner: receives what the inspected frames contain.
         carry_out: carries out the actions that follow.
     """
@@ -36,31 +35,20 @@ class FrameInspector:
         clock: Clock,
         delivery: Dispatcher,
         topics: TrackedTopics,
-        last_values: LastValues | None,
-        filling: Filling,
+        backfiller: Backfiller,
         runner: MachineRunner,
         carry_out: Callable[[list[Action]], None],
     ) -> None:
         self._clock: Final = clock
         self._delivery: Final = delivery
-        self._tracker: Final = topics.tracker
-        self._last_values: Final = last_values
-        self._filling: Final = filling
+        self._topics: Final = topics
+        self._backfiller: Final = backfiller
         self._runner: Final = runner
         self._carry_out: Final = carry_out
-        #: `_updated` of the last frame of each watched topic: the second frame of a snapshot has the same.
-        self._updated_ms: Final[dict[str, int]] = {}
-
-    def forget(self, topic: str) -> None:
-        """Forget the last frame of a topic that is not watched any longer."""
-        self._updated_ms.pop(topic, None)
 
     def on_batch(self, batch: Batch) -> None:
         """Handle the frames of one socket read."""
-        now_s = self._clock.monotonic_s()
-        indexes = self._tracker.scan(batch, now_s)
-        if self._last_values is not None:
-            self._last_values.update(batch, now_s)
+        indexes = self._topics.tracker.scan(batch, self._clock.monotonic_s())
         if indexes is None:
             self._delivery.put(batch, 0, len(batch))
         else:
@@ -71,14 +59,17 @@ class FrameInspector:
         start, now = 0, self._runner.now()
         for index in indexes:
             frame = batch[index]
-            is_of_subscription = self._tracker.slot_of(batch, index) >= 0
-            if not is_of_subscription and self._filling.takes(frame):
+            slot = self._topics.slot_of(batch, index)
+            is_of_subscription = slot >= 0
+            if not is_of_subscription and self._backfiller.takes(frame):
                 # Its bars come after everything that was received before them.
                 self._delivery.put(batch, start, index + 1)
                 start = index + 1
-                self._filling.on_frame(frame)
+                self._backfiller.on_frame(frame)
                 continue
-            actions = self._put_subscription(frame, now) if is_of_subscription else self._put_connection(frame, now)
+            actions = (
+                self._put_subscription(frame, slot, now) if is_of_subscription else self._put_connection(frame, now)
+            )
             if actions:
                 # A gap comes before the frame that ends it, and a state after the frame that reports it.
                 cut = index if is_of_subscription else index + 1
@@ -88,7 +79,7 @@ class FrameInspector:
                 self._carry_out(actions)
         self._delivery.put(batch, start, len(batch))
 
-    def _put_subscription(self, frame: Frame, now: Moment) -> list[Action]:
+    def _put_subscription(self, frame: Frame, slot: int, now: Moment) -> list[Action]:
         runner, topic = self._runner, frame.topic
         if topic is None:
             return []
@@ -101,8 +92,8 @@ class FrameInspector:
         header = read_smd_header(payload)
         is_snapshot = header.has_availability
         if header.updated_ms is not None:
-            is_snapshot = is_snapshot or self._updated_ms.get(topic) == header.updated_ms
-            self._updated_ms[topic] = header.updated_ms
+            is_repeated = self._topics.repeats_update(slot, header.updated_ms)
+            is_snapshot = is_snapshot or is_repeated
         return runner.put_for(
             (topic,), on_frame, topic, frame.received_ns, now, is_snapshot=is_snapshot, stream_id=header.stream_id
         )

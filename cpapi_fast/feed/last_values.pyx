@@ -1,75 +1,41 @@
 """The last value of every field of every topic, with the times of the frame that brought it.
 
-What a frame brings is found by the walk of members.pxd and kept as it is written; it is decoded when somebody asks.
-Frames that the walk finds odd, and those with an escape or unknown bytes beyond ASCII in a key, are decoded at once to
-learn their keys, and kept whole.
+A value is stored as it is written in the frame, and decoded when it is requested. A frame that the object iterator does
+not take, or that has an escape or unknown bytes beyond ASCII in a key, is decoded at once for its keys and stored
+whole.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memchr, memcpy, memset
 
-from cpapi_fast.frames.batch cimport Batch, new_frame
-from cpapi_fast.frames.classifier cimport KIND_MARKET_DATA, NO_CONID
-from cpapi_fast._json.structural_index cimport Quotes, quotes_of
-from cpapi_fast._json.object_iterator cimport LAST_MEMBER, ODD, Member, next_key, next_value, object_start
+from cpapi_fast._json.object_iterator cimport LAST_MEMBER, NOT_AN_OBJECT, Member, next_key, next_value, object_start
 from cpapi_fast._json.scan cimport word_at
-from cpapi_fast.frames.topic_table cimport (
-    ASK_DECODER, NO_SLOT, BYTES_BEFORE, TextSlots, find_slot, find_words, slot_of_frame
-)
+from cpapi_fast._json.structural_index cimport Quotes, quotes_of
+from cpapi_fast.frames.classifier cimport KIND_MARKET_DATA, NO_CONID
+from cpapi_fast.frames.frame cimport new_frame
+from cpapi_fast.frames.text_table cimport BYTES_BEFORE, NO_SLOT, UNRESOLVED, find_slot, find_words
 
 from cpapi_fast.errors import MalformedPayloadError
 
 cdef enum:
     # The slot of the key `topic`, whose value is no field.
     TOPIC_KEY = 0
-    # Values of up to so many bytes lie in their field, which is one cache line with them.
-    SHORT = 32
-    # Less than any text with a topic of market data has.
+    # Shorter than any text with a topic of market data.
     SHORTEST_TEXT = 16
-    # The length of a value that is kept in a whole frame.
+    # The length of a value that is stored with its whole frame.
     IN_FRAME = -1
-    # What a walk may say instead of how many members there are: ask a decoder, or give more room.
-    ODD_FRAME = -1
+    # What _read_members() returns in place of a count.
+    NEEDS_DECODER = -1
     MORE_MEMBERS = -2
 
 
-cdef struct Field:
-    int64_t received_ns
-    double updated_s
-    # The value as it is written, if it is not in `text`. Owned.
-    char* long_ptr
-    int32_t length
-    # The slot of its key.
-    int32_t key
-    char[SHORT] text
-
-
-# What is known of one topic.
-cdef struct Fields:
-    Field* fields_ptr
-    int32_t field_count
-    int32_t field_capacity
-    # By the slot of a key: where its field is, or -1.
-    int32_t* index_ptr
-    int32_t index_count
-
-
-# A member of the frame at hand; `key` is a slot, or NO_SLOT for one that is new.
-cdef struct Span:
-    int32_t key
-    int32_t key_start
-    int32_t key_length
-    int32_t value_start
-    int32_t value_length
-
-
 cdef inline int32_t _key_at(
-    TextSlots keys, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t length
+    TextTable keys, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t length
 ) noexcept:
-    # The slot of a key, NO_SLOT or ASK_DECODER.
+    # The slot of a key, NO_SLOT or UNRESOLVED.
     cdef uint64_t last
     if start >= BYTES_BEFORE:
         return find_slot(keys, text_ptr, text_len, start, length)
@@ -83,10 +49,10 @@ cdef inline int32_t _key_at(
     return find_words(keys, 0, last, text_ptr, text_len, start, length)
 
 
-cdef inline Py_ssize_t _walk(
-    TextSlots keys, const char* text_ptr, Py_ssize_t text_len, Span* spans_ptr, Py_ssize_t room
+cdef inline Py_ssize_t _read_members(
+    TextTable keys, const char* text_ptr, Py_ssize_t text_len, Span* spans_ptr, Py_ssize_t room
 ) noexcept:
-    # Writes the members, all but the topic, and says how many; ODD_FRAME, or MORE_MEMBERS than there is room for.
+    # Writes the members, all but the topic, and returns their number. MORE_MEMBERS: there is no room for all of them.
     cdef:
         Quotes quotes = quotes_of(text_ptr, text_len)
         Py_ssize_t position = object_start(text_ptr, text_len)
@@ -97,19 +63,19 @@ cdef inline Py_ssize_t _walk(
         int step
 
     if position < 0 or text_len < SHORTEST_TEXT:
-        return ODD_FRAME
+        return NEEDS_DECODER
     while True:
         if not next_key(&quotes, &position, &member):
-            return ODD_FRAME
+            return NEEDS_DECODER
         length = member.key_end - member.key_start
         if quotes.has_backslash and memchr(text_ptr + member.key_start, c"\\", <size_t>length) != NULL:
-            return ODD_FRAME
+            return NEEDS_DECODER
         key = _key_at(keys, text_ptr, text_len, member.key_start, length)
-        if key == ASK_DECODER:
-            return ODD_FRAME
+        if key == UNRESOLVED:
+            return NEEDS_DECODER
         step = next_value(&quotes, &position, &member)
-        if step == ODD or member.value_end == member.value_start:
-            return ODD_FRAME
+        if step == NOT_AN_OBJECT or member.value_end == member.value_start:
+            return NEEDS_DECODER
         if key != TOPIC_KEY:
             if count == room:
                 return MORE_MEMBERS
@@ -146,28 +112,24 @@ cdef inline const char* _text_of(Field* field) noexcept:
 
 
 cdef object _payload(const char* text_ptr, Py_ssize_t text_len):
-    # What a frame of these bytes has as its payload.
+    # The payload of a frame with these bytes.
     return new_frame(text_ptr, text_len, 0, NO_CONID, -1, 0, KIND_MARKET_DATA, None).payload
 
 
 @cython.final
 cdef class LastValues:
-    cdef:
-        readonly int64_t malformed
-        TextSlots _topics
-        TextSlots _keys
-        # By the slot of a topic; all zero where there is none.
-        Fields* _topics_ptr
-        Py_ssize_t _capacity
-        Span* _spans_ptr
-        Py_ssize_t _span_capacity
-        # By the slot of a topic and of a key: the frames of the values that are IN_FRAME.
-        dict _frames
+    """The last value of every field of every topic that was added, merged from its market data frames.
 
-    def __cinit__(self):
-        self._topics = TextSlots()
-        self._keys = TextSlots()
-        self._keys.add_text("topic")
+    A value is stored as the text of the frame; `get` decodes it.
+
+    Args:
+        topics: the table whose slots `add`, `remove` and `get` take.
+    """
+
+    def __cinit__(self, TopicTable topics not None):
+        self._topics = topics
+        self._keys = TextTable()
+        self._keys.add("topic")
         self._frames = {}
 
     def __dealloc__(self):
@@ -177,28 +139,50 @@ cdef class LastValues:
         PyMem_Free(self._topics_ptr)
         PyMem_Free(self._spans_ptr)
 
-    def add(self, str topic not None):
-        cdef:
-            Py_ssize_t capacity = 2 * self._capacity + 8
-            Fields* topics_ptr
-        if len(self._topics.texts) == self._capacity:
-            topics_ptr = <Fields*>PyMem_Realloc(self._topics_ptr, capacity * sizeof(Fields))
-            if topics_ptr == NULL:
-                raise MemoryError(f"no memory for {capacity} topics")
-            memset(topics_ptr + self._capacity, 0, (capacity - self._capacity) * sizeof(Fields))
-            self._topics_ptr = topics_ptr
-            self._capacity = capacity
-        self._topics.add_text(topic)
+    @property
+    def malformed(self):
+        """How many frames were left out because their payload is not JSON."""
+        return self._malformed
 
-    def remove(self, str topic not None):
-        cdef int32_t slot = self._topics.slot_of_text(topic)
-        if slot == NO_SLOT:
-            return
-        self._topics.remove(slot)
-        _free_fields(&self._topics_ptr[slot])
-        self._frames.pop(slot, None)
+    def add(self, Py_ssize_t slot):
+        """Keep the values of a slot from now on. Idempotent.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        self._topics.check_slot(slot)
+        if slot >= self._capacity:
+            self._grow_topics(slot + 1)
+        self._topics_ptr[slot].is_kept = True
+
+    def remove(self, Py_ssize_t slot):
+        """Delete all values of a slot. Idempotent. Call it before the topic is removed from the table."""
+        if 0 <= slot < self._capacity:
+            _free_fields(&self._topics_ptr[slot])
+            self._frames.pop(slot, None)
+
+    cdef int _grow_topics(self, Py_ssize_t wanted) except -1:
+        cdef:
+            Py_ssize_t capacity = max(wanted, 2 * self._capacity + 8)
+            Fields* topics_ptr = <Fields*>PyMem_Realloc(self._topics_ptr, capacity * sizeof(Fields))
+        if topics_ptr == NULL:
+            raise MemoryError(f"no memory for {capacity} topics")
+        memset(topics_ptr + self._capacity, 0, (capacity - self._capacity) * sizeof(Fields))
+        self._topics_ptr = topics_ptr
+        self._capacity = capacity
+        return 0
 
     def update(self, Batch batch not None, double now_s):
+        """Merge the market data frames of a batch.
+
+        Args:
+            batch: a finished batch.
+            now_s: the time of the update, in seconds of any clock; `get` returns it with each value.
+        """
+        self._topics.resolve(batch)
+        self.merge_resolved(batch, now_s)
+
+    cdef int merge_resolved(self, Batch batch, double now_s) except -1:
         cdef:
             const char* text_ptr
             Py_ssize_t index, offset, text_len, count
@@ -207,22 +191,22 @@ cdef class LastValues:
         for index in range(batch.frame_count):
             if batch.kinds_ptr[index] != KIND_MARKET_DATA:
                 continue
-            slot = slot_of_frame(self._topics, batch, index)
-            if slot == ASK_DECODER:
-                slot = self._topics.ask_frame(batch, index)
-            if slot == NO_SLOT:
+            # Read through the table each time: a merge makes objects, and a finalizer may resolve another batch.
+            slot = self._topics.slots_ptr[index]
+            if slot < 0 or slot >= self._capacity or not self._topics_ptr[slot].is_kept:
                 continue
             offset = batch.offsets_ptr[index]
             text_ptr = batch.arena_ptr + offset
             text_len = batch.offsets_ptr[index + 1] - offset
-            count = _walk(self._keys, text_ptr, text_len, self._spans_ptr, self._span_capacity)
+            count = _read_members(self._keys, text_ptr, text_len, self._spans_ptr, self._span_capacity)
             while count == MORE_MEMBERS:
                 self._grow_spans()
-                count = _walk(self._keys, text_ptr, text_len, self._spans_ptr, self._span_capacity)
+                count = _read_members(self._keys, text_ptr, text_len, self._spans_ptr, self._span_capacity)
             if count >= 0:
                 self._merge(slot, text_ptr, batch.arena_len - offset, count, batch.received_ns_ptr[index], now_s)
             else:
-                self._merge_odd(slot, text_ptr, text_len, batch.received_ns_ptr[index], now_s)
+                self._merge_decoded(slot, text_ptr, text_len, batch.received_ns_ptr[index], now_s)
+        return 0
 
     cdef int _grow_spans(self) except -1:
         cdef:
@@ -234,8 +218,8 @@ cdef class LastValues:
         self._span_capacity = capacity
         return 0
 
-    cdef inline Field* _field(self, int32_t slot, int32_t key) except NULL:
-        # The field of a topic, which is there from now on.
+    cdef Field* _field(self, int32_t slot, int32_t key) except NULL:
+        # The field of a topic; made when there is none.
         cdef:
             Fields* fields = &self._topics_ptr[slot]
             int32_t at = -1
@@ -279,7 +263,7 @@ cdef class LastValues:
         self, int32_t slot, const char* text_ptr, Py_ssize_t readable_len, Py_ssize_t count, int64_t received_ns,
         double now_s
     ) except -1:
-        # The members that the walk has found. From text_ptr on, readable_len bytes may be read.
+        # The members in the spans. From text_ptr on, readable_len bytes may be read.
         cdef:
             Py_ssize_t index
             Span span
@@ -287,15 +271,15 @@ cdef class LastValues:
         for index in range(count):
             span = self._spans_ptr[index]
             if span.key == NO_SLOT:
-                # In ASCII, or a decoder would have been asked.
-                span.key = self._keys.add_text(text_ptr[span.key_start:span.key_start + span.key_length].decode())
+                # It is ASCII: any other key goes to _merge_decoded().
+                span.key = self._keys.add(text_ptr[span.key_start:span.key_start + span.key_length].decode())
             field = self._field(slot, span.key)
             if field.length == IN_FRAME:
                 del self._frames[slot][span.key]
             if span.value_length > SHORT:
                 _put_long(field, text_ptr + span.value_start, span.value_length)
             elif span.value_start <= readable_len - SHORT:
-                # More than the value: a copy of known length is made of two instructions.
+                # More than the value: a copy of known length takes two instructions.
                 memcpy(field.text, text_ptr + span.value_start, SHORT)
             else:
                 memcpy(field.text, text_ptr + span.value_start, <size_t>span.value_length)
@@ -304,7 +288,7 @@ cdef class LastValues:
             field.updated_s = now_s
         return 0
 
-    cdef int _merge_odd(
+    cdef int _merge_decoded(
         self, int32_t slot, const char* text_ptr, Py_ssize_t text_len, int64_t received_ns, double now_s
     ) except -1:
         cdef:
@@ -316,12 +300,12 @@ cdef class LastValues:
         try:
             payload = _payload(text_ptr, text_len)
         except MalformedPayloadError:
-            self.malformed += 1
+            self._malformed += 1
             return 0
         raw = PyBytes_FromStringAndSize(text_ptr, text_len)
         frames = self._frames.setdefault(slot, {})
         for name in payload:
-            key = self._keys.add_text(name)
+            key = self._keys.add(name)
             if key == TOPIC_KEY:
                 continue
             field = self._field(slot, key)
@@ -331,9 +315,15 @@ cdef class LastValues:
             field.updated_s = now_s
         return 0
 
-    def get(self, str topic not None):
+    def get(self, Py_ssize_t slot):
+        """Return the values of a slot.
+
+        Returns:
+            By key on the wire, `topic` itself left out: the value as JSON decodes it, and of the frame that brought it
+            `received_ns` (ns since the Unix epoch) and the time of its update. A value that is not JSON, from a frame
+            that was not and did not look like it, is left out. None when the slot was not added.
+        """
         cdef:
-            int32_t slot = self._topics.slot_of_text(topic)
             Py_ssize_t index = 0
             Field* field
             int64_t received_ns
@@ -343,9 +333,9 @@ cdef class LastValues:
             bytes frame
             str name
             object value
-        if slot == NO_SLOT:
+        if slot < 0 or slot >= self._capacity or not self._topics_ptr[slot].is_kept:
             return None
-        # Decoding runs Python code, which might change this object: no pointer is kept over it.
+        # Decoding runs Python code, which may change this object: no pointer is held across it.
         while index < self._topics_ptr[slot].field_count:
             field = &self._topics_ptr[slot].fields_ptr[index]
             received_ns = field.received_ns
@@ -361,7 +351,7 @@ cdef class LastValues:
                 try:
                     value = _payload(_text_of(field), field.length)
                 except MalformedPayloadError:
-                    # The frame was no JSON, and the walk could not see it.
+                    # The frame is not JSON, and the iterator does not detect that inside of a value.
                     continue
             found[name] = (value, received_ns, updated_s)
         return found

@@ -44,12 +44,12 @@ class MachineRunner:
 
     def put(self, method: Callable[P, list[Action]], *args: P.args, **kwargs: P.kwargs) -> list[Action]:
         """Call an input of the machine after the frames of all topics were observed. Returns its actions."""
-        return self.put_for(None, method, *args, **kwargs)
+        return self.put_for(self.machine.subscriptions, method, *args, **kwargs)
 
     def put_for(
-        self, topics: Iterable[str] | None, method: Callable[P, list[Action]], *args: P.args, **kwargs: P.kwargs
+        self, topics: Iterable[str], method: Callable[P, list[Action]], *args: P.args, **kwargs: P.kwargs
     ) -> list[Action]:
-        """The same after the frames of some topics were observed; None for all."""
+        """The same after the frames of some topics were observed."""
         activity, last_frame_s = self._topics.activity(topics), self._topics.tracker.last_s
         self.machine.observe(activity, last_frame_s)
         if self._recorder is None:

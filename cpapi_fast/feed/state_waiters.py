@@ -1,4 +1,4 @@
-"""Tasks that wait for a state: woken by the first change that brings it, however soon the next one follows."""
+"""Tasks that wait for a state of the feed; each is woken by the first change to it, even if another follows at once."""
 
 from __future__ import annotations
 
@@ -10,53 +10,54 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import FeedState
 
-_Outcome = FeedState | CpapiError | None
+#: How a wait ends: by a state, by the end of the feed, or (None) by its timeout.
+_Result = FeedState | CpapiError | None
 
 
 class StateWaiters:
-    """Those who wait.
+    """The tasks that wait for a state of one feed.
 
     Args:
-        clock: what their patience is measured with.
+        clock: measures their timeouts.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock: Final = clock
-        self._waiters: Final[dict[asyncio.Future[_Outcome], Collection[FeedState]]] = {}
+        self._waiters: Final[dict[asyncio.Future[_Result], Collection[FeedState]]] = {}
 
     async def wait(self, states: Collection[FeedState], timeout_s: float | None) -> FeedState | None:
-        """Wait for one of these states, and say which came; None when none did in that time.
+        """Wait for one of these states and return it; None after `timeout_s` seconds of the clock.
 
         Raises:
-            CpapiError: what `end` was told.
+            CpapiError: the error that `end` was called with.
         """
-        # No asyncio.wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
-        waiter: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        # Not asyncio.wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
+        waiter: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         timer = None if timeout_s is None else self._clock.call_later(timeout_s, _resolve, waiter, None)
         self._waiters[waiter] = states
         try:
-            outcome = await waiter
+            result = await waiter
         finally:
             del self._waiters[waiter]
             if timer is not None:
                 timer.cancel()
-        if isinstance(outcome, CpapiError):
-            raise outcome.with_traceback(None)
-        return outcome
+        if isinstance(result, CpapiError):
+            raise result.with_traceback(None)
+        return result
 
     def on_state(self, state: FeedState) -> None:
-        """This is the state now."""
+        """Wake the tasks that wait for this state, which the feed is in now."""
         for waiter, states in self._waiters.items():
             if state in states:
                 _resolve(waiter, state)
 
     def end(self, error: CpapiError) -> None:
-        """There will be no other state: all who wait are told."""
+        """Raise `error` in every task that waits: no further state will come."""
         for waiter in self._waiters:
             _resolve(waiter, error)
 
 
-def _resolve(waiter: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
-    # As a result in any case: an exception that nobody fetches, since its waiter was cancelled, would be logged.
+def _resolve(waiter: asyncio.Future[_Result], result: _Result) -> None:
+    # An error is set as a result too: as an exception of a future whose task was cancelled, it would be logged.
     if not waiter.done():
-        waiter.set_result(outcome)
+        waiter.set_result(result)

@@ -1,4 +1,4 @@
-"""What a feed says of itself when it is asked: counters, subscriptions, last values."""
+"""What a feed reports on request: its counters, the status of its subscriptions, and last values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any, Final, NamedTuple
 from cpapi_fast.events import FeedState
 from cpapi_fast.ws.stats import WsStats
 
+from .machine import Activity, SubscriptionState
+
 
 class LastField(NamedTuple):
     """The latest value of one field.
 
     Attributes:
-        value: as it stands on the wire: text, mostly, or a number.
-        received_ns: when the frame that brought it was received.
-        age_s: how long ago that was, in seconds of the feed's clock; steps of the machine's time do not change it.
+        value: the value as received: usually a text, sometimes a number.
+        received_ns: the receive time of the frame that contained it, in ns since the Unix epoch.
+        age_s: the time since then, in seconds of the feed's clock; not affected when the system time is set.
     """
 
     value: Any
@@ -25,11 +27,11 @@ class LastField(NamedTuple):
 
 
 class LastValue(Mapping[str, LastField]):
-    """The merged quote of one subscription: the latest value of every field, by its code, each with its age.
+    """The merged quote of one subscription: the latest value of every field, by field code, each with its age.
 
     Attributes:
-        topic: the subscription.
-        is_current: whether the subscription streams now; False while it is stale, or the feed is without a connection.
+        topic: the subscription's topic.
+        is_current: whether the subscription streams now; False while it is stale or the feed is not connected.
     """
 
     def __init__(self, topic: str, fields: dict[str, LastField], *, is_current: bool) -> None:
@@ -51,17 +53,31 @@ class LastValue(Mapping[str, LastField]):
         return f"LastValue({self.topic!r}, {values!r}{'' if self.is_current else ', not current'})"
 
 
+def last_value(
+    topic: str, values: Mapping[str, tuple[Any, int, float]] | None, now_s: float, *, is_current: bool
+) -> LastValue | None:
+    """The last values of a topic with their ages, from what `LastValues` keeps; None before the first frame."""
+    if not values:
+        return None
+    fields = {
+        code: LastField(value, received_ns, now_s - updated_s)
+        for code, (value, received_ns, updated_s) in values.items()
+    }
+    return LastValue(topic, fields, is_current=is_current)
+
+
 @dataclass(frozen=True, slots=True)
 class SubscriptionStatus:
-    """One subscription, now.
+    """The current status of one subscription.
 
     Attributes:
-        topic: its identity.
-        state: DISCONNECTED (not sent on this connection yet), OPEN (sent, nothing heard), STREAMING, or STALE.
-        frames: how many frames of it were received, answers to subscribes included; `ticks` without these.
-        last_ns: when the last one was received; 0 before the first.
-        age_s: how long ago that was; None before the first.
-        usual_interval_s: how often it usually ticks, as far as that is known.
+        topic: the subscription's topic, which identifies it.
+        state: DISCONNECTED (not sent on this connection yet), OPEN (sent, no frame received), STREAMING, or STALE.
+        frames: how many of its frames were received, including replies to subscribes.
+        ticks: the same without replies to subscribes.
+        last_ns: the receive time of the last frame, in ns since the Unix epoch; 0 before the first.
+        age_s: the time since then, in seconds of the feed's clock; None before the first frame.
+        usual_interval_s: the usual time between its ticks, in seconds; None as long as it is not known.
         renewals: how often it was renewed.
         is_in_gap: whether data is missing now.
     """
@@ -77,17 +93,35 @@ class SubscriptionStatus:
     is_in_gap: bool
 
 
+def subscription_status(subscription: SubscriptionState, activity: Activity, now_s: float) -> SubscriptionStatus:
+    """The status of a subscription, from the machine's state and the frames that were counted."""
+    return SubscriptionStatus(
+        topic=subscription.topic,
+        state=subscription.state,
+        frames=activity.frames,
+        ticks=activity.frames - subscription.request.snapshots,
+        last_ns=activity.last_ns,
+        age_s=now_s - activity.last_s if activity.frames else None,
+        usual_interval_s=subscription.staleness.interval.usual_s,
+        renewals=subscription.request.renewals,
+        is_in_gap=subscription.open_gap is not None,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FeedStats:
-    """What one feed has done.
+    """The counters of one feed.
 
     Attributes:
         connection: the counters of all its connections together.
-        connections: how many there were.
-        state_changes, gaps: events told, those of subscriptions included.
-        renewals, probes, resubscribes: subscribes sent again: in time; to check a quiet subscription; without a reply.
-        calls_failed: REST calls that failed.
-        frames_untracked: market data frames of nothing that is subscribed to (any more).
+        connections: how many connections there were.
+        state_changes: how many `StateChange` events were reported, including those of subscriptions.
+        gaps: how many `Gap` events were reported.
+        renewals: how many subscribes were repeated in time, before their subscription ended.
+        probes: how many subscribes were repeated to check whether a quiet subscription still streams.
+        resubscribes: how many stale subscriptions were resubscribed.
+        calls_failed: how many REST calls failed.
+        frames_untracked: how many market data frames belonged to no subscription, or to a cancelled one.
     """
 
     connection: WsStats

@@ -1,116 +1,200 @@
-"""When each subscription was last heard of, and which frames of a batch somebody must look at.
+"""Counts the frames of each topic with the time of the last one, and picks the frames of a batch to inspect in Python.
 
-One pass in C over a batch, as it comes from the socket. Where nothing has to be looked at, the pass makes no object.
+One pass in C over a batch, as it comes from the socket. A pass that picks no frame makes no Python object.
 """
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.string cimport memset
 
 from cpapi_fast.frames.batch cimport Batch
 from cpapi_fast.frames.classifier cimport KIND_MALFORMED, KIND_MARKET_DATA, KIND_OTHER, KIND_SYSTEM
-from cpapi_fast.frames.topic_table cimport ASK_DECODER, TextSlots, slot_of_frame
+from cpapi_fast.frames.topic_table cimport TopicTable
+from .last_values cimport LastValues
 
-# One bit for each kind that is always worth a look. They are rare, and what they say decides about the others.
+from cpapi_fast.errors import UsageError
+
+# One bit for each kind that is always inspected. Such frames are rare, and they change the state of the connection.
 cdef enum:
     RARE_KINDS = 1 << KIND_SYSTEM | 1 << KIND_OTHER | 1 << KIND_MALFORMED
 
 
-cdef struct Heard:
-    # How many frames the slot has had, and when the last one came: by its batch, and by the clock of whoever scans.
+cdef struct Observed:
+    # How many frames the slot has had; of the last one, the receive time of its batch and the time of its scan.
     int64_t frames
     int64_t last_ns
     double last_s
-    bint is_armed
+    bint is_watched
 
 
 @cython.final
 cdef class Tracker:
+    """Counts the frames of each topic, and picks the frames to inspect.
+
+    The identity is the text of the topic: `smd+265598@NYSE` is not `smd+265598`.
+
+    Args:
+        topics: the table whose slots are counted.
+        last_values: updated by each scan, from the same lookup of topics; it must share the table.
+
+    Raises:
+        UsageError: `last_values` has another table.
+    """
+
     cdef:
-        readonly int64_t frames
-        readonly int64_t untracked
-        readonly double last_s
-        TextSlots _topics
-        Heard* _heard_ptr
+        int64_t _frames
+        int64_t _untracked
+        double _last_s
+        TopicTable _topics
+        LastValues _last_values
+        # By slot.
+        Observed* _observed_ptr
         Py_ssize_t _capacity
 
-    def __cinit__(self):
-        self._topics = TextSlots()
+    def __cinit__(self, TopicTable topics not None, LastValues last_values=None):
+        if last_values is not None and last_values._topics is not topics:
+            raise UsageError("the tracker and its last values have different topic tables; give both the same one")
+        self._topics = topics
+        self._last_values = last_values
 
     def __dealloc__(self):
-        PyMem_Free(self._heard_ptr)
+        PyMem_Free(self._observed_ptr)
 
-    def add(self, str topic not None):
+    cdef int _grow(self, Py_ssize_t wanted) except -1:
         cdef:
-            Py_ssize_t known = len(self._topics)
-            Py_ssize_t slot
-        if len(self._topics.texts) == self._capacity:
-            self._grow(2 * self._capacity + 8)
-        slot = self._topics.add_text(topic)
-        if len(self._topics) != known:
-            self._heard_ptr[slot] = Heard(0, 0, 0.0, False)
-        return slot
-
-    cdef int _grow(self, Py_ssize_t capacity) except -1:
-        cdef Heard* heard_ptr = <Heard*>PyMem_Realloc(self._heard_ptr, capacity * sizeof(Heard))
-        if heard_ptr == NULL:
-            raise MemoryError(f"no memory for {capacity} topics")
-        self._heard_ptr = heard_ptr
+            Py_ssize_t capacity = 2 * wanted
+            Observed* observed_ptr = <Observed*>PyMem_Realloc(self._observed_ptr, capacity * sizeof(Observed))
+        if observed_ptr == NULL:
+            raise MemoryError(f"no memory for the counts of {capacity} topics")
+        memset(observed_ptr + self._capacity, 0, (capacity - self._capacity) * sizeof(Observed))
+        self._observed_ptr = observed_ptr
         self._capacity = capacity
         return 0
 
-    def remove(self, Py_ssize_t slot):
-        self._topics.remove(slot)
+    cdef int _resolve(self, Batch batch) except -1:
+        # From here on, the slots of the table are those of the batch, and each is below the capacity.
+        self._topics.resolve(batch)
+        if self._topics.slot_limit() > self._capacity:
+            self._grow(self._topics.slot_limit())
+        return 0
 
-    def arm(self, Py_ssize_t slot):
-        self._topics.check(slot)
-        self._heard_ptr[slot].is_armed = True
+    cdef Observed* _observed(self, Py_ssize_t slot) except NULL:
+        self._topics.check_slot(slot)
+        if slot >= self._capacity:
+            self._grow(slot + 1)
+        return &self._observed_ptr[slot]
 
-    def disarm(self, Py_ssize_t slot):
-        self._topics.check(slot)
-        self._heard_ptr[slot].is_armed = False
+    @property
+    def frames(self):
+        """How many frames were scanned."""
+        return self._frames
+
+    @property
+    def untracked(self):
+        """How many of them were market data of a topic that the table does not have."""
+        return self._untracked
+
+    @property
+    def last_s(self):
+        """The time of the last scan that had a frame; 0.0 before the first."""
+        return self._last_s
+
+    def watch(self, Py_ssize_t slot):
+        """Inspect every frame of a slot from now on. Idempotent.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        self._observed(slot).is_watched = True
+
+    def unwatch(self, Py_ssize_t slot):
+        """Stop inspecting every frame of a slot. Idempotent.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        self._observed(slot).is_watched = False
+
+    def clear(self, Py_ssize_t slot):
+        """Set the count of a slot to zero and unwatch it. Call it before the topic is removed from the table.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        self._observed(slot)[0] = Observed(0, 0, 0.0, False)
 
     def scan(self, Batch batch not None, double now_s):
+        """Count the frames of a batch, and update the last values.
+
+        Args:
+            batch: a finished batch.
+            now_s: the time of the scan, in seconds of any clock that does not go back.
+
+        Returns:
+            The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
+            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none.
+        """
         cdef:
-            TextSlots topics = self._topics
-            Heard* heard
-            list worth = None
+            TopicTable topics = self._topics
+            Observed* observed
+            list inspected = None
+            Py_ssize_t count = batch.frame_count
             Py_ssize_t index
+            int64_t received_ns
+            int64_t untracked = 0
             int32_t slot
             uint8_t kind
-            bint is_worth
+            bint is_inspected
 
-        if batch.frame_count == 0:
+        if count == 0:
             return None
-        for index in range(batch.frame_count):
+        self._resolve(batch)
+        # A batch is one socket read, so all its frames have one receive time.
+        received_ns = batch.received_ns_ptr[0]
+        for index in range(count):
             kind = batch.kinds_ptr[index]
-            is_worth = (RARE_KINDS >> kind) & 1
-            slot = slot_of_frame(topics, batch, index)
-            if slot == ASK_DECODER:
-                slot = topics.ask_frame(batch, index)
-                is_worth |= batch.topic_lengths_ptr[index] < 0
+            is_inspected = (RARE_KINDS >> kind) & 1
+            slot = topics.slots_ptr[index]
             if slot >= 0:
-                heard = &self._heard_ptr[slot]
-                heard.frames += 1
-                heard.last_ns = batch.received_ns_ptr[index]
-                heard.last_s = now_s
-                is_worth |= heard.is_armed
+                observed = &self._observed_ptr[slot]
+                observed.frames += 1
+                observed.last_ns = received_ns
+                observed.last_s = now_s
+                is_inspected |= observed.is_watched
             elif kind == KIND_MARKET_DATA:
-                self.untracked += 1
-            if is_worth:
-                if worth is None:
-                    worth = []
-                worth.append(index)
-        self.frames += batch.frame_count
-        self.last_s = now_s
-        return worth
-
-    def slot_of(self, Batch batch not None, Py_ssize_t index):
-        return self._topics.slot_of(batch, index)
+                untracked += 1
+            if is_inspected:
+                if inspected is None:
+                    inspected = []
+                    # A new list may start the garbage collector, and a finalizer may use the table.
+                    self._resolve(batch)
+                inspected.append(index)
+        if topics.has_escapes:
+            escaped = [index for index in range(count) if batch.topic_lengths_ptr[index] < 0]
+            inspected = sorted({*escaped, *(inspected or ())})
+        self._untracked += untracked
+        self._frames += count
+        self._last_s = now_s
+        if self._last_values is not None:
+            if inspected is not None:
+                # As above: sorted() and the list make objects.
+                self._resolve(batch)
+            self._last_values.merge_resolved(batch, now_s)
+        return inspected
 
     def read(self, Py_ssize_t slot):
-        self._topics.check(slot)
-        return self._heard_ptr[slot].frames, self._heard_ptr[slot].last_ns, self._heard_ptr[slot].last_s
+        """Return what was counted for a slot.
+
+        Returns:
+            How many frames it had, and of the last one `received_ns` (ns since the Unix epoch) and the time of its
+            scan; zeros when it had none.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        cdef Observed* observed = self._observed(slot)
+        return observed.frames, observed.last_ns, observed.last_s
 
     def __reduce__(self):
         raise TypeError("a Tracker cannot be copied or pickled")

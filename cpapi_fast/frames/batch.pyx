@@ -1,310 +1,42 @@
-"""Batch and Frame: who owns the bytes of a message, and when its payload is decoded.
+"""Batch: the frames of one socket read in two blocks of memory, the payload bytes and the columns.
 
-A batch is filled while one socket read is being handed over, then finished, then never changed again. Its memory is two
-blocks: the arena with all payload bytes, and the columns.
+A batch is filled during one socket read, then finished, and does not change after that.
 """
 
 cimport cython
-from cpython.buffer cimport (
-    PyBUF_FORMAT,
-    PyBUF_ND,
-    PyBUF_SIMPLE,
-    PyBUF_STRIDES,
-    PyBUF_WRITABLE,
-    PyBuffer_Release,
-    PyObject_GetBuffer,
-)
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.number cimport PyNumber_AsSsize_t
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcpy
 
-from .classifier cimport (
-    KIND_HEARTBEAT,
-    KIND_MALFORMED,
-    KIND_MARKET_DATA,
-    KIND_OTHER,
-    NO_CONID,
-    VERDICT_NOT_JSON,
-    VERDICT_ROUTED,
-    VERDICT_UNDECIDED,
-    Classified,
-    classify_ptr,
-    route_topic_ptr,
-)
-
-import orjson
-
-from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.protocol.kinds import FrameKind
-
-cdef object _loads = orjson.loads
-cdef object _JSONDecodeError = orjson.JSONDecodeError
-
-# A tuple and not a call of the enum: no object is built to say what kind a frame is.
-cdef tuple _KINDS = tuple(FrameKind)
-
-# States of Frame._payload besides a decoded value.
-cdef object _NOT_DECODED = object()
-cdef object _NOT_JSON = object()
+from .classifier cimport KIND_MALFORMED, Classified
+from .column_view cimport column_view
+from .frame cimport new_frame, route_frame
 
 # The offsets of a batch that has no memory of its own yet: one entry, zero. Never written.
 cdef int32_t[1] _NO_OFFSETS = [0]
-
-# A frame without a topic is routed on the first of these keys that it has.
-cdef tuple _CHANNEL_KEYS = ("error", "result", "message")
-
-
-cdef object _topic_of(object payload):
-    # The topic as a full decode sees it: only a string counts.
-    cdef object topic
-    if type(payload) is dict:
-        topic = (<dict>payload).get("topic")
-        if type(topic) is str:
-            return topic
-    return None
-
-
-cdef int _route_text(str topic, Classified* route) except -1:
-    cdef bytes encoded = topic.encode()
-    route_topic_ptr(PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), route)
-    return 0
-
-
-cdef int judge_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
-    return _judge(PyBytes_FromStringAndSize(data_ptr, data_len), route)
-
-
-cdef int _judge(bytes raw, Classified* route) except -1:
-    # What the C classifier left undecided: decode, and route on what came out.
-    cdef object topic
-    try:
-        topic = _topic_of(_loads(raw))
-    except _JSONDecodeError:
-        route.kind = KIND_MALFORMED
-        route.verdict = VERDICT_NOT_JSON
-        return 0
-    route.verdict = VERDICT_ROUTED
-    if topic is not None:
-        _route_text(<str>topic, route)
-        route.topic_length = -1
-    return 0
-
-
-@cython.final
-cdef class FrameCounters:
-    def __init__(self):
-        pass
-
-    def __repr__(self):
-        return f"FrameCounters(payload_errors={self.payload_errors}, payloads_repaired={self.payloads_repaired})"
-
-
-cdef object _decode(bytes raw, FrameCounters counters):
-    # The payload, or _NOT_JSON. Where invalid UTF-8 is the only fault, U+FFFD stands for it.
-    cdef object payload
-    try:
-        return _loads(raw)
-    except _JSONDecodeError:
-        pass
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        try:
-            payload = _loads(raw.decode("utf-8", "replace"))
-        except _JSONDecodeError:
-            pass
-        else:
-            if counters is not None:
-                counters.payloads_repaired += 1
-            return payload
-    if counters is not None:
-        counters.payload_errors += 1
-    return _NOT_JSON
-
-
-cdef str _reason(bytes raw):
-    # Why the decoder refuses the text. It says where, never what stands there.
-    try:
-        _loads(raw)
-    except _JSONDecodeError as error:
-        return str(error)
-    return None
-
-
-# Not known to the garbage collector, and taken from a few kept ones: making and dropping a frame costs less that way.
-# A circle through a frame could only be made by putting the frame into its own payload.
-@cython.final
-@cython.no_gc
-@cython.freelist(64)
-cdef class Frame:
-    def __cinit__(self):
-        # `Frame.__new__(Frame)` gets past __init__; what it makes must be safe to look at: an empty heartbeat.
-        self.raw = b""
-        self._conid = NO_CONID
-        self._topic_start = -1
-
-    def __init__(self):
-        raise TypeError("a Frame comes from classify(), a Batch or a WsClient; it is not made by hand")
-
-    @property
-    def kind(self):
-        return _KINDS[self._kind]
-
-    @property
-    def topic(self):
-        if self._topic_start >= 0:
-            return PyUnicode_DecodeUTF8(
-                PyBytes_AS_STRING(self.raw) + self._topic_start, self._topic_length, "replace"
-            )
-        if self._topic_length < 0:
-            return _topic_of(self.payload)
-        return None
-
-    @property
-    def channel(self):
-        cdef object topic = self.topic
-        cdef object payload
-        cdef object key
-        if topic is not None:
-            return topic.partition("+")[0]
-        if self._kind != KIND_OTHER:
-            return None
-        payload = self.payload
-        if type(payload) is dict:
-            for key in _CHANNEL_KEYS:
-                if key in <dict>payload:
-                    return key
-        return None
-
-    @property
-    def conid(self):
-        return None if self._conid == NO_CONID else self._conid
-
-    @property
-    def target(self):
-        cdef object topic
-        cdef str target
-        if self._kind != KIND_MARKET_DATA:
-            return None
-        topic = self.topic
-        target = (<str>topic)[4:]
-        return None if target.isdigit() else target
-
-    @property
-    def received_ns(self):
-        return self._received_ns
-
-    @property
-    def payload(self):
-        if self._payload is _NOT_DECODED:
-            if self._kind == KIND_HEARTBEAT or self._kind == KIND_MALFORMED:
-                return None
-            self._payload = _decode(self.raw, self._counters)
-        if self._payload is _NOT_JSON:
-            raise MalformedPayloadError(
-                f"the frame's route is known, but its {len(self.raw)} bytes are not JSON: {_reason(self.raw)}. "
-                "They are in this error's `raw`.",
-                raw=self.raw,
-            )
-        return self._payload
-
-    @property
-    def error(self):
-        return _reason(self.raw) if self._kind == KIND_MALFORMED else None
-
-    def __len__(self):
-        return PyBytes_GET_SIZE(self.raw)
-
-    def __bool__(self):
-        # A heartbeat may have no bytes, and `while frame := await ws.next_message()` must not stop at one.
-        return True
-
-    def __repr__(self):
-        # Neither bytes nor topic: both may name an account.
-        conid = "" if self._conid == NO_CONID else f" conid={self._conid}"
-        return f"<Frame {_KINDS[self._kind].label}{conid} {len(self.raw)} bytes>"
-
-    def __reduce__(self):
-        raise TypeError("a Frame cannot be pickled; keep its `raw` and `received_ns`")
-
-
-cdef inline Frame _frame_of(bytes raw, int64_t received_ns, FrameCounters counters):
-    cdef Frame frame = Frame.__new__(Frame)
-    frame.raw = raw
-    frame._received_ns = received_ns
-    frame._payload = _NOT_DECODED
-    frame._counters = counters
-    return frame
-
-
-cdef Frame new_frame(
-    const char* data_ptr,
-    Py_ssize_t data_len,
-    int64_t received_ns,
-    int64_t conid,
-    Py_ssize_t topic_start,
-    Py_ssize_t topic_length,
-    uint8_t kind,
-    FrameCounters counters,
-):
-    cdef Frame frame = _frame_of(PyBytes_FromStringAndSize(data_ptr, data_len), received_ns, counters)
-    frame._conid = conid
-    frame._topic_start = topic_start
-    frame._topic_length = topic_length
-    frame._kind = kind
-    return frame
-
-
-@cython.final
-@cython.internal
-cdef class _Column:
-    # One column behind the buffer protocol: read-only, no copy, keeps alive what owns the memory.
-    cdef:
-        object _owner
-        void* _data_ptr
-        const char* _format
-        Py_ssize_t _shape[1]
-        Py_ssize_t _strides[1]
-
-    def __getbuffer__(self, Py_buffer* view, int flags):
-        if flags & PyBUF_WRITABLE:
-            raise BufferError("this memory is read-only")
-        view.buf = self._data_ptr
-        view.obj = self
-        view.len = self._shape[0] * self._strides[0]
-        view.itemsize = self._strides[0]
-        view.readonly = 1
-        view.ndim = 1
-        view.format = <char*>self._format if flags & PyBUF_FORMAT else NULL
-        view.shape = self._shape if flags & PyBUF_ND else NULL
-        view.strides = self._strides if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
-        view.suboffsets = NULL
-        view.internal = NULL
-
-
-cdef object column_view(object owner, void* data_ptr, const char* format_ptr, Py_ssize_t count, Py_ssize_t itemsize):
-    cdef _Column column = _Column.__new__(_Column)
-    column._owner = owner
-    column._data_ptr = data_ptr
-    column._format = format_ptr
-    column._shape[0] = count
-    column._strides[0] = itemsize
-    return memoryview(column)
 
 
 @cython.final
 @cython.no_gc
 cdef class Batch:
+    """The frames of one socket read, their bytes side by side in one block of memory that the batch owns.
+
+    The columns are read-only memoryviews over that memory: they copy nothing, and a view keeps the memory alive. With n
+    frames, `payloads` has the bytes of all frames, `offsets` n+1 entries, the other columns n entries. That is the
+    layout of an Arrow record batch with a binary column. A batch never changes.
+
+    Batches come from a `WsClient` or a `BatchBuilder`; the class cannot be called.
+    """
+
     def __cinit__(self):
-        # `Batch.__new__(Batch)` gets past __init__; what it makes must be safe to look at: a batch without frames.
+        # `Batch.__new__(Batch)` skips __init__. The result must be safe to use: a batch without frames.
         self.arena_ptr = NULL
         self.conids_ptr = NULL
         self.offsets_ptr = _NO_OFFSETS
 
     def __init__(self):
-        raise TypeError("a Batch comes from a WsClient or a BatchBuilder; it is not made by hand")
+        raise TypeError("a Batch comes from a WsClient or a BatchBuilder; the class cannot be called")
 
     def __dealloc__(self):
         PyMem_Free(self.arena_ptr)
@@ -327,9 +59,9 @@ cdef class Batch:
         if capacity < wanted:
             capacity = wanted
         elif capacity > MAX_BATCH_BYTES:
-            # What fits is not checked again, so nothing may fit that the offsets cannot say.
+            # append_ptr() does not check what fits, so the capacity must not exceed what int32 offsets can express.
             capacity = MAX_BATCH_BYTES
-        # A length of zero is a legal payload (an empty heartbeat): the pointer is never NULL even then.
+        # An empty payload is legal (an empty heartbeat), and its pointer must not be NULL either.
         arena_ptr = <char*>PyMem_Realloc(self.arena_ptr, capacity if capacity > 0 else 1)
         if arena_ptr == NULL:
             raise MemoryError(f"no memory for {capacity} bytes of frames")
@@ -385,10 +117,10 @@ cdef class Batch:
             self._grow_arena(start + data_len)
         if index == self.column_capacity:
             self._grow_columns(index + 1)
-        # Before the copy, while the bytes are the ones that the socket read has just brought.
+        # Before the copy, while the bytes of the socket read are in the cache.
         route_frame(data_ptr, data_len, &route)
         if data_len > 0:
-            # The one copy of the payload: from here on the bytes are ours.
+            # The only copy of the payload; the batch owns it.
             memcpy(self.arena_ptr + start, data_ptr, <size_t>data_len)
         self.arena_len = start + data_len
         self.offsets_ptr[index + 1] = <int32_t>(start + data_len)
@@ -444,40 +176,57 @@ cdef class Batch:
 
     @property
     def payloads(self):
+        """uint8: the payload bytes of all frames, one after the other."""
         return column_view(self, self.arena_ptr, b"B", self.arena_len, 1)
 
     @property
     def offsets(self):
+        """int32, n+1 entries: frame i is `payloads[offsets[i]:offsets[i + 1]]`."""
         return column_view(self, self.offsets_ptr, b"i", self.frame_count + 1, sizeof(int32_t))
 
     @property
     def kinds(self):
+        """uint8, n entries: the values of FrameKind."""
         return column_view(self, self.kinds_ptr, b"B", self.frame_count, 1)
 
     @property
     def conids(self):
+        """int64, n entries: the contract id, or -1 for a frame without one. 0 is a real contract id (combos)."""
         return column_view(self, self.conids_ptr, b"q", self.frame_count, sizeof(int64_t))
 
     @property
     def received_ns(self):
+        """int64, n entries: ns since the Unix epoch, the same for all frames of one socket read."""
         return column_view(self, self.received_ns_ptr, b"q", self.frame_count, sizeof(int64_t))
 
     @property
     def topic_starts(self):
+        """int32, n entries: where the topic starts in the bytes of its frame; -1 when it is not plain text there."""
         return column_view(self, self.topic_starts_ptr, b"i", self.frame_count, sizeof(int32_t))
 
     @property
     def topic_lengths(self):
+        """int32, n entries: the number of bytes of the topic.
+
+        With a start of -1: 0 when there is no topic, -1 when it is written with escapes (`Frame.topic` decodes it).
+        """
         return column_view(self, self.topic_lengths_ptr, b"i", self.frame_count, sizeof(int32_t))
 
     @property
     def nbytes(self):
+        """How many payload bytes the batch holds."""
         return self.arena_len
 
     def __len__(self):
+        """The number of frames."""
         return self.frame_count
 
     def __getitem__(self, index):
+        """Return one frame, with a copy of its bytes: keeping the frame does not keep the batch.
+
+        Raises:
+            IndexError: there is no such frame.
+        """
         cdef Py_ssize_t position = PyNumber_AsSsize_t(index, IndexError)
         if position < 0:
             position += self.frame_count
@@ -486,6 +235,7 @@ cdef class Batch:
         return self.frame_at(position)
 
     def __iter__(self):
+        """Yield every frame as `batch[index]` does."""
         cdef Py_ssize_t index
         for index in range(self.frame_count):
             yield self.frame_at(index)
@@ -499,6 +249,12 @@ cdef class Batch:
 
 @cython.final
 cdef class BatchBuilder:
+    """Builds batches message by message: what a connection does in C, for Python (tests, replay, tools).
+
+    Args:
+        counters: counts what is found when payloads of the frames are decoded; None counts nothing.
+    """
+
     cdef:
         Batch _batch
         FrameCounters _counters
@@ -508,6 +264,14 @@ cdef class BatchBuilder:
         self._batch = None
 
     def append(self, data):
+        """Copy one message and classify it.
+
+        Args:
+            data: one whole message, bytes-like.
+
+        Raises:
+            OverflowError: the batch would have more than 2 GiB of payload.
+        """
         cdef Py_buffer view
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
@@ -518,6 +282,11 @@ cdef class BatchBuilder:
             PyBuffer_Release(&view)
 
     def finish(self, int64_t received_ns):
+        """Return the batch, or None when nothing was appended. The next `append` starts a new batch.
+
+        Args:
+            received_ns: the receive time of all its frames, in ns since the Unix epoch.
+        """
         cdef Batch batch = self._batch
         if batch is not None:
             self._batch = None
@@ -525,58 +294,20 @@ cdef class BatchBuilder:
         return batch
 
     def __reduce__(self):
-        # A copy would go on filling a batch whose views the first one has already handed out.
+        # A copy would change a batch whose views the original has handed out.
         raise TypeError("a BatchBuilder cannot be copied or pickled")
 
 
 def slice_of(Batch batch not None, Py_ssize_t start, Py_ssize_t stop):
+    """Return the frames `start` to `stop - 1` as a batch of their own.
+
+    That is a copy of their bytes, unless it is the whole batch, which is returned as it is.
+
+    Raises:
+        IndexError: there are no such frames, or the range is empty.
+    """
     if start < 0 or start >= stop or stop > batch.frame_count:
-        raise IndexError(f"the batch has {batch.frame_count} frames; [{start}, {stop}) is no part of it")
+        raise IndexError(f"the batch has {batch.frame_count} frames; [{start}, {stop}) is not a non-empty part of it")
     if stop - start == batch.frame_count:
         return batch
     return batch.copy_range(start, stop)
-
-
-def classify(data, *, bint strict=False):
-    cdef Py_buffer view
-    cdef bytes raw
-    cdef Classified route
-    cdef Frame frame
-    cdef object topic
-    if type(data) is bytes:
-        raw = <bytes>data
-    else:
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            raw = PyBytes_FromStringAndSize(<const char*>view.buf, view.len)
-        finally:
-            PyBuffer_Release(&view)
-    frame = _frame_of(raw, 0, None)
-    route = classify_ptr(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
-    if strict and route.kind != KIND_HEARTBEAT:
-        try:
-            frame._payload = _loads(raw)
-        except _JSONDecodeError:
-            route.kind = KIND_MALFORMED
-            route.conid = NO_CONID
-            route.topic_start = -1
-            route.topic_length = 0
-        else:
-            topic = _topic_of(frame._payload)
-            if topic is None:
-                route.topic_start = -1
-                route.topic_length = 0
-                route.kind = KIND_OTHER
-                route.conid = NO_CONID
-            else:
-                # Decoded already, so the payload is where the topic is read from.
-                route.topic_start = -1
-                route.topic_length = -1
-                _route_text(<str>topic, &route)
-    elif route.verdict == VERDICT_UNDECIDED:
-        _judge(raw, &route)
-    frame._kind = route.kind
-    frame._conid = route.conid
-    frame._topic_start = route.topic_start
-    frame._topic_length = route.topic_length
-    return frame

@@ -16,7 +16,7 @@ cdef enum:
     KIND_MALFORMED = 6
 
 
-# How sure the answer is. UNDECIDED goes to orjson one level up, under the GIL.
+# Whether the route is final. UNDECIDED: the caller decodes the text with orjson, which takes the GIL.
 cdef enum:
     VERDICT_ROUTED = 0
     VERDICT_NOT_JSON = 1
@@ -43,14 +43,18 @@ cdef struct Classified:
 # not read.
 cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept nogil
 
+# The last attempt of classify_ptr(), over the keys of the outermost object; whether it found a route. It stands here so
+# that a compiler does not inline it: the cheaper attempts would pay for its stack frame.
+cdef bint search_topic_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil
+
 # Sets kind and conid of `route` from the topic's text alone.
 cdef void route_topic_ptr(const char* topic_ptr, Py_ssize_t topic_len, Classified* route) noexcept nogil
 
 
 cdef inline bint probe_smd_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
-    # What nearly every frame of a busy feed ends with, `,"topic":"smd+<1 to 15 digits>"}`, in a few dozen
-    # instructions: the same answer as from `_probe_tail`, which takes whatever this does not. Here, so that
-    # whoever receives frames has it without a call.
+    # Routes a text that ends with `,"topic":"smd+<1 to 15 digits>"}`, as nearly every frame of a busy feed does, in a
+    # few dozen instructions. `_probe_tail` gives the same result and takes more texts. This one is inline, so that a
+    # receiver needs no call.
     cdef:
         Py_ssize_t digits_end = data_len - 2
         Py_ssize_t digits_start

@@ -1,21 +1,20 @@
-"""Bytes to (kind, topic span, conid) without decoding JSON: C only, no GIL, total, never raises.
+"""Finds kind, topic and conid of a message without decoding JSON: C only, no GIL, no exceptions.
 
-Three attempts, cheapest first. Each one that succeeds gives, for every valid JSON text without a repeated `topic` key,
-what a full decode gives; on text that is not valid JSON it gives a route that is spelled in the text. Whatever none of
-them can answer is UNDECIDED and goes to a real decoder.
+It makes three attempts, the cheapest first. For every valid JSON text without a repeated `topic` key, an attempt that
+succeeds gives what a full decode gives; for text that is not valid JSON, it gives a route that is written in the text.
+When no attempt succeeds, the verdict is UNDECIDED and a JSON decoder takes over (the slow path).
 
-**The tail probe is sound.** Say the text is valid JSON and ends with `,"topic":"V"}` where V has neither quote nor
+**The tail probe is sound.** Suppose the text is valid JSON and ends with `,"topic":"V"}` where V has neither quote nor
 backslash. None of the four quotes in that ending has a backslash before it, so each of them opens or closes a string.
 The text ends outside of any string, so the last quote closes one; going back, the four alternate: close, open, close,
 open. Hence `topic` is a whole string followed by a colon: a key, with the string V as its value. The final brace closes
 the outermost value, since nothing follows, so the key is one of the top level. And as the text has no second `topic`
 key, it is the one (with two, a decoder keeps the last: this one again).
 
-**The head probe is sound** for the plainer reason that `{"topic":"V"` at the very start can be nothing but the first
-key of the outermost object.
+**The head probe is sound** because `{"topic":"V"` at the start can only be the first key of the outermost object.
 
-**The walk** goes over the keys of the outermost object, jumping over values, and stops at the topic. It checks only the
-syntax that it needs to stay on the top level.
+**The search** goes over the keys of the outermost object, skips their values, and stops at the topic. It checks only
+the syntax that it needs to stay on the top level.
 """
 
 cimport cython
@@ -23,14 +22,16 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memchr, memcmp
 
-from cpapi_fast._json.scan cimport byte_at, skip_spaces, string_end, value_end
+from cpapi_fast._json.object_iterator cimport MEMBER, Member, next_key, next_value
+from cpapi_fast._json.scan cimport byte_at, plain_end, skip_spaces
+from cpapi_fast._json.structural_index cimport Quotes, quotes_of, take_quote
 
 ROUTED = VERDICT_ROUTED
 NOT_JSON = VERDICT_NOT_JSON
 UNDECIDED = VERDICT_UNDECIDED
 
-# A probe gives up on a topic longer than this and leaves it to the walk: the scan of a probe must cost nothing on a
-# frame that merely ends (or starts) with a long string.
+# A probe leaves a longer topic to the search, so that a frame that merely ends (or starts) with a long string costs
+# little.
 cdef enum:
     PROBE_LIMIT = 256
 
@@ -109,7 +110,7 @@ cdef inline void _found(const char* data_ptr, Py_ssize_t start, Py_ssize_t lengt
 
 
 cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
-    # The text ends `,"topic":"V"}`; see the module's text for why that is enough.
+    # The text ends `,"topic":"V"}`; the module's docstring says why that is enough.
     cdef:
         Py_ssize_t end = data_len - 2          # the closing quote of V
         Py_ssize_t position
@@ -140,7 +141,7 @@ cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* rou
 cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
     # The text starts `{"topic":"V"` and goes on with a comma or a brace.
     cdef:
-        Py_ssize_t position = 10
+        Py_ssize_t position
         Py_ssize_t highest
         unsigned char byte
 
@@ -149,82 +150,48 @@ cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* rou
     highest = data_len - 1                     # one byte must follow the closing quote
     if highest > 10 + PROBE_LIMIT:
         highest = 10 + PROBE_LIMIT
-    while position < highest:
-        byte = byte_at(data_ptr, data_len, position)
-        if byte == c'"':
-            byte = byte_at(data_ptr, data_len, position + 1)
-            if byte != c"," and byte != c"}":
-                return False
-            _found(data_ptr, 10, position - 10, route)
-            return True
-        if byte == c"\\" or byte < 0x20:
-            return False
-        position += 1
-    return False
-
-
-cdef inline bint _is_plain_text(
-    const char* data_ptr, Py_ssize_t data_len, Py_ssize_t start, Py_ssize_t end
-) noexcept nogil:
-    # Whether data[start:end] is the text itself: no escape, and no control byte (which no valid string has).
-    cdef unsigned char byte
-    while start < end:
-        byte = byte_at(data_ptr, data_len, start)
-        if byte == c"\\" or byte < 0x20:
-            return False
-        start += 1
+    position = plain_end(data_ptr, highest, 10)
+    if position == highest or byte_at(data_ptr, data_len, position) != c'"':
+        return False
+    byte = byte_at(data_ptr, data_len, position + 1)
+    if byte != c"," and byte != c"}":
+        return False
+    _found(data_ptr, 10, position - 10, route)
     return True
 
 
-cdef bint _walk(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
+cdef bint search_topic_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
     # Over the keys of the outermost object, to the first plain `topic` with a plain string as its value.
     cdef:
+        Quotes quotes
+        Member member
         Py_ssize_t position = skip_spaces(data_ptr, data_len, 0)
-        Py_ssize_t key_start, end
+        Py_ssize_t end
         unsigned char byte
-        bint is_topic
 
     if position == data_len:
         route.verdict = VERDICT_NOT_JSON
         return False
     byte = byte_at(data_ptr, data_len, position)
     if byte != c"{":
-        # No value starts with any other byte, so there is nothing for a decoder to judge (`ech+hb`, a BOM).
+        # No JSON value starts with any other byte (`ech+hb`, a BOM), so no decoder is needed.
         if byte == 0 or memchr(<const char*>b'["-0123456789tfn', byte, 16) == NULL:
             route.verdict = VERDICT_NOT_JSON
         return False
-    position += 1
-    while True:
-        position = skip_spaces(data_ptr, data_len, position)
-        if position >= data_len or byte_at(data_ptr, data_len, position) != c'"':
-            return False
-        key_start = position + 1
-        end = string_end(data_ptr, data_len, key_start)
-        if end < 0:
-            return False
-        is_topic = end - key_start == 5 and memcmp(data_ptr + key_start, b"topic", 5) == 0
-        position = skip_spaces(data_ptr, data_len, end + 1)
-        if position >= data_len or byte_at(data_ptr, data_len, position) != c":":
-            return False
-        position = skip_spaces(data_ptr, data_len, position + 1)
-        if position >= data_len:
-            return False
-        if is_topic:
-            if byte_at(data_ptr, data_len, position) != c'"':
+    quotes = quotes_of(data_ptr, data_len)
+    while next_key(&quotes, &position, &member):
+        if member.key_end - member.key_start == 5 and memcmp(data_ptr + member.key_start, b"topic", 5) == 0:
+            if member.first != c'"':
                 return False
-            key_start = position + 1
-            end = string_end(data_ptr, data_len, key_start)
-            if end < 0 or not _is_plain_text(data_ptr, data_len, key_start, end):
+            take_quote(&quotes)
+            end = take_quote(&quotes)
+            if end < 0 or plain_end(data_ptr, end, position + 1) != end:
                 return False
-            _found(data_ptr, key_start, end - key_start, route)
+            _found(data_ptr, position + 1, end - position - 1, route)
             return True
-        position = value_end(data_ptr, data_len, position)
-        if position < 0:
+        if next_value(&quotes, &position, &member) != MEMBER:
             return False
-        position = skip_spaces(data_ptr, data_len, position)
-        if position >= data_len or byte_at(data_ptr, data_len, position) != c",":
-            return False
-        position += 1
+    return False
 
 
 cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept nogil:
@@ -242,7 +209,7 @@ cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept
         not probe_smd_tail(data_ptr, data_len, &route)
         and not _probe_tail(data_ptr, data_len, &route)
         and not _probe_head(data_ptr, data_len, &route)
-        and not _walk(data_ptr, data_len, &route)
+        and not search_topic_ptr(data_ptr, data_len, &route)
         and route.verdict == VERDICT_NOT_JSON
     ):
         route.kind = KIND_MALFORMED
@@ -251,33 +218,48 @@ cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept
 
 @cython.final
 cdef class Classification:
+    """The result of the C classifier for one text, for tests. Frames are classified without it."""
+
     cdef Classified _route
 
     def __init__(self):
-        raise TypeError("a Classification is what classify_bytes() returns; it is not made by hand")
+        raise TypeError("a Classification comes from classify_bytes(); the class cannot be called")
 
     @property
     def verdict(self):
+        """One of ROUTED, NOT_JSON and UNDECIDED."""
         return self._route.verdict
 
     @property
     def kind(self):
+        """The value of the FrameKind; OTHER while undecided."""
         return self._route.kind
 
     @property
     def conid(self):
+        """The contract id, or -1."""
         return self._route.conid
 
     @property
     def topic_start(self):
+        """Where the topic starts in the text, or -1."""
         return self._route.topic_start
 
     @property
     def topic_length(self):
+        """The number of bytes of the topic."""
         return self._route.topic_length
 
 
 def classify_bytes(data):
+    """Find the route of one message without decoding it.
+
+    No content raises. The cost does not depend on the length of `data` when the topic is the last or the first key of
+    the object.
+
+    Args:
+        data: one whole message, bytes-like.
+    """
     cdef Py_buffer view
     cdef Classification answer = Classification.__new__(Classification)
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -289,6 +271,7 @@ def classify_bytes(data):
 
 
 def route_topic(bytes topic not None):
+    """Return the kind and the contract id that a topic alone implies; the id is -1 where the topic has none."""
     cdef Classified route
     route_topic_ptr(topic, len(topic), &route)
     return route.kind, route.conid

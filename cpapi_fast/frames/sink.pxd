@@ -1,4 +1,4 @@
-"""The C interface for whoever wants every frame as soon as it is parsed, and no Python object for it.
+"""The C interface to every frame as soon as it is parsed, without a Python object.
 
 A sink is a `cdef class` of its user, compiled out of tree::
 
@@ -17,14 +17,15 @@ and given to a connection with `ws.use_sink(LastConid())`. See examples/c_sink.
 
 from libc.stdint cimport int64_t, uint8_t
 
-from .batch cimport Batch, FrameCounters
+from .batch cimport Batch
+from .frame cimport FrameCounters
 
 
-# One frame, borrowed: the pointers hold during the call of `on_frame` and not a moment longer.
+# One frame, borrowed: the pointers are valid during the call of `on_frame` only.
 cdef struct BorrowedFrame:
     const char* payload_ptr         # payload_len bytes, not terminated; never NULL
     Py_ssize_t payload_len
-    const char* topic_ptr           # topic_len bytes inside the payload; NULL when no plain topic stands there
+    const char* topic_ptr           # topic_len bytes inside the payload; NULL when it is not plain text there
     Py_ssize_t topic_len            # with NULL: 0 for no topic, -1 for one that is written with escapes
     int64_t conid                   # of KIND_MARKET_DATA; NO_CONID in all others
     int64_t received_ns             # ns since the Unix epoch (UTC), taken once per socket read
@@ -32,15 +33,15 @@ cdef struct BorrowedFrame:
 
 
 cdef class FrameSink:
-    # Called in the loop's thread, with the GIL, once per frame in the order of arrival, from inside of the socket read:
-    # what takes long here holds up the loop. What it raises is treated as any callback's error.
+    # Called in the loop's thread, with the GIL, once per frame in the order of arrival, during the socket read: a slow
+    # sink delays the loop. An exception is handled like that of any callback.
     cdef int on_frame(self, const BorrowedFrame* frame) except -1
-    # Called after the last frame of a socket read, for sinks that publish once per read. A sink that was taken away
-    # during the read does not hear of its end.
+    # Called after the last frame of a socket read, for sinks that publish once per read. It is not called for a sink
+    # that was replaced during the read.
     cdef int on_read_end(self) except -1
 
 
-# Hands frame `index` of a finished batch to a sink.
+# Passes frame `index` of a finished batch to a sink.
 cdef int hand_over(FrameSink sink, Batch batch, Py_ssize_t index) except -1
 
 

@@ -1,19 +1,31 @@
-"""FrameSink, the C interface for frames, and the sink that stands behind `ws.on_frame(callback)`."""
+"""FrameSink, the C interface for frames, and the sink behind `ws.on_frame(callback)`."""
 
 cimport cython
 
-from .batch cimport Batch, Frame, FrameCounters, new_frame
+from .batch cimport Batch
+from .frame cimport Frame, FrameCounters, new_frame
 from cpapi_fast.errors import UsageError
 
 cdef extern from "Python.h":
-    # Cython's own call looks for shortcuts that a Python function does not have.
+    # Cheaper than the call that Cython generates.
     object PyObject_CallOneArg(object function, object argument)
 
 
 cdef class FrameSink:
+    """Receives frames in C, without a Python object for any of them: the base class of a user's own `cdef class`.
+
+    It is subclassed in Cython only, through `from cpapi_fast cimport BorrowedFrame, FrameSink`. `on_frame` is called
+    with a pointer to kind, conid, topic, payload and receive time, all borrowed for the call; `on_read_end` is called
+    after the last frame of a socket read. Pass an instance to `ws.use_sink`. cpapi_fast/frames/sink.pxd has the whole
+    interface, and examples/c_sink is a project that builds a sink.
+
+    A frame costs the classifier and one call through a pointer. An instance of this class itself raises `UsageError`
+    at its first frame.
+    """
+
     cdef int on_frame(self, const BorrowedFrame* frame) except -1:
         raise UsageError(
-            f"{type(self).__name__} takes no frames: a sink is written in Cython and overrides "
+            f"{type(self).__name__} does not take frames: write the sink in Cython and override "
             "`cdef int on_frame(self, const BorrowedFrame* frame) except -1`"
         )
 
@@ -23,6 +35,13 @@ cdef class FrameSink:
 
 @cython.final
 cdef class CallbackSink(FrameSink):
+    """Calls a function with a `Frame` for each frame.
+
+    Args:
+        callback: called with the frame.
+        counters: shared by all frames of the connection.
+    """
+
     def __init__(self, callback, FrameCounters counters not None):
         self._callback = callback
         self._counters = counters
@@ -63,10 +82,17 @@ cdef int hand_over(FrameSink sink, Batch batch, Py_ssize_t index) except -1:
 
 
 def hand_frame(FrameSink sink not None, Batch batch not None, Py_ssize_t index):
+    """Pass one frame of a batch to a sink.
+
+    Raises:
+        IndexError: there is no such frame.
+        BaseException: what the sink raises.
+    """
     if index < 0 or index >= batch.frame_count:
         raise IndexError(f"the batch has {batch.frame_count} frames")
     hand_over(sink, batch, index)
 
 
 def end_read(FrameSink sink not None):
+    """Call a sink's `on_read_end`. Raises what the sink raises."""
     sink.on_read_end()

@@ -1,20 +1,20 @@
-"""The C side of typed columns: for Cython users, above all those of borrowed frames."""
+"""The C side of typed columns: decode one borrowed payload into arrays, with or without the GIL."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .batch cimport Frame
+from .frame cimport Frame
 from cpapi_fast._json.walk cimport KeyTable
 
 
 cdef class TickDecoder:
     cdef:
         # The keys to decode, and by name which column each of them is.
-        readonly tuple fields
-        readonly bint strict
+        tuple _fields
+        bint _strict
         dict _columns
         # How many fields: the length of the arrays that `decode_payload_ptr` fills.
         Py_ssize_t field_count
-        # Owned; the texts of its long keys belong to `fields`.
+        # Owned; the texts of its long keys belong to `_fields`.
         KeyTable table
 
     cdef int _index_keys(self) except -1
@@ -25,9 +25,9 @@ cdef class TickDecoder:
 
 cdef class Ticks:
     cdef:
-        readonly tuple fields
-        # How many of the frames turned out not to be JSON; none of their fields is valid.
-        readonly Py_ssize_t malformed
+        tuple _fields
+        # How many of the frames are not JSON; none of their fields is valid.
+        Py_ssize_t _malformed
         dict _columns
         # One block of memory, owned; conids_ptr is its start and the others point into it. Column f of a matrix starts
         # f * row_count entries after the matrix.
@@ -43,16 +43,16 @@ cdef class Ticks:
     cdef Py_ssize_t _column(self, object field) except -1
 
 
-# Decodes one payload, which is borrowed for the call only, into three arrays of decoder.field_count entries: what
-# `Ticks.values`, `valid` and `prefixes` say. 1, or 0 where the payload is not JSON (then nothing is valid). It needs
-# the GIL, but makes no Python object unless the payload is an odd one.
+# Decodes one payload, borrowed for the call, into three arrays of decoder.field_count entries: the values, valid flags
+# and prefixes as `Ticks` has them. Returns 1, or 0 where the payload is not JSON and so no entry is valid. It needs the
+# GIL, and makes Python objects only where walk_payload_ptr() returns False.
 cdef int decode_payload_ptr(
     TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
 ) except -1
 
-# The same without the GIL, for payloads that are not odd: True when all is done. On False the arrays hold nothing of
-# use, and `decode_payload_ptr` has the answer.
+# The same without the GIL. False: the payload needs the slow path of decode_payload_ptr(), and the arrays hold nothing
+# of use.
 cdef bint walk_payload_ptr(
     TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr

@@ -1,15 +1,15 @@
-"""Typed columns: the fields of `smd` frames as float64, straight from the bytes of a batch.
+"""Typed columns: fields of market data frames as float64, from the bytes of a batch.
 
-What is a number, and which, is what `parse_number` says of the decoded value; that is the definition, and this module
-is a faster way to the same answer. A frame takes one of two ways:
+`parse_number` of the decoded value is the definition of what is a number, and which. This module computes the same with
+one of two paths:
 
-* **The walk** of walk.pxd, in C. It is right about every valid JSON text, or says that it is not sure.
-* **The long way**: `Frame.payload` (orjson, invalid UTF-8 repaired) and `parse_number`. It is taken for what the walk
-  finds odd: escapes in a key or in a wanted text, numbers that decimals.pxd is not sure of, and whatever does not look
-  like one JSON object and nothing after it.
+* **The walk** of walk.pxd, in C. It is right about every valid JSON text, or rejects it.
+* **The slow path**: `Frame.payload` (orjson, with invalid UTF-8 repaired) and `parse_number`. It takes what the walk
+  rejects: escapes in a key or in a wanted text, numbers that decimals.pxd does not convert, and any text that does not
+  look like one JSON object with nothing after it.
 
-Text that is not JSON and in which the walk finds nothing odd has the columns that are written in it. Otherwise the
-decoder refuses the text, nothing of the frame is valid, and it is counted. `strict=True` always takes the long way.
+From text that is not JSON but that the walk accepts, the columns have what is written in it. Otherwise the decoder
+rejects the text, no field of the frame is valid, and it is counted. `strict=True` always takes the slow path.
 """
 
 cimport cython
@@ -18,7 +18,9 @@ from cpython.unicode cimport PyUnicode_AsUTF8, PyUnicode_FromObject
 from libc.math cimport NAN
 from libc.string cimport memset
 
-from .batch cimport Batch, Frame, column_view
+from .batch cimport Batch
+from .column_view cimport column_view
+from .frame cimport Frame
 from .classifier cimport KIND_MARKET_DATA
 from cpapi_fast._json.walk cimport KeySlot, LongKey, add_key, walk_object
 
@@ -26,14 +28,12 @@ import re
 from collections.abc import Iterable
 
 from cpapi_fast.errors import ConfigError, MalformedPayloadError
+from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS as _DEFAULT_TICK_FIELDS
 from cpapi_fast.protocol.fields import FIELDS as _FIELDS
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
 cdef object _parse_number = parse_number
 cdef object _number_prefix = number_prefix
-
-# Last, bid, ask, ask size, bid size, and when the gateway says so.
-DEFAULT_FIELDS = ("31", "84", "85", "86", "88", "_updated")
 
 cdef object _FIELD = re.compile(r"[A-Za-z0-9_]{1,32}")
 
@@ -58,17 +58,17 @@ cdef tuple _checked(object fields):
     for field in fields:
         if not isinstance(field, str):
             raise ConfigError(f"a field is a key of the wire as text, such as '31', not a {type(field).__name__}")
-        # What the text is, whatever a subclass (an enum, say) makes of it.
+        # The text itself, also for a subclass of str such as an enum.
         name = PyUnicode_FromObject(field)
         if name in _CODES:
             raise ConfigError(f"on the wire the field {name!r} is called {_CODES[name]!r}; ask for that")
         if _FIELD.fullmatch(name) is None:
             raise ConfigError(
                 f"a field is a key of the wire such as '31', '87_raw' or '_updated': 1 to 32 ASCII letters, digits "
-                f"and underscores; {name[:40]!r} is none"
+                f"and underscores; {name[:40]!r} is invalid"
             )
         if name in names:
-            raise ConfigError(f"the field {name!r} is there twice; ask for each field once")
+            raise ConfigError(f"the field {name!r} is given twice; give each field once")
         names[name] = None
     if not names:
         raise ConfigError("a decoder needs at least one field, such as '31'")
@@ -90,7 +90,7 @@ cdef int decode_payload_ptr(
     cdef:
         Batch batch
         Frame frame
-    if not decoder.strict and walk_payload_ptr(
+    if not decoder._strict and walk_payload_ptr(
         decoder, payload_ptr, payload_len, values_ptr, valid_ptr, prefixes_ptr
     ):
         return 1
@@ -98,18 +98,42 @@ cdef int decode_payload_ptr(
     batch.append_ptr(payload_ptr, payload_len)
     batch.finish(0)
     frame = batch.frame_at(0)
-    # The caller says so, and only what is routed has a payload: a heartbeat has none, nor has a malformed frame.
+    # The caller knows that it is one. A heartbeat or malformed frame would have no payload.
     frame._kind = KIND_MARKET_DATA
     return decoder._decode_frame(frame, 1, values_ptr, valid_ptr, prefixes_ptr)
 
 
 @cython.final
 cdef class TickDecoder:
-    def __cinit__(self, fields=DEFAULT_FIELDS, *, bint strict=False):
-        self.fields = _checked(DEFAULT_FIELDS if fields is None else fields)
-        self.strict = strict
-        self.field_count = len(self.fields)
-        self._columns = {name: index for index, name in enumerate(self.fields)}
+    """Decodes fields of market data frames into float64 columns, without a Python object per frame.
+
+    What is a number, and which, is what `parse_number` returns for the decoded value: `C4,735.10` is 4735.1 with the
+    prefix C, `12.2M` is 12200000.0, a JSON number is itself. `N/A`, null, a list and a missing key are not numbers. Of
+    two equal keys the last one counts. Only keys of the outermost object count.
+
+    Make a decoder once and use it for any number of batches. Its cost grows with the length of a frame, and hardly with
+    the number of fields. Frames with an escape in a key or in a wanted text, with numbers of more than 19 digits or
+    beyond 27 powers of ten, are decoded by orjson, which takes about twenty times longer.
+
+    Every valid JSON text is decoded exactly as described. Of text that is not JSON, by default one of two things holds:
+    no field of the frame is valid and `Ticks.malformed` counts it; or, where the error is inside of a value that was
+    not asked for or of a text that is not a number, the fields have what is written in the text. Invalid UTF-8 is not
+    an error: it is read as U+FFFD, as by `Frame.payload`.
+
+    Args:
+        fields: keys as they stand on the wire: codes such as `31`, and `_updated`, `87_raw`; each at most once, 1 to 32
+            characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
+        strict: decode each frame with orjson, so that `Ticks.malformed` counts every frame that orjson rejects. Slow.
+
+    Raises:
+        ConfigError: a field is not a key of the wire, a field is given twice, or no field is given.
+    """
+
+    def __cinit__(self, fields=None, *, bint strict=False):
+        self._fields = _checked(_DEFAULT_TICK_FIELDS if fields is None else fields)
+        self._strict = strict
+        self.field_count = len(self._fields)
+        self._columns = {name: index for index, name in enumerate(self._fields)}
         self._index_keys()
 
     def __dealloc__(self):
@@ -122,7 +146,7 @@ cdef class TickDecoder:
             Py_ssize_t field
             bytes key
             str name
-        # A key that nobody wants should find an empty place at once: a processor foresees that.
+        # Sparse, so that an unwanted key usually meets an empty place at once; that branch is well predicted.
         while size < 16 * self.field_count:
             size *= 2
         self.table.slots_ptr = <KeySlot*>PyMem_Calloc(<size_t>size, sizeof(KeySlot))
@@ -130,10 +154,10 @@ cdef class TickDecoder:
         if self.table.slots_ptr == NULL or self.table.long_keys_ptr == NULL:
             raise MemoryError("no memory for the keys of a decoder")
         self.table.last_slot = <size_t>(size - 1)
-        for field, name in enumerate(self.fields):
+        for field, name in enumerate(self._fields):
             key = name.encode()
             if len(key) > 8:
-                # ASCII text is kept as these bytes, inside of the str that `fields` holds.
+                # The bytes of an ASCII str, inside of the object that `_fields` holds.
                 self.table.long_keys_ptr[self.table.long_key_count] = LongKey(PyUnicode_AsUTF8(name), len(key), field)
                 self.table.long_key_count += 1
             else:
@@ -143,7 +167,7 @@ cdef class TickDecoder:
     cdef int _decode_frame(
         self, Frame frame, Py_ssize_t stride, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
     ) except -1:
-        # The long way; 0 where the payload is not JSON.
+        # The slow path. 0: the payload is not JSON.
         cdef:
             object payload = None
             object value, number, prefix
@@ -154,7 +178,7 @@ cdef class TickDecoder:
         except MalformedPayloadError:
             is_json = False
         for index in range(self.field_count):
-            value = (<dict>payload).get(self.fields[index]) if type(payload) is dict else None
+            value = (<dict>payload).get(self._fields[index]) if type(payload) is dict else None
             number = _parse_number(value)
             prefix = _number_prefix(value)
             values_ptr[index * stride] = NAN if number is None else <double>number
@@ -162,7 +186,28 @@ cdef class TickDecoder:
             prefixes_ptr[index * stride] = 0 if prefix is None else <uint8_t>ord(prefix)
         return is_json
 
+    @property
+    def fields(self):
+        """The decoded keys, in the order given."""
+        return self._fields
+
+    @property
+    def strict(self):
+        """Whether orjson decodes every frame."""
+        return self._strict
+
     def decode(self, Batch batch not None):
+        """Decode the fields of all MARKET_DATA frames of a batch.
+
+        A frame that goes to the decoder and is not JSON, or has invalid UTF-8, is counted by its connection too
+        (`stats.payload_errors`, `stats.payloads_repaired`).
+
+        Args:
+            batch: a finished batch.
+
+        Returns:
+            Columns of their own memory: they do not keep the batch alive.
+        """
         cdef:
             Ticks ticks = Ticks.__new__(Ticks)
             Py_ssize_t row_count = 0
@@ -175,7 +220,7 @@ cdef class TickDecoder:
 
         for index in range(batch.frame_count):
             row_count += batch.kinds_ptr[index] == KIND_MARKET_DATA
-        ticks.fields = self.fields
+        ticks._fields = self._fields
         ticks._columns = self._columns
         ticks._reserve(row_count)
         _clear(row_count * self.field_count, ticks.values_ptr, ticks.valid_ptr, ticks.prefixes_ptr)
@@ -186,14 +231,14 @@ cdef class TickDecoder:
             values_ptr = ticks.values_ptr + row
             valid_ptr = ticks.valid_ptr + row
             prefixes_ptr = ticks.prefixes_ptr + row
-            if self.strict or not walk_object(
+            if self._strict or not walk_object(
                 &self.table, batch.arena_ptr + start, batch.offsets_ptr[index + 1] - start, row_count,
                 values_ptr, valid_ptr, prefixes_ptr
             ):
                 if not self._decode_frame(
                     batch.frame_at(index), row_count, values_ptr, valid_ptr, prefixes_ptr
                 ):
-                    ticks.malformed += 1
+                    ticks._malformed += 1
             ticks.rows_ptr[row] = <int32_t>index
             ticks.conids_ptr[row] = batch.conids_ptr[index]
             ticks.received_ns_ptr[row] = batch.received_ns_ptr[index]
@@ -201,7 +246,7 @@ cdef class TickDecoder:
         return ticks
 
     def __repr__(self):
-        return f"TickDecoder({list(self.fields)}{', strict=True' if self.strict else ''})"
+        return f"TickDecoder({list(self._fields)}{', strict=True' if self._strict else ''})"
 
     def __reduce__(self):
         raise TypeError("a TickDecoder cannot be pickled; pickle its `fields`")
@@ -210,19 +255,26 @@ cdef class TickDecoder:
 @cython.final
 @cython.no_gc
 cdef class Ticks:
+    """Columns over the MARKET_DATA frames of one batch, one row for each, in their order.
+
+    The columns are read-only memoryviews over one block of memory that the ticks own: nothing is copied, and a view
+    keeps the memory alive. `numpy.asarray(view)` and `pyarrow.py_buffer(view)` take them as they are. Making a view
+    costs one small object. Ticks come from `TickDecoder.decode`; the class cannot be called.
+    """
+
     def __cinit__(self):
-        # `Ticks.__new__(Ticks)` gets past __init__; what it makes must be safe to look at: no rows, no fields.
-        self.fields = ()
+        # `Ticks.__new__(Ticks)` skips __init__. The result must be safe to use: no rows, no fields.
+        self._fields = ()
         self._columns = {}
 
     def __init__(self):
-        raise TypeError("Ticks come from TickDecoder.decode(); they are not made by hand")
+        raise TypeError("Ticks come from TickDecoder.decode(); the class cannot be called")
 
     def __dealloc__(self):
         PyMem_Free(self.conids_ptr)
 
     cdef int _reserve(self, Py_ssize_t row_count) except -1:
-        cdef Py_ssize_t cells = row_count * len(self.fields)
+        cdef Py_ssize_t cells = row_count * len(self._fields)
         # Widest items first, so that each column is aligned.
         cdef char* block_ptr = <char*>PyMem_Malloc(row_count * (8 + 8 + 4) + cells * (8 + 1 + 1))
         if block_ptr == NULL:
@@ -241,35 +293,68 @@ cdef class Ticks:
         cdef object index = self._columns.get(field) if isinstance(field, str) else None
         if index is None:
             shown = repr(field[:40]) if isinstance(field, str) else f"a {type(field).__name__}"
-            raise ConfigError(f"these ticks have the fields {list(self.fields)}, not {shown}; give it to TickDecoder")
+            raise ConfigError(f"these ticks have the fields {list(self._fields)}, not {shown}; give it to TickDecoder")
         return <Py_ssize_t>index * self.row_count
 
     @property
+    def fields(self):
+        """The keys that `values`, `valid` and `prefixes` take."""
+        return self._fields
+
+    @property
+    def malformed(self):
+        """How many frames are not JSON; no field of their rows is valid."""
+        return self._malformed
+
+    @property
     def rows(self):
+        """int32, n entries: the index of each row's frame in the batch."""
         return column_view(self, self.rows_ptr, b"i", self.row_count, sizeof(int32_t))
 
     @property
     def conids(self):
+        """int64, n entries: the contract ids, from the topics of the frames. 0 is a real contract id (combos)."""
         return column_view(self, self.conids_ptr, b"q", self.row_count, sizeof(int64_t))
 
     @property
     def received_ns(self):
+        """int64, n entries: the receive times, in ns since the Unix epoch."""
         return column_view(self, self.received_ns_ptr, b"q", self.row_count, sizeof(int64_t))
 
     def values(self, field):
+        """float64, n entries: the numbers of a field, NaN where `valid` is 0.
+
+        Numbers are in the units of the wire; `_updated` is in ms since the Unix epoch, exactly.
+
+        Raises:
+            ConfigError: the decoder does not have this field.
+        """
         return column_view(self, self.values_ptr + self._column(field), b"d", self.row_count, sizeof(double))
 
     def valid(self, field):
+        """uint8, n entries: 1 where the frame has the field and its value is a number, else 0.
+
+        The gateway sends only fields that changed, so 0 usually means that the field did not change.
+
+        Raises:
+            ConfigError: the decoder does not have this field.
+        """
         return column_view(self, self.valid_ptr + self._column(field), b"B", self.row_count, 1)
 
     def prefixes(self, field):
+        """uint8, n entries: 67 (`C`) where a price is the prior close, 72 (`H`) where trading is halted, else 0.
+
+        Raises:
+            ConfigError: the decoder does not have this field.
+        """
         return column_view(self, self.prefixes_ptr + self._column(field), b"B", self.row_count, 1)
 
     def __len__(self):
+        """The number of rows."""
         return self.row_count
 
     def __repr__(self):
-        return f"<Ticks {self.row_count} rows {len(self.fields)} fields>"
+        return f"<Ticks {self.row_count} rows {len(self._fields)} fields>"
 
     def __reduce__(self):
         raise TypeError("Ticks cannot be pickled; copy their columns")

@@ -3,39 +3,50 @@ from typing import final
 from .batch import Batch
 
 @final
-class TextSlots:
-    """Small numbers for texts such as topics, and the way from a frame to the number of its topic.
+class TopicTable:
+    """Slots of topics: one table per feed, shared by everything that keeps state for each topic.
 
-    Numbers count up from 0, so that a list can hold what is kept for each text. The number of a text that was removed
-    is given to a text that is added later.
+    Slots count up from 0, so that a list or array indexed by slot can hold that state. The slot of a removed topic is
+    given to the next topic that is added.
     """
 
     def __init__(self) -> None: ...
-    def add(self, text: str) -> int:
-        """The slot of a text: a new one, unless it has one.
+    def add(self, topic: str) -> int:
+        """Return the slot of a topic; a topic that is not in the table is added. Idempotent.
+
+        Args:
+            topic: the text as frames have it, such as `smd+265598`.
 
         Raises:
-            SubscriptionError: it cannot be written in UTF-8, so no frame can have it.
+            SubscriptionError: the text cannot be encoded as UTF-8, so no frame can have it.
         """
     def remove(self, slot: int) -> None:
-        """Take a text out; its slot is free.
+        """Remove the topic of a slot; the slot is free for another topic.
+
+        What other objects keep for the slot is removed by them, before this call.
 
         Raises:
-            UsageError: the slot has no text.
+            UsageError: the slot has no topic.
         """
     def check(self, slot: int) -> None:
-        """Nothing where the slot has a text.
+        """Raise unless the slot has a topic.
 
         Raises:
-            UsageError: it has none.
+            UsageError: the slot has no topic.
         """
-    def find(self, text: str) -> int:
-        """The slot of a text, or -1."""
+    def find(self, topic: str) -> int:
+        """Return the slot of a topic, or -1 when the table does not have it."""
     def slot_of(self, batch: Batch, index: int) -> int:
-        """The slot of the topic of a frame; -1 when that has none, or the frame has no topic.
+        """Return the slot of a frame's topic, or -1 when the table does not have it or the frame has no topic.
+
+        Args:
+            batch: a finished batch.
+            index: which of its frames.
 
         Raises:
             IndexError: there is no such frame.
         """
+    def slots_of(self, batch: Batch) -> list[int]:
+        """Return the slots of all frames of a batch as a list: `slot_of` for each, in one pass."""
     def __len__(self) -> int:
-        """How many texts there are."""
+        """The number of topics."""

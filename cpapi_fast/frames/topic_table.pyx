@@ -1,156 +1,136 @@
-"""A number for each text: an open-addressing table over the bytes of topics, looked up once per frame, or of keys.
+"""A table of topics with a small number (slot) for each; it resolves the frames of a batch to slots in one pass.
 
-The identity of a frame is the text of its topic, as `Frame.topic` has it. For nearly every frame that is the bytes that
-its batch points at; where it is not (escapes, bytes that are not UTF-8) the frame is asked.
+A frame's identity is the text of its topic, as `Frame.topic` returns it. Nearly always that is the bytes that the batch
+points at. Where it is not (escapes, invalid UTF-8), the frame is decoded.
 """
 
 cimport cython
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 
-from cpapi_fast.errors import SubscriptionError, UsageError
-
-cdef enum:
-    FEWEST_PLACES = 16
-    FEWEST_SHIFT = 64 - 4
+from .text_table cimport BYTES_BEFORE, NO_SLOT, UNRESOLVED, find_slot
 
 
-cdef Place* _empty_places(size_t count) except NULL:
+cdef inline int32_t _slot_of_frame(TextTable texts, Batch batch, Py_ssize_t index) noexcept:
+    # The slot of the frame's topic, NO_SLOT or UNRESOLVED.
     cdef:
-        Place* places_ptr = <Place*>PyMem_Malloc(count * sizeof(Place))
-        size_t index
-    if places_ptr == NULL:
-        raise MemoryError("no memory for the table of texts")
-    for index in range(count):
-        places_ptr[index] = Place(0, 0, 0, NO_SLOT)
-    return places_ptr
+        Py_ssize_t start = batch.topic_starts_ptr[index]
+        Py_ssize_t length = batch.topic_lengths_ptr[index]
+        Py_ssize_t offset = batch.offsets_ptr[index]
 
-
-cdef inline Place _place_of(bytes text, Py_ssize_t slot):
-    cdef:
-        bytes padded = b"\0" * BYTES_BEFORE + text
-        Place place = Place(0, 0, <int32_t>len(text), <int32_t>slot)
-    words_of(padded, len(padded), BYTES_BEFORE, len(text), &place.first, &place.last)
-    return place
-
-
-cdef inline void _put(TextSlots slots, const Place* place) noexcept:
-    # The table has an empty place, and not this text.
-    cdef size_t home = home_of(slots, place.first, place.last)
-    while slots.places_ptr[home].slot >= 0:
-        home = (home + 1) & slots.last_place
-    slots.places_ptr[home] = place[0]
+    if start < BYTES_BEFORE:
+        return NO_SLOT if length == 0 else UNRESOLVED
+    return find_slot(texts, batch.arena_ptr + offset, batch.offsets_ptr[index + 1] - offset, start, length)
 
 
 @cython.final
-cdef class TextSlots:
+cdef class TopicTable:
+    """Slots of topics: one table per feed, shared by everything that keeps state for each topic.
+
+    Slots count up from 0, so that a list or array indexed by slot can hold that state. The slot of a removed topic is
+    given to the next topic that is added.
+    """
+
     def __cinit__(self):
-        self.places_ptr = _empty_places(FEWEST_PLACES)
-        self.last_place = FEWEST_PLACES - 1
-        self.shift = FEWEST_SHIFT
-        self.texts = []
-        self._free = []
+        self._texts = TextTable()
 
     def __dealloc__(self):
-        PyMem_Free(self.places_ptr)
+        PyMem_Free(self.slots_ptr)
 
-    cdef int _grow(self) except -1:
+    cdef int _grow(self, Py_ssize_t frame_count) except -1:
         cdef:
-            Place* old_ptr = self.places_ptr
-            size_t old_count = self.last_place + 1
-            size_t index
-        self.places_ptr = _empty_places(2 * old_count)
-        self.last_place = 2 * old_count - 1
-        self.shift -= 1
-        for index in range(old_count):
-            if old_ptr[index].slot >= 0:
-                _put(self, &old_ptr[index])
-        PyMem_Free(old_ptr)
+            Py_ssize_t capacity = max(frame_count, 2 * self._frame_capacity)
+            int32_t* slots_ptr = <int32_t*>PyMem_Realloc(self.slots_ptr, capacity * sizeof(int32_t))
+        if slots_ptr == NULL:
+            raise MemoryError(f"no memory for the slots of {capacity} frames")
+        self.slots_ptr = slots_ptr
+        self._frame_capacity = capacity
         return 0
 
-    cdef int32_t slot_of_text(self, str text) except -2:
-        cdef:
-            bytes padded
-            int32_t slot
-        try:
-            padded = b"\0" * BYTES_BEFORE + text.encode()
-        except UnicodeEncodeError:
-            # Half of a surrogate pair: no frame has such a text.
-            return NO_SLOT
-        slot = find_slot(self, padded, len(padded), BYTES_BEFORE, len(padded) - BYTES_BEFORE)
-        return NO_SLOT if slot == ASK_DECODER else slot
+    cdef Py_ssize_t slot_limit(self) noexcept:
+        return len(self._texts.texts)
 
-    cdef int32_t ask_frame(self, Batch batch, Py_ssize_t index) except -2:
+    cdef int check_slot(self, Py_ssize_t slot) except -1:
+        return self._texts.check(slot)
+
+    cdef int32_t _resolve_decoded(self, Batch batch, Py_ssize_t index) except -2:
         cdef object topic = batch.frame_at(index).topic
-        return NO_SLOT if topic is None else self.slot_of_text(<str>topic)
+        return NO_SLOT if topic is None else self._texts.find(<str>topic)
 
-    cdef int32_t add_text(self, str text) except -1:
+    cdef int resolve(self, Batch batch) except -1:
         cdef:
-            int32_t slot = self.slot_of_text(text)
-            bytes encoded
-            Place place
-        if slot != NO_SLOT:
-            return slot
-        try:
-            encoded = text.encode()
-        except UnicodeEncodeError:
-            raise SubscriptionError("this text holds half of a surrogate pair, which no gateway can send") from None
-        if 2 * (self.text_count + 1) > <Py_ssize_t>self.last_place:
-            self._grow()
-        if self._free:
-            slot = self._free.pop()
-            self.texts[slot] = encoded
-        else:
-            slot = <int32_t>len(self.texts)
-            self.texts.append(encoded)
-        place = _place_of(encoded, slot)
-        _put(self, &place)
-        self.text_count += 1
-        return slot
+            TextTable texts = self._texts
+            Py_ssize_t index
+            int32_t slot
+        if batch.frame_count > self._frame_capacity:
+            self._grow(batch.frame_count)
+        self.has_escapes = False
+        for index in range(batch.frame_count):
+            slot = _slot_of_frame(texts, batch, index)
+            if slot == UNRESOLVED:
+                slot = self._resolve_decoded(batch, index)
+                if batch.topic_lengths_ptr[index] < 0:
+                    self.has_escapes = True
+            self.slots_ptr[index] = slot
+        return 0
 
-    def add(self, str text not None):
-        return self.add_text(text)
+    def add(self, str topic not None):
+        """Return the slot of a topic; a topic that is not in the table is added. Idempotent.
+
+        Args:
+            topic: the text as frames have it, such as `smd+265598`.
+
+        Raises:
+            SubscriptionError: the text cannot be encoded as UTF-8, so no frame can have it.
+        """
+        return self._texts.add(topic)
 
     def remove(self, Py_ssize_t slot):
-        cdef:
-            Place place
-            size_t hole, at, home
-        self.check(slot)
-        place = _place_of(<bytes>self.texts[slot], slot)
-        hole = home_of(self, place.first, place.last)
-        while self.places_ptr[hole].slot != slot:
-            hole = (hole + 1) & self.last_place
-        # What stands behind the hole, up to the next empty place, and is not further from its home than the hole is
-        # must move into it: a search ends at an empty place.
-        at = hole
-        while True:
-            at = (at + 1) & self.last_place
-            if self.places_ptr[at].slot < 0:
-                break
-            home = home_of(self, self.places_ptr[at].first, self.places_ptr[at].last)
-            if ((at - home) & self.last_place) >= ((at - hole) & self.last_place):
-                self.places_ptr[hole] = self.places_ptr[at]
-                hole = at
-        self.places_ptr[hole].slot = NO_SLOT
-        self.texts[slot] = None
-        self._free.append(slot)
-        self.text_count -= 1
+        """Remove the topic of a slot; the slot is free for another topic.
+
+        What other objects keep for the slot is removed by them, before this call.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        self._texts.remove(slot)
 
     def check(self, Py_ssize_t slot):
-        if slot < 0 or slot >= len(self.texts) or self.texts[slot] is None:
-            raise UsageError(f"slot {slot} has no text; use a number that add() gave and remove() did not take back")
+        """Raise unless the slot has a topic.
 
-    def find(self, str text not None):
-        return self.slot_of_text(text)
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        self._texts.check(slot)
+
+    def find(self, str topic not None):
+        """Return the slot of a topic, or -1 when the table does not have it."""
+        return self._texts.find(topic)
 
     def slot_of(self, Batch batch not None, Py_ssize_t index):
+        """Return the slot of a frame's topic, or -1 when the table does not have it or the frame has no topic.
+
+        Args:
+            batch: a finished batch.
+            index: which of its frames.
+
+        Raises:
+            IndexError: there is no such frame.
+        """
         cdef int32_t slot
         if index < 0 or index >= batch.frame_count:
             raise IndexError(f"the batch has {batch.frame_count} frames")
-        slot = slot_of_frame(self, batch, index)
-        return self.ask_frame(batch, index) if slot == ASK_DECODER else slot
+        slot = _slot_of_frame(self._texts, batch, index)
+        return self._resolve_decoded(batch, index) if slot == UNRESOLVED else slot
+
+    def slots_of(self, Batch batch not None):
+        """Return the slots of all frames of a batch as a list: `slot_of` for each, in one pass."""
+        cdef Py_ssize_t index
+        self.resolve(batch)
+        return [self.slots_ptr[index] for index in range(batch.frame_count)]
 
     def __len__(self):
-        return self.text_count
+        """The number of topics."""
+        return self._texts.text_count
 
     def __reduce__(self):
-        raise TypeError("TextSlots cannot be copied or pickled")
+        raise TypeError("a TopicTable cannot be copied or pickled")

@@ -3,8 +3,14 @@
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t, uint8_t
 
-from cpapi_fast cimport KIND_MALFORMED, KIND_MARKET_DATA, BorrowedFrame, FrameSink
-from cpapi_fast.frames.ticks cimport TickDecoder, decode_payload_ptr
+from cpapi_fast cimport (
+    KIND_MALFORMED,
+    KIND_MARKET_DATA,
+    BorrowedFrame,
+    FrameSink,
+    TickDecoder,
+    decode_payload_ptr,
+)
 
 from cpapi_fast import FrameKind
 

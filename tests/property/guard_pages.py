@@ -16,8 +16,9 @@ import mmap
 import sys
 from collections.abc import Iterator
 
-from cpapi_fast.frames.batch import BatchBuilder, classify
+from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.classifier import classify_bytes
+from cpapi_fast.frames.frame import classify
 from cpapi_fast.frames.ticks import TickDecoder
 from tests import frames, generator
 from tests.tick_oracle import CDecoder

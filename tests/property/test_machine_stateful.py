@@ -118,7 +118,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             if event.subscription is None:
                 assert event.previous is self.state
                 if event.state is not self.state and event.cause is not Cause.STOPPED:
-                    assert (self.state.name, event.state.name) in EDGES, "a way that docs/feed.md does not draw"
+                    assert (self.state.name, event.state.name) in EDGES, "an edge that states.md does not list"
                 self.state = event.state
             else:
                 assert event.subscription in self.subscribed

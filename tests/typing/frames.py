@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from cpapi_fast.frames.batch import Batch, BatchBuilder, Frame, classify
+from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.frame import Frame, classify
 from cpapi_fast.protocol.kinds import FrameKind
 
 
@@ -32,4 +33,8 @@ def batch_types(builder: BatchBuilder) -> None:
         assert_type(list(batch), list[Frame])
         assert_type(len(batch), int)
         for column in (batch.payloads, batch.offsets, batch.kinds, batch.conids, batch.received_ns):
-            assert_type(column.nbytes, int)
+            assert_type(column, memoryview[int])
+            assert_type(column[0], int)
+            assert_type(column.tolist(), list[int])
+        assert_type(batch.topic_starts, memoryview[int])
+        assert_type(batch.topic_lengths, memoryview[int])

@@ -8,14 +8,13 @@ import re
 import signal
 import socket
 import sys
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
-from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
+from cpapi_fast.simulator import Certificate, SimulatedGateway
 from tests.commands import LIMIT_S, PYTHON, Ended, command, ended, start
-from tests.support import run
+from tests.conftest import Enter, StartGateway
 
 CONIDS = ("--conids", "265598,8314")
 
@@ -25,215 +24,191 @@ def tail(gateway: SimulatedGateway, *more: object) -> tuple[object, ...]:
     return ("tail", "--url", gateway.url, *CONIDS, *pin, *more)
 
 
-def options(**more: Any) -> SimulatorOptions:
-    return SimulatorOptions(**{"tls": False, "ready_delay_s": 0.0, **more})
+@pytest.fixture
+def gateway_options() -> dict[str, Any]:
+    """A gateway without TLS that is ready at once."""
+    return {"tls": False, "ready_delay_s": 0.0}
 
 
 # Bad input
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (("--url", "localhost:5000", *CONIDS), "http"),
         (("--url", "http://localhost:5000"), "give at least one conid"),
-        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed only goes with --simulate"),
-        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "give no TLS option"),
+        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed can only be used with --simulate"),
+        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "TLS options cannot be used"),
         (("--url", "https://localhost:5000", *CONIDS, "--ca-file", "missing.pem"), "missing.pem"),
         (("--simulate", *CONIDS, "--interval", "0"), "not a number above zero"),
         (("--simulate", "--conids", ",".join(map(str, range(1, 103)))), "100"),
         (CONIDS, "--url --simulate"),
     ],
 )
-def test_what_cannot_be_right(arguments: tuple[str, ...], said: str) -> None:
-    result = run(command("tail", *arguments))
+async def test_invalid_arguments(arguments: tuple[str, ...], expected: str) -> None:
+    result = await command("tail", *arguments)
     err = re.sub(r"cpapi-fast: simulated gateway at .*\n", "", result.err)
     assert (result.code, result.out) == (2, ""), result
-    assert said in err
+    assert expected in err
     assert err.count("\n") == 1
 
 
 # Without a terminal
 
 
-def test_it_ends_by_itself_when_its_time_is_over() -> None:
-    result = run(command("tail", "--simulate", *CONIDS, "--duration", "0.3"))
+async def test_it_ends_by_itself_when_its_time_is_over() -> None:
+    result = await command("tail", "--simulate", *CONIDS, "--duration", "0.3")
     assert (result.code, result.err.count("\n")) == (0, 1)
 
 
 if sys.platform != "win32":
     from tests.terminal import Terminal
 
-    async def until_said(pattern: str, *arguments: object, first: str | None = None) -> Ended:
-        """Let it run until it says this, then end it as Ctrl-C does."""
+    async def run_until(pattern: str, *arguments: object, first: str | None = None) -> Ended:
+        """Run the command until its output matches `pattern`, then send Ctrl-C."""
         process = await start(*arguments, first=first)
         assert process.stdout is not None
-        said = ""
-        while re.search(pattern, said) is None:
+        output = ""
+        while re.search(pattern, output) is None:
             line = (await asyncio.wait_for(process.stdout.readline(), LIMIT_S)).decode()
-            assert line, f"it ended without having said {pattern}: {said}"
-            said += line
+            assert line, f"the command ended without {pattern}: {output}"
+            output += line
         process.send_signal(signal.SIGINT)
         result = await ended(process)
-        return Ended(result.code, said + result.out, result.err)
+        return Ended(result.code, output + result.out, result.err)
 
-    def test_lines_where_there_is_no_terminal() -> None:
+    async def test_lines_where_there_is_no_terminal() -> None:
         quote = r"\d\d:\d\d:\d\d 265598 \S+ bid=\S+ ask=\S+ \w+ age "
-        result = run(until_said(quote, "tail", "--simulate", *CONIDS, "--fields", "84,86", "--interval", "0.1"))
+        result = await run_until(quote, "tail", "--simulate", *CONIDS, "--fields", "84,86", "--interval", "0.1")
         assert result.code == 0
         assert re.fullmatch(r"cpapi-fast: simulated gateway at .*\n", result.err)
         assert "\x1b" not in result.out
-        told = [line.split(" ", 1)[1] for line in result.out.splitlines()[:2]]
-        assert told[0] == "feed connecting: started"
+        lines = [line.split(" ", 1)[1] for line in result.out.splitlines()[:2]]
+        assert lines[0] == "feed connecting: started"
         assert "last=" not in result.out
 
-    def test_nobody_listens() -> None:
-        """No end of it: it is tried again, and what is wrong is said."""
+    async def test_unreachable_gateway() -> None:
+        """The command reconnects and reports the cause."""
 
-        async def body() -> Ended:
-            with socket.socket() as taken:
-                taken.bind(("127.0.0.1", 0))
-                url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/api"
-                return await until_said("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
-
-        result = run(body())
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/api"
+            result = await run_until("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
         assert (result.code, result.err) == (0, "")
         assert "feed disconnected: unreachable" in result.out
         assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; start the gateway", result.out)
 
-    def test_a_login_is_needed() -> None:
-        async def body() -> Ended:
-            async with SimulatedGateway(options(is_logged_in=False)) as gateway:
-                result = await until_said("LOGIN REQUIRED", *tail(gateway, "--interval", "0.1"))
-                assert gateway.session_id not in result.out
-                return result
-
-        result = run(body(), timeout_s=90.0)
+    @pytest.mark.time_limit(90.0)
+    @pytest.mark.gateway(is_logged_in=False)
+    async def test_a_login_is_needed(gateway: SimulatedGateway) -> None:
+        result = await run_until("LOGIN REQUIRED", *tail(gateway, "--interval", "0.1"))
+        assert gateway.session_id not in result.out
         assert (result.code, result.err) == (0, "")
-        assert "log in to the gateway in a browser" in result.out
+        assert "Log in to the gateway in a browser" in result.out
 
-    def test_another_login_is_waited_for_or_thrown_out() -> None:
-        async def body() -> None:
-            async with SimulatedGateway(options()) as gateway:
-                gateway.compete()
-                waiting = await until_said("COMPETING for", *tail(gateway, "--interval", "0.1"))
-                assert (waiting.code, "last=" in waiting.out) == (0, False)
-                assert not [request for request in gateway.requests if "init" in request.path]
-                taking = await until_said("265598 .*last=", *tail(gateway, "--competing", "reclaim"))
-                assert taking.code == 0
+    @pytest.mark.time_limit(90.0)
+    async def test_another_login_is_waited_for_or_thrown_out(gateway: SimulatedGateway) -> None:
+        gateway.faults.start_competing()
+        waiting = await run_until("COMPETING for", *tail(gateway, "--interval", "0.1"))
+        assert (waiting.code, "last=" in waiting.out) == (0, False)
+        assert not [request for request in gateway.requests if "init" in request.path]
+        taking = await run_until("265598 .*last=", *tail(gateway, "--competing", "reclaim"))
+        assert taking.code == 0
 
-        run(body(), timeout_s=90.0)
-
-    def test_a_reader_that_goes_away_is_the_end_and_no_traceback() -> None:
-        async def body() -> tuple[int, str]:
-            async with SimulatedGateway(options()) as gateway:
-                readable, writable = os.pipe()
-                process = await asyncio.create_subprocess_exec(
-                    *PYTHON, "-m", "cpapi_fast", *map(str, tail(gateway, "--interval", "0.05")),
-                    stdout=writable, stderr=asyncio.subprocess.PIPE,
-                )  # fmt: skip
-                os.close(writable)
-                os.close(readable)
-                _, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
-                assert process.returncode is not None
-                return process.returncode, err.decode()
-
-        assert run(body()) == (1, "")
+    async def test_a_reader_that_goes_away_is_the_end_and_no_traceback(gateway: SimulatedGateway) -> None:
+        readable, writable = os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            *PYTHON, "-m", "cpapi_fast", *map(str, tail(gateway, "--interval", "0.05")),
+            stdout=writable, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        os.close(writable)
+        os.close(readable)
+        _, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
+        assert (process.returncode, err.decode()) == (1, "")
 
     # On a terminal
 
     @pytest.mark.parametrize("more", [(), ("--asyncio",)])
-    def test_a_table_that_stays_readable_while_the_gateway_is_gone(more: tuple[str, ...]) -> None:
-        async def body() -> None:
-            certificate = Certificate.make()
-            async with AsyncExitStack() as stack:
-                gateway = await stack.enter_async_context(SimulatedGateway(options(tls=True, certificate=certificate)))
-                port = gateway.port
-                terminal = await stack.enter_async_context(Terminal(*tail(gateway, *more)))
-                await terminal.until(lambda: "streaming" in terminal.row("8314"))
-                assert "STREAMING for" in terminal.screen
-                last = terminal.row("265598").split()[2:5]
-                assert all(re.fullmatch(r"[CH]?[0-9,.]+", price) for price in last), terminal.screen
+    @pytest.mark.time_limit(90.0)
+    async def test_a_table_that_stays_readable_while_the_gateway_is_gone(
+        start_gateway: StartGateway, enter: Enter, more: tuple[str, ...]
+    ) -> None:
+        certificate = Certificate.make()
+        gateway = await start_gateway(tls=True, certificate=certificate)
+        port = gateway.port
+        terminal = await enter(Terminal(*tail(gateway, *more)))
+        await terminal.until(lambda: "streaming" in terminal.row("8314"))
+        assert "STREAMING for" in terminal.screen
+        last = terminal.row("265598").split()[2:5]
+        assert all(re.fullmatch(r"[CH]?[0-9,.]+", price) for price in last), terminal.screen
 
-                # It dies: the values stay, their ages are marked, why and what next is said.
-                await gateway.aclose()
-                await terminal.until(lambda: "cut off" in terminal.row("265598"))
-                await terminal.until(lambda: re.search(r"why .*, next try in ", terminal.screen))
-                assert re.search(r"^(DISCONNECTED|CONNECTING) for", terminal.screen, re.MULTILINE)
-                kept = terminal.row("265598").split()[2:5]
-                assert all(re.fullmatch(r"[CH]?[0-9,.]+", price) for price in kept), terminal.screen
-                assert " !" in terminal.row("265598")
-                age = terminal.row("265598")
-                await terminal.until(lambda: terminal.row("265598") != age)
+        # The gateway closes: the values stay with marked ages, and the cause and the next attempt are shown.
+        await gateway.aclose()
+        await terminal.until(lambda: "cut off" in terminal.row("265598"))
+        await terminal.until(lambda: re.search(r"why .*, next try in ", terminal.screen))
+        assert re.search(r"^(DISCONNECTED|CONNECTING) for", terminal.screen, re.MULTILINE)
+        kept = terminal.row("265598").split()[2:5]
+        assert all(re.fullmatch(r"[CH]?[0-9,.]+", price) for price in kept), terminal.screen
+        assert " !" in terminal.row("265598")
+        age = terminal.row("265598")
+        await terminal.until(lambda: terminal.row("265598") != age)
 
-                # It comes back, on the same port.
-                again = await stack.enter_async_context(
-                    SimulatedGateway(options(tls=True, certificate=certificate, port=port))
-                )
-                await terminal.until(lambda: "streaming" in terminal.row("265598") + terminal.row("8314"))
-                await terminal.until(lambda: "2 connections" in terminal.screen)
-                await terminal.until(lambda: re.search(r"[1-9]\d* gaps?  ", terminal.screen))
+        # It comes back, on the same port.
+        again = await start_gateway(tls=True, certificate=certificate, port=port)
+        await terminal.until(lambda: "streaming" in terminal.row("265598") + terminal.row("8314"))
+        await terminal.until(lambda: "2 connections" in terminal.screen)
+        await terminal.until(lambda: re.search(r"[1-9]\d* gaps?  ", terminal.screen))
 
-                terminal.process.send_signal(signal.SIGINT)
-                assert await terminal.ended() == 0
-                assert terminal.err == ""
-                shown = bytes(terminal.shown)
-                assert gateway.session_id.encode() not in shown
-                assert again.session_id.encode() not in shown
-                # One screen was taken and given back, the cursor is there again, and what was last seen stays.
-                assert (shown.count(b"\x1b[?1049h"), shown.count(b"\x1b[?1049l")) == (1, 1)
-                assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
-                assert "265598" in terminal.left
-                assert "\x1b" not in terminal.left
-                await again.wait_for(lambda: not again.open_connections)
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.ended() == 0
+        assert terminal.err == ""
+        shown = bytes(terminal.shown)
+        assert gateway.session_id.encode() not in shown
+        assert again.session_id.encode() not in shown
+        # One screen was taken and given back, the cursor is there again, and what was last seen stays.
+        assert (shown.count(b"\x1b[?1049h"), shown.count(b"\x1b[?1049l")) == (1, 1)
+        assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+        assert "265598" in terminal.left
+        assert "\x1b" not in terminal.left
+        await again.wait_for(lambda: not again.open_connections)
 
-        run(body(), timeout_s=90.0)
-
-    def test_wide_narrow_and_low_terminals() -> None:
-        async def body() -> None:
-            async with SimulatedGateway(options()) as gateway, Terminal(*tail(gateway), columns=140) as terminal:
-                await terminal.until(lambda: "streaming" in terminal.row("8314"))
-                await terminal.until(lambda: "volume" in terminal.row("conid"))
-                terminal.resize(44, 12)
-                await terminal.until(lambda: terminal.row("conid").split() == ["conid", "last", "bid", "ask", "age"])
-                assert all(len(line) <= 44 for line in terminal.screen.splitlines())
-                terminal.resize(44, 3)
-                await terminal.until(lambda: terminal.screen.startswith("STREAMING for") and not terminal.row("8314"))
-                assert len(terminal.screen.splitlines()) <= 3
-                terminal.resize(140, 20)
-                await terminal.until(lambda: "volume" in terminal.row("conid"))
-                terminal.process.terminate()
-                assert await terminal.ended() == 0
-                assert terminal.err == ""
-
-        run(body(), timeout_s=90.0)
+    @pytest.mark.time_limit(90.0)
+    async def test_wide_narrow_and_low_terminals(gateway: SimulatedGateway) -> None:
+        async with Terminal(*tail(gateway), columns=140) as terminal:
+            await terminal.until(lambda: "streaming" in terminal.row("8314"))
+            await terminal.until(lambda: "volume" in terminal.row("conid"))
+            terminal.resize(44, 12)
+            await terminal.until(lambda: terminal.row("conid").split() == ["conid", "last", "bid", "ask", "age"])
+            assert all(len(line) <= 44 for line in terminal.screen.splitlines())
+            terminal.resize(44, 3)
+            await terminal.until(lambda: terminal.screen.startswith("STREAMING for") and not terminal.row("8314"))
+            assert len(terminal.screen.splitlines()) <= 3
+            terminal.resize(140, 20)
+            await terminal.until(lambda: "volume" in terminal.row("conid"))
+            terminal.process.terminate()
+            assert await terminal.ended() == 0
+            assert terminal.err == ""
 
     @pytest.mark.parametrize(
         ("environment", "has_codes", "has_colours"),
         [({}, True, True), ({"NO_COLOR": "1"}, True, False), ({"TERM": "dumb"}, False, False)],
     )
-    def test_codes_and_colours_only_where_they_are_wanted(
-        environment: dict[str, str], has_codes: bool, has_colours: bool
+    async def test_codes_and_colours_only_where_they_are_wanted(
+        gateway: SimulatedGateway, environment: dict[str, str], has_codes: bool, has_colours: bool
     ) -> None:
-        async def body() -> bytes:
-            async with SimulatedGateway(options()) as gateway, Terminal(*tail(gateway), **environment) as terminal:
-                await terminal.until(lambda: b"265598" in terminal.shown and b"delayed" in terminal.shown)
-                terminal.process.send_signal(signal.SIGINT)
-                assert await terminal.ended() == 0
-                return bytes(terminal.shown)
-
-        shown = run(body())
+        async with Terminal(*tail(gateway), **environment) as terminal:
+            await terminal.until(lambda: b"265598" in terminal.shown and b"delayed" in terminal.shown)
+            terminal.process.send_signal(signal.SIGINT)
+            assert await terminal.ended() == 0
+            shown = bytes(terminal.shown)
         assert (b"\x1b[" in shown) is has_codes
         assert bool(re.search(rb"\x1b\[[0-9;]*3[0-7][0-9;]*m", shown)) is has_colours
 
-    def test_without_rich_it_is_lines() -> None:
+    async def test_without_rich_it_is_lines(gateway: SimulatedGateway) -> None:
         """On a terminal, too: the optional packages are not needed to look at quotes."""
         without = "import sys; sys.modules.update(dict.fromkeys(('rich', 'pyarrow', 'cryptography')))"
 
-        async def body() -> Ended:
-            async with SimulatedGateway(options()) as gateway:
-                return await until_said("265598", *tail(gateway, "--interval", "0.1"), first=without)
-
-        result = run(body())
+        result = await run_until("265598", *tail(gateway, "--interval", "0.1"), first=without)
         assert (result.code, result.err) == (0, "")
         assert "265598" in result.out

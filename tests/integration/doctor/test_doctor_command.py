@@ -1,4 +1,4 @@
-"""`cpapi-fast doctor` as a process: its exit codes, its report, and what must not be in it."""
+"""`cpapi-fast doctor` as a process: exit codes, reports, and the secrets that must not be in them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from typing import Any
 import pytest
 
 from cpapi_fast.clock import Clock
-from cpapi_fast.doctor import Fault
+from cpapi_fast.doctor import Problem
 from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
+from tests.clocks import SkewedClock
 from tests.commands import PYTHON, Ended, command, ended, start
-from tests.integration.doctor.test_doctor import ACCOUNT, DELAYED, LIVE, QUICK, USER, SkewedClock
+from tests.integration.doctor.harness import ACCOUNT, DELAYED, LIVE, QUICK, USER
 from tests.raw_server import Peer, RawServer
 from tests.support import run
 
-#: Heartbeats are waited for in vain only a second long.
-HASTE = "import cpapi_fast.doctor.stream as stream; stream.HEARTBEATS_DUE_S = 1.0"
+#: The step `heartbeat` fails after a second without a heartbeat.
+SHORT_WAIT = "import cpapi_fast.doctor.stream as stream; stream.HEARTBEATS_DUE_S = 1.0"
 
 
 async def doctor(gateway: SimulatedGateway, *more: object, first: str | None = None) -> Ended:
@@ -37,13 +38,13 @@ async def doctor(gateway: SimulatedGateway, *more: object, first: str | None = N
     return result
 
 
-def check(result: Ended, code: int, wrong: str, to_do: str) -> None:
+def check(result: Ended, code: int, summary: str, advice: str) -> None:
     assert result.code == code, result
     assert result.err == ""
-    *_, wrong_line, to_do_line = result.out.splitlines()
-    assert wrong_line.startswith(f"wrong  {wrong}"), result.out
-    assert to_do_line.startswith("to do  "), result.out
-    assert to_do in to_do_line
+    *_, summary_line, advice_line = result.out.splitlines()
+    assert summary_line.startswith(f"result  {summary}"), result.out
+    assert advice_line.startswith("advice  "), result.out
+    assert advice.lower() in advice_line.lower()
 
 
 def test_healthy() -> None:
@@ -52,46 +53,64 @@ def test_healthy() -> None:
             return await doctor(gateway), await doctor(gateway, "--json", "--asyncio", "--conid", DELAYED)
 
     plain, as_json = run(body(), timeout_s=90.0)
-    check(plain, 0, "nothing", "nothing")
+    check(plain, 0, "healthy", "none")
     assert plain.out.count("\n") == 17 + 3
-    told = json.loads(as_json.out)
+    report = json.loads(as_json.out)
     assert (as_json.code, as_json.err) == (0, "")
-    assert (told["healthy"], told["exit_code"], told["fault"], len(told["steps"])) == (True, 0, None, 17)
-    assert told["wrong"].startswith("nothing stops you; tick: ")
-    assert "Client Portal" in told["to_do"]
+    assert (report["healthy"], report["exit_code"], report["problem"], len(report["steps"])) == (True, 0, None, 17)
+    assert report["summary"].startswith("healthy, with a warning: tick: ")
+    assert "Client Portal" in report["advice"]
 
 
 #: Runs the command once per line of its input, so that Python starts only once.
 MANY = f"""
 import json, sys
-{HASTE}
+{SHORT_WAIT}
 from cpapi_fast.cli.main import main
 for line in sys.stdin:
     print("exit code", main(json.loads(line)), flush=True)
 """
 
 
+def unchanged(_gateway: SimulatedGateway) -> None:
+    """No fault: the options make the difference."""
+
+
 def failing(path: str, status: int, body: bytes = b"{}") -> Callable[[SimulatedGateway], object]:
-    return lambda gateway: gateway.fail_rest(path, status=status, body=body, times=None)
+    return lambda gateway: gateway.faults.fail_rest(path, status=status, body=body, times=None)
 
 
 NOT_CONNECTED = b'{"authenticated":false,"connected":false,"competing":false}'
 
-#: Exit code, the step that fails, a word of the advice, what is done to the gateway, its options, more arguments.
+#: Exit code, the step that fails, a word of the advice, the fault in the gateway, its options, more arguments.
 CLASSES: list[tuple[int, str, str, Callable[[SimulatedGateway], object], dict[str, Any], tuple[str, ...]]] = [
-    (21, "session", "log in", SimulatedGateway.log_out, {}, ()),
-    (22, "competing", "--init", SimulatedGateway.compete, {}, ()),
+    (21, "session", "log in", lambda gateway: gateway.faults.log_out(), {}, ()),
+    (22, "competing", "--init", lambda gateway: gateway.faults.start_competing(), {}, ()),
     (23, "connected", "log in", failing("/iserver/auth/status", 200, NOT_CONNECTED), {}, ()),
     (24, "rest", "15 minutes", failing("/tickle", 429), {}, ()),
     (25, "rest", "wait", failing("/tickle", 503), {}, ()),
     (26, "rest", "ips/allow", failing("/tickle", 403), {}, ()),
-    (27, "authenticated", "--init", SimulatedGateway.expire_session, {}, ()),
-    (28, "rest", "restart", SimulatedGateway.stop_answering, {}, ("--timeout", "2")),
+    (27, "authenticated", "--init", lambda gateway: gateway.faults.end_brokerage_session(), {}, ()),
+    (28, "rest", "restart", lambda gateway: gateway.faults.stall(), {}, ("--timeout", "2")),
     (30, "websocket", "wait", failing("/ws", 503), {}, ()),
-    (31, "ready", "log in", SimulatedGateway.stop_failing, {"ready_delay_s": None}, ("--timeout", "2")),
-    (32, "tick", "--conid", SimulatedGateway.stop_failing, {"conids": (8314,)}, ()),
-    (33, "heartbeat", "log in", SimulatedGateway.stop_failing, {"heartbeat_interval_s": 1000.0}, ("--timeout", "2")),
-    (40, "clock", "NTP", SimulatedGateway.stop_failing, {"clock": SkewedClock(3600.0)}, ()),
+    (
+        31,
+        "ready",
+        "log in",
+        unchanged,
+        {"ready_delay_s": None},
+        ("--timeout", "2"),
+    ),
+    (32, "tick", "--conid", unchanged, {"conids": (8314,)}, ()),
+    (
+        33,
+        "heartbeat",
+        "log in",
+        unchanged,
+        {"heartbeat_interval_s": 1000.0},
+        ("--timeout", "2"),
+    ),
+    (40, "clock", "NTP", unchanged, {"clock": SkewedClock(3600.0)}, ()),
 ]
 
 
@@ -113,11 +132,11 @@ def test_every_class_of_failure_has_its_exit_code() -> None:
                 calls.append((20, "rest", "correct the port", ["--url", url]))
                 expired = await gateway_with(stack, tls=True, certificate=Certificate.expired())
                 calls.append((12, "tls", f"--fingerprint {expired.fingerprint}", ["--url", expired.url]))
-                for code, step, to_do, breaking, options, more in CLASSES:
+                for code, step, advice, breaking, options, more in CLASSES:
                     gateway = await gateway_with(stack, **options)
                     breaking(gateway)
                     secrets.append(gateway.session_id)
-                    calls.append((code, step, to_do, ["--url", gateway.url, "--conid", str(LIVE), *more]))
+                    calls.append((code, step, advice, ["--url", gateway.url, "--conid", str(LIVE), *more]))
                 process = await asyncio.create_subprocess_exec(
                     *PYTHON, "-c", MANY, stdin=PIPE, stdout=PIPE, stderr=PIPE
                 )
@@ -127,9 +146,9 @@ def test_every_class_of_failure_has_its_exit_code() -> None:
         *reports, rest = re.split(r"exit code (\d+)\n", out.decode())
         assert rest == ""
         assert len(reports) == 2 * len(calls)
-        for (code, step, to_do, _), report, given in zip(calls, reports[::2], reports[1::2], strict=True):
-            check(Ended(int(given), report, ""), code, f"{step}: ", to_do)
-        assert {code for code, *_ in calls} == {int(fault) for fault in Fault}
+        for (code, step, advice, _), report, given in zip(calls, reports[::2], reports[1::2], strict=True):
+            check(Ended(int(given), report, ""), code, f"{step}: ", advice)
+        assert {code for code, *_ in calls} == {int(problem) for problem in Problem}
         assert not [secret for secret in (*secrets, "geheim") if secret in out.decode()]
 
     run(body(), timeout_s=90.0)
@@ -158,21 +177,20 @@ def test_exit_codes_of_processes(code: int, word: str) -> None:
 
 def test_json_of_a_failure() -> None:
     result = run(command("doctor", "--url", "http://user:geheim@localhost", "--json"))
-    told = json.loads(result.out)
+    report = json.loads(result.out)
     assert (result.code, result.err) == (2, "")
-    assert (told["exit_code"], told["fault"], told["url"]) == (2, "usage", "")
+    assert (report["exit_code"], report["problem"], report["url"]) == (2, "usage", "")
     assert "geheim" not in result.out
 
 
-def test_insecure_says_a_word() -> None:
+def test_insecure_prints_a_warning() -> None:
     async def body() -> None:
         async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
             result = await command("doctor", "--url", gateway.url, "--conid", LIVE, "--insecure")
             assert result.code == 0
             assert result.err.startswith("cpapi-fast: warning: TLS certificates are not checked")
-            assert (
-                result.out.splitlines()[-1] == f"to do  in place of --insecure give --fingerprint {gateway.fingerprint}"
-            )
+            advice = f"advice  Pass --fingerprint {gateway.fingerprint} instead of --insecure."
+            assert result.out.splitlines()[-1] == advice
 
     run(body())
 
@@ -180,45 +198,45 @@ def test_insecure_says_a_word() -> None:
 def test_init_takes_the_session_over() -> None:
     async def body() -> None:
         async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
-            gateway.compete()
+            gateway.faults.start_competing()
             assert (await doctor(gateway, "--init")).code == 0
 
     run(body(), timeout_s=90.0)
 
 
 def test_without_the_optional_packages(tmp_path: Path) -> None:
-    """What the extras bring (rich, pyarrow, cryptography) is not needed to find out what is wrong."""
+    """The command needs none of the extras (rich, pyarrow, cryptography)."""
     without = "import sys; sys.modules.update(dict.fromkeys(('rich', 'pyarrow', 'cryptography')))"
 
     async def body() -> None:
         async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
-            check(await doctor(gateway, first=without), 0, "nothing", "nothing")
+            check(await doctor(gateway, first=without), 0, "healthy", "none")
 
     run(body())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "--url"),
-        (("--url", "http://localhost", "--conid", "x"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--conid", "x"), "a conid must be a whole number"),
         (("--url", "http://localhost", "--conid", "1,2"), "one conid"),
-        (("--url", "http://localhost", "--conid", "99999999999999999999"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--conid", "99999999999999999999"), "a conid must be a whole number"),
         (("--url", "http://localhost", "--timeout", "0"), "not a number above zero"),
         (("--url", "http://localhost", "--fingerprint", "ab"), "64 hex digits"),
         (("--url", "http://localhost", "--insecure", "--tls-verify"), "not allowed with"),
     ],
 )
-def test_what_cannot_be_right(arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_arguments(arguments: tuple[str, ...], message: str) -> None:
     result = run(command("doctor", *arguments))
     assert (result.code, result.out) == (2, ""), result
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 
 if sys.platform != "win32":
 
-    def test_ctrl_c_is_a_line() -> None:
+    def test_ctrl_c_prints_one_line() -> None:
         async def body() -> Ended:
             async with SimulatedGateway(SimulatorOptions(**{**QUICK, "heartbeat_interval_s": 1000.0})) as gateway:
                 process = await start("doctor", "--url", gateway.url, "--fingerprint", gateway.fingerprint)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.certificates import make
 from tests.fault_proxy import FaultProxy, NewLinks
-from tests.support import LOOPS, run
+from tests.support import until
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -80,11 +80,6 @@ async def bench(folder: Path | None = None) -> AsyncIterator[Bench]:
             await made.close()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110  no event tells it
-        await asyncio.sleep(0.002)
-
-
 async def exact(streams: Streams, size: int) -> bytes:
     return await asyncio.wait_for(streams[0].readexactly(size), 5)
 
@@ -99,44 +94,29 @@ async def is_reset(streams: Streams) -> None:
         await asyncio.wait_for(streams[0].read(), 5)
 
 
-def on_every_loop(test: Callable[[], Awaitable[None]]) -> Callable[[str], None]:
-    @pytest.mark.parametrize("loop", LOOPS)
-    def wrapped(loop: str) -> None:
-        async def main() -> None:
-            await test()
-
-        run(main(), loop=loop)
-
-    wrapped.__name__ = test.__name__
-    return wrapped
-
-
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.each_loop
 @pytest.mark.parametrize("tls", [False, True])
-def test_without_faults_it_is_not_there(loop: str, tls: bool, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with bench(tmp_path if tls else None) as made:
-            client, server = await made.pair()
-            up, down = bytes(range(256)) * 4_000, bytes(reversed(range(256))) * 4_000
-            client[1].write(up)
-            server[1].write(down)
-            assert await exact(server, len(up)) == up
-            assert await exact(client, len(down)) == down
-            assert made.proxy.links[0].downstream_bytes >= len(down)
-            if not tls:
-                client[1].write_eof()
-                assert await asyncio.wait_for(server[0].read(), 5) == b""
-                server[1].write(b"last word")
-                assert await exact(client, 9) == b"last word"
-            server[1].close()
-            assert await asyncio.wait_for(client[0].read(), 5) == b""
-            client[1].close()
-            await until(lambda: not made.proxy.links)
-
-    run(main(), loop=loop)
+async def test_without_faults_it_is_not_there(tls: bool, tmp_path: Path) -> None:
+    async with bench(tmp_path if tls else None) as made:
+        client, server = await made.pair()
+        up, down = bytes(range(256)) * 4_000, bytes(reversed(range(256))) * 4_000
+        client[1].write(up)
+        server[1].write(down)
+        assert await exact(server, len(up)) == up
+        assert await exact(client, len(down)) == down
+        assert made.proxy.links[0].downstream_bytes >= len(down)
+        if not tls:
+            client[1].write_eof()
+            assert await asyncio.wait_for(server[0].read(), 5) == b""
+            server[1].write(b"last word")
+            assert await exact(client, 9) == b"last word"
+        server[1].close()
+        assert await asyncio.wait_for(client[0].read(), 5) == b""
+        client[1].close()
+        await until(lambda: not made.proxy.links)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_reset_resets_both_sides() -> None:
     async with bench() as made:
         client, server = await made.pair()
@@ -146,7 +126,7 @@ async def test_reset_resets_both_sides() -> None:
         await until(lambda: not made.proxy.links)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_reset_of_one_side_resets_the_other() -> None:
     async with bench() as made:
         client, server = await made.pair()
@@ -161,7 +141,7 @@ async def test_reset_of_one_side_resets_the_other() -> None:
         await is_reset(server)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_finish_ends_both_sides() -> None:
     async with bench() as made:
         client, server = await made.pair()
@@ -171,7 +151,7 @@ async def test_finish_ends_both_sides() -> None:
         await until(lambda: not made.proxy.links)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_half_open_link_tells_nobody_anything() -> None:
     async with bench() as made:
         client, server = await made.pair()
@@ -180,14 +160,14 @@ async def test_half_open_link_tells_nobody_anything() -> None:
         client[1].write(b"up")
         await nothing_comes(client)
         await nothing_comes(server)
-        # A new link is another one, and works; faults of living links leave the dead one alone.
+        # A new link works, and faults of open links do not affect the closed one.
         other, other_server = await made.pair()
         other_server[1].write(b"other")
         assert await exact(other, 5) == b"other"
         made.proxy.reset()
         await is_reset(other)
         await nothing_comes(client)
-        # Neither end hears that the other one has left.
+        # Neither end notices that the other one has closed.
         client[1].transport.abort()
         await nothing_comes(server)
         await made.proxy.heal()
@@ -198,7 +178,7 @@ async def test_half_open_link_tells_nobody_anything() -> None:
         await until(lambda: not made.proxy.links)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_new_links_may_be_silent_or_refused() -> None:
     async with bench() as made:
         await made.proxy.treat_new_links(NewLinks.SILENT)
@@ -220,7 +200,7 @@ async def test_new_links_may_be_silent_or_refused() -> None:
         await is_reset(silent)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_gateway_that_is_gone_resets_the_client() -> None:
     async with bench() as made:
         await made.target.__aexit__()
@@ -229,7 +209,7 @@ async def test_gateway_that_is_gone_resets_the_client() -> None:
         await is_reset(client)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_stall_holds_everything_and_loses_nothing() -> None:
     async with bench() as made:
         client, server = await made.pair()
@@ -252,7 +232,7 @@ async def test_stall_holds_everything_and_loses_nothing() -> None:
 
 
 class Reads(asyncio.Protocol):
-    """Keeps what each read of the socket gave: a stream reader's own task is too slow to tell."""
+    """Records the bytes of each socket read, which a stream reader would join."""
 
     def __init__(self) -> None:
         self.reads: list[bytes] = []
@@ -261,7 +241,7 @@ class Reads(asyncio.Protocol):
         self.reads.append(data)
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_bytes_may_come_one_by_one() -> None:
     async with bench() as made:
         loop = asyncio.get_running_loop()
@@ -272,13 +252,13 @@ async def test_bytes_may_come_one_by_one() -> None:
         writer.write(data)
         await until(lambda: sum(map(len, client.reads)) == len(data))
         assert b"".join(client.reads) == data
-        # Most of them: two bytes may meet in the kernel before anybody looks.
+        # Most of them: the kernel may join two bytes before they are read.
         assert sum(len(read) == 1 for read in client.reads) > len(data) // 2
         transport.abort()
         writer.transport.abort()
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_slow_link_is_slow_and_whole() -> None:
     async with bench() as made:
         client, server = await made.pair()
@@ -292,28 +272,25 @@ async def test_slow_link_is_slow_and_whole() -> None:
         assert await exact(client, len(data)) == data
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.each_loop
 @pytest.mark.parametrize("with_reset", [False, True])
-def test_link_is_cut_after_so_many_bytes(loop: str, with_reset: bool) -> None:
-    async def main() -> None:
-        async with bench() as made:
-            client, server = await made.pair()
-            made.proxy.cut_after(1_000, with_reset=with_reset)
-            server[1].write(b"x" * 5_000)
-            if with_reset:
-                await is_reset(client)
-            else:
-                assert await asyncio.wait_for(client[0].read(), 5) == b"x" * 1_000
-            await until(lambda: not made.proxy.links)
-            # Once only.
-            client, server = await made.pair()
-            server[1].write(b"y" * 5_000)
-            assert await exact(client, 5_000) == b"y" * 5_000
-
-    run(main(), loop=loop)
+async def test_link_is_cut_after_so_many_bytes(with_reset: bool) -> None:
+    async with bench() as made:
+        client, server = await made.pair()
+        made.proxy.cut_after(1_000, with_reset=with_reset)
+        server[1].write(b"x" * 5_000)
+        if with_reset:
+            await is_reset(client)
+        else:
+            assert await asyncio.wait_for(client[0].read(), 5) == b"x" * 1_000
+        await until(lambda: not made.proxy.links)
+        # Once only.
+        client, server = await made.pair()
+        server[1].write(b"y" * 5_000)
+        assert await exact(client, 5_000) == b"y" * 5_000
 
 
-@on_every_loop
+@pytest.mark.each_loop
 async def test_garbage_comes_between_what_the_gateway_sent() -> None:
     async with bench() as made:
         client, server = await made.pair()

@@ -1,4 +1,4 @@
-"""examples/c_sink is built out of the tree, as its own text says, and does what it promises."""
+"""examples/c_sink is built outside the tree, as its text describes, and works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tests.compiled import compile_in, load
 from tests.files import quote
 from tests.frames import smd, ws_close, ws_frames
 from tests.raw_server import Peer, RawServer
-from tests.support import LOOPS, run
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "c_sink"
 
@@ -49,14 +48,14 @@ def test_it_prints_prices_from_the_simulator(folder: Path) -> None:
     assert 2 <= int(market_data[1]) < int(market_data[2])
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_it_counts_every_frame_and_publishes_once_per_read(loop: str, example: ModuleType) -> None:
+@pytest.mark.each_loop
+async def test_it_counts_every_frame_and_publishes_once_per_read(example: ModuleType) -> None:
     first = [
         quote(265598, _31="187.05"),
         quote(8314, _31="C264.20"),  # the prior close
         quote(265598, _31="187.06"),
         quote(8314, _84="264.1"),
-        quote(1, _31="5.5"),  # nobody follows it
+        quote(1, _31="5.5"),  # of an instrument that is not followed
         b"",
         b"ech+hb",
     ]
@@ -69,33 +68,30 @@ def test_it_counts_every_frame_and_publishes_once_per_read(loop: str, example: M
         await peer.send(ws_frames(second) + ws_close())
         await peer.read_frame()
 
-    async def main() -> None:
-        published: list[list[tuple[int, float, int]]] = []
-        sink = example.LastPrices([8314, 265598, 76792991], published.append)
-        assert (sink.latest, sink.traffic) == ({}, {})
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            ws.use_sink(sink)
-            await ws.send_text("go")
-            while not published:  # noqa: ASYNC110  a list, not an event
-                await asyncio.sleep(0.001)
-            await ws.send_text("go on")
-            await ws.wait_closed()
-        prices = [[(conid, price) for conid, price, _ in changed] for changed in published]
-        assert prices[0] == [(265598, 187.06)]
-        assert [conid for conid, _ in prices[1]] == [8314, 265598]
-        assert prices[1][0] == (8314, 1264.25)
-        assert len(published) == 2
-        assert all(received_ns > 0 for changed in published for _, _, received_ns in changed)
-        assert sink.latest == {conid: (price, received_ns) for conid, price, received_ns in published[1]}
-        assert sink.prices == 4
-        sizes = {FrameKind.HEARTBEAT: [0, 2], FrameKind.MALFORMED: [6]}
-        sizes[FrameKind.MARKET_DATA] = [len(text) for text in first[:5] + second[1:]]
-        assert sink.traffic == {kind: (len(lengths), sum(lengths)) for kind, lengths in sizes.items()}
-
-    run(main(), loop=loop)
+    published: list[list[tuple[int, float, int]]] = []
+    sink = example.LastPrices([8314, 265598, 76792991], published.append)
+    assert (sink.latest, sink.traffic) == ({}, {})
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        ws.use_sink(sink)
+        await ws.send_text("go")
+        while not published:  # noqa: ASYNC110  a list, not an event
+            await asyncio.sleep(0.001)
+        await ws.send_text("go on")
+        await ws.wait_closed()
+    prices = [[(conid, price) for conid, price, _ in changed] for changed in published]
+    assert prices[0] == [(265598, 187.06)]
+    assert [conid for conid, _ in prices[1]] == [8314, 265598]
+    assert prices[1][0] == (8314, 1264.25)
+    assert len(published) == 2
+    assert all(received_ns > 0 for changed in published for _, _, received_ns in changed)
+    assert sink.latest == {conid: (price, received_ns) for conid, price, received_ns in published[1]}
+    assert sink.prices == 4
+    sizes = {FrameKind.HEARTBEAT: [0, 2], FrameKind.MALFORMED: [6]}
+    sizes[FrameKind.MARKET_DATA] = [len(text) for text in first[:5] + second[1:]]
+    assert sink.traffic == {kind: (len(lengths), sum(lengths)) for kind, lengths in sizes.items()}
 
 
-def test_it_refuses_what_it_cannot_follow(example: ModuleType) -> None:
+def test_invalid_arguments_are_refused(example: ModuleType) -> None:
     with pytest.raises(TypeError):
         example.LastPrices(["265598"], print)
     with pytest.raises(OverflowError):

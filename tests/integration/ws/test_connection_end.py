@@ -20,82 +20,70 @@ from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 from tests.frames import smd, ws_close, ws_frame, ws_frames
 from tests.raw_server import CLOSE_OPCODE, TEXT_OPCODE, Peer, RawServer, answer_close, idle
-from tests.support import LOOPS, assert_balanced, run, until
+from tests.support import assert_balanced, until
 
-pytestmark = pytest.mark.parametrize("loop", LOOPS)
+pytestmark = pytest.mark.each_loop
 
 
-def test_frames_are_read_in_order_until_the_close_frame(loop: str) -> None:
+async def test_frames_are_read_in_order_until_the_close_frame() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(1), b"{}", b"", smd(2)]))
         await peer.send(ws_frame(smd(3), TEXT_OPCODE) + ws_close(1001, "going"))
         assert await peer.read_frame() == (CLOSE_OPCODE, b"\x03\xe9")
 
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            frames = [frame async for frame in ws]
-            assert [frame.conid for frame in frames] == [1, None, None, 2, 3]
-            assert [frame.kind for frame in frames[1:3]] == [FrameKind.HEARTBEAT] * 2
-            assert all(frame.received_ns > 0 for frame in frames)
-            assert (ws.close_code, ws.close_reason) == (1001, "going")
-            assert await ws.next_message() is None
-            assert await ws.next_message() is None
-            with pytest.raises(TransportError):
-                await ws.send_text("tic")
-            await ws.wait_closed()
-            assert_balanced(ws)
-            assert ws.stats.frames_received == 5
-
-    run(main(), loop=loop)
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        frames = [frame async for frame in ws]
+        assert [frame.conid for frame in frames] == [1, None, None, 2, 3]
+        assert [frame.kind for frame in frames[1:3]] == [FrameKind.HEARTBEAT] * 2
+        assert all(frame.received_ns > 0 for frame in frames)
+        assert (ws.close_code, ws.close_reason) == (1001, "going")
+        assert await ws.next_message() is None
+        assert await ws.next_message() is None
+        with pytest.raises(TransportError):
+            await ws.send_text("tic")
+        await ws.wait_closed()
+        assert_balanced(ws)
+        assert ws.stats.frames_received == 5
 
 
-def test_a_close_frame_without_code_is_1005_and_answered_without_code(loop: str) -> None:
+async def test_a_close_frame_without_code_is_1005_and_answered_without_code() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_close(None))
         assert await peer.read_frame() == (CLOSE_OPCODE, b"")
 
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert await ws.next_message() is None
-            assert (ws.close_code, ws.close_reason) == (1005, "")
-
-    run(main(), loop=loop)
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        assert await ws.next_message() is None
+        assert (ws.close_code, ws.close_reason) == (1005, "")
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_an_end_without_a_close_frame_is_a_retryable_error_after_the_last_frame(loop: str, reset: bool) -> None:
+async def test_an_end_without_a_close_frame_is_a_retryable_error_after_the_last_frame(reset: bool) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frame(smd(1)))
         await peer.read_frame()
         peer.close(reset=reset)
 
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert (await ws.next_message()).conid == 1
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        assert (await ws.next_message()).conid == 1
+        await ws.send_text("tic")
+        with pytest.raises(TransportError) as caught:
+            await ws.next_message()
+        assert caught.value.is_retryable
+        assert ws.close_code is None
+        with pytest.raises(TransportError):
+            await ws.wait_closed()
+        with pytest.raises(TransportError):
             await ws.send_text("tic")
-            with pytest.raises(TransportError) as caught:
-                await ws.next_message()
-            assert caught.value.is_retryable
-            assert ws.close_code is None
-            with pytest.raises(TransportError):
-                await ws.wait_closed()
-            with pytest.raises(TransportError):
-                await ws.send_text("tic")
-
-    run(main(), loop=loop)
 
 
-def test_a_message_cut_short_by_the_end_is_not_delivered(loop: str) -> None:
+async def test_a_message_cut_short_by_the_end_is_not_delivered() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frame(smd(1)) + ws_frame(smd(2))[:-1])
 
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert (await ws.next_message()).conid == 1
-            with pytest.raises(TransportError):
-                await ws.next_message()
-
-    run(main(), loop=loop)
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        assert (await ws.next_message()).conid == 1
+        with pytest.raises(TransportError):
+            await ws.next_message()
 
 
 @pytest.mark.parametrize(
@@ -115,114 +103,95 @@ def test_a_message_cut_short_by_the_end_is_not_delivered(loop: str) -> None:
         (ws_frame(b"x" * 20_000, fin=False), 1009),
     ],
 )
-def test_a_violation_closes_with_its_code_and_keeps_the_frames_before_it(loop: str, wire: bytes, code: int) -> None:
+async def test_a_violation_closes_with_its_code_and_keeps_the_frames_before_it(wire: bytes, code: int) -> None:
     seen: list[tuple[int, bytes]] = []
 
     async def script(peer: Peer) -> None:
         await peer.send(ws_frame(smd(1)) + wire + ws_frame(smd(2)))
         seen.append(await peer.read_frame())
 
-    async def main() -> None:
-        options = WsOptions(max_message_bytes=1000, max_frame_bytes=10_000)
-        async with RawServer(script) as server, await WsClient.open(server.url, options=options) as ws:
-            assert (await ws.next_message()).conid == 1
-            with pytest.raises(TransportError) as caught:
-                await ws.next_message()
-            assert caught.value.is_retryable
-            assert ws.close_code is None
-            await until(lambda: bool(seen))
-            assert seen[0][0] == CLOSE_OPCODE
-            assert int.from_bytes(seen[0][1][:2], "big") == code
-            assert ws.stats.frames_received == 1
-            assert_balanced(ws)
-
-    run(main(), loop=loop)
+    options = WsOptions(max_message_bytes=1000, max_frame_bytes=10_000)
+    async with RawServer(script) as server, await WsClient.open(server.url, options=options) as ws:
+        assert (await ws.next_message()).conid == 1
+        with pytest.raises(TransportError) as caught:
+            await ws.next_message()
+        assert caught.value.is_retryable
+        assert ws.close_code is None
+        await until(lambda: bool(seen))
+        assert seen[0][0] == CLOSE_OPCODE
+        assert int.from_bytes(seen[0][1][:2], "big") == code
+        assert ws.stats.frames_received == 1
+        assert_balanced(ws)
 
 
-def test_frames_after_the_close_frame_are_counted_and_never_delivered(loop: str) -> None:
+async def test_frames_after_the_close_frame_are_counted_and_never_delivered() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_close() + ws_frames([smd(1), smd(2)]))
         await idle(peer)
 
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url) as ws:
-            assert await ws.next_message() is None
-            assert ws.stats.frames_after_end == 2
-            assert ws.stats.frames_received == 0
-
-    run(main(), loop=loop)
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        assert await ws.next_message() is None
+        assert ws.stats.frames_after_end == 2
+        assert ws.stats.frames_received == 0
 
 
-def test_close_is_a_handshake_and_what_was_received_can_still_be_read(loop: str) -> None:
+async def test_close_is_a_handshake_and_what_was_received_can_still_be_read() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(1), smd(2)]))
         opcode, payload = await peer.read_frame()
         assert (opcode, payload) == (CLOSE_OPCODE, b"\x03\xe8bye")
         await peer.send(ws_frame(smd(3)) + ws_frame(payload, CLOSE_OPCODE))
 
-    async def main() -> None:
-        async with RawServer(script) as server:
-            ws = await WsClient.open(server.url)
-            assert (await ws.next_message()).conid == 1
-            await ws.close(reason="bye")
-            await ws.close()
-            assert ws.close_code == 1000
-            assert not ws.is_open
-            assert (await ws.next_message()).conid == 2
-            assert await ws.next_message() is None
-            assert ws.stats.dropped == 1
-            assert_balanced(ws)
-
-    run(main(), loop=loop)
+    async with RawServer(script) as server:
+        ws = await WsClient.open(server.url)
+        assert (await ws.next_message()).conid == 1
+        await ws.close(reason="bye")
+        await ws.close()
+        assert ws.close_code == 1000
+        assert not ws.is_open
+        assert (await ws.next_message()).conid == 2
+        assert await ws.next_message() is None
+        assert ws.stats.dropped == 1
+        assert_balanced(ws)
 
 
-def test_a_peer_that_never_answers_close_is_cut_off_in_time(loop: str) -> None:
-    async def main() -> None:
-        async with RawServer(idle) as server:
-            ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))
-            started_s = asyncio.get_running_loop().time()
-            await ws.close()
-            # Without the option it were 5 s.
-            assert asyncio.get_running_loop().time() - started_s < 4.5
-            with pytest.raises(TransportError):
-                await ws.next_message()
-
-    run(main(), loop=loop)
+async def test_a_peer_that_never_sends_close_is_disconnected_in_time() -> None:
+    async with RawServer(idle) as server:
+        ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))
+        started_s = asyncio.get_running_loop().time()
+        await ws.close()
+        # Without the option it were 5 s.
+        assert asyncio.get_running_loop().time() - started_s < 4.5
+        with pytest.raises(TransportError):
+            await ws.next_message()
 
 
 @pytest.mark.parametrize("code", [999, 1005, 1006, 2000, 5000])
-def test_a_code_that_may_not_be_sent_is_refused(loop: str, code: int) -> None:
-    async def main() -> None:
-        async with RawServer(answer_close) as server, await WsClient.open(server.url) as ws:
-            with pytest.raises(UsageError):
-                await ws.close(code)
-            with pytest.raises(UsageError):
-                await ws.close(1000, "x" * 124)
-
-    run(main(), loop=loop)
+async def test_an_invalid_close_code_is_refused(code: int) -> None:
+    async with RawServer(answer_close) as server, await WsClient.open(server.url) as ws:
+        with pytest.raises(UsageError):
+            await ws.close(code)
+        with pytest.raises(UsageError):
+            await ws.close(1000, "x" * 124)
 
 
-def test_a_connection_that_ended_is_freed(loop: str) -> None:
+async def test_a_connection_that_ended_is_freed() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frame(smd(1)) + ws_close())
         await idle(peer)
 
-    async def main() -> weakref.ref[WsClient]:
-        async with RawServer(script) as server:
-            async with await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.05)) as ws:
-                async for _ in ws:
-                    pass
-            reference = weakref.ref(ws)
-            del ws
-            await asyncio.sleep(0.1)
-        return reference
-
-    reference = run(main(), loop=loop)
+    async with RawServer(script) as server:
+        async with await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.05)) as ws:
+            async for _ in ws:
+                pass
+        reference = weakref.ref(ws)
+        del ws
+        await asyncio.sleep(0.1)
     gc.collect()
     assert reference() is None
 
 
-def test_a_reset_behind_unread_data_is_noticed_and_the_data_is_read(loop: str) -> None:
+async def test_a_reset_behind_unread_data_is_detected_and_the_data_is_read() -> None:
     sent = asyncio.Event()
 
     async def script(peer: Peer) -> None:
@@ -233,16 +202,13 @@ def test_a_reset_behind_unread_data_is_noticed_and_the_data_is_read(loop: str) -
         peer.close(reset=True)
         sent.set()
 
-    async def main() -> None:
-        async with RawServer(script) as server, await WsClient.open(server.url, clock=Clock(20.0)) as ws:
-            await ws.send_text("go")
-            ws.hold_reading(True)
-            await sent.wait()
-            await asyncio.sleep(0.05)
-            ws.hold_reading(False)
-            assert [getattr(await ws.next_message(), "conid", None) for _ in range(2)] == [1, 2]
-            with pytest.raises(TransportError):
-                await ws.next_message()
-            assert_balanced(ws)
-
-    run(main(), loop=loop)
+    async with RawServer(script) as server, await WsClient.open(server.url, clock=Clock(20.0)) as ws:
+        await ws.send_text("go")
+        ws.hold_reading(True)
+        await sent.wait()
+        await asyncio.sleep(0.05)
+        ws.hold_reading(False)
+        assert [getattr(await ws.next_message(), "conid", None) for _ in range(2)] == [1, 2]
+        with pytest.raises(TransportError):
+            await ws.next_message()
+        assert_balanced(ws)

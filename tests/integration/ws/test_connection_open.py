@@ -1,4 +1,4 @@
-"""WsClient on real sockets: opening, and everything that can be wrong with it."""
+"""WsClient on real sockets: opening, and every failure of it."""
 
 from __future__ import annotations
 
@@ -20,24 +20,21 @@ from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 from tests.frames import smd, ws_frame
 from tests.raw_server import Peer, RawServer, idle
-from tests.support import LOOPS, run, until
+from tests.support import until
 
-pytestmark = pytest.mark.parametrize("loop", LOOPS)
+pytestmark = pytest.mark.each_loop
 
 SESSION = "0123456789abcdef0123456789abcdef"
 
 
-def test_nobody_there_is_a_connect_error(loop: str) -> None:
-    async def main() -> None:
-        async with RawServer(idle) as server:
-            url = server.url
-        with pytest.raises(ConnectError) as caught:
-            await WsClient.open(url)
-        assert caught.value.is_retryable
-        with pytest.raises(ConnectError):
-            await WsClient.open("ws://no-such-host.invalid/ws")
-
-    run(main(), loop=loop)
+async def test_a_refused_connection_is_a_connect_error() -> None:
+    async with RawServer(idle) as server:
+        url = server.url
+    with pytest.raises(ConnectError) as caught:
+        await WsClient.open(url)
+    assert caught.value.is_retryable
+    with pytest.raises(ConnectError):
+        await WsClient.open("ws://no-such-host.invalid/ws")
 
 
 @pytest.mark.parametrize(
@@ -50,26 +47,20 @@ def test_nobody_there_is_a_connect_error(loop: str) -> None:
         [("", "x")],
     ],
 )
-def test_a_header_that_cannot_be_sent_is_refused_unsent_and_unshown(loop: str, headers: list[tuple[str, str]]) -> None:
-    async def main() -> None:
-        async with RawServer(idle) as server:
-            with pytest.raises(HeaderRefusedError) as caught:
-                await WsClient.open(server.url, headers=headers)
-            assert "secret" not in str(caught.value)
-            assert not server.peers
-
-    run(main(), loop=loop)
+async def test_an_invalid_header_is_refused_and_neither_sent_nor_shown(headers: list[tuple[str, str]]) -> None:
+    async with RawServer(idle) as server:
+        with pytest.raises(HeaderRefusedError) as caught:
+            await WsClient.open(server.url, headers=headers)
+        assert "secret" not in str(caught.value)
+        assert not server.peers
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1/", "wss://", "ws://127.0.0.1:port/", "ws://127.0.0.1/#x", "127.0.0.1"]
 )
-def test_a_url_of_no_websocket_is_refused(loop: str, url: str) -> None:
-    async def main() -> None:
-        with pytest.raises(ValueError, match="WebSocket URL"):
-            await WsClient.open(url)
-
-    run(main(), loop=loop)
+async def test_an_invalid_websocket_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="WebSocket URL"):
+        await WsClient.open(url)
 
 
 @pytest.mark.parametrize(
@@ -83,40 +74,34 @@ def test_a_url_of_no_websocket_is_refused(loop: str, url: str) -> None:
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", None),
     ],
 )
-def test_an_answer_that_is_no_upgrade_is_a_handshake_error(loop: str, answer: bytes, status: int | None) -> None:
+async def test_a_refused_upgrade_is_a_handshake_error(answer: bytes, status: int | None) -> None:
     async def script(peer: Peer) -> None:
         await peer.read_request()
         await peer.send(answer)
         await idle(peer)
 
-    async def main() -> None:
-        async with RawServer(script, upgrade=False) as server:
-            with pytest.raises(HandshakeError) as caught:
-                await WsClient.open(server.url)
-            assert caught.value.is_retryable
-            assert caught.value.status in (status, 101 if status is None else status)
-            assert "secret" not in repr(caught.value) + str(caught.value.__cause__)
-
-    run(main(), loop=loop)
+    async with RawServer(script, upgrade=False) as server:
+        with pytest.raises(HandshakeError) as caught:
+            await WsClient.open(server.url)
+        assert caught.value.is_retryable
+        assert caught.value.status in (status, 101 if status is None else status)
+        assert "secret" not in repr(caught.value) + str(caught.value.__cause__)
 
 
-def test_no_answer_in_time_is_a_timeout_and_leaves_no_socket(loop: str) -> None:
+async def test_no_response_in_time_is_a_timeout_and_leaves_no_socket() -> None:
     ended: list[int] = []
 
     async def script(peer: Peer) -> None:
         await peer.read_request()
         ended.append((await peer.read_frame())[0])
 
-    async def main() -> None:
-        async with RawServer(script, upgrade=False) as server:
-            with pytest.raises(RequestTimeoutError):
-                await WsClient.open(server.url, options=WsOptions(open_timeout_s=0.2))
-            await until(lambda: ended == [-1])
-
-    run(main(), loop=loop)
+    async with RawServer(script, upgrade=False) as server:
+        with pytest.raises(RequestTimeoutError):
+            await WsClient.open(server.url, options=WsOptions(open_timeout_s=0.2))
+        await until(lambda: ended == [-1])
 
 
-def test_cancelling_the_opening_leaves_no_socket(loop: str) -> None:
+async def test_cancelling_the_opening_leaves_no_socket() -> None:
     ended: list[int] = []
 
     async def script(peer: Peer) -> None:
@@ -127,32 +112,26 @@ def test_cancelling_the_opening_leaves_no_socket(loop: str) -> None:
             pass
         ended.append(frame[0])
 
-    async def main() -> None:
-        async with RawServer(script, upgrade=False) as server:
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(WsClient.open(server.url), 0.05)
-            await until(lambda: ended == [-1])
-
-    run(main(), loop=loop)
+    async with RawServer(script, upgrade=False) as server:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(WsClient.open(server.url), 0.05)
+        await until(lambda: ended == [-1])
 
 
-def test_a_swapped_certificate_gets_no_cookie(loop: str) -> None:
+async def test_a_swapped_certificate_gets_no_cookie() -> None:
     known, other = Certificate.make(), Certificate.make()
     cookie = ("Cookie", f'api={{"session":"{SESSION}"}}')
 
-    async def main() -> None:
-        async with RawServer(idle, tls=known.server_context()) as server:
-            port = int(server.url.split(":")[2].split("/")[0])
-            context = await Tls.pinned(known.fingerprint).context("127.0.0.1", port, timeout_s=5)
-        async with RawServer(idle, tls=other.server_context()) as impostor:
-            with pytest.raises(CertificateError) as caught:
-                await WsClient.open(impostor.url, headers=[cookie], ssl_context=context)
-            assert not caught.value.is_retryable
-            assert all(not peer.request for peer in impostor.peers)
-            url = impostor.url.replace("wss", "https").removesuffix("/ws")
-            async with Client(url, tls=Tls.pinned(known.fingerprint)) as client:
-                with pytest.raises(CertificateError):
-                    await WsClient.connect(client)
-            assert all(SESSION.encode() not in peer.request for peer in impostor.peers)
-
-    run(main(), loop=loop)
+    async with RawServer(idle, tls=known.server_context()) as server:
+        port = int(server.url.split(":")[2].split("/")[0])
+        context = await Tls.pinned(known.fingerprint).context("127.0.0.1", port, timeout_s=5)
+    async with RawServer(idle, tls=other.server_context()) as impostor:
+        with pytest.raises(CertificateError) as caught:
+            await WsClient.open(impostor.url, headers=[cookie], ssl_context=context)
+        assert not caught.value.is_retryable
+        assert all(not peer.request for peer in impostor.peers)
+        url = impostor.url.replace("wss", "https").removesuffix("/ws")
+        async with Client(url, tls=Tls.pinned(known.fingerprint)) as client:
+            with pytest.raises(CertificateError):
+                await WsClient.connect(client)
+        assert all(SESSION.encode() not in peer.request for peer in impostor.peers)

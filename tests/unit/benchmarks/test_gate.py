@@ -1,4 +1,4 @@
-"""The gate's verdict: what is slower, what it is compared with, and what happens when it cannot tell."""
+"""The gate: which paths are slower, the commit to compare with, and the errors without a verdict."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import cpapi_fast
-from benchmarks.gate import baseline, measure, selftest, timing, verdict
-from benchmarks.gate.errors import GateError
-from benchmarks.gate.measure import Counts, counted, counts_of
+from benchmarks.gate import baseline, measure, selftest, timing, trees, verdict
+from benchmarks.gate.measure import Counts, GateError, counted, counts_of
+from benchmarks.gate.trees import Seed
+from benchmarks.tables import show
 
 
 def _verdicts(before: dict[str, float], now: dict[str, float]) -> dict[str, str]:
@@ -28,24 +29,26 @@ class TestCompare:
         assert _verdicts({"read/batch": 100.0}, {"read/batch": now}) == {"read/batch": expected}
 
     def test_a_slower_path_is_named_with_both_numbers_and_what_to_do(self):
-        (line,) = verdict.failures(verdict.compare({"read/batch": 1000.0, "a": 5.0}, {"read/batch": 1100.0, "a": 5.0}))
+        before, now = {"read/batch": 1000.0, "a": 5.0}, {"read/batch": 1100.0, "a": 5.0}
+        (line,) = map(str, verdict.failures(verdict.compare(before, now)))
         assert line.startswith("read/batch is slower: 1,000.0 instructions per frame before, 1,100.0 now (+10.0%")
-        assert "benchmarks/gate_baseline" in line
+        assert "CPAPI_FAST_BASELINE" in line
         assert "CONTRIBUTING.md" in line
 
     def test_a_path_that_the_baseline_does_not_know_is_reported_and_passes(self):
         changes = verdict.compare({"a": 1.0}, {"a": 1.0, "b": 9.0})
-        assert [str(change).split()[-1] for change in changes] == ["same", "new"]
+        assert [change.verdict for change in changes] == ["same", "new"]
         assert verdict.failures(changes) == []
 
     def test_a_path_that_is_gone_fails(self):
-        (line,) = verdict.failures(verdict.compare({"a": 1.0, "b": 9.0}, {"a": 1.0}))
-        assert line.startswith("b is no longer measured (9.0 instructions per frame before")
-        assert "benchmarks/gate_baseline" in line
+        (line,) = map(str, verdict.failures(verdict.compare({"a": 1.0, "b": 9.0}, {"a": 1.0})))
+        assert line.startswith("b is no longer measured: 9.0 instructions per frame before, - now")
+        assert "CPAPI_FAST_BASELINE" in line
 
-    def test_a_faster_path_is_reported_and_passes(self):
+    def test_a_faster_path_is_reported_and_passes(self, capsys: pytest.CaptureFixture[str]):
         changes = verdict.compare({"a": 100.0}, {"a": 50.0})
-        assert str(changes[0]).split() == ["a", "100.0", "50.0", "-50.0%", "faster"]
+        show(verdict.table_of(changes))
+        assert capsys.readouterr().out.splitlines()[-1].split() == ["a", "100.0", "50.0", "-50.0%", "faster"]
         assert verdict.failures(changes) == []
 
     def test_one_slower_path_among_faster_ones_fails(self):
@@ -65,7 +68,7 @@ class TestBounds:
 
     def test_beyond_is_named_with_both_numbers_and_the_reason(self):
         (line,) = verdict.bound_failures(Counts({"a": 21.0}, {"floor": 10.0}), (self.BOUND,))
-        assert line == "a costs 2.100 times floor (21.0 instructions against 10.0), the limit is 2: because"
+        assert line == "a costs 2.100 times floor (21.0 and 10.0 per frame), the limit is 2: because"
 
     @pytest.mark.parametrize("counts", [Counts({}, {"floor": 1.0}), Counts({"a": 1.0}, {})])
     def test_a_bound_on_what_was_not_measured_is_no_verdict(self, counts: Counts):
@@ -75,8 +78,8 @@ class TestBounds:
 
 class TestMeasure:
     LAYOUT = (
-        {"name": "floor", "frames": 10, "over": None, "is_reference": True, "first_mark": 0},
-        {"name": "read/batch", "frames": 10, "over": "floor", "is_reference": False, "first_mark": 4},
+        {"name": "floor", "frames": 10, "over": None},
+        {"name": "read/batch", "frames": 10, "over": "floor"},
     )
     #: Start-up, N, between, 2 N; twice.
     SEGMENTS = (9_000_000, 107, 555, 207, 777, 407, 555, 807)
@@ -99,7 +102,7 @@ class TestMeasure:
             counts_of(list(self.LAYOUT), (list(self.SEGMENTS) * 2)[:count])
 
     def test_a_path_that_costs_nothing_is_no_verdict(self):
-        with pytest.raises(GateError, match="read/batch is said to cost"):
+        with pytest.raises(GateError, match="read/batch seems to cost"):
             counts_of(list(self.LAYOUT), [*self.SEGMENTS[:7], self.SEGMENTS[5]])
 
     def test_without_valgrind_it_says_how_to_install_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -131,10 +134,6 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def _name_baseline(folder: Path, commit: str) -> str:
-    return _commit(folder, baseline.FILE, f"# why\n\n{commit}\n")
-
-
 class TestBaseline:
     def test_the_commit_before(self, repository: Path):
         first = _commit(repository, "a")
@@ -159,17 +158,20 @@ class TestBaseline:
         _git(tmp_path, "clone", "--quiet", str(repository), "clone")
         assert baseline.choose(tmp_path / "clone", {}).commit == first
 
-    def test_the_file(self, repository: Path):
+    def test_where_a_local_branch_left_main(self, repository: Path):
         first = _commit(repository, "a")
+        _git(repository, "switch", "--quiet", "--create", "other")
         _commit(repository, "b")
-        _name_baseline(repository, first)
-        assert baseline.choose(repository, {}) == baseline.Baseline(first, f"named in {baseline.FILE}")
+        _commit(repository, "c")
+        assert baseline.choose(repository, {}) == baseline.Baseline(first, "where this branch left main")
 
-    @pytest.mark.parametrize("text", ["", "# only a reason\n", "0" * 40 + "\n", "--help\n"])
-    def test_a_file_that_names_nothing_here_is_passed_over(self, repository: Path, text: str):
-        first = _commit(repository, "a")
-        _commit(repository, baseline.FILE, text)
-        assert baseline.choose(repository, {}).commit == first
+    def test_the_branch_point_is_preferred_to_a_release(self, repository: Path):
+        _commit(repository, "a")
+        _git(repository, "tag", "v0.1.0")
+        second = _commit(repository, "b")
+        _git(repository, "switch", "--quiet", "--create", "other")
+        _commit(repository, "c")
+        assert baseline.choose(repository, {}).commit == second
 
     def test_the_last_release(self, repository: Path):
         _commit(repository, "a")
@@ -188,22 +190,13 @@ class TestBaseline:
         _git(repository, "tag", "v0.2.0")
         assert baseline.choose(repository, {}) == baseline.Baseline(first, "v0.1.0 is the last release")
 
-    def test_the_file_wins_over_an_older_release_only(self, repository: Path):
-        first = _commit(repository, "a")
-        released = _commit(repository, "b")
-        _git(repository, "tag", "v0.1.0")
-        accepted = _commit(repository, "c")
-        _name_baseline(repository, accepted)
-        assert baseline.choose(repository, {}).commit == accepted
-        _name_baseline(repository, first)
-        assert baseline.choose(repository, {}).commit == released
-
     def test_the_variable_wins(self, repository: Path):
         first = _commit(repository, "a")
         _commit(repository, "b")
-        _name_baseline(repository, _commit(repository, "c"))
-        chosen = baseline.choose(repository, {baseline.VARIABLE: "HEAD~3"})
-        assert chosen == baseline.Baseline(first, "CPAPI_FAST_BASELINE=HEAD~3")
+        _git(repository, "tag", "v0.1.0")
+        _commit(repository, "c")
+        chosen = baseline.choose(repository, {baseline.VARIABLE: "HEAD~2"})
+        assert chosen == baseline.Baseline(first, "CPAPI_FAST_BASELINE=HEAD~2")
 
     @pytest.mark.parametrize("name", ["v9.9.9", "0" * 40, "--help", "HEAD:a"])
     def test_a_variable_that_names_nothing_here_is_no_verdict(self, repository: Path, name: str):
@@ -211,54 +204,67 @@ class TestBaseline:
         with pytest.raises(GateError, match=r"CPAPI_FAST_BASELINE names .* fetch it"):
             baseline.choose(repository, {baseline.VARIABLE: name})
 
-    def test_a_shallow_clone_gets_its_history_once(self, repository: Path, tmp_path: Path):
-        first = _commit(repository, "a")
-        _commit(repository, "b")
-        _git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), "clone")
-        assert baseline.choose(tmp_path / "clone", {}).commit == first
-
-    def test_a_shallow_clone_without_its_origin_is_no_verdict(self, repository: Path, tmp_path: Path):
+    def test_a_shallow_clone_is_no_verdict(self, repository: Path, tmp_path: Path):
         _commit(repository, "a")
         _commit(repository, "b")
         _git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), "clone")
-        repository.rename(tmp_path / "gone")
         with pytest.raises(GateError, match="fetch-depth: 0"):
             baseline.choose(tmp_path / "clone", {})
 
     def test_outside_of_git_it_is_no_verdict(self, tmp_path: Path):
-        with pytest.raises(GateError, match="no git checkout"):
+        with pytest.raises(GateError, match="not a git checkout"):
             baseline.choose(tmp_path, {})
 
 
+class TestWorkTree:
+    def test_it_has_files_as_they_are_on_disk_and_leaves_the_index_alone(self, repository: Path):
+        _commit(repository, "a", "old")
+        (repository / ".gitignore").write_text("ignored\n")
+        for name in ("a", "untracked", "ignored"):
+            (repository / name).write_text("new")
+        tree = trees.work_tree(repository)
+        assert _git(repository, "ls-tree", "--name-only", tree).splitlines() == [".gitignore", "a", "untracked"]
+        assert _git(repository, "show", f"{tree}:a") == "new"
+        assert _git(repository, "diff", "--cached", "--name-only") == ""
+
+    def test_copies_of_the_same_sources_share_a_folder(self, repository: Path):
+        first = _commit(repository, "cpapi_fast/a.py")
+        second = _commit(repository, "docs.md")
+        third = _commit(repository, "cpapi_fast/a.py", "changed")
+        paths = [trees.Copy(repository, commit).path for commit in (first, second, third)]
+        assert paths[0] == paths[1] != paths[2]
+        assert trees.Copy(repository, first, selftest.SEEDS).path != paths[0]
+
+
 class TestTiming:
-    BOUNDS = (timing.CpuBound("slow", "floor", 2.0), timing.CpuBound("fine", "floor", 2.0))
+    BOUNDS = (verdict.Bound("slow", "floor", 2.0, "because"), verdict.Bound("fine", "floor", 2.0, "because"))
 
     def _failures(self, slow: Iterable[float]) -> tuple[list[str], list[list[str]]]:
-        values, asked = iter(slow), []
+        values, calls = iter(slow), []
 
-        def measured(names: Iterable[str]) -> timing.Times:
-            asked.append(list(names))
-            times = {"slow": [next(values)] * 3, "fine": [1.0, 9.0, 1.0], "floor": [1.0] * 3}
-            return {name: times[name] for name in asked[-1]}
+        def measured(names: Iterable[str]) -> Counts:
+            calls.append(list(names))
+            times = {"slow": next(values), "fine": 1.0, "floor": 1.0}
+            return Counts(times, times)
 
-        return timing.failures(self.BOUNDS, measured), asked
+        return timing.failures(self.BOUNDS, measured), calls
 
     def test_what_is_beyond_its_limit_three_times_fails(self):
-        lines, asked = self._failures([2.1, 3.0, 2.5])
-        assert lines == ["slow takes 2.50 times the CPU of floor; the limit is 2"]
-        assert asked == [["slow", "floor", "fine"], ["slow", "floor"], ["slow", "floor"]]
+        lines, calls = self._failures([2.1, 3.0, 2.5])
+        assert lines == ["slow costs 2.500 times floor (2.5 and 1.0 per frame), the limit is 2: because"]
+        assert calls == [["slow", "floor", "fine"], ["slow", "floor"], ["slow", "floor"]]
 
     def test_what_is_within_it_once_passes(self):
-        lines, asked = self._failures([9.0, 1.9])
+        lines, calls = self._failures([9.0, 1.9])
         assert lines == []
-        assert len(asked) == 2
+        assert len(calls) == 2
 
 
 class TestSelftest:
     SEED = selftest.SEEDS[0]
 
     @pytest.mark.parametrize("seed", selftest.SEEDS, ids=lambda seed: seed.file)
-    def test_every_seed_finds_its_anchor_in_the_sources(self, seed: selftest.Seed, tmp_path: Path):
+    def test_every_seed_finds_its_anchor_in_the_sources(self, seed: Seed, tmp_path: Path):
         source = Path(cpapi_fast.__path__[0]).parent / seed.file
         (tmp_path / seed.file).parent.mkdir(parents=True)
         (tmp_path / seed.file).write_text(source.read_text())
@@ -276,16 +282,16 @@ class TestSelftest:
         [
             ({"a": 150.0, "b": 101.0, "c": 200.0}, []),
             ({"a": 101.0, "b": 101.0, "c": 200.0}, ["a passes with a seed"]),
-            ({"a": 150.0, "b": 150.0, "c": 200.0}, ["b fails, and no seed is in it"]),
+            ({"a": 150.0, "b": 150.0, "c": 200.0}, ["b fails without a seed"]),
         ],
     )
     def test_a_seed_has_to_be_named_and_the_rest_spared(self, after: dict[str, float], wrong: list[str]):
         seed = replace(self.SEED, name="a seed", slower=frozenset({"a"}))
         before = Counts({"a": 100.0, "b": 100.0, "c": 100.0}, {})
-        assert selftest.judge_seeded([seed], frozenset({"b"}), before, Counts(after, {})) == wrong
+        assert selftest.check_seeded([seed], frozenset({"b"}), before, Counts(after, {})) == wrong
 
     def test_two_runs_on_one_tree_have_to_agree(self):
         before = Counts({"a": 1000.0, "b": 1000.0}, {})
-        assert selftest.judge_same(before, Counts({"a": 1004.0, "b": 1000.0}, {})) == []
-        assert len(selftest.judge_same(before, Counts({"a": 1006.0, "b": 1000.0}, {}))) == 1
-        assert len(selftest.judge_same(before, Counts({"a": 1060.0, "b": 1000.0}, {}))) == 2
+        assert selftest.check_same(before, Counts({"a": 1004.0, "b": 1000.0}, {})) == []
+        assert len(selftest.check_same(before, Counts({"a": 1006.0, "b": 1000.0}, {}))) == 1
+        assert len(selftest.check_same(before, Counts({"a": 1060.0, "b": 1000.0}, {}))) == 2

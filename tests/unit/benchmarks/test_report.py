@@ -1,7 +1,8 @@
-"""From results to tables, verdicts and plots, on results made up for it."""
+"""Tables, targets and plots of made-up results."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("resource")
 
-from benchmarks import latency, plots, registry, report, svg, tables, targets
+from benchmarks import latency, plots, registry, report, tables, targets
 from benchmarks.run import WrongAnswerError
 
 
@@ -45,7 +46,7 @@ def canned() -> dict[str, Any]:
     classifier = [
         {"size": size, "position": position, "what": what, "ns": [10 * share, 12 * share]}
         for size, share in sizes
-        for what, position in plots.CLASSIFIER_NAMES
+        for what, position in plots.CLASSIFIER_LINES
     ]
     steady = [
         delays("cpapi_on_frame_busy", 30_000.0, "own"),
@@ -100,12 +101,12 @@ PEERS = ("bezant", "fastwebsockets_sonic", "tungstenite_alone")
 
 
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.show(canned())
-    lines = capsys.readouterr().out.splitlines()
+    tables.show_results(canned())
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     (batch,) = [line for line in lines if line.startswith("cpapi on batch")]
     assert batch.split() == ["cpapi", "on", "batch", "route", "60", "(55", "..", "70)", "120", "(110", "..", "140)"]
     (floor,) = [line for line in lines if line.startswith("picows floor")]
-    assert floor.endswith("bound by the sender, judge by CPU")
+    assert floor.endswith("limited by the sender, compare by CPU")
     (sonic,) = [line for line in lines if line.startswith("batch, times less than picows + orjson")]
     assert sonic.endswith("not reached")
     assert any(line.startswith("aiohttp_orjson") and "4,000.0 (4,000.0 .. 4,000.0)" in line for line in lines)
@@ -114,30 +115,49 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_plots_are_svg_with_every_contender(tmp_path: Path) -> None:
     paths = plots.write(canned(), tmp_path)
-    assert [path.name for path in paths] == ["cpu-smd151-plain.svg", "latency.svg", "classifier.svg"]
-    texts = {path.name: "".join(ElementTree.parse(path).getroot().itertext()) for path in paths}
+    assert [path.name for path in paths] == [
+        "cpu-smd151-plain.svg",
+        "cpu-smd151-plain.png",
+        "latency.svg",
+        "classifier.svg",
+    ]
+    texts = {
+        path.name: "".join(ElementTree.parse(path).getroot().itertext()) for path in paths if path.suffix == ".svg"
+    }
     assert "picows orjson" in texts["cpu-smd151-plain.svg"]
     assert "960 ns" in texts["cpu-smd151-plain.svg"]
     assert "bursts of 1,000" in texts["latency.svg"]
-    assert "topic last: 11 ns to 13 ns" in texts["classifier.svg"]
+    assert "topic last: 11 ns to 13.2 ns" in texts["classifier.svg"]
+
+
+def test_plots_are_redrawn_from_a_file_and_are_the_same_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(canned()))
+    plots.main([str(tmp_path)])
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    first = [path.read_bytes() for path in paths]
+    assert len(first) == 4
+    plots.main([str(tmp_path)])
+    assert [path.read_bytes() for path in paths] == first
 
 
 def test_bars_grow_with_the_logarithm() -> None:
-    axis = svg.LogAxis.around([20.0, 3_000.0], 100.0, 400.0)
-    assert (axis.least, axis.most) == (10.0, 10_000.0)
-    assert [round(axis(value)) for value in (10.0, 100.0, 10_000.0)] == [100, 200, 400]
-    assert list(axis.ticks()) == [10.0, 100.0, 1_000.0, 10_000.0]
+    figure = plots.bars("smd151 plain", canned()["throughput"]["smd151 plain"])
+    assert [ax.get_xscale() for ax in figure.axes] == ["log"] * 3
+    assert {ax.get_xlim() for ax in figure.axes} == {(10.0, 2 * 1_990.0)}
+    assert [bar.get_width() for bar in figure.axes[1].patches] == [60.0, 580.0, 960.0]
 
 
 @pytest.mark.parametrize(
     ("ns", "text"),
-    [(7.25, "7.2 ns"), (72.4, "72 ns"), (1_240, "1.2 us"), (50_700, "51 us"), (3e6, "3.0 ms"), (2e9, "2.0 s")],
+    [(7.25, "7.25 ns"), (72.4, "72.4 ns"), (1_240, "1.24 µs"), (50_700, "50.7 µs"), (3e6, "3 ms"), (2e9, "2 s")],
 )
-def test_durations_as_a_person_says_them(ns: float, text: str) -> None:
-    assert svg.in_units(ns) == text
+def test_durations_have_three_digits_and_a_unit(ns: float, text: str) -> None:
+    assert plots.in_units(ns) == text
 
 
-def test_latency_is_judged_after_the_warm_up() -> None:
+def test_latency_leaves_out_the_warm_up() -> None:
     sent = list(range(0, 1_000_000, 1_000))
     seen = [there + (900 if there < 50_000 else 10 + there // 100_000) for there in sent]
     assert latency.summary(sent, seen, 50) == {"p50": 15.0, "p99": 19.0, "p99.9": 19.0}
@@ -146,7 +166,7 @@ def test_latency_is_judged_after_the_warm_up() -> None:
 @pytest.mark.parametrize(
     ("seen", "complaint"), [([1, 2], "2 of 3 frames were stamped"), ([5, 5, 2], "before it was sent")]
 )
-def test_stamps_that_cannot_be_right_are_refused(seen: list[int], complaint: str) -> None:
+def test_impossible_stamps_are_refused(seen: list[int], complaint: str) -> None:
     with pytest.raises(WrongAnswerError, match=complaint):
         latency.summary([1, 2, 3], seen, 0)
 
@@ -166,7 +186,7 @@ def test_report_refuses_bad_arguments(arguments: list[str], capsys: pytest.Captu
     assert "usage:" in capsys.readouterr().err
 
 
-def test_report_says_which_contenders_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_lists_the_contenders(monkeypatch: pytest.MonkeyPatch) -> None:
     # The peers are built after the tests have run.
     monkeypatch.delenv("CPAPI_FAST_REQUIRE_ALL", raising=False)
     with pytest.raises(SystemExit, match="no contender nobody; there are"):

@@ -1,4 +1,4 @@
-"""The closing summary: it adds up in words, and every line that it gives for opening a file opens it."""
+"""The summary of a run: its counts add up, and each of its lines that open a file works."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import cpapi_fast
 from cpapi_fast.collect.reports import OutputSummary, Summary, open_lines, size_text, summary_text
-from cpapi_fast.delivery.consumer import ConsumerStats
+from cpapi_fast.delivery.stats import ConsumerStats
 from cpapi_fast.events import Cause, Gap
 from cpapi_fast.feed import FeedStats
 from cpapi_fast.outputs.capture import CaptureWriter
@@ -37,7 +37,7 @@ CONSUMER = ConsumerStats(
 
 
 def collected(folder: Path) -> Summary:
-    """What two short files of quotes, a capture and a few events are told as."""
+    """The summary of two short quotes files, a capture and a few events."""
     outputs = []
     with CaptureWriter(folder / "capture-x.arrows") as capture, QuotesWriter(folder, "quotes-x", roll_rows=2) as quotes:
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Dispatcher: all get the same in the same order, whatever one of them does."""
+"""Dispatcher: every consumer receives the same items in the same order, whatever another one does."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import CallbackError, ConfigError
-from cpapi_fast.frames.batch import Batch, Frame
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
 from tests.batches import event, numbered, put, short
-from tests.support import run
 
 BOUNDS: dict[str, Any] = {"policy": "drop_oldest", "max_pending_frames": 1000, "max_pending_bytes": 10**9}
 
@@ -27,7 +27,7 @@ async def rest(delivery: Dispatcher, consumer: Consumer) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"policy": "newest"}, "policy must be one of drop_oldest, drop_newest, conflate, halt, block, not 'newest'"),
         ({"max_pending_frames": 0}, "max_pending_frames must be a whole number above zero, not 0"),
@@ -35,40 +35,37 @@ async def rest(delivery: Dispatcher, consumer: Consumer) -> list[Any]:
         ({"max_pending_events": True}, "max_pending_events must be a whole number above zero, not True"),
     ],
 )
-def test_what_cannot_be_right_is_refused(change: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused(change: dict[str, Any], message: str) -> None:
     delivery, _ = make()
     with pytest.raises(ConfigError) as caught:
         delivery.add(name="a", **{**BOUNDS, **change})
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert delivery.consumers == ()
 
 
-def test_neither_a_stalled_nor_a_raising_consumer_changes_what_another_gets() -> None:
-    async def main() -> None:
-        delivery, errors = make()
+async def test_stalled_and_raising_consumers_do_not_affect_another() -> None:
+    delivery, errors = make()
 
-        def fail(item: object) -> None:
-            raise ValueError
+    def fail(item: object) -> None:
+        raise ValueError
 
-        raising = delivery.add(name="raising", callback=fail, **BOUNDS)
-        for policy in ("drop_oldest", "drop_newest", "conflate", "halt"):
-            delivery.add(name=policy, **{**BOUNDS, "policy": policy, "max_pending_frames": 1})
-        good = delivery.add(name="good", **BOUNDS)
-        delivery.add(name="raising too", callback=fail, by_batch=True, **BOUNDS)
-        seen: list[Any] = []
-        for number in range(20):
-            put(delivery, numbered(10 * number, 10))
-            delivery.put_event(event(number))
-            seen += [short(await good.__anext__()) for _ in range(11)]
-        expected = [item for n in range(20) for item in [*range(10 * n, 10 * n + 10), f"event {n}"]]
-        assert seen == expected
-        stats = raising.stats
-        assert (stats.received, stats.delivered, stats.callback_errors) == (200, 200, 220)
-        assert len(errors) == 220 + 40
-        assert len(delivery.consumers) == 6
-        assert [consumer.name for consumer in delivery.consumers].count("halt") == 0
-
-    run(main())
+    raising = delivery.add_callback(name="raising", callback=fail)
+    for policy in ("drop_oldest", "drop_newest", "conflate", "halt"):
+        delivery.add(name=policy, **{**BOUNDS, "policy": policy, "max_pending_frames": 1})
+    good = delivery.add(name="good", **BOUNDS)
+    delivery.add_callback(name="raising too", callback=fail, by_batch=True)
+    seen: list[Any] = []
+    for number in range(20):
+        put(delivery, numbered(10 * number, 10))
+        delivery.put_event(event(number))
+        seen += [short(await good.__anext__()) for _ in range(11)]
+    expected = [item for n in range(20) for item in [*range(10 * n, 10 * n + 10), f"event {n}"]]
+    assert seen == expected
+    stats = raising.stats
+    assert (stats.received, stats.delivered, stats.callback_errors) == (200, 200, 220)
+    assert len(errors) == 220 + 40
+    assert len(delivery.consumers) == 6
+    assert [consumer.name for consumer in delivery.consumers].count("halt") == 0
 
 
 def test_an_error_of_a_callback_is_reported_with_its_cause() -> None:
@@ -77,7 +74,7 @@ def test_an_error_of_a_callback_is_reported_with_its_cause() -> None:
     def fail(item: object) -> None:
         raise ValueError("from the callback")
 
-    consumer = delivery.add(name="strategy", callback=fail, **BOUNDS)
+    consumer = delivery.add_callback(name="strategy", callback=fail)
     put(delivery, numbered(1, 2))
     assert consumer.stats.callback_errors == len(errors) == 2
     assert isinstance(errors[0], CallbackError)
@@ -86,12 +83,12 @@ def test_an_error_of_a_callback_is_reported_with_its_cause() -> None:
     assert isinstance(errors[0].__cause__, ValueError)
 
 
-def test_callbacks_by_frame_and_by_batch_get_events_too() -> None:
+def test_callbacks_receive_frames_or_batches_and_events() -> None:
     delivery, _ = make()
     frames: list[Frame | Any] = []
     batches: list[Batch | Any] = []
-    by_frame = delivery.add(name="frames", callback=frames.append, **BOUNDS)
-    delivery.add(name="batches", callback=batches.append, by_batch=True, **BOUNDS)
+    by_frame = delivery.add_callback(name="frames", callback=frames.append)
+    delivery.add_callback(name="batches", callback=batches.append, by_batch=True)
     batch = numbered(0, 3)
     put(delivery, batch)
     delivery.put_event(event(1))
@@ -104,29 +101,26 @@ def test_callbacks_by_frame_and_by_batch_get_events_too() -> None:
     assert (stats.events_received, stats.events_delivered) == (1, 1)
 
 
-def test_a_callback_s_consumer_cannot_be_read_from() -> None:
-    async def main() -> None:
-        delivery, _ = make()
-        consumer = delivery.add(name="a", callback=lambda item: None, **BOUNDS)
-        for reader in (consumer, consumer.batches()):
-            with pytest.raises(RuntimeError, match="without a callback"):
-                await reader.__anext__()
-
-    run(main())
+def test_a_callback_consumer_has_nothing_to_read() -> None:
+    delivery, _ = make()
+    consumer = delivery.add_callback(name="a", callback=lambda item: None)
+    assert not hasattr(consumer, "__aiter__")
+    assert not hasattr(consumer, "batches")
+    assert repr(consumer) == "<CallbackConsumer 'a'>"
 
 
-def test_the_counts_add_up_inside_of_a_callback() -> None:
+def test_the_counts_add_up_inside_a_callback() -> None:
     delivery, errors = make()
     seen: list[tuple[int, int, int]] = []
 
-    def look(item: object) -> None:
+    def check(item: object) -> None:
         stats = consumer.stats
         assert stats.received == stats.delivered + stats.dropped + stats.pending
         seen.append((stats.delivered, stats.dropped, stats.pending))
         if len(seen) == 3:
             consumer.close()
 
-    consumer = delivery.add(name="a", callback=look, **BOUNDS)
+    consumer = delivery.add_callback(name="a", callback=check)
     put(delivery, numbered(0, 5))
     put(delivery, numbered(5, 5))
     delivery.put_event(event(1))
@@ -137,76 +131,69 @@ def test_the_counts_add_up_inside_of_a_callback() -> None:
     assert stats.pending_bytes == 0
 
 
-def test_what_a_callback_gives_rise_to_comes_after_what_it_was_called_with_for_all() -> None:
-    async def main() -> None:
-        delivery, _ = make()
-        added: list[Consumer] = []
+async def test_events_caused_by_a_callback_reach_every_consumer_after_the_current_item() -> None:
+    delivery, _ = make()
+    added: list[Consumer] = []
 
-        def answer(item: Any) -> None:
-            if isinstance(item, Frame) and item.conid == 1:
-                delivery.put_event(event(1))
-                put(delivery, numbered(10, 1))
-                added.append(delivery.add(name="late", **BOUNDS))
-                closed.close()
+    def answer(item: Any) -> None:
+        if isinstance(item, Frame) and item.conid == 1:
+            delivery.put_event(event(1))
+            put(delivery, numbered(10, 1))
+            added.append(delivery.add(name="late", **BOUNDS))
+            closed.close()
 
-        before = delivery.add(name="before", **BOUNDS)
-        answering = delivery.add(name="answering", callback=answer, **BOUNDS)
-        after = delivery.add(name="after", **BOUNDS)
-        closed = delivery.add(name="closed", **BOUNDS)
-        put(delivery, numbered(0, 3))
-        put(delivery, numbered(20, 1))
-        assert closed.stats.received == 0
-        assert answering.stats.received == 5
-        expected = [0, 1, 2, "event 1", 10, 20]
-        assert await rest(delivery, before) == expected
-        assert await rest(delivery, after) == expected
-        # It was there before what was put after it.
-        assert await rest(delivery, added[0]) == ["event 1", 10, 20]
-
-    run(main())
+    before = delivery.add(name="before", **BOUNDS)
+    answering = delivery.add_callback(name="answering", callback=answer)
+    after = delivery.add(name="after", **BOUNDS)
+    closed = delivery.add(name="closed", **BOUNDS)
+    put(delivery, numbered(0, 3))
+    put(delivery, numbered(20, 1))
+    assert closed.stats.received == 0
+    assert answering.stats.received == 5
+    expected = [0, 1, 2, "event 1", 10, 20]
+    assert await rest(delivery, before) == expected
+    assert await rest(delivery, after) == expected
+    # It was added before the items that were put after it.
+    assert await rest(delivery, added[0]) == ["event 1", 10, 20]
 
 
-def test_a_callback_may_end_the_delivery() -> None:
-    async def main() -> None:
-        delivery, _ = make()
-        first = delivery.add(name="first", **BOUNDS)
-        delivery.add(name="ending", callback=lambda item: delivery.end(None), **BOUNDS)
-        second = delivery.add(name="second", **BOUNDS)
-        put(delivery, numbered(0, 2))
-        put(delivery, numbered(2, 2))
-        assert [short(item) async for item in first] == [0, 1]
-        assert [short(item) async for item in second] == [0, 1]
-
-    run(main())
+async def test_a_callback_may_end_the_dispatcher() -> None:
+    delivery, _ = make()
+    first = delivery.add(name="first", **BOUNDS)
+    delivery.add_callback(name="ending", callback=lambda item: delivery.end(None))
+    second = delivery.add(name="second", **BOUNDS)
+    put(delivery, numbered(0, 2))
+    put(delivery, numbered(2, 2))
+    assert [short(item) async for item in first] == [0, 1]
+    assert [short(item) async for item in second] == [0, 1]
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_in_a_callback_goes_up_when_all_have_got_what_came(interrupt: type[BaseException]) -> None:
-    async def main() -> None:
-        delivery, errors = make()
+async def test_an_interrupt_in_a_callback_is_raised_after_all_received_the_item(
+    interrupt: type[BaseException],
+) -> None:
+    delivery, errors = make()
 
-        def stop(item: Any) -> None:
-            raise interrupt
+    def stop(item: Any) -> None:
+        raise interrupt
 
-        delivery.add(name="interrupted", callback=stop, by_batch=True, **BOUNDS)
-        other = delivery.add(name="other", **BOUNDS)
-        with pytest.raises(interrupt):
-            put(delivery, numbered(0, 2))
-        with pytest.raises(interrupt):
-            delivery.put_event(event(1))
-        put_again = pytest.raises(interrupt)
-        with put_again:
-            put(delivery, numbered(2, 1))
-        assert errors == []
-        assert await rest(delivery, other) == [0, 1, "event 1", 2]
-
-    run(main())
+    delivery.add_callback(name="interrupted", callback=stop, by_batch=True)
+    other = delivery.add(name="other", **BOUNDS)
+    with pytest.raises(interrupt):
+        put(delivery, numbered(0, 2))
+    with pytest.raises(interrupt):
+        delivery.put_event(event(1))
+    put_again = pytest.raises(interrupt)
+    with put_again:
+        put(delivery, numbered(2, 1))
+    assert errors == []
+    assert await rest(delivery, other) == [0, 1, "event 1", 2]
 
 
-def test_nothing_is_put_for_no_frames() -> None:
+def test_an_empty_slice_is_ignored() -> None:
     delivery, _ = make()
     consumer = delivery.add(name="a", **BOUNDS)
     delivery.put(numbered(0, 3), 2, 2)
     delivery.put(numbered(0, 3), 2, 1)
     assert consumer.stats.received == 0
-    assert not consumer.backlog.slices
+    assert not consumer.queue.slices

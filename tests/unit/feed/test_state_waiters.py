@@ -1,4 +1,4 @@
-"""StateWaiters for a state: no change is missed, no cancellation is lost."""
+"""StateWaiters: no change of state is missed, and no cancellation is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed.state_waiters import StateWaiters
-from tests.support import LOOPS, run
 
 
 async def begin(
@@ -21,42 +20,33 @@ async def begin(
     return task
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_state_that_has_passed_again_is_not_missed(loop: str):
-    async def main() -> None:
-        waiting = StateWaiters(Clock())
-        task = await begin(waiting, FeedState.OPEN, FeedState.STALE)
-        other = await begin(waiting, FeedState.STALE)
-        for state in (FeedState.CONNECTING, FeedState.OPEN, FeedState.READY):
-            waiting.on_state(state)
-        assert await task is FeedState.OPEN
-        waiting.on_state(FeedState.STALE)
-        assert await other is FeedState.STALE
-
-    run(main(), loop=loop)
+@pytest.mark.each_loop
+async def test_a_short_state_is_not_missed():
+    waiting = StateWaiters(Clock())
+    task = await begin(waiting, FeedState.OPEN, FeedState.STALE)
+    other = await begin(waiting, FeedState.STALE)
+    for state in (FeedState.CONNECTING, FeedState.OPEN, FeedState.READY):
+        waiting.on_state(state)
+    assert await task is FeedState.OPEN
+    waiting.on_state(FeedState.STALE)
+    assert await other is FeedState.STALE
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_cancellation_that_comes_together_with_the_state_is_one(loop: str):
-    async def main() -> None:
-        waiting = StateWaiters(Clock())
-        task = await begin(waiting, FeedState.OPEN, timeout_s=60.0)
-        waiting.on_state(FeedState.OPEN)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+@pytest.mark.each_loop
+async def test_a_cancellation_together_with_the_state_is_not_lost():
+    waiting = StateWaiters(Clock())
+    task = await begin(waiting, FeedState.OPEN, timeout_s=60.0)
+    waiting.on_state(FeedState.OPEN)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_end_is_raised_in_every_waiter_and_timeouts_return_none():
+    waiting = StateWaiters(Clock(100.0))
+    tasks = [await begin(waiting, FeedState.OPEN) for _ in range(2)]
+    assert await waiting.wait((FeedState.OPEN,), 1.0) is None
+    waiting.end(UsageError("closed"))
+    for task in tasks:
+        with pytest.raises(UsageError, match="closed"):
             await task
-
-    run(main(), loop=loop)
-
-
-def test_the_end_is_told_to_all_and_time_runs_out():
-    async def main() -> None:
-        waiting = StateWaiters(Clock(100.0))
-        tasks = [await begin(waiting, FeedState.OPEN) for _ in range(2)]
-        assert await waiting.wait((FeedState.OPEN,), 1.0) is None
-        waiting.end(UsageError("closed"))
-        for task in tasks:
-            with pytest.raises(UsageError, match="closed"):
-                await task
-
-    run(main())

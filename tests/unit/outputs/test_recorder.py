@@ -1,4 +1,4 @@
-"""The writing thread: order, the bound, failures, and that nothing given to it is lost or counted twice."""
+"""Recorder: the order of what it writes, failures, and that every item is written or counted once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.outputs.contract import DiskChange, OutputCounts
 from cpapi_fast.outputs.recorder import Recorder
 from tests.files import make_batch
-from tests.support import LOOPS, run
 
 
 class Fake:
@@ -67,77 +66,76 @@ class Fake:
             raise OutputError("cannot write fake", path="fake")
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_all_batches_in_order_to_all_outputs(loop: str) -> None:
+@pytest.mark.each_loop
+async def test_all_batches_in_order_to_all_outputs() -> None:
     batches = [make_batch([b"%d" % number]) for number in range(1000)]
     outputs = (Fake(), Fake())
 
-    async def body() -> None:
-        recorder = Recorder(outputs)
-        for batch in batches:
-            await recorder.put(batch)
-        await recorder.close()
-        await recorder.close()
-        with pytest.raises(UsageError):
-            await recorder.put(batches[0])
-
-    run(body(), loop=loop)
+    recorder = Recorder(outputs)
+    for batch in batches:
+        await recorder.write([batch])
+    await recorder.close()
+    await recorder.close()
+    with pytest.raises(UsageError):
+        await recorder.write([batches[0]])
     for output in outputs:
         assert output.batches == batches
         assert output.is_closed
         assert output.threads.isdisjoint({threading.get_ident()}), "never in the loop's thread"
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_slow_disk_holds_back_whoever_puts_and_not_the_loop(loop: str) -> None:
+@pytest.mark.each_loop
+async def test_write_returns_when_everything_is_written_and_does_not_block_the_loop() -> None:
     output = Fake()
     output.gate.clear()
 
-    async def body() -> None:
-        recorder = Recorder([output], max_queue_bytes=10_000)
-
-        async def put_all() -> None:
-            for _ in range(100):
-                await recorder.put(make_batch([b"x" * 1000]))
-
-        putting = asyncio.create_task(put_all())
-        await asyncio.sleep(0.05)
-        assert not putting.done()
-        assert recorder.is_full
-        # The bound, plus the one batch that went over it.
-        assert 10_000 < recorder.queued_bytes <= 12_000
-        output.gate.set()
-        await putting
-        await recorder.close()
-        assert recorder.queued_bytes == 0
-
-    run(body(), loop=loop)
+    recorder = Recorder([output])
+    batches = [make_batch([b"x" * 1000]) for _ in range(100)]
+    writing = asyncio.create_task(recorder.write(batches))
+    await asyncio.sleep(0.05)
+    assert not writing.done()
+    assert output.batches == []
+    output.gate.set()
+    await writing
+    assert output.batches == batches
+    await recorder.close()
     assert output.counts.written == 100
 
 
-def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
+async def test_items_of_a_cancelled_write_are_written_all_the_same() -> None:
+    output = Fake()
+    output.gate.clear()
+
+    recorder = Recorder([output])
+    writing = asyncio.create_task(recorder.write([make_batch([b"x"]), make_batch([b"y"])]))
+    await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    output.gate.set()
+    await recorder.close()
+    assert output.counts.written == 2
+
+
+async def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
     first, second = Fake(fail_at=3), Fake()
 
-    async def body() -> Recorder:
-        recorder = Recorder([first, second])
-        failed = asyncio.create_task(recorder.failed())
+    recorder = Recorder([first, second])
+    failed = asyncio.create_task(recorder.failed())
 
-        async def put_for_ever() -> None:
-            while True:
-                await recorder.put(make_batch([b"{}", b"[]"]))
-                await asyncio.sleep(0)
+    async def put_for_ever() -> None:
+        while True:
+            await recorder.write([make_batch([b"{}", b"[]"])])
+            await asyncio.sleep(0)
 
-        with pytest.raises(OutputError):
-            await put_for_ever()
-        with pytest.raises(OutputError):
-            await failed
-        with pytest.raises(OutputError):
-            await recorder.put(make_batch([b"{}"]))
-        with pytest.raises(OutputError):
-            await recorder.close()
-        return recorder
-
-    run(body())
+    with pytest.raises(OutputError):
+        await put_for_ever()
+    with pytest.raises(OutputError):
+        await failed
+    with pytest.raises(OutputError):
+        await recorder.write([make_batch([b"{}"])])
+    with pytest.raises(OutputError):
+        await recorder.close()
     for output in (first, second):
         counts = output.counts
         assert counts.written == 6
@@ -146,21 +144,18 @@ def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> None:
     assert first.counts.received == second.counts.received
 
 
-def test_a_failure_frees_whoever_waits_for_room() -> None:
+async def test_a_failure_ends_a_write_that_waits() -> None:
     output = Fake(fail_at=0)
     output.gate.clear()
 
-    async def body() -> None:
-        recorder = Recorder([output], max_queue_bytes=1)
-        putting = asyncio.create_task(recorder.put(make_batch([b"x"])))
-        await asyncio.sleep(0.01)
-        output.gate.set()
-        with pytest.raises(OutputError):
-            await putting
-        with pytest.raises(OutputError):
-            await recorder.close()
-
-    run(body())
+    recorder = Recorder([output])
+    putting = asyncio.create_task(recorder.write([make_batch([b"x"])]))
+    await asyncio.sleep(0.01)
+    output.gate.set()
+    with pytest.raises(OutputError):
+        await putting
+    with pytest.raises(OutputError):
+        await recorder.close()
 
 
 class FakeEvents(Fake):
@@ -184,99 +179,81 @@ class FakeEvents(Fake):
         self.counts.drop(1, "write error")
 
 
-def test_events_keep_their_place_between_the_frames() -> None:
+async def test_events_keep_their_place_between_the_frames() -> None:
     frames, events = Fake(), FakeEvents()
     changes = [DiskChange(number, True, "hold") for number in range(3)]
 
-    async def body() -> None:
-        recorder = Recorder([frames], events=events)
+    recorder = Recorder([frames], events=events)
+    recorder.put_event(changes[0])
+    await recorder.write([make_batch([b"1", b"2"])])
+    recorder.put_event(changes[1])
+    await recorder.write([make_batch([b"3"])])
+    recorder.put_event(changes[2])
+    assert recorder.outputs == (frames, events)
+    await recorder.close()
+    with pytest.raises(UsageError):
         recorder.put_event(changes[0])
-        await recorder.put(make_batch([b"1", b"2"]))
-        recorder.put_event(changes[1])
-        await recorder.put(make_batch([b"3"]))
-        recorder.put_event(changes[2])
-        assert recorder.outputs == (frames, events)
-        await recorder.close()
-        with pytest.raises(UsageError):
-            recorder.put_event(changes[0])
-
-    run(body())
     assert events.events == [(changes[0], 0), (changes[1], 2), (changes[2], 3)]
     assert events.is_closed
     assert events.batches == []
 
 
-def test_a_failing_file_of_events_ends_it_too() -> None:
+async def test_a_failing_file_of_events_ends_it_too() -> None:
     frames, events = Fake(), FakeEvents(fail_at=1)
 
-    async def body() -> None:
-        recorder = Recorder([frames], events=events)
-        for number in range(3):
-            recorder.put_event(DiskChange(number, True, "hold"))
-        with pytest.raises(OutputError, match="events"):
-            await recorder.failed()
-        with pytest.raises(OutputError, match="events"):
-            await recorder.put(make_batch([b"1"]))
-        with pytest.raises(OutputError, match="events"):
-            await recorder.close()
-
-    run(body())
+    recorder = Recorder([frames], events=events)
+    for number in range(3):
+        recorder.put_event(DiskChange(number, True, "hold"))
+    with pytest.raises(OutputError, match="events"):
+        await recorder.failed()
+    with pytest.raises(OutputError, match="events"):
+        await recorder.write([make_batch([b"1"])])
+    with pytest.raises(OutputError, match="events"):
+        await recorder.close()
     assert (events.counts.received, events.counts.written, events.counts.dropped_total) == (3, 1, 2)
     assert (frames.counts.received, frames.counts.dropped_total) == (1, 1)
 
 
 @pytest.mark.parametrize("fail_on", ["poll", "close"])
-def test_other_failures_are_told_too(fail_on: str) -> None:
+async def test_other_failures_are_raised_too(fail_on: str) -> None:
     output = Fake(fail_on=fail_on, fail_at=1, poll_s=0.001)
 
-    async def body() -> None:
-        recorder = Recorder([output])
-        await recorder.put(make_batch([b"x"]))
-        if fail_on == "poll":
-            with pytest.raises(OutputError):
-                await recorder.failed()
+    recorder = Recorder([output])
+    await recorder.write([make_batch([b"x"])])
+    if fail_on == "poll":
         with pytest.raises(OutputError):
-            await recorder.close()
-
-    run(body())
+            await recorder.failed()
+    with pytest.raises(OutputError):
+        await recorder.close()
     assert output.counts.written == 1
 
 
-def test_polls_when_nothing_comes() -> None:
+async def test_polls_when_nothing_comes() -> None:
     output = Fake(poll_s=1.0)
 
-    async def body() -> None:
-        recorder = Recorder([output], clock=Clock(100.0))
-        await asyncio.sleep(0.1)
-        await recorder.close()
-
-    run(body())
+    recorder = Recorder([output], clock=Clock(100.0))
+    await asyncio.sleep(0.1)
+    await recorder.close()
     assert output.polls >= 4
 
 
-def test_capture_is_flushed_in_time_without_another_batch(tmp_path: Path) -> None:
+async def test_capture_is_flushed_in_time_without_another_batch(tmp_path: Path) -> None:
     path = tmp_path / "a.arrows"
 
-    async def body() -> None:
-        recorder = Recorder([CaptureWriter(path, flush_interval_s=0.05)])
-        await recorder.put(make_batch([b"{}"]))
-        started_s = time.monotonic()
-        while read_capture(path).read_all().num_rows == 0:
-            assert time.monotonic() - started_s < 5
-            await asyncio.sleep(0.01)
-        await recorder.close()
-
-    run(body())
+    recorder = Recorder([CaptureWriter(path, flush_interval_s=0.05)])
+    await recorder.write([make_batch([b"{}"])])
+    started_s = time.monotonic()
+    while read_capture(path).read_all().num_rows == 0:
+        assert time.monotonic() - started_s < 5
+        await asyncio.sleep(0.01)
+    await recorder.close()
 
 
-def test_loop_closed_without_close() -> None:
+async def test_loop_closed_without_close() -> None:
     output = Fake()
 
-    async def body() -> Recorder:
-        return Recorder([output], max_queue_bytes=1)
-
-    recorder = run(body())
-    recorder._queue.put(None)
+    recorder = Recorder([output])
+    recorder._jobs.put(None)
     recorder._thread.join(5)
     assert not recorder._thread.is_alive()
     assert output.is_closed

@@ -1,0 +1,335 @@
+"""Frame: one message with its route, which owns its bytes and decodes its payload on first use."""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+
+from .classifier cimport (
+    KIND_HEARTBEAT,
+    KIND_MALFORMED,
+    KIND_MARKET_DATA,
+    KIND_OTHER,
+    NO_CONID,
+    VERDICT_NOT_JSON,
+    VERDICT_ROUTED,
+    VERDICT_UNDECIDED,
+    Classified,
+    classify_ptr,
+    route_topic_ptr,
+)
+
+import orjson
+
+from cpapi_fast.errors import MalformedPayloadError
+from cpapi_fast.protocol.kinds import FrameKind
+
+cdef object _loads = orjson.loads
+cdef object _JSONDecodeError = orjson.JSONDecodeError
+
+# A tuple, because an index costs less than a call of the enum.
+cdef tuple _KINDS = tuple(FrameKind)
+
+# States of Frame._payload besides a decoded value.
+cdef object _NOT_DECODED = object()
+cdef object _NOT_JSON = object()
+
+# A frame without a topic is routed on the first of these keys that it has.
+cdef tuple _CHANNEL_KEYS = ("error", "result", "message")
+
+
+cdef object _topic_of(object payload):
+    # The topic of a decoded payload; only a string counts.
+    cdef object topic
+    if type(payload) is dict:
+        topic = (<dict>payload).get("topic")
+        if type(topic) is str:
+            return topic
+    return None
+
+
+cdef int _route_text(str topic, Classified* route) except -1:
+    cdef bytes encoded = topic.encode()
+    route_topic_ptr(PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), route)
+    return 0
+
+
+cdef int route_decoded_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
+    return _route_decoded(PyBytes_FromStringAndSize(data_ptr, data_len), route)
+
+
+cdef int _route_decoded(bytes raw, Classified* route) except -1:
+    cdef object topic
+    try:
+        topic = _topic_of(_loads(raw))
+    except _JSONDecodeError:
+        route.kind = KIND_MALFORMED
+        route.verdict = VERDICT_NOT_JSON
+        return 0
+    route.verdict = VERDICT_ROUTED
+    if topic is not None:
+        _route_text(<str>topic, route)
+        route.topic_length = -1
+    return 0
+
+
+@cython.final
+cdef class FrameCounters:
+    """Counts what is found when the payloads of routed frames are decoded. Shared by all frames of one connection."""
+
+    def __init__(self):
+        pass
+
+    @property
+    def payload_errors(self):
+        """How often `payload` of a routed frame was not JSON."""
+        return self._payload_errors
+
+    @property
+    def payloads_repaired(self):
+        """How many payloads had invalid UTF-8 and were decoded with U+FFFD in its place."""
+        return self._payloads_repaired
+
+    def __repr__(self):
+        return f"FrameCounters(payload_errors={self._payload_errors}, payloads_repaired={self._payloads_repaired})"
+
+
+cdef object _decode(bytes raw, FrameCounters counters):
+    # The payload, or _NOT_JSON. Invalid UTF-8 is replaced by U+FFFD.
+    cdef object payload
+    try:
+        return _loads(raw)
+    except _JSONDecodeError:
+        pass
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        try:
+            payload = _loads(raw.decode("utf-8", "replace"))
+        except _JSONDecodeError:
+            pass
+        else:
+            if counters is not None:
+                counters._payloads_repaired += 1
+            return payload
+    if counters is not None:
+        counters._payload_errors += 1
+    return _NOT_JSON
+
+
+cdef str _reason(bytes raw):
+    # Why the decoder rejects the text: a position, and nothing of the content.
+    try:
+        _loads(raw)
+    except _JSONDecodeError as error:
+        return str(error)
+    return None
+
+
+# Not tracked by the garbage collector, and allocated from a free list, because both make a frame cheaper. A reference
+# cycle through a frame is possible only where a user puts the frame into its own payload.
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Frame:
+    """One message of the gateway: its route, its bytes, and its payload on demand.
+
+    A frame owns a copy of its bytes. Frames come from `classify`, a `Batch` or a `WsClient`; the class cannot be
+    called. Reading `kind`, `conid`, `topic` and `target` decodes no JSON, unless the topic is written with escapes.
+    """
+
+    def __cinit__(self):
+        # `Frame.__new__(Frame)` skips __init__. The result must be safe to use: an empty heartbeat.
+        self._raw = b""
+        self._conid = NO_CONID
+        self._topic_start = -1
+
+    def __init__(self):
+        raise TypeError("a Frame comes from classify(), a Batch or a WsClient; the class cannot be called")
+
+    @property
+    def raw(self):
+        """The bytes as they were received, fragments joined."""
+        return self._raw
+
+    @property
+    def kind(self):
+        """What the frame is. Known without decoding it."""
+        return _KINDS[self._kind]
+
+    @property
+    def topic(self):
+        """The topic, such as `smd+265598`; None when the frame has none."""
+        if self._topic_start >= 0:
+            return PyUnicode_DecodeUTF8(
+                PyBytes_AS_STRING(self._raw) + self._topic_start, self._topic_length, "replace"
+            )
+        if self._topic_length < 0:
+            return _topic_of(self.payload)
+        return None
+
+    @property
+    def channel(self):
+        """The topic up to its first `+`, such as `smd`, `sts` or `tic`.
+
+        For a frame without a topic, the first of the keys `error`, `result` and `message` that its payload has, else
+        None. This decodes the payload.
+        """
+        cdef object topic = self.topic
+        cdef object payload
+        cdef object key
+        if topic is not None:
+            return topic.partition("+")[0]
+        if self._kind != KIND_OTHER:
+            return None
+        payload = self.payload
+        if type(payload) is dict:
+            for key in _CHANNEL_KEYS:
+                if key in <dict>payload:
+                    return key
+        return None
+
+    @property
+    def conid(self):
+        """The contract id of a MARKET_DATA frame; None for every other kind. 0 is a real contract id (combos)."""
+        return None if self._conid == NO_CONID else self._conid
+
+    @property
+    def target(self):
+        """What follows `smd+` when it is more than a conid (`265598@NYSE`, `28812380;;;1/1,2/-1`), else None."""
+        cdef object topic
+        cdef str target
+        if self._kind != KIND_MARKET_DATA:
+            return None
+        topic = self.topic
+        target = (<str>topic)[4:]
+        return None if target.isdigit() else target
+
+    @property
+    def received_ns(self):
+        """When the socket read that brought the frame returned, in ns since the Unix epoch; 0 without a socket."""
+        return self._received_ns
+
+    @property
+    def payload(self):
+        """The decoded JSON; None for HEARTBEAT and MALFORMED. Decoded on first use, then kept.
+
+        Invalid UTF-8 is decoded with U+FFFD in its place.
+
+        Raises:
+            MalformedPayloadError: the payload is not JSON, although its route was found. The error has the bytes as
+            `raw`.
+        """
+        if self._payload is _NOT_DECODED:
+            if self._kind == KIND_HEARTBEAT or self._kind == KIND_MALFORMED:
+                return None
+            self._payload = _decode(self._raw, self._counters)
+        if self._payload is _NOT_JSON:
+            raise MalformedPayloadError(
+                f"the frame's route is known, but its {len(self._raw)} bytes are not JSON: {_reason(self._raw)}. "
+                "They are in this error's `raw`.",
+                raw=self._raw,
+            )
+        return self._payload
+
+    @property
+    def error(self):
+        """Why a MALFORMED frame is not JSON, as the decoder reports it; None for every other kind."""
+        return _reason(self._raw) if self._kind == KIND_MALFORMED else None
+
+    def __len__(self):
+        """The number of bytes of `raw`."""
+        return PyBytes_GET_SIZE(self._raw)
+
+    def __bool__(self):
+        # A heartbeat may be empty, and `while frame := await ws.next_message()` must not stop at it.
+        return True
+
+    def __repr__(self):
+        # Neither bytes nor topic: both may name an account.
+        conid = "" if self._conid == NO_CONID else f" conid={self._conid}"
+        return f"<Frame {_KINDS[self._kind].label}{conid} {len(self._raw)} bytes>"
+
+    def __reduce__(self):
+        raise TypeError("a Frame cannot be pickled; keep its `raw` and `received_ns`")
+
+
+cdef inline Frame _frame_of(bytes raw, int64_t received_ns, FrameCounters counters):
+    cdef Frame frame = Frame.__new__(Frame)
+    frame._raw = raw
+    frame._received_ns = received_ns
+    frame._payload = _NOT_DECODED
+    frame._counters = counters
+    return frame
+
+
+cdef Frame new_frame(
+    const char* data_ptr,
+    Py_ssize_t data_len,
+    int64_t received_ns,
+    int64_t conid,
+    Py_ssize_t topic_start,
+    Py_ssize_t topic_length,
+    uint8_t kind,
+    FrameCounters counters,
+):
+    cdef Frame frame = _frame_of(PyBytes_FromStringAndSize(data_ptr, data_len), received_ns, counters)
+    frame._conid = conid
+    frame._topic_start = topic_start
+    frame._topic_length = topic_length
+    frame._kind = kind
+    return frame
+
+
+def classify(data, *, bint strict=False):
+    """Classify one message. Any bytes give a frame; no content raises.
+
+    By default the payload is not decoded when the topic is found without that. With `strict=True` it is decoded at
+    once, and the kind is MALFORMED exactly when orjson rejects the text.
+
+    Args:
+        data: one whole message, bytes-like; copied, unless it is `bytes`.
+        strict: decode the payload now.
+    """
+    cdef Py_buffer view
+    cdef bytes raw
+    cdef Classified route
+    cdef Frame frame
+    cdef object topic
+    if type(data) is bytes:
+        raw = <bytes>data
+    else:
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            raw = PyBytes_FromStringAndSize(<const char*>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+    frame = _frame_of(raw, 0, None)
+    route = classify_ptr(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+    if strict and route.kind != KIND_HEARTBEAT:
+        try:
+            frame._payload = _loads(raw)
+        except _JSONDecodeError:
+            route.kind = KIND_MALFORMED
+            route.conid = NO_CONID
+            route.topic_start = -1
+            route.topic_length = 0
+        else:
+            topic = _topic_of(frame._payload)
+            if topic is None:
+                route.topic_start = -1
+                route.topic_length = 0
+                route.kind = KIND_OTHER
+                route.conid = NO_CONID
+            else:
+                # The payload is decoded already, and `topic` reads it from there.
+                route.topic_start = -1
+                route.topic_length = -1
+                _route_text(<str>topic, &route)
+    elif route.verdict == VERDICT_UNDECIDED:
+        _route_decoded(raw, &route)
+    frame._kind = route.kind
+    frame._conid = route.conid
+    frame._topic_start = route.topic_start
+    frame._topic_length = route.topic_length
+    return frame
