@@ -1,20 +1,13 @@
-"""Event loops: uvloop where it is installed, asyncio elsewhere; busy polling, and a workaround for uvloop."""
+"""Event loops: uvloop where it is installed, asyncio elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-import select
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
-
-from .clock import Clock
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-#: How often to check whether a socket has data that is not read, and how soon to check again if it had.
-_CHECK_S: Final = 1.0
-_CHECK_AGAIN_S: Final = 0.01
 
 
 def new_event_loop(*, uvloop: bool | None = None) -> asyncio.AbstractEventLoop:
@@ -38,87 +31,6 @@ def new_event_loop(*, uvloop: bool | None = None) -> asyncio.AbstractEventLoop:
         # The default loop of Windows copies every read once more into the protocol's buffer.
         return asyncio.SelectorEventLoop()
     return asyncio.new_event_loop()
-
-
-class BusyPoll:
-    """Keeps a loop busy: it polls its sockets continuously instead of sleeping until data arrives.
-
-    This saves the time to wake a sleeping thread, which is most of the latency of a quiet feed. It uses a whole
-    processor core, whether data arrives or not. Other tasks of the loop run as before.
-
-    Args:
-        loop: the running loop. Several instances may share it.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._is_spinning = True
-        loop.call_soon(self._spin)
-
-    def _spin(self) -> None:
-        # While a callback is due, a loop polls its sockets without a timeout.
-        if self._is_spinning:
-            self._loop.call_soon(self._spin)
-
-    def stop(self) -> None:
-        """Let the loop sleep again. Idempotent."""
-        self._is_spinning = False
-
-
-class ReadWatch:
-    """Reads a reset connection to its end on uvloop, which otherwise can miss the reset.
-
-    When a socket reports an error, uvloop reads it once more and then stops to poll it (libuv's uv_poll gives up). If
-    there was data before the error, as when a gateway is killed while it sends, the error itself is never read, and
-    the connection would seem open forever. So polling is restarted for a socket that has data and is not read.
-
-    Args:
-        transport: the transport of the connection.
-        reads: returns how many reads of it there were.
-        clock: measures the time between two checks.
-    """
-
-    def __init__(self, transport: asyncio.Transport, reads: Callable[[], int], clock: Clock) -> None:
-        self._transport = transport
-        self._reads = reads
-        self._clock = clock
-        self._last_reads = reads()
-        self._was_unread = self._is_stopped = False
-        self._timer = clock.call_later(_CHECK_S, self._check)
-
-    @classmethod
-    def where_needed(
-        cls, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, reads: Callable[[], int], clock: Clock
-    ) -> ReadWatch | None:
-        """A new ReadWatch if the loop is uvloop; None on loops that do not need it."""
-        return cls(transport, reads, clock) if type(loop).__module__.startswith("uvloop") else None
-
-    def _check(self) -> None:
-        reads = self._reads()
-        # A transport that is paused or closing must not be read.
-        is_unread = self._transport.is_reading() and (self._was_unread or reads == self._last_reads)
-        self._last_reads = reads
-        self._was_unread = is_unread and _can_be_read(self._transport)
-        if self._was_unread:
-            self._transport.pause_reading()
-            self._transport.resume_reading()
-        if not self._is_stopped:
-            self._timer = self._clock.call_later(_CHECK_AGAIN_S if self._was_unread else _CHECK_S, self._check)
-
-    def stop(self) -> None:
-        """Stop the checks: the connection has ended."""
-        self._is_stopped = True
-        self._timer.cancel()
-
-
-def _can_be_read(transport: asyncio.Transport) -> bool:
-    raw_socket = transport.get_extra_info("socket")
-    descriptor = -1 if raw_socket is None else raw_socket.fileno()
-    if descriptor < 0:
-        return False
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def run(main: Coroutine[Any, Any, T], *, uvloop: bool | None = None) -> T:

@@ -13,15 +13,16 @@ from cpapi_fast.errors import CallbackError, NoSessionError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame, FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
-from cpapi_fast.loop import BusyPoll, ReadWatch
 from cpapi_fast.protocol.topics import KEEPALIVE_INTERVAL_S
 from cpapi_fast.rest.session import SessionTicket
 
+from .busy_poll import BusyPoll
 from .closing import Closing
 from .gateway_client import GatewayClient
 from .handshake import open_websocket
 from .listener import FrameListener
 from .options import WsOptions
+from .read_watch import ReadWatch
 from .receive_queue import ReceiveQueue
 from .sender import Sender
 from .stats import WsStats

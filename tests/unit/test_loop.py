@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from cpapi_fast.loop import BusyPoll, new_event_loop, run
+from cpapi_fast.loop import new_event_loop, run
+from cpapi_fast.ws.busy_poll import BusyPoll
 from tests.support import LOOPS
 
 

@@ -45,6 +45,8 @@ ADVICE: Final[dict[Cause, str]] = {
     ),
     Cause.SUBSCRIPTION_REFUSED: "No action required: the feed subscribes again after /iserver/accounts.",
     Cause.UNSUBSCRIBED: _NONE,
-    Cause.INTERNAL_ERROR: f"Report the error that the loop's exception handler received. {_RECONNECTS}",
+    Cause.INTERNAL_ERROR: (
+        "Report the error that the loop's exception handler received. The feed reconnects automatically."
+    ),
     Cause.CONSUMER_OVERFLOW: "Read faster, or choose another overflow policy for this consumer.",
 }

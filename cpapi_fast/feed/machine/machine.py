@@ -103,7 +103,9 @@ class Machine:
             now_s: the time of the tick, in seconds of the clock.
             last_frame_s: as for `observe`.
         """
-        if self._connection.change_due_s <= now_s or self._socket_watch.will_time_out(now_s, last_frame_s):
+        if self._session_due_s <= now_s and (
+            self._connection.change_due_s <= now_s or self._socket_watch.will_time_out(now_s, last_frame_s)
+        ):
             return self.subscriptions
         return self._manager.topics_due(now_s)
 
@@ -245,7 +247,8 @@ class Machine:
         manager, connection = self._manager, self._connection
         if self._socket_watch.note_lateness(now.s - self.due_s, now.s):
             manager.be_lenient(self._socket_watch.lenient_until_s)
-        if self._session_due_s <= now.s:
+        is_session_due = self._session_due_s <= now.s
+        if is_session_due:
             self._calls.retry(now, is_live=connection.phase is Phase.LIVE)
             connection.tick(now)
             self._calls.keep_alive(now)
@@ -255,6 +258,6 @@ class Machine:
         is_live = connection.phase is Phase.LIVE
         if is_live and self._reporter.state is not FeedState.STALE and manager.is_all_stale(now.s):
             connection.on_all_stale(now)
-        if connection.is_give_up_due(now.s) and manager.is_all_stale(now.s):
+        if is_session_due and connection.is_give_up_due(now.s) and manager.is_all_stale(now.s):
             connection.give_up(now)
         return self._done()

@@ -97,7 +97,7 @@ if sys.platform != "win32":
             result = await run_until("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
         assert (result.code, result.err) == (0, "")
         assert "feed disconnected: unreachable" in result.out
-        assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; start the gateway", result.out)
+        assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; Start the gateway", result.out)
 
     @pytest.mark.time_limit(90.0)
     @pytest.mark.gateway(is_logged_in=False)

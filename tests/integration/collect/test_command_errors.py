@@ -49,7 +49,7 @@ def test_unreachable_gateway(tmp_path: Path) -> None:
         result = run(command("collect", "--url", url, *arguments))
     warning, _, rest = result.err.partition("\n")
     assert warning.startswith("cpapi-fast: warning: TLS certificates are not checked")
-    check_gave_up(Ended(result.code, result.out, rest), "start the gateway")
+    check_gave_up(Ended(result.code, result.out, rest), "Start the gateway")
 
 
 def test_not_logged_in(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ from tests.support import run
             )
             for answer in ("unauthorized", "redirect", "html", "json")
         ),
-        ({"has_brokerage": False, "is_competing": True}, CompetingSessionError, "another login"),
+        ({"has_brokerage": False, "is_competing": True}, CompetingSessionError, "other login"),
     ],
 )
 def test_give_up_after_ends_a_run_without_data(
@@ -73,7 +73,7 @@ def test_nothing_collected_is_an_error_and_leaves_no_empty_capture(tmp_path: Pat
             collector = Collector(client, options_of(client, tmp_path, duration_s=40.0))
             with pytest.raises(CpapiError, match="the duration is over before anything was received") as caught:
                 await collector.run()
-            assert "log in" in str(caught.value)
+            assert "Log in" in str(caught.value)
             return collector
 
     collector = run(body())

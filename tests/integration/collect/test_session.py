@@ -53,7 +53,7 @@ def test_a_gateway_that_never_becomes_ready_is_reported(tmp_path: Path) -> None:
                 await collect(client, options, on_notice=notices.append)
             return notices
 
-    assert any("ready timeout" in notice and "log in to it again" in notice for notice in run(body()))
+    assert any("ready timeout" in notice and "Log in to the gateway again" in notice for notice in run(body()))
 
 
 def test_subscriptions_are_renewed_and_kept_alive(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cpapi_fast.errors import (
     RateLimitedError,
     StatusError,
 )
-from cpapi_fast.feed.failures import failure_of
+from cpapi_fast.feed.driver.failures import failure_of
 from cpapi_fast.feed.machine import Failure
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import DailyWindow

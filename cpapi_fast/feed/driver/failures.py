@@ -17,8 +17,7 @@ from cpapi_fast.errors import (
     TransportError,
 )
 from cpapi_fast.events import Cause
-
-from .machine import Failure
+from cpapi_fast.feed.machine import Failure
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.errors import CpapiError, UsageError
+from cpapi_fast.feed.machine import Action, Call, CallKind, Failure, SessionFacts
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.session import AuthStatus, SessionTicket
 
 from .failures import failure_of
-from .machine import Action, Call, CallKind, Failure, SessionFacts
 from .machine_runner import MachineRunner
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.errors import CpapiError, TransportError, UsageError
+from cpapi_fast.feed.machine import Action, Failure
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.session import SessionTicket
@@ -17,7 +18,6 @@ from cpapi_fast.ws.options import WsOptions
 from cpapi_fast.ws.stats import WsStats
 
 from .failures import cause_of_end, describe_end, failure_of
-from .machine import Action, Failure
 from .machine_runner import MachineRunner
 
 _NO_STATS: Final = WsStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -7,15 +7,15 @@ from typing import Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.delivery.dispatcher import Dispatcher
+from cpapi_fast.feed.backfill import Backfiller
+from cpapi_fast.feed.machine import Action, Emit, Moment
+from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.kinds import FrameKind
 
-from .backfill import Backfiller
 from .control_frames import payload_of, read_smd_header, read_status
-from .machine import Action, Emit, Moment
 from .machine_runner import MachineRunner
-from .tracked_topics import TrackedTopics
 
 
 class FrameInspector:

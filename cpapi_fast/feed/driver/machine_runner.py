@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Final, ParamSpec
 
 from cpapi_fast.clock import Clock
-
-from .decisions.recorder import DecisionRecorder
-from .machine import Action, Machine, Moment
-from .tracked_topics import TrackedTopics
+from cpapi_fast.feed.decisions.recorder import DecisionRecorder
+from cpapi_fast.feed.machine import Action, Machine, Moment
+from cpapi_fast.feed.tracked_topics import TrackedTopics
 
 P = ParamSpec("P")
 

@@ -10,13 +10,9 @@ from typing import Any, Final
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.rest.client import Client
-from cpapi_fast.ws.stats import WsStats
-
-from .backfill import Backfiller
-from .decisions.recorder import DecisionRecorder
-from .frame_inspector import FrameInspector
-from .machine import (
+from cpapi_fast.feed.backfill import Backfiller
+from cpapi_fast.feed.decisions.recorder import DecisionRecorder
+from cpapi_fast.feed.machine import (
     Action,
     Activity,
     Call,
@@ -29,11 +25,15 @@ from .machine import (
     Unwatch,
     Watch,
 )
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.tracked_topics import TrackedTopics
+from cpapi_fast.rest.client import Client
+from cpapi_fast.ws.stats import WsStats
+
+from .frame_inspector import FrameInspector
 from .machine_runner import MachineRunner
-from .options import FeedOptions
 from .rest_calls import RestCalls
 from .socket_supervisor import SocketSupervisor
-from .tracked_topics import TrackedTopics
 
 _NEVER: Final = float("inf")
 #: After an error of this library the machine's timer runs again after this time, not at once.
