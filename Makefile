@@ -1,5 +1,5 @@
-# Every verb of the project; CI runs these same lines. Needs GNU make, a C compiler and Python 3.11 or newer, no more.
-# PYTHON=/path/to/python3 chooses the interpreter of .venv.
+# Every command of the project; CI runs the same ones. Needs GNU make, a C compiler and Python 3.11 or newer.
+# PYTHON=/path/to/python3 sets the interpreter of .venv.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -8,7 +8,7 @@ SHELL := /bin/sh
 VENV   ?= .venv
 GROUPS ?= --group dev
 FUZZ_S ?= 60
-# How many processes share the tests: auto is one for each core; with 0 they run one after the other in one process.
+# Processes that share the tests: auto is one for each core; with 0 all tests run in one process.
 WORKERS ?= auto
 SPREAD := -n $(WORKERS) --dist worksteal
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -20,79 +20,86 @@ STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one soak peers bench bench-smoke \
-    bench-gate bench-gate-selftest clean
+    bench-gate bench-gate-selftest docs docs-check clean
 
-help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-20s %s\n", $$1, $$2 }'
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
 
-run: build ## start the gateway simulator, collect from it over TLS for 20 seconds, print the summary
+run: build ## collect from the simulated gateway for 20 seconds, and print the summary
 	$(BIN)/cpapi-fast collect --simulate --conids 265598,8314,272093,76792991 --duration 20 --out data
 
-test: lint types suite ## everything: lint, types, and every test
+test: lint types suite ## run lint, types and all tests: the check before a commit
 
-build: $(VENV)/.built ## create .venv and compile the extensions into the source tree
+build: $(VENV)/.built ## create .venv, and compile the extensions in the source tree
 
-lint: build ## ruff, cython-lint, and the schema of the workflows
+lint: build ## run ruff and cython-lint, and check the schema of the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$$PWD/$(BIN):$$PATH" cython-lint cpapi_fast benchmarks examples tests
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-types: build ## mypy --strict, stubtest on the extensions, and tests/typing for mypy and pyright
+types: build ## run mypy --strict, stubtest and basedpyright
 	$(BIN)/mypy
 	$(PY) -m mypy.stubtest $(STUBBED) --allowlist tests/typing/stubtest-allowlist.txt
 	$(BIN)/basedpyright
 
-suite: build ## all tests: unit, property, integration, meta
+suite: build ## run all tests
 	$(PY) -m pytest $(SPREAD) $(PYTEST_ARGS)
 
-unit: build ## the unit tests only
+unit: build ## run the unit tests only
 	$(PY) -m pytest tests/unit $(SPREAD) $(PYTEST_ARGS)
 
-year: build ## a simulated year of the feed's state machine, with everything that goes wrong; SEED=N for another one
+year: build ## simulate a year of the feed's state machine with random faults; SEED=N for another year
 	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED))
 
-pythons: ## all tests on every CPython 3.11 to 3.14 that this machine has
+pythons: ## run all tests on every CPython 3.11 to 3.14 of this machine
 	MAKE="$(MAKE)" tools/pythons.sh
 
-wheel: build ## build sdist and wheel; run all tests against the wheel, installed outside the checkout
-	tools/test_wheel.sh "$(PY)" $(SPREAD) $(PYTEST_ARGS)
+wheel: $(VENV)/.made ## build sdist and wheel, and run all tests on the installed wheel; WHEEL_PYTHON=... sets the interpreter
+	tools/test_wheel.sh "$(or $(WHEEL_PYTHON),$(PY))" $(SPREAD) $(PYTEST_ARGS)
 
-sanitize: build ## all tests on extensions with AddressSanitizer and UndefinedBehaviorSanitizer, outside the checkout
+sanitize: build ## run all tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	tools/sanitized.sh "$(PY)" -m pytest $(SPREAD) $(PYTEST_ARGS)
 
-fuzz: build ## fuzz the sanitized extensions against the oracle, for a minute or FUZZ_S=3600 seconds
+fuzz: build ## fuzz the sanitized extensions against the reference for a minute; FUZZ_S=3600 sets the seconds
 	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --seconds $(FUZZ_S) --folder "$(CURDIR)/.fuzz"
 
-fuzz-one: build ## show again what the fuzzer has found: make fuzz-one FILE=.fuzz/found/...
+fuzz-one: build ## repeat one finding of the fuzzer: make fuzz-one FILE=.fuzz/found/...
 	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --one "$(abspath $(FILE))"
 
-soak: build ## one feed under random faults on real sockets, for five minutes or HOURS=8, and a report
+soak: build ## run a feed on real sockets with random faults for five minutes, and print a report; HOURS=8 runs longer
 	$(PY) -m tests.faults.soak $(if $(HOURS),--hours $(HOURS))
 
-peers: $(VENV)/.made ## compile the Rust and C clients that the benchmarks compare with (minutes, once; needs cargo)
+peers: $(VENV)/.made ## compile the Rust and C clients for the benchmarks (once, five minutes; needs cargo)
 	$(PY) benchmarks/peers/build.py
 
-bench: $(VENV)/.bench ## all benchmarks against all peers: tables, JSON and plots (minutes; docs/benchmarks.md)
+bench: $(VENV)/.bench ## run all benchmarks: tables, JSON and plots (a quarter of an hour; docs/explanation/benchmarks.md)
 	$(PY) -m benchmarks.report
 
-bench-smoke: $(VENV)/.bench ## the benchmarks' answers only
+bench-smoke: $(VENV)/.bench ## check the answers of the benchmarks, and time nothing
 	$(PY) -m benchmarks.report --smoke
 
-bench-gate: build ## instructions per frame against a baseline, CPU against picows and orjson; fails when slower (valgrind)
+bench-gate: build ## compare instructions per frame with an earlier commit; fails when a path is slower (needs valgrind)
 	$(PY) -m benchmarks.gate
 
-bench-gate-selftest: build ## that a slowdown seeded into a copy of the tree fails bench-gate (valgrind)
+bench-gate-selftest: build ## check that seeded slowdowns fail bench-gate (needs valgrind)
 	$(PY) -m benchmarks.gate selftest
 
-clean: ## remove what the verbs above made, the environments included
+docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning is an error
+	$(PY) -m sphinx -q -E -W --keep-going -d build/doctrees docs build/docs
+	@echo "open build/docs/index.html"
+
+docs-check: docs ## build the documentation, run each of its code blocks, check its links
+	$(PY) -m pytest tests/docs $(SPREAD) $(PYTEST_ARGS)
+
+clean: ## remove all build products, caches and environments
 	rm -rf .venv .venvs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find cpapi_fast '(' -name '*.c' -o -name '*.so' -o -name '*.pyd' -o -name '*.html' ')' -exec rm -f {} +
+	find cpapi_fast examples '(' -name '*.c' -o -name '*.so' -o -name '*.pyd' -o -name '*.html' ')' -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Stamps, so that a second call costs nothing: the environment, what is installed in it, what is compiled.
+# Stamp files, so that a second call does nothing: the environment, its packages, the extensions.
 $(VENV)/.made: tools/find_python.sh
-ifneq ($(OS),Windows_NT) # there the compiler is found by setuptools, not by PATH
+ifneq ($(OS),Windows_NT) # on Windows setuptools finds the compiler without PATH
 	@command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || \
 	    { echo "no C compiler found; on Debian and Ubuntu: apt-get install build-essential" >&2; exit 1; }
 endif
@@ -104,9 +111,14 @@ $(VENV)/.deps: $(VENV)/.made pyproject.toml
 	$(PY) -m pip install -q $(GROUPS)
 	@touch $@
 
-# Other clients, for the benchmarks only.
+# The other clients, for the benchmarks only.
 $(VENV)/.bench: $(VENV)/.built pyproject.toml
 	$(PY) -m pip install -q --group bench
+	@touch $@
+
+# What builds the documentation.
+$(VENV)/.docs: $(VENV)/.built pyproject.toml
+	$(PY) -m pip install -q --group docs
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps setup.py $(SOURCES)

@@ -30,8 +30,6 @@ DEBUG = SANITIZE or _is_on("CPAPI_FAST_DEBUG")
 # debug build could not turn the check on again: there are none.
 DIRECTIVES: dict[str, object] = {
     "language_level": 3,
-    # The generated getters of typed attributes show up in help() with their types.
-    "embedsignature": True,
     # Index arithmetic in the sources is on C pointers, which boundscheck does not guard in any mode; every such read
     # has an explicit bound. What is left to guard is indexing of Python objects, which stays on.
     "boundscheck": True,

@@ -1,1 +1,1 @@
-"""What the library costs per frame, measured: `make bench`."""
+"""Measures the cost of the library per frame, beside other clients: `make bench`."""

@@ -1,6 +1,6 @@
-"""The certificate of a sender: a root that clients trust, and a server certificate that it signed.
+"""Makes the sender's certificates: a root that clients trust, and a server certificate signed by it.
 
-Two, since some TLS stacks refuse a root that stands at the server itself.
+There are two because some TLS stacks refuse a root certificate as a server's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests import certificates
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A context that serves 127.0.0.1 and localhost, and the file of the root that signed it."""
+    """Return a context for a server on 127.0.0.1 and localhost, and the file of the root certificate."""
     root = certificates.make(is_authority=True, name="benchmark root")
     context = certificates.make(signed_by=root, name="benchmark").server_context(folder)
     return context, root.write(folder / "root.pem")

@@ -1,4 +1,4 @@
-"""The frames that every benchmark reads: four seeded corpora, the same bytes in every process, and their wire form."""
+"""The frames of the benchmarks: four seeded corpora, the same bytes in every process, and their wire form."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 
 from . import frames as make
 
-#: How many frames of each kind are among the 1,000 of `mixed`; docs/benchmarks.md says why.
+#: The number of frames of each kind among the 1,000 of `mixed`; docs/explanation/benchmarks.md has the reasons.
 MIXED_COUNTS: Final[tuple[tuple[make.Maker, int], ...]] = (
     (make.smd_delta, 670),
     (make.smd_snapshot, 190),
     (make.smd_exchange, 10),
     (make.smd_combo, 5),
-    (make.smd_dead, 5),
+    (make.smd_without_data, 5),
     (make.execution, 30),
     (make.heartbeat, 25),
     (make.pnl, 20),
@@ -33,7 +33,7 @@ MIXED_COUNTS: Final[tuple[tuple[make.Maker, int], ...]] = (
     (make.empty_object, 1),
 )
 
-#: The corpora by name, and how many frames one pass of each has.
+#: The corpora by name, and the number of frames in one pass.
 FRAMES: Final = {"smd151": 1_000, "smd1400": 500, "smd60k": 20, "mixed": 1_000}
 
 
@@ -42,7 +42,7 @@ def frames(name: str) -> tuple[bytes, ...]:
     """One pass of the corpus `name`.
 
     Raises:
-        ValueError: there is no such corpus.
+        ValueError: no corpus has this name.
     """
     if name not in FRAMES:
         raise ValueError(f"no corpus {name!r}; there are {', '.join(FRAMES)}")
@@ -76,5 +76,5 @@ def wire(name: str) -> list[bytes]:
 
 
 def bytes_per_frame(name: str) -> float:
-    """The mean payload of the corpus `name`."""
+    """The mean payload size of the corpus `name`."""
     return sum(map(len, frames(name))) / FRAMES[name]

@@ -1,9 +1,9 @@
-"""What every contender has to answer: FNV-1a digests of route, dict and columns, and a slow, obvious reference.
+"""The answer that every contender has to give: FNV-1a digests of route, dict and columns, from a slow reference.
 
 The reference decodes with `json` and reads numbers with `decimal`; it shares no code with the library.
 
-Two dialects of a route: `full` is the library's own; `common` is what every peer can say, where only `smd+<digits>` is
-market data, and `sld`, `ssl` and every `topic+account` are OTHER.
+A route has two dialects. `full` is the library's own. `common` is the one that every peer supports: only `smd+<digits>`
+is market data, and `sld`, `ssl` and every `topic+account` are OTHER.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Final
 
 HEARTBEAT, SYSTEM, MARKET_DATA, ORDER, PNL, OTHER, MALFORMED = range(7)
 
-#: The top-level keys whose values a dict answer is judged by.
+#: The top-level keys whose values are in the digest of a dict.
 DICT_KEYS: Final = ("topic", "conid", "31", "84", "85", "86", "88", "_updated")
 #: The L1 columns, in order.
 COLUMNS: Final = ("31", "84", "85", "86", "88", "_updated")
-#: The jobs that have an answer to digest; the others only count.
+#: The jobs whose answer has a digest; the others only count.
 JOBS: Final = ("route", "dict", "columns")
 DIALECTS: Final = ("full", "common")
 
@@ -57,7 +57,7 @@ def route_bytes(kind: int, conid: int) -> bytes:
 
 
 def dict_bytes(decoded: object) -> bytes:
-    """One frame of a `dict` digest; anything that is no object counts as one without any of the keys."""
+    """One frame of a `dict` digest; anything but an object counts as an object without these keys."""
     members = decoded if isinstance(decoded, Mapping) else {}
     parts = [f"{key}={_plain(members[key])};" for key in DICT_KEYS if key in members]
     return "".join(parts).encode() or b"-;"
@@ -75,7 +75,7 @@ def columns_bytes(values: Iterable[float | None]) -> bytes:
 
 
 def reference(frames: Iterable[bytes], job: str, dialect: str = "full") -> str:
-    """The digest that a right answer has.
+    """The digest of the right answer.
 
     Args:
         frames: all frames, in order.
@@ -83,7 +83,7 @@ def reference(frames: Iterable[bytes], job: str, dialect: str = "full") -> str:
         dialect: `full` or `common`.
 
     Raises:
-        ValueError: there is no such job or dialect.
+        ValueError: the job or dialect is unknown.
     """
     if job not in JOBS or dialect not in DIALECTS:
         raise ValueError(f"no reference for job {job!r} in dialect {dialect!r}")
@@ -129,7 +129,7 @@ def reference_route(decoded: object, is_json: bool, dialect: str) -> tuple[int, 
 
 
 def reference_number(value: object) -> float | None:
-    """The number a field holds by the forms that `cpapi_fast/numbers.py` documents; None where it holds none."""
+    """The number in a field, in the forms that `cpapi_fast.protocol.numbers` documents; None where there is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     match = _NUMBER.fullmatch(value if isinstance(value, str) else repr(value))

@@ -1,4 +1,4 @@
-"""What the numbers depend on: the machine, the interpreter, and the versions that the contenders report."""
+"""The machine, interpreter and versions that the numbers depend on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .registry import ROOT
 
 
 def machine() -> dict[str, Any]:
-    """Facts of this machine and checkout, for the JSON."""
+    """Return the facts of this machine and checkout for the JSON."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
@@ -33,7 +33,7 @@ def machine() -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time of day, UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -42,7 +42,7 @@ def _loop() -> tuple[str, ...]:
 
 
 def revision() -> str | None:
-    """The commit that was measured, with `+` when files differ from it; None outside of a checkout."""
+    """The measured commit, with `+` when files differ from it; None outside a checkout."""
     try:
         describe = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
         done = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
-"""A Feed against the benchmarks' sender, for the contenders that measure it.
+"""Opens a Feed on the benchmarks' sender, for the contenders that measure it.
 
-Before the clock starts it has subscribed to each conid of the corpus and has its answers, as a feed has that runs for a
-while; another subscription starts the corpus.
+The feed subscribes to each conid of the corpus and receives the replies before the measurement starts. Another
+subscription then starts the corpus.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .sender import FEED
 from .work import Task
 
 TIMEOUT_S = 30.0
-#: The answers to each subscribe.
+#: Replies to each subscribe.
 SNAPSHOTS = 2
 
 
 async def open_feed(address: Address, *, last_values: bool) -> tuple[Client, Feed]:
-    """A feed to which everything streams."""
+    """Return a client and a feed whose subscriptions all stream."""
     url = urlsplit(address.url)
     base = url._replace(scheme={"ws": "http", "wss": "https"}[url.scheme], path=f"{FEED}/v1/api").geturl()
     client = Client(base, tls=None if address.cafile is None else Tls.ca_file(address.cafile))
@@ -45,18 +45,18 @@ async def open_feed(address: Address, *, last_values: bool) -> tuple[Client, Fee
     deadline_s = client.clock.monotonic_s() + TIMEOUT_S
     while any(status.frames < SNAPSHOTS for status in feed.subscriptions):
         if client.clock.monotonic_s() > deadline_s:
-            raise TimeoutError("not every subscribe was answered")
+            raise TimeoutError("not every subscribe got its replies")
         await asyncio.sleep(0.01)
     return client, feed
 
 
 def is_end(item: Batch | FeedEvent) -> bool:
-    """Whether the connection has ended: the sender is through."""
+    """Whether the connection has ended, because the sender is done."""
     return isinstance(item, StateChange) and item.subscription is None and item.state is FeedState.DISCONNECTED
 
 
 async def receive_pushed(address: Address, task: Task, *, last_values: bool) -> Drain:
-    """The push form: `feed.on_batch(callback)`."""
+    """Receive with `feed.on_batch(callback)`."""
     client, feed = await open_feed(address, last_values=last_values)
     take = take_batch(task)
     ended = asyncio.Event()

@@ -1,4 +1,4 @@
-"""ns per frame to find a route, by where the topic stands and by the frame's size, beside copying and decoding it."""
+"""Measures the time to find a route by the topic's position and the frame's size, beside copying and decoding it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cpapi_fast.frames.frame import classify
 from . import digest, frames
 from .build_native import native
 
-#: `odd`: the topic's value is written with an escape, so that only a decoder can tell it.
+#: `odd`: the topic has an escape, which takes the slow path.
 POSITIONS: Final = ("tail", "head", "walk", "odd")
 SIZES: Final = (151, 1_400, 60_000)
 FRAMES: Final = 64
-#: How long one measurement takes, about: enough for the clock, little enough to interleave.
+#: About how long one measurement takes: long enough for the clock, short enough to interleave.
 TARGET_NS: Final = 20_000_000
 
 
 def frame_with_topic(position: str, size: int, rng: random.Random) -> bytes:
-    """One frame of `size` bytes whose topic stands at `position`; the escape makes the small odd one 5 longer."""
+    """One frame of `size` bytes with its topic at `position`; the escape makes the small odd one 5 bytes longer."""
     members: dict[str, Any] = json.loads(frames.smd_151(rng) if size == 151 else frames.smd_wide(rng, size))
     topic = members.pop("topic")
     if position == "odd" and "58" in members:
@@ -41,7 +41,7 @@ def check(position: str, made: Sequence[bytes]) -> None:
         kind, conid = digest.reference_route(json.loads(frame), True, "full")
         answer = classify(frame)
         if (int(answer.kind), answer.conid) != (kind, conid):
-            raise AssertionError(f"not the route of a frame with its topic at {position}: {frame[:200]!r}")
+            raise AssertionError(f"wrong route for a frame with its topic at {position}: {frame[:200]!r}")
 
 
 def _time_python(function: Callable[[bytes], Any], made: Sequence[bytes], rounds: int) -> float:
@@ -57,7 +57,7 @@ def _time_in_c(function: Callable[..., Any], made: Sequence[bytes], rounds: int)
 
 
 def measurements(position: str, made: Sequence[bytes]) -> dict[str, Callable[[int], float]]:
-    """What is timed of one set of frames: ns per frame for so many rounds, by name."""
+    """The timed functions of one set of frames by name; each takes a number of rounds and returns ns per frame."""
     compiled = native()
     timed: dict[str, Callable[[int], float]] = {
         "classify() to a Frame": lambda rounds: _time_python(classify, made, rounds),
@@ -71,7 +71,7 @@ def measurements(position: str, made: Sequence[bytes]) -> dict[str, Callable[[in
 
 
 def run(runs: int) -> list[dict[str, Any]]:
-    """One row per position, size and measurement, with every single run in it."""
+    """Return one row for each position, size and measurement, with every single run."""
     rng = random.Random(1)
     timed = []
     for size in SIZES:

@@ -1,6 +1,6 @@
-"""One maker per kind of frame that a gateway sends, in the documented shapes; all numbers from a seeded `Random`.
+"""Makes every kind of frame that a gateway sends, in the documented shapes; all numbers come from a seeded `Random`.
 
-`docs/benchmarks.md` says where the shapes and their shares come from. Nothing here was recorded.
+`docs/explanation/benchmarks.md` explains the shapes and their shares. Nothing here was recorded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WIDE_FIELDS: Final = (
 )
 
 
-#: What is subscribed to: as many instruments as an account may watch at once by default.
+#: The subscribed instruments: as many as an account may watch at once by default.
 CONIDS: Final = tuple(random.Random(151).sample(range(100_000, 1_000_000), 100))
 
 
@@ -56,7 +56,7 @@ def envelope(contract: int, rng: random.Random) -> dict[str, Any]:
 
 
 def smd_151(rng: random.Random) -> bytes:
-    """A delta of exactly 151 bytes: two prices, and a size that fills what is left."""
+    """A delta of exactly 151 bytes: two prices, and a size that fills the rest."""
     contract = conid(rng)
     members = envelope(contract, rng)
     first, second = rng.choice((("84", "31"), ("84", "86"), ("31", "86"), ("86", "31")))
@@ -103,7 +103,7 @@ def smd_snapshot(rng: random.Random) -> bytes:
     return text_of(members | {"31": last, "86": price(rng), "85": size(rng), "88": size(rng)})
 
 
-def smd_dead(rng: random.Random) -> bytes:
+def smd_without_data(rng: random.Random) -> bytes:
     contract = conid(rng)
     return text_of(envelope(contract, rng) | {"55": "-", "31": "N/A", "topic": f"smd+{contract}"})
 

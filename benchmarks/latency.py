@@ -1,4 +1,4 @@
-"""How long after the sender's `send` an application holds a frame, at a steady pace and in bursts.
+"""Measures the time from the sender's `send` until an application has the frame, at a steady pace and in bursts.
 
 Both sides stamp CLOCK_MONOTONIC, which all processes of a machine share. In a burst all frames have the stamp of the
 one `send` that carried them, so the last of them shows how long the whole burst took.
@@ -23,7 +23,7 @@ CORPUS: Final = "smd151"
 
 @dataclass(frozen=True)
 class Pattern:
-    """When frames are sent: `burst` of them at once, every `gap_us`. `warm_up` of them are not judged."""
+    """When frames are sent: `burst` of them at once, every `gap_us`. The first `warm_up` are not in the results."""
 
     name: str
     frames: int
@@ -33,7 +33,7 @@ class Pattern:
 
 
 def patterns(contender: Contender, scale: float = 1.0) -> tuple[Pattern, ...]:
-    """The two patterns; between bursts a slow client gets the time to finish the one before."""
+    """The two patterns; a slow client gets the time to finish a burst before the next."""
     steady, bursts = round(3_000 * scale), round(20 * scale)
     # A timed run of `frames` takes about half a second, so this is three times what a burst takes.
     gap_us = max(10_000, round(3 * 1_000 * 500_000 / contender.frames))
@@ -52,7 +52,7 @@ def summary(sent: Sequence[int], seen: Sequence[int], warm_up: int) -> dict[str,
     """The percentiles of `seen - sent` in ns, as `p50`, `p99` and `p99.9`.
 
     Raises:
-        WrongAnswerError: a frame has no stamp, or was seen before it was sent.
+        WrongAnswerError: a frame has no stamp, or a stamp before it was sent.
     """
     if len(sent) != len(seen):
         raise WrongAnswerError(f"{len(seen)} of {len(sent)} frames were stamped")
@@ -63,7 +63,7 @@ def summary(sent: Sequence[int], seen: Sequence[int], warm_up: int) -> dict[str,
 
 
 def measure(contender: Contender, pattern: Pattern) -> dict[str, float]:
-    """One run of one pattern."""
+    """Run one pattern once, and return its percentiles."""
     with tempfile.TemporaryDirectory(prefix="cpapi-fast-bench-") as folder:
         sent_path, seen_path = Path(folder, "sent"), Path(folder, "seen")
         frames = ["--frames", str(pattern.frames)]
@@ -78,11 +78,11 @@ def _stamps(path: Path) -> array[int]:
     return array("q", path.read_bytes())
 
 
-def run(everybody: Iterable[Contender], runs: int, *, scale: float = 1.0) -> list[dict[str, Any]]:
-    """One row per contender and pattern, with the percentiles of every run in it; runs interleaved."""
+def run(contenders: Iterable[Contender], runs: int, *, scale: float = 1.0) -> list[dict[str, Any]]:
+    """Return one row for each contender and pattern, with the percentiles of every run; runs are interleaved."""
     pairs = [
         (contender, pattern)
-        for contender in everybody
+        for contender in contenders
         if "latency" in contender.jobs
         for pattern in patterns(contender, scale)
     ]

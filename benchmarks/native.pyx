@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The parts of the benchmarks that have to be C: a loop around the classifier, and a listener that does nothing."""
+"""The C part of the benchmarks: a loop around the classifier, and a picows listener that only counts."""
 
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -19,8 +19,8 @@ cdef int64_t now_ns() noexcept nogil:
 def time_classify(list frames, int rounds):
     """Classify every frame `rounds` times; returns (ns for all, how many were routed, sum of the conids).
 
-    The frames lie in separate buffers and each call goes through the pointer that a cimport gives, as in the listener.
-    The sums are used, so the calls cannot be optimized away.
+    The frames are in separate buffers, and each call goes through the pointer that a cimport gives, as in the listener.
+    The sums prevent the compiler from dropping the calls.
     """
     cdef const char* starts[256]
     cdef Py_ssize_t lengths[256]
@@ -81,7 +81,7 @@ def time_copy(list frames, int rounds):
 
 
 cdef class CountingListener(WSListener):
-    """The floor: picows calls it without going through Python, and it only counts."""
+    """The floor: picows calls it without Python, and it only counts."""
 
     cdef readonly int64_t frames
     cdef object _closed

@@ -1,4 +1,4 @@
-"""Who is measured: the Python contenders of this folder, and the compiled peers that `make peers` has built."""
+"""Lists the contenders: the Python ones of this folder, and the compiled peers that `make peers` builds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent
-#: Written by `make peers`; benchmarks/peers/README.md says what is in it.
+#: Written by `make peers`; benchmarks/peers/README.md describes it.
 MANIFEST: Final = ROOT / "build" / "peers" / "manifest.json"
 
 ALL: Final = ("smd151", "smd1400", "smd60k", "mixed")
@@ -24,15 +24,15 @@ class Contender:
     """One way to receive.
 
     Attributes:
-        name: what `--only` takes.
-        label: what tables and plots say.
+        name: for `--only`.
+        label: for tables and plots.
         group: `limit`, `own`, `python` or `peer`.
         command: the start of its command line.
-        jobs: what it can do, the first being the one it is named for.
-        frames: how many 151-byte frames a timed run takes, so that slow ones take about as long as fast ones.
-        corpora: what it can answer for.
-        is_told_frames: it gets `--frames`, since it does not count frames or cannot tell when the sender has closed.
-        is_paced: only its latency is measured; its other jobs are there to check its answers.
+        jobs: the jobs that it can do, the main one first.
+        frames: 151-byte frames of a timed run, so that slow and fast contenders take about as long.
+        corpora: the corpora that it can read.
+        needs_frame_count: it gets `--frames`, because it does not count frames or does not notice the sender's CLOSE.
+        is_paced: only its latency is measured; its other jobs check its answers.
         takes_tls: whether it can connect to `wss`.
     """
 
@@ -43,12 +43,12 @@ class Contender:
     jobs: tuple[str, ...]
     frames: int
     corpora: tuple[str, ...] = ALL
-    is_told_frames: bool = False
+    needs_frame_count: bool = False
     takes_tls: bool = True
     is_paced: bool = False
 
     def can(self, corpus: str, is_tls: bool) -> bool:
-        """Whether it can be measured there at all."""
+        """Whether it can be measured with this corpus and transport."""
         return corpus in self.corpora and (self.takes_tls or not is_tls)
 
 
@@ -74,16 +74,18 @@ PYTHON: Final = (
     _python("aiohttp_orjson", "aiohttp + orjson", "python", "route dict columns latency", 100_000),
     _python("websockets_orjson", "websockets + orjson", "python", "route dict columns latency", 20_000),
     _python("websocket_client_json", "websocket-client + json", "python", "route dict columns latency", 10_000),
-    _python("ibind_client", "ibind 0.2.2", "python", "route latency", 8_000, corpora=MARKET_DATA, is_told_frames=True),
+    _python(
+        "ibind_client", "ibind 0.2.2", "python", "route latency", 8_000, corpora=MARKET_DATA, needs_frame_count=True
+    ),
     _python("blocking_recv", "blocking recv, Python", "limit", "count latency", 500_000),
 )
 
 
 def peers(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
-    """The compiled peers; none when they have not been built.
+    """The compiled peers; none before they are built.
 
     Raises:
-        ValueError: the manifest is not what `make peers` writes.
+        ValueError: the manifest was not written by this version of `make peers`.
     """
     if not manifest.exists():
         return ()
@@ -102,35 +104,35 @@ def _peer(name: str, entry: dict[str, Any]) -> Contender:
         tuple(entry["command"]),
         tuple(entry["jobs"]),
         entry["frames"],
-        is_told_frames="bytes" in entry["jobs"],
+        needs_frame_count="bytes" in entry["jobs"],
         takes_tls=entry["tls"],
     )
 
 
 def contenders(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
-    """Everybody, the limits first.
+    """All contenders, the limits first.
 
     Raises:
-        SystemExit: no peers, where CPAPI_FAST_REQUIRE_ALL says that nothing may be missing.
+        SystemExit: the peers are not built, and CPAPI_FAST_REQUIRE_ALL is set.
     """
     built = peers(manifest)
     if not built:
-        complaint = "the compiled peers are not built and take no part; to have them: make peers"
+        complaint = "the compiled peers are not built and are left out; to build them: make peers"
         if os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0"):
             raise SystemExit(complaint)
         print(complaint, file=sys.stderr)
-    everybody = (*PYTHON, *built)
+    listed = (*PYTHON, *built)
     order = {"limit": 0, "own": 1, "python": 2, "peer": 3}
-    return tuple(sorted(everybody, key=lambda contender: order[contender.group]))
+    return tuple(sorted(listed, key=lambda contender: order[contender.group]))
 
 
-def select(everybody: Iterable[Contender], names: Iterable[str]) -> tuple[Contender, ...]:
-    """Those whose name is in `names`; all when it is empty.
+def select(listed: Iterable[Contender], names: Iterable[str]) -> tuple[Contender, ...]:
+    """The contenders whose name is in `names`; all when it is empty.
 
     Raises:
-        ValueError: a name that nobody has.
+        ValueError: no contender has the name.
     """
-    known = {contender.name: contender for contender in everybody}
+    known = {contender.name: contender for contender in listed}
     wanted = list(names)
     unknown = [name for name in wanted if name not in known]
     if unknown:

@@ -1,4 +1,4 @@
-"""Checks every answer, times everybody, prints tables, and writes all single results and the plots.
+"""Checks every answer, times all contenders, prints tables, and writes all single results and the plots.
 
 Usage: python -m benchmarks.report [--smoke | --quick] [--runs N] [--only NAME ...] [--job JOB ...] [--out FOLDER]
 """
@@ -17,7 +17,7 @@ from . import facts, flatness, latency, plots, registry, smoke, tables, targets,
 from .work import JOBS
 
 RESULTS: Final = registry.HERE / "results" / "latest"
-#: Runs of each thing, and how much of the usual number of frames each takes.
+#: Runs of each measurement, and the share of the usual number of frames in a quick one.
 RUNS: Final = 5
 LATENCY_RUNS: Final = 3
 QUICK_RUNS: Final = 2
@@ -28,8 +28,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__.splitlines()[0])
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--smoke", action="store_true", help="check the answers and time nothing")
-    mode.add_argument("--quick", action="store_true", help="fewer and shorter runs: for a look, not for a README")
-    parser.add_argument("--runs", type=int, default=RUNS, help=f"how often everything is timed, {RUNS} by default")
+    mode.add_argument("--quick", action="store_true", help="fewer and shorter runs: a rough result")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of each measurement, {RUNS} by default")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a contender; may be repeated")
     parser.add_argument("--job", action="append", default=[], choices=(*JOBS, "bytes"), help="a job; may be repeated")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder for the JSON and the plots")
@@ -39,35 +39,37 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return given
 
 
-def measure(everybody: Sequence[registry.Contender], given: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What was asked for, as it goes into the JSON: what came last, and the same object with more in it each time."""
+def measure(
+    contenders: Sequence[registry.Contender], given: argparse.Namespace
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Measure each part; yields its name, and the results so far: the same object each time, for the JSON."""
     runs, scale = (QUICK_RUNS, QUICK_SCALE) if given.quick else (given.runs, 1.0)
     results: dict[str, Any] = {"machine": facts.machine(), "started": facts.now(), "throughput": {}}
-    # The quickest first: a run that is broken off has the most to show.
+    # The fastest part first: an interrupted run then has the most results.
     if not given.only and not given.job:
         results["classifier"] = flatness.run(runs)
         yield "classifier", results
-    for setting, rows in throughput.run(everybody, runs, jobs=given.job, scale=scale):
+    for setting, rows in throughput.run(contenders, runs, jobs=given.job, scale=scale):
         results["throughput"][setting] = rows
         yield setting, results
     if not given.job or "latency" in given.job:
-        results["latency"] = latency.run(everybody, min(runs, LATENCY_RUNS), scale=scale)
+        results["latency"] = latency.run(contenders, min(runs, LATENCY_RUNS), scale=scale)
         yield "latency", results
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parse(arguments)
     try:
-        everybody = registry.select(registry.contenders(), given.only)
+        contenders = registry.select(registry.contenders(), given.only)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     if given.smoke:
-        print(f"{smoke.run(everybody, given.job)} answers of {len(everybody)} contenders right")
+        print(f"{smoke.run(contenders, given.job)} answers of {len(contenders)} contenders are right")
         return
     given.out.mkdir(parents=True, exist_ok=True)
     started_s = time.monotonic()
     results: dict[str, Any] = {}
-    for part, results in measure(everybody, given):
+    for part, results in measure(contenders, given):
         results["targets"] = targets.evaluate(results)
         (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         print(f"{time.monotonic() - started_s:,.0f} s: {part} done", file=sys.stderr)

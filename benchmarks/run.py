@@ -1,4 +1,4 @@
-"""One contender against one sender, each in a process of its own; answers checked first, timed runs interleaved."""
+"""Runs a contender against a sender, each in its own process: answers are checked first, timed runs interleaved."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .registry import ROOT, Contender
 TIMEOUT_S: Final = 180
 #: Passes of a corpus in a check: enough for socket reads to end at many different bytes of a frame.
 CHECK_REPEATS: Final = {"smd151": 2, "smd1400": 1, "smd60k": 2, "mixed": 2}
-#: A run takes no more bytes than this, however few its frames.
+#: The most bytes of one run, whatever the number of frames.
 MOST_BYTES: Final = 400_000_000
 
 
 class WrongAnswerError(Exception):
-    """A contender answered something else than the reference; nothing it does is worth timing."""
+    """A contender's answer differs from the reference, so it is not timed."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one number is about."""
+    """The corpus, job and transport of one number."""
 
     corpus: str
     job: str
@@ -62,7 +62,7 @@ class Sample:
 
 @contextmanager
 def sender(cell: Cell, *options: str) -> Iterator[tuple[list[str], subprocess.Popen[str]]]:
-    """A sender for one run: the arguments that a contender is told to find it, and its process."""
+    """Start a sender for one run; yields the arguments with its address, and its process."""
     command = [sys.executable, "-m", "benchmarks.sender", "--corpus", cell.corpus, *options]
     process = subprocess.Popen(
         [*command, "--tls"] if cell.is_tls else command, cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -79,7 +79,7 @@ def sender(cell: Cell, *options: str) -> Iterator[tuple[list[str], subprocess.Po
 
 
 def call(contender: Contender, arguments: Sequence[str]) -> dict[str, Any]:
-    """What the contender prints.
+    """Run the contender and return the JSON that it prints.
 
     Raises:
         WrongAnswerError: it failed, or printed no JSON.
@@ -99,7 +99,7 @@ def call(contender: Contender, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def one(contender: Contender, cell: Cell, repeats: int, *, is_checked: bool = False) -> dict[str, Any]:
-    """One run: what the contender printed, with the sender's own times as `sender`.
+    """Run the contender once; returns its JSON, with the sender's own times as `sender`.
 
     Raises:
         WrongAnswerError: it failed, or did not receive every frame.
@@ -107,7 +107,7 @@ def one(contender: Contender, cell: Cell, repeats: int, *, is_checked: bool = Fa
     expected = repeats * corpus.FRAMES[cell.corpus]
     with sender(cell, "--repeats", str(repeats)) as (address, process):
         options = ["--check"] if is_checked else []
-        if contender.is_told_frames:
+        if contender.needs_frame_count:
             options += ["--frames", str(expected)]
         answer = call(contender, [*address, "--job", cell.job, *options])
         if answer["frames"] != expected:
@@ -130,12 +130,12 @@ def check(contender: Contender, cell: Cell) -> None:
     answer = one(contender, cell, CHECK_REPEATS[cell.corpus], is_checked=True)
     if cell.job in digest.JOBS:
         is_own = contender.group == "own"
-        judge(contender, cell, answer["digest"], "full" if is_own else "common")
+        compare(contender, cell, answer["digest"], "full" if is_own else "common")
         if is_own:
-            judge(contender, cell, answer["digest_common"], "common")
+            compare(contender, cell, answer["digest_common"], "common")
 
 
-def judge(contender: Contender, cell: Cell, answer: str | None, dialect: str) -> None:
+def compare(contender: Contender, cell: Cell, answer: str | None, dialect: str) -> None:
     """Raise WrongAnswerError unless `answer` is the reference's digest for the cell."""
     wanted = _reference(cell.corpus, cell.job, dialect)
     if answer != wanted:
@@ -143,10 +143,10 @@ def judge(contender: Contender, cell: Cell, answer: str | None, dialect: str) ->
 
 
 def check_all(pairs: Iterable[tuple[Contender, Cell]]) -> int:
-    """Check every pair, some side by side: nothing is timed, and most of a check is the start of its processes.
+    """Check every pair, several at a time, as nothing is timed; returns the number of pairs.
 
     Raises:
-        WrongAnswerError: of the first that is wrong.
+        WrongAnswerError: the answer of the first pair that is wrong.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         futures = [pool.submit(check, contender, cell) for contender, cell in pairs]
@@ -160,13 +160,13 @@ def check_all(pairs: Iterable[tuple[Contender, Cell]]) -> int:
 
 
 def repeats_for(contender: Contender, name: str, scale: float = 1.0) -> int:
-    """How many passes of a corpus make a timed run: the contender's own number of frames, less of them when large."""
+    """Passes of a corpus in a timed run: the contender's number of frames, fewer when they are large."""
     frames = min(contender.frames * scale, MOST_BYTES / corpus.bytes_per_frame(name))
     return max(1, round(frames / corpus.FRAMES[name]))
 
 
 def measure(contender: Contender, cell: Cell, scale: float = 1.0) -> Sample:
-    """One timed run."""
+    """Run the contender once and return its times."""
     answer = one(contender, cell, repeats_for(contender, cell.corpus, scale))
     sent = answer["sender"]
     return Sample(
@@ -185,7 +185,7 @@ def interleaved(
 ) -> dict[tuple[str, Cell], list[Sample]]:
     """Check every pair's answer, then time all of them `runs` times over, one after the other.
 
-    A slow minute of the machine so hits all alike, and ratios within one turn mean more than ratios of medians.
+    A slow minute of the machine then affects all contenders.
     """
     wanted = list(pairs)
     check_all(wanted)

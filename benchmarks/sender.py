@@ -1,10 +1,10 @@
-"""A gateway that does nothing but send, as fast as the receiver takes it: plain sockets, frames encoded beforehand.
+"""Sends a corpus to one WebSocket as fast as the receiver reads: plain sockets, frames encoded in advance.
 
-One port, plain or TLS. Any HTTP request is answered 200, `/tickle` with a session and `/iserver/accounts` with an
-account; a WebSocket upgrade on any path is accepted, and after the client's first bytes it gets the corpus as binary
-frames and a CLOSE frame. On a path below FEED it is greeted as by a gateway, each of its subscribes to market data is
-answered by two snapshots, and the first other text starts the corpus. Prints one line of JSON when it listens ({"port",
-"cafile"}), and one with its own times when the client has hung up.
+It has one port, plain or TLS. Every HTTP request gets status 200; `/tickle` returns a session and `/iserver/accounts`
+an account. A WebSocket upgrade on any path is accepted. After the client's first bytes it sends the corpus as binary
+frames and then a CLOSE frame. On a path below FEED it first sends the messages of a gateway and two snapshots for each
+subscribe to market data; the first other text starts the corpus. It prints one line of JSON when it listens ({"port",
+"cafile"}), and one with its own times when the client has disconnected.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from typing import Any, Final
 from . import corpus, frames
 
 CLOSE: Final = b"\x88\x02\x03\xe8"
-#: What one `sendall` gets: large, so that the sender's own cost per frame is next to nothing.
+#: Bytes of one `sendall`: many, so that the sender's own cost per frame is negligible.
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 TIMEOUT_S: Final = 120.0
-#: The sender sleeps until this long before a frame is due, and spins for the rest: a late sender is not measured.
+#: The sender sleeps until this long before a frame is due, then spins, so that no frame is late.
 SPIN_NS: Final = 150_000
-#: Where a client connects that waits until a gateway listens, and subscribes.
+#: The path for a client that waits for the messages of a gateway, and subscribes.
 FEED: Final = "/feed"
 
 _AUTH_STATUS: Final = {"authenticated": True, "competing": False, "connected": True}
@@ -42,7 +42,7 @@ _ACCOUNTS: Final = json.dumps({"accounts": [frames.ACCOUNT], "selectedAccount": 
 
 
 def read_request(connection: socket.socket) -> str:
-    """The head of one HTTP request, its body read and dropped; empty when the client has hung up."""
+    """Return the head of one HTTP request and drop its body; empty when the client has disconnected."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)
@@ -74,7 +74,7 @@ def upgrade(connection: socket.socket, key: str) -> None:
 
 
 def blast(connection: socket.socket, name: str, repeats: int) -> None:
-    """The corpus `repeats` times, in large chunks."""
+    """Send the corpus `repeats` times, in large chunks."""
     once = b"".join(corpus.wire(name))
     per_chunk = max(1, CHUNK_BYTES // len(once))
     chunk = once * per_chunk
@@ -84,7 +84,7 @@ def blast(connection: socket.socket, name: str, repeats: int) -> None:
 
 
 def paced(connection: socket.socket, name: str, count: int, burst: int, gap_us: int) -> array[int]:
-    """`count` frames, `burst` of them at once every `gap_us`; the time just before each one's `send`."""
+    """Send `count` frames, `burst` of them at once every `gap_us`; returns the time just before each frame's `send`."""
     wire = corpus.wire(name)
     chunks = [b"".join(wire[(start + i) % len(wire)] for i in range(burst)) for start in range(0, len(wire), burst)]
     stamps = array("q")
@@ -97,14 +97,14 @@ def paced(connection: socket.socket, name: str, count: int, burst: int, gap_us: 
         now_ns = time.monotonic_ns()
         connection.sendall(chunks[turn % len(chunks)])
         stamps.extend([now_ns] * burst)
-        # After a stall of the machine: no rush to catch up, or the frames that follow would come as a burst.
+        # After a stall of the machine it does not catch up, or the next frames would be a burst.
         due_ns = max(due_ns, now_ns)
     connection.sendall(CLOSE)
     return stamps
 
 
 def messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """The frames of the client: the first byte and the payload of each."""
+    """Yield the first byte and the payload of each frame of the client."""
     data = b""
     while piece := connection.recv(65536):
         data += piece
@@ -120,7 +120,7 @@ def messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
 
 
 def greet(connection: socket.socket, texts: Iterator[tuple[int, bytes]]) -> bool:
-    """Be a gateway until the client has subscribed; whether it wants the corpus then."""
+    """Send a gateway's messages until the client has subscribed; returns whether it starts the corpus."""
     connection.sendall(corpus.encode(b'{"topic":"system","success":"benchmark"}'))
     connection.sendall(corpus.encode(json.dumps({"topic": "sts", "args": _AUTH_STATUS}).encode()))
     for first, text in texts:
@@ -136,14 +136,14 @@ def greet(connection: socket.socket, texts: Iterator[tuple[int, bytes]]) -> bool
 
 
 def await_close(texts: Iterator[tuple[int, bytes]]) -> None:
-    """Read what the client sends until its CLOSE: hanging up on unread bytes would cost it what is still on the way."""
+    """Read until the client's CLOSE: closing a socket with unread bytes would discard what is still in transit."""
     for first, _ in texts:
         if first == CLOSE[0]:
             return
 
 
 class Sender:
-    """Serves until one WebSocket has been served; each connection has a thread, since REST clients keep theirs open."""
+    """Serves one WebSocket, and REST requests on other connections, with a thread for each connection."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -164,7 +164,7 @@ class Sender:
                     self.stream(secured, is_feed=head.split(" ", 2)[1].startswith(FEED))
                     return
         except OSError as error:
-            # Not every client says goodbye to its REST connection; one that leaves its WebSocket early is told.
+            # Some clients abort their REST connection. The error is in the output in case it was the WebSocket.
             self.times.setdefault("error", str(error))
 
     def stream(self, connection: socket.socket, *, is_feed: bool) -> None:
@@ -190,12 +190,12 @@ class Sender:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sender", description="Sends a corpus to one WebSocket.")
     parser.add_argument("--corpus", choices=corpus.FRAMES, required=True)
-    parser.add_argument("--repeats", type=int, default=1, help="how many times the corpus, as fast as it goes")
+    parser.add_argument("--repeats", type=int, default=1, help="passes of the corpus, as fast as possible")
     parser.add_argument("--tls", action="store_true", help="TLS with a certificate made for this run")
-    parser.add_argument("--frames", type=int, help="paced instead: how many frames in all")
-    parser.add_argument("--burst", type=int, default=1, help="paced: how many frames at once")
+    parser.add_argument("--frames", type=int, help="paced instead: number of frames")
+    parser.add_argument("--burst", type=int, default=1, help="paced: frames sent at once")
     parser.add_argument("--gap-us", type=int, default=400, help="paced: the time between them")
-    parser.add_argument("--stamps", type=Path, help="paced: where the send times go, int64 ns of CLOCK_MONOTONIC")
+    parser.add_argument("--stamps", type=Path, help="paced: file for the send times, int64 ns of CLOCK_MONOTONIC")
     given = parser.parse_args(arguments)
     if given.repeats < 1 or given.burst < 1 or given.gap_us < 0:
         parser.error("--repeats and --burst must be above zero, and --gap-us not below")

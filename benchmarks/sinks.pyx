@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Sinks for the C interface, as a user would write them: one that routes, one that answers a check, one that stamps."""
+"""Frame sinks as a user would write them: for the route, for the check of the answers, and for latency."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t
@@ -10,7 +10,7 @@ from cpapi_fast cimport BorrowedFrame, FrameSink
 
 
 cdef class RouteSink(FrameSink):
-    """Takes kind and conid of every frame, and keeps their sum."""
+    """Adds up kind and conid of every frame."""
 
     cdef readonly int64_t frames
     cdef readonly int64_t total
@@ -22,7 +22,7 @@ cdef class RouteSink(FrameSink):
 
 
 cdef class CheckSink(FrameSink):
-    """Calls `take(kind, conid, topic)` for every frame; the topic is None where no plain one stands."""
+    """Calls `take(kind, conid, topic)` for every frame; the topic is None where the frame has no plain one."""
 
     cdef readonly int64_t frames
     cdef object _take
@@ -40,7 +40,7 @@ cdef class CheckSink(FrameSink):
 
 
 cdef class StampSink(FrameSink):
-    """Writes down when each frame came, for at most `capacity` of them."""
+    """Records the time of each frame, for at most `capacity` frames."""
 
     cdef readonly int64_t frames
     cdef int64_t* _stamps_ptr
@@ -64,6 +64,6 @@ cdef class StampSink(FrameSink):
         return 0
 
     def stamps(self):
-        """The stamps as bytes: int64, in the machine's order."""
+        """The times as bytes: int64 in native byte order."""
         cdef Py_ssize_t count = min(self.frames, self._capacity)
         return PyBytes_FromStringAndSize(<const char*>self._stamps_ptr, count * sizeof(int64_t))

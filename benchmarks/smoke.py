@@ -1,4 +1,4 @@
-"""Every contender and job, plain and TLS: is the answer right? Nothing is timed, so the checks run side by side."""
+"""Checks the answers of every contender and job, plain and over TLS, and times nothing."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from .run import Cell, check_all
 
 
 def cells(contender: Contender, jobs: Iterable[str] = ()) -> list[Cell]:
-    """What is checked of a contender: every job on the hardest corpus it can answer for, and its first job over TLS."""
+    """The checks of a contender: every job on the hardest corpus that it can read, and its first job over TLS."""
     wanted = [job for job in contender.jobs if job != "latency" and (not jobs or job in jobs)]
     name = "mixed" if "mixed" in contender.corpora else "smd151"
     plain = [Cell(name, job) for job in wanted]
     return plain + [Cell("smd151", job, is_tls=True) for job in wanted[:1] if contender.takes_tls]
 
 
-def run(everybody: Iterable[Contender], jobs: Iterable[str] = ()) -> int:
-    """Check them all; how many answers were right.
+def run(contenders: Iterable[Contender], jobs: Iterable[str] = ()) -> int:
+    """Check all contenders; returns the number of right answers.
 
     Raises:
-        WrongAnswerError: the first that was not.
+        WrongAnswerError: the first wrong answer.
     """
     chosen = tuple(jobs)
-    return check_all((contender, cell) for contender in everybody for cell in cells(contender, chosen))
+    return check_all((contender, cell) for contender in contenders for cell in cells(contender, chosen))

@@ -1,4 +1,4 @@
-"""The numbers that were asked for, and what came of them: ratios of medians, all from one run."""
+"""Compares the results with the targets: ratios of medians, all from one run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ STEADY: Final = "1 frame every 400 us"
 
 @dataclass(frozen=True)
 class Target:
-    """CPU per frame of one contender over that of another: at most, or at least, so much.
+    """A limit on the ratio of two contenders' CPU time per frame.
 
-    `own` and `other` are (contender, job); `is_most` says which side `asked` bounds. With `is_most` the ratio is
-    own/other ("times the floor"), else other/own ("times less than").
+    `own` and `other` are (contender, job). With `is_most` the ratio is own/other ("times the floor") and `asked` is its
+    upper limit, else other/own ("times less than") and the lower limit.
     """
 
     text: str
@@ -49,14 +49,14 @@ CPU: Final = (
     Target("batch over TLS, times less than bezant", 4, BATCH, ("bezant", "route"), setting=TLS),
 )
 
-#: Who busy-polls, and what it is compared with; the blocking loop in C where it is built.
+#: The contender in busy-poll mode, and those it is compared with; the blocking loop in C where it is built.
 BUSY: Final = "cpapi_on_frame_busy"
 NORMAL: Final = "cpapi_on_frame"
 BLOCKING: Final = ("raw_recv", "blocking_recv")
 
 
 def evaluate(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row per target whose contenders took part: what was asked, what was reached by CPU, and the same by wall."""
+    """Return one row for each target whose contenders were measured, with the ratios by CPU and by wall time."""
     rows: list[dict[str, Any]] = []
     for target in CPU:
         found = {(row["contender"], row["job"]): row for row in results.get("throughput", {}).get(target.setting, [])}

@@ -1,4 +1,4 @@
-"""CPU and wall time per frame of everybody, against a sender that sends as fast as it can."""
+"""Measures CPU and wall time per frame, against a sender that sends as fast as it can."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from .registry import Contender
 from .run import Cell, Sample, interleaved
 
-#: (corpus, TLS, share of the runs): what is timed. Over TLS, and on large frames, contenders do their first job only.
+#: Timed settings: (corpus, TLS, share of the runs). Over TLS and on large frames, contenders do their first job only.
 SETTINGS: Final = (
     ("smd151", False, 1.0),
     ("mixed", False, 0.6),
@@ -18,23 +18,23 @@ SETTINGS: Final = (
     ("smd1400", False, 0.4),
     ("smd60k", False, 0.4),
 )
-#: On large frames, other Python clients measure their decoder, and are left out.
+#: Other Python clients are left out on large frames, where they measure their JSON decoder.
 LARGE: Final = ("smd1400", "smd60k")
-#: A wall time within this share of the raw recv loop's is the sender's, not the contender's.
+#: A wall time within this share of the raw recv loop's is limited by the sender.
 BOUND_SHARE: Final = 0.15
-#: Who shows the sender's limit: a loop in C that receives and looks at nothing.
+#: The contender that shows the sender's limit: a loop in C that only receives.
 RAW_RECV: Final = ("raw_recv", "bytes")
 
 Samples = Mapping[tuple[str, Cell], Sequence[Sample]]
 
 
 def pairs(
-    everybody: Iterable[Contender], corpus: str, is_tls: bool, jobs: Iterable[str] = ()
+    contenders: Iterable[Contender], corpus: str, is_tls: bool, jobs: Iterable[str] = ()
 ) -> list[tuple[Contender, Cell]]:
-    """Who does what in one setting."""
+    """The contenders and jobs of one setting."""
     chosen = tuple(jobs)
     found = []
-    for contender in everybody:
+    for contender in contenders:
         is_left_out = contender.is_paced or (corpus in LARGE and contender.group == "python")
         if contender.can(corpus, is_tls) and not is_left_out:
             possible = [job for job in contender.jobs if job != "latency" and (not chosen or job in chosen)]
@@ -44,22 +44,22 @@ def pairs(
 
 
 def run(
-    everybody: Iterable[Contender], runs: int, *, jobs: Iterable[str] = (), scale: float = 1.0
+    contenders: Iterable[Contender], runs: int, *, jobs: Iterable[str] = (), scale: float = 1.0
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Time everybody in every setting: its name and its rows, ready for the JSON, as soon as it is done."""
-    contenders, chosen = tuple(everybody), tuple(jobs)
+    """Time all contenders in every setting; yields its name and its rows for the JSON."""
+    known, chosen = tuple(contenders), tuple(jobs)
     for corpus, is_tls, share in SETTINGS:
-        samples = interleaved(pairs(contenders, corpus, is_tls, chosen), max(1, round(runs * share)), scale=scale)
-        yield f"{corpus} {'TLS' if is_tls else 'plain'}", rows(contenders, samples)
+        samples = interleaved(pairs(known, corpus, is_tls, chosen), max(1, round(runs * share)), scale=scale)
+        yield f"{corpus} {'TLS' if is_tls else 'plain'}", rows(known, samples)
 
 
 def wall_ns(runs: Iterable[Sample]) -> list[float]:
     return [sample.wall_ns_per_frame for sample in runs]
 
 
-def rows(everybody: Iterable[Contender], samples: Samples) -> list[dict[str, Any]]:
-    """One row per contender and job, with every single run in it."""
-    labels = {contender.name: contender for contender in everybody}
+def rows(contenders: Iterable[Contender], samples: Samples) -> list[dict[str, Any]]:
+    """Return one row for each contender and job, with every single run."""
+    labels = {contender.name: contender for contender in contenders}
     raw = [median(wall_ns(runs)) for (name, cell), runs in samples.items() if (name, cell.job) == RAW_RECV]
     limit_ns = raw[0] if raw else None
     found = []

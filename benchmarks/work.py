@@ -1,7 +1,7 @@
-"""What a Python contender does with each frame, by job, and the digests that prove it did.
+"""The jobs of the Python contenders for each frame, and the digests that prove the answers.
 
-Stacks that decode (all but cpapi_fast) hand each decoded payload to `Task.take_decoded()`, and None for what is not
-JSON. The timed forms do the job and keep the result; only the checking forms digest it.
+Clients that decode (all but cpapi_fast) pass each decoded payload to `Task.take_decoded()`, and None for a frame that
+is not JSON. The timed forms do the job and keep the result; only the checking forms compute a digest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PNL: Final = frozenset({"spl", "pnl", "ssd"})
 
 
 def route_decoded(decoded: Any) -> tuple[int, int]:
-    """Kind and conid of a decoded frame, in the dialect that every peer can say."""
+    """Kind and conid of a decoded frame, in the `common` dialect."""
     if decoded is None:
         return digest.MALFORMED, -1
     if not decoded:
@@ -45,7 +45,7 @@ def route_decoded(decoded: Any) -> tuple[int, int]:
 
 
 def number_decoded(value: Any) -> float | None:
-    """A field's number: plain decimals first, the display forms for the rest."""
+    """The number in a field: `float` for plain decimals, the display forms for the rest."""
     try:
         return float(value)
     except ValueError:
@@ -53,13 +53,13 @@ def number_decoded(value: Any) -> float | None:
 
 
 class Task:
-    """One run of one job: hands out what to do with each frame, and holds what came of it.
+    """One run of one job: the functions to call with each frame, and their results.
 
     Args:
         job: one of JOBS.
-        is_checked: digest every answer.
-        stamps_path: for `latency`, where the times go.
-        expected_frames: how many will come, for stacks that do not tell of the end.
+        is_checked: compute the digest of every answer.
+        stamps_path: the file for the times, for `latency`.
+        expected_frames: the number of frames, for clients that do not notice the end.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Task:
         self.has_full = False
         self.stamps = array("q")
         self._stamps_path = stamps_path
-        #: Sums and last results: what a timed run keeps, so that its work is not for nothing.
+        #: Sums and last results: a timed run keeps them, so that its work has a result.
         self.kept = 0
         self.held: deque[Any] = deque(maxlen=1)
 
     def take_decoded(self) -> Take:
-        """What a stack that decodes calls with each payload; None for a frame that is not JSON."""
+        """Return the function to call with each decoded payload, or with None for a frame that is not JSON."""
         if self.job == "latency":
             return self.stamp
         if self.is_checked:
@@ -94,7 +94,7 @@ class Task:
         self.stamps.append(time.monotonic_ns())
 
     def finish(self) -> tuple[str | None, str | None]:
-        """Write the stamps; the digests in both dialects, None where there is none."""
+        """Write the stamps; returns the digests in both dialects, None where there is none."""
         if self._stamps_path is not None:
             self._stamps_path.write_bytes(self.stamps.tobytes())
         if not self.is_checked or self.job not in digest.JOBS:
@@ -115,7 +115,7 @@ class Task:
                 number = number_decoded(decoded[key]) if key in decoded else None
                 values.append(0.0 if number is None else number)
                 validity.append(number is not None)
-            if len(validity) >= 4096:  # handed on, and begun anew
+            if len(validity) >= 4096:  # passed on, and started again
                 self.kept += len(validity)
                 for _, values, validity in columns:
                     del values[:]

@@ -1,6 +1,6 @@
-"""Runs one Python contender in this process and prints what it received and what that cost, as one line of JSON.
+"""Runs one Python contender in this process, and prints its answer and its times as one line of JSON.
 
-The command line is that of every contender, compiled ones too; see docs/benchmarks.md.
+All contenders have this command line, the compiled ones too; see docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def run(name: str, address: Address, task: Task) -> dict[str, Any]:
 
 
 def peak_memory_kib(otherwise: int) -> int:
-    """What this process held at most; `ru_maxrss` would begin with what the harness held when it forked."""
+    """The peak memory of this process; `ru_maxrss` would include that of the parent when it forked."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
@@ -55,12 +55,12 @@ def peak_memory_kib(otherwise: int) -> int:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description="Runs one contender.")
     parser.add_argument("name", help="a module of benchmarks/contenders")
-    parser.add_argument("--url", required=True, help="ws:// or wss://, to its path")
+    parser.add_argument("--url", required=True, help="ws:// or wss:// URL with its path")
     parser.add_argument("--job", choices=JOBS, required=True)
-    parser.add_argument("--cafile", type=Path, help="what signed the server's certificate")
-    parser.add_argument("--check", action="store_true", help="digest every answer; the times mean nothing then")
-    parser.add_argument("--frames", type=int, help="how many will come")
-    parser.add_argument("--stamps", type=Path, help="latency: where the times go, int64 ns of CLOCK_MONOTONIC")
+    parser.add_argument("--cafile", type=Path, help="root certificate of the server")
+    parser.add_argument("--check", action="store_true", help="compute the digest of every answer, untimed")
+    parser.add_argument("--frames", type=int, help="number of frames to expect")
+    parser.add_argument("--stamps", type=Path, help="latency: file for the times, int64 ns of CLOCK_MONOTONIC")
     given = parser.parse_args(arguments)
     if (given.job == "latency") != (given.stamps is not None):
         parser.error("--job latency and --stamps go together")

@@ -6,13 +6,13 @@ The folders, in the order in which data flows::
     _json      C headers that read JSON text within its bounds. Private to the compiled modules
     frames     From the bytes of a frame to its route, its batch and its columns
     rest       REST requests to the gateway: client, transport, session, pacing, TLS
-    ws         One WebSocket connection: handshake, listener, receive queue, client
+    ws         One WebSocket connection: handshake, listener, receive queue, client, closing
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
-    feed       Feed: the policy of `machine` on a real gateway, and the consumers of what comes
+    feed       Feed: connections, subscriptions and events of a market data feed, on the state machine of `machine`
     outputs    Writers of files and the thread that runs them
-    collect    The main job: a feed recorded into files
+    collect    Collecting market data: a feed, recorded into files
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice
-    simulator  A simulated Client Portal gateway, for tests and for trying things out without an account
+    simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
 """
 
@@ -31,6 +31,8 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
     )
 
 from .clock import SYSTEM_CLOCK, Clock
+from .collect.collector import Collector
+from .collect.options import CollectOptions
 from .delivery.callback_consumer import CallbackConsumer
 from .delivery.consumer import Consumer
 from .delivery.stats import ConsumerStats
@@ -42,6 +44,7 @@ from .errors import (
     ConnectError,
     ConsumerOverflowError,
     CpapiError,
+    DecisionRecordError,
     DecodeError,
     HandshakeError,
     HeaderRefusedError,
@@ -56,6 +59,7 @@ from .errors import (
     ProtocolViolationError,
     RateLimitedError,
     RedirectError,
+    ReplayMismatchError,
     RequestTimeoutError,
     SessionError,
     StatusError,
@@ -65,6 +69,8 @@ from .errors import (
 )
 from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
+from .feed.decisions.replay import Decision, replay_decisions
+from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
@@ -107,6 +113,8 @@ __all__ = [
     "CertificateError",
     "Client",
     "Clock",
+    "CollectOptions",
+    "Collector",
     "CompetingSessionError",
     "ConfigError",
     "ConnectError",
@@ -115,6 +123,8 @@ __all__ = [
     "ConsumerStats",
     "CpapiError",
     "DailyWindow",
+    "Decision",
+    "DecisionRecordError",
     "DecodeError",
     "Feed",
     "FeedEvent",
@@ -149,9 +159,11 @@ __all__ = [
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
+    "ReplayMismatchError",
     "RequestTimeoutError",
     "RestPacer",
     "SessionError",
+    "SessionFacts",
     "SessionTicket",
     "StateChange",
     "StatusError",
@@ -174,6 +186,7 @@ __all__ = [
     "number_prefix",
     "parse_number",
     "read_capture",
+    "replay_decisions",
     "run",
     "ws_url_from_base",
 ]

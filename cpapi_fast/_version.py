@@ -1,4 +1,4 @@
-"""The two version numbers that have to agree with the packaging files (a meta test holds them together)."""
+"""The version of this package and of picows; a test compares both with the packaging files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from typing import Final
 
 __version__: Final = "0.1.0"
 
-#: The one picows release that the listener is compiled against. The layout of picows' classes changes inside patch
-#: releases and a mismatch loses frames without an error, so this is checked before the listener is imported.
+#: The picows release that the listener is compiled against. The layout of picows' classes changes in patch releases,
+#: and a mismatch silently loses frames, so the package compares the versions before it imports the listener.
 PICOWS_VERSION: Final = "2.3.1"

@@ -1,4 +1,4 @@
-"""One clock for every timer and pace, so that a test can compress the time of client and simulator together."""
+"""Clock: the time of every timer, which a test can speed up for client and simulator together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .errors import ConfigError
 
 
 class Clock:
-    """Time that runs `speed` times as fast as the machine's, from the moment the clock was made.
+    """Time that runs `speed` times as fast as the system clock, from the creation of the clock.
 
-    Every duration in an option of this library is in seconds *of this clock*. With the default speed of 1.0 that is
-    ordinary time. Receive times of frames (`received_ns`) are always the machine's own.
+    Durations in the options of this library are in seconds *of this clock*. With the default speed of 1.0 that is
+    ordinary time. Receive times of frames (`received_ns`) are always those of the system clock.
 
     Args:
         speed: how many seconds of this clock pass in one real second; above zero.
@@ -36,29 +36,29 @@ class Clock:
         return f"Clock(speed={self.speed:g})"
 
     def monotonic_s(self) -> float:
-        """Seconds of this clock since it was made; never runs backwards."""
+        """Seconds of this clock since its creation; monotonic."""
         return (time.monotonic() - self._start_monotonic_s) * self.speed
 
     def time_ns(self) -> int:
-        """Nanoseconds since the Unix epoch on this clock; starts at the machine's time and runs `speed` times as fast.
+        """Nanoseconds since the Unix epoch on this clock, which starts at the system time.
 
-        At speed 1.0 it is the machine's own wall clock, steps included.
+        At speed 1.0 it is the system clock, including its steps.
         """
         if self.speed == 1.0:
             return time.time_ns()
         return self._start_ns + int(self.monotonic_s() * 1e9)
 
     def of_machine_ns(self, machine_ns: int) -> int:
-        """What `time_ns` said when the machine's own clock, as in `Frame.received_ns`, said `machine_ns`.
+        """The time of this clock at `machine_ns` of the system clock, as in `Frame.received_ns`.
 
-        At speed 1.0 the two are the same.
+        At speed 1.0 the two are equal.
         """
         if self.speed == 1.0:
             return machine_ns
         return self._start_ns + int((machine_ns - self._start_ns) * self.speed)
 
     def real_s(self, seconds: float) -> float:
-        """How many real seconds `seconds` of this clock last: what a timeout of asyncio wants."""
+        """How many real seconds `seconds` of this clock last, as timeouts of asyncio need it."""
         return seconds / self.speed
 
     async def sleep(self, seconds: float) -> None:
@@ -70,5 +70,5 @@ class Clock:
         return asyncio.get_running_loop().call_later(seconds / self.speed, callback, *args)
 
 
-#: The machine's own time, the default everywhere.
+#: The system clock, the default everywhere.
 SYSTEM_CLOCK: Final = Clock()

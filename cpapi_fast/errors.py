@@ -1,36 +1,38 @@
-"""Everything this library raises on purpose, in one tree.
+"""The exceptions of this library, as one tree.
 
 ::
 
     CpapiError                                   is_retryable
-    ├── ConfigError (ValueError)                 no   an option, URL, path or fingerprint that cannot be right
-    │   └── HeaderRefusedError                   no   a value that must not stand in a header; it was never sent
-    ├── SubscriptionError (ValueError)           no   a conid, field code or topic that cannot be sent
-    │   └── LimitError (.limit, .most, .in_use)  no   the gateway takes no more of its kind; nothing was sent
-    ├── UsageError (RuntimeError)                no   the call does not fit the state: two readers, a closed client
-    ├── SessionError (.status, .path)            no   what the gateway answered over REST
-    │   ├── NoSessionError                       YES  the gateway has no session to give, yet
-    │   ├── NotAuthenticatedError                no   a human has to log in
+    ├── ConfigError (ValueError)                 no   an invalid option, URL, path or fingerprint
+    │   └── HeaderRefusedError                   no   a value that is not valid in a header; it was not sent
+    ├── SubscriptionError (ValueError)           no   an invalid conid, field code or topic
+    │   └── LimitError (.limit, .most, .in_use)  no   a limit of the gateway is reached; nothing was sent
+    ├── UsageError (RuntimeError)                no   the call is invalid in this state: two readers, a closed client
+    ├── SessionError (.status, .path)            no   a response of the gateway over REST
+    │   ├── NoSessionError                       YES  the gateway has no session yet
+    │   ├── NotAuthenticatedError                no   somebody has to log in
     │   ├── CompetingSessionError                no   another login holds the brokerage session
     │   ├── StatusError                          YES for 429 and 5xx, no for the rest
-    │   │   └── RateLimitedError (.retry_after_s) YES 429, now or lately; nothing is sent until that time is over
-    │   ├── RedirectError                        no   a redirect that is not the login page; never followed
-    │   └── DecodeError (.preview)               no   HTML, or JSON of the wrong shape
-    ├── PaceError (.limit, .retry_after_s)       YES  too many requests of this program; this one was not sent
-    ├── TransportError                           YES  the connection ended without a CLOSE frame, or was cut
+    │   │   └── RateLimitedError (.retry_after_s) YES status 429; nothing is sent for the penalty's time
+    │   ├── RedirectError                        no   a redirect to another page than the login; not followed
+    │   └── DecodeError (.preview)               no   HTML, or JSON with an unexpected shape
+    ├── PaceError (.limit, .retry_after_s)       YES  this program sends too many requests; this one was not sent
+    ├── TransportError                           YES  the connection failed or ended without a CLOSE frame
     │   ├── ConnectError                         YES  no connection: DNS, refused, reset
-    │   ├── RequestTimeoutError (TimeoutError)   YES  no answer in time
-    │   ├── HandshakeError (.status)             YES  no WebSocket came of the upgrade
-    │   ├── ProtocolViolationError               YES  the peer broke the WebSocket protocol, or a message is too big
-    │   └── CertificateError                     no   the certificate is not one that the TLS policy trusts
-    │       └── PinMismatchError                 no   ... or not the pinned one; no cookie was sent
-    ├── CallbackError                            no   a user's callback raised; the original is the __cause__
+    │   ├── RequestTimeoutError (TimeoutError)   YES  no response in time
+    │   ├── HandshakeError (.status)             YES  the upgrade to a WebSocket failed
+    │   ├── ProtocolViolationError               YES  the peer violated the protocol or a size limit
+    │   └── CertificateError                     no   the TLS policy does not trust the certificate
+    │       └── PinMismatchError                 no   the certificate is not the pinned one; no cookie was sent
+    ├── CallbackError                            no   a user's callback raised; its exception is the __cause__
     ├── ConsumerOverflowError (.dropped)         no   a consumer with the policy `halt` was too slow
     ├── MalformedPayloadError (ValueError; .raw) no   raised only by Frame.payload
-    ├── OutputError (OSError; .path)             no   a file that cannot be written
+    ├── OutputError (OSError; .path)             no   a file cannot be written
+    ├── DecisionRecordError (ValueError; .line)  no   a decision record is damaged
+    │   └── ReplayMismatchError                  no   the replay of a decision record has other actions
     └── MissingDependencyError (ImportError)     no   an optional package is not installed
 
-No message and no `repr` of these holds a session id, a cookie or an account.
+Messages and `repr`s contain no session id, cookie or account.
 """
 
 from __future__ import annotations
@@ -39,50 +41,50 @@ from typing import ClassVar
 
 
 class CpapiError(Exception):
-    """Base of all errors of this library."""
+    """Base class of all exceptions of this library."""
 
-    #: Whether doing the same again later can succeed without a human or a change of the program.
+    #: Whether a later retry can succeed without human action and without a change of the program.
     is_retryable: bool = False
 
 
 class ConfigError(CpapiError, ValueError):
-    """An option, URL, path or fingerprint that cannot be right; the message says what to give instead."""
+    """An option, URL, path or fingerprint is invalid. The message states what is valid."""
 
 
 class HeaderRefusedError(ConfigError):
-    """A value (its content is not shown) that must not stand in an HTTP header, so nothing was sent."""
+    """A value is not valid in an HTTP header; nothing was sent. The message does not contain the value."""
 
 
 class SubscriptionError(CpapiError, ValueError):
-    """A conid, field code or topic that cannot be sent."""
+    """A conid, field code or topic is invalid."""
 
 
 class LimitError(SubscriptionError):
     """A limit of the gateway is reached, so the subscription was not sent.
 
     Attributes:
-        limit: what is limited, in the plural: `market data lines`.
-        most: how many the gateway takes.
-        in_use: how many are in use.
+        limit: what is limited, such as `market data lines`.
+        most: the maximum number.
+        in_use: the number in use.
     """
 
     def __init__(self, limit: str, *, most: int, in_use: int, advice: str) -> None:
-        super().__init__(f"all {limit} are taken: {in_use} of {most} are in use; {advice}")
+        super().__init__(f"all {limit} are in use: {in_use} of {most}. {advice}")
         self.limit = limit
         self.most = most
         self.in_use = in_use
 
 
 class UsageError(CpapiError, RuntimeError):
-    """The call does not fit the state of the object: two readers at once, a client already closed."""
+    """The call is invalid in the state of the object: two readers at once, a closed client."""
 
 
 class SessionError(CpapiError):
-    """The gateway answered over REST, but not with what was asked for.
+    """The gateway's response over REST reports a failure or is unexpected.
 
     Attributes:
-        status: the HTTP status, or None when the answer never got that far.
-        path: the path that was asked, without host and query.
+        status: the HTTP status; None when the error has none.
+        path: the requested path, without host and query.
     """
 
     def __init__(self, message: str, *, status: int | None = None, path: str | None = None) -> None:
@@ -92,13 +94,13 @@ class SessionError(CpapiError):
 
 
 class NoSessionError(SessionError):
-    """The gateway is reachable but has no session (yet)."""
+    """The gateway is reachable but has no session yet."""
 
     is_retryable = True
 
 
 class NotAuthenticatedError(SessionError):
-    """The gateway wants a login; open it in a browser and log in."""
+    """Nobody is logged in at the gateway. Log in to the gateway in a browser."""
 
 
 class CompetingSessionError(SessionError):
@@ -106,9 +108,9 @@ class CompetingSessionError(SessionError):
 
 
 class StatusError(SessionError):
-    """A status that is neither success nor a sign of being logged out."""
+    """The HTTP status is neither 2xx nor one of a missing login."""
 
-    #: Statuses at or above 500, and these, pass with time.
+    #: Retryable besides the statuses from 500 on.
     _RETRYABLE: ClassVar[frozenset[int]] = frozenset({429})
 
     def __init__(self, message: str, *, status: int, path: str | None = None) -> None:
@@ -117,10 +119,10 @@ class StatusError(SessionError):
 
 
 class RateLimitedError(StatusError):
-    """The gateway answered 429, to this request or lately to another. While its penalty lasts, nothing is sent.
+    """The gateway returned status 429, for this request or an earlier one. Nothing is sent during the penalty.
 
     Attributes:
-        retry_after_s: for how many seconds of the clock every request will be refused in the same way.
+        retry_after_s: the remaining seconds of the penalty, in seconds of the clock.
     """
 
     is_retryable = True
@@ -131,14 +133,14 @@ class RateLimitedError(StatusError):
 
 
 class RedirectError(SessionError):
-    """A redirect that does not lead to the login page. None is ever followed: it would carry the cookie along."""
+    """A redirect to another page than the login. It is not followed, since that would send the cookie along."""
 
 
 class DecodeError(SessionError):
-    """The body is not JSON, or JSON of another shape than documented.
+    """The body is not JSON, or JSON with an unexpected shape.
 
     Attributes:
-        preview: the first characters of the body with everything that looks like a secret taken out.
+        preview: the first characters of the body, without anything that looks like a secret.
     """
 
     def __init__(self, message: str, *, status: int | None = None, path: str | None = None, preview: str = "") -> None:
@@ -147,12 +149,12 @@ class DecodeError(SessionError):
 
 
 class PaceError(CpapiError):
-    """This program asked for more requests than the gateway's paces have room for in time; this one was not sent.
+    """This program sends more requests than the gateway's rate limits allow; this one was not sent.
 
     Attributes:
-        path: what would have been asked.
-        limit: whose pace it is: an endpoint, or `all requests together`.
-        retry_after_s: after how many seconds of the clock it may be worth asking again.
+        path: the path of the request.
+        limit: the exhausted rate limit: an endpoint, or `all requests together`.
+        retry_after_s: the minimum wait before a retry can succeed, in seconds of the clock.
     """
 
     is_retryable = True
@@ -165,24 +167,24 @@ class PaceError(CpapiError):
 
 
 class TransportError(CpapiError):
-    """The connection could not be made, or ended in another way than by a CLOSE frame of the peer."""
+    """The connection failed, or ended without a CLOSE frame of the peer."""
 
     is_retryable = True
 
 
 class ConnectError(TransportError):
-    """No connection: the name does not resolve, nobody listens, or the peer hung up."""
+    """No connection: the host name does not resolve, or the peer refused or reset the connection."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No answer within the time that the options allow."""
+    """No response within a time limit of the options."""
 
 
 class HandshakeError(TransportError):
-    """The peer answered the upgrade request with something else than a WebSocket.
+    """The peer refused the upgrade to a WebSocket.
 
     Attributes:
-        status: the HTTP status of the answer, or None when there was none.
+        status: the HTTP status of the response; None without one.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -191,29 +193,29 @@ class HandshakeError(TransportError):
 
 
 class ProtocolViolationError(TransportError):
-    """The peer sent what the WebSocket protocol, or a limit of ours, does not allow; the connection was closed."""
+    """The peer violated the WebSocket protocol or a size limit; the connection was closed."""
 
 
 class CertificateError(TransportError):
-    """The peer's certificate is not one that the chosen TLS policy trusts."""
+    """The TLS policy does not trust the peer's certificate."""
 
     is_retryable = False
 
 
 class PinMismatchError(CertificateError):
-    """The peer's certificate is not the pinned one. Nothing was sent over the connection."""
+    """The peer's certificate is not the pinned one. Nothing was sent."""
 
 
 class CallbackError(CpapiError):
-    """A callback of the user raised; the original exception is the `__cause__`."""
+    """A callback of the user raised; its exception is the `__cause__`."""
 
 
 class ConsumerOverflowError(CpapiError):
-    """A consumer with the policy `halt` read more slowly than frames came; it gets none any more.
+    """A consumer with the policy `halt` was slower than the frames; it receives no more.
 
     Attributes:
         name: the consumer's name.
-        dropped: how many frames of the read that was too much were not kept.
+        dropped: the number of frames that were dropped from the read that exceeded the limit.
     """
 
     def __init__(self, message: str, *, name: str, dropped: int) -> None:
@@ -223,10 +225,10 @@ class ConsumerOverflowError(CpapiError):
 
 
 class MalformedPayloadError(CpapiError, ValueError):
-    """The frame has a route, but its text is not JSON.
+    """The frame's payload is not JSON.
 
     Attributes:
-        raw: the frame's bytes. They are not part of the message, since they may name an account.
+        raw: the frame's bytes. The message does not contain them, since they may contain an account.
     """
 
     def __init__(self, message: str, *, raw: bytes) -> None:
@@ -235,7 +237,7 @@ class MalformedPayloadError(CpapiError, ValueError):
 
 
 class OutputError(CpapiError, OSError):
-    """A file or folder cannot be written; what was finished before stays readable.
+    """A file or folder cannot be written. Files that were finished before stay readable.
 
     Attributes:
         path: the file or folder.
@@ -246,5 +248,21 @@ class OutputError(CpapiError, OSError):
         self.path = path
 
 
+class DecisionRecordError(CpapiError, ValueError):
+    """A decision record is damaged, or was written by another version of its format.
+
+    Attributes:
+        line: the number of the line with the error, starting at 1.
+    """
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line
+
+
+class ReplayMismatchError(DecisionRecordError):
+    """The replay of a decision record has other actions than the record: this version decides differently."""
+
+
 class MissingDependencyError(CpapiError, ImportError):
-    """What was asked for needs a package that is not installed; the message says how to install it."""
+    """A feature needs a package that is not installed. The message states how to install it."""

@@ -1,4 +1,4 @@
-"""What a feed says besides frames: how its state changed, and where data is missing, each with a time and a cause."""
+"""The events of a feed: changes of state, gaps in the data, and history that fills them."""
 
 from __future__ import annotations
 
@@ -11,79 +11,79 @@ BackfillSource = Literal["smh", "rest"]
 
 
 class FeedState(enum.Enum):
-    """Where a feed stands, or one of its subscriptions."""
+    """The state of a feed, or of one of its subscriptions."""
 
-    #: No connection, and none under way: not started, waiting before the next attempt, or closed.
+    #: No connection, and no attempt under way: not started, waiting before the next attempt, or closed.
     DISCONNECTED = "disconnected"
-    #: Asking the gateway for a session and opening the socket.
+    #: Requesting a session from the gateway and opening the socket.
     CONNECTING = "connecting"
-    #: The socket is open; the gateway has not said yet that it listens.
+    #: The socket is open; the gateway has not sent `system` with `success` yet.
     OPEN = "open"
-    #: The gateway has said `system` with `success`.
+    #: The gateway has sent `system` with `success`.
     READY = "ready"
     #: The brokerage session is open; subscriptions are sent.
     AUTHENTICATED = "authenticated"
-    #: Data comes.
+    #: Data arrives.
     STREAMING = "streaming"
-    #: A human has to log in to the gateway; it is asked from time to time whether that has happened.
+    #: Somebody has to log in to the gateway; the feed checks from time to time whether that has happened.
     LOGIN_REQUIRED = "login_required"
     #: Another login of the same user holds the brokerage session.
     COMPETING = "competing"
-    #: The socket lives and the data is dead. Of one subscription: it does not answer.
+    #: Frames arrive on the socket, but no data. Of one subscription: it was quiet too long, and a probe had no reply.
     STALE = "stale"
 
 
 class Cause(enum.Enum):
-    """Why a state changed, or why data is missing."""
+    """The reason for a change of state or for a gap."""
 
     STARTED = "started"
     STOPPED = "stopped"
-    #: Steps on the way to data.
+    #: Steps from the start to data.
     RETRY = "retry"
     SOCKET_OPENED = "socket_opened"
     READY = "ready"
-    #: The gateway never said that it listens, and the feed went on all the same.
+    #: The gateway did not send `system` with `success` in time, and the feed continued without it.
     READY_TIMEOUT = "ready_timeout"
     LOGGED_IN = "logged_in"
     DATA = "data"
-    #: The end of a connection.
+    #: Ends of a connection.
     CONNECTION_LOST = "connection_lost"
     CLOSED_BY_GATEWAY = "closed_by_gateway"
     SOCKET_SILENT = "socket_silent"
     PROTOCOL_VIOLATION = "protocol_violation"
     SESSION_CHANGED = "session_changed"
     ALL_STALE = "all_stale"
-    #: No connection comes about.
+    #: Attempts to connect that failed.
     UNREACHABLE = "unreachable"
     GATEWAY_ERROR = "gateway_error"
     RATE_LIMITED = "rate_limited"
     REFUSED = "refused"
-    #: The session.
+    #: Causes in the session.
     NOT_LOGGED_IN = "not_logged_in"
     SESSION_ENDED = "session_ended"
     COMPETING = "competing"
-    #: One subscription.
+    #: Causes in one subscription.
     SUBSCRIPTION_SILENT = "subscription_silent"
     SUBSCRIPTION_REFUSED = "subscription_refused"
     UNSUBSCRIBED = "unsubscribed"
-    #: One consumer was slower than its policy allows; frames that it had not read were dropped.
+    #: One consumer was too slow for its bounds; frames that it had not read were dropped.
     CONSUMER_OVERFLOW = "consumer_overflow"
-    #: A fault of this library, or of a callback; the loop's exception handler was told.
+    #: A bug in this library, or an error in a callback; it was passed to the loop's exception handler.
     INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The feed, or one of its subscriptions, is in another state; or something happened that left it where it was.
+    """A change of state of the feed or of one subscription, or a notice without a change.
 
     Attributes:
-        time_ns: when, in ns since the Unix epoch on the machine's own clock, as in `Frame.received_ns`.
+        time_ns: the time of the change, in ns since the Unix epoch on the system clock, as in `Frame.received_ns`.
         state: the new state.
-        previous: the one before; the same for a notice, such as a 429 while data flows.
-        cause: why.
-        advice: what the user should do, in one sentence; that nothing is to be done, where that is so.
+        previous: the state before; equal to `state` for a notice, such as a 429 while data arrives.
+        cause: the reason.
+        advice: what the user should do, in one sentence, even if that is nothing.
         subscription: the topic of the subscription that changed (`smd+265598`); None for the feed itself.
-        detail: what exactly happened, in the words of the error, where there was one; never a secret.
+        detail: the message of the error, if there was one; it contains no secret.
     """
 
     time_ns: int
@@ -97,18 +97,19 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A hole in the data, told right before the first frame after it.
+    """A period without data, reported right before the first frame after it.
 
-    Every frame of the subscription that was sent and not delivered lies between the two times. They are receive times
-    of frames (`Frame.received_ns`), so they are exact even when the machine's clock was set meanwhile.
+    Every frame of the subscription that was sent and not delivered falls between the two times. They are receive times
+    of frames (`Frame.received_ns`), so they are exact even if the system clock was set in between.
 
     Attributes:
-        subscription: the topic with the hole (`smd+265598`); None for all of them.
-        last_good_ns: when the last frame before the hole was received; when the subscribe was sent, if none was.
-        first_good_ns: when the first frame after it was received; None when none came before the feed or the
-            subscription ended.
-        cause: why.
-        frames_dropped: how many frames are missing; None when that cannot be known, as whenever they did not arrive.
+        subscription: the topic with the gap (`smd+265598`); None for all topics.
+        last_good_ns: the receive time of the last frame before the gap, in ns since the Unix epoch; if there was none,
+            the time when the subscribe was sent.
+        first_good_ns: the receive time of the first frame after the gap, in ns since the Unix epoch; None if none
+            arrived before the feed or the subscription ended.
+        cause: the reason.
+        frames_dropped: how many frames are missing; None when that is not known, because they did not arrive.
     """
 
     subscription: str | None
@@ -120,12 +121,12 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of history that stands in for ticks that are missing. It is never a tick.
+    """One bar of history, in place of missing ticks.
 
     Attributes:
-        start_ns: when the bar begins, in ns since the Unix epoch.
+        start_ns: the start of the bar, in ns since the Unix epoch.
         open, high, low, close: prices.
-        volume: traded during the bar.
+        volume: the volume traded during the bar.
     """
 
     start_ns: int
@@ -138,13 +139,13 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """History for a gap, told after it; its bars are filled in and not received.
+    """History for a gap, reported after it.
 
     Attributes:
-        gap: the gap that it is for.
-        bars: what history knows of the time of the gap, oldest first; empty when `error` says why.
+        gap: the gap that the history is for.
+        bars: the bars that cover the time of the gap, oldest first; empty if there was an error.
         source: `smh` or `rest`.
-        error: why there are no bars; None when there are.
+        error: the reason why there are no bars; None if there are.
     """
 
     gap: Gap
@@ -153,5 +154,5 @@ class Backfill:
     error: str | None = None
 
 
-#: Everything that stands between the frames of a feed.
+#: Any event between the frames of a feed.
 FeedEvent = StateChange | Gap | Backfill

@@ -1,4 +1,4 @@
-"""Texts of the gateway made fit for a message: nothing in them that opens a session or names an account."""
+"""Removes session ids, tokens and account names from the gateway's texts, and shortens texts for messages."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-#: What stands in place of a secret.
+#: Replaces a secret.
 REDACTED: Final = "[redacted]"
 
-#: How long a preview is.
+#: The maximum length of a preview, in characters.
 PREVIEW_LENGTH: Final = 120
 
-# Shorter values are words such as "1" or "true": taking them out would hide the text and protect nothing.
+# Shorter values are words such as "1" or "true": replacing them would hide the text and protect nothing.
 _MIN_SECRET_LENGTH: Final = 4
 
 _PATTERNS: Final = (
-    # The value of a member whose name says that it is one of ours to keep.
+    # The value of a member with the name of a secret.
     re.compile(
         r"""(["']?(?:session|sessionId|token|access_token|MAC|user|userId|username|account|acct|password|cookie)["']?\s*[:=]\s*)"""
         r"""("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;}\]&"'<>]+)""",
         re.IGNORECASE,
     ),
-    # UUIDs, session ids and whatever else is long and opaque.
+    # UUIDs, session ids and other long opaque values.
     re.compile(r"()(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"),
     re.compile(r"()[0-9a-fA-F]{16,}"),
     re.compile(r"()[0-9A-Za-z+/_=-]{24,}"),
-    # Accounts: U1234567, DU1234567, F1234567, DF1234567 and their like.
+    # Accounts such as U1234567, DU1234567, F1234567, DF1234567.
     re.compile(r"()(?<![0-9A-Za-z])[A-Za-z]{1,3}[0-9]{5,12}(?![0-9])"),
 )
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the given secrets and without anything that looks like one."""
-    # The longest first: a secret that is part of another would leave the rest of that one behind.
+    """Return `text` without the given secrets and without anything that looks like a secret."""
+    # The longest first: replacing a part of a longer secret would leave the rest of it.
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, REDACTED)
@@ -42,18 +42,36 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+class ConsistentRedactor:
+    """Redacts the texts of one file: the same secret gets the same numbered placeholder everywhere."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def __call__(self, text: str) -> str:
+        """`text` without anything that looks like a secret."""
+        for pattern in _PATTERNS:
+            text = pattern.sub(self._placeholder, text)
+        return text
+
+    def _placeholder(self, match: re.Match[str]) -> str:
+        secret = match[0][len(match[1]) :]
+        number = self._numbers.setdefault(secret, len(self._numbers) + 1)
+        return f"{match[1]}[redacted {number}]"
+
+
 def printable(text: str) -> str:
-    """`text` as one line, without anything that a terminal would obey."""
+    """Return `text` as one line without control characters."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def preview(body: bytes, secrets: Iterable[str] = ()) -> str:
-    """The start of a body as one short printable line, redacted before it is cut, so that no half secret is left."""
+    """Return the start of a body as one printable line. Redacts before it cuts, so that no part of a secret remains."""
     text = redact(body.decode("utf-8", "replace"), secrets)
     line = printable(text[: 4 * PREVIEW_LENGTH])
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 
 def shown(value: object) -> str:
-    """How a refused value appears in a message: short, and without running a `repr` that may be long or fail."""
+    """Return an invalid value as it appears in a message: short, and without a `repr` that may be long or fail."""
     return repr(value[:40]) if isinstance(value, str) else f"a value of type {type(value).__name__}"

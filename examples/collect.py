@@ -1,4 +1,4 @@
-"""Collect quotes into files from a program of your own, here from the built-in simulator.
+"""Collects quotes into files, here from the simulated gateway.
 
 Usage: python examples/collect.py FOLDER [SECONDS]
 """
@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import cpapi_fast as cf
-from cpapi_fast.collect.collector import CollectOptions, collect
+from cpapi_fast.collect.collector import collect
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.loop import run
 from cpapi_fast.simulator import SimulatedGateway
 

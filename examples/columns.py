@@ -1,6 +1,8 @@
-"""Mean spread per instrument, from columns of float64: no frame object is made, no payload decoded by a JSON library.
+"""Prints the mean spread of each instrument, from float64 columns: no frame object is created, no JSON decoded.
 
-Usage: python examples/columns.py [SECONDS]    (against the built-in simulator; `numpy.asarray` takes the columns too)
+`numpy.asarray` takes the columns without a copy.
+
+Usage: python examples/columns.py [SECONDS]
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ async def main(seconds: float) -> None:
         ticks = decoder.decode(batch)
         for field in ticks.fields:
             for conid, is_valid, value in zip(ticks.conids, ticks.valid(field), ticks.values(field), strict=True):
-                if is_valid:  # a frame holds only the fields that changed
+                if is_valid:  # a frame has only the fields that changed
                     latest.setdefault(conid, {})[field] = value
         for conid in ticks.conids:
             if len(quote := latest.get(conid, {})) == 2:
@@ -31,7 +33,7 @@ async def main(seconds: float) -> None:
     async with SimulatedGateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
         async with await cf.WsClient.connect(client) as ws:
             while (frame := await ws.next_message()) and frame.kind is not cf.FrameKind.SYSTEM:
-                pass  # subscribes before `system` are dropped by a gateway, without a word
+                pass  # the gateway drops subscribes that arrive before `system`
             ws.on_batch(on_batch)
             for conid in (265598, 8314):
                 await ws.subscribe_market_data(conid)

@@ -1,9 +1,8 @@
-"""A feed that outlives its connections: quotes, holes and states in one stream, and the last value with its age.
+"""Reads quotes, gaps and states from one stream while the simulated gateway fails, and prints the last value's age.
 
-    python examples/feed.py
+For a real gateway give its URL and fingerprint to `cf.Client`, and leave the simulator out.
 
-runs against the built-in simulator and breaks it on purpose. For a real gateway give its URL and fingerprint to
-`cf.Client` and leave the simulator out.
+Usage: python examples/feed.py
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 
 
 async def break_it(gateway: SimulatedGateway, clock: cf.Clock) -> None:
-    """What happens to a gateway in a bad night."""
+    """Cause three faults, one after the other."""
     await clock.sleep(10)
     print("!! the connection is reset")
-    gateway.drop_sockets(reset=True)
+    gateway.faults.drop_sockets(reset=True)
     await clock.sleep(10)
-    print("!! one subscription dies without a word")
-    gateway.kill_stream("265598")
+    print("!! one subscription stops without a message")
+    gateway.faults.end_stream("265598")
     await clock.sleep(20)
     print("!! the session is renewed under the open socket")
-    gateway.renew_session()
+    gateway.faults.change_session_id()
 
 
 async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:
-    """Read for a minute of the clock, which runs ten times as fast as time does."""
+    """Read for a minute of the clock, which runs ten times as fast as real time."""
     clock = cf.Clock(speed)
     async with (
         SimulatedGateway(SimulatorOptions(), clock=clock) as gateway,
@@ -41,7 +40,7 @@ async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:
         breaking = asyncio.create_task(break_it(gateway, clock))
         ticks = 0
         with contextlib.suppress(asyncio.TimeoutError):
-            # A feed has no end of its own.
+            # The feed does not end by itself.
             reading = feed.__aiter__()
             ends_s = clock.monotonic_s() + duration_s
             while (left_s := ends_s - clock.monotonic_s()) > 0:

@@ -1,6 +1,6 @@
-"""Count frames per instrument with a callback per socket read: no frame object is made, nothing is decoded.
+"""Counts frames per instrument with a callback per batch: no frame object is created, nothing is decoded.
 
-Usage: python examples/push.py [SECONDS]    (against the built-in simulator)
+Usage: python examples/push.py [SECONDS]
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ async def main(seconds: float) -> None:
     frames_by_conid: Counter[int] = Counter()
 
     def on_batch(batch: cf.Batch) -> None:
-        # A column of the batch, read in place; -1 stands for frames without a conid.
+        # A column of the batch, read without a copy; -1 means no conid.
         frames_by_conid.update(batch.conids)
 
     async with SimulatedGateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
         async with await cf.WsClient.connect(client) as ws:
             while (frame := await ws.next_message()) and frame.kind is not cf.FrameKind.SYSTEM:
-                pass  # subscribes before `system` are dropped by a gateway, without a word
+                pass  # the gateway drops subscribes that arrive before `system`
             ws.on_batch(on_batch)
             for conid in (265598, 8314):
                 await ws.subscribe_market_data(conid)

@@ -1,4 +1,4 @@
-"""Batches and events for tests of what stands behind the socket: numbered frames, received when the test says."""
+"""Batches and events for tests without a socket: numbered frames with a receive time of the test's choice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.frame import Frame, FrameCounters
 from tests.frames import smd
 
-#: What one of `numbered` counts for: its bytes and the overhead.
+#: The cost of one frame of `numbered`: its bytes and the overhead.
 FRAME_COST = 151 + 64
 
 
@@ -38,7 +38,7 @@ def put(delivery: Dispatcher, batch: Batch) -> None:
 
 
 def short(item: Any) -> Any:
-    """What a consumer gave, as a value that is easily written down."""
+    """An item of a consumer in a short form for comparisons."""
     if isinstance(item, Frame):
         return item.conid
     if isinstance(item, Batch):

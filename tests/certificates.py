@@ -1,4 +1,4 @@
-"""Certificates for servers in tests: authorities, and what they or nobody signed, with any dates and names."""
+"""Certificates for test servers: authorities, signed and self-signed certificates, with any dates and names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate with its key, and those that stand between it and the root."""
+    """A certificate with its key, and the certificates between it and the root."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -39,12 +39,12 @@ class Certificate:
         return hashlib.sha256(self.der).hexdigest()
 
     def write(self, path: Path) -> Path:
-        """The certificate alone, as a CA file."""
+        """Write the certificate alone, as a CA file."""
         path.write_bytes(self.pem)
         return path
 
     def server_context(self, folder: Path) -> ssl.SSLContext:
-        """A context for a server that shows this certificate and its chain."""
+        """Create a context for a server with this certificate and its chain."""
         path = folder / f"{self.fingerprint[:16]}.pem"
         chain = b"".join(c.public_bytes(serialization.Encoding.PEM) for c in self.chain)
         key = self.key.private_bytes(
@@ -65,7 +65,7 @@ def make(
     ends_days: float = 10,
     name: str = "test",
 ) -> Certificate:
-    """A new certificate; self-signed unless an authority is given. Dates count from now."""
+    """Create a certificate; self-signed without an authority. Dates are relative to now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer_key = key if signed_by is None else signed_by.key

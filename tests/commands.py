@@ -1,4 +1,4 @@
-"""Running the real command as a process of its own, beside the test's loop."""
+"""Helpers that run `python -m cpapi_fast` in a process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass
 
-#: A warning is an error here too.
+#: Warnings are errors in the process too.
 PYTHON = (sys.executable, "-Werror")
 
 LIMIT_S = 25.0
 
 
-#: A line of the progress, told every five seconds where there is no terminal: that is how slow the machine is, and no
-#: complaint.
+#: A line of the progress, which is printed every five seconds. On a slow machine stderr may have some.
 PROGRESS = re.compile(r"^ *[0-9.:]+ s  .* frames \(.*\n", re.MULTILINE)
 
 
@@ -23,12 +22,12 @@ PROGRESS = re.compile(r"^ *[0-9.:]+ s  .* frames \(.*\n", re.MULTILINE)
 class Ended:
     code: int
     out: str
-    #: What it complained about.
+    #: stderr without lines of the progress.
     err: str
 
 
 async def start(*arguments: object, first: str | None = None) -> Process:
-    """Start `python -m cpapi_fast`; `first` is Python code to run in the process before it."""
+    """Start `python -m cpapi_fast`. `first` is Python code that the process runs before."""
     run_module = "import runpy; runpy.run_module('cpapi_fast', run_name='__main__', alter_sys=True)"
     program = ("-m", "cpapi_fast") if first is None else ("-c", f"{first}\n{run_module}")
     return await asyncio.create_subprocess_exec(*PYTHON, *program, *map(str, arguments), stdout=PIPE, stderr=PIPE)

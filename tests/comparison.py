@@ -60,7 +60,7 @@ def is_equal(left: object, right: object) -> bool:
 
 
 def check_frame(data: bytes, frame: Frame, answers: Iterable[Answer], oracle: Oracle = ORACLE) -> None:
-    """Everything that a frame says about its text, given the answers that are allowed for it."""
+    """Compare every attribute of a frame with the results that its text allows."""
     answer = answer_of(frame)
     assert answer in answers, f"{answer} is none of {sorted(answers, key=str)}"
     assert frame.raw == data
@@ -96,7 +96,7 @@ def check_verdict(data: bytes, frame: Frame) -> None:
 
 
 def check_span(data: bytes, frame: Frame, span: tuple[int, int], oracle: Oracle = ORACLE) -> None:
-    """Where a batch says that the topic lies."""
+    """Compare where the topic lies according to the columns of a batch."""
     if reference.decode_error(data) is None and not reference.has_repeated_topic(data):
         expected = oracle.topic_span(data)
         assert span == expected, f"the topic lies at {span}, not at {expected}"

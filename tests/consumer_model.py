@@ -1,6 +1,6 @@
-"""What a consumer has to do, written as slowly and obviously as possible: one list of what came, looked through anew.
+"""A slow and obvious model of a consumer: one list of everything that arrived, searched from the start each time.
 
-Nothing of `cpapi_fast.delivery.consumer_queue` and what stands on it is used here but the names of events.
+It uses nothing of `cpapi_fast.delivery`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from cpapi_fast.events import Cause, FeedEvent, Gap
 
-#: What a frame counts for besides its bytes.
+#: What a pending frame costs besides its bytes.
 OVERHEAD = 64
 
 
 @dataclass
 class Entry:
-    """A frame that came, or several that were merged; `item` is None once nobody will read it."""
+    """A frame that arrived, or several that were merged."""
 
     raw: bytes
     received_ns: int
@@ -25,7 +25,7 @@ class Entry:
     fields: dict[str, Any] | None = None
     first_ns: int = 0
     is_dropped: bool = False
-    is_promised: bool = False
+    is_pinned: bool = False
 
     def __post_init__(self) -> None:
         self.first_ns = self.received_ns
@@ -37,16 +37,17 @@ class Entry:
 
 @dataclass
 class Model:
-    """One consumer: `log` has what it may still have to be told, in order; what was told is taken off."""
+    """One consumer. `log` has what it has not read yet, in order; `chunk` the frames that its reader works on."""
 
     policy: str
     max_frames: int
     max_bytes: int
     max_events: int
     log: list[Entry | FeedEvent] = field(default_factory=list)
+    chunk: list[Entry] = field(default_factory=list)
     last_ns: int | None = None
     is_ended: bool = False
-    has_overflown: bool = False
+    has_overflowed: bool = False
     received: int = 0
     delivered: int = 0
     dropped: int = 0
@@ -54,14 +55,19 @@ class Model:
     events_dropped: int = 0
 
     def waiting(self) -> list[Entry]:
+        """The frames that can still be read."""
         return [item for item in self.log if isinstance(item, Entry) and not item.is_dropped]
+
+    def pending(self) -> list[Entry]:
+        """The frames that count as pending: those of the chunk too."""
+        return [*self.chunk, *self.waiting()]
 
     def events(self) -> list[FeedEvent]:
         return [item for item in self.log if not isinstance(item, Entry)]
 
     def is_over(self, more: tuple[Entry, ...] = ()) -> bool:
-        waiting = [*self.waiting(), *more]
-        return len(waiting) > self.max_frames or sum(entry.cost for entry in waiting) > self.max_bytes
+        pending = [*self.pending(), *more]
+        return len(pending) > self.max_frames or sum(entry.cost for entry in pending) > self.max_bytes
 
     def put(self, entries: list[Entry]) -> None:
         if self.is_ended:
@@ -70,13 +76,13 @@ class Model:
         if self.policy in ("drop_newest", "halt"):
             is_full = False
             for entry in entries:
-                is_full = is_full or (bool(self.waiting()) and self.is_over((entry,)))
+                is_full = is_full or (bool(self.pending()) and self.is_over((entry,)))
                 entry.is_dropped = is_full
                 self.dropped += is_full
                 self.log.append(entry)
             if is_full and self.policy == "halt":
                 self.log = [item for item in self.log if not (isinstance(item, Entry) and item.is_dropped)]
-                self.is_ended = self.has_overflown = True
+                self.is_ended = self.has_overflowed = True
             return
         for entry in entries:
             if self.policy != "conflate" or not self.merge(entry):
@@ -84,7 +90,7 @@ class Model:
         if self.policy == "block":
             return
         while self.is_over() and len(self.waiting()) > 1:
-            oldest = next(entry for entry in self.waiting() if not entry.is_promised)
+            oldest = next(entry for entry in self.waiting() if not entry.is_pinned)
             oldest.is_dropped = True
             self.dropped += 1
 
@@ -92,7 +98,7 @@ class Model:
         for item in reversed(self.log):
             if not isinstance(item, Entry):
                 return False
-            if item.topic is not None and item.topic == entry.topic and not item.is_dropped and not item.is_promised:
+            if item.topic is not None and item.topic == entry.topic and not item.is_dropped and not item.is_pinned:
                 if item.fields is None or entry.fields is None:
                     return False
                 item.fields = {**item.fields, **entry.fields}
@@ -112,13 +118,13 @@ class Model:
             self.events_dropped += 1
 
     def next(self) -> Entry | FeedEvent | None:
-        """What the reader is told next; None when nothing."""
+        """What the reader gets next; None when nothing is left."""
         for index, item in enumerate(self.log):
             if isinstance(item, Entry) and not item.is_dropped:
                 lost = [other for other in self.log[:index] if isinstance(other, Entry)]
                 if lost:
                     self.log = self.log[index:]
-                    item.is_promised = True
+                    item.is_pinned = True
                     return self.gap(lost, item)
                 self.delivered += 1
                 self.last_ns = item.received_ns
@@ -137,15 +143,20 @@ class Model:
         last_good_ns = lost[0].first_ns if self.last_ns is None else self.last_ns
         first_good_ns = None if good is None else good.received_ns
         if self.policy == "conflate":
-            # Merged frames are out of order in time.
+            # Merged frames are not in order of time.
             last_good_ns = min(last_good_ns, *(entry.first_ns for entry in lost), last_good_ns)
             if good is not None:
                 first_good_ns = max(good.received_ns, *(entry.received_ns for entry in lost), good.received_ns)
         return Gap(None, last_good_ns, first_good_ns, Cause.CONSUMER_OVERFLOW, len(lost))
 
+    def finish_chunk(self) -> None:
+        self.delivered += len(self.chunk)
+        self.chunk = []
+
     def close(self) -> None:
+        self.finish_chunk()
         self.dropped += len(self.waiting())
         self.events_dropped += len(self.events())
         self.log = []
         self.is_ended = True
-        self.has_overflown = False
+        self.has_overflowed = False

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator
 from types import TracebackType
 
-from cpapi_fast.simulator.outbox import reset
+from cpapi_fast.simulator.frame_writer import reset
 
 #: What is read from one side at a time.
 _CHUNK_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-"""Helpers for tests of what is written to disk: batches made by hand, and a disk that is full."""
+"""Helpers for tests of outputs: batches with given frames, and a full disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def make_batch(frames: Sequence[bytes], received_ns: int = 1) -> Batch:
 
 
 def quote(conid: int = 265598, **fields: object) -> bytes:
-    """An `smd` delta as the gateway writes it; a field code is written as `_31`."""
+    """An `smd` delta in the format of the gateway. Field codes are keywords such as `_31`."""
     import orjson
 
     codes = {name.lstrip("_"): value for name, value in fields.items()}
@@ -28,9 +28,9 @@ def quote(conid: int = 265598, **fields: object) -> bytes:
 
 @contextlib.contextmanager
 def file_size_limit(limit_bytes: int) -> Iterator[None]:
-    """No file of this process can grow past `limit_bytes`: to the writer the same as a full disk (POSIX only).
+    """Limit the size of files of this process to `limit_bytes`, which has the effect of a full disk (POSIX only).
 
-    Python ignores the signal that goes with it, so a write comes back short and the next one fails.
+    Python ignores the signal of the limit, so one write is incomplete and the next one fails.
     """
     import resource
 

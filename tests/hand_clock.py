@@ -1,4 +1,4 @@
-"""A clock that is moved by hand: timers run when a test says so, on no machine's time."""
+"""HandClock: a clock that a test moves by hand, together with its timers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 
 from cpapi_fast.clock import Clock
 
-#: The time of day when such a clock is made, in ns since the Unix epoch; a minute begins there.
+#: The time of day of a new clock, in ns since the Unix epoch; the start of a minute.
 START_NS = 1_767_277_800_000_000_000
 
 
 class HandTimer(asyncio.TimerHandle):
-    """A timer that no loop knows."""
+    """A timer that is not registered in a loop."""
 
     def cancel(self) -> None:
         asyncio.Handle.cancel(self)
 
 
 class HandClock(Clock):
-    """Time passes only in `advance`, and with it the timers run, each at its own time."""
+    """A clock whose time passes only in `advance` and `move`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,13 @@ class HandClock(Clock):
     def timers(self) -> int:
         return sum(not timer.cancelled() for timer in self._timers)
 
+    def move(self, seconds: float) -> None:
+        """Let time pass, for code without timers. Needs no loop."""
+        assert not self._timers, "timers run only in `advance`"
+        self._now_s += seconds
+
     async def advance(self, seconds: float) -> None:
+        """Let time pass, and run each timer at its time."""
         end_s = self._now_s + seconds
         await settle()
         while due := [timer for timer in self._timers if not timer.cancelled() and timer.when() <= end_s]:
@@ -55,6 +61,6 @@ class HandClock(Clock):
 
 
 async def settle() -> None:
-    """Let every task run as far as it can without time."""
+    """Let every task run until it waits for time or I/O."""
     for _ in range(10):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What the last values of topics have to be, by decoding every frame and merging dictionaries, and the comparison."""
+"""The oracle of last values: every frame decoded and merged into dictionaries, and the comparison."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from typing import Any, Final
 from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.comparison import is_equal
 
 Fields = dict[str, tuple[Any, int, float]]
 
 
-class Books:
-    """The last values of topics and the obvious way to the same, driven together.
+class Twins:
+    """Last values and dictionaries, driven together.
 
-    Of a topic that had a frame which is not JSON, nothing can be foretold; `spoilt` has these.
+    The values of a topic that had a frame which is not JSON are undefined; `undefined` has these topics.
     """
 
     def __init__(self) -> None:
-        self.last: Final = LastValues()
+        self.topics: Final = TopicTable()
+        self.last: Final = LastValues(self.topics)
         self.expected: Final[dict[str, Fields]] = {}
-        self.spoilt: Final[set[str]] = set()
-        self.refused = 0
+        self.undefined: Final[set[str]] = set()
+        self.rejected = 0
 
     def add(self, topic: str) -> None:
-        self.last.add(topic)
+        self.last.add(self.topics.add(topic))
         self.expected.setdefault(topic, {})
 
     def remove(self, topic: str) -> None:
-        self.last.remove(topic)
+        slot = self.topics.find(topic)
+        self.last.remove(slot)
+        assert self.last.get(slot) is None
+        self.topics.remove(slot)
         del self.expected[topic]
-        self.spoilt.discard(topic)
+        self.undefined.discard(topic)
 
     def update(self, batch: Batch, now_s: float) -> None:
         self.last.update(batch, now_s)
@@ -43,21 +48,21 @@ class Books:
             try:
                 payload = frame.payload
             except MalformedPayloadError:
-                self.refused += 1
-                self.spoilt.add(topic)
+                self.rejected += 1
+                self.undefined.add(topic)
                 continue
             for key, value in payload.items():
                 if key != "topic":
                     self.expected[topic][key] = (value, frame.received_ns, now_s)
 
     def compare(self) -> int:
-        """Hold every topic against what is expected; how many fields were equal."""
+        """Compare every topic; return how many fields were equal."""
         count = 0
-        assert self.last.malformed <= self.refused
+        assert self.last.malformed <= self.rejected
         for topic, expected in self.expected.items():
-            found = self.last.get(topic)
+            found = self.last.get(self.topics.find(topic))
             assert found is not None
-            if topic in self.spoilt:
+            if topic in self.undefined:
                 continue
             assert list(found) == list(expected), topic
             for key, (value, received_ns, updated_s) in expected.items():

@@ -1,4 +1,4 @@
-"""A WebSocket server that does exactly what a test scripts, byte for byte, and remembers what it was sent."""
+"""A WebSocket server that follows a script byte for byte and records what it receives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Peer:
         self.request = b""
 
     async def read_request(self) -> bytes:
-        """Everything up to the empty line of the HTTP request; empty when the client left without one."""
+        """Return the head of the HTTP request; empty when the client closed the connection without one."""
         try:
             self.request = await self.reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError as error:
@@ -31,7 +31,7 @@ class Peer:
         return self.request
 
     def upgrade_answer(self) -> bytes:
-        """The 101 answer that fits the request's key."""
+        """Return the 101 response for the request's key."""
         key = next(
             line.split(b":", 1)[1].strip()
             for line in self.request.split(b"\r\n")
@@ -49,7 +49,7 @@ class Peer:
         await self.writer.drain()
 
     async def read_frame(self) -> tuple[int, bytes]:
-        """The next frame of the client: (opcode, unmasked payload); (-1, b"") at the end of the stream."""
+        """Return the next frame of the client as (opcode, unmasked payload); (-1, b"") at the end of the stream."""
         try:
             first, second = await self.reader.readexactly(2)
             length = second & 0x7F
@@ -78,8 +78,8 @@ class RawServer:
     Args:
         script: what to do; when it returns, the connection is closed.
         tls: serve TLS with this context.
-        upgrade: answer the upgrade before the script runs.
-        with_answer: bytes that leave in the same write as the answer to the upgrade.
+        upgrade: whether to accept the upgrade before the script runs.
+        with_answer: bytes to send in the same write as the response to the upgrade.
     """
 
     def __init__(
@@ -141,16 +141,16 @@ class RawServer:
 
 
 async def idle(peer: Peer) -> None:
-    """Keep the connection, answering nothing: for peers that have sent their CLOSE, and for deaf ones.
+    """Keep the connection and send nothing: for a peer that has sent CLOSE, or one that never sends it.
 
-    A client that closes such a connection waits for the answer as long as `close_timeout_s` lets it.
+    A client that closes such a connection waits until `close_timeout_s` is over.
     """
     while (await peer.read_frame())[0] != -1:
         pass
 
 
 async def answer_close(peer: Peer) -> None:
-    """Keep the connection until the client closes, then answer as RFC 6455 wants."""
+    """Keep the connection until the client sends CLOSE, then send CLOSE as RFC 6455 requires."""
     while True:
         opcode, payload = await peer.read_frame()
         if opcode == CLOSE_OPCODE:
@@ -161,7 +161,7 @@ async def answer_close(peer: Peer) -> None:
 
 
 def on_request(*wires: bytes) -> Callable[[Peer], Awaitable[None]]:
-    """A script that sends each of `wires` in one write when the client has sent a frame, and then keeps quiet."""
+    """Return a script that sends each of `wires` in one write after a frame of the client, and then nothing."""
 
     async def script(peer: Peer) -> None:
         for wire in wires:

@@ -1,4 +1,4 @@
-"""A program under a pseudo-terminal of a given size, and what it shows there (POSIX only)."""
+"""Runs the command in a pseudo-terminal of a given size, and reads its screen (POSIX only)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.commands import LIMIT_S, PYTHON
 _CODES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _HOME = b"\x1b[H"
 
-#: To look at a whole screen more often would keep the program from drawing it.
-_GLANCE_S = 0.02
+#: How often a condition is checked. Parsing the screen more often would slow the program down.
+_POLL_S = 0.02
 
 
 class Terminal:
     """`python -m cpapi_fast ARGUMENTS` with stdin and stdout on a terminal.
 
     Attributes:
-        shown: every byte that came.
-        err: what it complained about, after the end.
+        shown: all bytes that the program wrote.
+        err: its stderr, after the end.
     """
 
     process: Process
@@ -38,7 +38,7 @@ class Terminal:
         self.err = ""
         self._arguments = tuple(map(str, arguments))
         self._size = (lines, columns)
-        kept = {name: value for name, value in os.environ.items() if name not in _MEDDLING}
+        kept = {name: value for name, value in os.environ.items() if name not in _OVERRIDES}
         self._environment = {**kept, "TERM": "xterm-256color", **environment}
 
     async def __aenter__(self) -> Terminal:
@@ -66,37 +66,37 @@ class Terminal:
             sys.stderr.write(f"--- last drawing:\n{self.screen}\n")
 
     def resize(self, columns: int, lines: int) -> None:
-        """What a window manager does."""
+        """Change the size of the terminal."""
         fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     @property
     def screen(self) -> str:
-        """The last whole drawing, without codes."""
+        """The last complete drawing, without escape codes."""
         drawings = bytes(self.shown).split(_HOME)
-        # The last one may be half there.
+        # The last one may be incomplete.
         return _text(drawings[-2] if len(drawings) > 1 else drawings[-1])
 
     @property
     def left(self) -> str:
-        """What stands in the terminal after the screen was given back."""
+        """The text after the alternate screen was left."""
         return _text(bytes(self.shown).rpartition(b"\x1b[?1049l")[2])
 
     def row(self, name: str) -> str:
-        """The line of the last drawing that starts with this; empty when there is none."""
+        """The line of the last drawing that starts with `name`; empty if there is none."""
         return next((line for line in self.screen.splitlines() if line.startswith(name)), "")
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until a condition on this terminal holds; the time limit is that of the test."""
+        """Wait until a condition holds. The time limit is that of the test."""
         while not condition():
-            assert self.process.returncode is None, f"it ended with {self.process.returncode} instead"
-            await asyncio.sleep(_GLANCE_S)
+            assert self.process.returncode is None, f"the process ended with exit code {self.process.returncode}"
+            await asyncio.sleep(_POLL_S)
 
     async def ended(self) -> int:
-        """Wait for the end; the exit code."""
+        """Wait for the end of the process; its exit code."""
         _, err = await asyncio.wait_for(self.process.communicate(), LIMIT_S)
         await asyncio.sleep(0.05)
         self.err = err.decode()
-        assert termios.tcgetattr(self._theirs) == self._settings, "the terminal's settings are as they were"
+        assert termios.tcgetattr(self._theirs) == self._settings, "the settings of the terminal are restored"
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -104,8 +104,8 @@ class Terminal:
         self.shown += os.read(self._ours, 65536)
 
 
-#: What rich would obey instead of asking the terminal.
-_MEDDLING = frozenset({"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"})
+#: Variables that rich uses instead of the properties of the terminal.
+_OVERRIDES = frozenset({"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"})
 
 
 def _text(shown: bytes) -> str:

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 import orjson
 
 from cpapi_fast.frames import ticks as ticks_module
-from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.ticks import TickDecoder, Ticks
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
+from tests.batches import batch_of
 
 #: How many payloads share a batch.
 BATCH_SIZE: Final = 512
@@ -107,12 +107,7 @@ def check_payloads(payloads: Iterable[bytes], decoder: TickDecoder) -> int:
 
 
 def _check_batch(payloads: list[bytes], decoder: TickDecoder) -> int:
-    builder = BatchBuilder()
-    for payload in payloads:
-        builder.append(payload)
-    batch = builder.finish(1)
-    assert batch is not None
-    ticks = decoder.decode(batch)
+    ticks = decoder.decode(batch_of(payloads))
     rows = rows_of(ticks)
     refused = full = 0
     for index, row in zip(ticks.rows, rows, strict=True):

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs a command while no other one runs that was started so: builds in the source tree write the same files.
+# Runs a command under a lock: builds in the source tree write the same files, so only one may run at a time.
 #
 # Usage: tools/build_lock.sh COMMAND ARGUMENTS...
 #
-# Where there is no flock (it belongs to util-linux), whoever calls takes care that builds do not meet.
+# Without flock (part of util-linux) there is no lock, and the caller must not start two builds at once.
 set -eu
 
 command -v flock >/dev/null || exec "$@"

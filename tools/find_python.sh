@@ -1,10 +1,10 @@
 #!/bin/sh
 # Finds CPython interpreters that can build this package: 3.11 or newer, with venv, ensurepip and the C headers.
 #
-#   tools/find_python.sh         prints the one to use for .venv, or says on stderr what is missing and fails
+#   tools/find_python.sh         prints the one for .venv; if there is none, prints the reason to stderr and fails
 #   tools/find_python.sh all     prints "3.X PATH" for one interpreter of each minor version, oldest first
 #
-# PYTHON=/path/to/python3 overrides the choice of the first form.
+# PYTHON=/path/to/python3 sets the interpreter of the first form.
 set -u
 
 probe='
@@ -21,16 +21,16 @@ if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
     sys.exit(4)
 if getattr(sys, "_is_gil_enabled", lambda: True)() is False:
     sys.exit(3)  # the extensions do not declare themselves safe without the GIL
-# Neither a carriage return nor a backslash gets into the shell, on Windows either.
+# On Windows too, the shell must get neither a carriage return nor a backslash.
 line = "%d.%d %s" % (sys.version_info[0], sys.version_info[1], sys.executable)
 sys.stdout.buffer.write(line.replace(os.sep, "/").encode() + bytes([10]))
 '
 
-describe() { # describe INTERPRETER -> "3.X PATH"; 4 = lacks a part, any other status = not usable
+describe() { # describe INTERPRETER -> "3.X PATH"; status 4: a part is missing; any other: not usable
     "$1" -c "$probe" 2>/dev/null </dev/null
 }
 
-# A pyenv shim answers for any version, also for one that is not selected, so pyenv's own folders are looked into too.
+# A pyenv shim exists for every version but works only for a selected one, so pyenv's folders are searched as well.
 pyenv_root=${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}
 
 if [ "${1:-}" = all ]; then
@@ -62,8 +62,8 @@ if [ -z "${PYTHON:-}" ]; then
     done
 fi
 if [ -n "$incomplete" ]; then
-    echo "$incomplete lacks venv, ensurepip or Python.h. On Debian and Ubuntu: apt-get install python3-venv python3-dev" >&2
+    echo "$incomplete has no venv, ensurepip or Python.h. On Debian and Ubuntu: apt-get install python3-venv python3-dev" >&2
 else
-    echo "No CPython 3.11 or newer among: $candidates. Install one, or name it: make PYTHON=/path/to/python3" >&2
+    echo "No CPython 3.11 or newer among: $candidates. Install one, or pass its path: make PYTHON=/path/to/python3" >&2
 fi
 exit 1

@@ -1,9 +1,8 @@
 #!/bin/sh
 # Runs all tests on one interpreter of each minor version, each in an environment of its own under .venvs/.
 #
-# CPAPI_FAST_PYTHONS="3.11 3.12" names the versions that must be among them; with it a missing one fails the run before
-# anything is tested. Without it, whatever the machine has is tested. CPAPI_FAST_TESTED="3.11" leaves those out that were
-# tested already.
+# CPAPI_FAST_PYTHONS="3.11 3.12" lists required versions: if one is missing, the run fails before the tests start. Without
+# it, all versions of the machine are tested. CPAPI_FAST_TESTED="3.11" lists versions to leave out, which are tested elsewhere.
 set -eu
 
 found=$(tools/find_python.sh all)
@@ -20,7 +19,7 @@ fi
 
 failed=
 for version in $versions; do
-    case " ${CPAPI_FAST_TESTED:-} " in *" $version "*) echo "== CPython $version: tested already" && continue ;; esac
+    case " ${CPAPI_FAST_TESTED:-} " in *" $version "*) echo "== CPython $version: tested elsewhere" && continue ;; esac
     echo "== CPython $version"
     python=$(echo "$found" | sed -n "s/^$version //p")
     PYTHON=$python ${MAKE:-make} --no-print-directory suite VENV=".venvs/$version" GROUPS="--group test --group build" \

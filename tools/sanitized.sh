@@ -1,11 +1,11 @@
 #!/bin/sh
-# The extensions under AddressSanitizer and UndefinedBehaviorSanitizer, installed in an environment of their own
-# (.venvs/sanitized), so that the release build in the source tree stays what it is.
+# Runs Python on extensions with AddressSanitizer and UndefinedBehaviorSanitizer. They are installed in an environment of
+# their own (.venvs/sanitized), so that the release build in the source tree does not change.
 #
-#   tools/sanitized.sh PYTHON ARGUMENTS...   runs the environment's Python with these arguments, outside of the checkout
+#   tools/sanitized.sh PYTHON ARGUMENTS...   runs the environment's Python with these arguments, outside the checkout
 #
-# PYTHON has the `build` module. Needs gcc with libasan and libubsan; where they are missing this says so and does
-# nothing, and fails when CPAPI_FAST_REQUIRE_ALL=1.
+# PYTHON needs the `build` module. Needs gcc with libasan and libubsan; without them it prints a message and does nothing,
+# or fails when CPAPI_FAST_REQUIRE_ALL=1.
 set -eu
 
 python=$1
@@ -18,17 +18,17 @@ missing() {
     case ${CPAPI_FAST_REQUIRE_ALL:-0} in '' | 0) exit 0 ;; *) exit 1 ;; esac
 }
 
-library() { # library NAME -> its path; gcc prints the bare name of one that it does not have
+library() { # library NAME -> its path; gcc prints only the name of a library that it does not have
     path=$(gcc -print-file-name="$1")
     [ "$path" != "$1" ] || missing "gcc has no $1. On Debian and Ubuntu: apt-get install libasan8 libubsan1 g++"
     readlink -f "$path"
 }
 
-[ "$(uname -s)" = Linux ] || missing "the sanitized build is for Linux"
+[ "$(uname -s)" = Linux ] || missing "the sanitized build needs Linux"
 command -v gcc >/dev/null || missing "the sanitized build needs gcc"
 libasan=$(library libasan.so)
 libubsan=$(library libubsan.so)
-# Before the first C++ exception is thrown (by pyarrow, say), libasan has to have seen who throws it.
+# Preloaded as well: libasan must find it before the first C++ exception (of pyarrow, for example).
 libstdcxx=$(library libstdc++.so.6)
 if [ -z "$libasan" ] || [ -z "$libubsan" ] || [ -z "$libstdcxx" ]; then exit 0; fi
 
@@ -44,7 +44,7 @@ if [ ! -e "$home/.built" ] || [ "$home/.deps" -nt "$home/.built" ] ||
         ! -name '*.c' ! -name '*.so' ! -name '*.pyc')" ]; then
     rm -rf "$home/dist"
     tools/build_lock.sh "$python" -m build --sdist --outdir "$home/dist" . >"$home/log" || { cat "$home/log" >&2 && exit 1; }
-    # From the sdist, unpacked elsewhere, so that no object file is shared with the release build.
+    # From the sdist, unpacked in another folder, so that no object file is shared with the release build.
     CC=gcc CPAPI_FAST_SANITIZE=1 CPAPI_FAST_COVERAGE=1 \
         "$bin/python" -m pip wheel -q --no-build-isolation --no-deps --wheel-dir "$home/dist" "$home"/dist/*.tar.gz
     for wheel in "$home"/dist/*.whl; do
@@ -56,10 +56,10 @@ if [ ! -e "$home/.built" ] || [ "$home/.deps" -nt "$home/.built" ] ||
 fi
 
 export LD_PRELOAD="$home/coverage.so $libasan $libubsan $libstdcxx"
-# The interpreter keeps memory until it exits, and that is all a leak check would report.
+# The interpreter keeps memory until it exits, and a leak check would report only that.
 export ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:quarantine_size_mb=64:verify_asan_link_order=0"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:abort_on_error=1"
-# Each object in a block of its own, with the sanitizer's red zones around it.
+# Each object gets a block of its own, with the sanitizer's red zones around it.
 export PYTHONMALLOC=malloc
 
 tools/test_installed.sh "$bin/python" -m tests.fuzz.bites

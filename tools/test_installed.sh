@@ -1,14 +1,14 @@
 #!/bin/sh
-# Runs Python on the installed package, in a folder that holds the tests but not the package's sources.
+# Runs Python on the installed package, in a folder that has the tests but not the sources of the package.
 #
-# Usage: tools/test_installed.sh PYTHON ARGUMENTS...   (the interpreter of the environment where the package is installed)
+# Usage: tools/test_installed.sh PYTHON ARGUMENTS...   (PYTHON of the environment where the package is installed)
 set -eu
 
 python=$1
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Without __pycache__: an interpreter that runs in the checkout may be writing there.
+# Without __pycache__: another interpreter may be writing there.
 "$python" - "$work" <<'END'
 import pathlib, shutil, sys
 work = pathlib.Path(sys.argv[1])

@@ -1,8 +1,8 @@
-"""One way to receive per file, each run in a process of its own.
+"""The Python clients to measure: one in each file, and each runs in a process of its own.
 
-A contender has `PACKAGES`, the distributions whose versions belong to its numbers, and one coroutine,
-`connect(address, task)`. It connects, and returns `drain()`, which tells the sender to begin (any text will do),
-receives until the sender closes, does the task's job with every frame, and returns how many frames there were.
+A contender has `PACKAGES`, the distributions whose versions are in its results, and one coroutine,
+`connect(address, task)`. It connects and returns `drain()`, which sends any text to start the sender, receives until
+the sender closes, does the task's job with every frame, and returns the number of frames.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Drain = Callable[[], Awaitable[int]]
 
 
 class Address(NamedTuple):
-    """Where the sender is: the WebSocket's URL, and for TLS the file that its certificate is verified with."""
+    """The WebSocket's URL, and for TLS the file with the root certificate."""
 
     url: str
     cafile: Path | None = None

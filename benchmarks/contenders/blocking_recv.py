@@ -1,4 +1,4 @@
-"""A blocking `socket.recv` in Python that finds the frames and looks at none: a client without a loop, at its least."""
+"""A blocking `socket.recv` in Python that only finds the frames: the limit for a client without an event loop."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ async def connect(address: Address, task: Task) -> Drain:
                 position = start + length
             data = data[position:]
             if not piece:
-                raise ConnectionError("the sender hung up without a CLOSE frame")
+                raise ConnectionError("the sender disconnected without a CLOSE frame")
 
     return drain

@@ -1,4 +1,4 @@
-"""cpapi_fast, `async for frame in ws`: the pull form of frames."""
+"""cpapi_fast, `async for frame in ws`."""
 
 from __future__ import annotations
 

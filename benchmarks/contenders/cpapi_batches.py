@@ -1,4 +1,4 @@
-"""cpapi_fast, `async for batch in ws.batches()`: what `collect` does."""
+"""cpapi_fast, `async for batch in ws.batches()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cpapi_fast, `feed.on_batch(callback)`: the policy of a Feed on top of `ws.on_batch`, last values not kept."""
+"""cpapi_fast, `feed.on_batch(callback)`: a Feed on top of `ws.on_batch`, without last values."""
 
 from __future__ import annotations
 

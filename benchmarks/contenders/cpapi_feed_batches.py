@@ -1,4 +1,4 @@
-"""cpapi_fast, `async for item in consumer.batches()` of a Feed: the pull form, nothing is dropped or kept."""
+"""cpapi_fast, `async for item in consumer.batches()` of a Feed: overflow policy `block`, without last values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cpapi_fast, `feed.on_batch(callback)` as it is by default: the last value of every field is kept."""
+"""cpapi_fast, `feed.on_batch(callback)` with the default options: the feed keeps the last value of every field."""
 
 from __future__ import annotations
 

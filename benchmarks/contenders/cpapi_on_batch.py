@@ -1,4 +1,4 @@
-"""cpapi_fast, `ws.on_batch(callback)`: the push form, one call per socket read."""
+"""cpapi_fast, `ws.on_batch(callback)`: one call per socket read."""
 
 from __future__ import annotations
 

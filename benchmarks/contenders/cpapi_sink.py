@@ -11,7 +11,7 @@ from cpapi_fast.ws.options import WsOptions
 
 PACKAGES = ("cpapi-fast", "picows")
 
-#: P&L as all peers can say it: without an account, and no `sld`.
+#: P&L in the `common` dialect: without an account, and no `sld`.
 COMMON_PNL = (b"spl", b"pnl", b"ssd")
 
 

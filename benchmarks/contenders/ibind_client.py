@@ -1,7 +1,7 @@
-"""The WebSocket client of ibind, unmodified, with a callback for market data: the form in which it drops nothing.
+"""The WebSocket client of ibind, unmodified, with a callback for market data: the form in which it drops no frames.
 
-It turns frames of other topics into none, one or several events, so it is measured on market data alone; and what it
-hands over is a dict of the fields that it knows by name, without `_updated`, so that only its routes can be compared.
+It turns a frame of another topic into zero or more events, so it is measured on market data alone. It passes on a dict
+of the fields that it knows by name, without `_updated`, so only its routes can be compared.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from benchmarks.frames import CONIDS
 from benchmarks.work import Task
 
 PACKAGES = ("ibind", "websocket-client")
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 def client_of(address: Address, take: Any) -> Any:
-    # Read when ibind is imported. Its log files are not what is measured, and would land in the working folder.
+    # Read when ibind is imported. Its log files would be written to the working folder, and are not measured.
     quiet = {"IBIND_LOG_TO_CONSOLE": "0", "IBIND_LOG_TO_FILE": "0", "IBIND_LOGS_DIR": tempfile.gettempdir()}
     os.environ.update(quiet)
     from ibind import CallbackSink, IbkrClient, IbkrWsClient, events
@@ -51,7 +51,7 @@ def subscribed(conid: int) -> tuple[Any, Any]:
 
 
 def wait_until_open(client: Any) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + TIMEOUT_S
     while client.get_state().name != "OPEN":
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"ibind is {client.get_state().name}, not OPEN")
@@ -71,21 +71,21 @@ async def connect(address: Address, task: Task) -> Drain:
 
     ended = threading.Event()
     client = client_of(address, on_market_data)
-    # start() waits for an `sts` frame, which comes too late for a sender that waits for the client.
+    # start() waits for an `sts` frame, and the sender waits for the client.
     threading.Thread(target=client.start, daemon=True).start()
     wait_until_open(client)
     for conid in CONIDS:
         subscription, first_event = subscribed(conid)
         client.subscribe(subscription)
-        # As if its first frame had been here: a frame without a subscription costs a warning in the log.
+        # As if its first frame had been received: a frame without a subscription logs a warning.
         client._runtime.subscription_controller.observe(first_event)
     client._runtime.set_authenticated(True)
 
     async def drain() -> int:
         client._runtime.send("go")
-        # It connects again after a CLOSE frame without a word, so the end is the last frame.
-        if not ended.wait(PATIENCE_S):
-            raise TimeoutError(f"ibind has handed over {frames} of {task.expected_frames} frames")
+        # It reconnects after a CLOSE frame and reports nothing, so the end is the last frame.
+        if not ended.wait(TIMEOUT_S):
+            raise TimeoutError(f"ibind has passed on {frames} of {task.expected_frames} frames")
         return frames
 
     return drain

@@ -1,4 +1,4 @@
-"""picows with a Cython listener that only counts: what the socket costs whoever stands on picows."""
+"""picows with a Cython listener that only counts: the cost of the socket for any client built on picows."""
 
 from __future__ import annotations
 

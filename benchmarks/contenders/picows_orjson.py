@@ -1,4 +1,4 @@
-"""picows with a Python listener and `orjson.loads` of every frame: the usual fast way."""
+"""picows with a Python listener and `orjson.loads` of every frame."""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import orjson
 import websockets
 
@@ -11,8 +14,10 @@ from benchmarks.work import Task
 PACKAGES = ("websockets", "orjson")
 
 
-async def connect(address: Address, task: Task) -> Drain:
-    ws = await websockets.connect(address.url, ssl=address.ssl_context, compression=None, max_size=None, proxy=None)
+async def connect(
+    address: Address, task: Task, open_ws: Callable[..., Any] = websockets.connect, **options: Any
+) -> Drain:
+    ws = await open_ws(address.url, ssl=address.ssl_context, compression=None, max_size=None, proxy=None, **options)
     take = task.take_decoded()
 
     async def drain() -> int:

@@ -39,7 +39,7 @@ def gate() -> list[str]:
     changes = verdict.compare({} if before is None else before.paths, now.paths)
     show(verdict.table_of(changes))
     show(verdict.table_of_bounds("instructions", now))
-    return [*verdict.failures(changes), *verdict.bound_failures(now), *timing.failures()]
+    return [*map(str, verdict.failures(changes)), *verdict.bound_failures(now), *timing.failures()]
 
 
 def main() -> None:

@@ -296,7 +296,7 @@ async def feed_paths(driver: Driver) -> None:
         feed = Feed(Gateway(driver.url), options)
         await feed.start()
         await feed.wait_for(FeedState.OPEN)
-        put = _feeder(feed._driver._ws._listener.transport)
+        put = _feeder(feed._driver._sockets._ws._listener.transport)
         put(frames.wire([b'{"topic":"system","success":"u"}', b'{"topic":"sts","args":{"authenticated":true}}']))
         for conid in frames.CONIDS:
             await feed.subscribe_market_data(conid)

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-TIMEOUT_S: Final = 300
+#: It takes a minute on an idle core.
+TIMEOUT_S: Final = 1_200
 #: Marks of each path: before and after N frames, before and after 2 N frames.
 MARKS: Final = 4
 

@@ -58,7 +58,7 @@ SEEDS: Final = (
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         "            while start < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[start] == 0:\n"
-        "                    ticks.malformed += 1\n"
+        "                    ticks._malformed += 1\n"
         "                start += 1\n"
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         frozenset({"columns/l1"}),
@@ -67,7 +67,7 @@ SEEDS: Final = (
         "a Python call per frame in the tracker",
         "cpapi_fast/feed/tracker.pyx",
         "            kind = batch.kinds_ptr[index]\n",
-        "            kind = batch.kinds_ptr[index]\n            self.untracked += self.slot_of(batch, index) < -1\n",
+        "            kind = batch.kinds_ptr[index]\n            untracked += topics.slot_of(batch, index) < -1\n",
         frozenset({"tracker/scan", "feed/batch"}),
     ),
     Seed(
@@ -77,7 +77,7 @@ SEEDS: Final = (
         "            text_ptr = batch.arena_ptr + offset\n"
         "            while offset < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[offset] == 0:\n"
-        "                    self.malformed += 1\n"
+        "                    self._malformed += 1\n"
         "                offset += 1\n"
         "            offset = batch.offsets_ptr[index]\n",
         frozenset({"last_values/update", "feed/batch_values"}),
@@ -105,7 +105,7 @@ def run(root: Path) -> list[str]:
 
 def check_same(before: Counts, again: Counts) -> list[str]:
     """What is wrong when a tree is compared with itself."""
-    wrong = [f"the tree against itself: {line}" for line in failures(compare(before.paths, again.paths))]
+    wrong = [f"the tree against itself: {change}" for change in failures(compare(before.paths, again.paths))]
     apart = {path: abs(again.paths.get(path, 0.0) / count - 1) for path, count in before.paths.items()}
     furthest = max(apart, key=lambda path: apart[path])
     print(f"the tree against itself: at most {apart[furthest]:.4%} apart ({furthest})")
@@ -120,6 +120,6 @@ def check_seeded(seeds: Iterable[Seed], spared: frozenset[str], before: Counts, 
     """What is wrong with the gate's verdicts on the seeds."""
     changes = compare(before.paths, after.paths)
     show(table_of(changes))
-    named = {change.path for change in changes if change.failure}
+    named = {change.path for change in failures(changes)}
     wrong = [f"{path} passes with {seed.name}" for seed in seeds for path in sorted(seed.slower - named)]
     return wrong + [f"{path} fails without a seed" for path in sorted(spared & named)]

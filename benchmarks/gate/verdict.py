@@ -40,11 +40,7 @@ class Change(NamedTuple):
             return "slower"
         return "faster" if self.ratio * LIMIT < 1 else "same"
 
-    @property
-    def failure(self) -> str | None:
-        """Both numbers and what to do; None when the path passes."""
-        if self.verdict not in ("slower", "gone"):
-            return None
+    def __str__(self) -> str:
         numbers = f"{_shown(self.before)} instructions per frame before, {_shown(self.now)} now"
         if self.ratio is None:
             return f"{self.path} is no longer measured: {numbers}; {ADVICE}"
@@ -62,9 +58,9 @@ def compare(before: dict[str, float], now: dict[str, float]) -> list[Change]:
     return [Change(name, before.get(name), now.get(name)) for name in dict.fromkeys((*now, *before))]
 
 
-def failures(changes: list[Change]) -> list[str]:
-    """One line for each path that fails."""
-    return [change.failure for change in changes if change.failure is not None]
+def failures(changes: list[Change]) -> list[Change]:
+    """The paths that fail; `str` gives both numbers and what to do."""
+    return [change for change in changes if change.verdict in ("slower", "gone")]
 
 
 def table_of(changes: list[Change]) -> Table:

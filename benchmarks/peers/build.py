@@ -1,9 +1,9 @@
-"""Builds the compiled peers into build/peers and says in build/peers/manifest.json how to call them.
+"""Builds the compiled peers into build/peers, with their command lines in build/peers/manifest.json.
 
 Usage: python benchmarks/peers/build.py    (`make peers`)
 
-Without cargo only the C peer is built; with CPAPI_FAST_REQUIRE_ALL=1 that is an error. A second call costs a fraction
-of a second: the C compiler is asked only when its file is newer than its program, and cargo knows for itself.
+Without cargo only the C peer is built; with CPAPI_FAST_REQUIRE_ALL=1 that is an error. A second call takes less than a
+second: the C compiler runs only when its source is newer than its program, and cargo does the same.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ HERE: Final = Path(__file__).resolve().parent
 OUT: Final = HERE.parent.parent / "build" / "peers"
 RUST_PROGRAM: Final = OUT / "target" / "release" / "peers"
 
-#: Sources that need no crate, and so can be tested in a second by the compiler alone.
+#: Sources that need no crate, so rustc alone can build and run their tests in a second.
 RUST_TESTED: Final = ("number", "route")
 
 NO_CARGO: Final = (
-    "peers: no cargo on PATH, so only the C peer is built; to have all of them install Rust 1.89 or newer: "
+    "peers: no cargo on PATH, so only the C peer is built; for all of them install Rust 1.89 or newer: "
     "https://rustup.rs"
 )
 
-# `frames` is what a timed run of 151-byte frames takes, so that every peer runs for a good fraction of a second.
+# `frames` is the number of 151-byte frames in a timed run: about half a second for every peer.
 C_PEER: Final[dict[str, dict[str, Any]]] = {
     "raw_recv": {
         "label": "recv loop in C",
@@ -72,7 +72,7 @@ RUST_PEERS: Final[dict[str, dict[str, Any]]] = {
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
-    """One build step; what it prints is shown, and its failure ends the build."""
+    """Run one build step and show its output; exit when it fails."""
     done = subprocess.run(list(map(str, command)), cwd=HERE, env=env, check=False)
     if done.returncode:
         raise SystemExit(f"peers: failed: {' '.join(map(str, command))}")
@@ -110,7 +110,7 @@ def build_rust(cargo: str) -> Path:
 
 
 def locked_version(crate: str) -> str:
-    """The version of `crate` in Cargo.lock; of two, the newer, which comes last."""
+    """The version of `crate` in Cargo.lock; the newer of two, which comes last."""
     entry = re.compile(rf'^name = "{re.escape(crate)}"\nversion = "([^"]+)"', re.MULTILINE)
     found = entry.findall((HERE / "Cargo.lock").read_text())
     return str(found[-1])
@@ -118,7 +118,7 @@ def locked_version(crate: str) -> str:
 
 def main() -> None:
     if sys.platform != "linux":
-        raise SystemExit("peers: built on Linux only, as they measure themselves with what no other system has")
+        raise SystemExit("peers: they build on Linux only, since they read /proc and Linux clocks")
     OUT.mkdir(parents=True, exist_ok=True)
     manifest: dict[str, dict[str, Any]] = {}
     c_program = build_c()
@@ -136,7 +136,7 @@ def main() -> None:
             manifest[name] = {"command": [str(rust_program), name], "version": version, "tls": True, **plain}
     (OUT / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     if cargo is None and os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0"):
-        raise SystemExit("peers: nothing may be missing here (CPAPI_FAST_REQUIRE_ALL)")
+        raise SystemExit("peers: CPAPI_FAST_REQUIRE_ALL is set, and cargo is missing")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Hands the compiler's version to the programs, which report it with their results.
+//! Passes the compiler's version to the program, which prints it with its results.
 
 use std::process::Command;
 

@@ -1,6 +1,6 @@
 /* The limit: a blocking recv loop in C, without TLS.
  *
- * Jobs: `bytes` reads and looks at nothing but whether the sender's CLOSE has come; `count` also walks the frame
+ * Jobs: `bytes` only reads until the sender's CLOSE; `count` also walks the frame
  * headers; `latency` stamps each frame as soon as its last byte is in the buffer.
  */
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@
 #define BUFFER_BYTES (1024 * 1024)
 #endif
 
-/* A masked text frame `go` (mask 0), and what the sender closes with: code 1000 and no reason. */
+/* A masked text frame `go` (mask 0), and the sender's CLOSE: code 1000 and no reason. */
 static const char GO[] = "\x81\x82\0\0\0\0go";
 static const unsigned char CLOSE[4] = {0x88, 0x02, 0x03, 0xe8};
 
@@ -64,7 +64,7 @@ static int64_t cpu_ns(const struct rusage *usage)
     return timeval_ns(usage->ru_utime) + timeval_ns(usage->ru_stime);
 }
 
-/* The most memory this program held at once. ru_maxrss is of no use: it begins with what the parent held at the fork. */
+/* The peak memory of this program. ru_maxrss would include that of the parent at the fork. */
 static long max_rss_kib(void)
 {
     char line[256];
@@ -77,7 +77,7 @@ static long max_rss_kib(void)
     return kib;
 }
 
-/* Some of what has come; never less than one byte. A server that leaves without CLOSE is an error. */
+/* Reads at least one byte. The end of the stream without CLOSE is an error. */
 static size_t receive(int connection, void *into, size_t room)
 {
     for (;;) {
@@ -118,7 +118,7 @@ static int open_socket(const char *host, const char *port)
     return connection;
 }
 
-/* Connects and upgrades. The sender is silent until `go`, so no frame can follow the head of its answer. */
+/* Connects and upgrades. The sender sends nothing until `go`, so no frame can follow the head of its response. */
 static int open_websocket(const char *url)
 {
     char host[256], port[6], path[1024], head[4096];
@@ -146,7 +146,7 @@ static int open_websocket(const char *url)
 static struct totals drain_bytes(int connection, unsigned char *buffer)
 {
     struct totals totals = {0};
-    unsigned char *data = buffer + sizeof CLOSE; /* the end of the last read stands before it */
+    unsigned char *data = buffer + sizeof CLOSE; /* preceded by the end of the last read */
     for (;;) {
         size_t got = receive(connection, data, BUFFER_BYTES);
         totals.bytes += got;
@@ -160,7 +160,7 @@ static struct totals drain_bytes(int connection, unsigned char *buffer)
 static struct totals drain_frames(int connection, unsigned char *buffer, int64_t *stamps, uint64_t room)
 {
     struct totals totals = {0};
-    size_t start = 0, end = 0; /* what has come and is not walked yet */
+    size_t start = 0, end = 0; /* received and not walked yet */
     for (;;) {
         size_t got = receive(connection, buffer + end, BUFFER_BYTES - end);
         end += got;
@@ -272,7 +272,7 @@ int main(int count, char **words)
         write_stamps(job.stamps_path, stamps,
                      totals.frames < (uint64_t)job.frames ? totals.frames : (uint64_t)job.frames);
     if (bytes_only)
-        totals.frames = (uint64_t)job.frames; /* as the caller knows it; nothing was parsed here */
+        totals.frames = (uint64_t)job.frames; /* from --frames; nothing was parsed here */
     printf("{\"frames\": %llu, \"bytes\": %llu, \"digest\": null, \"wall_ns\": %lld, \"cpu_ns\": %lld, "
            "\"max_rss_kib\": %ld, \"versions\": {\"cc\": \"%s\"}}\n",
            (unsigned long long)totals.frames, (unsigned long long)totals.bytes, (long long)wall_ns,

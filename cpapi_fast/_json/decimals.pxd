@@ -1,13 +1,13 @@
-"""The number texts of numbers.py in C: the same language, the same doubles, or the honest answer "ask Python".
+"""Converts the number texts of numbers.py in C: the same syntax and the same doubles, or UNSURE.
 
-What these functions answer is equal to `parse_number` bit for bit. A decimal is digits (a whole number w below 10^19)
-and an exponent of ten e, and becomes a double in one of three ways, each correctly rounded:
+A result equals that of `parse_number` bit for bit. A decimal is digits (a whole number w below 10^19) and an exponent
+of ten e. It is converted in one of three ways, each correctly rounded:
 
 * w up to 2^53 and e within -22 to 22: both w and 10^|e| are doubles without error, so that one multiplication or
-  division rounds once (Clinger's observation). It takes arithmetic in double precision, which FLT_EVAL_METHOD tells.
+  division rounds once (Clinger). It needs arithmetic in double precision, which FLT_EVAL_METHOD reports.
 * e within -27 to 27, where the compiler has integers of 128 bits: w * 5^e is exact in them; w / 5^-e gets a quotient of
   more than 64 bits and one sticky bit for its remainder. Rounding half to even is then integer arithmetic.
-* anything else is UNSURE: more digits, larger exponents (and with them every overflow and every subnormal).
+* Anything else is UNSURE, and Python converts it: more digits, larger exponents (so every overflow and subnormal).
 
 Inline functions only: there is nothing to import at run time.
 """
@@ -57,7 +57,7 @@ cdef extern from *:
         mantissa = (uint64_t)(scaled >> excess);
         rest = scaled & (((unsigned __int128)1 << excess) - 1);
         half = (unsigned __int128)1 << (excess - 1);
-        /* 2^53 after the increment is a double too. */
+        /* An increment to 2^53 gives a double, too. */
         if (rest > half || (rest == half && (sticky || (mantissa & 1)))) mantissa++;
         return ldexp((double)mantissa, shift + excess);
     }
@@ -103,7 +103,7 @@ cdef extern from *:
     bint to_double "cpapi_fast_to_double"(uint64_t digits, int exponent, double* value) noexcept nogil
 
 
-# What was found at a place of the text.
+# What stands at a position of the text.
 cdef enum:
     NO_NUMBER = 0
     NUMBER = 1
@@ -111,9 +111,9 @@ cdef enum:
 
 
 cdef enum:
-    # So many digits fit an uint64 whatever they are.
+    # Any number of so many digits fits an uint64.
     MOST_DIGITS = 19
-    # Larger exponents are all the same here: none is within reach of `to_double`.
+    # Larger exponents are not distinguished: `to_double` takes none of them.
     MOST_EXPONENT = 100_000
 
 
@@ -128,8 +128,7 @@ cdef inline uint64_t values_before(
 cdef inline bint read_short_text(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end, double* value
 ) noexcept nogil:
-    # The usual text in a string, up to 8 digits with a point among them or not, in one go. False: `read_number_text`
-    # has to look at it.
+    # The usual text of a string, up to 8 digits with or without a point, in one step. False: use `read_number_text`.
     cdef:
         Py_ssize_t length = end - start
         uint64_t values, others, before
@@ -142,7 +141,7 @@ cdef inline bint read_short_text(
     if others == 0:
         return places_to_double(join_digits(values), 0, value)
     point = trailing_zeros(others) - 7
-    # One byte that is no digit, it is a point, and it is not alone.
+    # Exactly one byte is not a digit, it is a point, and there is a digit.
     if others & (others - 1) or (values >> point) & 0xFF != (c"." ^ c"0") or length == 1:
         return False
     before = (<uint64_t>1 << point) - 1
@@ -153,7 +152,7 @@ cdef inline bint read_short_text(
 cdef inline bint read_short_integer(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end, double* value
 ) noexcept nogil:
-    # The usual JSON number, up to 15 digits and nothing else, in one go. False: `read_json_number` has to look at it.
+    # The usual JSON number, up to 15 digits and nothing else, in one step. False: use `read_json_number`.
     cdef:
         Py_ssize_t length = end - start
         Py_ssize_t more = 0
@@ -179,7 +178,7 @@ cdef inline bint read_short_integer(
 cdef inline Py_ssize_t read_digits(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, uint64_t* digits
 ) noexcept nogil:
-    # Appends the digits from `position` on to `digits` (which wraps around past MOST_DIGITS of them); where they end.
+    # Appends the digits from `position` on to `digits` (which wraps around past MOST_DIGITS); returns where they end.
     cdef:
         unsigned int digit
         uint64_t number = digits[0]
@@ -197,7 +196,7 @@ cdef inline Py_ssize_t read_digits(
 cdef inline Py_ssize_t read_exponent(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, int* exponent
 ) noexcept nogil:
-    # `position` is the byte after an `e`. Adds to `exponent`; where the digits end, or -1 when there is none.
+    # `position` is the byte after an `e`. Adds to `exponent`; returns where the digits end, or -1 when there is none.
     cdef:
         bint is_negative = False
         int power = 0
@@ -225,8 +224,8 @@ cdef inline Py_ssize_t read_exponent(
 cdef inline int read_number_text(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, double* value, uint8_t* prefix
 ) noexcept nogil:
-    # `position` is the first byte inside a string. NUMBER: it holds one, without an escape, and `prefix` becomes 67
-    # (C), 72 (H) or 0. NO_NUMBER: it holds none, unless there is an escape in it.
+    # `position` is the first byte inside a string. NUMBER: the string is a number without an escape, and `prefix` is
+    # set to 67 (C), 72 (H) or 0. NO_NUMBER: the string is not a number, unless it has an escape.
     cdef:
         Py_ssize_t at = position
         Py_ssize_t start, count
@@ -304,8 +303,8 @@ cdef inline int read_number_text(
 cdef inline Py_ssize_t read_json_number(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, double* value
 ) noexcept nogil:
-    # `position` is where a value starts, before the end; the answer is the first byte after it where it is a JSON
-    # number. -1: it is none, or one that a decoder has to look at.
+    # `position` is the start of a value. Returns the first byte after it if it is a JSON number; -1 if it is not, or
+    # needs a decoder.
     cdef:
         Py_ssize_t at = position
         Py_ssize_t start, count
@@ -334,7 +333,7 @@ cdef inline Py_ssize_t read_json_number(
             at = read_exponent(text_ptr, text_len, at + 1, &exponent)
             if at < 0:
                 return -1
-    # -0 is the integer 0 to a decoder and -0.0 is not: it may say so itself.
+    # A decoder reads -0 as the integer 0, and -0.0 as a negative zero: leave both to it.
     if count > MOST_DIGITS or (is_negative and digits == 0) or not to_double(digits, exponent, value):
         return -1
     if is_negative:

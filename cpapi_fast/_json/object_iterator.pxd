@@ -1,15 +1,15 @@
-"""The members of the top level of a JSON object, one after the other: C only, no GIL.
+"""Iterates over the members of the top level of a JSON object: C only, no GIL.
 
-The walk ends with LAST_MEMBER when it has stepped over one whole object with nothing after it, and with ODD for
-whatever does not look like one; then a real decoder has to say. What it says about valid JSON is what a full decode
-finds there:
+The classifier's search, the columns (walk.pxd) and the last values all use this iterator. It ends with LAST_MEMBER
+after one whole object with nothing behind it, and with NOT_AN_OBJECT for any text that does not look like one; then a
+decoder must take over. For valid JSON it finds what a full decode finds:
 
-* Outside of a string, and at its start, quotes that are not escaped open and close in turn. The walk takes them in
-  order, so it sees exactly the keys and strings of the top level; nested values it steps over by counting brackets.
-* A number or word ends where the comma before the next key stands, or at the closing brace.
+* Outside of strings, the quotes that are not escaped open and close strings in turn. The iterator takes them in order,
+  so it finds exactly the keys and strings of the top level. It skips nested values by counting brackets.
+* A number or word ends at the comma before the next key, or at the closing brace.
 
-Values are not looked into. On text that is not valid JSON the walk may notice nothing, where the fault lies inside of
-a value; it then stands in the text after its key.
+Values are not checked. An error inside of a value of invalid JSON may stay undetected; the value's span is then what
+stands in the text after its key.
 """
 
 from .structural_index cimport Quotes, brackets_end, peek_quote, take_quote
@@ -23,7 +23,7 @@ cdef enum:
     NOT_AN_OBJECT = 2
 
 
-# One member of an object. Inside of a key there may be escapes.
+# One member of an object. Its key may have escapes.
 cdef struct Member:
     # The key, without its quotes.
     Py_ssize_t key_start
@@ -38,7 +38,7 @@ cdef struct Member:
 cdef inline Py_ssize_t scalar_end(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, Py_ssize_t next_quote
 ) noexcept nogil:
-    # `position` is the first byte of a number or word; the answer is the comma or brace after it, or the end.
+    # `position` is the first byte of a number or word. Returns the comma or brace after it, or the end.
     cdef unsigned char byte
     if next_quote > position and byte_at(text_ptr, text_len, next_quote - 1) == c",":
         return next_quote - 1
@@ -51,7 +51,7 @@ cdef inline Py_ssize_t scalar_end(
 
 
 cdef inline Py_ssize_t object_start(const char* text_ptr, Py_ssize_t text_len) noexcept nogil:
-    # Where the brace of the object stands: the first position for next_key(). -1 when there is none.
+    # The position of the opening brace, for the first next_key(); -1 when there is none.
     cdef Py_ssize_t position = skip_spaces(text_ptr, text_len, 0)
     if position >= text_len or byte_at(text_ptr, text_len, position) != c"{":
         return -1
@@ -59,7 +59,7 @@ cdef inline Py_ssize_t object_start(const char* text_ptr, Py_ssize_t text_len) n
 
 
 cdef inline bint next_key(Quotes* quotes, Py_ssize_t* position_ptr, Member* member) noexcept nogil:
-    # position_ptr[0] is the brace or comma before a key, and after it the first byte of the value. False: odd.
+    # position_ptr[0] is the brace or comma before a key; becomes the first byte of the value. False: not an object.
     cdef:
         const char* text_ptr = quotes.text_ptr
         Py_ssize_t text_len = quotes.text_len
@@ -70,7 +70,7 @@ cdef inline bint next_key(Quotes* quotes, Py_ssize_t* position_ptr, Member* memb
     if start != position + 1 and start != skip_spaces(text_ptr, text_len, position + 1):
         return False
     end = take_quote(quotes)
-    # Two bytes at least stand behind a key: its colon and its value.
+    # At least two bytes follow a key: its colon and its value.
     if end < 0 or end > text_len - 3:
         return False
     member.key_start = start + 1
@@ -92,7 +92,7 @@ cdef inline bint next_key(Quotes* quotes, Py_ssize_t* position_ptr, Member* memb
 
 
 cdef inline int next_value(Quotes* quotes, Py_ssize_t* position_ptr, Member* member) noexcept nogil:
-    # The value of the key that next_key() has found. After a MEMBER, position_ptr[0] is the comma behind it.
+    # The value of the key that next_key() found. After MEMBER, position_ptr[0] is the comma behind the value.
     cdef:
         const char* text_ptr = quotes.text_ptr
         Py_ssize_t text_len = quotes.text_len
@@ -107,7 +107,7 @@ cdef inline int next_value(Quotes* quotes, Py_ssize_t* position_ptr, Member* mem
         if end < 0:
             return NOT_AN_OBJECT
         position = end + 1
-    elif member.first | 0x20 == c"{":          # or [, which is the other byte that this bit makes one of
+    elif member.first | 0x20 == c"{":          # or [, the only other byte with that result
         position = brackets_end(text_ptr, text_len, position, quotes)
         if position < 0:
             return NOT_AN_OBJECT

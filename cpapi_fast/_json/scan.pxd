@@ -1,4 +1,4 @@
-"""Reading text in C within its bounds: one byte, eight bytes, and the ends of JSON strings and values.
+"""Reading text in C within its bounds: one byte, eight bytes, digits, white space, and the plain part of a string.
 
 Inline functions only, compiled into each module that cimports them; there is nothing to import at run time. Every
 function takes the whole text and its length, and reads nothing outside of it.
@@ -16,7 +16,7 @@ cdef extern from *:
     #endif
     #ifndef CPAPI_FAST_SCAN
     #define CPAPI_FAST_SCAN
-    /* One byte of a text of known length. The caller has checked the bound; the debug build checks the caller. */
+    /* One byte of a text of known length. The caller checks the bound; the debug build asserts it. */
     #ifdef CPAPI_FAST_DEBUG
     #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) \
         (((index) >= 0 && (index) < (text_len)) ? (unsigned char)(text_ptr)[(index)] : (abort(), (unsigned char)0))
@@ -120,10 +120,8 @@ cdef inline Py_ssize_t skip_spaces(const char* text_ptr, Py_ssize_t text_len, Py
     return position
 
 
-cdef inline Py_ssize_t quote_or_backslash(
-    const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position
-) noexcept nogil:
-    # The first quote or backslash from `position` on, or the end.
+cdef inline Py_ssize_t plain_end(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
+    # The first quote, backslash or control byte from `position` on, or the end: so far a string is the text itself.
     cdef:
         uint64_t word
         uint64_t found
@@ -131,55 +129,18 @@ cdef inline Py_ssize_t quote_or_backslash(
 
     while position <= text_len - 8:
         word = word_at(text_ptr, text_len, position)
-        found = bytes_equal(word, 0x2222222222222222u) | bytes_equal(word, 0x5C5C5C5C5C5C5C5Cu)
+        found = (
+            bytes_equal(word, 0x2222222222222222u)
+            | bytes_equal(word, 0x5C5C5C5C5C5C5C5Cu)
+            # Bytes below 0x20; exact up to the first.
+            | ((word - 0x2020202020202020u) & ~word & 0x8080808080808080u)
+        )
         if found != 0:
             return position + (trailing_zeros(found) >> 3)
         position += 8
     while position < text_len:
         byte = byte_at(text_ptr, text_len, position)
-        if byte == c'"' or byte == c"\\":
+        if byte == c'"' or byte == c"\\" or byte < 0x20:
             break
         position += 1
     return position
-
-
-cdef inline Py_ssize_t string_end(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
-    # `position` is the first byte inside a string; the answer is its closing quote, or -1 when it does not end.
-    while True:
-        position = quote_or_backslash(text_ptr, text_len, position)
-        if position >= text_len:
-            return -1
-        if byte_at(text_ptr, text_len, position) == c'"':
-            return position
-        # Whatever a backslash stands before is part of the string; of \uXXXX the rest is plain.
-        position += 2
-
-
-cdef inline Py_ssize_t value_end(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
-    # `position` is the first byte of a value; the answer is the first byte after it, or -1 when it does not end.
-    # Brackets are counted, not matched: it only has to be right about valid text. White space after a number or word
-    # is taken for a part of it.
-    cdef:
-        Py_ssize_t depth = 0
-        unsigned char byte
-
-    while position < text_len:
-        byte = byte_at(text_ptr, text_len, position)
-        if byte == c'"':
-            position = string_end(text_ptr, text_len, position + 1)
-            if position < 0:
-                return -1
-            if depth == 0:
-                return position + 1
-        elif byte == c"{" or byte == c"[":
-            depth += 1
-        elif byte == c"}" or byte == c"]":
-            if depth == 0:
-                return position                # the end of the object around a number or a word
-            depth -= 1
-            if depth == 0:
-                return position + 1
-        elif byte == c"," and depth == 0:
-            return position
-        position += 1
-    return -1

@@ -1,4 +1,4 @@
-"""Where the strings of a JSON text begin and end: its quotes, found 64 bytes at a time.
+"""Finds where the strings of a JSON text begin and end: its quotes, 64 bytes at a time.
 
 Inline functions only, as in scan.pxd, and with the same bounds.
 """
@@ -15,15 +15,15 @@ cdef extern from *:
     #if defined(__SSE2__) || defined(_M_X64)
     #include <emmintrin.h>
     #endif
-    #ifndef CPAPI_FAST_MARKS
-    #define CPAPI_FAST_MARKS
+    #ifndef CPAPI_FAST_STRUCTURAL_INDEX
+    #define CPAPI_FAST_STRUCTURAL_INDEX
     #ifdef _MSC_VER
     #define CPAPI_FAST_OUT_OF_LINE static __declspec(noinline)
     #else
     #define CPAPI_FAST_OUT_OF_LINE static __attribute__((noinline, unused))
     #endif
-    /* One bit for each of 64 bytes: which are quotes, which are backslashes. The debug build takes the portable way, so
-       that both ways are tested. */
+    /* One bit for each of 64 bytes: which are quotes, which are backslashes. The debug build uses the portable version,
+       so that both versions are tested. */
     #if (defined(__SSE2__) || defined(_M_X64)) && !defined(CPAPI_FAST_DEBUG)
     static inline uint64_t cpapi_fast_quotes_of_64(const char* from_ptr, uint64_t* backslashes_ptr) {
         const __m128i quote = _mm_set1_epi8(0x22), backslash = _mm_set1_epi8(0x5C);
@@ -55,7 +55,7 @@ cdef extern from *:
         return quotes;
     }
     #endif
-    /* The same for the bytes from `start` on, which lies within the text; past its end there is neither. */
+    /* The same for the bytes from `start` on, which is within the text. Bits past the end are 0. */
     CPAPI_FAST_OUT_OF_LINE uint64_t cpapi_fast_quotes_of_block(
         const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, uint64_t* backslashes_ptr
     ) {
@@ -66,7 +66,7 @@ cdef extern from *:
     #endif
         if (left >= 64) return cpapi_fast_quotes_of_64(text_ptr + start, backslashes_ptr);
         if (text_len >= 64) {
-            /* The last 64 bytes of the text; those that come before `start` fall off. */
+            /* The last 64 bytes of the text; bits of bytes before `start` are shifted out. */
             quotes = cpapi_fast_quotes_of_64(text_ptr + text_len - 64, backslashes_ptr);
             *backslashes_ptr >>= 64 - left;
             return quotes >> (64 - left);
@@ -83,23 +83,23 @@ cdef extern from *:
     ) noexcept nogil
 
 
-# The quotes of a text that no backslash escapes, in order. Where the next one stands is found 64 bytes at a time and
-# does not depend on what is done with the last one, so that a processor works on several strings at once; looking for
-# the end of each string from its start took twice the time on a quote.
+# The quotes of a text that no backslash escapes, in order. They are found 64 bytes at a time and independently of how
+# the strings are used, so that a processor works on several strings at once. Scanning for the end of each string from
+# its start took twice the time on a frame with a quote.
 cdef struct Quotes:
     const char* text_ptr
     Py_ssize_t text_len
-    # Of the 64 bytes from block_start on: a bit for each quote that was not taken yet.
+    # A bit for each quote that was not taken yet, of the 64 bytes from block_start on.
     Py_ssize_t block_start
     uint64_t left
     # 1 when the byte after the block is escaped by its last one.
     uint64_t carry
-    # Whether there is a backslash in any block so far.
+    # Whether any block so far has a backslash.
     bint has_backslash
 
 
 cdef inline uint64_t escaped_bytes(uint64_t backslashes, uint64_t* carry) noexcept nogil:
-    # Which bytes of a block have a backslash before them that is not escaped itself.
+    # The bytes of a block that come after a backslash which is not escaped itself.
     cdef uint64_t escaped = carry[0]
     cdef int index
     carry[0] = 0
@@ -115,7 +115,7 @@ cdef inline uint64_t escaped_bytes(uint64_t backslashes, uint64_t* carry) noexce
 
 
 cdef inline void load_quotes(Quotes* quotes) noexcept nogil:
-    # No pointer to `quotes` is handed on, so that a compiler can hold it in registers.
+    # Passes no pointer to `quotes` to a function that is not inlined, so that a compiler can keep it in registers.
     cdef:
         uint64_t backslashes = 0
         uint64_t found = quotes_of_block(quotes.text_ptr, quotes.text_len, quotes.block_start, &backslashes)
@@ -136,7 +136,7 @@ cdef inline Quotes quotes_of(const char* text_ptr, Py_ssize_t text_len) noexcept
 
 
 cdef inline Py_ssize_t peek_quote(Quotes* quotes) noexcept nogil:
-    # Where the next quote stands, or -1.
+    # The position of the next quote, or -1.
     while quotes.left == 0:
         if quotes.text_len - quotes.block_start <= 64:
             return -1
@@ -154,8 +154,8 @@ cdef inline Py_ssize_t take_quote(Quotes* quotes) noexcept nogil:
 cdef inline Py_ssize_t brackets_end(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, Quotes* quotes
 ) noexcept nogil:
-    # `position` is an opening bracket; the answer is the first byte after the closing one, or -1 when there is none.
-    # Brackets are counted, not matched: it only has to be right about valid text.
+    # `position` is an opening bracket. Returns the first byte after the closing one, or -1 when there is none. Brackets
+    # are counted, not matched, because the result only has to be right for valid JSON.
     cdef:
         Py_ssize_t depth = 0
         Py_ssize_t quote = peek_quote(quotes)

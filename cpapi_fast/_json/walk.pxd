@@ -1,15 +1,15 @@
-"""The walk over the top level of a JSON object that picks numbers out of it: C only, no GIL.
+"""The walk: reads wanted numbers from the top level of a JSON object into columns. C only, no GIL.
 
-It answers True when it has stepped over one whole object with nothing after it (members.pxd), and False for whatever it
-finds odd; then a real decoder has to say. What it answers about valid JSON is what a full decode gives:
+It runs on the object iterator, and returns True after one whole object with nothing behind it. It returns False when a
+decoder must take over (the slow path). For valid JSON a True result is what a full decode gives:
 
-* Keys are compared as they are written. One with a backslash is odd, and any other is its own text.
-* Values nobody asked for are not looked into. A wanted value that is neither text nor number is odd.
+* Keys are compared as they are written. A key with a backslash needs the slow path.
+* Values of unwanted keys are not read. A wanted value that is neither text nor number needs the slow path.
 * Of equal keys the last one counts: later members overwrite earlier ones, and the walk goes to the end.
-* Bytes beyond ASCII are part of no wanted key and of no number, and U+FFFD in their place would not be either.
+* Bytes beyond ASCII are in no wanted key and in no number; nor would U+FFFD in their place be.
 
-On text that is not valid JSON the walk may notice nothing, where the fault lies inside of a value that nobody asked for
-or of a text that is no number. What it then reports as the number of a field stands in the text after its key.
+For invalid JSON, an error inside of an unwanted value, or of a text that is not a number, may stay undetected. The
+number of a field is then what stands in the text after its key.
 """
 
 from libc.math cimport NAN
@@ -30,9 +30,9 @@ from .object_iterator cimport LAST_MEMBER, NOT_AN_OBJECT, Member, next_key, next
 from .scan cimport byte_at, skip_spaces, word_at
 
 
-# One place of the hash table over the wanted keys of up to 8 bytes.
+# One entry of the hash table over the wanted keys of up to 8 bytes.
 cdef struct KeySlot:
-    # The key as it stands in the text: its bytes and, where there is room in 8, its closing quote. 0: nothing here.
+    # The key as it is written: its bytes and, if 8 bytes have room for it, its closing quote. 0: the entry is empty.
     uint64_t packed
     Py_ssize_t field
 
@@ -46,7 +46,7 @@ cdef struct LongKey:
 
 # Which keys are wanted, and the column of each.
 cdef struct KeyTable:
-    # A power of two of places, most of them empty. A key is at `slot_of`, or further on with no empty place between.
+    # A power of two of entries, most of them empty. A key is at `slot_of`, or further on with no empty entry between.
     KeySlot* slots_ptr
     size_t last_slot
     LongKey* long_keys_ptr
@@ -55,7 +55,7 @@ cdef struct KeyTable:
 
 cdef enum:
     NOT_WANTED = -1
-    ODD_KEY = -2
+    ESCAPED_KEY = -2
 
 
 cdef inline size_t slot_of(const KeyTable* table, uint64_t packed) noexcept nogil:
@@ -64,7 +64,7 @@ cdef inline size_t slot_of(const KeyTable* table, uint64_t packed) noexcept nogi
 
 
 cdef inline void add_key(KeyTable* table, uint64_t packed, Py_ssize_t field) noexcept nogil:
-    # The table has an empty place, and not this key.
+    # The table has an empty entry, and does not have this key.
     cdef size_t slot = slot_of(table, packed)
     while table.slots_ptr[slot].packed != 0:
         slot = (slot + 1) & table.last_slot
@@ -76,7 +76,7 @@ cdef inline Py_ssize_t find_key(
     const KeyTable* table, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end,
     bint has_backslash
 ) noexcept nogil:
-    # Which column the key text_ptr[start:end] is, or one of the two above. text_ptr[end] is its closing quote.
+    # The column of the key text_ptr[start:end], NOT_WANTED or ESCAPED_KEY. text_ptr[end] is its closing quote.
     cdef:
         Py_ssize_t length = end - start
         Py_ssize_t index
@@ -84,7 +84,7 @@ cdef inline Py_ssize_t find_key(
         size_t slot
 
     if has_backslash and memchr(text_ptr + start, c"\\", <size_t>length) != NULL:
-        return ODD_KEY
+        return ESCAPED_KEY
     if length > 8:
         for index in range(table.long_key_count):
             if (
@@ -98,11 +98,11 @@ cdef inline Py_ssize_t find_key(
         if length < 7:
             packed &= (<uint64_t>1 << (8 * (length + 1))) - 1
     else:
-        # The last bytes of a text hardly ever hold a key; with its quote it is one of at most 7 then.
+        # Within the last 8 bytes of a text, which is rare. The key and its quote have at most 7 bytes then.
         for index in range(length + 1):
             packed |= <uint64_t>byte_at(text_ptr, text_len, start + index) << (8 * index)
     if packed == 0:
-        # Eight zero bytes, which no JSON has; an empty slot looks the same.
+        # Eight zero bytes, which valid JSON does not have, would equal an empty entry.
         return NOT_WANTED
     slot = slot_of(table, packed)
     while table.slots_ptr[slot].packed != packed:
@@ -116,7 +116,7 @@ cdef inline bint walk_object(
     const KeyTable* table, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t stride,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
 ) noexcept nogil:
-    # Entry `field * stride` of the arrays is written for each wanted key that is there, and no other.
+    # Writes entry `field * stride` of the arrays for each wanted key that the object has, and no other entry.
     cdef:
         Quotes quotes = quotes_of(text_ptr, text_len)
         Py_ssize_t position = object_start(text_ptr, text_len)
@@ -132,7 +132,7 @@ cdef inline bint walk_object(
         if not next_key(&quotes, &position, &member):
             return False
         field = find_key(table, text_ptr, text_len, member.key_start, member.key_end, quotes.has_backslash)
-        if field == ODD_KEY:
+        if field == ESCAPED_KEY:
             return False
         step = next_value(&quotes, &position, &member)
         if step == NOT_AN_OBJECT:
@@ -156,10 +156,10 @@ cdef inline bint walk_object(
                     ):
                         return False
             elif member.first | 0x20 == c"{":
-                # A list or object that was asked for is odd.
+                # A list or object.
                 return False
             else:
-                # So is a word, or nothing at all.
+                # A number; a word such as null needs the slow path.
                 found = NUMBER
                 if not read_short_integer(text_ptr, text_len, start, end, &value):
                     start = read_json_number(text_ptr, text_len, start, &value)

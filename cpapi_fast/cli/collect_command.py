@@ -1,4 +1,4 @@
-"""`cpapi-fast collect`: from the arguments to a run, its progress on stderr and its summary on stdout."""
+"""`cpapi-fast collect`: collects quotes into files, with the progress on stderr and the summary on stdout."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from cpapi_fast.collect.collector import CollectOptions, Collector
+from cpapi_fast.collect.collector import Collector
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import summary_text
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.outputs.contract import import_arrow
 from cpapi_fast.protocol.topics import MarketDataFields
 
+from .collect_progress import Progress
 from .gateway_source import check_source, open_client
-from .progress import Progress
 from .signals import stopped_by_signals
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; returns the exit code. Errors are raised, after the summary was printed."""
+    """Run the command; returns the exit code. Errors are raised after the summary is printed."""
     options = CollectOptions(
         conids=args.conids,
         out=Path(args.out),
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if not options.conids and args.replay is None:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
     check_source(args)
-    # Before anything is connected.
+    # Checked before anything is connected.
     import_arrow("pyarrow")
     run_loop(_run(args, options), uvloop=False if args.asyncio else None)
     return 0

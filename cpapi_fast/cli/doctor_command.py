@@ -1,4 +1,4 @@
-"""`cpapi-fast doctor`: from the arguments to a report on stdout and an exit code."""
+"""`cpapi-fast doctor`: prints a diagnosis of the connection to a gateway; its exit code is the class of failure."""
 
 from __future__ import annotations
 

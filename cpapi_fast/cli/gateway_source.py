@@ -1,4 +1,4 @@
-"""Where a command's gateway comes from: `--url` with its TLS choice, or `--simulate`, in; a client out."""
+"""The gateway of a command: creates a client from `--url` and the TLS options, or from `--simulate`."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from cpapi_fast.rest.tls import Tls
 
 from .tls_options import chosen_tls, is_tls_chosen
 
-#: Options that only a simulated gateway takes; a command need not have all of them.
+#: Options for a simulated gateway. A command has all or some of them.
 SIMULATOR_OPTIONS: Final = ("seed", "speed", "rate", "replay")
 
 
 def check_source(args: argparse.Namespace) -> None:
-    """Refuse options that do not go together.
+    """Check that the options fit together.
 
     Raises:
-        ConfigError: an option of the simulator for a gateway that is none, or a TLS option for the simulator.
+        ConfigError: a simulator option without `--simulate`, or a TLS option with it.
     """
     if not args.simulate:
         given = [f"--{name}" for name in _simulator_options(args)]
         if given:
-            raise ConfigError(f"{', '.join(given)} only goes with --simulate")
+            raise ConfigError(f"{', '.join(given)} can only be used with --simulate")
     elif is_tls_chosen(args):
-        raise ConfigError("with --simulate the certificate is pinned by itself; give no TLS option")
+        raise ConfigError("TLS options cannot be used with --simulate, which pins its own certificate")
 
 
 async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
-    """A client of the gateway that the options name; a simulated one is started, and both end with the stack.
+    """A client of the gateway in the options. With `--simulate`, a gateway is started too. The stack closes both.
 
     Raises:
-        ConfigError: an option cannot be right.
+        ConfigError: an option is invalid.
     """
     if args.simulate:
         return await stack.enter_async_context(await _simulated(args, stack))
@@ -52,5 +52,5 @@ async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
 
 
 def _simulator_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Those that were given."""
+    """The simulator options in the arguments, with their values."""
     return {name: value for name in SIMULATOR_OPTIONS if (value := getattr(args, name, None)) is not None}

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a command that ends cleanly."""
+"""Clean shutdown of a command on Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from typing import Any
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks for a clean stop. A second one is on its own again: it ends the process."""
+    """Call `stop` in the loop on the first Ctrl-C or SIGTERM. A second one ends the process.
+
+    The earlier signal handlers are restored on leaving.
+    """
     loop = asyncio.get_running_loop()
     before: dict[signal.Signals, Any] = {}
 
     def on_signal(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
-        # From a signal handler this is the one call into the loop that also wakes it up.
+        # The only call that wakes the loop up from a signal handler.
         loop.call_soon_threadsafe(stop)
 
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        before[wanted] = signal.signal(wanted, on_signal)
+    for handled in (signal.SIGINT, signal.SIGTERM):
+        before[handled] = signal.signal(handled, on_signal)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""`cpapi-fast tail`: quotes on the terminal as they come; where there is no terminal, one line per change."""
+"""`cpapi-fast tail`: shows quotes in a terminal; without a terminal, prints one line per change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import sys
 import time
 from contextlib import AsyncExitStack
+from typing import Any, Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError
@@ -18,14 +19,18 @@ from cpapi_fast.loop import run as run_loop
 from cpapi_fast.protocol.topics import MarketDataFields
 
 from .gateway_source import check_source, open_client
+from .screen import TerminalScreen, text_lines
 from .signals import stopped_by_signals
-from .tail import Screen, Tail, View, lines, plain, quote_line, state_line, time_text
+from .tail import Tail, View, lines, plain, quote_line, state_line, time_text
 
-#: Asked for besides what is shown: the ticker symbol.
+#: The field code of the ticker symbol, which is always requested.
 _SYMBOL = "55"
 
-#: How wide and how high the closing table may be where nobody says.
-_WIDTH, _HEIGHT = 200, 10_000
+#: The closing table has every row, whatever the height of the terminal.
+_UNLIMITED_HEIGHT: Final = 10_000
+
+_TERMINAL_INTERVAL_S: Final = 0.25
+_LINE_INTERVAL_S: Final = 1.0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     check_source(args)
     fields = MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A ticker symbol that this terminal has no letters for must not end the show.
+        # A ticker symbol that the terminal's encoding does not have must not end the command.
         sys.stdout.reconfigure(errors="replace")
     run_loop(_run(args, fields), uvloop=False if args.asyncio else None)
     return 0
@@ -48,7 +53,7 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         stack.enter_context(stopped_by_signals(stop.set))
         client = await open_client(args, stack)
         if args.ca_file is not None:
-            # It is only read: a file that cannot be used is told at once, and not tried again and again.
+            # Reads the file, so that an unusable one is an error at once instead of a reason to retry.
             await client.ssl_context()
         feed = Feed(client, FeedOptions(competing=args.competing))
         tail = Tail(feed, conids, fields, clock=client.clock, where=client.base_url)
@@ -56,16 +61,13 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         for conid in conids:
             await feed.subscribe_market_data(conid, MarketDataFields.from_codes([*fields, _SYMBOL]))
         await stack.enter_async_context(feed)
-        stopping = Stopping(stop, client.clock, args.duration)
-        screen = Screen.on(sys.stdout)
-        if screen is None:
-            await _print_lines(tail, stopping, args.interval or 1.0)
-        else:
-            await _draw(tail, stopping, args.interval or 0.25, screen)
+        end = EndCondition(stop, client.clock, args.duration)
+        if not await _draw(tail, end, args.interval or _TERMINAL_INTERVAL_S):
+            await _print_lines(tail, end, args.interval or _LINE_INTERVAL_S)
 
 
-class Stopping:
-    """When to end: when asked to, or when the time is over."""
+class EndCondition:
+    """Ends the command when `stop` is set or `duration_s` seconds of the clock have passed."""
 
     def __init__(self, stop: asyncio.Event, clock: Clock, duration_s: float | None) -> None:
         self._stop = stop
@@ -73,7 +75,7 @@ class Stopping:
         self._end_s = None if duration_s is None else clock.monotonic_s() + duration_s
 
     async def within(self, seconds: float) -> bool:
-        """Wait so many real seconds, or until the end if that comes before; whether it is the end."""
+        """Wait for `seconds` real seconds or until the end, whichever is first; whether it is the end."""
         if self._end_s is not None:
             seconds = min(seconds, self._clock.real_s(max(self._end_s - self._clock.monotonic_s(), 0.0)))
         try:
@@ -83,21 +85,32 @@ class Stopping:
         return True
 
 
-async def _draw(tail: Tail, stopping: Stopping, interval_s: float, screen: Screen) -> None:
+async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
+    """Draw on the terminal until the end; False if there is no terminal."""
+    view = tail.view()
+
+    def draw(width: int, height: int) -> Any:
+        return text_lines(lines(view, width, height))
+
+    screen = TerminalScreen.on(sys.stdout, draw, is_alternate=True)
+    if screen is None:
+        return False
     with screen:
-        screen.show(tail.view())
-        while not await stopping.within(interval_s):
-            screen.show(tail.view())
-    if screen.is_free:
-        # What was last seen stays in the terminal.
-        for line in lines(tail.view(), screen.width, _HEIGHT):
+        screen.refresh()
+        while not await end.within(interval_s):
+            view = tail.view()
+            screen.refresh()
+    if screen.is_restored:
+        # The last table stays in the terminal.
+        for line in lines(tail.view(), screen.width, _UNLIMITED_HEIGHT):
             print(plain(line))
+    return True
 
 
-async def _print_lines(tail: Tail, stopping: Stopping, interval_s: float) -> None:
-    log = Log()
+async def _print_lines(tail: Tail, end: EndCondition, interval_s: float) -> None:
+    log = ChangeLog()
     while True:
-        is_end = await stopping.within(interval_s)
+        is_end = await end.within(interval_s)
         for line in log.lines(tail.view(), tail.events_seen, time_text(time.time_ns())):
             print(line)
         sys.stdout.flush()
@@ -105,8 +118,8 @@ async def _print_lines(tail: Tail, stopping: Stopping, interval_s: float) -> Non
             return
 
 
-class Log:
-    """What has changed from view to view, as lines."""
+class ChangeLog:
+    """The changes from view to view, as lines."""
 
     def __init__(self) -> None:
         self._events_seen = 0
@@ -114,13 +127,13 @@ class Log:
         self._rows: dict[str, tuple[int, tuple[str, ...]]] = {}
 
     def lines(self, view: View, events_seen: int, time: str) -> list[str]:
-        """The events since the last call, the feed's state where it changed, and the rows that ticked."""
+        """The new events, the state of the feed if it changed, and the rows that changed since the last call."""
         new = min(events_seen - self._events_seen, len(view.events))
         self._events_seen = events_seen
         found = list(view.events[len(view.events) - new :])
         if view.state is not self._state:
             self._state = view.state
-            # Of one that streams the events say it all.
+            # The event already reports that the feed streams.
             if view.state is not FeedState.STREAMING:
                 found.append(f"{time} {state_line(view)}")
         for row in view.rows:

@@ -1,4 +1,4 @@
-"""The TLS choices of every command that connects to a gateway: options in, policy out."""
+"""The TLS options of every command that connects to a gateway, and the policy that they select."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from cpapi_fast.rest.tls import InsecureTlsWarning, Tls
 
 
 def add_tls_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--tls-verify`, `--ca-file`, `--fingerprint` and `--insecure`, one of which may be given."""
+    """Add `--tls-verify`, `--ca-file`, `--fingerprint` and `--insecure`, which exclude each other."""
     tls = parser.add_argument_group("TLS (default: verify)").add_mutually_exclusive_group()
-    tls.add_argument("--tls-verify", action="store_true", help="trust what this machine trusts")
-    tls.add_argument("--ca-file", metavar="PEM", help="trust the certificates in this file only")
-    tls.add_argument("--fingerprint", metavar="SHA256", help="trust the one certificate with this fingerprint")
-    tls.add_argument("--insecure", action="store_true", help="trust any certificate")
+    tls.add_argument("--tls-verify", action="store_true", help="trust the certificate authorities of this machine")
+    tls.add_argument("--ca-file", metavar="PEM", help="trust only the certificates in this file")
+    tls.add_argument("--fingerprint", metavar="SHA256", help="trust only the certificate with this fingerprint")
+    tls.add_argument("--insecure", action="store_true", help="do not check the certificate")
 
 
 def is_tls_chosen(args: argparse.Namespace) -> bool:
-    """Whether one of the options was given."""
+    """Whether the arguments contain a TLS option."""
     return bool(args.tls_verify or args.ca_file or args.fingerprint or args.insecure)
 
 
 def chosen_tls(args: argparse.Namespace) -> Tls:
-    """The policy that the options name; `--insecure` says a word on stderr.
+    """The policy that the options select. `--insecure` prints a warning to stderr.
 
     Raises:
-        ConfigError: the fingerprint is none.
+        ConfigError: the fingerprint is invalid.
     """
     if args.ca_file is not None:
         return Tls.ca_file(args.ca_file)
@@ -35,9 +35,9 @@ def chosen_tls(args: argparse.Namespace) -> Tls:
         return Tls.pinned(args.fingerprint)
     if not args.insecure:
         return Tls.verify()
-    # The warning for programs, which names a line of this file, becomes one for the person who typed the option.
+    # The warning for programs names a line of this file. The command prints one about the option instead.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureTlsWarning)
         policy = Tls.insecure()
-    print("cpapi-fast: warning: TLS certificates are not checked; --fingerprint is as easy and safe", file=sys.stderr)
+    print("cpapi-fast: warning: TLS certificates are not checked; --fingerprint is as easy, and safe", file=sys.stderr)
     return policy

@@ -1,1 +1,1 @@
-"""The main job: a feed recorded into files."""
+"""Collecting market data: a feed, recorded into files."""

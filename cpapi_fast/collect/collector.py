@@ -1,4 +1,4 @@
-"""The main job: from a gateway to files, on a feed that survives its connections, until it is told to stop."""
+"""Collector: collects market data from a gateway into files, across reconnects, until it is stopped."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import (
     CompetingSessionError,
-    ConfigError,
     CpapiError,
     MalformedPayloadError,
     NotAuthenticatedError,
@@ -22,18 +20,17 @@ from cpapi_fast.errors import (
 )
 from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed import Feed, FeedSubscription
-from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
-from cpapi_fast.outputs.contract import DiskChange, leftovers, make_folder
+from cpapi_fast.outputs.contract import DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.event_log import EventLog
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.protocol.kinds import FrameKind
-from cpapi_fast.protocol.topics import MarketDataFields, market_data_target
 from cpapi_fast.redaction import preview
 
 from .notices import Notices
+from .options import CollectOptions
 from .reports import CollectStatus, OutputSummary, Summary
 
 if TYPE_CHECKING:
@@ -41,9 +38,6 @@ if TYPE_CHECKING:
     from cpapi_fast.delivery.consumer import Consumer
     from cpapi_fast.delivery.overflow import OverflowPolicy
     from cpapi_fast.rest.client import Client
-
-#: What to do while the disk is slower than the data: stop reading the socket, or drop frames.
-SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
 
 _POLICIES: Final[dict[str, OverflowPolicy]] = {
     "hold": "block",
@@ -53,74 +47,42 @@ _POLICIES: Final[dict[str, OverflowPolicy]] = {
 
 _OTHER: Final = bytes([FrameKind.OTHER])
 
+#: The reason of a run whose task was cancelled.
+_CANCELLED: Final = "cancelled"
+
 #: How much is passed to the recorder at once: enough to keep its thread busy, and little beside the usual bound.
 _CHUNK_BYTES: Final = 1024 * 1024
 
-#: How often what is shown is looked up, in real seconds.
-_SAMPLE_S: Final = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class CollectOptions:
-    """What to collect and where to put it. Durations are seconds of the client's clock.
-
-    Args:
-        conids: the instruments; repeated ones count once.
-        out: the folder for the files; made when it is not there.
-        fields: what to subscribe to. Whatever it is, the capture has all of it and the quotes the L1 fields.
-        duration_s: when to stop; None for never.
-        give_up_after_s: without data for this long, from the start or later, the run ends with an error; None for
-            never, as a collector that runs for weeks outlives every login and every reset of the gateway.
-        flush_interval_s: how old a frame may get before it is in the capture.
-        roll_interval_s: how long one file of quotes is written to before it is finished.
-        max_queue_bytes: how much may wait for the disk before `slow_disk` says what happens.
-        slow_disk: `hold`: the socket is not read until the disk has caught up, so nothing is lost here, and the gateway
-            has to wait; `drop_oldest`, `drop_newest`: frames are dropped, and a gap says where and how many.
-        feed: the policies of the feed. What it says of overload and last values is set by the run.
-
-    Raises:
-        ConfigError: a duration or size that is not above zero, or an unknown policy.
-        SubscriptionError: something that is no conid.
-    """
-
-    conids: tuple[int, ...]
-    out: Path
-    fields: MarketDataFields = field(default_factory=MarketDataFields.default_l1)
-    duration_s: float | None = None
-    give_up_after_s: float | None = None
-    flush_interval_s: float = 1.0
-    roll_interval_s: float = 300.0
-    max_queue_bytes: int = 64 * 1024 * 1024
-    slow_disk: SlowDisk = "hold"
-    feed: FeedOptions = field(default_factory=FeedOptions)
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name.endswith(("_s", "_bytes")) and value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
-        if self.slow_disk not in get_args(SlowDisk):
-            raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
-        for conid in self.conids:
-            market_data_target(conid)
-        object.__setattr__(self, "conids", tuple(dict.fromkeys(self.conids)))
+#: How often `latest_status` is updated, in real seconds.
+_STATUS_INTERVAL_S: Final = 0.2
 
 
 class Collector:
-    """One run of the main job.
+    """Collects market data into files; one object is one run.
+
+    It writes three kinds of files to `CollectOptions.out`. Their names contain the start time in UTC, such as
+    `20260102T143000Z`:
+
+    - `capture-*.arrows`: every frame with its receive time, an Arrow IPC stream; see `read_capture`.
+    - `quotes-*-00001.parquet` and so on: one row per market data frame, Parquet. Each file is complete.
+    - `events-*.jsonl`: state changes, gaps and a slow disk, one JSON object per line.
 
     Args:
-        client: the gateway. It stays open.
+        client: the client of the gateway. The run does not close it.
         options: what to collect.
-        on_notice: told in words what a person should know: no data and why, data again, a slow disk, and so on.
+        on_notice: called with a line of text when data stops or returns, when the disk is slow, and so on.
+
+    Attributes:
+        options: the options.
+        summary: the result of the run; None until it has ended.
+        latest_status: the status, at most 0.2 s old. Safe to read from any thread.
     """
 
     def __init__(
         self, client: Client, options: CollectOptions, *, on_notice: Callable[[str], object] | None = None
     ) -> None:
         self.options: Final = options
-        #: What the run did; None until it has ended.
         self.summary: Summary | None = None
-        #: Where the run stood a moment ago; may be looked at from any thread.
         self.latest_status: CollectStatus = CollectStatus("starting", 0.0, None, 0, (), ())
         self._client = client
         self._clock: Final[Clock] = client.clock
@@ -138,7 +100,7 @@ class Collector:
         self._is_disk_slow = False
 
     def status(self) -> CollectStatus:
-        """Where the run stands; in the loop's thread."""
+        """The current status. Call it only in the thread of the event loop."""
         feed, recorder = self._feed, self._recorder
         consumer = self._consumer.stats if self._consumer else None
         known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
@@ -149,7 +111,7 @@ class Collector:
             connection=feed.stats.connection if feed else None,
             queued_bytes=consumer.pending_bytes if consumer else 0,
             outputs=tuple((output.name, output.counts) for output in recorder.outputs) if recorder else (),
-            # One call into C: the writing thread may add to it meanwhile.
+            # A copy in one call into C, because the recorder's thread may add to it meanwhile.
             latest=tuple(self._quotes.latest.values()) if self._quotes else (),
             subscriptions={name: status for name, status in known if status is not None},
             gaps=sum(self._gaps.values()),
@@ -158,74 +120,84 @@ class Collector:
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
-        """Collect until `stop` is set, the duration is over, or something fails. The files are finished either way.
+        """Collect until `stop` is set, the duration is over, or an error occurs. The files are finished in each case.
 
-        What a gateway does, be it gone, in its nightly reset, or waiting for a login, is no failure: the feed goes on
-        by itself. See `CollectOptions.give_up_after_s`.
+        A gateway that is unreachable, in its nightly reset or without a login is not an error: the feed reconnects by
+        itself. See `CollectOptions.give_up_after_s`.
+
+        Args:
+            stop: ends the run when it is set; None to run until the duration is over.
+
+        Returns:
+            The result of the run, which is also `summary`.
 
         Raises:
-            OutputError: a folder or file cannot be written, at the start or later.
-            LimitError: more instruments than the account may have market data lines.
-            ConfigError, CertificateError: the TLS policy cannot be used, or does not trust the gateway.
-            CpapiError: the gateway's certificate or session is refused (told at the start only); without data for
-                `give_up_after_s`; or not one frame came. `summary` is there all the same.
-            UsageError: called twice.
+            OutputError: a folder or file cannot be written.
+            LimitError: there are more instruments than market data lines.
+            ConfigError, CertificateError: the TLS policy is invalid, or does not trust the gateway.
+            CpapiError: the gateway refused the certificate or session at the start, there was no data for
+                `give_up_after_s`, or no frame was received at all. `summary` is set.
+            UsageError: `run` was called before.
         """
         if self._feed is not None or self.summary is not None:
-            raise UsageError("a Collector runs once")
+            raise UsageError("a Collector can run only once")
         options = self.options
         make_folder(options.out)
-        for path in leftovers(options.out):
-            self._notices.say(f"left unfinished by an earlier run, and not touched: {path}")
+        for path in unfinished_files(options.out):
+            self._notices.report(f"found an unfinished file of an earlier run, left unchanged: {path}")
         await self._check_certificate(stop)
         self._feed = feed = Feed(self._client, replace(options.feed, overload="block", last_values=False))
         subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
         self._recorder = recorder = self._open_recorder()
-        # Each frame costs more than one byte, so the bound on bytes is the only one.
-        self._consumer = consumer = feed.consumer(
-            policy=_POLICIES[options.slow_disk],
-            max_pending_frames=options.max_queue_bytes,
-            max_pending_bytes=options.max_queue_bytes,
-            name="files",
-        )
+        self._consumer = consumer = self._open_consumer(feed)
         self._subscriptions = tuple(subscriptions)
         self._started_s = self._clock.monotonic_s()
         self._state = None
-        sampler = asyncio.create_task(self._sample(), name="cpapi_fast status")
+        updater = asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status")
         error: CpapiError | None = None
-        reason = "cancelled"
+        reason = _CANCELLED
         try:
             reason, error = await self._collect(feed, consumer, recorder, stop)
         finally:
-            elapsed_s = self._clock.monotonic_s() - self._started_s
-            self._state = "finishing the files"
-            self._make_sample()
-            await feed.aclose()
-            failure = await self._finish(consumer, recorder)
-            sampler.cancel()
-            await asyncio.gather(sampler, return_exceptions=True)
-            error = failure or error
-            if error is None and reason != "cancelled" and consumer.stats.received == 0:
-                what = f"{reason} before anything was received; nothing was collected"
-                error = _error_of(what, self._notices.last_trouble)
-            if error is not None:
-                reason = str(error)
-            self._state = "ended"
-            self.summary = Summary(
-                reason=reason,
-                duration_s=elapsed_s,
-                feed=feed.stats,
-                consumer=consumer.stats,
-                gaps={cause.value: count for cause, count in self._gaps.items()},
-                outputs=tuple(_summary_of(output) for output in recorder.outputs),
-            )
-            self._make_sample()
+            summary, error = await self._end(feed, consumer, recorder, updater, reason, error)
         if error is not None:
             raise error
-        return self.summary
+        return summary
+
+    async def _end(
+        self,
+        feed: Feed,
+        consumer: Consumer,
+        recorder: Recorder,
+        updater: asyncio.Task[None],
+        reason: str,
+        error: CpapiError | None,
+    ) -> tuple[Summary, CpapiError | None]:
+        """Finish the files and set the summary. Returns the summary and the error of the run, if there was one."""
+        elapsed_s = self._clock.monotonic_s() - self._started_s
+        self._state = "finishing the files"
+        self._update_status()
+        await feed.aclose()
+        error = await self._finish(consumer, recorder) or error
+        updater.cancel()
+        await asyncio.gather(updater, return_exceptions=True)
+        if error is None and reason != _CANCELLED and consumer.stats.received == 0:
+            what = f"{reason} before anything was received; nothing was collected"
+            error = _error_for(what, self._notices.last_trouble)
+        self._state = "ended"
+        self.summary = Summary(
+            reason=reason if error is None else str(error),
+            duration_s=elapsed_s,
+            feed=feed.stats,
+            consumer=consumer.stats,
+            gaps={cause.value: count for cause, count in self._gaps.items()},
+            outputs=tuple(_summary_of(output) for output in recorder.outputs),
+        )
+        self._update_status()
+        return self.summary, error
 
     async def _check_certificate(self, stop: asyncio.Event | None) -> None:
-        """Refuse a TLS policy that can never work, before there are files. A gateway that is not there yet may come."""
+        """Raise the error of a TLS policy that can never work, before files are created."""
         checking = asyncio.create_task(self._client.ssl_context())
         stopping = asyncio.create_task((stop or asyncio.Event()).wait())
         try:
@@ -236,6 +208,16 @@ class Collector:
             outcome, _ = await asyncio.gather(checking, stopping, return_exceptions=True)
         if isinstance(outcome, CpapiError) and not outcome.is_retryable:
             raise outcome
+
+    def _open_consumer(self, feed: Feed) -> Consumer:
+        options = self.options
+        # Each frame costs more than one byte, so the bound on bytes is the only one.
+        return feed.consumer(
+            policy=_POLICIES[options.slow_disk],
+            max_pending_frames=options.max_queue_bytes,
+            max_pending_bytes=options.max_queue_bytes,
+            name="files",
+        )
 
     def _open_recorder(self) -> Recorder:
         options, clock = self.options, self._clock
@@ -250,7 +232,7 @@ class Collector:
     async def _collect(
         self, feed: Feed, consumer: Consumer, recorder: Recorder, stop: asyncio.Event | None
     ) -> tuple[str, CpapiError | None]:
-        """Have everything run until the first reason to end, and say which that was; every task has ended then."""
+        """Run until the first reason to end. Returns the reason and the error, when every task has ended."""
         self._refusal = asyncio.get_running_loop().create_future()
         receiver = asyncio.create_task(self._receive(consumer, recorder), name="cpapi_fast receive")
         ends: dict[asyncio.Future[Any], str] = {
@@ -277,12 +259,12 @@ class Collector:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
-            # What was received before the feed is closed still comes; then the iteration ends.
+            # The receiver still gets what was received before the feed was closed. Then its iteration ends.
             await feed.aclose()
             await asyncio.gather(receiver, return_exceptions=True)
 
     async def _finish(self, consumer: Consumer, recorder: Recorder) -> CpapiError | None:
-        """Finish the files; an output's error."""
+        """Finish the files. Returns the error of an output, if there was one."""
         consumer.close()
         try:
             await recorder.close()
@@ -290,7 +272,7 @@ class Collector:
             return exc
         capture = self._capture
         if capture is not None and capture.counts.received == 0:
-            # One of ours, with nothing in it: of no use to anybody.
+            # A capture without frames is of no use.
             with suppress(OSError):
                 capture.path.unlink()
         return None
@@ -301,7 +283,7 @@ class Collector:
             for item in items:
                 if isinstance(item, Batch):
                     if _OTHER in bytes(item.kinds):
-                        self._look_for_errors(item)
+                        self._report_errors(item)
                     continue
                 if isinstance(item, Gap):
                     self._gaps[item.cause] = self._gaps.get(item.cause, 0) + 1
@@ -322,18 +304,18 @@ class Collector:
             self._notices.on_event(change)
             recorder.put_event(change)
 
-    def _look_for_errors(self, batch: Batch) -> None:
-        """Tell what the gateway says in its `error` frames; there are a few per day."""
+    def _report_errors(self, batch: Batch) -> None:
+        """Report the `error` frames of the gateway, of which there are a few per day."""
         for index, kind in enumerate(batch.kinds):
             if kind == FrameKind.OTHER:
                 frame = batch[index]
                 with suppress(MalformedPayloadError):
-                    # Decodes a frame without a topic: an error may come without one.
+                    # Decodes a frame without a topic, because an error frame may have none.
                     if frame.channel == "error":
-                        self._notices.say(f"the gateway reports an error: {preview(frame.raw)}")
+                        self._notices.report(f"the gateway reports an error: {preview(frame.raw)}")
 
     def _is_refusal(self, event: FeedEvent) -> bool:
-        """What is refused before anything ever worked (a wrong fingerprint, say) is a mistake, and ends the run."""
+        """Whether the gateway was refused before the first connection (a wrong fingerprint, say). That ends the run."""
         feed, refusal = self._feed, self._refusal
         if not isinstance(event, StateChange) or event.cause is not Cause.REFUSED or refusal is None or feed is None:
             return False
@@ -349,15 +331,15 @@ class Collector:
             await clock.sleep(min(1.0, limit_s / 10))
             if feed.state in wanted:
                 good_s = clock.monotonic_s()
-        raise _error_of(f"no data for {limit_s:g} s, so it is given up", feed.last_change)
+        raise _error_for(f"no data for {limit_s:g} s", feed.last_change)
 
-    async def _sample(self) -> None:
+    async def _update_repeatedly(self) -> None:
         while True:
             self._check_disk()
-            self._make_sample()
-            await asyncio.sleep(_SAMPLE_S)
+            self._update_status()
+            await asyncio.sleep(_STATUS_INTERVAL_S)
 
-    def _make_sample(self) -> None:
+    def _update_status(self) -> None:
         self.latest_status = self.status()
 
 
@@ -368,12 +350,25 @@ async def collect(
     stop: asyncio.Event | None = None,
     on_notice: Callable[[str], object] | None = None,
 ) -> Summary:
-    """Collect into files until `stop` is set or the duration is over; see `Collector`, which can also be watched."""
+    """Collect market data into files until `stop` is set or the duration is over.
+
+    Args:
+        client: the client of the gateway. It stays open.
+        options: what to collect.
+        stop: ends the run when it is set.
+        on_notice: called with a line of text when data stops or returns, when the disk is slow, and so on.
+
+    Returns:
+        The result of the run.
+
+    Raises:
+        CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
+    """
     return await Collector(client, options, on_notice=on_notice).run(stop)
 
 
-def _error_of(what: str, change: StateChange | None) -> CpapiError:
-    """An error of the type that fits where the feed stood, with what to do about it."""
+def _error_for(what: str, change: StateChange | None) -> CpapiError:
+    """An error of the type that fits the last state of the feed, with its advice."""
     if change is None:
         return TransportError(what)
     detail = f" ({change.detail})" if change.detail else ""
@@ -384,11 +379,11 @@ def _error_of(what: str, change: StateChange | None) -> CpapiError:
 
 
 def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, str]:
-    """A capture under a name that no other run has, and what to call the run's other files."""
+    """A capture with a name that no other run has, and the part of the name for the other files of the run."""
     started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     number = 1
     while True:
-        # Not a dash: `quotes-<stem>-*` of the first run must not match the files of the second.
+        # An underscore, so that `quotes-<stem>-*` of the first run does not match the files of the second.
         stem = started if number == 1 else f"{started}_{number}"
         try:
             path = options.out / f"capture-{stem}{CAPTURE_SUFFIX}"
@@ -402,6 +397,6 @@ def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, 
 def _summary_of(output: Any) -> OutputSummary:
     sizes = []
     for path in output.files:
-        with suppress(OSError):  # Somebody may have moved a finished file on already.
+        with suppress(OSError):  # A finished file may have been moved already.
             sizes.append((path, path.stat().st_size))
     return OutputSummary(output.name, output.unit, output.counts, tuple(sizes))

@@ -1,4 +1,4 @@
-"""What a person who watches a run should hear of: no data and why, data again, a slow disk; each once."""
+"""Notices of a run: one line of text when data stops, when it comes back, and when the disk is slow."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.contract import DiskChange, RecordedEvent
 
-#: No data comes in these, once a feed is past its beginning.
+#: States without data. The states of the start are not among them.
 _TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
 
-#: Worth a word in any state.
-_WORTH_A_WORD: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, Cause.RATE_LIMITED})
+#: Causes that are reported in any state.
+_REPORTED_CAUSES: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, Cause.RATE_LIMITED})
 
-#: With more subscriptions than this in the same trouble, the further ones are not told one by one.
-_MOST_SUBSCRIPTIONS: Final = 5
+#: How many stale subscriptions are reported one by one.
+_MAX_SUBSCRIPTIONS: Final = 5
 
-#: Between two words about frames that were dropped, in real seconds.
+#: The time between two notices about dropped frames, in real seconds.
 _DROPS_INTERVAL_S: Final = 10.0
 
 
 class Notices:
-    """Puts events into words.
+    """Turns events into notices.
 
     Args:
-        say: told each word.
-        clock: what the time without data is measured with.
+        report: called with the text of each notice.
+        clock: measures the time without data.
     """
 
-    def __init__(self, say: Callable[[str], object], clock: Clock) -> None:
-        self.say: Final = say
-        #: The last change of the feed that meant no data; None before the first.
+    def __init__(self, report: Callable[[str], object], clock: Clock) -> None:
+        self.report: Final = report
+        #: The last change of the feed to a state without data; None before the first.
         self.last_trouble: StateChange | None = None
         self._clock: Final = clock
         self._since_s: float | None = None
-        self._told: tuple[FeedState, Cause] | None = None
+        self._reported: tuple[FeedState, Cause] | None = None
         self._stale: Final[set[str]] = set()
         self._dropped = 0
-        self._dropped_told_s = -_DROPS_INTERVAL_S
+        self._drop_reported_s = -_DROPS_INTERVAL_S
 
     @property
     def is_in_trouble(self) -> bool:
-        """Whether no data comes, for a reason that was told."""
+        """Whether there is no data, for a cause that was reported."""
         return self._since_s is not None
 
     def on_event(self, event: RecordedEvent) -> None:
-        """Say what is to be said about an event."""
+        """Report an event, if a person should know of it."""
         if isinstance(event, DiskChange):
             self._on_disk(event)
         elif isinstance(event, Gap):
@@ -63,47 +63,47 @@ class Notices:
     def _on_feed(self, change: StateChange) -> None:
         if change.state is FeedState.STREAMING:
             if self._since_s is not None:
-                self.say(f"data comes again, after {self._clock.monotonic_s() - self._since_s:.1f} s without")
-            self._since_s = self._told = None
+                self.report(f"data again after {self._clock.monotonic_s() - self._since_s:.1f} s without")
+            self._since_s = self._reported = None
             return
-        if change.cause is Cause.STOPPED or (change.state not in _TROUBLE and change.cause not in _WORTH_A_WORD):
+        if change.cause is Cause.STOPPED or (change.state not in _TROUBLE and change.cause not in _REPORTED_CAUSES):
             return
         if change.state in _TROUBLE:
             self.last_trouble = change
             if self._since_s is None:
                 self._since_s = self._clock.monotonic_s()
-        if self._told != (change.state, change.cause):
-            self._told = (change.state, change.cause)
-            self.say(_words(change))
+        if self._reported != (change.state, change.cause):
+            self._reported = (change.state, change.cause)
+            self.report(_text(change))
 
     def _on_subscription(self, change: StateChange, topic: str) -> None:
         if change.state is FeedState.STALE:
             self._stale.add(topic)
-            if len(self._stale) <= _MOST_SUBSCRIPTIONS:
-                self.say(f"{topic} is {_words(change)}")
-            elif len(self._stale) == _MOST_SUBSCRIPTIONS + 1:
-                self.say("more subscriptions are stale; the file of events has them all")
+            if len(self._stale) <= _MAX_SUBSCRIPTIONS:
+                self.report(f"{topic} is {_text(change)}")
+            elif len(self._stale) == _MAX_SUBSCRIPTIONS + 1:
+                self.report("more subscriptions are stale; the events file lists all of them")
         elif topic in self._stale:
             self._stale.discard(topic)
-            if change.state is FeedState.STREAMING and len(self._stale) < _MOST_SUBSCRIPTIONS:
-                self.say(f"{topic} has data again")
+            if change.state is FeedState.STREAMING and len(self._stale) < _MAX_SUBSCRIPTIONS:
+                self.report(f"{topic} has data again")
 
     def _on_disk(self, change: DiskChange) -> None:
         if not change.is_slow:
-            self.say("the disk has caught up")
+            self.report("the disk has caught up with the data")
         elif change.policy == "hold":
-            self.say("the disk is slower than the data: the gateway is kept waiting until it has caught up")
+            self.report("the disk is slower than the data; the socket is not read until the disk has caught up")
         else:
-            self.say(f"the disk is slower than the data: what is too much for it is dropped ({change.policy})")
+            self.report(f"the disk is slower than the data; frames beyond the limit are dropped ({change.policy})")
 
     def _on_drop(self, gap: Gap) -> None:
         self._dropped += gap.frames_dropped or 0
-        if time.monotonic() - self._dropped_told_s >= _DROPS_INTERVAL_S:
-            self._dropped_told_s = time.monotonic()
-            self.say(f"{self._dropped:,} frames were dropped so far, since the disk is slower than the data")
+        if time.monotonic() - self._drop_reported_s >= _DROPS_INTERVAL_S:
+            self._drop_reported_s = time.monotonic()
+            self.report(f"{self._dropped:,} frames dropped so far, because the disk is slower than the data")
 
 
-def _words(change: StateChange) -> str:
+def _text(change: StateChange) -> str:
     state, cause = change.state.value.replace("_", " "), change.cause.value.replace("_", " ")
     detail = f": {change.detail}" if change.detail else ""
     return f"{state} ({cause}{detail}); {change.advice}"

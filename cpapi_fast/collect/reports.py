@@ -1,4 +1,4 @@
-"""What a run of the main job tells about itself: where it stands, what it did, and how to open its files."""
+"""Reports of a run: its status while it runs, its summary at the end, and how to open its files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputSummary:
-    """What became of one output: its counts, and its finished files with their sizes in bytes."""
+    """The result of one output.
+
+    Attributes:
+        name: `capture`, `quotes` or `events`.
+        unit: what it counts: `frames`, `quotes` or `events`.
+        counts: where its items went; received = written + dropped + pending.
+        files: its finished files with their sizes in bytes, oldest first.
+    """
 
     name: str
     unit: str
@@ -29,15 +36,15 @@ class OutputSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        reason: why it ended, in words.
-        duration_s: how many seconds of the clock it took.
-        feed: what the feed did; `feed.connection` has what its sockets brought.
-        consumer: what became of that on the way to the files.
-        gaps: how many holes there are in the data, by cause.
-        outputs: the capture, the quotes, the events.
+        reason: why it ended, as text.
+        duration_s: its duration in seconds of the client's clock.
+        feed: the counters of the feed. `feed.connection` has those of all its sockets.
+        consumer: the counters of the queue between feed and files.
+        gaps: the number of gaps by cause.
+        outputs: the results of the capture, the quotes and the events, in this order.
     """
 
     reason: str
@@ -50,19 +57,19 @@ class Summary:
 
 @dataclass(frozen=True)
 class CollectStatus:
-    """Where a run stands, for those who show it.
+    """The status of a run, for programs that show it.
 
     Attributes:
-        state: of the feed, or what else is being done.
-        elapsed_s: seconds of the clock since it began.
+        state: the state of the feed; `starting`, `finishing the files` or `ended` outside of its lifetime.
+        elapsed_s: seconds of the client's clock since the start.
         connection: the counters of all connections together; None before the first.
-        queued_bytes: what waits for the disk.
-        outputs: by name, where what they were given went.
-        latest: what is known of each instrument.
-        subscriptions: by the target of its topic (`265598`, `265598@NYSE`), where each one stands.
-        gaps: how many holes there are in the data.
-        dropped: how many frames were dropped because the disk is slow.
-        advice: what the user should do, while there is no data.
+        queued_bytes: how many bytes wait for the disk.
+        outputs: name and counts of each output.
+        latest: the latest quote of each instrument.
+        subscriptions: the status of each subscription, by target (`265598`, `265598@NYSE`).
+        gaps: the number of gaps so far.
+        dropped: how many frames were dropped because the disk was slow.
+        advice: what the user should do, while there is no data; otherwise empty.
     """
 
     state: str
@@ -78,7 +85,7 @@ class CollectStatus:
 
 
 def size_text(nbytes: float) -> str:
-    """A number of bytes for people: `151 B`, `1.2 MB`."""
+    """A number of bytes with a unit: `151 B`, `1.2 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if nbytes < 1000:
             return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
@@ -87,7 +94,7 @@ def size_text(nbytes: float) -> str:
 
 
 def open_lines(summary: Summary) -> list[str]:
-    """Python expressions that open the files of a run, one per library."""
+    """Python expressions that open the files of a run, for each library."""
     lines = []
     for output in summary.outputs:
         if not output.files:
@@ -111,7 +118,7 @@ def open_lines(summary: Summary) -> list[str]:
 
 
 def summary_text(summary: Summary) -> str:
-    """The closing summary, several lines."""
+    """A summary as text of several lines."""
     connection, feed, consumer = summary.feed.connection, summary.feed, summary.consumer
     causes = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(summary.gaps.items()))
     lines = [

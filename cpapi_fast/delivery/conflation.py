@@ -10,10 +10,11 @@ import orjson
 from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.cost import FRAME_OVERHEAD_BYTES
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.kinds import FrameKind
 
-from .consumer_queue import FRAME_OVERHEAD_BYTES, ConsumerQueue
+from .consumer_queue import ConsumerQueue
 
 _MARKET_DATA: Final = FrameKind.MARKET_DATA.value
 

@@ -10,13 +10,10 @@ from typing import Final
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import Cause, FeedEvent, Gap
 from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.frames.frame import Frame
 
 from .stats import ConsumerStats
-
-#: What a pending frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
-#: it, empty frames would cost nothing and a flood of them would never reach the bound.
-FRAME_OVERHEAD_BYTES: Final = 64
 
 #: Frames dropped at one place: the receive time of the last frame before them, and how many they are.
 OverflowGap = tuple[int, int]
@@ -27,14 +24,6 @@ Slice = tuple[Batch, int, int, int, int, "OverflowGap | None"]
 #: Marks a slice whose gap has been reported. The gap names the first frame of the slice as the first good one, so that
 #: frame must not be dropped any more: it is pinned.
 REPORTED: Final[OverflowGap] = (0, 0)
-
-
-def cost_bytes(batch: Batch, start: int, stop: int) -> int:
-    """What frames [start, stop) of a batch cost while they are pending: their bytes, and 64 more for each."""
-    if stop - start == len(batch):
-        return batch.nbytes + FRAME_OVERHEAD_BYTES * (stop - start)
-    offsets = batch.offsets
-    return int(offsets[stop]) - int(offsets[start]) + FRAME_OVERHEAD_BYTES * (stop - start)
 
 
 def _joined(one: Gap, other: Gap) -> Gap:

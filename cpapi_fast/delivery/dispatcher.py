@@ -9,11 +9,12 @@ from typing import Final, Protocol, get_args
 from cpapi_fast.errors import CallbackError, ConfigError, CpapiError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.cost import cost_bytes
 
 from .callback_consumer import Callback, CallbackConsumer
 from .conflation import ConflatingQueue
 from .consumer import Consumer
-from .consumer_queue import ConsumerQueue, cost_bytes
+from .consumer_queue import ConsumerQueue
 from .overflow import Block, DropNewest, DropOldest, Halt, OverflowPolicy
 
 #: The bound on the events of one consumer, however long it does not read.

@@ -9,8 +9,9 @@ from typing import Literal
 
 from cpapi_fast.errors import ConsumerOverflowError
 from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.cost import cost_bytes
 
-from .consumer_queue import REPORTED, ConsumerQueue, OverflowGap, Slice, cost_bytes
+from .consumer_queue import REPORTED, ConsumerQueue, OverflowGap, Slice
 
 #: What happens to frames that a consumer is too slow for.
 OverflowPolicy = Literal["drop_oldest", "drop_newest", "conflate", "halt", "block"]

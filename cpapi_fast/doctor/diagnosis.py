@@ -174,7 +174,7 @@ class Diagnosis:
         return "\n".join([*lines, "", f"result  {self.summary}", f"advice  {self.advice}"])
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as a JSON object; docs/doctor.md documents its members."""
+        """Return everything as a JSON object; docs/reference/doctor.md documents its members."""
         failure = self.failure
         return {
             "version": __version__,

@@ -20,14 +20,13 @@ from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
 from cpapi_fast.rest.client import Client
 
-from . import subscription
 from .consumers import FeedConsumers
 from .driver import Driver
 from .machine import SessionFacts, SubscriptionSpec
 from .options import FeedOptions
 from .state_waiters import StateWaiters
 from .status import FeedStats, LastValue, SubscriptionStatus, last_value, subscription_status
-from .subscription import FeedSubscription
+from .subscription import FeedSubscription, check_texts, send_nothing, spec_of
 
 
 class Feed:
@@ -78,7 +77,7 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        return f"<Feed {self.state.value}, {len(self._driver.machine.care.lines)} subscriptions>"
+        return f"<Feed {self.state.value}, {len(self._driver.machine.subscriptions)} subscriptions>"
 
     # --- start and end ----------------------------------------------------------------------------
 
@@ -169,8 +168,8 @@ class Feed:
             ConfigError: `usual_interval_s` is not above zero, or `hours` is not TradingHours.
             UsageError: the feed is closed, or belongs to another event loop.
         """
-        texts = subscription.market_data(conid, fields, exchange)
-        spec = subscription.spec_of(texts, is_market_data=True, usual_interval_s=usual_interval_s, hours=hours)
+        texts = Subscription.market_data(send_nothing, conid, fields, exchange=exchange)
+        spec = spec_of(texts, is_market_data=True, usual_interval_s=usual_interval_s, hours=hours)
         return self._subscribe(texts, spec)
 
     async def unsubscribe_market_data(self, conid: int, *, exchange: str | None = None) -> None:
@@ -183,13 +182,13 @@ class Feed:
 
     async def subscribe_orders(self) -> FeedSubscription:
         """Subscribe to order updates. If the gateway refuses, the feed requests `/iserver/accounts` and retries."""
-        texts = subscription.orders()
-        return self._subscribe(texts, subscription.spec_of(texts))
+        texts = Subscription.orders(send_nothing)
+        return self._subscribe(texts, spec_of(texts))
 
     async def subscribe_pnl(self) -> FeedSubscription:
         """Subscribe to profit and loss."""
-        texts = subscription.pnl()
-        return self._subscribe(texts, subscription.spec_of(texts, needs_brokerage=False))
+        texts = Subscription.pnl(send_nothing)
+        return self._subscribe(texts, spec_of(texts, needs_brokerage=False))
 
     async def subscribe_topic(
         self,
@@ -214,8 +213,9 @@ class Feed:
             SubscriptionError: one of the texts cannot be sent.
             LimitError, ConfigError, UsageError: as `subscribe_market_data`.
         """
-        texts = subscription.any_topic(topic, payload, cancel_payload)
-        spec = subscription.spec_of(
+        check_texts(topic, payload, cancel_payload)
+        texts = Subscription(name=topic, topic=topic, payload=payload, cancel_payload=cancel_payload, send=send_nothing)
+        spec = spec_of(
             texts,
             needs_brokerage=needs_brokerage,
             is_market_data=topic.startswith("smd+"),
@@ -308,11 +308,11 @@ class Feed:
     @property
     def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
         """The status of every subscription, in the order in which they were made."""
-        return tuple(status for topic in self._driver.machine.care.lines if (status := self.status_of(topic)))
+        return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
 
     def status_of(self, topic: str) -> SubscriptionStatus | None:
         """The status of one subscription, by its topic; None when there is none."""
-        state = self._driver.machine.care.lines.get(topic)
+        state = self._driver.machine.subscriptions.get(topic)
         if state is None:
             return None
         return subscription_status(state, self._driver.activity(topic), self._clock.monotonic_s())
@@ -320,17 +320,17 @@ class Feed:
     @property
     def stats(self) -> FeedStats:
         """The counters, now."""
-        care = self._driver.machine.care
+        requests = self._driver.machine.requests
         return FeedStats(
             connection=self._driver.stats(),
             connections=self._driver.machine.connections,
             state_changes=self._state_changes,
             gaps=self._gaps,
-            renewals=care.renewals,
-            probes=care.probes,
-            resubscribes=care.revivals,
+            renewals=requests.renewals,
+            probes=requests.probes,
+            resubscribes=requests.resubscribes,
             calls_failed=self._driver.calls_failed,
-            frames_untracked=self._driver.tracker.untracked,
+            frames_untracked=self._driver.frames_untracked,
         )
 
     def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:
@@ -343,10 +343,10 @@ class Feed:
             UsageError: there is no such subscription, or `FeedOptions(last_values=False)`.
         """
         topic = f"smd+{market_data_target(conid, exchange)}"
-        last_values = self._driver.last_values
+        last_values = self._driver.topics.last_values
         if last_values is None:
             raise UsageError("last values are not kept: FeedOptions(last_values=True) keeps them")
-        state = self._driver.machine.care.lines.get(topic)
+        state = self._driver.machine.subscriptions.get(topic)
         if state is None:
             raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
         is_current = state.state is FeedState.STREAMING

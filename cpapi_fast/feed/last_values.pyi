@@ -1,31 +1,42 @@
 from typing import Any, final
 
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.topic_table import TopicTable
 
 @final
 class LastValues:
     """The last value of every field of every topic that was added, merged from its market data frames.
 
-    What is kept is the text of each value; it is decoded by `get`.
+    A value is stored as the text of the frame; `get` decodes it.
+
+    Args:
+        topics: the table whose slots `add`, `remove` and `get` take.
     """
 
+    def __init__(self, topics: TopicTable) -> None: ...
     @property
     def malformed(self) -> int:
-        """How many frames were left out because they turned out not to be JSON."""
-    def __init__(self) -> None: ...
-    def add(self, topic: str) -> None:
-        """Keep what comes of a topic from now on. Nothing changes for a topic that is there.
+        """How many frames were left out because their payload is not JSON."""
+    def add(self, slot: int) -> None:
+        """Keep the values of a slot from now on. Idempotent.
 
         Raises:
-            SubscriptionError: it cannot be written in UTF-8, so no frame can have it.
+            UsageError: the slot has no topic.
         """
-    def remove(self, topic: str) -> None:
-        """Forget a topic and all its values; nothing where it is not there."""
+    def remove(self, slot: int) -> None:
+        """Delete all values of a slot. Idempotent. Call it before the topic is removed from the table."""
     def update(self, batch: Batch, now_s: float) -> None:
-        """Merge the market data of a batch, at the time `now_s`."""
-    def get(self, topic: str) -> dict[str, tuple[Any, int, float]] | None:
-        """The fields of a topic by their keys on the wire, `topic` itself left out; None when it was not added.
+        """Merge the market data frames of a batch.
 
-        Each is its value as JSON decodes it, and of the frame that brought it `received_ns` and the time of its update.
-        A value that is not JSON (its frame was none, and nothing else showed it) is left out.
+        Args:
+            batch: a finished batch.
+            now_s: the time of the update, in seconds of any clock; `get` returns it with each value.
+        """
+    def get(self, slot: int) -> dict[str, tuple[Any, int, float]] | None:
+        """Return the values of a slot.
+
+        Returns:
+            By key on the wire, `topic` itself left out: the value as JSON decodes it, and of the frame that brought it
+            `received_ns` (ns since the Unix epoch) and the time of its update. A value that is not JSON, from a frame
+            that was not and did not look like it, is left out. None when the slot was not added.
         """

@@ -1,7 +1,8 @@
 """The last value of every field of every topic, with the times of the frame that brought it.
 
 A value is stored as it is written in the frame, and decoded when it is requested. A frame that the object iterator does
-not take, or that has an escape or unknown bytes beyond ASCII in a key, is decoded at once for its keys and stored whole.
+not take, or that has an escape or unknown bytes beyond ASCII in a key, is decoded at once for its keys and stored
+whole.
 """
 
 cimport cython
@@ -190,7 +191,7 @@ cdef class LastValues:
         for index in range(batch.frame_count):
             if batch.kinds_ptr[index] != KIND_MARKET_DATA:
                 continue
-            # Not through a pointer of its own: what a merge runs may resolve another batch.
+            # Read through the table each time: a merge makes objects, and a finalizer may resolve another batch.
             slot = self._topics.slots_ptr[index]
             if slot < 0 or slot >= self._capacity or not self._topics_ptr[slot].is_kept:
                 continue

@@ -1,8 +1,9 @@
-"""What can be chosen about a feed, checked once; every duration is in seconds of the client's `Clock`."""
+"""The options of a feed, validated once; every duration is in seconds of the client's `Clock`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from cpapi_fast.errors import ConfigError
@@ -10,51 +11,55 @@ from cpapi_fast.events import BackfillSource
 from cpapi_fast.protocol.hours import DailyWindow
 from cpapi_fast.ws.options import WsOptions
 
-#: What to do about another login of the same user: look on and wait, or take the brokerage session back.
+#: What to do about another login of the same user: wait until it has ended, or take the brokerage session back.
 Competing = Literal["observe", "reclaim"]
 
-#: What to do when the gateway never says that it listens.
+#: What to do if the gateway does not send `system`.
 ReadyFallback = Literal["subscribe", "reconnect"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeedOptions:
-    """Policies of one `Feed`. The defaults follow what is documented of the gateway, and its recordings.
+    """Policies of one `Feed`. The defaults follow the gateway's documentation and recorded sessions.
 
     Args:
-        competing: `observe` waits until the other login is gone; `reclaim` takes it back, which ends the other.
+        competing: what to do about another login of the same user: `observe` waits until it has ended; `reclaim` takes
+            the brokerage session back, which ends the other login.
         ready_timeout_s: how long to wait for `system` with `success` on an open socket.
-        ready_fallback: what follows then: `subscribe` all the same, or `reconnect`. Either is told as an event.
+        ready_fallback: what to do after that time: `subscribe` anyway, or `reconnect`. Both emit an event.
         keepalive_interval_s: how often to send `tic` on the socket and `/tickle` over REST.
-        socket_timeout_s: without any frame for this long the socket counts as dead; heartbeats come every 10 s.
-        renew_after_s: the age at which a market data subscription is asked for again, from and to: each renewal draws
-            its own between the two, so that hundreds do not fall due together. The gateway ends one after 15 minutes.
+        socket_timeout_s: how long the socket may deliver nothing; the gateway sends a heartbeat every 10 s.
+        renew_after_s: the lowest and the highest age at which a market data subscription is renewed. Each renewal
+            draws its own age, so that hundreds are not due together. The gateway ends a subscription after 15 minutes.
         send_interval_s: the pause between two texts on the socket.
-        answer_timeout_s: how long a subscribe may stay without any frame before it counts as stale.
-        stale_factor: a subscription counts as stale after this many of its usual intervals without a frame ...
-        stale_after_min_s: ... but not before this ...
-        stale_after_max_s: ... and one that ticks faster than `stale_factor` times into it, after this at the latest.
-        reconnect_base_s: the first pause before a reconnect is a random part of this; it doubles from try to try ...
-        reconnect_max_s: ... up to this.
-        nightly: the window of the day in which the gateway is reset and tries keep half of `reconnect_max_s` at least
-            between them; None for none.
-        login_poll_s: while a human has to log in, or another login holds the session: how often to look again.
-        penalty_s: how long to leave the gateway alone after a 429 to the opening of the socket. After one over REST it
-            is as long as the client's pacer sends nothing, which is 900 s.
-        market_data_lines: how many `smd` the account may have at once.
-        backfill: ask for bars of history for every gap in market data, and tell them as a `Backfill` after it: by `smh`
-            on the socket, which has five places, or by `rest`; None does not.
-        backfill_timeout_s: an `smh` that is not answered for so long has failed.
-        overload: `consumers`: each consumer drops, conflates or halts by its own policy. `block`: consumers with the
-            policy `block` may be made; a full one stops the socket from being read, which holds up every consumer.
-        max_pending_frames: the bound of a consumer that gives none of its own.
+        answer_timeout_s: how long a subscribe may have no reply before the subscription is stale.
+        stale_factor: the staleness limit of a subscription, in its usual intervals between ticks.
+        stale_after_min_s: the lowest staleness limit.
+        stale_after_max_s: the highest staleness limit of a subscription that ticks at least `stale_factor` times in
+            this time.
+        reconnect_base_s: the bound of the first random pause before a reconnect; it doubles from try to try.
+        reconnect_max_s: the highest bound.
+        nightly: the time of day of the gateway's reset, when the pauses are at least half of `reconnect_max_s`; None
+            for no such time.
+        login_poll_s: how often to check the session while the user has to log in or another login holds it.
+        penalty_s: how long to send nothing after a 429 to the opening of the socket. After a 429 over REST it is as
+            long as the client's pacer sends nothing, which is 900 s.
+        market_data_lines: how many `smd` subscriptions the account may have at once.
+        backfill: request bars of history for every gap in market data, and emit them as a `Backfill` after the gap:
+            by `smh` on the socket, which serves five requests at once, or by `rest`; None requests nothing.
+        backfill_timeout_s: how long an `smh` request may have no reply.
+        overload: `consumers`: each consumer drops, conflates or halts by its own policy. `block` also allows consumers
+            with the policy `block`: a full one stops the socket from being read, which delays every consumer.
+        max_pending_frames: the bound of a consumer that has none of its own.
         max_pending_bytes: the same in bytes.
-        last_values: keep the latest value of every field for `last_value`; costs more than receiving a frame does.
+        last_values: keep the latest value of every field for `last_value`; this costs more than receiving a frame.
         ws: limits and timeouts of each connection.
         seed: of the jitter; None draws one.
+        record_decisions: write the feed's inputs and decisions to this new file, which `replay_decisions` reads. It
+            contains no session id, cookie, account or price. About 100 kB an hour for a few subscriptions.
 
     Raises:
-        ConfigError: a value that cannot be right.
+        ConfigError: an invalid value.
     """
 
     competing: Competing = "observe"
@@ -82,6 +87,7 @@ class FeedOptions:
     last_values: bool = True
     ws: WsOptions = field(default_factory=WsOptions)
     seed: int | None = None
+    record_decisions: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -98,13 +104,15 @@ class FeedOptions:
             raise ConfigError(f"backfill must be 'smh', 'rest' or None, not {self.backfill!r}")
         if self.overload not in ("consumers", "block"):
             raise ConfigError(f"overload must be 'consumers' or 'block', not {self.overload!r}")
-        # Of these nobody asks before something goes wrong, as at night: then it is too late to say so.
+        # These are used much later, for example at night, so that an error would appear too late.
         if self.nightly is not None and not isinstance(self.nightly, DailyWindow):
             raise ConfigError(f"nightly must be a DailyWindow or None, not {type(self.nightly).__name__}")
         if not isinstance(self.ws, WsOptions):
             raise ConfigError(f"ws must be WsOptions, not {type(self.ws).__name__}")
         if self.seed is not None and not isinstance(self.seed, int):
             raise ConfigError(f"seed must be a whole number or None, not {type(self.seed).__name__}")
+        if self.record_decisions is not None and not isinstance(self.record_decisions, (str, Path)):
+            raise ConfigError(f"record_decisions must be a path or None, not {type(self.record_decisions).__name__}")
         ages = self.renew_after_s
         if not (
             isinstance(ages, (tuple, list))

@@ -9,8 +9,7 @@ from typing import Any, Final, NamedTuple
 from cpapi_fast.events import FeedState
 from cpapi_fast.ws.stats import WsStats
 
-from .machine.actions import Activity
-from .machine.subscription_state import SubscriptionState
+from .machine import Activity, SubscriptionState
 
 
 class LastField(NamedTuple):
@@ -100,12 +99,12 @@ def subscription_status(subscription: SubscriptionState, activity: Activity, now
         topic=subscription.topic,
         state=subscription.state,
         frames=activity.frames,
-        ticks=activity.frames - subscription.snapshots,
+        ticks=activity.frames - subscription.request.snapshots,
         last_ns=activity.last_ns,
         age_s=now_s - activity.last_s if activity.frames else None,
-        usual_interval_s=subscription.rhythm.usual_s,
-        renewals=subscription.renewals,
-        is_in_gap=subscription.hole is not None,
+        usual_interval_s=subscription.staleness.interval.usual_s,
+        renewals=subscription.request.renewals,
+        is_in_gap=subscription.open_gap is not None,
     )
 
 

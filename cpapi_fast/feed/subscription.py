@@ -7,7 +7,7 @@ from typing import Final
 
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.protocol.hours import TradingHours
-from cpapi_fast.protocol.topics import MarketDataFields, Subscription
+from cpapi_fast.protocol.topics import Subscription
 from cpapi_fast.redaction import redact
 
 from .machine import SubscriptionSpec
@@ -51,41 +51,19 @@ class FeedSubscription:
         return f"FeedSubscription({redact(self.name)!r}, {status.state.value if status else 'cancelled'})"
 
 
-def market_data(conid: int, fields: MarketDataFields | None, exchange: str | None) -> Subscription:
-    """The texts of a market data subscription.
+def check_texts(*texts: str) -> None:
+    """Check texts that are sent as they are.
 
     Raises:
-        SubscriptionError: `conid` or `exchange` is invalid.
+        SubscriptionError: one of them is empty, or cannot be encoded as UTF-8.
     """
-    return Subscription.market_data(_send_nothing, conid, fields, exchange=exchange)
-
-
-def orders() -> Subscription:
-    """The texts of the order subscription."""
-    return Subscription.orders(_send_nothing)
-
-
-def pnl() -> Subscription:
-    """The texts of the profit and loss subscription."""
-    return Subscription.pnl(_send_nothing)
-
-
-def any_topic(topic: str, payload: str, cancel_payload: str) -> Subscription:
-    """The texts of a subscription to any topic.
-
-    Raises:
-        SubscriptionError: one of the texts is empty, or cannot be encoded as UTF-8.
-    """
-    for text in (topic, payload, cancel_payload):
+    for text in texts:
         try:
             is_text = isinstance(text, str) and bool(text.encode())
         except UnicodeEncodeError:
             is_text = False
         if not is_text:
-            raise SubscriptionError(
-                "topic, payload and cancel_payload must be texts that are not empty and valid UTF-8"
-            )
-    return Subscription(name=topic, topic=topic, payload=payload, cancel_payload=cancel_payload, send=_send_nothing)
+            raise SubscriptionError("topic, payload and cancel_payload must be texts, not empty, in valid UTF-8")
 
 
 def spec_of(
@@ -116,5 +94,5 @@ def spec_of(
     )
 
 
-async def _send_nothing(_text: str) -> None:
-    """Stand in for the way to send that a `Subscription` wants: the feed's machine decides when texts are sent."""
+async def send_nothing(_text: str) -> None:
+    """Stand in for the way to send that a `Subscription` needs: in a feed, the machine decides when texts are sent."""

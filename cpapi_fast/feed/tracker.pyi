@@ -1,63 +1,69 @@
 from typing import final
 
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.topic_table import TopicTable
+
+from .last_values import LastValues
 
 @final
 class Tracker:
-    """When each topic was last heard of, and which frames of a batch are worth a look.
+    """Counts the frames of each topic, and picks the frames to inspect.
 
     The identity is the text of the topic: `smd+265598@NYSE` is not `smd+265598`.
+
+    Args:
+        topics: the table whose slots are counted.
+        last_values: updated by each scan, from the same lookup of topics; it must share the table.
+
+    Raises:
+        UsageError: `last_values` has another table.
     """
 
+    def __init__(self, topics: TopicTable, last_values: LastValues | None = None) -> None: ...
     @property
     def frames(self) -> int:
         """How many frames were scanned."""
     @property
     def untracked(self) -> int:
-        """How many of them were market data of a topic without a slot."""
+        """How many of them were market data of a topic that the table does not have."""
     @property
     def last_s(self) -> float:
-        """The time of the last scan that had a frame; 0.0 before it."""
-    def __init__(self) -> None: ...
-    def add(self, topic: str) -> int:
-        """The slot of a topic: a new one with nothing heard and not armed, unless it has one.
-
-        Raises:
-            SubscriptionError: it cannot be written in UTF-8, so no frame can have it.
-        """
-    def remove(self, slot: int) -> None:
-        """Forget a topic. Its later frames are untracked; its slot may be given to another topic.
+        """The time of the last scan that had a frame; 0.0 before the first."""
+    def watch(self, slot: int) -> None:
+        """Inspect every frame of a slot from now on. Idempotent.
 
         Raises:
             UsageError: the slot has no topic.
         """
-    def arm(self, slot: int) -> None:
-        """From now on, every frame of this slot is worth a look.
+    def unwatch(self, slot: int) -> None:
+        """Stop inspecting every frame of a slot. Idempotent.
 
         Raises:
             UsageError: the slot has no topic.
         """
-    def disarm(self, slot: int) -> None:
-        """The frames of this slot are as any others again.
+    def clear(self, slot: int) -> None:
+        """Set the count of a slot to zero and unwatch it. Call it before the topic is removed from the table.
 
         Raises:
             UsageError: the slot has no topic.
         """
     def scan(self, batch: Batch, now_s: float) -> list[int] | None:
-        """Note what a batch brings, at the time `now_s`.
+        """Count the frames of a batch, and update the last values.
+
+        Args:
+            batch: a finished batch.
+            now_s: the time of the scan, in seconds of any clock that does not go back.
 
         Returns:
-            The frames that are worth a look, ascending: those of armed slots, those of the kinds SYSTEM, OTHER and
-            MALFORMED, and those whose topic is written with escapes. None when there are none, which is usual.
-        """
-    def slot_of(self, batch: Batch, index: int) -> int:
-        """The slot of the topic of a frame; -1 when that has none, or the frame has no topic.
-
-        Raises:
-            IndexError: there is no such frame.
+            The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
+            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none.
         """
     def read(self, slot: int) -> tuple[int, int, float]:
-        """How many frames of this slot there were, and of the last one `received_ns` and the time of its scan.
+        """Return what was counted for a slot.
+
+        Returns:
+            How many frames it had, and of the last one `received_ns` (ns since the Unix epoch) and the time of its
+            scan; zeros when it had none.
 
         Raises:
             UsageError: the slot has no topic.

@@ -72,6 +72,13 @@ cdef class Tracker:
         self._capacity = capacity
         return 0
 
+    cdef int _resolve(self, Batch batch) except -1:
+        # From here on, the slots of the table are those of the batch, and each is below the capacity.
+        self._topics.resolve(batch)
+        if self._topics.slot_limit() > self._capacity:
+            self._grow(self._topics.slot_limit())
+        return 0
+
     cdef Observed* _observed(self, Py_ssize_t slot) except NULL:
         self._topics.check_slot(slot)
         if slot >= self._capacity:
@@ -142,15 +149,12 @@ cdef class Tracker:
 
         if count == 0:
             return None
-        topics.resolve(batch)
+        self._resolve(batch)
         # A batch is one socket read, so all its frames have one receive time.
         received_ns = batch.received_ns_ptr[0]
-        if topics.slot_limit() > self._capacity:
-            self._grow(topics.slot_limit())
         for index in range(count):
             kind = batch.kinds_ptr[index]
             is_inspected = (RARE_KINDS >> kind) & 1
-            # Not through a pointer of its own: what append() runs may resolve another batch.
             slot = topics.slots_ptr[index]
             if slot >= 0:
                 observed = &self._observed_ptr[slot]
@@ -163,6 +167,8 @@ cdef class Tracker:
             if is_inspected:
                 if inspected is None:
                     inspected = []
+                    # A new list may start the garbage collector, and a finalizer may use the table.
+                    self._resolve(batch)
                 inspected.append(index)
         if topics.has_escapes:
             escaped = [index for index in range(count) if batch.topic_lengths_ptr[index] < 0]
@@ -171,6 +177,9 @@ cdef class Tracker:
         self._frames += count
         self._last_s = now_s
         if self._last_values is not None:
+            if inspected is not None:
+                # As above: sorted() and the list make objects.
+                self._resolve(batch)
             self._last_values.merge_resolved(batch, now_s)
         return inspected
 

@@ -7,11 +7,11 @@ from .frame cimport Frame, FrameCounters
 
 cdef class Batch:
     cdef:
-        # Payload bytes, side by side: arena_ptr[offsets_ptr[i]:offsets_ptr[i + 1]] is frame i. Owned; freed with it.
+        # Payload bytes, side by side: arena_ptr[offsets_ptr[i]:offsets_ptr[i + 1]] is frame i. Owned.
         char* arena_ptr
         Py_ssize_t arena_len
         Py_ssize_t arena_capacity
-        # The columns share one block of memory, sized for column_capacity frames; the others point into it.
+        # The columns share one block of memory for column_capacity frames. conids_ptr is its start, and owned.
         int64_t* conids_ptr
         int64_t* received_ns_ptr
         int32_t* offsets_ptr
@@ -23,12 +23,12 @@ cdef class Batch:
         # How many of the frames are KIND_MALFORMED.
         Py_ssize_t malformed_count
         FrameCounters counters
-        # Set once, by finish(): from then on nothing moves, and views may be handed out.
+        # Set by finish(). After that no memory moves, and views may be handed out.
         bint is_finished
 
     @staticmethod
     cdef Batch new(Py_ssize_t arena_capacity, Py_ssize_t column_capacity, FrameCounters counters)
-    # Copies the bytes (which are only borrowed for the call) and classifies them. Not after finish().
+    # Copies the bytes, which are borrowed for the call, and classifies them. Not after finish().
     cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1
     cdef int finish(self, int64_t received_ns) except -1
     cdef Frame frame_at(self, Py_ssize_t index)

@@ -23,8 +23,8 @@ cdef class Batch:
     """The frames of one socket read, their bytes side by side in one block of memory that the batch owns.
 
     The columns are read-only memoryviews over that memory: they copy nothing, and a view keeps the memory alive. With n
-    frames, `payloads` has the bytes of all frames, `offsets` n+1 entries, the other columns n entries. That is the layout of
-    an Arrow record batch with a binary column. A batch never changes.
+    frames, `payloads` has the bytes of all frames, `offsets` n+1 entries, the other columns n entries. That is the
+    layout of an Arrow record batch with a binary column. A batch never changes.
 
     Batches come from a `WsClient` or a `BatchBuilder`; the class cannot be called.
     """

@@ -43,6 +43,10 @@ cdef struct Classified:
 # not read.
 cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept nogil
 
+# The last attempt of classify_ptr(), over the keys of the outermost object; whether it found a route. It stands here so
+# that a compiler does not inline it: the cheaper attempts would pay for its stack frame.
+cdef bint search_topic_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil
+
 # Sets kind and conid of `route` from the topic's text alone.
 cdef void route_topic_ptr(const char* topic_ptr, Py_ssize_t topic_len, Classified* route) noexcept nogil
 

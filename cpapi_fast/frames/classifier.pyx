@@ -22,7 +22,9 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memchr, memcmp
 
-from cpapi_fast._json.scan cimport byte_at, skip_spaces, string_end, value_end
+from cpapi_fast._json.object_iterator cimport MEMBER, Member, next_key, next_value
+from cpapi_fast._json.scan cimport byte_at, plain_end, skip_spaces
+from cpapi_fast._json.structural_index cimport Quotes, quotes_of, take_quote
 
 ROUTED = VERDICT_ROUTED
 NOT_JSON = VERDICT_NOT_JSON
@@ -139,7 +141,7 @@ cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* rou
 cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
     # The text starts `{"topic":"V"` and goes on with a comma or a brace.
     cdef:
-        Py_ssize_t position = 10
+        Py_ssize_t position
         Py_ssize_t highest
         unsigned char byte
 
@@ -148,40 +150,24 @@ cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* rou
     highest = data_len - 1                     # one byte must follow the closing quote
     if highest > 10 + PROBE_LIMIT:
         highest = 10 + PROBE_LIMIT
-    while position < highest:
-        byte = byte_at(data_ptr, data_len, position)
-        if byte == c'"':
-            byte = byte_at(data_ptr, data_len, position + 1)
-            if byte != c"," and byte != c"}":
-                return False
-            _found(data_ptr, 10, position - 10, route)
-            return True
-        if byte == c"\\" or byte < 0x20:
-            return False
-        position += 1
-    return False
-
-
-cdef inline bint _is_plain_text(
-    const char* data_ptr, Py_ssize_t data_len, Py_ssize_t start, Py_ssize_t end
-) noexcept nogil:
-    # Whether data[start:end] is the text itself: no escape, and no control byte (which no valid string has).
-    cdef unsigned char byte
-    while start < end:
-        byte = byte_at(data_ptr, data_len, start)
-        if byte == c"\\" or byte < 0x20:
-            return False
-        start += 1
+    position = plain_end(data_ptr, highest, 10)
+    if position == highest or byte_at(data_ptr, data_len, position) != c'"':
+        return False
+    byte = byte_at(data_ptr, data_len, position + 1)
+    if byte != c"," and byte != c"}":
+        return False
+    _found(data_ptr, 10, position - 10, route)
     return True
 
 
-cdef bint _search(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
+cdef bint search_topic_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
     # Over the keys of the outermost object, to the first plain `topic` with a plain string as its value.
     cdef:
+        Quotes quotes
+        Member member
         Py_ssize_t position = skip_spaces(data_ptr, data_len, 0)
-        Py_ssize_t key_start, end
+        Py_ssize_t end
         unsigned char byte
-        bint is_topic
 
     if position == data_len:
         route.verdict = VERDICT_NOT_JSON
@@ -192,38 +178,20 @@ cdef bint _search(const char* data_ptr, Py_ssize_t data_len, Classified* route) 
         if byte == 0 or memchr(<const char*>b'["-0123456789tfn', byte, 16) == NULL:
             route.verdict = VERDICT_NOT_JSON
         return False
-    position += 1
-    while True:
-        position = skip_spaces(data_ptr, data_len, position)
-        if position >= data_len or byte_at(data_ptr, data_len, position) != c'"':
-            return False
-        key_start = position + 1
-        end = string_end(data_ptr, data_len, key_start)
-        if end < 0:
-            return False
-        is_topic = end - key_start == 5 and memcmp(data_ptr + key_start, b"topic", 5) == 0
-        position = skip_spaces(data_ptr, data_len, end + 1)
-        if position >= data_len or byte_at(data_ptr, data_len, position) != c":":
-            return False
-        position = skip_spaces(data_ptr, data_len, position + 1)
-        if position >= data_len:
-            return False
-        if is_topic:
-            if byte_at(data_ptr, data_len, position) != c'"':
+    quotes = quotes_of(data_ptr, data_len)
+    while next_key(&quotes, &position, &member):
+        if member.key_end - member.key_start == 5 and memcmp(data_ptr + member.key_start, b"topic", 5) == 0:
+            if member.first != c'"':
                 return False
-            key_start = position + 1
-            end = string_end(data_ptr, data_len, key_start)
-            if end < 0 or not _is_plain_text(data_ptr, data_len, key_start, end):
+            take_quote(&quotes)
+            end = take_quote(&quotes)
+            if end < 0 or plain_end(data_ptr, end, position + 1) != end:
                 return False
-            _found(data_ptr, key_start, end - key_start, route)
+            _found(data_ptr, position + 1, end - position - 1, route)
             return True
-        position = value_end(data_ptr, data_len, position)
-        if position < 0:
+        if next_value(&quotes, &position, &member) != MEMBER:
             return False
-        position = skip_spaces(data_ptr, data_len, position)
-        if position >= data_len or byte_at(data_ptr, data_len, position) != c",":
-            return False
-        position += 1
+    return False
 
 
 cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept nogil:
@@ -241,7 +209,7 @@ cdef Classified classify_ptr(const char* data_ptr, Py_ssize_t data_len) noexcept
         not probe_smd_tail(data_ptr, data_len, &route)
         and not _probe_tail(data_ptr, data_len, &route)
         and not _probe_head(data_ptr, data_len, &route)
-        and not _search(data_ptr, data_len, &route)
+        and not search_topic_ptr(data_ptr, data_len, &route)
         and route.verdict == VERDICT_NOT_JSON
     ):
         route.kind = KIND_MALFORMED

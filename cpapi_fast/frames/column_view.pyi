@@ -1,0 +1,1 @@
+# Only for `cimport`: the module has no Python names.

@@ -36,7 +36,7 @@ cdef inline int route_frame(const char* data_ptr, Py_ssize_t data_len, Classifie
     return 0
 
 
-# A frame with a copy of these bytes; the other arguments are what the columns of a batch hold.
+# A frame with a copy of these bytes. The other arguments are entries of a batch's columns.
 cdef Frame new_frame(
     const char* data_ptr,
     Py_ssize_t data_len,

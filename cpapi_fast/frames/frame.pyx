@@ -134,8 +134,8 @@ cdef str _reason(bytes raw):
 cdef class Frame:
     """One message of the gateway: its route, its bytes, and its payload on demand.
 
-    A frame owns a copy of its bytes. Frames come from `classify`, a `Batch` or a `WsClient`; the class cannot be called.
-    Reading `kind`, `conid`, `topic` and `target` decodes no JSON, unless the topic is written with escapes.
+    A frame owns a copy of its bytes. Frames come from `classify`, a `Batch` or a `WsClient`; the class cannot be
+    called. Reading `kind`, `conid`, `topic` and `target` decodes no JSON, unless the topic is written with escapes.
     """
 
     def __cinit__(self):
@@ -172,8 +172,8 @@ cdef class Frame:
     def channel(self):
         """The topic up to its first `+`, such as `smd`, `sts` or `tic`.
 
-        For a frame without a topic, the first of the keys `error`, `result` and `message` that its payload has, else None.
-        This decodes the payload.
+        For a frame without a topic, the first of the keys `error`, `result` and `message` that its payload has, else
+        None. This decodes the payload.
         """
         cdef object topic = self.topic
         cdef object payload
@@ -217,7 +217,8 @@ cdef class Frame:
         Invalid UTF-8 is decoded with U+FFFD in its place.
 
         Raises:
-            MalformedPayloadError: the payload is not JSON, although its route was found. The error has the bytes as `raw`.
+            MalformedPayloadError: the payload is not JSON, although its route was found. The error has the bytes as
+            `raw`.
         """
         if self._payload is _NOT_DECODED:
             if self._kind == KIND_HEARTBEAT or self._kind == KIND_MALFORMED:
@@ -241,7 +242,6 @@ cdef class Frame:
         return PyBytes_GET_SIZE(self._raw)
 
     def __bool__(self):
-        """True, also for an empty frame."""
         # A heartbeat may be empty, and `while frame := await ws.next_message()` must not stop at it.
         return True
 

@@ -8,30 +8,30 @@ from .frame import Frame, FrameCounters
 
 @disjoint_base
 class FrameSink:
-    """What takes frames in C, without a Python object for any of them: the base of a user's own `cdef class`.
+    """Receives frames in C, without a Python object for any of them: the base class of a user's own `cdef class`.
 
-    Subclassed in Cython only, through `from cpapi_fast cimport BorrowedFrame, FrameSink`: `on_frame` is called with a
-    pointer to kind, conid, topic, payload and receive time, all borrowed for the call; `on_read_end` after the last
-    frame of a socket read. Given to a connection with `ws.use_sink(sink)`; cpapi_fast/sink.pxd has the whole interface
-    and examples/c_sink a project that builds one.
+    It is subclassed in Cython only, through `from cpapi_fast cimport BorrowedFrame, FrameSink`. `on_frame` is called
+    with a pointer to kind, conid, topic, payload and receive time, all borrowed for the call; `on_read_end` is called
+    after the last frame of a socket read. Pass an instance to `ws.use_sink`. cpapi_fast/frames/sink.pxd has the whole
+    interface, and examples/c_sink is a project that builds a sink.
 
-    Costs per frame: the classifier and one call through a pointer. An instance of this class itself raises `UsageError`
+    A frame costs the classifier and one call through a pointer. An instance of this class itself raises `UsageError`
     at its first frame.
     """
 
 @final
 class CallbackSink(FrameSink):
-    """Makes a `Frame` of everything it is handed, and calls `callback` with it.
+    """Calls a function with a `Frame` for each frame.
 
     Args:
-        callback: takes the frame.
-        counters: shared with every frame of the connection.
+        callback: called with the frame.
+        counters: shared by all frames of the connection.
     """
 
     def __init__(self, callback: Callable[[Frame], object], counters: FrameCounters) -> None: ...
 
 def hand_frame(sink: FrameSink, batch: Batch, index: int) -> None:
-    """Hand one frame of a batch to a sink.
+    """Pass one frame of a batch to a sink.
 
     Raises:
         IndexError: there is no such frame.
@@ -39,4 +39,4 @@ def hand_frame(sink: FrameSink, batch: Batch, index: int) -> None:
     """
 
 def end_read(sink: FrameSink) -> None:
-    """Tell a sink that a socket read is over. Raises what the sink raises."""
+    """Call a sink's `on_read_end`. Raises what the sink raises."""

@@ -107,18 +107,18 @@ cdef int decode_payload_ptr(
 cdef class TickDecoder:
     """Decodes fields of market data frames into float64 columns, without a Python object per frame.
 
-    What is a number, and which, is what `parse_number` returns for the decoded value: `C4,735.10` is 4735.1 with the prefix
-    C, `12.2M` is 12200000.0, a JSON number is itself. `N/A`, null, a list and a missing key are not numbers. Of two equal
-    keys the last one counts. Only keys of the outermost object count.
+    What is a number, and which, is what `parse_number` returns for the decoded value: `C4,735.10` is 4735.1 with the
+    prefix C, `12.2M` is 12200000.0, a JSON number is itself. `N/A`, null, a list and a missing key are not numbers. Of
+    two equal keys the last one counts. Only keys of the outermost object count.
 
-    Make a decoder once and use it for any number of batches. Its cost grows with the length of a frame, and hardly with the
-    number of fields. Frames with an escape in a key or in a wanted text, with numbers of more than 19 digits or beyond 27
-    powers of ten, are decoded by orjson, which takes about twenty times longer.
+    Make a decoder once and use it for any number of batches. Its cost grows with the length of a frame, and hardly with
+    the number of fields. Frames with an escape in a key or in a wanted text, with numbers of more than 19 digits or
+    beyond 27 powers of ten, are decoded by orjson, which takes about twenty times longer.
 
-    Every valid JSON text is decoded exactly as described. Of text that is not JSON, by default one of two things holds: no
-    field of the frame is valid and `Ticks.malformed` counts it; or, where the error is inside of a value that was not
-    asked for or of a text that is not a number, the fields have what is written in the text. Invalid UTF-8 is not an error:
-    it is read as U+FFFD, as by `Frame.payload`.
+    Every valid JSON text is decoded exactly as described. Of text that is not JSON, by default one of two things holds:
+    no field of the frame is valid and `Ticks.malformed` counts it; or, where the error is inside of a value that was
+    not asked for or of a text that is not a number, the fields have what is written in the text. Invalid UTF-8 is not
+    an error: it is read as U+FFFD, as by `Frame.payload`.
 
     Args:
         fields: keys as they stand on the wire: codes such as `31`, and `_updated`, `87_raw`; each at most once, 1 to 32
@@ -257,9 +257,9 @@ cdef class TickDecoder:
 cdef class Ticks:
     """Columns over the MARKET_DATA frames of one batch, one row for each, in their order.
 
-    The columns are read-only memoryviews over one block of memory that the ticks own: nothing is copied, and a view keeps
-    the memory alive. `numpy.asarray(view)` and `pyarrow.py_buffer(view)` take them as they are. Making a view costs one
-    small object. Ticks come from `TickDecoder.decode`; the class cannot be called.
+    The columns are read-only memoryviews over one block of memory that the ticks own: nothing is copied, and a view
+    keeps the memory alive. `numpy.asarray(view)` and `pyarrow.py_buffer(view)` take them as they are. Making a view
+    costs one small object. Ticks come from `TickDecoder.decode`; the class cannot be called.
     """
 
     def __cinit__(self):

@@ -129,6 +129,7 @@ cdef class TopicTable:
         return [self.slots_ptr[index] for index in range(batch.frame_count)]
 
     def __len__(self):
+        """The number of topics."""
         return self._texts.text_count
 
     def __reduce__(self):

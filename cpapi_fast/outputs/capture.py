@@ -1,7 +1,8 @@
-"""The raw capture: every frame as it came, straight from the buffers of the batches, in an Arrow IPC stream.
+"""The capture: every frame unchanged, in an Arrow IPC stream that is written from the buffers of the batches.
 
-A capture is readable to its last whole message at any moment: each message goes to the operating system in one write,
-so a killed process tears at most its last one off, and after a failed write the file is cut back to the last whole one.
+A capture can be read at any moment up to its last complete message. Each message is passed to the operating system in
+one write, so only the last one can be incomplete after a kill. After a failed write, the file is truncated to the last
+complete message.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 #: The suffix of Arrow IPC streams (as registered; `.arrow` is the file format with a footer).
 CAPTURE_SUFFIX: Final = ".arrows"
 
-#: What closes an IPC stream. A reader does not need it; with it a finished capture is told from a killed one.
+#: The end of an IPC stream. Readers do not need it. It distinguishes a finished capture from one that was killed.
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def capture_schema() -> Any:
-    """The pyarrow schema of a capture, with its explanations as metadata."""
+    """The pyarrow schema of a capture, with descriptions as metadata."""
     pa = import_arrow("pyarrow")
 
     def field(name: str, type_: Any, description: str) -> Any:
@@ -59,20 +60,19 @@ def capture_schema() -> Any:
 
 
 class CaptureWriter:
-    """Writes batches to a new capture; not for use by two threads at once.
+    """Writes batches to a new capture. Not thread-safe.
 
-    Batches are kept (with their memory) until `flush_bytes` payload bytes or `flush_interval_s` seconds came together,
-    and then written as one message. Time only passes for it in `write` and `poll`: whoever holds a writer that may get
-    no batch for a while calls `poll`.
+    Batches are kept, with their memory, until they have `flush_bytes` payload bytes or the oldest is `flush_interval_s`
+    old. Then they are written as one message. The writer has no timer: call `poll` while there is no batch.
 
     Args:
-        path: the file to make; by habit it ends in `.arrows`.
-        flush_interval_s: how old a frame may get before it is in the file, in seconds of `clock`.
-        flush_bytes: how many payload bytes may wait.
-        clock: whose seconds these are.
+        path: the file to create; the usual suffix is `.arrows`.
+        flush_interval_s: the longest time until a frame is in the file, in seconds of `clock`.
+        flush_bytes: how many payload bytes may be pending.
+        clock: the clock of `flush_interval_s`.
 
     Raises:
-        OutputError: there is such a file, or it cannot be made.
+        OutputError: the file exists, or cannot be created.
         MissingDependencyError: pyarrow is not installed.
     """
 
@@ -100,29 +100,29 @@ class CaptureWriter:
         self._oldest_s = 0.0
         self._whole_bytes = 0
         self._error: OutputError | None = None
-        self._sink = _MessageSink()
+        self._message = _MessageBuffer()
         self._stream = self._pa.ipc.new_stream(
-            self._sink, self._schema, options=self._pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+            self._message, self._schema, options=self._pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
         )
-        # The stream says its schema together with its first batch: an empty one makes a file that opens from the start.
+        # The schema is written with the first batch. An empty one makes the file readable from the start.
         self._stream.write_batch(self._pa.RecordBatch.from_pylist([], schema=self._schema))
-        self._file = self._create(self._sink.take())
+        self._file = self._create(self._message.take())
 
     @property
     def files(self) -> list[Path]:
-        """The one file."""
+        """The file."""
         return [self.path]
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of whole messages the file holds."""
+        """The size of the file in bytes, up to its last complete message."""
         return self._whole_bytes
 
     def write(self, batch: Batch) -> None:
-        """Take a batch; its memory is kept, not copied, until the next flush.
+        """Write a batch. Its memory is kept, not copied, until the next flush.
 
         Raises:
-            OutputError: the file could not be written. The frames that waited, these included, count as dropped.
+            OutputError: the file could not be written. All pending frames, these included, count as dropped.
             UsageError: the writer is closed.
         """
         if self._error is not None:
@@ -156,7 +156,7 @@ class CaptureWriter:
         self.counts.drop(len(batch), "write error")
 
     def poll(self) -> float:
-        """Flush when that is due; the seconds until it is due next."""
+        """Flush if it is due. Returns the seconds until the next flush is due."""
         if not self._waiting:
             return self._flush_interval_s
         left_s = self._oldest_s + self._flush_interval_s - self._clock.monotonic_s()
@@ -166,25 +166,25 @@ class CaptureWriter:
         return self._flush_interval_s
 
     def flush(self) -> None:
-        """Hand all that waits to the operating system.
+        """Pass all pending frames to the operating system.
 
         Raises:
-            OutputError: the file could not be written; it ends with its last whole message.
+            OutputError: the file could not be written. It then ends with its last complete message.
         """
         if not self._waiting:
             return
-        # One batch as a rule; more where their bytes together are past what 32-bit offsets can reach.
+        # Usually one batch; more if all bytes together exceed 32-bit offsets.
         batches = self._waiting if len(self._waiting) == 1 else self._concatenate(self._waiting)
         self._waiting = []
         self._waiting_bytes = 0
         for batch in batches:
             self._stream.write_batch(batch)
-            self._append(self._sink.take())
+            self._append(self._message.take())
             self.counts.written += batch.num_rows
             self.counts.pending -= batch.num_rows
 
     def close(self) -> None:
-        """Flush and finish the file; a second call does nothing. After a failure it only lets go of the file."""
+        """Flush and finish the file; after an error, only close it. Idempotent."""
         if self._file.closed:
             return
         try:
@@ -204,7 +204,7 @@ class CaptureWriter:
         self.close()
 
     def _create(self, header: bytes) -> io.FileIO:
-        """Make the file with its header in it, so that there is no moment in which it does not open."""
+        """Create the file together with its header, so that it can be read at any moment."""
         part = self.path.with_name(self.path.name + PART_SUFFIX)
         try:
             with part.open("xb", buffering=0) as file, removed_on_error(part):
@@ -218,7 +218,7 @@ class CaptureWriter:
             raise output_error(exc, self.path) from exc
 
     def _append(self, message: bytes) -> None:
-        """Write one message, or leave the file as it was."""
+        """Write one message, or leave the file unchanged."""
         try:
             write_all(self._file, message)
         except OSError as exc:
@@ -232,7 +232,7 @@ class CaptureWriter:
 
     def _release(self) -> None:
         self._file.close()
-        self._stream.close()  # Goes to the sink, which nobody empties any more.
+        self._stream.close()  # Writes to the buffer, which is no longer read.
 
     def _concatenate(self, batches: list[Any]) -> list[Any]:
         joined: list[Any] = self._pa.Table.from_batches(batches).combine_chunks().to_batches()
@@ -243,8 +243,8 @@ class CaptureWriter:
             raise UsageError(f"the capture {self.path} is closed")
 
 
-class _MessageSink(io.RawIOBase):
-    """Where Arrow's stream writer leaves the pieces of a message, to be written to the file in one go."""
+class _MessageBuffer(io.RawIOBase):
+    """Collects the pieces of a message from the stream writer of Arrow, for one write to the file."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -268,20 +268,20 @@ class _MessageSink(io.RawIOBase):
 
 
 class CaptureReader:
-    """Reads the whole batches of a capture, and says how much of a torn one is left over.
+    """Reads the complete batches of a capture, and counts the bytes of an incomplete one at its end.
 
-    Iterate over it, or call `read_all`; each time the file is read anew. The numbers are those of the last time.
+    Iterate over it or call `read_all`. Each time, the file is read again and the attributes are updated.
 
     Args:
-        path: a capture, finished, killed, or still being written.
+        path: a capture that is finished, was killed, or is still being written.
 
     Attributes:
-        batches: how many batches with frames were whole.
-        torn_bytes: how many bytes after the last whole message could not be read; 0 for a file that was not torn.
+        batches: how many complete batches with frames were read.
+        torn_bytes: how many bytes after the last complete message could not be read.
         is_finished: whether the writer closed the file.
 
     Raises:
-        ConfigError: on reading: the file is not there, or is no capture.
+        ConfigError: on reading, the file does not exist or is not a capture.
         MissingDependencyError: pyarrow is not installed.
     """
 
@@ -308,15 +308,15 @@ class CaptureReader:
             try:
                 reader = pa.ipc.open_stream(source)
             except (pa.ArrowException, OSError) as exc:
-                raise ConfigError(f"{self.path} is no Arrow IPC stream: {exc}") from exc
+                raise ConfigError(f"{self.path} is not an Arrow IPC stream: {exc}") from exc
             if (reader.schema.metadata or {}).get(b"cpapi_fast.format") != b"capture":
-                raise ConfigError(f"{self.path} is an Arrow IPC stream, but no capture")
+                raise ConfigError(f"{self.path} is an Arrow IPC stream, but not a capture")
             self.schema = reader.schema
             whole_bytes = source.tell()
             while True:
                 try:
                     batch = reader.read_next_batch()
-                # The end of the stream; or, in different words for each place where it can be cut, a torn message.
+                # The end of the stream, or an incomplete message, for which Arrow raises various errors.
                 except (StopIteration, pa.ArrowException, OSError):
                     break
                 whole_bytes = source.tell()
@@ -325,15 +325,15 @@ class CaptureReader:
                     yield batch
             source.seek(whole_bytes)
             self.is_finished = source.read(len(_END_OF_STREAM) + 1) == _END_OF_STREAM
-        # The file may have grown since its size was taken.
+        # The file may have grown since its size was read.
         self.torn_bytes = 0 if self.is_finished else max(0, size - whole_bytes)
 
     def read_all(self) -> Any:
-        """All whole batches as one pyarrow Table."""
+        """All complete batches as one pyarrow Table."""
         batches = list(self)
         return self._pa.Table.from_batches(batches, schema=self.schema)
 
 
 def read_capture(path: str | os.PathLike[str]) -> CaptureReader:
-    """Open a capture for reading; the same as `CaptureReader(path)`."""
+    """A reader of the capture at `path`; the same as `CaptureReader(path)`."""
     return CaptureReader(path)

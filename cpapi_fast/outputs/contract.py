@@ -1,4 +1,4 @@
-"""What all writers of files share: how they count, how they fail, and how a finished file gets its name."""
+"""The interface of all outputs, and what they share: counts, errors, and names for finished files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cpapi_fast.events import FeedEvent
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
-#: A file whose name ends so is not finished. It is never read by us, and never removed by anyone but its writer.
+#: The suffix of a file that is not finished. It is never read, and only its writer removes it.
 PART_SUFFIX: Final = ".part"
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -25,12 +25,12 @@ _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT
 
 @dataclass
 class OutputCounts:
-    """Where the frames (or rows) went that an output was given: received = written + dropped + pending, always.
+    """The counts of one output: received = written + dropped + pending, at all times.
 
     Attributes:
-        received: how many were given to the output.
-        written: how many are in a file where a reader finds them.
-        pending: how many wait: in memory, or in a file that is not finished.
+        received: how many frames, rows or events were passed to the output.
+        written: how many are in a file that can be read.
+        pending: how many are in memory, or in a file that is not finished.
         dropped: how many will never be written, by reason.
     """
 
@@ -41,16 +41,16 @@ class OutputCounts:
 
     @property
     def dropped_total(self) -> int:
-        """How many were dropped for any reason."""
+        """How many were dropped, over all reasons."""
         return sum(self.dropped.values())
 
     def drop(self, count: int, reason: str) -> None:
-        """Count `count` received ones as dropped."""
+        """Count `count` received items as dropped."""
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def drop_pending(self, reason: str) -> None:
-        """Count all that wait as dropped."""
+        """Count all pending items as dropped."""
         self.drop(self.pending, reason)
         self.pending = 0
 
@@ -62,12 +62,12 @@ class OutputCounts:
 
 @dataclass(frozen=True, slots=True)
 class DiskChange:
-    """The disk has fallen behind the data, or has caught up.
+    """The disk became slower than the data, or has caught up.
 
     Attributes:
         time_ns: when, in ns since the Unix epoch.
-        is_slow: which of the two.
-        policy: what is done about frames meanwhile.
+        is_slow: True if it became slower, False if it has caught up.
+        policy: the policy for frames meanwhile: `hold`, `drop_oldest` or `drop_newest`.
     """
 
     time_ns: int
@@ -75,16 +75,16 @@ class DiskChange:
     policy: str
 
 
-#: What can be written down besides frames.
+#: The events that an output can write.
 RecordedEvent = FeedEvent | DiskChange
 
 
 class Output(Protocol):
-    """What all writers of files have, whatever they are fed with; by one thread at a time."""
+    """The interface of every output. Only one thread at a time uses it."""
 
     @property
     def name(self) -> str:
-        """What it is called in the summary."""
+        """Its name in the summary."""
 
     @property
     def unit(self) -> str:
@@ -92,56 +92,57 @@ class Output(Protocol):
 
     @property
     def counts(self) -> OutputCounts:
-        """Where what it was given went."""
+        """Its counts."""
 
     @property
     def files(self) -> list[Path]:
-        """The files that a reader can open, oldest first."""
+        """The files that can be read, oldest first."""
 
     def poll(self) -> float:
-        """Do what is due, and say in how many seconds of the clock the next thing is.
+        """Do the work that is due. Returns the seconds of the clock until the next work is due.
 
-        Raises OutputError when a file cannot be written; the writer then takes nothing more.
+        Raises:
+            OutputError: a file cannot be written. The output then accepts nothing more.
         """
 
     def close(self) -> None:
-        """Write what waits and finish the files; after a failure only let go of them. Raises as `poll` does."""
+        """Write what is pending and finish the files; after an error, only close them. Raises as `poll` does."""
 
 
 class BatchOutput(Output, Protocol):
-    """A writer that is fed with batches."""
+    """An output for batches."""
 
     def write(self, batch: Batch) -> None:
-        """Take a batch. Raises as `poll` does."""
+        """Write a batch. Raises as `poll` does."""
 
     def discard(self, batch: Batch) -> None:
-        """Count a batch as received and dropped, after a failure."""
+        """Count a batch as received and dropped, after an error."""
 
 
 class EventOutput(Output, Protocol):
-    """A writer that is fed with events."""
+    """An output for events."""
 
     def write_event(self, event: RecordedEvent, row: int) -> None:
-        """Take an event, and how many frames came before it. Raises as `poll` does."""
+        """Write an event; `row` is the number of frames before it. Raises as `poll` does."""
 
     def discard_event(self, event: RecordedEvent) -> None:
-        """Count an event as received and dropped, after a failure."""
+        """Count an event as received and dropped, after an error."""
 
 
 def output_error(exc: BaseException, path: Path) -> OutputError:
-    """The typed error for a failure of the operating system (or of Arrow's own file code) to write `path`."""
+    """The `OutputError` for an error of the operating system, or of Arrow, while writing `path`."""
     number = getattr(exc, "errno", None)
     reason = getattr(exc, "strerror", None) or str(exc)
     if number in _DISK_FULL:
-        advice = "free some space, or write to another disk; what was written before stays readable"
+        advice = "free some space, or write to another disk; the data before it stays readable"
     elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        advice = "make it writable, or give another folder"
+        advice = "make it writable, or choose another folder"
     elif number == errno.EEXIST:
-        advice = "a file is never overwritten: give another name"
+        advice = "files are never overwritten; choose another name"
     elif number in (errno.ENOTDIR, errno.ENOENT, errno.EISDIR):
-        advice = "give the path of a folder that exists or can be made"
+        advice = "choose a folder that exists or can be created"
     else:
-        advice = "what was written before stays readable"
+        advice = "the data before it stays readable"
     return OutputError(f"cannot write {path}: {reason}; {advice}", path=str(path))
 
 
@@ -162,16 +163,16 @@ def import_arrow(name: str) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` if it is not there, and try whether a file can be made in it.
+    """Create `folder` if it is missing, and check that files can be created in it.
 
     Raises:
-        OutputError: it cannot be made or written.
+        OutputError: the folder or a file in it cannot be created.
     """
     probe = folder / f".cpapi-fast-{os.getpid()}{PART_SUFFIX}"
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as exc:  # What is there is no folder.
+        except FileExistsError as exc:  # The path exists and is not a folder.
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from exc
         with probe.open("xb"):
             pass
@@ -180,20 +181,20 @@ def make_folder(folder: Path) -> None:
         raise output_error(exc, folder) from exc
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Files in `folder` that a run which was killed left unfinished, by name. They are only named, never touched."""
+def unfinished_files(folder: Path) -> list[Path]:
+    """The unfinished files in `folder` that killed runs have left, sorted by name."""
     return sorted(path for path in folder.glob(f"*{PART_SUFFIX}") if not path.name.startswith("."))
 
 
 def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
-    """Write all of `data` to an unbuffered file: a disk that fills up takes what fits, and fails at the next call."""
+    """Write all of `data` to an unbuffered file. A full disk accepts a part, and fails at the next call."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
 
 
 def sync(file: io.FileIO) -> None:
-    """Wait until the disk has the file, where the file system knows how to; a late write error comes out here."""
+    """Flush a file to the disk, if the file system supports it. Raises late write errors."""
     try:
         os.fsync(file.fileno())
     except OSError as exc:
@@ -203,7 +204,7 @@ def sync(file: io.FileIO) -> None:
 
 @contextmanager
 def removed_on_error(part: Path) -> Iterator[None]:
-    """Remove an unfinished file when the work on it fails; on a full disk that also gives room to what is finished."""
+    """Remove an unfinished file when the block raises. On a full disk this also frees space."""
     try:
         yield
     except BaseException:
@@ -213,24 +214,24 @@ def removed_on_error(part: Path) -> Iterator[None]:
 
 
 def publish(part: Path, final: Path) -> None:
-    """Give a finished file its final name, whole or not at all, and never over another file.
+    """Rename a finished file to its final name, atomically and never over another file.
 
     Raises:
-        FileExistsError: something of that name is there; `part` is left as it is.
+        FileExistsError: the name is taken. `part` is unchanged.
         OSError: the file system refused.
     """
     try:
-        # A hard link fails when the name is taken, which a rename on POSIX does not.
+        # A hard link fails if the name is taken; a rename on POSIX does not.
         os.link(part, final)
     except FileExistsError:
         raise
     except OSError:
-        # No hard links on this file system (FAT, some network mounts). What is left is a look before the rename; on
-        # Windows the rename itself refuses a name that is taken.
+        # The file system has no hard links (FAT, some network mounts), so the check is before the rename. On Windows
+        # the rename itself fails if the name is taken.
         if final.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
         part.rename(final)
     else:
-        # The file has its final name by now; a second, unfinished-looking name for it is a blemish, not an error.
+        # The file has its final name. A second name that looks unfinished is no error.
         with suppress(OSError):
             part.unlink()

@@ -1,4 +1,4 @@
-"""What happened besides frames, one JSON object per line: changes of state, gaps, what was filled in, a slow disk."""
+"""The events file: state changes, gaps, backfills and a slow disk, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _TYPES: Final[dict[type, str]] = {
     DiskChange: "disk",
 }
 
-#: How long nothing is due for, in seconds: each line is in the file when it was written.
+#: The result of `poll`, in seconds. No work is ever due, because each line is written at once.
 _NOTHING_DUE_S: Final = 60.0
 
 
 class EventLog:
-    """Writes events to a file of JSON lines, each in one write that reaches the operating system at once.
+    """Writes events to a file of JSON lines. Each line is passed to the operating system in one write, at once.
 
-    The file is made with the first event. Every line has `type` (`state`, `gap`, `backfill`, `disk`), `row` (how many
-    frames stand before it in the capture) and what the event has; times are ns since the Unix epoch, and `time` is the
-    same for people. A line that a killed process has torn is the last one.
+    The file is created with the first event. Each line has `type` (`state`, `gap`, `backfill`, `disk`), `time` (UTC,
+    ISO 8601), `row` (the number of frames before the event in the capture) and the attributes of the event. `*_ns` are
+    ns since the Unix epoch. If the process is killed, only the last line can be incomplete.
 
     Args:
-        path: the file to make; by habit it ends in `.jsonl`.
+        path: the file to create; the usual suffix is `.jsonl`.
     """
 
     name: str = "events"
@@ -52,7 +52,7 @@ class EventLog:
 
     @property
     def files(self) -> list[Path]:
-        """The one file; none before the first event."""
+        """The file; empty before the first event."""
         return [self.path] if self._whole_bytes else []
 
     def write_event(self, event: RecordedEvent, row: int) -> None:
@@ -60,10 +60,10 @@ class EventLog:
 
         Args:
             event: what happened.
-            row: how many frames stand before it in the capture.
+            row: the number of frames before it in the capture.
 
         Raises:
-            OutputError: the file cannot be made or written. It ends with its last whole line.
+            OutputError: the file cannot be created or written. It then ends with its last complete line.
         """
         if self._error is not None:
             self.discard_event(event)
@@ -91,11 +91,11 @@ class EventLog:
         self.counts.drop(1, "write error")
 
     def poll(self) -> float:
-        """Nothing is ever due."""
+        """Do nothing: no work is ever due."""
         return _NOTHING_DUE_S
 
     def close(self) -> None:
-        """Wait until the disk has it, and let go of the file; a second call does nothing."""
+        """Flush the file to the disk and close it. Idempotent."""
         if self._file is None:
             return
         try:
@@ -112,7 +112,7 @@ class EventLog:
 
 
 def event_line(event: RecordedEvent, row: int) -> bytes:
-    """One event as a line of JSON."""
+    """An event as one line of JSON."""
     at_ns = event.time_ns if isinstance(event, (StateChange, DiskChange)) else _end_of(event)
     line: dict[str, Any] = {"type": _TYPES[type(event)], "time": _time_text(at_ns), "row": row}
     return orjson.dumps({**line, **_plain(event)}) + b"\n"

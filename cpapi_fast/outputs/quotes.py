@@ -1,7 +1,7 @@
-"""Quotes as Parquet: one row per market data frame, in finished files only.
+"""Quotes in Parquet files: one row per market data frame.
 
-A file is written under a name that ends in `.part`, in the same folder, and gets its final name when it is whole. What
-a killed run leaves behind is a `.part` file that nobody reads; the capture has its frames.
+A file has the suffix `.part` until it is finished. A killed run leaves a `.part` file, which is never read; the capture
+has its frames.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INT64: Final = range(-(2**63), 2**63)
 
 
 def quotes_schema() -> Any:
-    """The pyarrow schema of the quotes, with its explanations as metadata."""
+    """The pyarrow schema of the quotes, with descriptions as metadata."""
     pa = import_arrow("pyarrow")
 
     def field(name: str, type_: Any, description: str, *, nullable: bool = True, **metadata: str) -> Any:
@@ -45,10 +45,10 @@ def quotes_schema() -> Any:
 
     return pa.schema(
         [
-            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), when we received it", nullable=False),
-            field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), as the gateway says", code="_updated"),
+            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), when it was received", nullable=False),
+            field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), from the gateway", code="_updated"),
             field("conid", pa.int64(), "contract id; 0 is a real one", nullable=False),
-            field("target", pa.string(), "what was subscribed to where that is more than a conid: 265598@NYSE"),
+            field("target", pa.string(), "the subscribed target if it is more than a conid: 265598@NYSE"),
             *(field(FIELDS[code].key, pa.float64(), FIELDS[code].meaning, code=code) for code in _NUMBER_CODES),
             field("6509", pa.string(), FIELDS["6509"].meaning, code="6509", key=FIELDS["6509"].key),
             field("last_price_prefix", pa.string(), "C: last_price is the prior close; H: halted", code="31"),
@@ -58,14 +58,22 @@ def quotes_schema() -> Any:
             "cpapi_fast.format_version": "1",
             "cpapi_fast.version": __version__,
             "cpapi_fast.rows": "one per market data frame; null: not in this frame, so it did not change; the first "
-            "snapshot of a subscription comes twice",
+            "snapshot of a subscription is sent twice",
         },
     )
 
 
 @dataclass
 class LatestQuote:
-    """What is known of one subscription so far, merged over its frames."""
+    """The latest values of one subscription, merged over its frames.
+
+    Attributes:
+        name: its target: `265598`, `265598@NYSE`.
+        received_ns: when its last frame was received, in ns since the Unix epoch.
+        last, bid, ask: the latest prices; None before the first.
+        availability: field 6509; None before the first.
+        rows: how many rows were written.
+    """
 
     name: str
     received_ns: int = 0
@@ -77,18 +85,18 @@ class LatestQuote:
 
 
 class QuotesWriter:
-    """Writes the market data frames of batches as rows of Parquet files; not for use by two threads at once.
+    """Writes market data frames as rows of Parquet files. Not thread-safe.
 
-    The files are `<stem>-00001.parquet` and so on. A row counts as written when its file is finished, so up to
-    `roll_interval_s` of rows are pending. A market data frame whose payload is not JSON is counted as dropped.
+    The files are `<stem>-00001.parquet` and so on. A row counts as written when its file is finished, so the rows of up
+    to `roll_interval_s` are pending. A market data frame whose payload is not JSON counts as dropped.
 
     Args:
-        folder: where the files go; it must exist.
-        stem: how their names begin.
-        roll_interval_s: after how many seconds of `clock`, counted from its first row, a file is finished.
-        roll_rows: ... or after how many rows.
-        group_rows: how many rows wait in memory before they are written to the unfinished file.
-        clock: whose seconds these are.
+        folder: the folder for the files; it must exist.
+        stem: the start of their names.
+        roll_interval_s: a file is finished this long after its first row, in seconds of `clock`.
+        roll_rows: a file is also finished after this many rows.
+        group_rows: how many rows are collected in memory before they are written to the unfinished file.
+        clock: the clock of `roll_interval_s`.
 
     Raises:
         ConfigError: a number of rows is below 1.
@@ -112,7 +120,7 @@ class QuotesWriter:
             raise ConfigError(f"roll_rows and group_rows must be at least 1, not {roll_rows} and {group_rows}")
         self.folder: Final = Path(folder)
         self.counts: Final = OutputCounts()
-        #: By target (`265598`, `265598@NYSE`): what the rows so far add up to. Other threads may read it.
+        #: The latest values by target (`265598`, `265598@NYSE`). Other threads may read it.
         self.latest: Final[dict[str, LatestQuote]] = {}
         self._stem = stem
         self._roll_interval_s = roll_interval_s
@@ -134,10 +142,10 @@ class QuotesWriter:
         return list(self._files)
 
     def write(self, batch: Batch) -> None:
-        """Take the market data frames of a batch.
+        """Write the market data frames of a batch.
 
         Raises:
-            OutputError: a file could not be written. All rows that were not in a finished file count as dropped.
+            OutputError: a file could not be written. All rows that are not in a finished file count as dropped.
             UsageError: the writer is closed.
         """
         if self._error is not None:
@@ -153,7 +161,7 @@ class QuotesWriter:
                     try:
                         self._write_group()
                     except OutputError:
-                        # The rest of the batch was given to us too.
+                        # The rest of the batch counts as received too.
                         self._count_discarded(kinds[index + 1 :])
                         raise
         self.poll()
@@ -168,7 +176,7 @@ class QuotesWriter:
         self.counts.drop(count, "write error")
 
     def poll(self) -> float:
-        """Finish the file when that is due; the seconds until it is due next."""
+        """Finish the file if it is due. Returns the seconds until the next file is due."""
         if not self.counts.pending:
             return self._roll_interval_s
         left_s = self._first_row_s + self._roll_interval_s - self._clock.monotonic_s()
@@ -178,10 +186,10 @@ class QuotesWriter:
         return self._roll_interval_s
 
     def roll(self) -> None:
-        """Finish the file that is being written; the next row begins a new one.
+        """Finish the current file. The next row starts a new one.
 
         Raises:
-            OutputError: it could not be written.
+            OutputError: the file could not be written.
         """
         self._write_group()
         part, self._part = self._part, None
@@ -194,7 +202,7 @@ class QuotesWriter:
         self.counts.pending = 0
 
     def close(self) -> None:
-        """Finish the file; a second call does nothing."""
+        """Finish the current file. Idempotent."""
         if not self._is_closed and self._error is None:
             self._is_closed = True
             self.roll()
@@ -252,7 +260,7 @@ class QuotesWriter:
             latest.availability = availability
 
     def _write_group(self) -> None:
-        """Write the rows in memory as one row group of the unfinished file, and finish that when it has its rows."""
+        """Write the rows in memory as one row group, and finish the file if it has `roll_rows` rows."""
         if not self._columns[0]:
             return
         arrays = [
@@ -284,17 +292,17 @@ class QuotesWriter:
 
 
 class _PartFile:
-    """One Parquet file while it is not finished."""
+    """A Parquet file that is not finished."""
 
     def __init__(self, final: Path, schema: Any) -> None:
         self.final: Final = final
         self._path: Final = final.with_name(final.name + PART_SUFFIX)
-        self._sink: Final = _PartSink(self._path)
-        self._is_whole = False
+        self._stream_file: Final = _PartStream(self._path)
+        self._is_complete = False
         try:
-            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(self._sink, schema, compression="zstd")
+            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(self._stream_file, schema, compression="zstd")
         except OSError:
-            self._sink.abandon()
+            self._stream_file.abandon()
             raise
 
     def write(self, table: Any) -> None:
@@ -302,21 +310,21 @@ class _PartFile:
 
     def finish(self) -> None:
         self._writer.close()
-        self._sink.finish()
-        self._is_whole = True
+        self._stream_file.finish()
+        self._is_complete = True
         publish(self._path, self.final)
 
     def abandon(self) -> None:
-        """Remove the file, unless all is well with it but its final name."""
-        if not self._is_whole:
-            self._sink.abandon()
+        """Remove the file, unless it is complete and only its renaming failed."""
+        if not self._is_complete:
+            self._stream_file.abandon()
             self._writer.close()
 
 
-class _PartSink(io.RawIOBase):
-    """What Arrow writes a Parquet file through: whole writes only, and none any more once the file is given up.
+class _PartStream(io.RawIOBase):
+    """The file object that Arrow writes a Parquet file to: complete writes only, and none after `abandon`.
 
-    Arrow takes no notice of a write that was cut short, and writes the footer even after a write that failed.
+    Arrow ignores incomplete writes, and writes the footer even after a failed write.
     """
 
     def __init__(self, path: Path) -> None:

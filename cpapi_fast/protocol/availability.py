@@ -1,11 +1,11 @@
-"""What field 6509 says of a quote: a delayed or frozen one looks exactly like a live one, but for these letters."""
+"""Field 6509, the availability of a quote: only its letters tell a delayed or frozen quote from a live one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-# The first letter decides; the others (P snapshot, p consolidated, B book, d internal) say what the data consists of.
+# The first letter decides. The others (P snapshot, p consolidated, B book, d internal) describe the data.
 _TIMINGS: Final = {
     "R": ("live", "in real time", True),
     "S": ("live", "streamed in real time", True),
@@ -21,13 +21,13 @@ _TIMINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Field 6509, read.
+    """The parsed field 6509.
 
     Attributes:
-        letters: as they stand on the wire.
+        letters: the field as received.
         word: one or two words, for a column of a table.
-        meaning: the same, for a sentence.
-        has_data: whether quotes come at all.
+        meaning: the same as a phrase, for a sentence.
+        has_data: whether the gateway sends quotes.
     """
 
     letters: str
@@ -37,11 +37,11 @@ class Availability:
 
     @property
     def is_live(self) -> bool:
-        """Whether quotes are told as they happen."""
+        """Whether quotes are in real time."""
         return self.word == "live"
 
     @classmethod
     def parse(cls, letters: str) -> Availability:
-        """Read field 6509; letters that nobody has documented are shown as they are, and taken for data."""
-        word, meaning, has_data = _TIMINGS.get(letters[:1], (letters or "unknown", "of a kind that is not known", True))
+        """Parse field 6509. Undocumented letters become the word, and count as data."""
+        word, meaning, has_data = _TIMINGS.get(letters[:1], (letters or "unknown", "of an unknown kind", True))
         return cls(letters, word, meaning, has_data)

@@ -1,9 +1,9 @@
-"""The market-data fields that Interactive Brokers names by number: what each code of an `smd` frame means.
+"""The catalogue of market data fields: the code, key and meaning of each field of an `smd` frame.
 
-The list of codes is sparse and grows, so a code that is missing here is no error anywhere: it is sent and passed on as
-text. Nearly every value on the wire is a JSON string holding a decimal with display precision; the notes name
-what else to expect. Only 31, 55, 83 to 88, 6119, 6508, 6509, 7059 and `87_raw` have been seen in recorded WebSocket
-frames; the rest is documentation.
+The list of codes is sparse and grows, so unknown codes are allowed everywhere: they are sent, and their values are
+passed on as text. Nearly every value is a JSON string with a decimal in display precision; the meanings below name the
+exceptions. Recorded frames contain 31, 55, 83 to 88, 6119, 6508, 6509, 7059 and `87_raw`; the rest comes from IB's
+documentation.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from types import MappingProxyType
 from typing import Final
 
 from cpapi_fast.errors import SubscriptionError
+from cpapi_fast.redaction import shown
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its code on the wire, a name for programs, and what it means in words."""
+    """One field: its code on the wire, its key for programs, and its meaning."""
 
     code: str
     key: str
     meaning: str
 
 
-# A table for reading: one row per field, sorted by code, as wide as it needs to be.
+# One row per field, sorted by code.
 _ROWS: Final = (
     ("31", "last_price", "price of the last trade; a leading C marks a prior close, a leading H a halt; may be N/A"),
-    ("55", "symbol", "ticker symbol; a single dash for a conid that is not known"),
+    ("55", "symbol", "ticker symbol; a dash for an unknown conid"),
     ("58", "text", "free text"),
     ("70", "high", "highest price of the day"),
     ("71", "low", "lowest price of the day"),
@@ -55,7 +56,7 @@ _ROWS: Final = (
     ("6073", "regular_expiry", "regular expiry"),
     ("6119", "market_data_marker", "marker of the delivery; equals server_id"),
     ("6457", "underlying_conid", "contract id of the underlying; a JSON number"),
-    ("6508", "service_params", "ids of the services behind the data; comes without being asked for"),
+    ("6508", "service_params", "ids of the services behind the data; sent without being requested"),
     ("6509", "market_data_availability", "whether the data is real time, delayed, frozen or not subscribed"),
     ("7051", "company_name", "name of the company"),
     ("7057", "ask_codes", "venues quoting the ask, one letter each"),
@@ -149,7 +150,7 @@ _ROWS: Final = (
     ("7943", "rebate_rate", "rebate rate of a short position"),
 )
 
-#: Every documented field by its code, in the order of the codes.
+#: Every documented field by code, in order.
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType({row[0]: Field(*row) for row in _ROWS})
 
 #: The fields that the library requests, decodes and shows unless others are given, in the order of columns: last, bid,
@@ -164,13 +165,12 @@ _BY_KEY: Final[Mapping[str, str]] = MappingProxyType({field.key: field.code for 
 
 
 def field_code(key: str) -> str:
-    """The code that goes over the wire for a field's name: `field_code("last_price")` is `"31"`.
+    """Return the code of a field by its key: `field_code("last_price")` is `"31"`.
 
     Raises:
-        SubscriptionError: no field has this name.
+        SubscriptionError: no field has this key.
     """
     code = _BY_KEY.get(key) if isinstance(key, str) else None
     if code is None:
-        shown = repr(key[:40]) if isinstance(key, str) else f"a {type(key).__name__}"
-        raise SubscriptionError(f"no field is called {shown}; every entry of cpapi_fast.FIELDS has its name as `key`")
+        raise SubscriptionError(f"unknown field key: {shown(key)}. See `key` of the entries in cpapi_fast.FIELDS.")
     return code

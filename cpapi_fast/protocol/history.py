@@ -1,4 +1,4 @@
-"""What history is asked for and what it answers: periods, bars, and the JSON of `smh` and REST alike. No I/O."""
+"""Requests and responses of history: periods, bars, and the JSON of `smh` and REST. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cpapi_fast.redaction import shown
 
 from .shape import ShapeError
 
-#: Which counts each unit takes, as documented.
+#: The documented counts of each unit.
 _PERIODS: Final[Mapping[str, range]] = {
     "min": range(1, 31),
     "h": range(1, 9),
@@ -37,67 +37,67 @@ _SPAN: Final = re.compile(r"([1-9][0-9]{0,3})(min|[hdwmy])", re.ASCII)
 #: What the bars are made of: trades, the middle of bid and ask, or both.
 HistorySource = Literal["trades", "midpoint", "bid_ask"]
 
-#: How REST calls them; the first is its default.
+#: Their names in REST; the first is its default.
 _REST_SOURCES: Final[Mapping[str, str]] = {"trades": "Last", "midpoint": "Midpoint", "bid_ask": "Bid_Ask"}
 
-#: More bars than this no answer has.
+#: The maximum number of bars in one response.
 MAX_BARS: Final = 1_000
 
-#: An epoch below this is in seconds, since in milliseconds it would be in 1973; both have been seen.
+#: A smaller time is in seconds: in milliseconds it would be in 1973. Both units occur.
 _LEAST_EPOCH_MS: Final = 10**11
 
 
 def check_period(text: str) -> str:
-    """A period such as `30min`, `8h`, `5d`, as it is sent.
+    """Return a valid period such as `30min`, `8h`, `5d` unchanged.
 
     Raises:
-        SubscriptionError: the gateway knows no such period; it would silently use another.
+        SubscriptionError: the period is invalid. The gateway would silently use another one.
     """
     match = _SPAN.fullmatch(text) if isinstance(text, str) else None
     if match is None or int(match[1]) not in _PERIODS[match[2]]:
         raise SubscriptionError(
-            "a period is 1min to 30min, 1h to 8h, 1d to 1000d, 1w to 792w, 1m to 182m (months) or 1y to 15y, not "
+            "a period must be 1min to 30min, 1h to 8h, 1d to 1000d, 1w to 792w, 1m to 182m (months) or 1y to 15y, not "
             f"{shown(text)}"
         )
     return text
 
 
 def bar_length_s(text: str) -> int:
-    """How many seconds a bar such as `1min`, `2h`, `1d` is long; a month (`1m`) counts as 30 days.
+    """Return the length of a bar such as `1min`, `2h`, `1d` in seconds; a month (`1m`) counts as 30 days.
 
     Raises:
-        SubscriptionError: the gateway knows no such bar; it would silently use another.
+        SubscriptionError: the bar is invalid. The gateway would silently use another one.
     """
     match = _SPAN.fullmatch(text) if isinstance(text, str) else None
     if match is None or int(match[1]) not in _BARS.get(match[2], ()):
         raise SubscriptionError(
-            "a bar is one of 1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m (a month), not "
+            "a bar must be one of 1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m (a month), not "
             f"{shown(text)}"
         )
     return int(match[1]) * _UNIT_S[match[2]]
 
 
 def rest_source(source: str) -> str:
-    """What REST calls a source: `Last`, `Midpoint`, `Bid_Ask`.
+    """Return the REST name of a source: `Last`, `Midpoint` or `Bid_Ask`.
 
     Raises:
-        SubscriptionError: there is no such source.
+        SubscriptionError: the source is invalid.
     """
     if not isinstance(source, str) or source not in _REST_SOURCES:
-        raise SubscriptionError(f"a source is one of {', '.join(_REST_SOURCES)}, not {shown(source)}")
+        raise SubscriptionError(f"a source must be one of {', '.join(_REST_SOURCES)}, not {shown(source)}")
     return _REST_SOURCES[source]
 
 
 def span_back(seconds: float) -> tuple[str, str]:
-    """The shortest period that reaches this far back from now, and the finest bar that fits into one answer."""
-    # One more, since a bar begins before what lies in it.
+    """Return the shortest period that reaches `seconds` back from now, and the finest bar that fits one response."""
+    # One more, since a bar starts before the time in it.
     minutes = math.ceil(max(seconds, 0.0) / 60.0) + 1
     if minutes <= 30:
         return f"{minutes}min", "1min"
     hours = math.ceil(minutes / 60)
     if hours <= 8:
         return f"{hours}h", "1min"
-    # A day of history may be the day's session only, so the one before is asked for too.
+    # A day of history may contain only that day's session, so the day before is requested as well.
     days = min(math.ceil(minutes / 1440) + 1, 1000)
     for unit in ("min", "h"):
         for count in _BARS[unit]:
@@ -107,10 +107,10 @@ def span_back(seconds: float) -> tuple[str, str]:
 
 
 def start_time_text(start_time: datetime) -> str:
-    """A time as the gateway takes it, in UTC: `20260102-14:30:00`.
+    """Return a time in the gateway's format, in UTC: `20260102-14:30:00`.
 
     Raises:
-        SubscriptionError: the time does not say its zone.
+        SubscriptionError: the time has no time zone.
     """
     if not isinstance(start_time, datetime) or start_time.utcoffset() is None:
         raise SubscriptionError("start_time must be a datetime with a time zone, such as datetime.now(timezone.utc)")
@@ -119,14 +119,14 @@ def start_time_text(start_time: datetime) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """One answer of the gateway with bars.
+    """Bars of history.
 
     Attributes:
-        bars: oldest first; the last one may still be under way.
-        bar_s: how many seconds each is long; None when the answer does not say.
-        server_id: the request's id at the gateway, which `umh` gives back; None when the answer has none.
-        availability: the gateway's letters for what kind of data this is (`S`, `R`, `D` ...); empty when it has none.
-        payload: the whole answer decoded.
+        bars: the bars, oldest first; the last one may be incomplete.
+        bar_s: the length of a bar in seconds; None when the response does not contain it.
+        server_id: the gateway's id of the request, for `umh`; None when the response does not contain it.
+        availability: the letters of the availability (`S`, `R`, `D` ...); empty without them.
+        payload: the decoded response.
     """
 
     bars: tuple[Bar, ...]
@@ -137,17 +137,17 @@ class History:
 
     @classmethod
     def parse(cls, payload: object) -> History:
-        """Read the decoded answer of REST or the decoded frame of an `smh`; they have the same members.
+        """Parse the decoded REST response or the decoded `smh` frame, which have the same members.
 
         Raises:
-            ShapeError: it has another shape.
+            ShapeError: it has an unexpected shape.
         """
         if not isinstance(payload, dict):
             raise ShapeError("the body is not an object")
         rows = payload.get("data")
         if not isinstance(rows, list):
             raise ShapeError("data is not a list")
-        # "Reported volume" times this is what was traded.
+        # The reported volume times this factor is the traded volume.
         factor = _number(payload, "volumeFactor", 1.0)
         bars = [_bar(row, factor) for row in rows]
         length_s = _number(payload, "barLength", 0.0)
@@ -162,7 +162,7 @@ class History:
         )
 
     def covering(self, first_ns: int, last_ns: int, *, bar_s: float) -> tuple[Bar, ...]:
-        """The bars in which a time from `first_ns` to `last_ns` lies; `bar_s` where the answer gives no length."""
+        """Return the bars that overlap `first_ns` to `last_ns`. `bar_s` is the length when the response has none."""
         length_ns = int((bar_s if self.bar_s is None else self.bar_s) * 1e9)
         return tuple(bar for bar in self.bars if bar.start_ns + length_ns > first_ns and bar.start_ns <= last_ns)
 
@@ -177,7 +177,7 @@ def _bar(row: object, factor: float) -> Bar:
         high=_number(row, "h"),
         low=_number(row, "l"),
         close=_number(row, "c"),
-        # What is no trade, such as a midpoint, has none.
+        # Bars of midpoints have no volume.
         volume=_number(row, "v", 0.0) * factor,
     )
 

@@ -1,4 +1,4 @@
-"""When an instrument trades, and when the gateway is reset: times of day in a time zone."""
+"""Trading hours of an instrument and the reset window of the gateway, as times of day in a time zone."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _zone(name: str) -> dt.tzinfo:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError(
-            f"no time zone {name!r} on this machine; give one such as 'America/New_York', and where the system has no "
-            "time zones install tzdata: pip install tzdata"
+            f"no time zone {name!r} on this machine. Use a name such as 'America/New_York'. If the system has no time "
+            "zones, install them: pip install tzdata"
         ) from None
 
 
@@ -31,20 +31,20 @@ def _minute(text: str, *, may_end_the_day: bool = False) -> int:
         value = int(hour) * 60 + int(minute)
         if value < _MINUTES_A_DAY or (may_end_the_day and value == _MINUTES_A_DAY):
             return value
-    raise ConfigError(f"a time of day is written as '09:30', not {text!r}")
+    raise ConfigError(f"a time of day must be written like '09:30', not {text!r}")
 
 
 @dataclass(frozen=True)
 class DailyWindow:
-    """A window of every day, such as that of the gateway's reset; it may pass midnight.
+    """A daily time window, such as that of the gateway's reset. It may span midnight.
 
     Args:
-        start: when it begins, `HH:MM`.
-        end: when it ends, `HH:MM`.
-        time_zone: IANA name, `America/New_York`.
+        start: the start, `HH:MM`.
+        end: the end, `HH:MM`; not part of the window.
+        time_zone: an IANA name such as `America/New_York`.
 
     Raises:
-        ConfigError: no such time or time zone.
+        ConfigError: a time or the time zone is invalid.
     """
 
     start: str
@@ -58,14 +58,14 @@ class DailyWindow:
 
     @classmethod
     def us_reset(cls) -> DailyWindow | None:
-        """Around midnight in New York, where US logins are reset; None on a machine without time zones."""
+        """Return the reset window of US logins, around midnight in New York; None on a machine without time zones."""
         try:
             return cls("23:40", "00:45", "America/New_York")
         except ConfigError:
             return None
 
     def holds(self, time_ns: int) -> bool:
-        """Whether a moment, in ns since the Unix epoch, lies in the window."""
+        """Return whether a time, in ns since the Unix epoch, is in the window."""
         moment = dt.datetime.fromtimestamp(time_ns // _NS_A_SECOND, _zone(self.time_zone))
         minute = moment.hour * 60 + moment.minute
         start, end = _minute(self.start), _minute(self.end)
@@ -74,25 +74,25 @@ class DailyWindow:
 
 @dataclass(frozen=True)
 class TradingHours:
-    """When an instrument trades: sessions of a week in its exchange's time zone, less holidays.
+    """The trading hours of an instrument: the sessions of a week in its exchange's time zone, without holidays.
 
-    A subscription with trading hours is not called stale outside of them.
+    Outside its trading hours a subscription does not become stale.
 
     Args:
-        sessions: weekday (0 is Monday), start and end of each, `(0, "09:30", "16:00")`; an end of `24:00` is midnight.
-            One that passes midnight is given as two.
-        time_zone: IANA name.
-        holidays: days without any session, in the exchange's calendar.
+        sessions: weekday (0 is Monday), start and end of each session, `(0, "09:30", "16:00")`. An end of `24:00` is
+            midnight. Split a session that spans midnight into two.
+        time_zone: an IANA name.
+        holidays: dates without a session, in the exchange's time zone.
 
     Raises:
-        ConfigError: a weekday, time or time zone that cannot be right, or no session at all.
+        ConfigError: a weekday, time or time zone is invalid, or there is no session.
     """
 
     sessions: tuple[tuple[int, str, str], ...]
     time_zone: str
     holidays: frozenset[dt.date] = frozenset()
     _edges: list[tuple[int, int]] = field(init=False, repr=False, compare=False)
-    #: The latest minute that was asked for, and its answer: asked much more often than once a minute.
+    #: The latest minute and its result: `is_open` is called much more often than once a minute.
     _latest: tuple[int, bool] = field(init=False, repr=False, compare=False, default=(-1, False))
 
     def __post_init__(self) -> None:
@@ -102,8 +102,8 @@ class TradingHours:
             first, last = _minute(start), _minute(end, may_end_the_day=True)
             if day not in range(7) or first >= last:
                 raise ConfigError(
-                    f"a session is a weekday from 0 (Monday) to 6 and two times in order, not {(day, start, end)!r}; "
-                    "give one that passes midnight as two"
+                    f"a session must be a weekday from 0 (Monday) to 6, a start and a later end, not "
+                    f"{(day, start, end)!r}. Split a session that spans midnight into two."
                 )
             edges.append((day * _MINUTES_A_DAY + first, day * _MINUTES_A_DAY + last))
         if not edges:
@@ -117,11 +117,11 @@ class TradingHours:
 
     @classmethod
     def weekdays(cls, start: str, end: str, time_zone: str, *, holidays: Iterable[dt.date] = ()) -> TradingHours:
-        """The same session from Monday to Friday, such as `("09:30", "16:00", "America/New_York")`."""
+        """Return hours with the same session from Monday to Friday: `("09:30", "16:00", "America/New_York")`."""
         return cls(tuple((day, start, end) for day in range(5)), time_zone, frozenset(holidays))
 
     def is_open(self, time_ns: int) -> bool:
-        """Whether the instrument trades at a moment, in ns since the Unix epoch."""
+        """Return whether the instrument trades at a time, in ns since the Unix epoch."""
         minute = time_ns // (60 * _NS_A_SECOND)
         latest = self._latest
         if latest[0] != minute:

@@ -1,4 +1,4 @@
-"""The seven kinds of frame, as the Rust client names them; the numbers are those of `classifier.pxd`."""
+"""The seven kinds of frame. The numbers equal those in `classifier.pxd`; the names are those of the Rust client."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import IntEnum
 
 
 class FrameKind(IntEnum):
-    """What a frame is, known from its topic alone.
+    """The kind of a frame, which follows from its topic.
 
-    The value is what stands in `Batch.kinds` (uint8). `label` is the lower-case name that the Rust client uses.
+    The value is the one in `Batch.kinds` (uint8). `label` is the lower-case name that the Rust client uses.
     """
 
     HEARTBEAT = 0

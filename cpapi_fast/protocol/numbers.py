@@ -1,14 +1,14 @@
-"""What the numbers on the wire mean: display text such as `C4,735.10` or `12.2M` to float, and nothing guessed.
+"""Converts numbers of the wire format, such as `C4,735.10` or `12.2M`, to float without guessing.
 
-Nearly every field of an `smd` frame is a string holding a decimal as a screen would show it; `83` and the `_raw`
-companions are JSON numbers. The forms that stand for a number::
+Nearly every field of an `smd` frame is a string with a formatted decimal; `83` and the `_raw` fields are JSON numbers.
+The accepted forms::
 
     [C|H] [+|-] digits [, groups of three] [. digits] [e exponent | K | M | B] [%]
 
-* `C` (prior close) and `H` (halted) say something about the price and are not part of it; `number_prefix` tells them.
-* Commas are accepted only where thousands are grouped rightly. `1,30` may be a decimal comma, so it is no number here.
-* `K`, `M` and `B` move the decimal point by 3, 6 and 9 places *before* the text becomes a float, so `12.2M` is the
-  float nearest to 12200000 and not the product of two rounded numbers.
+* `C` (prior close) and `H` (halted) are flags of a price; `number_prefix` returns them.
+* Commas must group thousands. `1,30` may have a decimal comma, so it is not a number.
+* `K`, `M` and `B` move the decimal point by 3, 6 and 9 places *before* the conversion, so `12.2M` is the float nearest
+  to 12200000 and not the product of two rounded numbers.
 * `%` is a unit: `0.54%` is 0.54, the same as the JSON number 0.54 that `83` carries.
 """
 
@@ -18,8 +18,7 @@ import math
 import re
 from typing import Final
 
-#: Commas need at least one whole group after them; without commas any number of digits goes. ASCII digits only: `\d`
-#: would take any script's, and so would float().
+#: ASCII digits only: `\d` and float() accept the digits of every script.
 _NUMBER: Final = re.compile(
     r"([CH]?)([+-]?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+|[KMB])?%?"
 )
@@ -28,14 +27,13 @@ _EXPONENTS: Final = {"K": "e3", "M": "e6", "B": "e9"}
 
 
 def parse_number(value: object) -> float | None:
-    """The number that a field of the wire holds, or None when it holds none (`N/A`, `-`, an empty text, anything else).
+    """Convert the value of a field to a float; return None when it is not a number (`N/A`, `-`, an empty string).
 
     Args:
-        value: a decoded JSON value. A string is read as described above; an int or float is taken as it is; a bool,
-            null, list or object is no number.
+        value: a decoded JSON value. A string has one of the forms above. A bool, None, list or dict is not a number.
 
     Returns:
-        The float nearest to what is written; always finite, so a number too large for a float gives None.
+        The nearest float, always finite; None for a number too large for a float.
     """
     if isinstance(value, str):
         match = _NUMBER.fullmatch(value)
@@ -55,7 +53,7 @@ def parse_number(value: object) -> float | None:
 
 
 def number_prefix(value: object) -> str | None:
-    """`C` when a price is the prior close, `H` when the instrument is halted; None for a plain number or no number."""
+    """Return `C` when a price is the prior close, `H` when trading is halted; None for other values."""
     if isinstance(value, str) and value[:1] in ("C", "H") and _NUMBER.fullmatch(value) is not None:
         return value[0]
     return None

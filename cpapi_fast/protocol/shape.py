@@ -1,10 +1,10 @@
-"""The error for JSON of an undocumented shape."""
+"""The exception for JSON with an unexpected shape."""
 
 from __future__ import annotations
 
 
 class ShapeError(Exception):
-    """JSON has another shape than documented.
+    """JSON has a shape that is not documented.
 
-    The text names members and never values. The REST side raises `DecodeError` from it.
+    The message contains names of members and no values. The REST client converts it to `DecodeError`.
     """

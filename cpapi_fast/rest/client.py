@@ -1,4 +1,4 @@
-"""REST towards the gateway: login state, session, and history; never live market data."""
+"""The REST client of a gateway: login state, session, accounts and history."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ _USER_AGENT: Final = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 
 
 class Client:
-    """One gateway over REST. Use it as `async with Client(...) as client`, or call `aclose`.
+    """The REST client of one gateway. Use it as `async with Client(...) as client`, or call `aclose`.
 
-    Nothing is connected before the first call. All durations are seconds of `clock`. One client belongs to one event
-    loop; its methods may run at the same time.
+    It connects with the first request. All durations are seconds of `clock`. A client belongs to one event loop; its
+    methods may run concurrently.
 
     Args:
         base_url: the gateway's REST base, such as `https://localhost:5000/v1/api`.
-        tls: which certificate to trust, for REST and WebSocket alike.
-        user_agent: what to send as User-Agent; `cpapi_fast/<version>` unless given.
-        connect_timeout_s: the time for name resolution, TCP and TLS.
-        total_timeout_s: the time for a whole request.
+        tls: which certificate to trust, for REST and WebSocket; `Tls.verify()` by default.
+        user_agent: the `User-Agent` header; `cpapi_fast/<version>` by default.
+        connect_timeout_s: the time limit for name resolution, TCP and TLS.
+        total_timeout_s: the time limit for a whole request.
         clock: the clock of all timers.
-        pacer: gives each request its turn, and is one of this client's own unless given; clients of one gateway share
-            one. What a request waits for its turn is no part of its timeouts.
+        pacer: delays requests to stay below the gateway's rate limits. By default each client has its own; clients of
+            one gateway should share one. The time limits do not include the time that a request waits for the pacer.
 
     Raises:
-        ConfigError: the URL or another option cannot be right.
+        ConfigError: the URL or another option is invalid.
     """
 
     def __init__(
@@ -72,20 +72,20 @@ class Client:
                 f"tls must be Tls.verify(), .ca_file(), .pinned() or .insecure(), not {type(tls).__name__}"
             )
         if self._url.scheme == "http" and self._tls.mode in ("pinned", "ca_file"):
-            raise ConfigError("a certificate is given, but an http:// URL uses none; use https:// or leave out tls")
+            raise ConfigError("an http:// URL uses no certificate, but one is given. Use https://, or omit tls.")
         for name, value in (("connect_timeout_s", connect_timeout_s), ("total_timeout_s", total_timeout_s)):
             if not 0.0 < value < float("inf"):
                 raise ConfigError(f"{name} must be a finite number of seconds above zero, not {value!r}")
-        #: What is sent as User-Agent, here and on the WebSocket.
+        #: The `User-Agent` header for REST and WebSocket.
         self.user_agent: Final = f"cpapi_fast/{__version__}" if user_agent is None else user_agent
         if not isinstance(self.user_agent, str) or _USER_AGENT.fullmatch(self.user_agent) is None:
             raise HeaderRefusedError("user_agent must be printable ASCII of at most 256 characters")
-        #: The clock of all timers, which the WebSocket shares.
+        #: The clock of all timers, also of the WebSocket.
         self.clock: Final = clock
-        #: What gives each request its turn.
+        #: Delays requests to stay below the gateway's rate limits.
         self.pacer: Final = RestPacer(clock) if pacer is None else pacer
         if self.pacer.clock is not clock:
-            raise ConfigError("the pacer runs on another clock than the client; give both the same")
+            raise ConfigError("the pacer has another clock than the client. Pass the same clock to both.")
         self._connect_timeout_s: Final = connect_timeout_s
         self._rest: Final = RestTransport(
             self._url,
@@ -102,21 +102,21 @@ class Client:
         self._keepalives: Final[set[Keepalive]] = set()
         self._is_closed = False
 
-    # --- what it is -------------------------------------------------------------------------------
+    # Properties
 
     @property
     def base_url(self) -> str:
-        """The REST base in its normal form: lower-case host, no default port, no slash at the end."""
+        """The normalized REST base: lower-case host, no default port, no trailing slash."""
         return str(self._url)
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port of the gateway: what goes into `Origin`."""
+        """Scheme, host and port of the gateway: the `Origin` header."""
         return self._url.origin
 
     @property
     def ws_url(self) -> str:
-        """Where the gateway's WebSocket is."""
+        """The URL of the gateway's WebSocket."""
         return self._url.ws_url
 
     @property
@@ -128,7 +128,7 @@ class Client:
         return f"Client({self.base_url!r}, tls={self._tls!r})"
 
     async def ssl_context(self) -> ssl.SSLContext | None:
-        """The context of the TLS policy, made once and used for REST and WebSocket alike; None for http.
+        """Return the context of the TLS policy, which REST and WebSocket share; None for http.
 
         Raises:
             ConfigError, CertificateError, PinMismatchError, ConnectError, RequestTimeoutError: see `Tls.context`.
@@ -143,59 +143,59 @@ class Client:
                 self._context = await self._tls.context(self._url.host, self._url.port, timeout_s=timeout_s)
             return self._context
 
-    # --- what it asks -----------------------------------------------------------------------------
+    # Requests
 
     async def tickle(self) -> SessionTicket:
-        """Keep the session alive and learn its id and state.
+        """Keep the session alive and get its id and state: `POST /tickle`.
 
-        A ticket without a session (`ticket.session is None`) is an answer too.
+        The ticket has no session (`ticket.session is None`) when the gateway has none.
 
         Raises:
-            NotAuthenticatedError: 401, a redirect to the login page, or the login page itself.
-            RateLimitedError: the answer is 429, or one was in the last 15 minutes, and then nothing was sent.
-            PaceError: too many requests wait for their turn; this one was not sent.
-            StatusError, RedirectError, DecodeError: another status, another redirect, a body of another shape.
-            TransportError: no answer; its subclasses tell why.
+            NotAuthenticatedError: status 401, a redirect to the login page, or the login page itself.
+            RateLimitedError: status 429; or an earlier 429 less than 15 minutes ago, and nothing was sent.
+            PaceError: too many requests wait; this one was not sent.
+            StatusError, RedirectError, DecodeError: another status, another redirect, or an unexpected body.
+            TransportError: no response; its subclasses state why.
             UsageError: the client is closed.
         """
-        answer = await self._rest.request("POST", "/tickle")
+        response = await self._rest.request("POST", "/tickle")
         received_ns = time.time_ns()
-        ticket = answer.decode(lambda payload: SessionTicket.parse(payload, answer.raw, received_ns))
+        ticket = response.decode(lambda payload: SessionTicket.parse(payload, response.raw, received_ns))
         self._rest.last_session = ticket.session
         return ticket
 
     async def auth_status(self) -> AuthStatus:
-        """Ask for the state of the brokerage session. Raises as `tickle` does."""
-        return await self._ask_auth_status("/iserver/auth/status")
+        """Get the state of the brokerage session. Raises what `tickle` raises."""
+        return await self._request_auth_status("/iserver/auth/status")
 
     async def health(self) -> AuthStatus:
-        """Ask whether the brokerage session is usable, and raise when it is not.
+        """Get the state of the brokerage session, and raise unless it is usable.
 
-        A competing login is no error here: `competing` of the answer tells.
+        A competing login does not raise; `competing` of the result reports it.
 
         Raises:
-            NoSessionError: the gateway is not connected to its backend.
-            NotAuthenticatedError: it is, but the brokerage session is not open.
-            CpapiError: as `tickle` does.
+            NoSessionError: the gateway is not connected to Interactive Brokers.
+            NotAuthenticatedError: the brokerage session is not open.
+            CpapiError: like `tickle`.
         """
         path = "/iserver/auth/status"
-        status = await self._ask_auth_status(path)
+        status = await self._request_auth_status(path)
         if not status.connected:
             raise NoSessionError(
-                f"the gateway at {self.origin} is not connected to Interactive Brokers; wait for it, or log in at "
-                f"{self.origin} in a browser",
+                f"the gateway at {self.origin} is not connected to Interactive Brokers. Wait until it is, or log in at "
+                f"{self.origin} in a browser.",
                 path=path,
             )
         if not status.authenticated:
             raise NotAuthenticatedError(
-                f"the gateway at {self.origin} has no open brokerage session; call init_brokerage_session(), or log in "
-                f"at {self.origin} in a browser",
+                f"the gateway at {self.origin} has no open brokerage session. Call init_brokerage_session(), or log in "
+                f"at {self.origin} in a browser.",
                 path=path,
             )
         return status
 
     async def accounts(self) -> Accounts:
-        """List the accounts, as the gateway wants once per brokerage session before orders. Raises as `tickle` does."""
+        """List the accounts; the gateway requires it once per session before orders. Raises what `tickle` raises."""
         return (await self._rest.request("GET", "/iserver/accounts")).decode(Accounts.parse)
 
     async def history(
@@ -209,21 +209,21 @@ class Client:
         start_time: datetime | None = None,
         source: HistorySource = "trades",
     ) -> History:
-        """Ask for bars of the past, at most 1,000 of them; five such requests run at once, others wait their turn.
+        """Request bars of history, at most 1,000. Five such requests run at once; others wait.
 
         Args:
             conid: IB's contract id.
-            period: how long, up to now or `start_time`: `1min` to `30min`, `1h` to `8h`, `1d` to `1000d`, `1w` to
-                `792w`, `1m` to `182m` (months), `1y` to `15y`.
-            bar: how long each bar is: `1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m`.
-            exchange: for one venue's data.
-            outside_rth: whether bars from outside the regular trading hours are wanted too.
-            start_time: where the period ends; now by default.
+            period: the length of the history: `1min` to `30min`, `1h` to `8h`, `1d` to `1000d`, `1w` to `792w`, `1m` to
+                `182m` (months), `1y` to `15y`.
+            bar: the length of each bar: `1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m` (a month).
+            exchange: restricts the data to one exchange.
+            outside_rth: whether to include bars outside the regular trading hours.
+            start_time: the end of the period; now by default.
             source: what the bars are made of.
 
         Raises:
-            SubscriptionError: one of these cannot be right. The gateway would silently use something else.
-            CpapiError: as `tickle` does. A contract without history is a StatusError with status 500.
+            SubscriptionError: an argument is invalid. The gateway would silently use another value.
+            CpapiError: like `tickle`. A contract without history raises StatusError with status 500.
         """
         target = market_data_target(conid)
         market_data_target(conid, exchange)
@@ -242,30 +242,30 @@ class Client:
         return (await self._rest.request("GET", "/iserver/marketdata/history", query=query)).decode(History.parse)
 
     async def init_brokerage_session(self, *, compete: bool = True) -> AuthStatus:
-        """Open the brokerage session of a login that has only the outer one.
+        """Open the brokerage session of a logged-in user.
 
         Args:
-            compete: take the brokerage session away from another login of the same user.
+            compete: take the brokerage session from another login of the same user if necessary.
 
         Raises:
-            CompetingSessionError: another login holds it, and it was not taken away.
-            CpapiError: as `tickle` does.
+            CompetingSessionError: another login still holds the brokerage session.
+            CpapiError: like `tickle`.
         """
         path = "/iserver/auth/ssodh/init"
-        status = await self._ask_auth_status(path, {"publish": True, "compete": bool(compete)})
+        status = await self._request_auth_status(path, {"publish": True, "compete": bool(compete)})
         if status.competing and not status.authenticated:
             raise CompetingSessionError(
-                "another login of this user holds the brokerage session; end it, or take it over with "
-                "init_brokerage_session(compete=True)",
+                "another login of this user holds the brokerage session. End that login, or take the session over with "
+                "init_brokerage_session(compete=True).",
                 path=path,
             )
         return status
 
     async def logout(self) -> bool:
-        """End the session at the gateway and forget its cookies; returns whether the gateway confirms it.
+        """End the session at the gateway and remove its cookies; return whether the gateway confirms it.
 
         Raises:
-            CpapiError: as `tickle` does.
+            CpapiError: like `tickle`.
         """
         is_confirmed = (await self._rest.request("POST", "/logout")).decode(parse_logout)
         self._rest.cookies.clear()
@@ -274,11 +274,14 @@ class Client:
     def spawn_keepalive(
         self, interval_s: float = 60.0, on_result: Callable[[SessionTicket | Exception], object] | None = None
     ) -> Keepalive:
-        """Tickle every `interval_s` seconds of the clock, the first time after one interval, until the client closes.
+        """Request `/tickle` every `interval_s` seconds of the clock until the client is closed.
+
+        The first request is sent after one interval.
 
         Args:
-            interval_s: the pause from tickle to tickle.
-            on_result: called in the loop with each ticket or error; an exception of it goes to the loop's handler.
+            interval_s: the interval between requests.
+            on_result: called in the event loop with each ticket or error. Its exceptions go to the loop's exception
+                handler.
 
         Raises:
             ConfigError: the interval is not above zero.
@@ -291,7 +294,7 @@ class Client:
         return keepalive
 
     async def aclose(self) -> None:
-        """Stop the keepalives and close the connections. Again, it does nothing. The gateway's session stays open."""
+        """Stop the keepalives and close the connections. The gateway's session stays open. Idempotent."""
         self._is_closed = True
         while self._keepalives:
             await self._keepalives.pop().stop()
@@ -308,7 +311,7 @@ class Client:
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise UsageError("this client is closed; make a new one")
+            raise UsageError("this client is closed. Create a new one.")
 
-    async def _ask_auth_status(self, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
+    async def _request_auth_status(self, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
         return (await self._rest.request("POST", path, body)).decode(AuthStatus.parse)

@@ -1,7 +1,7 @@
-"""The gateway's cookies, keyed by name alone: two of one name in a request are refused as a session mismatch.
+"""A cookie jar keyed by name only, since the gateway rejects two cookies of one name as a session mismatch.
 
-A usual jar keys by domain and path too, and drops cookies of hosts that are IP addresses. This one belongs to a client
-of one gateway, so there is one domain; it ignores Path and Secure for the same reason.
+Other jars also key by domain and path, and drop cookies of hosts that are IP addresses. This one serves one gateway, so
+it ignores Domain, Path and Secure.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-#: Past this many cookies, and this length of one, further ones are ignored: a header has to stay a header.
+#: More cookies and longer cookies than this are ignored, which bounds the `Cookie` header.
 MAX_COOKIES: Final = 64
 MAX_COOKIE_LENGTH: Final = 4096
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# What RFC 6265 allows, and the double quotes, commas, spaces and backslashes that servers send all the same.
+# What RFC 6265 allows, and the double quotes, commas, spaces and backslashes that servers send nevertheless.
 _VALUE: Final = re.compile(r"[ !-:<-~]*")
 
 
 class CookieJar:
-    """The cookies to send next, one per name.
+    """The cookies to send, one per name.
 
     Args:
-        monotonic_s: the clock by which Max-Age runs.
-        time_s: the clock that Expires is compared with, in seconds since the Unix epoch.
+        monotonic_s: the clock for Max-Age, in seconds.
+        time_s: the clock for Expires, in seconds since the Unix epoch.
     """
 
     __slots__ = ("_cookies", "_monotonic_s", "_time_s")
@@ -34,11 +34,11 @@ class CookieJar:
     def __init__(self, *, monotonic_s: Callable[[], float], time_s: Callable[[], float]) -> None:
         self._monotonic_s: Final = monotonic_s
         self._time_s: Final = time_s
-        #: name -> (value, when it ends by `monotonic_s`, or None)
+        #: name -> (value, expiry by `monotonic_s`, or None)
         self._cookies: dict[str, tuple[str, float | None]] = {}
 
     def update(self, set_cookie_headers: Iterable[str]) -> None:
-        """Take over what the `Set-Cookie` headers of an answer say; one that cannot be understood is ignored."""
+        """Apply the `Set-Cookie` headers of a response. Invalid ones are ignored."""
         for header in set_cookie_headers:
             pair, *attributes = header.split(";")
             name, separator, value = pair.partition("=")
@@ -55,21 +55,21 @@ class CookieJar:
                 self._cookies[name] = (value, ends_s)
 
     def header(self) -> str | None:
-        """The value of the `Cookie` header, or None when there is nothing to send."""
+        """Return the value of the `Cookie` header; None without cookies."""
         now_s = self._monotonic_s()
         self._cookies = {name: c for name, c in self._cookies.items() if c[1] is None or c[1] > now_s}
         return "; ".join(f"{name}={value}" for name, (value, _) in self._cookies.items()) or None
 
     def values(self) -> list[str]:
-        """The values alone, to take them out of texts."""
+        """Return the values, for redaction."""
         return [value for value, _ in self._cookies.values()]
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all cookies."""
         self._cookies.clear()
 
     def _lifetime_s(self, attributes: list[str]) -> float | None:
-        """How long a cookie is to live, None for as long as the client. Max-Age goes before Expires."""
+        """The lifetime of a cookie; None for the lifetime of the client. Max-Age overrides Expires."""
         expires: float | None = None
         for attribute in attributes:
             name, _, value = attribute.partition("=")

@@ -1,4 +1,4 @@
-"""The task that says `/tickle` again and again, so that the gateway's session does not end for want of requests."""
+"""A task that requests `/tickle` periodically, so that the gateway's session does not expire."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .session import SessionTicket
 
 
 class Keepalive:
-    """Tickles at a steady interval and survives every failure. Made by `Client.spawn_keepalive`.
+    """Requests `/tickle` at a fixed interval, also after failures. Create it with `Client.spawn_keepalive`.
 
-    A failed tick is counted and the next one comes when it is due. An exception of the callback is counted and handed
-    to the loop's exception handler, which logs it; the ticks go on.
+    A failed request is counted, and the next one is sent when it is due. An exception of the callback is counted and
+    passed to the event loop's exception handler.
 
     Attributes:
-        ticks: how many tickles were answered.
-        failures: how many failed.
-        callback_failures: how many calls of `on_result` raised.
-        last_ticket: the latest answer.
-        last_error: why the latest tickle failed; None when it did not.
+        ticks: the number of successful requests.
+        failures: the number of failed requests.
+        callback_failures: the number of calls of `on_result` that raised.
+        last_ticket: the latest ticket.
+        last_error: why the latest request failed; None when it succeeded.
     """
 
     def __init__(
@@ -36,11 +36,9 @@ class Keepalive:
         on_result: Callable[[SessionTicket | Exception], object] | None = None,
     ) -> None:
         if not 0.0 < interval_s < float("inf"):
-            raise ConfigError(
-                f"the keepalive interval must be a finite number of seconds above zero, not {interval_s!r}"
-            )
+            raise ConfigError(f"interval_s must be a finite number of seconds above zero, not {interval_s!r}")
         if inspect.iscoroutinefunction(on_result):
-            raise ConfigError("on_result must be a plain function; start a task in it for what has to be awaited")
+            raise ConfigError("on_result must be a plain function, not a coroutine function. Start a task in it.")
         self.ticks = 0
         self.failures = 0
         self.callback_failures = 0
@@ -54,11 +52,11 @@ class Keepalive:
 
     @property
     def is_running(self) -> bool:
-        """Whether more ticks will come."""
+        """Whether more requests will be sent."""
         return not self._task.done()
 
     async def stop(self) -> None:
-        """End it, a request under way included. Again, it does nothing."""
+        """Stop, and cancel a request in flight. Idempotent."""
         self._task.cancel()
         if self._task is not asyncio.current_task():
             await asyncio.wait([self._task])
@@ -66,7 +64,7 @@ class Keepalive:
     async def _run(self) -> None:
         due_s = self._clock.monotonic_s()
         while True:
-            # From due time to due time, so that slow answers do not stretch the interval; missed ticks are not made up.
+            # From due time to due time, so that slow responses do not stretch the interval. Missed ones are skipped.
             due_s = max(due_s + self._interval_s, self._clock.monotonic_s())
             await self._clock.sleep(due_s - self._clock.monotonic_s())
             await self._tick()
@@ -75,7 +73,7 @@ class Keepalive:
         result: SessionTicket | Exception
         try:
             result = self.last_ticket = await self._tickle()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the session still wants its next tickle
+        except Exception as error:  # noqa: BLE001 - the session needs the next request in any case
             self.failures += 1
             result = self.last_error = error
         else:
@@ -85,7 +83,7 @@ class Keepalive:
             return
         try:
             self._on_result(result)
-        except Exception as error:  # noqa: BLE001 - handed on to the loop, never swallowed
+        except Exception as error:  # noqa: BLE001 - passed to the exception handler
             self.callback_failures += 1
             context = {"message": "on_result of a cpapi_fast keepalive raised", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)

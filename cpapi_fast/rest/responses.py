@@ -1,4 +1,4 @@
-"""What an HTTP answer of the gateway amounts to: the decoded JSON, or the one error that says what to do. No I/O."""
+"""Turns an HTTP response of the gateway into its decoded JSON or a typed error. No I/O."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _LOGIN_PATH: Final = "/sso/login"
 _LOGIN_PAGE: Final = re.compile(rb"/sso/login|type\s*=\s*[\"']?password|<title>[^<]*\blog\s?-?in\b", re.IGNORECASE)
 
 _STATUS_HINTS: Final = {
-    403: "is your address on the gateway's list of allowed ones?",
-    404: "is the base URL right? It usually ends in /v1/api",
+    403: "Add your address to the gateway's list of allowed ones.",
+    404: "Check the base URL, which usually ends in /v1/api.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class RestResponse:
-    """One answer as it came.
+    """One HTTP response.
 
     Attributes:
-        path: the path that was asked, below the base URL.
+        path: the requested path, below the base URL.
         status: the HTTP status.
-        location: where a redirect leads, else empty.
-        content_type: as sent, perhaps empty.
+        location: the `Location` header, possibly empty.
+        content_type: the `Content-Type` header, possibly empty.
         raw: the body.
-        origin: of the gateway, for the advice where to log in.
-        secrets: texts that must not appear in any message.
-        date: the header of this name, perhaps empty: what time it is there.
+        origin: the gateway's origin, for advice where to log in.
+        secrets: texts that no error message may contain.
+        date: the `Date` header, possibly empty.
     """
 
     path: str
@@ -50,12 +50,15 @@ class RestResponse:
     date: str = ""
 
     def decode(self, parse: Callable[[Any], T]) -> T:
-        """The JSON of a successful answer, read by `parse`.
+        """Decode the JSON of a successful response and pass it to `parse`.
+
+        Returns:
+            What `parse` returns.
 
         Raises:
-            NotAuthenticatedError: 401, a redirect to the login page, or the page itself.
-            RedirectError, StatusError: another redirect, another status than 2xx.
-            DecodeError: HTML, no JSON, or `parse` raised a ShapeError.
+            NotAuthenticatedError: status 401, a redirect to the login page, or the login page itself.
+            RedirectError, StatusError: another redirect, or another status than 2xx.
+            DecodeError: the body is HTML or not JSON, or `parse` raised a ShapeError.
         """
         error = self._refusal() or self._html()
         if error is None:
@@ -66,76 +69,78 @@ class RestResponse:
             except ShapeError as reason:
                 problem = str(reason)
             error = self._decode_error(
-                f"something unexpected: {problem}; is this a Client Portal gateway, and is the base URL right?"
+                f"an unexpected body: {problem}", "Check the base URL and that it is one of a Client Portal gateway."
             )
-        # Raised out here so that no decoder's error, which holds the whole body, is its context.
+        # Raised outside the except block: the decoder's error as its context would contain the whole body.
         raise error
 
     @property
     def _login_advice(self) -> str:
-        return f"log in at {self.origin} in a browser, then try again"
+        return f"Log in at {self.origin} in a browser, then try again."
 
     def _refusal(self) -> CpapiError | None:
-        """The error of a status that is no success."""
+        """The error for a status other than 2xx; None for 2xx."""
         path, status = self.path, self.status
         if status == 401:
             return NotAuthenticatedError(
-                f"{path} answered 401, so the gateway wants a login; {self._login_advice}", status=status, path=path
+                f"{path} returned status 401, so nobody is logged in. {self._login_advice}", status=status, path=path
             )
         if 300 <= status < 400 and self.location:
             return self._redirect()
         if not 200 <= status < 300:
-            hint = _STATUS_HINTS.get(status) or ("try again later" if status >= 500 else "look into the gateway's log")
-            return StatusError(f"{path} answered {status}; {hint}. {self._starting()}", status=status, path=path)
+            hint = _STATUS_HINTS.get(status) or ("Try again later." if status >= 500 else "Check the gateway's log.")
+            return StatusError(
+                f"{path} returned status {status}. {hint} {self._body_start()}", status=status, path=path
+            )
         return None
 
     def _redirect(self) -> CpapiError:
         path, status = self.path, self.status
         try:
             parts = urlsplit(self.location)
-            # Without user info and query, which often hold tokens.
+            # Without user info and query, which often contain tokens.
             target = f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.netloc else parts.path
             is_login = parts.path.lower().startswith(_LOGIN_PATH)
         except ValueError:
-            target, is_login = "something that is no URL", False
+            target, is_login = "an invalid URL", False
         if is_login:
             return NotAuthenticatedError(
-                f"{path} redirected to the login page, so the gateway wants a login; {self._login_advice}",
+                f"{path} redirected to the login page, so nobody is logged in. {self._login_advice}",
                 status=status,
                 path=path,
             )
         return RedirectError(
-            f"{path} answered {status} with a redirect to {preview(target.encode(), self.secrets)}, which "
-            "is not followed; is the base URL right?",
+            f"{path} returned status {status}, a redirect to {preview(target.encode(), self.secrets)}, which is not "
+            "followed. Check the base URL.",
             status=status,
             path=path,
         )
 
     def _html(self) -> CpapiError | None:
-        """The error of a page in place of JSON: what gateways send with status 200 when nobody is logged in."""
-        # An opening angle bracket tells as much as the content type, which some forget.
+        """The error for an HTML page, which gateways send with status 200 when nobody is logged in; None for others."""
+        # Some responses have no content type, so a leading angle bracket counts as well.
         start = self.raw[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
         if "html" not in self.content_type.lower() and not start.startswith(b"<"):
             return None
         if _LOGIN_PAGE.search(self.raw) is not None:
             return NotAuthenticatedError(
-                f"{self.path} answered with the login page, so the gateway wants a login; {self._login_advice}",
+                f"{self.path} returned the login page, so nobody is logged in. {self._login_advice}",
                 status=self.status,
                 path=self.path,
             )
-        return self._decode_error(f"HTML in place of JSON, so the gateway probably wants a login; {self._login_advice}")
+        return self._decode_error("HTML instead of JSON, so probably nobody is logged in", self._login_advice)
 
-    def _decode_error(self, what: str) -> DecodeError:
+    def _decode_error(self, problem: str, advice: str) -> DecodeError:
         return DecodeError(
-            f"{self.path} answered with {what}. {self._starting()}",
+            f"{self.path} returned {problem}. {advice} {self._body_start()}",
             status=self.status,
             path=self.path,
             preview=preview(self.raw, self.secrets),
         )
 
-    def _starting(self) -> str:
+    def _body_start(self) -> str:
         text = preview(self.raw, self.secrets)
-        return f"The body starts: {text}" if text else "The body is empty"
+        return f"The body starts with: {text}" if text else "The body is empty."
 
     def __repr__(self) -> str:
         return f"RestResponse({self.path!r}, status={self.status}, {len(self.raw)} bytes)"

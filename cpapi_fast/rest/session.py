@@ -1,4 +1,4 @@
-"""What the gateway says about the session, taken out of its JSON, and what is wrong when the shape is another."""
+"""The session ticket, the state of the brokerage session and the accounts, parsed from the gateway's JSON."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _COOKIE_SAFE: Final = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionTicket:
-    """The answer to `/tickle`. Neither `repr` nor any error shows the session.
+    """The response to `/tickle`. `repr` and error messages do not contain the session id.
 
-    The four flags come from `iserver.authStatus` and are None where the answer does not say.
+    The four flags come from `iserver.authStatus`; a flag that the response does not contain is None.
 
     Attributes:
-        session: the session id that opens the WebSocket; None when the gateway has none to give.
-        raw: the body as it was received.
-        payload: the body decoded.
+        session: the session id that opens the WebSocket; None when the gateway has no session.
+        raw: the body as received.
+        payload: the decoded body.
         authenticated: whether the brokerage session is open.
-        connected: whether the gateway reaches its backend.
+        connected: whether the gateway is connected to Interactive Brokers.
         competing: whether another login holds the brokerage session.
-        established: whether the brokerage session is ready for use (newer gateways).
-        sso_expires_ms: how many milliseconds the outer session has left.
-        received_ns: when the answer arrived, in ns since the Unix epoch.
+        established: whether the brokerage session is ready for use (newer gateways only).
+        sso_expires_ms: the remaining lifetime of the login session, in milliseconds.
+        received_ns: when the response arrived, in ns since the Unix epoch.
     """
 
     session: str | None = field(repr=False)
@@ -43,10 +43,10 @@ class SessionTicket:
 
     @classmethod
     def parse(cls, payload: object, raw: bytes, received_ns: int) -> SessionTicket:
-        """Read the decoded body of `/tickle`.
+        """Parse the decoded body of `/tickle`.
 
         Raises:
-            ShapeError: it has another shape.
+            ShapeError: it has an unexpected shape.
         """
         body = _object(payload, "the body")
         iserver = _object(body.get("iserver"), "iserver", optional=True)
@@ -55,7 +55,7 @@ class SessionTicket:
         if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int)):
             raise ShapeError("ssoExpires is not a whole number")
         return cls(
-            # An empty id is as good as none.
+            # Some gateways send an empty id instead of none.
             session=_text(body, "session") or None,
             raw=raw,
             payload=body,
@@ -68,36 +68,36 @@ class SessionTicket:
         )
 
     def cookie_header(self) -> str:
-        """The value of the `Cookie` header that opens the WebSocket: `api={"session":"..."}`.
+        """Return the value of the `Cookie` header that opens the WebSocket: `api={"session":"..."}`.
 
         Raises:
-            NoSessionError: there is no session.
-            HeaderRefusedError: the session id cannot stand in a header; it is not shown.
+            NoSessionError: the gateway has no session.
+            HeaderRefusedError: the session id is not valid in a header. The message does not contain it.
         """
         if self.session is None:
             raise NoSessionError(
-                "the gateway has no session to give; log in to it in a browser, then try again", path="/tickle"
+                "the gateway has no session. Log in to the gateway in a browser, then try again.", path="/tickle"
             )
         if _COOKIE_SAFE.fullmatch(self.session) is None:
             raise HeaderRefusedError(
-                "the gateway gave a session id that cannot stand in a header (control characters, quotes, spaces, "
-                "semicolons or non-ASCII in it, or too long), so it was not sent; log in to the gateway again"
+                "the session id of the gateway is not valid in a header (control characters, quotes, spaces, "
+                "semicolons, non-ASCII, or too long), so it was not sent. Log in to the gateway again."
             )
         return f'api={{"session":"{self.session}"}}'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuthStatus:
-    """What the gateway says about the brokerage session.
+    """The state of the brokerage session.
 
     Attributes:
         authenticated: whether the brokerage session is open.
-        connected: whether the gateway reaches its backend.
+        connected: whether the gateway is connected to Interactive Brokers.
         competing: whether another login of the same user holds the brokerage session.
-        established: whether it is ready for use; None on gateways that do not say.
-        message: the gateway's own words, often empty.
-        fail: its words on what failed, often empty.
-        payload: the whole answer decoded.
+        established: whether it is ready for use; None on gateways that do not report it.
+        message: the gateway's message, often empty.
+        fail: the gateway's message about a failure, often empty.
+        payload: the decoded body.
     """
 
     authenticated: bool
@@ -110,10 +110,10 @@ class AuthStatus:
 
     @classmethod
     def parse(cls, payload: object) -> AuthStatus:
-        """Read the decoded body of `/iserver/auth/status` or `ssodh/init`.
+        """Parse the decoded body of `/iserver/auth/status` or `/iserver/auth/ssodh/init`.
 
         Raises:
-            ShapeError: it has another shape.
+            ShapeError: it has an unexpected shape.
         """
         body = _object(payload, "the body")
         authenticated = _flag(body, "authenticated")
@@ -133,12 +133,12 @@ class AuthStatus:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accounts:
-    """The accounts that the login may use. `repr` shows only how many.
+    """The accounts of the logged-in user. `repr` shows only their number.
 
     Attributes:
         ids: the account ids.
-        selected: the one that is selected, if any.
-        payload: the whole answer decoded.
+        selected: the id of the selected account; None without a selection.
+        payload: the decoded body.
     """
 
     ids: tuple[str, ...]
@@ -147,15 +147,15 @@ class Accounts:
 
     @classmethod
     def parse(cls, payload: object) -> Accounts:
-        """Read the decoded body of `/iserver/accounts`.
+        """Parse the decoded body of `/iserver/accounts`.
 
         Raises:
-            ShapeError: it has another shape.
+            ShapeError: it has an unexpected shape.
         """
         body = _object(payload, "the body")
         ids = body.get("accounts")
         if not isinstance(ids, list) or not all(isinstance(entry, str) for entry in ids):
-            raise ShapeError("accounts is not a list of texts")
+            raise ShapeError("accounts is not a list of strings")
         return cls(ids=tuple(ids), selected=_text(body, "selectedAccount") or None, payload=body)
 
     def __repr__(self) -> str:
@@ -163,10 +163,10 @@ class Accounts:
 
 
 def parse_logout(payload: object) -> bool:
-    """Whether the decoded body of `/logout` confirms it.
+    """Return whether the decoded body of `/logout` confirms the logout.
 
     Raises:
-        ShapeError: it has another shape.
+        ShapeError: it has an unexpected shape.
     """
     return _flag(_object(payload, "the body"), "status") is True
 
@@ -182,12 +182,12 @@ def _object(value: object, name: str, *, optional: bool = False) -> dict[str, An
 def _flag(body: dict[str, Any], name: str) -> bool | None:
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        raise ShapeError(f"{name} is neither true nor false")
+        raise ShapeError(f"{name} is not true or false")
     return value
 
 
 def _text(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
-        raise ShapeError(f"{name} is not a text")
+        raise ShapeError(f"{name} is not a string")
     return value

@@ -1,8 +1,8 @@
-"""Which certificate of the gateway is trusted: one policy that makes the `SSLContext` of REST and WebSocket alike.
+"""The TLS policy, which decides which certificate of the gateway is trusted, for REST and WebSocket.
 
-The gateway ships with a self-signed certificate that has long expired, so verifying it fails until it is replaced or
-pinned. Everything a policy decides stands in the context itself, because the cookie leaves before any code of ours
-could look at the peer's certificate.
+The gateway ships with a self-signed certificate that has expired, so verification fails until it is replaced or pinned.
+The `SSLContext` itself enforces the policy, because the HTTP client sends the cookie before this package could check
+the peer's certificate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cpapi_fast.errors import (
     RequestTimeoutError,
 )
 
-#: X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the `ssl` module has no name for.
+#: X509_V_FLAG_NO_CHECK_TIME of OpenSSL; the `ssl` module has no constant for it.
 _NO_CHECK_TIME: Final = 0x200000
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
@@ -35,11 +35,11 @@ _warned_insecure = False
 
 
 class InsecureTlsWarning(UserWarning):
-    """`Tls.insecure()` was chosen: anybody on the way can read and change everything, the session included."""
+    """`Tls.insecure()` was chosen: an attacker on the network can read and change everything, including the session."""
 
 
 class Tls:
-    """Which certificate of the gateway to trust. Made by name: `verify`, `ca_file`, `pinned`, `insecure`. Immutable."""
+    """Which certificate of the gateway to trust: `verify()`, `ca_file()`, `pinned()` or `insecure()`. Immutable."""
 
     __slots__ = ("_mode", "_value")
 
@@ -47,7 +47,7 @@ class Tls:
     _value: str
 
     def __init__(self) -> None:
-        raise TypeError("choose by name: Tls.verify(), Tls.ca_file(path), Tls.pinned(fingerprint) or Tls.insecure()")
+        raise TypeError("use Tls.verify(), Tls.ca_file(path), Tls.pinned(fingerprint) or Tls.insecure()")
 
     @classmethod
     def _new(cls, mode: Literal["verify", "ca_file", "pinned", "insecure"], value: str = "") -> Tls:
@@ -58,45 +58,45 @@ class Tls:
 
     @classmethod
     def verify(cls) -> Tls:
-        """Trust what the machine trusts, and check host name and dates: the default, right for the direct route."""
+        """Trust the authorities that the machine trusts, and check host name and dates. The default."""
         return cls._new("verify")
 
     @classmethod
     def ca_file(cls, path: str | os.PathLike[str]) -> Tls:
-        """Trust the certificates in this PEM file and no others, and check host name and dates.
+        """Trust only the certificates in this PEM file, and check host name and dates.
 
-        The file is read when the first connection is made; one that cannot be used is a ConfigError there.
+        The file is read for the first connection, which raises ConfigError when the file is unusable.
         """
         return cls._new("ca_file", os.fspath(path))
 
     @classmethod
     def pinned(cls, sha256_hex: str) -> Tls:
-        """Trust the one certificate with this SHA-256 fingerprint, whatever its host name and dates say.
+        """Trust only the certificate with this SHA-256 fingerprint, regardless of its host name and dates.
 
         Args:
-            sha256_hex: 64 hex digits of the fingerprint of the DER form, in either case, colons or not: what
-                `openssl x509 -fingerprint -sha256` prints.
+            sha256_hex: the fingerprint of the DER form as 64 hex digits, upper or lower case, with or without colons,
+                as `openssl x509 -fingerprint -sha256` prints it.
 
         Raises:
-            ConfigError: it is something else.
+            ConfigError: it is not 64 hex digits.
         """
         digits = sha256_hex.strip().replace(":", "").lower() if isinstance(sha256_hex, str) else ""
         if _FINGERPRINT.fullmatch(digits) is None:
             raise ConfigError(
-                "a certificate is pinned by the 64 hex digits of its SHA-256 fingerprint; "
-                "`openssl x509 -noout -fingerprint -sha256 -in FILE` prints it"
+                "a pinned fingerprint must be the 64 hex digits of a certificate's SHA-256. Run `openssl x509 -noout "
+                "-fingerprint -sha256 -in FILE` to print it."
             )
         return cls._new("pinned", digits)
 
     @classmethod
     def insecure(cls) -> Tls:
-        """Trust any certificate. Issues an `InsecureTlsWarning`, once per process; prefer `pinned`."""
+        """Trust any certificate. Issues an `InsecureTlsWarning` once per process. Prefer `pinned`."""
         global _warned_insecure
         if not _warned_insecure:
             _warned_insecure = True
             warnings.warn(
-                "TLS certificates are not checked: anybody on the way can read the session and change the data. "
-                "Tls.pinned(fingerprint) is as easy and safe.",
+                "TLS certificates are not checked: an attacker on the network can read the session and change the "
+                "data. Use Tls.pinned(fingerprint) instead.",
                 InsecureTlsWarning,
                 stacklevel=2,
             )
@@ -108,63 +108,63 @@ class Tls:
         return self._mode
 
     async def context(self, host: str, port: int, *, timeout_s: float) -> ssl.SSLContext:
-        """A context that enforces this policy for connections to `host`.
+        """Create an `SSLContext` that enforces this policy for connections to `host`.
 
-        Only `pinned` talks to the peer for it: it fetches the certificate over a connection of its own that carries
-        no byte of application data, compares the fingerprint, and then trusts exactly that certificate. A wrong pin
-        thus sends nothing, and a certificate that changes afterwards fails the handshake.
+        Only `pinned` connects to the peer: it fetches the certificate over a separate connection without application
+        data, compares the fingerprint, and then trusts exactly that certificate. So nothing is sent to a peer with
+        another certificate, and the handshake fails if the certificate changes later.
 
         Args:
             host: name or address, without brackets.
             port: the port.
-            timeout_s: how long the fetch may take, in real seconds.
+            timeout_s: the time limit for fetching the certificate, in real seconds.
 
         Raises:
-            ConfigError: the CA file is missing, unreadable or holds no certificate.
-            PinMismatchError: the peer has another certificate; the message tells which.
-            ConnectError: nobody answers there, or not in TLS.
-            RequestTimeoutError: the peer did not finish the handshake in time.
+            ConfigError: the CA file is missing, unreadable or contains no certificate.
+            PinMismatchError: the peer has another certificate; the message contains its fingerprint.
+            ConnectError: the connection was refused or reset, or the peer does not speak TLS.
+            RequestTimeoutError: the peer did not complete the handshake within `timeout_s`.
         """
         if self._mode == "pinned":
             return trusting_only(await self._fetch_pinned(host, port, timeout_s))
         if self._mode == "insecure":
             return trusting_anything()
-        # Reading the certificates takes milliseconds of disk and CPU, which a running feed would feel.
+        # In a thread: reading the certificates takes milliseconds, which would delay a running feed.
         return await asyncio.to_thread(ssl.create_default_context if self._mode == "verify" else self._ca_context)
 
     def _ca_context(self) -> ssl.SSLContext:
         try:
-            # Read here and not by OpenSSL, which tells less about why it could not. What is not ASCII is comment.
+            # Not read by OpenSSL, whose errors are less specific. Text that is not ASCII is comment.
             pem = Path(self._value).read_bytes().decode("ascii", "ignore")
         except OSError as error:
             problem = error.strerror or type(error).__name__
         except ValueError:
-            problem = "this cannot be a path"
+            problem = "the path is invalid"
         else:
             try:
-                # Of a text without a certificate, create_default_context would fall back to the machine's own.
+                # Without a certificate in it, create_default_context would use the machine's authorities.
                 if "-----BEGIN CERTIFICATE-----" in pem:
                     return _trusting_file(pem)
-                problem = "it holds no certificate"
+                problem = "it contains no certificate"
             except (ssl.SSLError, ValueError):
-                problem = "it holds a damaged certificate"
-        raise ConfigError(f"cannot use the CA file {self._value!r}: {problem}; give a PEM file of CERTIFICATE blocks")
+                problem = "it contains a damaged certificate"
+        raise ConfigError(f"cannot use the CA file {self._value!r}: {problem}. Use a PEM file with CERTIFICATE blocks.")
 
     async def _fetch_pinned(self, host: str, port: int, timeout_s: float) -> bytes:
         der = await _fetch_certificate(host, port, timeout_s)
         seen = hashlib.sha256(der).hexdigest()
         if not hmac.compare_digest(seen, self._value):
             raise PinMismatchError(
-                f"the certificate of {host}:{port} is not the pinned one and nothing was sent; its SHA-256 fingerprint "
-                f"is {seen}. If the gateway's certificate was replaced and this is the new one, pin this"
+                f"the certificate of {host}:{port} is not the pinned one, so nothing was sent; its SHA-256 fingerprint "
+                f"is {seen}. Pin this one if the gateway's certificate was replaced."
             )
         return der
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError("a Tls policy cannot be changed; make another one")
+        raise AttributeError("a Tls policy is immutable. Create another one.")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError("a Tls policy cannot be changed; make another one")
+        raise AttributeError("a Tls policy is immutable. Create another one.")
 
     def __eq__(self, other: object) -> bool:
         return (self._mode, self._value) == (other._mode, other._value) if isinstance(other, Tls) else NotImplemented
@@ -180,7 +180,7 @@ class Tls:
 
 
 def trusting_anything() -> ssl.SSLContext:
-    """A context that lets any certificate pass: good for looking at one, and for `Tls.insecure()`."""
+    """Create a context that accepts any certificate: to inspect one, and for `Tls.insecure()`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -189,16 +189,16 @@ def trusting_anything() -> ssl.SSLContext:
 
 def _trusting_file(pem: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=pem)
-    # Python 3.13 made pedantry about extensions the default; home-made authorities rarely pass it, and whether one does
-    # must not depend on the interpreter.
+    # Python 3.13 checks extensions strictly by default. Self-made authorities often fail that, and the result must not
+    # depend on the interpreter.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    # The file may hold the gateway's own certificate instead of an authority's.
+    # The file may contain the gateway's own certificate instead of an authority's.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
 def trusting_only(der: bytes) -> ssl.SSLContext:
-    """A context that lets this one certificate pass, whatever its host name and dates say."""
+    """Create a context that accepts only this certificate, regardless of its host name and dates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=der)
@@ -208,12 +208,12 @@ def trusting_only(der: bytes) -> ssl.SSLContext:
 
 
 async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
-    """The peer's certificate in DER form, over a connection that ends after the handshake."""
+    """Fetch the peer's certificate in DER form over a connection that ends after the handshake."""
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=trusting_anything()), timeout_s)
     except TimeoutError:
         error: CpapiError = RequestTimeoutError(
-            f"no TLS handshake with {host}:{port} within {timeout_s:g} s; is the gateway running, and in TLS?"
+            f"no TLS handshake with {host}:{port} within {timeout_s:g} s. Check that the gateway runs and speaks TLS."
         )
     except ssl.SSLError as reason:
         error = tls_failure(host, port, reason)
@@ -222,34 +222,32 @@ async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
     else:
         try:
             ssl_object: ssl.SSLObject = writer.get_extra_info("ssl_object")
-            # A peer without a certificate cannot be, for lack of a cipher; if it could, it would match no pin.
+            # Every cipher needs a certificate; an empty one would match no pin.
             return ssl_object.getpeercert(binary_form=True) or b""
         finally:
-            # Cut instead of closed: a farewell is worth no wait, and the peer owes us none.
+            # Aborted, since closing would wait for the peer.
             writer.transport.abort()
     raise error
 
 
 def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
-    """What a failed TCP connection looks like to a user."""
-    # Of a refused connection, asyncio's own text repeats the address; the system's says what happened. The errors of
-    # name resolution have negative numbers of their own.
+    """Return the error for a failed TCP connection."""
+    # asyncio's text repeats the address; the system's text states the reason. Errors of name resolution have negative
+    # numbers, for which os.strerror has no text.
     if reason.errno is not None and reason.errno > 0:
         detail = os.strerror(reason.errno)
     else:
         detail = reason.strerror or type(reason).__name__
-    return ConnectError(
-        f"no connection to {host}:{port}: {detail}; is the gateway running, and are host and port right?"
-    )
+    return ConnectError(f"no connection to {host}:{port}: {detail}. Check host and port, and that the gateway runs.")
 
 
 def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | CertificateError:
-    """What a failed TLS handshake looks like to a user."""
-    # Only errors that OpenSSL itself raised have these attributes.
+    """Return the error for a failed TLS handshake."""
+    # Only errors that OpenSSL raised have these attributes.
     why = getattr(reason, "verify_message", None) or getattr(reason, "reason", None) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
         return CertificateError(
             f"the certificate of {host}:{port} is not trusted: {why}. Pin it with --fingerprint or "
-            "Tls.pinned(fingerprint), or give its CA with --ca-file or Tls.ca_file(path)"
+            "Tls.pinned(fingerprint), or pass its CA with --ca-file or Tls.ca_file(path)."
         )
-    return ConnectError(f"no TLS with {host}:{port}: {why}; does the gateway speak plain http on this port?")
+    return ConnectError(f"no TLS with {host}:{port}: {why}. Use http:// if the gateway speaks plain http on this port.")

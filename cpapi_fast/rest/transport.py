@@ -1,6 +1,6 @@
-"""Requests to one gateway over aiohttp: which headers go out, what limits hold, and our error for each failure.
+"""Sends requests to one gateway with aiohttp: sets headers, enforces limits, and raises a typed error per failure.
 
-None of the errors has a cause or context: those of the HTTP library hold request headers, and with them the cookies.
+The errors have no cause or context, because the errors of aiohttp contain request headers, including cookies.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from .responses import RestResponse
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
-#: A longer body of an answer is a DecodeError. The longest that is asked for here has a few kilobytes.
+#: A longer response body is a DecodeError. Expected bodies have a few kilobytes.
 MAX_BODY_BYTES: Final = 1 << 20
 
-#: After how much silence on a connection the kernel asks whether the peer is alive, and how often it asks, in seconds.
+#: The idle time before the kernel sends TCP keepalive probes, and the interval between them, in seconds.
 TCP_KEEPALIVE_S: Final = 30
 
 
@@ -47,13 +47,13 @@ class RestTransport:
 
     Args:
         url: the gateway.
-        tls: its policy; used to tell a pinned certificate's failure from others.
-        ssl_context: gives the context of that policy, or None for http.
-        user_agent: sent with each request.
-        connect_timeout_s: for name resolution, TCP and TLS, in seconds of the clock.
-        total_timeout_s: for a whole request, in seconds of the clock.
-        clock: the clock of the limits and of the cookies.
-        pacer: gives each request its turn.
+        tls: the TLS policy; here it only selects the error for a certificate failure.
+        ssl_context: returns the context of the policy, or None for http.
+        user_agent: the `User-Agent` header.
+        connect_timeout_s: the time limit for name resolution, TCP and TLS, in seconds of the clock.
+        total_timeout_s: the time limit for a whole request, in seconds of the clock.
+        clock: the clock of the time limits and of the cookies.
+        pacer: delays requests to stay below the gateway's rate limits.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RestTransport:
         pacer: RestPacer,
     ) -> None:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
-        #: The session id seen last, which no message may show.
+        #: The latest session id, which no error message may contain.
         self.last_session: str | None = None
         self._url: Final = url
         self._tls: Final = tls
@@ -85,48 +85,47 @@ class RestTransport:
     async def request(
         self, method: str, path: str, body: dict[str, bool] | None = None, *, query: Mapping[str, str] | None = None
     ) -> RestResponse:
-        """Send one request when its turn comes, and read its answer, whatever its status but 429.
+        """Send one request as soon as the pacer permits, and return the response with any status but 429.
 
         Args:
             method: the HTTP method.
-            path: below the base URL; what errors and paces name.
+            path: the path below the base URL, without query.
             body: sent as JSON.
-            query: sent behind a question mark, encoded here.
+            query: the query parameters.
 
         Raises:
-            RateLimitedError: the answer is 429, or one was lately, and then nothing was sent.
-            PaceError: its turn would come too late; nothing was sent.
-            TransportError: no answer; its subclasses tell why.
+            RateLimitedError: the status is 429, or the penalty of an earlier 429 is not over, and nothing was sent.
+            PaceError: the request would wait too long; nothing was sent.
+            TransportError: no response; its subclasses state why.
             DecodeError: the body is longer than MAX_BODY_BYTES.
-            UsageError: closed before or meanwhile.
+            UsageError: the transport is closed, or was closed during the request.
         """
         context = await self._ssl_context()
         while True:
-            # Each try is a request of its own to the gateway.
+            # Each attempt counts as one request at the gateway.
             with await self._pacer.acquire(path, owner=self):
-                # It may have been closed while this one waited.
+                # The transport may have been closed while this request waited.
                 if self._is_closed:
-                    raise UsageError("this client is closed; make a new one")
+                    raise UsageError("this client is closed. Create a new one.")
                 attempt = _Attempt()
                 try:
-                    answer = await self._send(attempt, context, method, path, body, query)
-                    if answer.status != 429:
-                        return answer
+                    response = await self._send(attempt, context, method, path, body, query)
+                    if response.status != 429:
+                        return response
                     error: CpapiError = self._pacer.penalize(path)
                 except _BodyTooLongError:
                     error = DecodeError(
-                        f"{path} answered with more than {MAX_BODY_BYTES} bytes; is this a Client Portal gateway, and "
-                        "is the base URL right?",
+                        f"{path} returned more than {MAX_BODY_BYTES} bytes. Check the base URL and that it is one of a "
+                        "Client Portal gateway.",
                         path=path,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
-                    # A connection that was kept from an earlier request may have been closed by the peer just now. Each
-                    # request here can be repeated without harm, and each failure takes such a connection out of the
-                    # pool.
+                    # The peer may have closed a pooled connection. The requests are idempotent, so it is sent again;
+                    # each such failure removes a connection from the pool, so this ends.
                     if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
                         continue
                     error = self._translate(f"{method} {self._url}{path}", reason)
-            # Raised out here so that the original is not its context.
+            # Raised outside the except block, so that the original error is not its context.
             raise error
 
     async def _send(
@@ -146,7 +145,7 @@ class RestTransport:
             yarl.URL(address, encoded=True),
             data=None if body is None else orjson.dumps(body),
             headers=self._headers(method, has_body=body is not None),
-            # Following one would carry the cookies to wherever it leads.
+            # A redirect would send the cookies to its target.
             allow_redirects=False,
             ssl=True if context is None else context,
             trace_request_ctx=attempt,
@@ -164,9 +163,9 @@ class RestTransport:
             )
 
     async def close(self) -> None:
-        """Close the connections; requests under way end with a UsageError. Again, it does nothing."""
+        """Close the connections. Requests in flight raise UsageError. Idempotent."""
         self._is_closed = True
-        self._pacer.dismiss(self)
+        self._pacer.refuse_waiting(self)
         http, self._http = self._http, None
         if http is not None:
             await http.close()
@@ -178,13 +177,13 @@ class RestTransport:
         connect_s = real_s(self._connect_timeout_s)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=_socket_with_keepalive),
-            # The cookies are in a jar of our own. aiohttp's drops those of hosts that are IP addresses.
+            # `self.cookies` replaces it: aiohttp's jar drops cookies of hosts that are IP addresses.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=real_s(self._total_timeout_s), connect=connect_s, sock_connect=connect_s
             ),
             trust_env=False,
-            # aiohttp would call an empty body an octet stream.
+            # aiohttp would add application/octet-stream to an empty body.
             skip_auto_headers=["Content-Type"],
             trace_configs=[trace],
         )
@@ -192,11 +191,11 @@ class RestTransport:
     def _headers(self, method: str, *, has_body: bool) -> dict[str, str]:
         headers = {
             "User-Agent": self._user_agent,
-            # Without its own origin in these two the gateway answers 401.
+            # The gateway returns 401 unless both contain its own origin.
             "Origin": self._url.origin,
             "Referer": f"{self._url.origin}/",
             "Accept": "application/json",
-            # The bodies are short, and so none can come that unfolds to gigabytes.
+            # The bodies are short, and a compressed one could expand to gigabytes.
             "Accept-Encoding": "identity",
         }
         cookies = self.cookies.header()
@@ -205,7 +204,7 @@ class RestTransport:
         if has_body:
             headers["Content-Type"] = "application/json"
         elif method == "POST":
-            # Without it the answer is 411.
+            # The gateway returns 411 without it.
             headers["Content-Length"] = "0"
         return headers
 
@@ -213,7 +212,7 @@ class RestTransport:
         return self.cookies.values() + ([] if self.last_session is None else [self.last_session])
 
     def _translate(self, what: str, reason: Exception) -> CpapiError:
-        """Our error for one of the HTTP library. Only what is known to hold no header goes into its text."""
+        """Return the typed error for an error of aiohttp. Its text contains no header."""
         host, port = self._url.host, self._url.port
         if self._is_closed:
             return UsageError(f"the client was closed during {what}")
@@ -222,33 +221,34 @@ class RestTransport:
             failure = tls_failure(host, port, inner)
             if self._tls.mode == "pinned" and isinstance(failure, CertificateError):
                 return PinMismatchError(
-                    f"the certificate of {host}:{port} is no longer the pinned one, so nothing was sent; if the "
-                    "gateway's certificate was replaced, compare its SHA-256 fingerprint and pin the new one"
+                    f"the certificate of {host}:{port} is no longer the pinned one, so nothing was sent. Compare its "
+                    "SHA-256 fingerprint and pin the new one if the gateway's certificate was replaced."
                 )
             return failure
         if isinstance(reason, aiohttp.ServerTimeoutError):
             return RequestTimeoutError(
-                f"no connection with {host}:{port} within {self._connect_timeout_s:g} s; is the gateway running, and "
-                "does a firewall let you through?"
+                f"no connection to {host}:{port} within {self._connect_timeout_s:g} s. Check that the gateway runs and "
+                "that no firewall blocks the connection."
             )
         if isinstance(reason, (asyncio.TimeoutError, TimeoutError)):
             return RequestTimeoutError(
-                f"no answer to {what} within {self._total_timeout_s:g} s; the gateway is busy or hangs, try again later"
+                f"no response to {what} within {self._total_timeout_s:g} s: the gateway is busy or hangs. Try again "
+                "later."
             )
         if isinstance(reason, aiohttp.ClientConnectorError):
             return connect_failure(host, port, reason.os_error)
         if isinstance(reason, aiohttp.ClientResponseError):
             return ConnectError(
-                f"the answer to {what} is not HTTP; are scheme and port right (https where the gateway speaks TLS)?"
+                f"the response to {what} is not HTTP. Check scheme and port: use https if the gateway speaks TLS."
             )
         return ConnectError(
-            f"the connection was lost during {what} ({type(reason).__name__}); try again, and if it stays so: does the "
-            "gateway speak TLS on this port, and is your address on its list of allowed ones?"
+            f"the connection was lost during {what} ({type(reason).__name__}). Try again. If it fails again, check "
+            "that the gateway speaks TLS on this port and that your address is on its list of allowed ones."
         )
 
 
 class _Attempt:
-    """One try of a request, for aiohttp's tracing to write to."""
+    """One attempt of a request; aiohttp's tracing sets its flag."""
 
     __slots__ = ("is_reused",)
 
@@ -271,7 +271,7 @@ def _is_disconnect(reason: Exception) -> bool:
 
 
 class _BodyTooLongError(Exception):
-    """The body went past MAX_BODY_BYTES; what is left of it was not read."""
+    """The body is longer than MAX_BODY_BYTES; the rest was not read."""
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -285,7 +285,7 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _tls_error(reason: Exception) -> ssl.SSLError | None:
-    """The error of the TLS layer behind one of the HTTP library, if that is what it is."""
+    """Return the TLS error inside an error of aiohttp; None without one."""
     inner: object = reason
     if isinstance(reason, aiohttp.ClientConnectorCertificateError):
         inner = reason.certificate_error
@@ -295,10 +295,10 @@ def _tls_error(reason: Exception) -> ssl.SSLError | None:
 
 
 def _socket_with_keepalive(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket on which the kernel notices a peer that vanished without a word."""
+    """Create a socket with TCP keepalive, so that the kernel detects an unreachable peer."""
     family, kind, protocol, _, _ = address
     sock = socket.socket(family, kind, protocol)
-    # A system that refuses one of these keeps its own pace; the connection is as good without.
+    # Where the system rejects an option, its own keepalive interval applies.
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # macOS calls the first one TCP_KEEPALIVE.

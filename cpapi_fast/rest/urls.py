@@ -1,4 +1,4 @@
-"""The rules for the one URL a user gives, and the addresses that follow from it."""
+"""Parses the base URL of a gateway and derives its other addresses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _EXAMPLE: Final = "such as 'https://localhost:5000/v1/api'"
 
 @dataclass(frozen=True, slots=True)
 class BaseUrl:
-    """A gateway's REST base, taken apart: `scheme://host:port/path`, all in one spelling.
+    """The parts of a gateway's REST base `scheme://host:port/path`, normalized.
 
     Attributes:
         scheme: `http` or `https`.
         host: lower case, without brackets.
-        port: always a number.
+        port: given, or the default of the scheme.
         path: empty, or starting with a slash and not ending with one.
     """
 
@@ -35,51 +35,49 @@ class BaseUrl:
 
     @classmethod
     def parse(cls, url: str) -> BaseUrl:
-        """Check and normalise a base URL.
+        """Parse and normalize a base URL.
 
         Raises:
-            ConfigError: it cannot be the base of a gateway; the message names the reason and never repeats user info
-                or a query, which may hold secrets.
+            ConfigError: it is not a valid base URL. The message contains no user info and no query, which may contain
+                secrets.
         """
         if not isinstance(url, str):
-            raise ConfigError(f"a base URL is text {_EXAMPLE}, not {type(url).__name__}")
-        # urlsplit drops tabs and line ends without a word, so whatever is not printable ASCII ends here.
+            raise ConfigError(f"a base URL must be a str {_EXAMPLE}, not {type(url).__name__}")
+        # urlsplit silently drops tabs and newlines.
         if not all("!" <= character <= "~" for character in url) or "\\" in url:
-            raise ConfigError(f"a base URL is printable ASCII without spaces or backslashes, {_EXAMPLE}")
+            raise ConfigError(f"a base URL must be printable ASCII without spaces or backslashes, {_EXAMPLE}")
         try:
             parts = urlsplit(url)
         except ValueError:
-            raise ConfigError(
-                f"the base URL has a host that is neither a name nor an address; give one {_EXAMPLE}"
-            ) from None
-        # Of a text such as `localhost:5000` the host is taken for the scheme.
+            raise ConfigError(f"the base URL has an invalid host. Use a URL {_EXAMPLE}.") from None
+        # In `localhost:5000`, urlsplit takes the host for the scheme.
         if parts.scheme not in _DEFAULT_PORTS or "://" not in url:
-            raise ConfigError(f"a base URL starts with https:// or http://, {_EXAMPLE}")
+            raise ConfigError(f"a base URL must start with https:// or http://, {_EXAMPLE}")
         if "@" in parts.netloc:
-            raise ConfigError(f"a base URL has no user name or password in it; give one {_EXAMPLE}")
+            raise ConfigError(f"a base URL must not contain a user name or password. Use a URL {_EXAMPLE}.")
         if "?" in url:
-            raise ConfigError(f"a base URL has no query (nothing from '?' on); give one {_EXAMPLE}")
+            raise ConfigError(f"a base URL must not have a query (from '?' on). Use a URL {_EXAMPLE}.")
         if "#" in url:
-            raise ConfigError(f"a base URL has no fragment (nothing from '#' on); give one {_EXAMPLE}")
-        # Some versions of urlsplit take brackets anywhere in the host.
+            raise ConfigError(f"a base URL must not have a fragment (from '#' on). Use a URL {_EXAMPLE}.")
+        # Some versions of urlsplit accept brackets anywhere in the host.
         if re.fullmatch(r"[^\[\]]*|\[[^\[\]]+\](:[^\[\]]*)?", parts.netloc) is None:
-            raise ConfigError(f"the base URL has a host that is neither a name nor an address; give one {_EXAMPLE}")
+            raise ConfigError(f"the base URL has an invalid host. Use a URL {_EXAMPLE}.")
         return cls(parts.scheme, _host(parts.hostname), _port(parts.netloc, parts.scheme), parts.path.rstrip("/"))
 
     @property
     def authority(self) -> str:
-        """Host and port as a URL has them: brackets around IPv6, no port where it is the scheme's own."""
+        """Host and port as in a URL: with brackets around IPv6, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
-        """What a browser on a page of the gateway sends as Origin."""
+        """Scheme, host and port: the `Origin` header."""
         return f"{self.scheme}://{self.authority}"
 
     @property
     def ws_url(self) -> str:
-        """Where the gateway's WebSocket is."""
+        """The URL of the gateway's WebSocket."""
         return f"{'wss' if self.scheme == 'https' else 'ws'}://{self.authority}{self.path}/ws"
 
     def __str__(self) -> str:
@@ -87,27 +85,27 @@ class BaseUrl:
 
 
 def ws_url_from_base(base_url: str) -> str:
-    """The WebSocket's URL for a REST base: https becomes wss, http becomes ws, and `/ws` is appended.
+    """Return the WebSocket URL for a REST base: https becomes wss, http becomes ws, and `/ws` is appended.
 
     Raises:
-        ConfigError: another scheme, no host, a bad port, user info, a query or a fragment.
+        ConfigError: another scheme, no host, an invalid port, user info, a query or a fragment.
     """
     return BaseUrl.parse(base_url).ws_url
 
 
 def _host(host: str | None) -> str:
     if not host:
-        raise ConfigError(f"the base URL has no host; give one {_EXAMPLE}")
+        raise ConfigError(f"the base URL has no host. Use a URL {_EXAMPLE}.")
     if ":" in host:
         try:
-            # A zone, which Python would take, is no part of a URL that a header can carry.
+            # Python accepts a zone, but a header cannot contain one.
             if "%" in host:
                 raise ValueError
             return ipaddress.IPv6Address(host).compressed
         except ValueError:
-            raise ConfigError(f"the base URL has an IPv6 address that is none; give one {_EXAMPLE}") from None
+            raise ConfigError(f"the base URL has an invalid IPv6 address. Use a URL {_EXAMPLE}.") from None
     if _HOST_NAME.fullmatch(host) is None:
-        raise ConfigError(f"the base URL has a host that is neither a name nor an address; give one {_EXAMPLE}")
+        raise ConfigError(f"the base URL has an invalid host. Use a URL {_EXAMPLE}.")
     return host.lower()
 
 
@@ -116,5 +114,5 @@ def _port(netloc: str, scheme: str) -> int:
     if not separator or not text:
         return _DEFAULT_PORTS[scheme]
     if re.fullmatch(r"[0-9]{1,5}", text) is None or not 1 <= int(text) <= 65535:
-        raise ConfigError(f"the base URL has a port that is not a number from 1 to 65535; give one {_EXAMPLE}")
+        raise ConfigError(f"the base URL must have a port from 1 to 65535. Use a URL {_EXAMPLE}.")
     return int(text)

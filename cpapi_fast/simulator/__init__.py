@@ -1,4 +1,4 @@
-"""A simulated Client Portal gateway, for tests and for trying things out without an account.
+"""A simulated Client Portal gateway, for tests and for trying the library without an account.
 
 ::
 
@@ -9,37 +9,40 @@ It behaves as the gateway is documented and was recorded, quirks included, and s
 
 The files::
 
-    options.py certificate.py     what it is like, and its TLS certificate
+    options.py certificate.py     options, and the TLS certificate
     wire.py                       WebSocket frames and JSON as the gateway writes them
     session.py                    the two levels of login
-    market.py smd.py              seeded prices, and one market data subscription
-    feeds.py orders.py trades.py portfolio.py ladder.py history.py     the other topics
-    frames.py                     frames nobody subscribes to
-    subscriptions.py              what a socket has subscribed to
-    outbox.py replay.py           what is written to it
-    connection.py                 one WebSocket
-    pump.py                       what happens by itself as time passes
-    pacing.py rest.py             REST
-    faults.py gateway.py          the gateway, and how to break it
+    market.py market_data.py      seeded prices, and one `smd` subscription
+    topic_streams.py orders.py trades.py portfolio.py ladder.py history.py     the other topics
+    system_frames.py              frames that belong to no subscription
+    subscriptions.py              the subscriptions of one socket
+    frame_writer.py replay.py     writing to one socket
+    state.py                      state that all connections share
+    server_connection.py connection_registry.py     one WebSocket, and all of them
+    publisher.py                  market data and heartbeats as time passes
+    rate_limits.py rest_routes.py REST
+    faults.py gateway.py          faults to inject, and the gateway itself
     command.py                    `cpapi-fast simulate`
 """
 
 from __future__ import annotations
 
 from .certificate import Certificate
-from .connection import Connection, ReceivedText
+from .faults import GatewayFaults
+from .frame_writer import ConnectionCounters, SentFrame
 from .gateway import SimulatedGateway
 from .options import SimulatorOptions
-from .outbox import Counters, SentFrame
-from .world import ReceivedRequest
+from .server_connection import ReceivedText, ServerConnection
+from .state import ReceivedRequest
 
 __all__ = [
     "Certificate",
-    "Connection",
-    "Counters",
+    "ConnectionCounters",
+    "GatewayFaults",
     "ReceivedRequest",
     "ReceivedText",
     "SentFrame",
+    "ServerConnection",
     "SimulatedGateway",
     "SimulatorOptions",
 ]

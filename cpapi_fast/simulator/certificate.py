@@ -1,4 +1,4 @@
-"""The certificate that a simulated gateway makes for itself."""
+"""The self-signed TLS certificate of a simulated gateway."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cpapi_fast.errors import ConfigError
 
-#: Every name under which a gateway on this machine is reached.
+#: The names and addresses of a gateway on the local machine.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -26,11 +26,11 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A self-signed certificate and its key. The certificate can stand in a CA file: it signs itself.
+    """A self-signed certificate and its key. The certificate can be used as a CA file.
 
     Attributes:
-        certificate_pem: the certificate, PEM.
-        private_key_pem: its key, PEM, not encrypted.
+        certificate_pem: the certificate in PEM form.
+        private_key_pem: its private key in PEM form, not encrypted.
     """
 
     certificate_pem: bytes
@@ -38,7 +38,7 @@ class Certificate:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the certificate (DER) as 64 lower-case hex digits: what a client pins."""
+        """SHA-256 of the certificate (DER) as 64 lower-case hex digits, for clients that pin it."""
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.certificate_pem.decode())).hexdigest()
 
     @classmethod
@@ -49,15 +49,15 @@ class Certificate:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> Certificate:
-        """Make a key and a certificate for `hosts` (names and IP addresses).
+        """Create a key and a certificate for `hosts` (names and IP addresses).
 
         Args:
-            hosts: what stands in the certificate's subject alternative names.
-            not_before: start of its validity; None is a day ago.
-            not_after: end of its validity; None is a year after the start.
+            hosts: the subject alternative names of the certificate.
+            not_before: start of its validity; None means a day ago.
+            not_after: end of its validity; None means a year after the start.
 
         Raises:
-            ConfigError: the package `cryptography` is missing, or the validity ends before it starts.
+            ConfigError: the package `cryptography` is not installed, or the validity ends before it starts.
         """
         try:
             from cryptography import x509
@@ -93,7 +93,7 @@ class Certificate:
             x509.IPAddress(addresses[host]) if host in addresses else x509.DNSName(host)
             for host in dict.fromkeys(hosts)
         ]
-        # The strict checks that Python 3.13 turned on by default want both key identifiers and a critical CA flag.
+        # The strict checks of Python 3.13 require both key identifiers and a critical CA flag.
         certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -119,20 +119,20 @@ class Certificate:
 
     @classmethod
     def expired(cls) -> Certificate:
-        """A certificate whose validity ended yesterday."""
+        """A certificate whose validity ended a day ago."""
         now = datetime.now(UTC)
         return cls.make(not_before=now - timedelta(days=30), not_after=now - timedelta(days=1))
 
     def write(self, folder: str) -> Path:
-        """Write the certificate, without its key, into a folder; usable as a CA file."""
+        """Write the certificate without its key into a folder; the path of the file, usable as a CA file."""
         path = Path(folder, "certificate.pem")
         path.write_bytes(self.certificate_pem)
         return path
 
     def server_context(self) -> ssl.SSLContext:
-        """A TLS context that serves this certificate."""
+        """A server-side TLS context with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # The ssl module reads certificates from files only.
+        # The ssl module only reads certificates from files.
         with tempfile.TemporaryDirectory(prefix="cpapi-fast-") as folder:
             path = Path(folder, "gateway.pem")
             path.touch(mode=0o600)

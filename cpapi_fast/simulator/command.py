@@ -1,4 +1,4 @@
-"""`cpapi-fast simulate`: a simulated gateway that runs until it is interrupted."""
+"""`cpapi-fast simulate`: runs a simulated gateway until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,61 +14,77 @@ from cpapi_fast.errors import ConfigError
 from .gateway import SimulatedGateway
 from .options import SimulatorOptions
 
-#: Where the gateway of Interactive Brokers listens, too.
+#: The default port of the Client Portal Gateway too.
 _DEFAULT_PORT = 5000
 
 
 def _conids(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"conids are whole numbers with commas between them, not {text!r}")
+        raise argparse.ArgumentTypeError(f"conids must be whole numbers separated by commas, not {text!r}")
     return tuple(map(int, parts))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `simulate` to a parser."""
+    """Add the description and the options of `simulate` to a parser."""
+    parser.description = (
+        "Run a simulated Client Portal Gateway with invented prices, until Ctrl-C is pressed. It prints its URL and "
+        "the fingerprint of its certificate."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=_DEFAULT_PORT, help="port to listen on, 0 for any free one (default: %(default)s)"
+        "--port", type=int, default=_DEFAULT_PORT, help="port to listen on; 0 chooses a free one (default: %(default)s)"
     )
     parser.add_argument("--no-tls", action="store_true", help="serve http and ws instead of https and wss")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same frames (default: 0)")
     parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="X", help="compress time: X seconds pass in one (default: 1)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the market; the same seed gives the same frames (default: 0)",
+    )
+    parser.add_argument(
+        "--speed", type=float, default=1.0, metavar="X", help="run all timers X times as fast (default: 1)"
     )
     parser.add_argument(
         "--conids",
         type=_conids,
         metavar="A,B",
-        help="conids with a market, all others are dead (default: all have one)",
+        help="conids that have a market; all others are inactive (default: every conid has one)",
     )
     parser.add_argument(
         "--rate",
         type=float,
         metavar="FRAMES_PER_S",
-        help="market data frames per second, spread evenly; also paces --replay (default: conflated every 500 ms)",
+        help="market data frames per second over all clients, also for --replay (default: conflated every 500 ms)",
     )
     parser.add_argument(
-        "--lines", type=int, default=100, metavar="N", help="market data lines of the account (default: %(default)s)"
+        "--lines",
+        type=int,
+        default=100,
+        metavar="N",
+        help="number of market data lines of the account (default: %(default)s)",
     )
+    parser.add_argument("--replay", metavar="FILE", help="send each line of FILE once, as a frame, to every client")
+    parser.add_argument("--logged-out", action="store_true", help="start without a logged-in user")
     parser.add_argument(
-        "--replay", metavar="FILE", help="send the lines of FILE as frames, once each, to everybody who connects"
-    )
-    parser.add_argument("--logged-out", action="store_true", help="start with nobody logged in")
-    parser.add_argument(
-        "--logged-out-answer",
+        "--logged-out-response",
         choices=("unauthorized", "redirect", "html", "json"),
         default="unauthorized",
-        help="how REST answers while nobody is logged in (default: %(default)s)",
+        help="the REST response while no user is logged in (default: %(default)s)",
     )
-    parser.add_argument("--require-origin", action="store_true", help="answer 401 to REST calls without own Origin")
+    parser.add_argument(
+        "--require-origin",
+        action="store_true",
+        help="respond with 401 to REST calls whose Origin is not the gateway's own",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM.
+    """Run the gateway until Ctrl-C or SIGTERM.
 
     Returns:
-        The exit code: 0 after an interruption, 2 when an option cannot be right (one line on stderr says which).
+        The exit code: 0 after an interruption, 2 for an invalid option, which one line on stderr names.
     """
     try:
         options = SimulatorOptions(
@@ -82,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             market_data_lines=args.lines,
             replay=args.replay,
             is_logged_in=not args.logged_out,
-            logged_out_answer=args.logged_out_answer,
+            logged_out_response=args.logged_out_response,
             require_origin=args.require_origin,
             keep_sent=0,
         )
@@ -91,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"cpapi-fast simulate: {error}\n")
         return 2
     except KeyboardInterrupt:
-        # Where the loop takes no signal handlers (Windows), Ctrl-C arrives here.
+        # Without signal handlers in the loop (Windows), Ctrl-C is raised here.
         pass
     return 0
 
@@ -108,20 +124,20 @@ async def _serve(options: SimulatorOptions) -> None:
 @contextlib.contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    taken = []
+    handled = []
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
-            taken.append(number)
+            handled.append(number)
     try:
         yield
     finally:
-        for number in taken:
+        for number in handled:
             loop.remove_signal_handler(number)
 
 
 def _greeting(gateway: SimulatedGateway) -> str:
-    """What to know to connect. Says nothing of the session: `/tickle` tells it."""
+    """The lines that tell how to connect. They do not contain the session id, which `/tickle` returns."""
     lines = [f"simulated gateway   {gateway.url}", f"websocket           {gateway.ws_url}"]
     collect = f"cpapi-fast collect --url {gateway.url} --conids 265598 --out data"
     if gateway.fingerprint is not None:
@@ -129,4 +145,4 @@ def _greeting(gateway: SimulatedGateway) -> str:
         lines.append(f"certificate file    {gateway.certificate_path}")
         collect += f" --fingerprint {gateway.fingerprint}"
     lines.append(f"collect from it:    {collect}")
-    return "\n".join([*lines, "Ctrl-C ends it", ""])
+    return "\n".join([*lines, "press Ctrl-C to stop", ""])

@@ -1,4 +1,4 @@
-"""Everything a test can do to a simulated gateway while clients are connected."""
+"""The faults that a test can inject into a simulated gateway while clients are connected."""
 
 from __future__ import annotations
 
@@ -6,196 +6,216 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from . import frames
-from .rest import BASE_PATH
+from . import system_frames
+from .connection_registry import ConnectionRegistry
+from .rest_routes import BASE_PATH
+from .server_connection import ServerConnection
+from .state import GatewayState, RestFailure
 from .subscriptions import SUBSCRIBES
 from .wire import OPCODE_BINARY, OPCODE_PING, OPCODE_TEXT, encode_frame
-from .world import Failure, World
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
-#: A burst is made in parts of so many frames; the loop runs between them.
+#: A burst is written in parts of this many frames; the event loop runs between them.
 _BURST_PART: Final = 500
-#: How often a client that does not read a burst is looked at again, in real seconds.
-_PATIENCE_S: Final = 0.001
+#: How often to check whether a client has read a burst, in real seconds.
+_BURST_POLL_S: Final = 0.001
 
 
-class Faults:
-    """The part of `SimulatedGateway` that breaks things. All calls take effect at once, on every open socket."""
+class GatewayFaults:
+    """Faults of a `SimulatedGateway`, as its attribute `faults`. Each call takes effect at once, on every open socket.
 
-    _world: World
+    ::
+
+        gateway.faults.drop_sockets(reset=True)
+        gateway.faults.fail_rest("/tickle", status=503, times=3)
+    """
+
+    def __init__(self, state: GatewayState, connections: ConnectionRegistry) -> None:
+        self._state: Final = state
+        self._connections: Final = connections
+
+    # Sockets
 
     def drop_sockets(self, *, reset: bool = False) -> None:
-        """End every socket without a CLOSE frame: FIN after what was sent, or RST at once."""
-        for connection in self._world.open_connections:
+        """End every socket without a CLOSE frame.
+
+        Args:
+            reset: True sends RST at once; False sends FIN after what was written.
+        """
+        for connection in self._connections.open:
             if reset:
-                connection.outbox.reset()
+                connection.writer.reset()
             else:
-                connection.outbox.close()
+                connection.writer.close()
 
     def close_sockets(self, code: int = 1000, reason: str = "") -> None:
-        """Send CLOSE on every socket and wait, a little, for the client's."""
-        for connection in self._world.open_connections:
+        """Send CLOSE on every socket, and end it when the client replies or after 2 s."""
+        for connection in self._connections.open:
             connection.close(code, reason)
 
-    def stop_answering(self) -> None:
-        """Play dead: connections stay open, nothing is read, nothing is sent, REST calls hang."""
-        self._world.answering.clear()
-        for connection in self._world.open_connections:
-            connection.outbox.hold()
+    def stall(self) -> None:
+        """Stop reading and writing. Connections stay open, and REST requests hang."""
+        self._state.responding.clear()
+        for connection in self._connections.open:
+            connection.writer.hold()
 
-    def resume_answering(self) -> None:
-        """Live again. What was held back (up to `outbox_limit_bytes`, market data conflated) is sent in order."""
-        self._world.answering.set()
-        for connection in self._world.open_connections:
-            connection.outbox.release()
-
-    def expire_session(self) -> bool:
-        """End the brokerage session, as the idle timeout does.
-
-        `connected:true, authenticated:false`; streams that need the brokerage session end in silence, sockets stay open
-        and heartbeat, `sts` tells a fragment. `ssodh/init` opens it again; nothing is subscribed then.
-
-        Returns:
-            Whether it was open.
-        """
-        was_open = self._world.session.is_authenticated
-        self._world.session.end_brokerage()
-        return was_open
-
-    def log_out(self) -> None:
-        """End both levels of session, as `POST /logout` does: open sockets fall silent, heartbeats included."""
-        self._world.session.log_out()
-
-    def log_in(self, *, has_brokerage: bool = True) -> None:
-        """Log in as a user does by browser: a new session id, so that open sockets stay dead."""
-        self._world.session.log_in(has_brokerage=has_brokerage)
-
-    def renew_session(self) -> None:
-        """The nightly quirk: a new session id under open sockets, which go dead and keep heartbeating."""
-        self._world.session.renew()
-
-    def compete(self) -> None:
-        """Another login of the same user takes the brokerage session, until `ssodh/init` with `compete:true`."""
-        self._world.session.compete()
-
-    def stop_competing(self) -> None:
-        """The other login goes away; the brokerage session still has to be opened again."""
-        self._world.session.stop_competing()
-
-    def kill_stream(self, target: str) -> int:
-        """Let one `smd` stop without a word on every socket, as its expiry does; how many streams that ended.
-
-        Args:
-            target: what stands after `smd+`: `265598`, `265598@NYSE`. A subscribe sent again starts it again.
-        """
-        return sum(connection.topics.kill(target) for connection in self._world.open_connections)
-
-    def swallow_subscribes(self, count: int, *, words: Iterable[str] = SUBSCRIBES) -> None:
-        """Drop the next `count` subscribes without a word; 0 stops it.
-
-        Args:
-            count: how many.
-            words: of which topics, `smd` or `sor`; of any unless given.
-        """
-        self._world.swallowing = count
-        self._world.swallowed_words = frozenset(words)
-
-    def refuse_orders(self, count: int) -> None:
-        """Refuse the next `count` `sor` with code 500, as happens after a reconnect; 0 stops it."""
-        self._world.refusing_orders = count
-
-    def begin_maintenance(self, status: int = 503) -> None:
-        """Drop every socket and answer every REST call and every upgrade with `status` and a page of HTML."""
-        self._world.maintenance_status = status
-        self.drop_sockets()
-
-    def end_maintenance(self) -> None:
-        """Answer again. The session is what it was, unless it ran out: refused calls do not hold it."""
-        self._world.maintenance_status = None
-
-    async def reset_nightly(
-        self, *, outage_s: float = 600.0, status: int = 503, is_logged_in: bool = True, has_brokerage: bool = True
-    ) -> None:
-        """The nightly reset: sockets dropped, the session gone, maintenance, and then another session or none.
-
-        Args:
-            outage_s: how long the maintenance takes, on the gateway's clock; this call takes as long.
-            status: what is answered meanwhile.
-            is_logged_in: whether there is a new session afterwards; False leaves the gateway logged out.
-            has_brokerage: whether the new session comes with its brokerage session.
-        """
-        self.begin_maintenance(status)
-        self._world.session.log_out()
-        await self._world.clock.sleep(outage_s)
-        if is_logged_in:
-            self._world.session.log_in(has_brokerage=has_brokerage)
-        self.end_maintenance()
-
-    async def burst(self, frames_count: int) -> int:
-        """Send so many market data frames at once, over the live streams in turn, as fast as the clients read.
-
-        Returns:
-            How many were sent; fewer when the streams or their sockets ended meanwhile, or never change.
-        """
-        sent = 0
-        while sent < frames_count:
-            updated_ms = self._world.clock.time_ns() // 1_000_000
-            ready = [
-                connection
-                for connection in self._world.open_connections
-                if connection.is_ready and connection.is_current and connection.topics.streams
-            ]
-            if not ready:
-                break
-            part = 0
-            for connection in ready:
-                if connection.outbox.is_congested:
-                    continue
-                streams = list(connection.topics.streams.values())
-                share = -(-min(_BURST_PART, frames_count - sent - part) // len(ready))
-                made = [streams[turn % len(streams)].forced_delta(updated_ms) for turn in range(share)]
-                written = [frame for frame in made if frame is not None]
-                if not written:
-                    return sent + part
-                # Nothing is lost here: the look at the congestion bounds what waits.
-                connection.outbox.send(written, may_drop=False)
-                part += len(written)
-            sent += part
-            await asyncio.sleep(0 if part else _PATIENCE_S)
-        return sent
+    def resume(self) -> None:
+        """End a `stall`. Held frames are sent in order, up to `write_buffer_limit_bytes`; market data is conflated."""
+        self._state.responding.set()
+        for connection in self._connections.open:
+            connection.writer.release()
 
     def fragment_frames(self, *, on: bool = True) -> None:
-        """Write every data frame in two fragments, cut at every place in turn, the ends included."""
-        self._world.is_fragmenting = on
-        for connection in self._world.open_connections:
-            connection.outbox.is_fragmenting = on
+        """Write every data frame as two fragments, split at each position in turn, both ends included."""
+        self._state.is_fragmenting = on
+        for connection in self._connections.open:
+            connection.writer.is_fragmenting = on
 
     def send_bytes(self, raw: bytes) -> None:
-        """Write raw bytes on every socket, frame or garbage."""
-        for connection in self._world.open_connections:
-            connection.outbox.send_raw(raw)
+        """Write raw bytes on every socket, whether or not they are a valid frame."""
+        for connection in self._connections.open:
+            connection.writer.send_raw(raw)
 
     def send_frame(self, payload: bytes, *, opcode: int = OPCODE_BINARY, fin: bool = True) -> None:
         """Send one frame on every socket: a fragment without `fin`, its continuation with opcode 0."""
         payloads = [payload] if fin and opcode in (OPCODE_TEXT, OPCODE_BINARY) else []
-        for connection in self._world.open_connections:
-            connection.outbox.send_raw(encode_frame(payload, opcode, fin=fin), payloads)
+        for connection in self._connections.open:
+            connection.writer.send_raw(encode_frame(payload, opcode, fin=fin), payloads)
 
     def ping(self, payload: bytes = b"") -> None:
-        """Send PING on every socket; the answers are in `Connection.pongs`."""
+        """Send PING on every socket. The replies are in `ServerConnection.pongs`."""
         self.send_frame(payload, opcode=OPCODE_PING)
 
     def send_notification(self, text: str, title: str | None = None, *, identifier: str = "NOTICE") -> None:
         """Send `ntf` on every ready socket."""
-        self._tell(frames.notification(text, title, identifier))
+        self._send(system_frames.notification(text, title, identifier))
 
     def send_bulletin(self, message: str, *, identifier: int = 1) -> None:
         """Send `blt` on every ready socket."""
-        self._tell(frames.bulletin(message, identifier))
+        self._send(system_frames.bulletin(message, identifier))
 
     def send_error(self, text: str, code: int, topic: str | None = None) -> None:
         """Send an error frame on every ready socket."""
-        self._tell(frames.error(text, code, topic))
+        self._send(system_frames.error(text, code, topic))
+
+    # Session
+
+    def end_brokerage_session(self) -> bool:
+        """End the brokerage session, as the idle timeout does.
+
+        The status becomes `connected:true, authenticated:false`. Streams that need the brokerage session stop without a
+        frame; sockets stay open with heartbeats and receive an `sts` fragment. `ssodh/init` opens the session again
+        with no subscriptions.
+
+        Returns:
+            Whether it was open.
+        """
+        was_open = self._state.session.is_authenticated
+        self._state.session.end_brokerage()
+        return was_open
+
+    def log_out(self) -> None:
+        """End both levels of session, as `POST /logout` does. Open sockets get nothing more, not even heartbeats."""
+        self._state.session.log_out()
+
+    def log_in(self, *, has_brokerage: bool = True) -> None:
+        """Log in, as a user does in a browser. The session id is new, so open sockets get no data."""
+        self._state.session.log_in(has_brokerage=has_brokerage)
+
+    def change_session_id(self) -> None:
+        """Change the session id without a notice, as happens at night. Open sockets get heartbeats but no data."""
+        self._state.session.change_id()
+
+    def start_competing(self) -> None:
+        """Let another login of the same user take the brokerage session, until `ssodh/init` with `compete:true`."""
+        self._state.session.start_competing()
+
+    def stop_competing(self) -> None:
+        """End the other login. The brokerage session stays closed until `ssodh/init`."""
+        self._state.session.stop_competing()
+
+    def begin_maintenance(self, status: int = 503) -> None:
+        """Drop every socket, and respond to every REST request and upgrade with `status` and an HTML page."""
+        self._state.maintenance_status = status
+        self.drop_sockets()
+
+    def end_maintenance(self) -> None:
+        """End the maintenance. The session is unchanged unless it expired: refused requests do not keep it alive."""
+        self._state.maintenance_status = None
+
+    async def run_nightly_reset(
+        self, *, outage_s: float = 600.0, status: int = 503, is_logged_in: bool = True, has_brokerage: bool = True
+    ) -> None:
+        """Run a nightly reset: drop sockets, end the session, be in maintenance, and then log in again or not.
+
+        Args:
+            outage_s: duration of the maintenance in seconds of the gateway's clock; this call takes as long.
+            status: the status of every response during the maintenance.
+            is_logged_in: whether there is a new session afterwards; False leaves the gateway logged out.
+            has_brokerage: whether the new session includes its brokerage session.
+        """
+        self.begin_maintenance(status)
+        self._state.session.log_out()
+        await self._state.clock.sleep(outage_s)
+        if is_logged_in:
+            self._state.session.log_in(has_brokerage=has_brokerage)
+        self.end_maintenance()
+
+    # Subscriptions
+
+    def end_stream(self, target: str) -> int:
+        """End one `smd` stream on every socket without a frame, as its expiry does.
+
+        Args:
+            target: the part after `smd+`, such as `265598` or `265598@NYSE`. A new subscribe starts a new stream.
+
+        Returns:
+            How many streams ended.
+        """
+        return sum(connection.socket_subscriptions.end_stream(target) for connection in self._connections.open)
+
+    def drop_subscribes(self, count: int, *, channels: Iterable[str] = SUBSCRIBES) -> None:
+        """Drop the next `count` subscribes without a reply; 0 stops it.
+
+        Args:
+            count: how many.
+            channels: the channels to drop, such as `smd` or `sor`; all of them by default.
+        """
+        self._state.subscribes_to_drop = count
+        self._state.channels_to_drop = frozenset(channels)
+
+    def refuse_order_subscribes(self, count: int) -> None:
+        """Refuse the next `count` `sor` subscribes with code 500, as happens after a reconnect; 0 stops it."""
+        self._state.order_subscribes_to_refuse = count
+
+    async def send_burst(self, frame_count: int) -> int:
+        """Send `frame_count` market data frames over the active streams in turn, as fast as the clients read.
+
+        Returns:
+            How many were sent: fewer when all streams or sockets end meanwhile, or when no field can change.
+        """
+        sent = 0
+        while sent < frame_count:
+            updated_ms = self._state.clock.time_ns() // 1_000_000
+            ready = [connection for connection in self._connections.current if connection.socket_subscriptions.streams]
+            if not ready:
+                break
+            part = 0
+            for connection in ready:
+                if connection.writer.is_congested:
+                    continue
+                share = -(-min(_BURST_PART, frame_count - sent - part) // len(ready))
+                written = _burst_frames(connection, share, updated_ms)
+                if not written:
+                    return sent + part
+                # Nothing is dropped here: the check for congestion bounds what is buffered.
+                connection.writer.send(written, may_drop=False)
+                part += len(written)
+            sent += part
+            await asyncio.sleep(0 if part else _BURST_POLL_S)
+        return sent
+
+    # REST
 
     def fail_rest(
         self,
@@ -208,19 +228,19 @@ class Faults:
         delay_s: float = 0.0,
         times: int | None = 1,
     ) -> None:
-        """Give the next calls of a path another answer.
+        """Replace the response to the next requests of a path.
 
         Args:
-            path: below the base path, `/tickle`; `/ws` fails the upgrade.
-            status: HTTP status of the answer.
+            path: the path below the base path, such as `/tickle`; `/ws` fails the upgrade.
+            status: HTTP status of the response.
             body: its body.
             content_type: its content type.
             headers: further headers.
-            delay_s: how long the answer takes, on the gateway's clock.
-            times: how many calls; None for all that follow.
+            delay_s: how long the response takes, in seconds of the gateway's clock.
+            times: how many requests; None for all that follow.
         """
-        self._world.failures.append(
-            Failure(
+        self._state.failures.append(
+            RestFailure(
                 path=path.removeprefix(BASE_PATH),
                 status=status,
                 body=body,
@@ -230,11 +250,17 @@ class Faults:
             )
         )
 
-    def stop_failing(self) -> None:
-        """Forget every `fail_rest`."""
-        self._world.failures.clear()
+    def clear_rest_failures(self) -> None:
+        """Remove every `fail_rest` response."""
+        self._state.failures.clear()
 
-    def _tell(self, frame: bytes) -> None:
-        for connection in self._world.open_connections:
+    def _send(self, frame: bytes) -> None:
+        for connection in self._connections.open:
             if connection.is_ready:
                 connection.send([frame])
+
+
+def _burst_frames(connection: ServerConnection, count: int, updated_ms: int) -> list[bytes]:
+    streams = list(connection.socket_subscriptions.streams.values())
+    frames = (streams[turn % len(streams)].forced_delta(updated_ms) for turn in range(count))
+    return [frame for frame in frames if frame is not None]

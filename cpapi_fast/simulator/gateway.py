@@ -1,4 +1,4 @@
-"""The simulated gateway: REST and WebSocket on one port, from start to end."""
+"""`SimulatedGateway`: REST and WebSocket on one port, from start to close."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from aiohttp import web
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError, UsageError
 
-from . import frames, replay
+from . import replay, system_frames
 from .certificate import LOCAL_HOSTS, Certificate
-from .connection import Connection
-from .faults import Faults
+from .connection_registry import ConnectionRegistry
+from .faults import GatewayFaults
+from .frame_writer import SentFrame
 from .options import SimulatorOptions
-from .outbox import SentFrame
-from .pump import Pump
-from .rest import BASE_PATH, SOCKET_PATH, Rest
-from .world import ReceivedRequest, World
+from .publisher import Publisher
+from .rest_routes import BASE_PATH, SOCKET_PATH, RestRoutes
+from .server_connection import ServerConnection
+from .state import GatewayState, ReceivedRequest
 
 _DEFAULT_OPTIONS: Final = SimulatorOptions()
-#: How often `wait_for` looks, in real seconds.
-_GLANCE_S: Final = 0.002
-#: How long requests under way may take when the gateway is closed, in real seconds.
+#: How often `wait_for` checks its condition, in real seconds.
+_POLL_S: Final = 0.002
+#: How long pending requests may take when the gateway is closed, in real seconds.
 _SHUTDOWN_S: Final = 0.5
 
 
-class SimulatedGateway(Faults):
-    """A Client Portal gateway that is not one: same calls, same frames, same quirks, invented prices.
+class SimulatedGateway:
+    """A simulated Client Portal gateway: the same calls, frames and quirks, with invented prices.
 
     ::
 
@@ -42,19 +43,26 @@ class SimulatedGateway(Faults):
             ...  # connect to gateway.url, trusting gateway.certificate_path or pinning gateway.fingerprint
 
     Args:
-        options: what it is like.
-        clock: drives all its timers; None makes one with `options.speed`. Give it to the client under test as well, and
-            the time of both is compressed alike.
+        options: its options.
+        clock: the clock of all its timers; None creates one with `options.speed`. Pass the same clock to the client
+            under test, so that both run at the same speed.
+
+    Attributes:
+        options: its options.
+        clock: its clock.
+        faults: the faults that a test can inject.
     """
 
     def __init__(self, options: SimulatorOptions = _DEFAULT_OPTIONS, *, clock: Clock | None = None) -> None:
         self.options: Final = options
         self.clock: Final = clock if clock is not None else Clock(options.speed)
-        self._world = World(options, self.clock)
-        session = self._world.session
-        session.announce = self._announce
+        self._state = GatewayState(options, self.clock)
+        self._connections = ConnectionRegistry(self._state)
+        self.faults: Final = GatewayFaults(self._state, self._connections)
+        session = self._state.session
+        session.announce = lambda fragment: self._send_current([system_frames.sts_fragment(fragment)])
         session.on_brokerage_end = self._drop_brokerage_subscriptions
-        session.on_brokerage_open = lambda: self._tell_current([frames.act(options.accounts)])
+        session.on_brokerage_open = lambda: self._send_current([system_frames.act(options.accounts)])
         self._certificate: Certificate | None = None
         self._certificate_path: Path | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -68,24 +76,28 @@ class SimulatedGateway(Faults):
 
     @property
     def host(self) -> str:
-        """The address it listens on."""
+        """The address that it listens on."""
         return self.options.host
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that it listens on.
+
+        Raises:
+            UsageError: the gateway is not started.
+        """
         if self._port is None:
             raise UsageError("the gateway has no port before it is started")
         return self._port
 
     @property
     def url(self) -> str:
-        """The base of the REST calls, `https://127.0.0.1:5000/v1/api`."""
+        """The base URL of the REST calls, such as `https://127.0.0.1:5000/v1/api`."""
         return f"http{'s' if self.options.tls else ''}://{self._authority}{BASE_PATH}"
 
     @property
     def ws_url(self) -> str:
-        """The WebSocket, `wss://127.0.0.1:5000/v1/api/ws`."""
+        """The URL of the WebSocket, such as `wss://127.0.0.1:5000/v1/api/ws`."""
         return f"ws{'s' if self.options.tls else ''}://{self._authority}{SOCKET_PATH}"
 
     @property
@@ -94,12 +106,12 @@ class SimulatedGateway(Faults):
 
     @property
     def fingerprint(self) -> str | None:
-        """SHA-256 of the certificate, 64 hex digits; None without TLS."""
+        """SHA-256 of the certificate as 64 hex digits; None without TLS."""
         return self._certificate.fingerprint if self._certificate is not None else None
 
     @property
     def certificate_pem(self) -> bytes | None:
-        """The certificate; None without TLS."""
+        """The certificate in PEM form; None without TLS."""
         return self._certificate.certificate_pem if self._certificate is not None else None
 
     @property
@@ -108,54 +120,55 @@ class SimulatedGateway(Faults):
         return self._certificate_path
 
     @property
-    def connections(self) -> deque[Connection]:
-        """The sockets there have been, oldest first, open ones included."""
-        return self._world.connections
+    def connections(self) -> deque[ServerConnection]:
+        """The last 100 connections, open or closed, oldest first."""
+        return self._connections.recent
 
     @property
-    def open_connections(self) -> list[Connection]:
-        """The sockets that are open now."""
-        return self._world.open_connections
+    def open_connections(self) -> list[ServerConnection]:
+        """The connections that are open now."""
+        return self._connections.open
 
     @property
     def requests(self) -> deque[ReceivedRequest]:
-        """The REST calls and upgrades received, oldest first."""
-        return self._world.requests
+        """The last 10,000 REST requests and upgrades, oldest first."""
+        return self._state.requests
 
     @property
     def log(self) -> list[SentFrame]:
-        """The data frames written so far, oldest first, with `keep_log`; clear it as you like.
+        """The data frames written so far, oldest first. Empty without `SimulatorOptions.keep_log`.
 
-        Not in it: what was conflated or dropped, what is held back by `stop_answering`, and `send_bytes`.
+        It does not contain frames that were conflated, dropped or held by `faults.stall`, nor `faults.send_bytes`. It
+        grows until the caller clears it.
         """
-        return self._world.log
+        return self._state.log
 
     @property
     def replay_done(self) -> asyncio.Event:
-        """Set once a socket was sent the whole replay file."""
-        return self._world.replay_done
+        """Set once the whole replay file was sent on a socket."""
+        return self._state.replay_done
 
     @property
     def session_id(self) -> str:
-        """The session that `/tickle` tells now; for tests that have to know it, never for a log."""
-        return self._world.session.id
+        """The session id that `/tickle` returns now. A secret: for tests only, never for a log."""
+        return self._state.session.id
 
     async def start(self) -> None:
-        """Listen and live.
+        """Start listening and publishing.
 
         Raises:
-            ConfigError: the port is taken, the replay file cannot be read, or TLS is wanted without `cryptography`.
+            ConfigError: the port is taken, the replay file cannot be read, or TLS is on without `cryptography`.
             UsageError: it was started before.
         """
         if self._runner is not None:
-            raise UsageError("a gateway can be started once")
+            raise UsageError("a SimulatedGateway can be started only once")
         if self.options.replay is not None:
             replay.check(self.options.replay)
         context = None
         if self.options.tls:
             self._certificate = self.options.certificate or Certificate.make((*LOCAL_HOSTS, self.host))
             context = self._certificate.server_context()
-        application = Rest(self._world, "https" if self.options.tls else "http").application()
+        application = RestRoutes(self._state, self._connections, "https" if self.options.tls else "http").application()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         try:
@@ -164,25 +177,25 @@ class SimulatedGateway(Faults):
             await self._runner.cleanup()
             reason = error.strerror or str(error)
             raise ConfigError(
-                f"cannot listen on {self.host} port {self.options.port}: {reason}; give another one, or 0 for any"
+                f"cannot listen on {self.host} port {self.options.port}: {reason}; choose another, or 0 for a free one"
             ) from error
         self._port = self._runner.addresses[0][1]
         if self._certificate is not None:
             self._folder = tempfile.TemporaryDirectory(prefix="cpapi-fast-")
             self._certificate_path = self._certificate.write(self._folder.name)
-        pump = Pump(self._world)
-        self._spawn(pump.run_market())
-        self._spawn(pump.run_heartbeats())
+        publisher = Publisher(self._state, self._connections)
+        self._spawn(publisher.run_market())
+        self._spawn(publisher.run_heartbeats())
 
     async def aclose(self) -> None:
-        """End every socket without a CLOSE frame and stop listening."""
+        """End every socket without a CLOSE frame, and stop listening."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        self._world.close()
+        self._state.close()
         for connection in self.open_connections:
-            connection.outbox.reset()
+            connection.writer.reset()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._folder is not None:
@@ -190,7 +203,7 @@ class SimulatedGateway(Faults):
             self._folder = self._certificate_path = None
         for outcome in outcomes:
             if isinstance(outcome, Exception):
-                # A bug in the simulator must fail the test that embeds it, not leave a market that stands still.
+                # A bug in the simulator must fail the test, not stop the market unnoticed.
                 raise outcome
 
     async def __aenter__(self) -> SimulatedGateway:
@@ -203,32 +216,28 @@ class SimulatedGateway(Faults):
         await self.aclose()
 
     async def wait_for(self, condition: Callable[[], object], *, timeout_s: float = 5.0) -> None:
-        """Wait until a condition on this gateway holds, looking every two milliseconds.
+        """Wait until a condition holds. It is checked every 2 ms.
 
         Args:
-            condition: called without arguments.
-            timeout_s: real seconds.
+            condition: called without arguments; holds when it returns something true.
+            timeout_s: the time limit in real seconds.
 
         Raises:
-            TimeoutError: it did not hold in time.
+            TimeoutError: it did not hold within `timeout_s`.
         """
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline_s:
-                raise TimeoutError(f"not so within {timeout_s:g} s: {self!r}")
-            await asyncio.sleep(_GLANCE_S)
+                raise TimeoutError(f"condition not met within {timeout_s:g} s: {self!r}")
+            await asyncio.sleep(_POLL_S)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
 
-    def _announce(self, fragment: dict[str, Any]) -> None:
-        self._tell_current([frames.sts_fragment(fragment)])
-
-    def _tell_current(self, payloads: list[bytes]) -> None:
-        for connection in self._world.open_connections:
-            if connection.is_ready and connection.is_current:
-                connection.send(payloads)
+    def _send_current(self, payloads: list[bytes]) -> None:
+        for connection in self._connections.current:
+            connection.send(payloads)
 
     def _drop_brokerage_subscriptions(self) -> None:
-        for connection in self._world.open_connections:
-            connection.topics.drop_brokerage()
+        for connection in self._connections.open:
+            connection.socket_subscriptions.drop_brokerage()

@@ -1,4 +1,4 @@
-"""Bars of the past: what `smh` answers on the socket, where it holds a slot until `umh`, and what REST answers."""
+"""Historical bars, as the socket (`smh`, which holds a slot until `umh`) and REST return them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PERIODS: Final = {"min": 30, "h": 8, "d": 1_000, "w": 792, "m": 182, "y": 15}
 _BARS: Final = {"min": (1, 2, 3, 5, 10, 15, 30), "h": (1, 2, 3, 4, 8), "d": (1,), "w": (1,), "m": (1,)}
 _DEFAULT_PERIOD: Final = "1d"
 _DEFAULT_BAR: Final = "5min"
-_LONGEST_ANSWER: Final = 1_000
+_MAX_BARS: Final = 1_000
 _SHAPE: Final = re.compile(r"(\d{1,4})(min|[hdwmy])", re.ASCII)
 _MINUTE_S: Final = 60
-#: For how many traded minutes it is known what was traded; about two days.
-_MOST_MINUTES: Final = 3_000
+#: How many minutes with trades are kept; about two days.
+_MAX_MINUTES: Final = 3_000
 _TIME_FORMAT: Final = "%Y%m%d-%H:%M:%S"
 
 
@@ -31,7 +31,7 @@ def _split(text: Any) -> tuple[int, str] | None:
 
 
 def period_s(text: Any) -> int:
-    """Seconds of a `period`; a bad one is ignored and the default used."""
+    """A `period` in seconds. An invalid one is replaced by the default."""
     count, unit = _split(text) or (0, "")
     if not 1 <= count <= _PERIODS.get(unit, 0):
         return period_s(_DEFAULT_PERIOD)
@@ -39,21 +39,21 @@ def period_s(text: Any) -> int:
 
 
 def bar_s(text: Any) -> int:
-    """Seconds of a `bar`; a bad one is ignored and the default used."""
+    """A `bar` in seconds. An invalid one is replaced by the default."""
     count, unit = _split(text) or (0, "")
     if count not in _BARS.get(unit, ()):
         return bar_s(_DEFAULT_BAR)
     return count * _UNIT_S[unit]
 
 
-class Tape:
-    """What one instrument has traded, minute by minute; before its first trade, a smooth past that leads up to it.
+class TradeHistory:
+    """The trades of one instrument by minute, and a generated smooth past before the first trade.
 
     Args:
-        name: decides the past.
+        name: the seed of the past.
         price: the price before the first trade, in units of the last decimal.
         decimals: how many decimals a price has.
-        now_s: when it begins.
+        now_s: the start of the recorded trades.
     """
 
     def __init__(self, name: str, price: int, decimals: int, now_s: float) -> None:
@@ -71,16 +71,16 @@ class Tape:
 
     @property
     def price_factor(self) -> int:
-        """How many units one is."""
+        """The number of price units per 1.0."""
         return int(10**self._decimals)
 
     def record(self, price: int, size: int, now_s: float) -> None:
-        """A trade."""
+        """Add a trade."""
         minute = int(now_s // _MINUTE_S)
         known = self._minutes.get(minute)
         if known is None:
             self._minutes[minute] = (price, price, price, price, size)
-            if len(self._minutes) > _MOST_MINUTES:
+            if len(self._minutes) > _MAX_MINUTES:
                 self._forget()
         else:
             opened, high, low, _, volume = known
@@ -92,15 +92,15 @@ class Tape:
         self._start_s = (first + 1) * _MINUTE_S
 
     def _past(self, time_s: float) -> int:
-        """The price before the first trade."""
+        """The generated price at a time before the first trade."""
         ago_s = time_s - self._start_s
         shift = sum(height * (math.sin(ago_s * pace + phase) - math.sin(phase)) for height, pace, phase in self._waves)
         return max(1, round(self._start_price * (1.0 + shift)))
 
     def bars(self, start_s: int, step_s: int, count: int) -> list[dict[str, Any]]:
-        """Bars from `start_s` on; a time without a trade has a flat bar without volume."""
+        """`count` bars from `start_s` on. Without a trade, a bar is flat and has no volume."""
         by_bar: dict[int, list[tuple[int, int, int, int, int]]] = {}
-        # The price that the time without trades goes on with.
+        # The price of bars without trades.
         price = self._past(min(start_s, self._start_s))
         for minute, traded in sorted(self._minutes.items()):
             if minute * _MINUTE_S < start_s:
@@ -139,8 +139,8 @@ class Tape:
         return round(price / self.price_factor, self._decimals)
 
 
-def answer(
-    tape: Tape,
+def history_response(
+    trade_history: TradeHistory,
     server_id: str,
     parameters: Mapping[str, Any],
     *,
@@ -149,25 +149,25 @@ def answer(
     name: str,
     is_forward: bool = False,
 ) -> dict[str, Any]:
-    """The bars of a period that ends, or begins, at a time; without the topic that an `smh` adds.
+    """The bars of a period that ends, or starts, at a given time, without the topic that an `smh` adds.
 
-    What is asked for and cannot be right is ignored, and the default used, as documented.
+    As documented, invalid parameters are replaced by their defaults.
     """
     length_s, step_s = period_s(parameters.get("period")), bar_s(parameters.get("bar"))
-    count = max(1, min(length_s // step_s, _LONGEST_ANSWER))
+    count = max(1, min(length_s // step_s, _MAX_BARS))
     end_s = end_ms // 1000
     start_s = end_s - end_s % step_s - (0 if is_forward else (count - 1) * step_s)
-    bars = tape.bars(start_s, step_s, count)
+    bars = trade_history.bars(start_s, step_s, count)
 
     def extreme(bar: dict[str, Any], member: str) -> str:
         # price x priceFactor / volume / volume outside regular trading hours
-        return f"{round(bar[member] * tape.price_factor)}/{bar['v']}/0"
+        return f"{round(bar[member] * trade_history.price_factor)}/{bar['v']}/0"
 
     return {
         "serverId": server_id,
         "symbol": symbol,
         "text": name,
-        "priceFactor": tape.price_factor,
+        "priceFactor": trade_history.price_factor,
         "startTime": datetime.fromtimestamp(start_s, UTC).strftime(_TIME_FORMAT),
         "high": extreme(max(bars, key=lambda bar: bar["h"]), "h"),
         "low": extreme(min(bars, key=lambda bar: bar["l"]), "l"),
@@ -186,13 +186,13 @@ def answer(
     }
 
 
-def socket_answer(found: dict[str, Any], target: str) -> bytes:
-    """The only frame of an `smh`."""
+def history_frame(found: dict[str, Any], target: str) -> bytes:
+    """The one frame that replies to an `smh`."""
     return payload(found | {"topic": f"smh+{target}"})
 
 
-def rest_answer(found: dict[str, Any], period: str | None) -> dict[str, Any]:
-    """The body over REST: the period as it was asked for, and a point fewer than there are bars, as in the samples."""
+def rest_response(found: dict[str, Any], period: str | None) -> dict[str, Any]:
+    """The REST response: the period as requested, and `points` one below the number of bars, as in the samples."""
     return found | {
         "timePeriod": period or _DEFAULT_PERIOD,
         "points": found["points"] - 1,
@@ -203,7 +203,7 @@ def rest_answer(found: dict[str, Any], period: str | None) -> dict[str, Any]:
 
 
 def time_ms(text: str | None, now_ms: int) -> int:
-    """A `startTime` such as `20260102-14:30:00` in milliseconds; one that cannot be right is now."""
+    """A `startTime` such as `20260102-14:30:00` in ms since the Unix epoch; `now_ms` if it is invalid."""
     try:
         moment = datetime.strptime(text or "", _TIME_FORMAT).replace(tzinfo=UTC)
     except ValueError:
@@ -211,6 +211,6 @@ def time_ms(text: str | None, now_ms: int) -> int:
     return int(moment.timestamp()) * 1000
 
 
-def described(text: str | None) -> str:
-    """The text of a field as it stands on the wire, decoded."""
+def decoded(text: str | None) -> str:
+    """The value of a field's JSON text as a string; empty for None."""
     return str(json.loads(text)) if text is not None else ""

@@ -1,4 +1,4 @@
-"""What the simulated instruments are worth: a seeded random walk each, told as the texts that stand on the wire."""
+"""Simulated instruments: seeded random walks, with their field values as the JSON text that the gateway sends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._]{1,32}|;;;[0-9A-Za-z
 _VENUES: Final = "QNPZCEA"
 _LETTERS: Final = "ABCDEFGHIKLMNOPRSTUVW"
 
-#: Shares of instruments and moves that show the rarer forms of a price.
+#: Shares of instruments and moves that produce the rarer forms of a price.
 _THIN_SHARE: Final = 0.1
 _PRIOR_CLOSE_SHARE: Final = 0.12
 _HALT_PER_MOVE: Final = 0.002
@@ -42,15 +42,15 @@ def short_volume(volume: int) -> str:
 
 
 class Instrument:
-    """One target (`265598`, `265598@NYSE`, `0;;;legs`) with a live market.
+    """One target (`265598`, `265598@NYSE`, `0;;;legs`) with a moving market.
 
     Attributes:
-        target: what stands after `smd+`.
+        target: the part after `smd+`.
         conid: the number before `@` or `;;;`; 0 for a combination without one.
-        availability: field 6509, None for a dead instrument.
-        services: field 6508, told once per subscription.
-        is_thin: whether the first snapshot holds nothing but 6509.
-        tape: what it has traded.
+        availability: field 6509; None for an inactive instrument.
+        services: field 6508, sent once per subscription.
+        is_thin: whether the first snapshot contains only 6509.
+        trade_history: its trades so far.
     """
 
     def __init__(self, target: str, conid: int, seed: int, now_s: Callable[[], float] = time.time) -> None:
@@ -64,7 +64,7 @@ class Instrument:
         self.is_thin = random.random() < _THIN_SHARE
         self._decimals, self._increment = random.choice(_PRECISIONS)
         self._scale = 10**self._decimals
-        # Prices are whole numbers of the last decimal, so that no rounding ever shows on the wire.
+        # Prices are integers in units of the last decimal, so that no rounding error is ever sent.
         self._prior_close = self._on_grid(int(5.0 * 150.0 ** random.random() * self._scale))
         self._bid = self._on_grid(int(self._prior_close * random.uniform(0.97, 1.03)))
         self._ask = self._bid + self._increment * random.randint(1, 4)
@@ -81,7 +81,7 @@ class Instrument:
         self._activity = random.uniform(0.2, 0.9)
         self._advanced_to = -1
         self._static = self._describe(random)
-        self.tape = history.Tape(f"{seed}/smh/{target}", self._last, self._decimals, now_s())
+        self.trade_history = history.TradeHistory(f"{seed}/smh/{target}", self._last, self._decimals, now_s())
 
     def _on_grid(self, price: int) -> int:
         return max(price - price % self._increment, self._increment)
@@ -122,7 +122,7 @@ class Instrument:
         return f"{units // self._scale}.{units % self._scale:0{self._decimals}d}"
 
     def advance(self, grid_point: int) -> None:
-        """Let the market live up to a grid point: it moves there, or stays quiet, however many subscriptions look."""
+        """Move the market to a grid point. It moves or stays quiet once per grid point, whatever is subscribed to."""
         if grid_point <= self._advanced_to:
             return
         self._advanced_to = grid_point
@@ -147,7 +147,7 @@ class Instrument:
         self._last = self._bid if side < 0.5 else self._ask
         self._last_size = 1 + int(size * size * 1_500)
         self._volume += self._last_size
-        self.tape.record(self._last, self._last_size, self._now_s())
+        self.trade_history.record(self._last, self._last_size, self._now_s())
         self._high = max(self._high, self._last)
         self._low = min(self._low, self._last)
         if side < 0.5:
@@ -171,28 +171,28 @@ class Instrument:
             self._ask = self._bid + self._increment
 
     def text(self, code: str) -> str | None:
-        """The JSON text of a field's value now, or None where the gateway has nothing to say about it."""
+        """The JSON text of a field's current value; None if the instrument has none."""
         moving = _MOVING.get(code)
         return moving(self) if moving is not None else self._static.get(code)
 
     def history(
         self, server_id: str, parameters: Mapping[str, Any], *, end_ms: int, is_forward: bool = False
     ) -> dict[str, Any]:
-        """The bars of a period that ends, or begins, at a time; see `history.answer`."""
-        return history.answer(
-            self.tape,
+        """The bars of a period that ends, or starts, at a given time; see `history.history_response`."""
+        return history.history_response(
+            self.trade_history,
             server_id,
             parameters,
             end_ms=end_ms,
-            symbol=history.described(self.text("55")),
-            name=history.described(self.text("7051")),
+            symbol=history.decoded(self.text("55")),
+            name=history.decoded(self.text("7051")),
             is_forward=is_forward,
         )
 
     def _change_percent(self) -> str | None:
         if not self._has_traded:
             return None
-        # A JSON number, in spite of the documentation; adding 0.0 takes the sign off a zero.
+        # A JSON number, unlike the documentation. Adding 0.0 removes the sign of a zero.
         return repr(round((self._last - self._prior_close) / self._prior_close * 100.0, 2) + 0.0)
 
     def _change(self) -> str | None:
@@ -225,8 +225,8 @@ _MOVING: Final[dict[str, Callable[[Instrument], str | None]]] = {
 }
 
 
-class DeadInstrument(Instrument):
-    """A conid that the gateway does not know, or that trades no more: `N/A`, a dash, and nothing ever after."""
+class InactiveInstrument(Instrument):
+    """A conid that the gateway does not know or that is no longer traded: `N/A` and a dash, and it never ticks."""
 
     def __init__(self, target: str, conid: int, seed: int, now_s: Callable[[], float] = time.time) -> None:
         super().__init__(target, conid, seed, now_s)
@@ -235,21 +235,21 @@ class DeadInstrument(Instrument):
         self.is_thin = False
 
     def move(self) -> None:
-        """Nothing moves."""
+        """Do nothing."""
 
     def text(self, code: str) -> str | None:
-        """A dash for the symbol, `N/A` for the last price, nothing else."""
+        """A dash for the symbol, `N/A` for the last price, None for all others."""
         return {"55": '"-"', "31": '"N/A"'}.get(code)
 
 
 class Market:
-    """All instruments of a gateway, made when first asked for.
+    """All instruments of a gateway, each created on first use.
 
     Args:
-        seed: decides every price.
-        conids: the conids that exist; None for all.
-        dead_conids: conids that are dead all the same.
-        now_s: the time of day, in seconds since the Unix epoch, for the bars of its past.
+        seed: determines every price.
+        conids: the conids that have a market; None for all.
+        inactive_conids: conids that have no market, even if `conids` lists them.
+        now_s: returns the time of day in seconds since the Unix epoch, for the bars of the past.
     """
 
     def __init__(
@@ -257,17 +257,17 @@ class Market:
         *,
         seed: int,
         conids: tuple[int, ...] | None,
-        dead_conids: frozenset[int],
+        inactive_conids: frozenset[int],
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._seed = seed
         self._now_s = now_s
-        self._living = None if conids is None else frozenset(conids)
-        self._dead = dead_conids
+        self._active = None if conids is None else frozenset(conids)
+        self._inactive = inactive_conids
         self._instruments: dict[str, Instrument] = {}
 
     def instrument(self, target: str) -> Instrument | None:
-        """The instrument behind the target of an `smd`; None when the target does not start with a conid."""
+        """The instrument of an `smd` target; None if the target does not start with a conid."""
         known = self._instruments.get(target)
         if known is not None:
             return known
@@ -275,19 +275,20 @@ class Market:
         if match is None:
             return None
         conid = int(match[1])
-        # A combination without a leading conid lives by its legs, which are not looked up.
-        is_dead = conid in self._dead or (self._living is not None and conid not in self._living and conid != 0)
-        made = (DeadInstrument if is_dead else Instrument)(target, conid, self._seed, self._now_s)
+        # A combination without a leading conid is always active: its legs are not checked.
+        is_inactive = conid in self._inactive or (self._active is not None and conid not in self._active and conid != 0)
+        made = (InactiveInstrument if is_inactive else Instrument)(target, conid, self._seed, self._now_s)
         self._instruments[target] = made
         return made
 
     def with_history(self, target: str, exchange: str | None) -> Instrument | None:
-        """The instrument whose past is asked for: that of the exchange, where anybody has subscribed to it there.
+        """The instrument whose history is requested; None if it has no history.
 
-        None for one that has none: a target that is none, a combination, a dead conid.
+        It is the one on the exchange, if a client has subscribed to it there. Invalid targets, combinations and
+        inactive conids have no history.
         """
         there = self._instruments.get(f"{target}@{exchange}")
         instrument = there if there is not None else self.instrument(target)
-        if instrument is None or ";;;" in target or isinstance(instrument, DeadInstrument):
+        if instrument is None or ";;;" in target or isinstance(instrument, InactiveInstrument):
             return None
         return instrument

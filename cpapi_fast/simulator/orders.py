@@ -1,15 +1,15 @@
-"""`sor`: an order's life, told as one full record and sparse deltas."""
+"""`sor`: the states of an order, as one full record and sparse deltas."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Any, Final
 
-from .feeds import Moment, Timer, texts
+from .topic_streams import IntervalTimer, Moment, texts
 from .wire import payload
 
-#: One order, as recorded: what each frame after the full record holds besides `acct` and `orderId`.
-_LIFE: Final[tuple[dict[str, Any], ...]] = (
+#: The recorded states of one order: the members of each frame after the full record, besides `acct` and `orderId`.
+_STATES: Final[tuple[dict[str, Any], ...]] = (
     {"isEventTrading": "0"},
     {"status": "PendingSubmit", "fgColor": "#3399CC"},
     {"status": "PreSubmitted", "bgColor": "#FFFFFF", "fgColor": "#997EE5"},
@@ -21,12 +21,12 @@ _CANCELLED: Final = {
     "bgColor": "#FFFFFF",
     "fgColor": "#AA0000",
 }
-#: Seconds between two frames of an order's life.
+#: Seconds between two frames of an order.
 _STEP_S: Final = 1.0
 
 
-class OrdersFeed:
-    """Live orders of one socket: one order after the other is placed and cancelled, or filled."""
+class OrderStream:
+    """The live orders of one socket: one order after the other is placed and then cancelled or filled."""
 
     topic = "sor"
     needs_brokerage = True
@@ -35,17 +35,17 @@ class OrdersFeed:
         self._account = account
         self._random = Random(f"{seed}/sor")
         self._statuses = frozenset(texts(parameters.get("filters")))
-        self._timer = Timer(_STEP_S)
+        self._timer = IntervalTimer(_STEP_S)
         self._order_id = 900_000_000 + self._random.randrange(50_000_000)
         self._script: list[dict[str, Any]] = []
 
     def first(self, now: Moment) -> list[bytes]:
-        """Nothing: `sor` sends updates only, the state of the past is asked for over REST."""
+        """Nothing: `sor` sends only updates. Clients get earlier orders over REST."""
         self._timer.start(now.s)
         return []
 
     def poll(self, now: Moment) -> list[bytes]:
-        """The next record of the order's life."""
+        """The next record of the current order."""
         if not self._timer.is_due(now.s):
             return []
         if not self._script:
@@ -62,7 +62,7 @@ class OrdersFeed:
         full = self._full_record(size, now_ms)
         identity = {"acct": self._account, "orderId": self._order_id}
         with_contract = {"acct": self._account, "conidex": "265598", "conid": 265598, "orderId": self._order_id}
-        script = [full, with_contract | _LIFE[0], *(identity | step for step in _LIFE[1:])]
+        script = [full, with_contract | _STATES[0], *(identity | step for step in _STATES[1:])]
         if self._random.random() < 0.5:
             closing = {"status": "PendingCancel", "order_ccp_status": "Submitted", "fgColor": "#FF64FF"}
             return [*script, full | closing, identity | _CANCELLED]

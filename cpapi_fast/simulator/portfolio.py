@@ -1,11 +1,11 @@
-"""`spl`, `ssd` and `sld`: profit and loss, account summary and ledger. These live by the outer session alone."""
+"""`spl`, `ssd` and `sld`: profit and loss, account summary and ledger. They need no brokerage session."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Any, Final
 
-from .feeds import Moment, Timer, texts
+from .topic_streams import IntervalTimer, Moment, texts
 from .wire import payload
 
 _PNL_INTERVAL_S: Final = 1.0
@@ -25,7 +25,7 @@ _SEGMENTS: Final = ("", "-C", "-P", "-S")
 _CURRENCIES: Final = ("BASE", "USD", "EUR", "CHF", "CAD")
 
 
-class PnlFeed:
+class PnlStream:
     """`spl`: keyed by `<account>.Core`, about once a second."""
 
     topic = "spl"
@@ -34,7 +34,7 @@ class PnlFeed:
     def __init__(self, account: str, seed: int) -> None:
         self._account = account
         self._random = Random(f"{seed}/spl")
-        self._timer = Timer(_PNL_INTERVAL_S)
+        self._timer = IntervalTimer(_PNL_INTERVAL_S)
         self._day = float(self._random.randrange(-60_000, 60_000))
         self._liquid = 2.0201311791131118e8
 
@@ -44,7 +44,7 @@ class PnlFeed:
         return [self._frame()]
 
     def poll(self, now: Moment) -> list[bytes]:
-        """The row again, moved."""
+        """The row again, with new values."""
         if not self._timer.is_due(now.s):
             return []
         change = round(self._random.uniform(-400.0, 400.0), 2)
@@ -65,7 +65,7 @@ class PnlFeed:
         return payload({"topic": "spl", "args": {f"{self._account}.Core": row}})
 
 
-class SummaryFeed:
+class SummaryStream:
     """`ssd+<account>`: all rows at first (some 135 of them), then those that changed. Times are in seconds."""
 
     needs_brokerage = False
@@ -76,10 +76,10 @@ class SummaryFeed:
         self._random = Random(f"{seed}/ssd")
         self._keys = frozenset(texts(parameters.get("keys")))
         self._fields = frozenset(texts(parameters.get("fields")))
-        self._timer = Timer(_SUMMARY_INTERVAL_S)
+        self._timer = IntervalTimer(_SUMMARY_INTERVAL_S)
 
     def first(self, now: Moment) -> list[bytes]:
-        """Every row that was asked for."""
+        """A frame with all requested rows."""
         self._timer.start(now.s)
         rows: list[dict[str, Any]] = [
             {"key": "AccountCode", "value": self._account},
@@ -111,7 +111,7 @@ class SummaryFeed:
         return [payload({"result": wanted, "topic": self.topic})] if wanted else []
 
 
-class LedgerFeed:
+class LedgerStream:
     """`sld+<account>`: a row per currency every 10 s; a currency that did not change is only its key and time."""
 
     needs_brokerage = False
@@ -123,7 +123,7 @@ class LedgerFeed:
         self._keys = frozenset(texts(parameters.get("keys")))
         # The filter is spelt cashBalance, the member cashbalance.
         self._fields = frozenset(name.lower() for name in texts(parameters.get("fields")))
-        self._timer = Timer(_SUMMARY_INTERVAL_S)
+        self._timer = IntervalTimer(_SUMMARY_INTERVAL_S)
 
     def first(self, now: Moment) -> list[bytes]:
         """All currencies in full."""

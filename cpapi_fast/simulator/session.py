@@ -1,4 +1,4 @@
-"""The two levels of session: the outer one (somebody logged in) and the brokerage one inside it."""
+"""The two levels of session: the login, and the brokerage session inside it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from random import Random
 from typing import Any
 
 
-class Session:
-    """Who is logged in, and whether the brokerage session is open. Pure state: telling the sockets is `announce`'s job.
+class GatewaySession:
+    """The state of the login and of the brokerage session. It does no I/O: `announce` sends the changes.
 
     Attributes:
-        id: the outer session's id, 32 hex digits; a secret as far as logs are concerned.
-        is_logged_in: the outer session lives.
-        is_authenticated: the brokerage session is open and ours.
-        is_competing: another login of the same user holds the brokerage session.
-        has_read_accounts: `/iserver/accounts` was called in this brokerage session.
-        announce: called with each `sts` fragment that the change of state sends.
-        on_brokerage_end: called when the brokerage session ends, before the announcement.
+        id: the session id, 32 hex digits. A secret: it must not be logged.
+        is_logged_in: whether a user is logged in.
+        is_authenticated: whether the brokerage session is open and belongs to this login.
+        is_competing: whether another login of the same user has the brokerage session.
+        has_read_accounts: whether `/iserver/accounts` was called in this brokerage session.
+        announce: called with the `sts` fragment of each change.
+        on_brokerage_open: called when the brokerage session opens.
+        on_brokerage_end: called when the brokerage session ends, before `announce`.
     """
 
     def __init__(self, *, seed: int, is_logged_in: bool, has_brokerage: bool) -> None:
@@ -32,38 +33,38 @@ class Session:
         self._next_stream = 0
         self._next_history = 340_000
         self.id = ""
-        self.renew()
+        self.change_id()
 
-    def renew(self) -> None:
-        """A new session id; nobody is told."""
+    def change_id(self) -> None:
+        """Change the session id without an announcement."""
         self.id = f"{self._random.getrandbits(128):032x}"
 
     def next_server_id(self) -> str:
-        """`q0`, `q1`, ...: counts up over the whole brokerage session, across sockets."""
+        """The next of `q0`, `q1`, ..., counted over the whole brokerage session and all sockets."""
         self._next_stream += 1
         return f"q{self._next_stream - 1}"
 
     def next_history_id(self) -> str:
-        """The `serverId` of an `smh`."""
+        """The next `serverId` of an `smh`."""
         self._next_history += 1
         return str(self._next_history)
 
     def log_in(self, *, has_brokerage: bool = True) -> None:
-        """Somebody logs in by browser: a new session, usually with its brokerage session."""
-        self.renew()
+        """Log in with a new session id; with `has_brokerage`, open the brokerage session too."""
+        self.change_id()
         self.is_logged_in = True
         self.is_competing = False
         if has_brokerage:
             self.open_brokerage(compete=True)
 
     def log_out(self) -> None:
-        """Both levels end."""
+        """End both levels."""
         self.end_brokerage()
         self.is_logged_in = False
         self.is_competing = False
 
     def open_brokerage(self, *, compete: bool) -> None:
-        """What ssodh/init does. Against another login only with `compete`."""
+        """Open the brokerage session, as `ssodh/init` does. Takes it from another login only with `compete`."""
         if not self.is_logged_in or (self.is_competing and not compete):
             return
         if self.is_competing:
@@ -77,21 +78,21 @@ class Session:
             self.on_brokerage_open()
 
     def end_brokerage(self) -> None:
-        """The brokerage session ends: its streams stop without a word of their own."""
+        """End the brokerage session. Its streams stop without a frame."""
         if self.is_authenticated:
             self.is_authenticated = False
             self.on_brokerage_end()
             self.announce({"authenticated": False})
 
-    def compete(self) -> None:
-        """Another login of the same user takes the brokerage session."""
+    def start_competing(self) -> None:
+        """Let another login of the same user take the brokerage session."""
         self.end_brokerage()
         if self.is_logged_in and not self.is_competing:
             self.is_competing = True
             self.announce({"competing": True})
 
     def stop_competing(self) -> None:
-        """The other login goes away. The brokerage session stays closed until ssodh/init."""
+        """End the other login. The brokerage session stays closed until `ssodh/init`."""
         if self.is_competing:
             self.is_competing = False
             self.announce({"competing": False})

@@ -1,4 +1,4 @@
-"""`str`: executions, one per frame, each told a second time when its commission is known."""
+"""`str`: executions, one per frame. Each is sent again when its commission is known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
-from .feeds import Moment, Timer
+from .topic_streams import IntervalTimer, Moment
 from .wire import payload
 
 _PER_DAY: Final = 2
@@ -15,8 +15,8 @@ _INTERVAL_S: Final = 2.0
 _FIRST_ORDER_ID: Final = 1_777_439_171_105
 
 
-class TradesFeed:
-    """Executions of one socket: those of the last days, then a new one now and then."""
+class TradeStream:
+    """The executions of one socket: those of the last days, then a new one from time to time."""
 
     topic = "str"
     needs_brokerage = True
@@ -27,12 +27,12 @@ class TradesFeed:
         days = parameters.get("days", 1)
         self._days = days if isinstance(days, int) and 1 <= days <= 7 else 1
         self._has_history = parameters.get("realtimeUpdatesOnly", False) is not True
-        self._timer = Timer(_INTERVAL_S)
+        self._timer = IntervalTimer(_INTERVAL_S)
         self._count = 0
         self._unsettled: dict[str, Any] | None = None
 
     def first(self, now: Moment) -> list[bytes]:
-        """An empty `args`, then the history, one execution per frame and each of them twice."""
+        """A frame with empty `args`, then the earlier executions, one per frame and each of them twice."""
         self._timer.start(now.s)
         frames = [payload({"topic": "str", "args": []})]
         if self._has_history:
@@ -42,7 +42,7 @@ class TradesFeed:
         return frames
 
     def poll(self, now: Moment) -> list[bytes]:
-        """A new execution, or the commission of the last one."""
+        """A new execution, or the last one with its commission."""
         if not self._timer.is_due(now.s):
             return []
         if self._unsettled is not None:

@@ -1,4 +1,4 @@
-"""Bytes as a gateway writes them: unmasked WebSocket frames, and JSON the way a Java server spells it."""
+"""Encoding as in the gateway: unmasked WebSocket frames, and JSON with numbers as Java writes them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def encode_close(code: int, reason: str = "") -> bytes:
 def java_double(value: float) -> str:
     """A double as Java's `Double.toString` writes it: `1.0`, `0.56`, `1.22E7`, `2.0201311791131118E8`."""
     if value == 0.0 or 1e-3 <= abs(value) < 1e7:
-        # Python switches to exponents outside this range only, and its shortest form is the same one.
+        # In this range Python writes no exponent, and its shortest form is the same as Java's.
         return repr(float(value))
     sign, digits, _ = Decimal(repr(float(value))).normalize().as_tuple()
     exponent = Decimal(repr(float(value))).adjusted()
@@ -53,5 +53,5 @@ def dumps(value: Any) -> str:
 
 
 def payload(value: Any) -> bytes:
-    """`value` as the payload of a frame."""
+    """`value` as JSON bytes, the payload of a frame."""
     return dumps(value).encode()

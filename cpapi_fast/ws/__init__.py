@@ -1,1 +1,1 @@
-"""One WebSocket connection: handshake, listener, receive queue, client."""
+"""One WebSocket connection: handshake, listener, receive queue, client, closing."""

@@ -1,155 +1,103 @@
-"""WsClient: one ticket, one socket. Mechanism only: it connects, sends, receives and closes, and repairs nothing."""
+"""WsClient: one WebSocket connection that opens, sends, receives and closes. It never reconnects."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Final, Protocol
-
-import picows
+from typing import Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
-from cpapi_fast.errors import (
-    CallbackError,
-    NoSessionError,
-    ProtocolViolationError,
-    SubscriptionError,
-    TransportError,
-    UsageError,
-)
+from cpapi_fast.errors import CallbackError, NoSessionError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame, FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
-from cpapi_fast.loop import BusyPoll, ReadWatch
-from cpapi_fast.protocol.topics import (
-    KEEPALIVE_INTERVAL_S,
-    MarketDataFields,
-    Subscription,
-    market_data_unsubscribe_text,
-)
+from cpapi_fast.protocol.topics import KEEPALIVE_INTERVAL_S
+from cpapi_fast.rest.session import SessionTicket
 
+from .busy_poll import BusyPoll
+from .closing import Closing
+from .gateway_client import GatewayClient
 from .handshake import open_websocket
 from .listener import FrameListener
 from .options import WsOptions
+from .read_watch import ReadWatch
 from .receive_queue import ReceiveQueue
+from .sender import Sender
 from .stats import WsStats
 
-#: Between sending CLOSE and cutting the connection, so that loops which drop unsent bytes on close have sent it.
-_CLOSE_LINGER_S: Final = 0.01
 
-_CLOSE_INTERNAL_ERROR: Final = 1011
-
-
-class Ticket(Protocol):
-    """What `GatewayClient.tickle` returns, as far as a connection needs it."""
-
-    @property
-    def session(self) -> str | None:
-        """The session id, a secret; None when the gateway has none."""
-
-    def cookie_header(self) -> str:
-        """The value of the `Cookie` header; `HeaderRefusedError` when the session cannot stand in one."""
-
-
-class GatewayClient(Protocol):
-    """What a connection needs to know of the REST side; `Client` is one."""
-
-    @property
-    def ws_url(self) -> str:
-        """Where the WebSocket is."""
-
-    @property
-    def user_agent(self) -> str:
-        """What this side calls itself, on REST and WebSocket alike."""
-
-    @property
-    def clock(self) -> Clock:
-        """What every duration is measured with."""
-
-    async def tickle(self) -> Ticket:
-        """Get a fresh ticket."""
-
-    async def ssl_context(self) -> ssl.SSLContext | None:
-        """The TLS policy; None for a plain connection."""
-
-
-class WsClient:
+class WsClient(Sender):
     """One WebSocket connection to the gateway.
 
-    Frames are read in one of two ways. *Pull*: `next_message()`, `async for frame in ws`, `ws.batches()`,
-    `ws.raw_stream()`; the socket is held back while more than `max_pending_bytes` wait, so nothing is dropped and
-    nothing grows. *Push*: `on_batch(callback)`, called in the loop's thread as soon as a socket read is done,
-    `on_frame(callback)` and `use_sink(sink)`, called while it is being parsed. Frames that came before anybody asked
-    are kept for whoever asks first.
+    There are two ways to read frames. *Pull*: `next_message()`, `async for frame in ws`, `ws.batches()` and
+    `ws.raw_stream()`. While more than `max_pending_bytes` wait unread, the socket is not read, so no frame is dropped
+    and memory is bounded. *Push*: `on_batch(callback)` is called in the loop's thread after each socket read;
+    `on_frame(callback)` and `use_sink(sink)` are called while the read is parsed. Frames that arrive before there is a
+    reader or callback are kept for the first one.
 
-    Only a CLOSE frame of the peer ends an iteration cleanly; every other end is an error whose `is_retryable` says
-    whether connecting again can help.
+    An iteration ends without an error only when the peer sends CLOSE. Every other end raises an error whose
+    `is_retryable` states whether a new connection can succeed.
 
-    Made by `connect` or `open`; used in one thread, the loop's.
+    Create it with `connect` or `open`. Use it only in the thread of its event loop.
     """
 
-    #: How often to send `tic` (and `/tickle`) to be kept alive.
+    #: The interval at which to send `tic` and `/tickle`, in seconds.
     recommended_keepalive_s: Final = KEEPALIVE_INTERVAL_S
 
     def __init__(self, options: WsOptions, clock: Clock) -> None:
+        super().__init__()
         self.options: Final = options
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._thread_id = threading.get_ident()
-        self._inbox = ReceiveQueue(
+        self._queue = ReceiveQueue(
             options.max_pending_bytes, self._hold_socket, self._attach_sink, self._on_callback_error
         )
+        self._closing = Closing(self._queue, options.close_timeout_s, clock)
         self._listener = FrameListener(
             FrameCounters(),
             options.max_frame_bytes,
             options.max_message_bytes,
-            self._inbox.put,
-            self._on_close,
-            self._on_violation,
+            self._queue.put,
+            self._closing.on_close,
+            self._closing.on_violation,
             self._on_lost,
             self._on_write_paused,
             self._on_callback_error,
         )
-        self._close_code: int | None = None
-        self._close_reason: str | None = None
+        self._closing.listener = self._listener
         self._callback_errors = 0
-        self._is_closing = False
-        self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._drained: asyncio.Future[None] | None = None
         self._busy_poll: BusyPoll | None = None
         self._read_watch: ReadWatch | None = None
 
     def __repr__(self) -> str:
-        state = "open" if self.is_open else "closed" if self._lost.done() else "closing"
+        state = "open" if self.is_open else "closed" if self._closing.ended.done() else "closing"
         return f"<WsClient {state} {self._listener.frames_received} frames>"
 
     # Opening
 
     @classmethod
     async def connect(
-        cls, client: GatewayClient, *, ticket: Ticket | None = None, options: WsOptions | None = None
+        cls, client: GatewayClient, *, ticket: SessionTicket | None = None, options: WsOptions | None = None
     ) -> WsClient:
-        """Get a ticket from the gateway and open its WebSocket.
+        """Get a session ticket from the gateway and open its WebSocket.
 
         Args:
-            client: where the ticket, the URL and the TLS policy come from.
-            ticket: a fresh one that is there already; by default `client.tickle()` gets one.
+            client: provides the ticket, the URL and the TLS policy.
+            ticket: a fresh ticket; by default `client.tickle()` gets one.
             options: limits and policies.
 
         Raises:
-            NoSessionError: `/tickle` answered without a session.
-            HeaderRefusedError: the session cannot stand in a header; it was not sent.
+            NoSessionError: `/tickle` returned no session.
+            HeaderRefusedError: the session id is not valid in a header; nothing was sent.
             SessionError: `/tickle` failed; see `Client.tickle`.
-            TransportError: no connection, or no WebSocket came of it.
+            TransportError: the connection or the upgrade to a WebSocket failed.
         """
         if ticket is None:
             ticket = await client.tickle()
         if ticket.session is None:
             raise NoSessionError(
-                "the gateway answered /tickle without a session; log in to the gateway, then connect again",
+                "the gateway returned no session from /tickle. Log in to the gateway in a browser, then connect again.",
                 path="/tickle",
             )
         headers = [("Cookie", ticket.cookie_header()), ("User-Agent", client.user_agent)]
@@ -171,21 +119,21 @@ class WsClient:
         clock: Clock = SYSTEM_CLOCK,
         options: WsOptions | None = None,
     ) -> WsClient:
-        """Open a WebSocket at `url` with exactly these headers besides those of the upgrade; follow no redirect.
+        """Open a WebSocket at `url`. Sends only these headers and those of the upgrade, and follows no redirect.
 
         Args:
             url: `wss://…` or `ws://…`.
             headers: names and values; checked before anything is sent.
             ssl_context: for `wss`; None for Python's default verification.
-            clock: what the durations in `options` are measured with.
+            clock: measures the durations in `options`.
             options: limits and policies.
 
         Raises:
-            HeaderRefusedError: a header cannot be sent.
-            CertificateError: the TLS policy refuses the peer's certificate.
-            ConnectError: nobody there.
+            HeaderRefusedError: a header is invalid.
+            CertificateError: the TLS context does not trust the peer's certificate.
+            ConnectError: the connection was refused or reset, or the host name does not resolve.
             RequestTimeoutError: no WebSocket within `open_timeout_s`.
-            HandshakeError: the answer is no WebSocket.
+            HandshakeError: the peer refused the upgrade.
         """
         self = cls(options or WsOptions(), clock)
         await open_websocket(
@@ -197,7 +145,7 @@ class WsClient:
             max_frame_bytes=self.options.max_frame_bytes,
         )
         listener = self._listener
-        if listener.transport is not None and not self._lost.done():
+        if listener.transport is not None and not self._closing.ended.done():
             self._read_watch = ReadWatch.where_needed(
                 self._loop, listener.transport.underlying_transport, lambda: listener.reads, clock
             )
@@ -208,22 +156,22 @@ class WsClient:
     # Reading
 
     async def next_message(self) -> Frame | None:
-        """Wait for the next frame; None once the peer has closed with a CLOSE frame (see `close_code`).
+        """Wait for the next frame; return None after the peer's CLOSE frame (see `close_code`).
 
-        Cancelling it loses nothing.
+        Cancelling it loses no frame.
 
         Raises:
-            TransportError: the connection ended in another way.
-            CallbackError: a callback raised earlier, under the policy `close`.
-            UsageError: another task is reading, or a callback takes the frames.
+            TransportError: the connection ended without a CLOSE frame.
+            CallbackError: a callback raised before, under the policy `close`.
+            UsageError: another task is reading, or a callback receives the frames.
         """
-        return await self._inbox.next_frame()
+        return await self._queue.next_frame()
 
     def __aiter__(self) -> AsyncIterator[Frame]:
         return self
 
     async def __anext__(self) -> Frame:
-        frame = await self._inbox.next_frame()
+        frame = await self._queue.next_frame()
         if frame is None:
             raise StopAsyncIteration
         return frame
@@ -231,7 +179,7 @@ class WsClient:
     async def batches(self) -> AsyncIterator[Batch]:
         """Iterate over batches, one per socket read; ends and raises as `next_message` does."""
         while True:
-            batch = await self._inbox.next_batch()
+            batch = await self._queue.next_batch()
             if batch is None:
                 return
             yield batch
@@ -242,138 +190,68 @@ class WsClient:
             yield frame.raw
 
     def on_batch(self, callback: Callable[[Batch], object] | None) -> None:
-        """Call `callback(batch)` for every socket read from now on, in the loop's thread; None removes it.
+        """Call `callback(batch)` after each socket read, in the loop's thread; None removes the callback.
 
-        What waited is handed over at once. See `WsOptions.callback_errors` for a callback that raises, and
-        `wait_closed()` for how the end is noticed.
+        Frames that wait are passed at once. `WsOptions.callback_errors` decides what happens when the callback raises.
+        Use `wait_closed()` to detect the end of the connection.
 
         Raises:
-            UsageError: there is a callback or a waiting reader already.
+            UsageError: there is another callback or a waiting reader.
         """
-        self._inbox.push_batches(callback)
+        self._queue.push_batches(callback)
 
     def on_frame(self, callback: Callable[[Frame], object] | None) -> None:
-        """Call `callback(frame)` for every frame from now on, as soon as it is parsed; otherwise as `on_batch`."""
-        self._inbox.push_sink(None if callback is None else CallbackSink(callback, self._listener.counters))
+        """Call `callback(frame)` for each frame as soon as it is parsed; otherwise like `on_batch`."""
+        self._queue.push_sink(None if callback is None else CallbackSink(callback, self._listener.counters))
 
     def use_sink(self, sink: FrameSink | None) -> None:
-        """Lend every frame to a `FrameSink` from now on, as soon as it is parsed; otherwise as `on_batch`.
+        """Pass each frame to a `FrameSink` as soon as it is parsed; otherwise like `on_batch`.
 
-        A sink is a `cdef class` of yours, called in C without a Python object for the frame: see `FrameSink`.
+        A sink is a `cdef class` that processes frames in C without creating Python objects; see `FrameSink`.
 
         Raises:
-            UsageError: `sink` is none, or there is a callback or a waiting reader already.
+            UsageError: `sink` is not a FrameSink, or there is another callback or a waiting reader.
         """
         if sink is not None and not isinstance(sink, FrameSink):
             raise UsageError(
-                f"{type(sink).__name__} is no FrameSink; subclass it in Cython, or use on_frame(callback) in Python"
+                f"{type(sink).__name__} is not a FrameSink. Subclass FrameSink in Cython, or use on_frame(callback)."
             )
-        self._inbox.push_sink(sink)
+        self._queue.push_sink(sink)
 
     def hold_reading(self, is_held: bool) -> None:
-        """Stop reading the socket, or go on: the brake for whoever takes frames by a callback.
+        """Stop or resume reading the socket: flow control for callbacks.
 
-        What has been read already is still handed over. While reading is held, heartbeats and a CLOSE wait as well.
+        Frames that were read before are still passed on. While reading is stopped, heartbeats and CLOSE wait as well.
         """
         self._hold_socket(is_held)
-
-    # Sending
-
-    async def send_text(self, text: str) -> None:
-        """Send one text message, such as `tic` or any subscription that has no method of its own.
-
-        Waits while the socket's write buffer is full. May be called while another task reads.
-
-        Raises:
-            TransportError: the connection has ended or is closing.
-            SubscriptionError: `text` is not text that UTF-8 can hold.
-            UsageError: called outside of the loop's thread.
-        """
-        self.send_nowait(text)
-        while self._drained is not None and self.is_open:
-            await asyncio.shield(self._drained)
-
-    def send_nowait(self, text: str) -> None:
-        """As `send_text`, without waiting: what the socket does not take at once waits in memory, without a bound.
-
-        Raises:
-            TransportError, SubscriptionError, UsageError: as `send_text`.
-        """
-        try:
-            encoded = text.encode()
-        except (AttributeError, UnicodeEncodeError):
-            raise SubscriptionError("only text that UTF-8 can hold can be sent") from None
-        if threading.get_ident() != self._thread_id:
-            raise UsageError(
-                "a connection lives in its loop's thread; use asyncio.run_coroutine_threadsafe from others"
-            )
-        transport = self._listener.transport
-        if transport is None or not self.is_open:
-            raise TransportError("the connection has ended; nothing was sent. Connect again and subscribe anew")
-        transport.send(picows.WSMsgType.TEXT, encoded)
-
-    async def subscribe_market_data(
-        self, conid: int, fields: MarketDataFields | None = None, *, exchange: str | None = None
-    ) -> Subscription:
-        """Subscribe to the quotes of one instrument: sends `smd+<conid>+{"fields":[…]}`.
-
-        Nothing confirms it but data, and nothing refuses it either: the gateway drops subscribes without a word until
-        it has sent `system` with `success`, and ends the stream without a word after 15 minutes.
-
-        Args:
-            conid: IB's contract id.
-            fields: what to send; `MarketDataFields.default_l1()` by default.
-            exchange: for one venue's quotes, such as `NYSE`.
-
-        Raises:
-            SubscriptionError: `conid` or `exchange` cannot be right.
-            TransportError: the connection has ended.
-        """
-        return await self._subscribe(Subscription.market_data(self.send_text, conid, fields, exchange=exchange))
-
-    async def unsubscribe_market_data(self, conid: int, *, exchange: str | None = None) -> None:
-        """End a market data subscription: sends `umd+<conid>+{}`. Nothing confirms it."""
-        await self.send_text(market_data_unsubscribe_text(conid, exchange=exchange))
-
-    async def subscribe_orders(self) -> Subscription:
-        """Subscribe to order updates: sends `sor+{}`. `/iserver/accounts` has to be called first."""
-        return await self._subscribe(Subscription.orders(self.send_text))
-
-    async def subscribe_pnl(self) -> Subscription:
-        """Subscribe to profit and loss: sends `spl+{}`."""
-        return await self._subscribe(Subscription.pnl(self.send_text))
-
-    async def _subscribe(self, subscription: Subscription) -> Subscription:
-        await self.send_text(subscription.payload)
-        return subscription
 
     # State
 
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
-        return not self._inbox.is_ended and not self._is_closing and not self._lost.done()
+        return not self._queue.is_ended and not self._closing.is_closing and not self._closing.ended.done()
 
     @property
     def close_code(self) -> int | None:
-        """The code of the peer's CLOSE frame, 1005 when it had none; None as long as there was no CLOSE frame."""
-        return self._close_code
+        """The code of the peer's CLOSE frame, 1005 when it has none; None before."""
+        return self._closing.close_code
 
     @property
     def close_reason(self) -> str | None:
-        """The reason in the peer's CLOSE frame, maybe empty; None as long as there was no CLOSE frame."""
-        return self._close_reason
+        """The reason in the peer's CLOSE frame, possibly empty; None before."""
+        return self._closing.close_reason
 
     @property
     def stats(self) -> WsStats:
-        """What was received and what became of it, now."""
-        listener, inbox, counters = self._listener, self._inbox, self._listener.counters
+        """A snapshot of the counters."""
+        listener, queue, counters = self._listener, self._queue, self._listener.counters
         return WsStats(
             frames_received=listener.frames_received,
             bytes_received=listener.bytes_received,
-            delivered=inbox.delivered + listener.frames_sunk,
-            dropped=inbox.dropped,
-            pending=inbox.pending,
+            delivered=queue.delivered + listener.frames_sunk,
+            dropped=queue.dropped,
+            pending=queue.pending,
             reads=listener.reads,
             malformed=listener.malformed,
             payload_errors=counters.payload_errors,
@@ -385,50 +263,32 @@ class WsClient:
             frames_after_end=listener.frames_after_end,
         )
 
-    # The end
+    # Closing
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Send CLOSE, wait for the peer's, and end the connection; at most `close_timeout_s`, then it is cut.
+        """Send CLOSE and wait for the peer's CLOSE. Disconnects after `close_timeout_s`. Idempotent.
 
-        What was received before can still be read; what comes after the call is counted as dropped. Does nothing when
-        the connection has ended already.
+        Frames that were received before can still be read; later ones are counted as dropped.
 
         Args:
-            code: 1000, or 3000 to 4999.
+            code: 1000, 1001, or 3000 to 4999.
             reason: at most 123 bytes of UTF-8.
 
         Raises:
-            UsageError: a code or reason that may not be sent.
+            UsageError: the code or the reason is invalid.
         """
         if not (code in (1000, 1001) or 3000 <= code <= 4999) or len(reason.encode()) > 123:
-            raise UsageError("a CLOSE frame takes code 1000, 1001 or 3000 to 4999, and a reason of at most 123 bytes")
-        transport = self._listener.transport
-        if transport is None:
-            return
-        self._is_closing = True
-        # Reading goes on, held back or not: the peer's CLOSE has to be seen.
-        self._inbox.discard()
-        self._listener.start_close(code, reason)
-        try:
-            await asyncio.wait_for(asyncio.shield(self._lost), self._clock.real_s(self.options.close_timeout_s))
-        except TimeoutError:
-            self._cut()
-            await asyncio.shield(self._lost)
-        except asyncio.CancelledError:
-            self._cut()
-            raise
+            raise UsageError("a CLOSE frame has the code 1000, 1001 or 3000 to 4999, and a reason of at most 123 bytes")
+        await self._closing.close(code, reason)
 
     async def wait_closed(self) -> None:
-        """Wait for the end of the connection: the way to notice it when callbacks take the frames.
+        """Wait for the end of the connection: the way to detect it when callbacks receive the frames.
 
         Raises:
             TransportError: it did not end with a CLOSE frame.
             CallbackError: a callback raised, under the policy `close`.
         """
-        await asyncio.shield(self._lost)
-        if self._inbox.error is not None:
-            self._inbox.is_error_seen = True
-            raise self._inbox.error.with_traceback(None)
+        await self._closing.wait()
 
     async def __aenter__(self) -> WsClient:
         return self
@@ -436,62 +296,24 @@ class WsClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A callback's error, or the loss of a connection whose frames a callback took, has nobody else to go to.
+        # The error of a callback, and the loss of a connection that a callback reads, are raised nowhere else.
         was_open = self.is_open
         await self.close()
-        ended_with = self._inbox.error
-        is_due = isinstance(ended_with, CallbackError) or (self._inbox.is_pushing and not was_open)
-        if error is None and ended_with is not None and is_due and not self._inbox.is_error_seen:
-            self._inbox.is_error_seen = True
+        ended_with = self._queue.error
+        is_due = isinstance(ended_with, CallbackError) or (self._queue.is_pushing and not was_open)
+        if error is None and ended_with is not None and is_due and not self._queue.is_error_seen:
+            self._queue.is_error_seen = True
             raise ended_with.with_traceback(None)
 
-    # What the listener reports
-
-    def _on_close(self, code: int, reason: str) -> None:
-        self._close_code, self._close_reason = code, reason
-        self._inbox.end(None)
-        self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
-        # A peer that reads nothing would keep a graceful end waiting for ever.
-        self._loop.call_later(self._clock.real_s(self.options.close_timeout_s), self._cut)
-
-    def _on_violation(self, code: int, text: str) -> None:
-        self._inbox.end(ProtocolViolationError(f"the peer sent {text}; closed with {code}. Connect again"))
-        self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
-        self._loop.call_later(self._clock.real_s(self.options.close_timeout_s), self._cut)
+    # Callbacks of the listener and the queue
 
     def _on_lost(self, error: BaseException | None) -> None:
-        if isinstance(error, picows.WSError):
-            ended_with: TransportError = ProtocolViolationError(
-                f"the peer broke the WebSocket protocol: {error}. Connect again"
-            )
-        elif error is not None:
-            ended_with = TransportError(
-                f"the connection failed inside this process: {type(error).__name__}. Connect again"
-            )
-            ended_with.__cause__ = error
-        elif self._is_closing:
-            ended_with = TransportError(
-                "this side closed the connection, and the peer did not answer with a CLOSE frame"
-            )
-        else:
-            ended_with = TransportError(
-                "the connection was lost without a CLOSE frame (end of stream or reset); connect and subscribe again"
-            )
-        self._inbox.end(ended_with)
+        self._closing.on_lost(error)
         self._on_write_paused(False)
         if self._busy_poll is not None:
             self._busy_poll.stop()
         if self._read_watch is not None:
             self._read_watch.stop()
-        if not self._lost.done():
-            self._lost.set_result(None)
-
-    def _on_write_paused(self, is_paused: bool) -> None:
-        if is_paused and self._drained is None:
-            self._drained = self._loop.create_future()
-        elif not is_paused and self._drained is not None:
-            drained, self._drained = self._drained, None
-            drained.set_result(None)
 
     def _hold_socket(self, is_held: bool) -> None:
         transport = self._listener.transport
@@ -508,27 +330,16 @@ class WsClient:
     def _on_callback_error(self, error: BaseException) -> None:
         self._callback_errors += 1
         if not isinstance(error, (Exception, asyncio.CancelledError)):
-            # Ctrl-C or sys.exit() inside a callback: out of the read it would take the rest of the frames with it.
+            # Ctrl-C or sys.exit() in a callback: raised inside the socket read, it would lose the remaining frames.
             self._loop.call_soon(_raise, error)
         elif self.options.callback_errors == "report":
             self._loop.call_exception_handler(
-                {"message": "a callback of WsClient raised; the next frame is handed over", "exception": error}
+                {"message": "a callback of WsClient raised; it continues with the next frame", "exception": error}
             )
             return
         failed = CallbackError(f"a callback raised {type(error).__name__}; the connection was closed")
         failed.__cause__ = error
-        self._inbox.fail(failed)
-        self._is_closing = True
-        self._listener.start_close(_CLOSE_INTERNAL_ERROR, "")
-        self._loop.call_later(self._clock.real_s(self.options.close_timeout_s), self._cut)
-
-    def _disconnect(self) -> None:
-        if self._listener.transport is not None:
-            self._listener.transport.disconnect()
-
-    def _cut(self) -> None:
-        if self._listener.transport is not None:
-            self._listener.transport.disconnect(False)
+        self._closing.fail(failed)
 
 
 def _raise(error: BaseException) -> None:

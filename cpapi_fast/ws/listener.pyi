@@ -13,15 +13,29 @@ class FrameListener(WSListener):
 
     Args:
         counters: shared with every frame of the connection.
-        max_frame_bytes: the limit that picows is told too.
-        max_message_bytes: the most that the fragments of one message may add up to.
-        deliver: called with each finished `Batch`: one per socket read that brought frames, several for a read of more
+        max_frame_bytes: the limit for one frame that picows has, too.
+        max_message_bytes: the limit for the fragments of one message together.
+        deliver: called with each finished `Batch`: one per socket read that had frames, several for a read of more
             than 256 KiB. It must not raise.
-        on_close: called once with (code, reason) when the peer's CLOSE frame has been read and answered.
-        on_violation: called once with (code, text) when this side closes because of what the peer sent.
-        on_lost: called once, last of all, with the exception that ended the connection, or None.
+        on_close: called once with (code, reason) when the peer's CLOSE frame was read and answered.
+        on_violation: called once with (code, text) when the listener closes because the peer violated the protocol.
+        on_lost: called once, after every other call, with the exception that ended the connection, or None.
         on_write_paused: called with True when the socket's write buffer is full, with False when it has drained.
-        on_sink_error: called with what a sink raised; the sink is handed the next frame unless `set_sink` is called.
+        on_sink_error: called with an exception that a sink raised. The sink gets the next frame unless `set_sink` is
+            called.
+
+    Attributes:
+        transport: the picows transport; None before the upgrade and after the end.
+        counters: the argument.
+        frames_received: messages, each counted once; the fragments of a message count as one.
+        bytes_received: their payload bytes.
+        reads: socket reads that had at least one message.
+        malformed: messages that are not JSON.
+        pings: PING frames.
+        pongs: PONG frames.
+        fragments: frames that were a part of a message.
+        frames_after_end: data frames after CLOSE or a violation; they are not delivered.
+        frames_sunk: those of `frames_received` that were passed to a sink.
     """
 
     @property
@@ -59,8 +73,8 @@ class FrameListener(WSListener):
         on_sink_error: Callable[[BaseException], None],
     ) -> None: ...
     def set_sink(self, sink: FrameSink | None) -> None:
-        """Lend every message to `sink` from now on; with None, copy them into batches again."""
+        """Lend every message to `sink` from now on, or with None, copy messages into batches again."""
     def start_close(self, code: int, reason: str) -> bool:
-        """Send CLOSE; frames go on being delivered until the peer's CLOSE comes. False when it is too late to send."""
+        """Send CLOSE; return False when it is too late. Frames are delivered until the peer's CLOSE arrives."""
     def abandon(self) -> None:
-        """Drop the connection, now or as soon as it opens: whoever asked for it is gone."""
+        """Drop the connection, now or as soon as it opens. For an attempt to connect that was cancelled."""

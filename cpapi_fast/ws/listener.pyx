@@ -1,10 +1,10 @@
-"""The picows callback: frames of one connection become batches, and every way a connection ends becomes one call.
+"""The picows listener: turns the frames of one connection into batches, and each way a connection ends into one call.
 
-The only module that cimports picows. What picows leaves to its user is done here: joining fragments, answering PING and
-CLOSE, refusing what RFC 6455 forbids, and closing a batch at the end of each socket read. Nothing raises out of
-`on_ws_frame`: an exception there would lose the rest of the read.
+The only module that cimports picows. It does what picows leaves to its user: it joins fragments, answers PING and
+CLOSE, closes the connection on what RFC 6455 forbids, and finishes a batch at the end of each socket read.
+`on_ws_frame` does not raise, because an exception there would lose the rest of the read.
 
-Frames leave in one of two ways: copied into batches, or borrowed, one by one, to a `FrameSink`.
+Frames are copied into batches, or lent one by one to a `FrameSink`.
 """
 
 cimport cython
@@ -22,17 +22,17 @@ import time
 
 cdef object _time_ns = time.time_ns
 
-# Codes of RFC 6455 section 7.4.1 that this side sends.
+# Close codes of RFC 6455 section 7.4.1 that the listener sends.
 cdef enum:
     CLOSE_PROTOCOL_ERROR = 1002
     CLOSE_MESSAGE_TOO_BIG = 1009
 
-# A read of more than this becomes several batches. After a pause a read brings megabytes; copied into one block they
-# would have left the processor's cache before anybody looks at them, and the block would be new memory each time.
+# A read of more than this becomes several batches. After a pause a read has megabytes. In one block, they would leave
+# the processor's cache before a consumer reads them, and the block would be fresh memory each time.
 cdef enum:
     BATCH_BYTES = 256 * 1024
 
-# What a CLOSE frame without a code means to its receiver; it is never on the wire.
+# How RFC 6455 reports a CLOSE frame without a code; it is never on the wire.
 cdef enum:
     CLOSE_NO_CODE = 1005
 
@@ -43,30 +43,43 @@ cdef class FrameListener(WSListener):
 
     Args:
         counters: shared with every frame of the connection.
-        max_frame_bytes: the limit that picows is told too.
-        max_message_bytes: the most that the fragments of one message may add up to.
-        deliver: called with each finished `Batch`: one per socket read that brought frames, several for a read of more
+        max_frame_bytes: the limit for one frame that picows has, too.
+        max_message_bytes: the limit for the fragments of one message together.
+        deliver: called with each finished `Batch`: one per socket read that had frames, several for a read of more
             than 256 KiB. It must not raise.
-        on_close: called once with (code, reason) when the peer's CLOSE frame has been read and answered.
-        on_violation: called once with (code, text) when this side closes because of what the peer sent.
-        on_lost: called once, last of all, with the exception that ended the connection, or None.
+        on_close: called once with (code, reason) when the peer's CLOSE frame was read and answered.
+        on_violation: called once with (code, text) when the listener closes because the peer violated the protocol.
+        on_lost: called once, after every other call, with the exception that ended the connection, or None.
         on_write_paused: called with True when the socket's write buffer is full, with False when it has drained.
-        on_sink_error: called with what a sink raised; the sink is handed the next frame unless `set_sink` is called.
+        on_sink_error: called with an exception that a sink raised. The sink gets the next frame unless `set_sink` is
+            called.
+
+    Attributes:
+        transport: the picows transport; None before the upgrade and after the end.
+        counters: the argument.
+        frames_received: messages, each counted once; the fragments of a message count as one.
+        bytes_received: their payload bytes.
+        reads: socket reads that had at least one message.
+        malformed: messages that are not JSON.
+        pings: PING frames.
+        pongs: PONG frames.
+        fragments: frames that were a part of a message.
+        frames_after_end: data frames after CLOSE or a violation; they are not delivered.
+        frames_sunk: those of `frames_received` that were passed to a sink.
     """
 
     cdef:
-        readonly object transport              # WSTransport, None before the upgrade and after the end
+        readonly object transport
         readonly FrameCounters counters
-        # What was received, counted once each.
-        readonly int64_t frames_received       # messages: fragments of one are one
-        readonly int64_t bytes_received        # payload bytes of those
-        readonly int64_t reads                 # socket reads that brought at least one message
-        readonly int64_t malformed             # messages that are not JSON
+        readonly int64_t frames_received
+        readonly int64_t bytes_received
+        readonly int64_t reads
+        readonly int64_t malformed
         readonly int64_t pings
         readonly int64_t pongs
-        readonly int64_t fragments             # frames that were a part of a message
-        readonly int64_t frames_after_end      # data frames after CLOSE or a violation; never delivered
-        readonly int64_t frames_sunk           # those of frames_received that a sink was handed
+        readonly int64_t fragments
+        readonly int64_t frames_after_end
+        readonly int64_t frames_sunk
         object _deliver
         object _on_close
         object _on_violation
@@ -75,18 +88,19 @@ cdef class FrameListener(WSListener):
         object _on_sink_error
         FrameSink _sink                        # None: frames become batches
         Batch _batch
-        Py_ssize_t _usual_frames               # in a batch of late, to size the next one's columns
-        int64_t _received_ns                   # of the socket read under way, 0 before its first message
+        Py_ssize_t _usual_frames               # in the last batch; sizes the columns of the next
+        int64_t _received_ns                   # of the current socket read, 0 before its first message
         Py_ssize_t _max_frame_bytes
         Py_ssize_t _max_message_bytes
-        # The message under way. Its buffer grows to the longest message and is freed with the listener.
+        # The message whose fragments are joined. Its buffer grows to the longest message and is freed with the
+        # listener.
         char* _message_ptr
         Py_ssize_t _message_len
         Py_ssize_t _message_capacity
         bint _is_in_message
         bint _is_ended
-        bint _is_closing                       # this side has sent CLOSE because its user asked for it
-        bint _is_refusal_seen                  # picows has closed because of a frame that it refused
+        bint _is_closing                       # CLOSE was sent because the user closed
+        bint _is_refusal_seen                  # picows has closed because of a frame that it rejected
         bint _is_abandoned
 
     def __cinit__(self):
@@ -118,7 +132,7 @@ cdef class FrameListener(WSListener):
         PyMem_Free(self._message_ptr)
 
     def abandon(self):
-        """Drop the connection, now or as soon as it opens: whoever asked for it is gone."""
+        """Drop the connection, now or as soon as it opens. For an attempt to connect that was cancelled."""
         self._is_abandoned = True
         self._is_ended = True
         if self.transport is not None:
@@ -126,7 +140,7 @@ cdef class FrameListener(WSListener):
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
-        # picows tells the cause of an end that it brought about itself only through this future.
+        # Only this future has the cause of an end that picows itself initiated.
         transport.disconnected_future.add_done_callback(self._on_disconnected_future)
         if self._is_abandoned:
             transport.disconnect(False)
@@ -136,14 +150,14 @@ cdef class FrameListener(WSListener):
         if self._is_ended or (
             transport.is_close_frame_sent and not self._is_closing and not self._is_before_refusal(frame)
         ):
-            # After CLOSE, or after picows has closed because of a violation, it goes on delivering: nobody may see it.
+            # picows delivers frames after CLOSE and after it has closed on a violation. They must not be delivered.
             self._is_ended = True
             if kind == WSMsgType.TEXT or kind == WSMsgType.BINARY or kind == WSMsgType.CONTINUATION:
                 self.frames_after_end += 1
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._violate(CLOSE_PROTOCOL_ERROR, "a frame with reserved bits, and no extension was agreed on")
         elif kind == WSMsgType.TEXT or kind == WSMsgType.BINARY:
-            # The two are equal: the gateway sends its JSON text with the binary opcode.
+            # Treated alike: the gateway sends its JSON text with the binary opcode.
             if self._is_in_message:
                 self._violate(CLOSE_PROTOCOL_ERROR, "a new message inside a fragmented one")
             elif frame.payload_size > self._max_message_bytes:
@@ -167,7 +181,7 @@ cdef class FrameListener(WSListener):
         elif kind == WSMsgType.CLOSE:
             self._answer_close(transport, frame)
         if frame.last_in_buffer:
-            # Whatever kind of frame ends the read: a batch that waited for a data frame would wait for the next read.
+            # For any kind of frame: a batch must not wait for the next read because a control frame ended this one.
             self._end_read()
 
     cpdef on_ws_disconnected(self, WSTransport transport):
@@ -183,7 +197,7 @@ cdef class FrameListener(WSListener):
     def _on_disconnected_future(self, future):
         cdef object on_lost = self._on_lost
         cdef object error = None if future.cancelled() else future.exception()
-        # Break the circle listener -> connection -> listener: a collector that runs for weeks opens many.
+        # Break the reference cycle listener -> connection -> listener: a long run opens many connections.
         self._on_lost = None
         self.transport = None
         self._deliver = None
@@ -195,12 +209,12 @@ cdef class FrameListener(WSListener):
             on_lost(error)
 
     def set_sink(self, FrameSink sink):
-        """Lend every message to `sink` from now on; with None, copy them into batches again."""
+        """Lend every message to `sink` from now on, or with None, copy messages into batches again."""
         self._flush()
         self._sink = sink
 
     def start_close(self, int code, str reason):
-        """Send CLOSE; frames go on being delivered until the peer's CLOSE comes. False when it is too late to send."""
+        """Send CLOSE; return False when it is too late. Frames are delivered until the peer's CLOSE arrives."""
         cdef WSTransport transport = self.transport
         if transport is None or self._is_ended or transport.is_close_frame_sent:
             return False
@@ -209,8 +223,8 @@ cdef class FrameListener(WSListener):
         return True
 
     cdef bint _is_before_refusal(self, WSFrame frame):
-        # picows parses one frame ahead. When it refuses that one it closes at once, and only then delivers the frame
-        # before it, as the last of its read and with the refused bytes behind it. That one was received in good order.
+        # picows parses one frame ahead. When it rejects a frame, it closes at once and then delivers the frame before
+        # it, as the last of its read, with the rejected bytes after it. That frame is valid and must be delivered.
         cdef bint is_before = (
             frame.last_in_buffer
             and frame.tail_size > 0
@@ -225,7 +239,7 @@ cdef class FrameListener(WSListener):
         if self._received_ns == 0:
             self._start_read()
         if self._sink is None and self._batch is not None and self._batch.arena_len + data_len > BATCH_BYTES:
-            # Before this one is counted, and before it is clear who takes it: what takes the batch may change that.
+            # Before this message is counted and its receiver is chosen: the receiver of the batch may set a sink.
             self._flush()
         if self._sink is not None:
             return self._lend(data_ptr, data_len)
@@ -237,11 +251,11 @@ cdef class FrameListener(WSListener):
 
     cdef int _lend(self, const char* data_ptr, Py_ssize_t data_len) except -1:
         cdef:
-            FrameSink sink = self._sink            # held: what it does may take it away from here
+            FrameSink sink = self._sink            # a reference of its own: the sink may replace itself
             BorrowedFrame frame
             Classified route
         route_frame(data_ptr, data_len, &route)
-        # Counted when nothing can fail any more, and before anybody else sees the frame.
+        # Counted after everything that can fail, and before the sink sees the frame.
         self.frames_received += 1
         self.frames_sunk += 1
         self.bytes_received += data_len
@@ -256,7 +270,7 @@ cdef class FrameListener(WSListener):
         frame.kind = route.kind
         try:
             sink.on_frame(&frame)
-        except BaseException as error:  # a user's code; the policy decides, and nothing is swallowed
+        except BaseException as error:  # user code; the policy for callback errors decides
             self._report_sink_error(error)
         return 0
 
@@ -268,7 +282,7 @@ cdef class FrameListener(WSListener):
     cdef int _append(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
         cdef Batch batch = self._batch
         if batch is None:
-            # What is left of the read bounds what can still join this batch, so the arena is allocated once.
+            # The rest of the read bounds what can still be added to this batch, so the arena is allocated once.
             batch = Batch.new(max(data_len, min(data_len + tail_len, BATCH_BYTES)), self._usual_frames, self.counters)
             self._batch = batch
         batch.append_ptr(data_ptr, data_len)
@@ -298,7 +312,7 @@ cdef class FrameListener(WSListener):
         self._message_len = wanted
         if frame.fin:
             self._is_in_message = False
-            # Of empty fragments alone there is no buffer; nobody who borrows the message has to expect NULL.
+            # There is no buffer when all fragments are empty, and a sink must not get NULL.
             whole_ptr = self._message_ptr
             if whole_ptr == NULL:
                 whole_ptr = b""
@@ -311,7 +325,7 @@ cdef class FrameListener(WSListener):
             return 0
         self._batch = None
         batch.finish(self._received_ns)
-        # Memory for all frames of a usual read at once; it follows the traffic down as fast as up.
+        # The next batch reserves columns for as many frames as this read had.
         self._usual_frames = batch.frame_count
         self.malformed += batch.malformed_count
         if self._deliver is not None:
@@ -350,7 +364,7 @@ cdef class FrameListener(WSListener):
         self._is_ended = True
         if not transport.is_close_frame_sent:
             if code == 0:
-                # picows would write the code 0 into the frame; a CLOSE without a code is answered with one without.
+                # picows would send the code 0. A CLOSE without a code is answered with one without a code.
                 transport.send(WSMsgType.CLOSE, None)
             else:
                 transport.send_close(<WSCloseCode>code, None)

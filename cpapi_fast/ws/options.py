@@ -1,4 +1,4 @@
-"""The knobs of one connection: validated once, frozen, every duration in seconds of the client's `Clock`."""
+"""The options of one WebSocket connection, validated once and frozen."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from cpapi_fast.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class WsOptions:
-    """Limits and policies of one `WsClient`.
+    """Limits and policies of one `WsClient`. Durations are seconds of the client's clock.
 
     Args:
-        open_timeout_s: the most that connecting, TLS and the upgrade may take together.
-        close_timeout_s: how long `close()` waits for the peer's CLOSE before it cuts the connection.
+        open_timeout_s: the time limit for connecting, TLS and the upgrade together.
+        close_timeout_s: how long `close()` waits for the peer's CLOSE frame before it disconnects.
         max_frame_bytes: a longer frame closes the connection with 1009.
-        max_message_bytes: the same for the fragments of one message together.
-        max_pending_bytes: in the pull forms, the socket is no longer read while this much waits unread.
+        max_message_bytes: the limit for all fragments of one message together; a longer message closes the connection
+            with 1009.
+        max_pending_bytes: in the pull forms, the socket is not read while this many bytes wait unread.
         callback_errors: what happens when a callback of the push forms raises. `close`: the connection is closed with
-            1011, frames after the failing one are counted as dropped, and `CallbackError` is raised from
-            `wait_closed()`, the `async with` block and every later call that reads. `report`: the loop's exception
-            handler is told, and the next frame or batch is handed over as if nothing had happened. Either way
-            `stats.callback_errors` counts it.
-        busy_poll: keep the loop from sleeping while the connection lives. A frame is then noticed sooner by the time
-            that waking a thread takes, tens of microseconds; the price is one processor core at 100 %, all the time.
-            Worth it only with a core to spare: beside busy neighbours it makes things slower.
+            1011, later frames are counted as dropped, and `CallbackError` is raised by `wait_closed()`, by the
+            `async with` block and by every later call that reads. `report`: the exception is passed to the event
+            loop's exception handler, and the callback gets the next frame or batch. Both count it in
+            `stats.callback_errors`.
+        busy_poll: keep the event loop from sleeping while the connection is open. This saves the time to wake a
+            thread, tens of microseconds per frame, and uses one processor core at 100 %. It helps only with a core to
+            spare; on a busy machine it increases the latency.
 
     Raises:
-        ConfigError: a limit that is not above zero, an unknown policy, or a switch that is no bool.
+        ConfigError: a limit is not above zero, or a policy or flag is invalid.
     """
 
     open_timeout_s: float = 10.0
@@ -46,7 +47,7 @@ class WsOptions:
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
         for name in ("max_frame_bytes", "max_message_bytes"):
             if getattr(self, name) > 2**30:
-                raise ConfigError(f"{name} must be at most 1 GiB: a batch addresses its bytes with 32 bits")
+                raise ConfigError(f"{name} must be at most 1 GiB, because the offsets in a batch have 32 bits")
         if self.callback_errors not in ("close", "report"):
             raise ConfigError(f"callback_errors must be 'close' or 'report', not {self.callback_errors!r}")
         if not isinstance(self.busy_poll, bool):

@@ -1,7 +1,7 @@
-"""Between the socket and whoever reads it: one reader at a time, bounded by holding the socket back, counted.
+"""The receive queue between the socket and its single reader or callback: bounded by flow control, and counted.
 
-At every moment: received = delivered + dropped + pending. A sink takes frames straight from the listener, past this
-queue, as soon as nothing waits here any more; those are counted there.
+At every moment: received = delivered + dropped + pending. Once the queue is empty, a sink gets its frames directly from
+the listener, which counts them.
 """
 
 from __future__ import annotations
@@ -12,26 +12,19 @@ from collections.abc import Callable
 
 from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.frames.batch import Batch, slice_of
+from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.frames.sink import FrameSink, end_read, hand_frame
 
-#: What a waiting frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
-#: it a flood of empty frames would wait for free.
-_FRAME_OVERHEAD_BYTES = 64
-
-
-def _cost_bytes(batch: Batch) -> int:
-    return batch.nbytes + _FRAME_OVERHEAD_BYTES * len(batch)
-
 
 class ReceiveQueue:
-    """Batches of one connection on their way to a reader (pull) or a callback (push).
+    """Batches of one connection for a reader (pull) or a callback (push).
 
     Args:
-        max_pending_bytes: with more than this waiting, the socket is held back until half of it has been read.
-        hold: called with True to hold the socket back and with False to let it go on.
-        attach: called with the sink that is to take the frames before they come here, or with None.
-        on_callback_error: called with what a callback raised; calls `fail` to stop handing over.
+        max_pending_bytes: when more than this waits, the socket is not read until half of it has been consumed.
+        hold: called with True to stop reading the socket, and with False to resume.
+        attach: called with the sink that gets frames directly from the listener, or with None.
+        on_callback_error: called with an exception that a callback raised; calls `fail` to stop the delivery.
     """
 
     def __init__(
@@ -45,9 +38,9 @@ class ReceiveQueue:
         self.dropped = 0
         self.pending = 0
         self.is_ended = False
-        #: Why the connection ended, None for a CLOSE frame; only with `is_ended`.
+        #: Why the connection ended; None for a CLOSE frame. Valid when `is_ended`.
         self.error: CpapiError | None = None
-        #: Whether a reader was told of `error`.
+        #: Whether `error` was raised to a reader.
         self.is_error_seen = False
         self._max_pending_bytes = max_pending_bytes
         self._hold = hold
@@ -64,11 +57,11 @@ class ReceiveQueue:
 
     @property
     def is_pushing(self) -> bool:
-        """Whether a callback takes the frames."""
+        """Whether a callback or sink receives the frames."""
         return self._push is not None
 
     def put(self, batch: Batch) -> None:
-        """Take in what one socket read brought."""
+        """Add the batch of one socket read."""
         if self._is_discarding:
             self.dropped += len(batch)
             return
@@ -83,14 +76,14 @@ class ReceiveQueue:
             self._wake()
 
     def end(self, error: CpapiError | None) -> None:
-        """Nothing more will come; what waits can still be read. The first call counts."""
+        """Mark the end. Pending frames can still be read. Only the first call has an effect."""
         if not self.is_ended:
             self.is_ended = True
             self.error = error
             self._wake()
 
     def discard(self) -> None:
-        """Count what comes from now on as dropped; what waits can still be read."""
+        """Count later frames as dropped. Pending frames can still be read."""
         self._is_discarding = True
         self._attach(None)
         if self._is_held:
@@ -98,9 +91,9 @@ class ReceiveQueue:
             self._hold(False)
 
     def fail(self, error: CpapiError) -> None:
-        """End because a callback raised: what it was not handed yet is counted as dropped, waiting or still to come."""
+        """End because a callback raised. Pending and later frames count as dropped."""
         self._has_failed = True
-        # After another end too, while what waited was handed over: nobody else would hear of it.
+        # Replaces an earlier error: the pending frames of an ended connection may still be passed to a callback.
         self.is_ended = True
         self.error = error
         self.is_error_seen = False
@@ -112,7 +105,7 @@ class ReceiveQueue:
             self.dropped += count
 
     def push_batches(self, callback: Callable[[Batch], object] | None) -> None:
-        """Hand every batch to `callback` from now on; with None, keep them for a reader again."""
+        """Pass every batch to `callback`; with None, queue them for a reader again."""
         if callback is None:
             self._set_push(None)
             return
@@ -121,7 +114,7 @@ class ReceiveQueue:
             self._count_delivered(len(batch))
             try:
                 callback(batch)
-            except BaseException as error:  # noqa: BLE001  a user's callback; the policy decides, nothing is swallowed
+            except BaseException as error:  # noqa: BLE001  a user's callback; `on_callback_error` decides
                 self._on_callback_error(error)
 
         self._set_push(push)
@@ -129,14 +122,14 @@ class ReceiveQueue:
             push(self._pop())
 
     def push_sink(self, sink: FrameSink | None) -> None:
-        """Hand every frame to `sink` from now on; with None, keep them for a reader again."""
+        """Pass every frame to `sink`; with None, queue them for a reader again."""
         if sink is None:
             self._set_push(None)
             return
 
         def push(batch: Batch) -> None:
-            # The frames that had waited, as if they came now. A batch stays in the queue until its last one is handed
-            # over: the sink may leave the rest to whoever comes next, who may come before this returns.
+            # A batch stays in the queue until the sink has got its last frame: the sink may remove itself, and its
+            # successor, which may be set before this returns, gets the rest.
             self._enqueue(batch)
             drain()
 
@@ -165,18 +158,18 @@ class ReceiveQueue:
 
     def _set_push(self, push: Callable[[Batch], None] | None) -> None:
         if self._waiter is not None:
-            raise UsageError("a task is waiting for the next message; a callback cannot take the frames away from it")
+            raise UsageError("a task is waiting for the next message. Cancel it before you set a callback or sink.")
         if push is not None and self._push is not None:
-            raise UsageError("there is a callback or sink already; remove it first, as with on_frame(None)")
+            raise UsageError("a callback or sink is already set. Remove it first, as with on_frame(None).")
         self._attach(None)
         self._push = push
 
     def _enqueue(self, batch: Batch) -> None:
         self._queue.append(batch)
-        self._pending_bytes += _cost_bytes(batch)
+        self._pending_bytes += cost_bytes(batch, 0, len(batch))
 
     def _step(self) -> bool:
-        # Count the next frame as delivered; True when it was the last of its batch.
+        # Counts the next frame as delivered; returns whether it was the last of its batch.
         self._cursor += 1
         self._count_delivered(1)
         is_last = self._cursor == len(self._queue[0])
@@ -186,9 +179,9 @@ class ReceiveQueue:
         return is_last
 
     def _pop(self) -> Batch:
-        # The next batch, less the frames that were read one by one.
+        # The next batch, without the frames that were read one by one.
         batch = self._queue.popleft()
-        self._pending_bytes -= _cost_bytes(batch)
+        self._pending_bytes -= cost_bytes(batch, 0, len(batch))
         if self._cursor:
             batch = slice_of(batch, self._cursor, len(batch))
             self._cursor = 0
@@ -198,15 +191,15 @@ class ReceiveQueue:
         return batch
 
     async def next_frame(self) -> Frame | None:
-        """The next frame; None after a CLOSE frame.
+        """Return the next frame; None after a CLOSE frame.
 
         Raises:
-            CpapiError: the connection ended in another way.
-            UsageError: somebody else reads already.
+            CpapiError: the connection ended without a CLOSE frame.
+            UsageError: another task is reading, or a callback or sink is set.
         """
         if not self._queue and not await self._has_more():
             return None
-        # As `_step` does, without the call: this is the way of every frame that is read one by one.
+        # `_step` inlined: every frame that is read one by one takes this path.
         batch = self._queue[0]
         cursor = self._cursor
         frame = batch[cursor]
@@ -221,7 +214,7 @@ class ReceiveQueue:
         return frame
 
     async def next_batch(self) -> Batch | None:
-        """The next batch; otherwise as `next_frame`."""
+        """Return the next batch; otherwise like `next_frame`."""
         if not self._queue and not await self._has_more():
             return None
         batch = self._pop()
@@ -236,9 +229,9 @@ class ReceiveQueue:
                     raise self.error.with_traceback(None)
                 return False
             if self._push is not None:
-                raise UsageError("a callback or sink takes the frames; remove it first, as with on_frame(None)")
+                raise UsageError("a callback or sink receives the frames. Remove it first, as with on_frame(None).")
             if self._waiter is not None:
-                raise UsageError("another task is waiting for the next message; a connection has one reader at a time")
+                raise UsageError("another task is waiting for the next message. Use one reader per connection.")
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

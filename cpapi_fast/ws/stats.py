@@ -1,4 +1,4 @@
-"""The counters of one connection, as a snapshot that adds up."""
+"""The counters of one WebSocket connection."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WsStats:
-    """What one connection has received and what became of it; a snapshot.
+    """A snapshot of the counters of one connection.
 
-    At every moment frames_received = delivered + dropped + pending.
+    frames_received = delivered + dropped + pending, at every moment.
     """
 
-    #: Messages received; the fragments of one are one. And their payload bytes.
+    #: Messages received, and their payload bytes. The fragments of one message count as one.
     frames_received: int
     bytes_received: int
-    #: Handed to a reader or a callback (also to one that then raised).
+    #: Frames passed to a reader or a callback, including a callback that then raised.
     delivered: int
-    #: Received after `close()` was called, or after a callback raised under the policy `close`.
+    #: Frames received after `close()`, or after a callback raised under the policy `close`.
     dropped: int
-    #: Waiting for a reader.
+    #: Frames that wait for a reader.
     pending: int
     #: Socket reads that brought at least one message.
     reads: int
     #: Messages that are not JSON. They are delivered like any other.
     malformed: int
-    #: Payloads that were asked for and turned out not to be JSON, although the frame had a route.
+    #: Payloads that could not be decoded although the frame has a route.
     payload_errors: int
-    #: Payloads that held invalid UTF-8 and were decoded with U+FFFD in its place.
+    #: Payloads with invalid UTF-8, decoded with U+FFFD in its place.
     payloads_repaired: int
-    #: How often a callback raised.
+    #: Exceptions raised by callbacks.
     callback_errors: int
     pings: int
     pongs: int
     fragments: int
-    #: Data frames that the peer sent after its own CLOSE, or after breaking the protocol: never delivered, and not
-    #: in frames_received.
+    #: Data frames that the peer sent after its CLOSE frame or after a protocol violation. They are not delivered, and
+    #: frames_received does not include them.
     frames_after_end: int

@@ -1,9 +1,9 @@
-"""Print the last price of two instruments once per socket read; the frames are taken in C (last_prices.pyx).
+"""Prints the last prices of two instruments once per socket read; last_prices.pyx receives the frames in C.
 
 Usage, in this folder:
 
     python setup.py build_ext --inplace     # needs cython, setuptools and a C compiler
-    python run.py [SECONDS]                 # against the built-in simulator
+    python run.py [SECONDS]                 # with the simulated gateway
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ async def main(seconds: float) -> None:
     async with SimulatedGateway() as gateway, cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint)) as client:
         async with await cf.WsClient.connect(client) as ws:
             while (frame := await ws.next_message()) and frame.kind is not cf.FrameKind.SYSTEM:
-                pass  # subscribes before `system` are dropped by a gateway, without a word
+                pass  # the gateway drops subscribes that arrive before `system`
             ws.use_sink(sink)
             for conid in CONIDS:
                 await ws.subscribe_market_data(conid)

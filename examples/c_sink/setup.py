@@ -16,7 +16,7 @@ setup(
     name="last-prices",
     ext_modules=cythonize(
         [Extension("last_prices", ["last_prices.pyx"])],
-        # Where the .pxd files are. An installed wheel is found without; an editable install is not on sys.path.
+        # The folder of the .pxd files. Cython finds an installed wheel without it, but not an editable install.
         include_path=[str(Path(spec.origin).parents[1])],
         compiler_directives={"language_level": 3},
     ),

@@ -1,4 +1,4 @@
-"""Everything that is done to a feed, by name: each fault begins, lasts and ends by itself."""
+"""The faults, by name: each begins, lasts and ends by itself."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Act = Callable[[Rig, Random], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to break things.
+    """One fault.
 
     Attributes:
-        name: as it stands in reports.
-        place: where it happens; two faults of one place are not done at the same time.
-        act: does it, and takes it away again.
+        name: the name in reports.
+        place: where it happens; two faults of one place never happen at the same time.
+        act: causes it, and ends it again.
     """
 
     name: str
@@ -44,7 +44,7 @@ def fault(place: str) -> Callable[[Act], Act]:
     return register
 
 
-#: A gateway's answer that is none: status, body, content type, headers.
+#: A wrong response of a gateway: status, body, content type, headers.
 Answer = tuple[int, bytes, str, dict[str, str]]
 
 PAGE: Final = b"<!DOCTYPE html><html><body>Login</body></html>"
@@ -57,29 +57,31 @@ ANSWERS: Final[dict[str, Answer]] = {
     "502": (502, b"<html>Bad SimulatedGateway</html>", "text/html", {}),
     "503": (503, b"", "text/plain", {}),
 }
-#: Every call that a feed makes.
+#: Every REST call of a feed.
 CALLS: Final = ("/tickle", "/iserver/accounts", "/iserver/auth/ssodh/init", "/ws")
-#: What a server may say in a CLOSE frame; 0 for one without a code.
+#: The codes that a server may send in a CLOSE frame; 0 for a frame without a code.
 CLOSE_CODES: Final = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4999)
 
 
 async def leaves(rig: Rig) -> None:
-    """Wait until the feed has noticed, however soon it came back."""
+    """Wait until the feed has detected the fault, however soon it recovered."""
     await rig.wait_for(lambda: rig.departures > rig.departures_seen, "the fault is noticed")
 
 
 async def gaps_are_told(rig: Rig, before: int) -> None:
-    """Wait until each instrument that ticks has told a gap since there were `before` of them."""
+    """Wait until each instrument that ticks has a gap more than the `before` it had."""
     ticking = {f"smd+{conid}" for conid in rig.conids if conid != QUIET}
     await rig.wait_for(
-        lambda: ticking <= {gap.subscription for gap in rig.heard.gaps[before:]}, "the gaps of all streams are told"
+        lambda: ticking <= {gap.subscription for gap in rig.events.gaps[before:]}, "a gap of every stream"
     )
 
 
 def answer_with(rig: Rig, call: str, name: str, times: int) -> None:
-    """Let the next calls of a path be answered so."""
+    """Let the next calls of a path get this response."""
     status, body, content_type, headers = ANSWERS[name]
-    rig.gateway.fail_rest(call, status=status, body=body, content_type=content_type, headers=headers, times=times)
+    rig.gateway.faults.fail_rest(
+        call, status=status, body=body, content_type=content_type, headers=headers, times=times
+    )
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -100,7 +102,7 @@ async def half_open(rig: Rig, random: Random) -> None:
     rig.proxy.half_open()
     await leaves(rig)
     if random.random() < 0.5:
-        # The gateway goes on writing to the old one beside the new one.
+        # The gateway keeps writing to the old socket as well as to the new one.
         await rig.streams()
     await rig.lives(random.uniform(0.0, 20.0))
     rig.proxy.bury()
@@ -165,7 +167,7 @@ async def cut_anywhere(rig: Rig, random: Random) -> None:
 
 @fault("network")
 async def garbage(rig: Rig, random: Random) -> None:
-    # A first byte with reserved bits: no frame can begin so.
+    # A first byte with reserved bits set: invalid at the start of a frame.
     rig.proxy.inject(bytes([0xF0 | random.randrange(16)]) + random.randbytes(random.randrange(1, 400)))
     await leaves(rig)
 
@@ -175,27 +177,27 @@ async def garbage(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def gateway_drops(rig: Rig, random: Random) -> None:
-    rig.gateway.drop_sockets(reset=random.random() < 0.5)
+    rig.gateway.faults.drop_sockets(reset=random.random() < 0.5)
 
 
 @fault("gateway")
 async def close_frame(rig: Rig, random: Random) -> None:
-    rig.gateway.close_sockets(random.choice(CLOSE_CODES), "going down")
+    rig.gateway.faults.close_sockets(random.choice(CLOSE_CODES), "going down")
 
 
 @fault("gateway")
 async def plays_dead(rig: Rig, random: Random) -> None:
-    rig.gateway.stop_answering()
+    rig.gateway.faults.stall()
     await leaves(rig)
     await rig.lives(random.uniform(1.0, 30.0))
-    rig.gateway.resume_answering()
+    rig.gateway.faults.resume()
 
 
 @fault("gateway")
 async def fragments(rig: Rig, random: Random) -> None:
-    rig.gateway.fragment_frames()
+    rig.gateway.faults.fragment_frames()
     await rig.lives(40.0)
-    rig.gateway.fragment_frames(on=False)
+    rig.gateway.faults.fragment_frames(on=False)
 
 
 @fault("gateway")
@@ -207,23 +209,23 @@ async def invalid_utf8(rig: Rig, random: Random) -> None:
             % (STEADY, random.getrandbits(40), number, STEADY),
         }
         for connection in rig.gateway.open_connections:
-            # On a socket that has not subscribed yet it would be nobody's frame.
+            # On a socket without subscriptions it would belong to none.
             connection.send([frame for topic, frame in frames.items() if topic in connection.subscriptions])
         await rig.lives(1.0)
 
 
 @fault("gateway")
 async def burst(rig: Rig, random: Random) -> None:
-    await rig.gateway.burst(random.randrange(5_000, 20_000))
+    await rig.gateway.faults.send_burst(random.randrange(5_000, 20_000))
 
 
 @fault("gateway")
 async def strange_frames(rig: Rig, random: Random) -> None:
     for payload in (b"", b"{}", b"[]", b"null", b'{"topic":7}', b"not JSON", b'{"message":"waiting for session"}'):
-        rig.gateway.send_frame(payload)
-    rig.gateway.ping(b"are you there?")
-    rig.gateway.send_error("something went wrong", 500)
-    rig.gateway.send_notification("hello")
+        rig.gateway.faults.send_frame(payload)
+    rig.gateway.faults.ping(b"are you there?")
+    rig.gateway.faults.send_error("something went wrong", 500)
+    rig.gateway.faults.send_notification("hello")
 
 
 # --- the session ------------------------------------------------------------------------------------------------------
@@ -231,38 +233,38 @@ async def strange_frames(rig: Rig, random: Random) -> None:
 
 @fault("gateway")
 async def session_expires(rig: Rig, random: Random) -> None:
-    before = len(rig.heard.gaps)
-    if rig.gateway.expire_session():
+    before = len(rig.events.gaps)
+    if rig.gateway.faults.end_brokerage_session():
         await gaps_are_told(rig, before)
 
 
 @fault("gateway")
 async def session_changes(rig: Rig, random: Random) -> None:
-    rig.gateway.renew_session()
+    rig.gateway.faults.change_session_id()
     await leaves(rig)
 
 
 @fault("gateway")
 async def competing_login(rig: Rig, random: Random) -> None:
-    rig.gateway.compete()
+    rig.gateway.faults.start_competing()
     await rig.state(FeedState.COMPETING)
     await rig.lives(random.uniform(0.0, 60.0))
-    rig.gateway.stop_competing()
+    rig.gateway.faults.stop_competing()
 
 
 @fault("gateway")
 async def logged_out(rig: Rig, random: Random) -> None:
-    said = rig.logins_required
-    rig.gateway.log_out()
+    logins_before = rig.logins_required
+    rig.gateway.faults.log_out()
     await rig.state(FeedState.LOGIN_REQUIRED)
-    assert rig.logins_required > said
+    assert rig.logins_required > logins_before
     await rig.lives(random.uniform(0.0, 60.0))
-    rig.gateway.log_in(has_brokerage=random.random() < 0.5)
+    rig.gateway.faults.log_in(has_brokerage=random.random() < 0.5)
 
 
 @fault("gateway")
 async def nightly_reset(rig: Rig, random: Random) -> None:
-    await rig.gateway.reset_nightly(
+    await rig.gateway.faults.run_nightly_reset(
         outage_s=random.uniform(30.0, 120.0), status=random.choice([500, 502, 503]), has_brokerage=random.random() < 0.5
     )
 
@@ -274,19 +276,19 @@ async def nightly_reset(rig: Rig, random: Random) -> None:
 async def wrong_answer(rig: Rig, random: Random) -> None:
     answer_with(rig, random.choice(CALLS), random.choice(list(ANSWERS)), random.randrange(1, 5))
     if random.random() < 0.5:
-        rig.gateway.expire_session()
-    rig.gateway.drop_sockets()
+        rig.gateway.faults.end_brokerage_session()
+    rig.gateway.faults.drop_sockets()
     await rig.lives(20.0)
-    rig.gateway.stop_failing()
+    rig.gateway.faults.clear_rest_failures()
 
 
 @fault("gateway")
 async def slow_answers(rig: Rig, random: Random) -> None:
     for call in CALLS:
-        rig.gateway.fail_rest(call, status=503, delay_s=random.uniform(5.0, 60.0), times=1)
-    rig.gateway.drop_sockets()
+        rig.gateway.faults.fail_rest(call, status=503, delay_s=random.uniform(5.0, 60.0), times=1)
+    rig.gateway.faults.drop_sockets()
     await rig.lives(20.0)
-    rig.gateway.stop_failing()
+    rig.gateway.faults.clear_rest_failures()
 
 
 # --- subscriptions ----------------------------------------------------------------------------------------------------
@@ -295,32 +297,32 @@ async def slow_answers(rig: Rig, random: Random) -> None:
 @fault("gateway")
 async def stream_dies(rig: Rig, random: Random) -> None:
     topic = f"smd+{random.choice([BRISK, STEADY, NATURAL])}"
-    before = len(rig.heard.gaps)
-    if rig.gateway.kill_stream(topic.removeprefix("smd+")):
+    before = len(rig.events.gaps)
+    if rig.gateway.faults.end_stream(topic.removeprefix("smd+")):
         await rig.wait_for(
-            lambda: any(gap.subscription == topic for gap in rig.heard.gaps[before:]), f"the death of {topic} is told"
+            lambda: any(gap.subscription == topic for gap in rig.events.gaps[before:]), f"a gap of {topic}"
         )
 
 
 @fault("gateway")
 async def all_streams_die(rig: Rig, random: Random) -> None:
-    before = len(rig.heard.gaps)
-    killed = [rig.gateway.kill_stream(str(conid)) for conid in rig.conids]
+    before = len(rig.events.gaps)
+    killed = [rig.gateway.faults.end_stream(str(conid)) for conid in rig.conids]
     if all(killed):
         await gaps_are_told(rig, before)
 
 
 @fault("gateway")
 async def subscribes_vanish(rig: Rig, random: Random) -> None:
-    # One of orders or P&L that vanishes is beyond anybody: nothing answers these.
-    rig.gateway.swallow_subscribes(random.randrange(1, 6), words=["smd"])
-    rig.gateway.drop_sockets()
+    # A stream of orders or P&L that stops cannot be detected: probes get no reply.
+    rig.gateway.faults.drop_subscribes(random.randrange(1, 6), channels=["smd"])
+    rig.gateway.faults.drop_sockets()
 
 
 @fault("gateway")
 async def orders_are_refused(rig: Rig, random: Random) -> None:
-    rig.gateway.refuse_orders(random.randrange(1, 4))
-    rig.gateway.drop_sockets()
+    rig.gateway.faults.refuse_order_subscribes(random.randrange(1, 4))
+    rig.gateway.faults.drop_sockets()
 
 
 # --- this side --------------------------------------------------------------------------------------------------------

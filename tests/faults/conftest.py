@@ -1,4 +1,4 @@
-"""Where a part of the generated texts is enough (CPAPI_FAST_CASES), a part of the faults is, too."""
+"""Runs only a part of the faults where CPAPI_FAST_CASES reduces the generated texts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-#: What tests/property does unless told otherwise.
+#: The default of tests/property.
 ALL = 200_000
-#: One of each kind: they meet all of the code that differs from one interpreter or build to the next.
+#: One of each kind: enough for all code that differs between interpreters and builds.
 SOME = frozenset(
     {
         *(
-            f"test_fault_is_got_over[{name}]"
+            f"test_the_feed_recovers_from_each_fault[{name}]"
             for name in ("reset", "half_open", "garbage", "fragments", "burst", "session_changes", "logged_out")
         ),
-        "test_fault_of_the_network_is_got_over_with_tls[cut_anywhere]",
-        "test_fault_is_got_over[stream_dies]",
-        "test_random_faults_are_got_over[11]",
-        "test_consumer_that_never_reads_harms_nobody[conflate]",
-        "test_step_of_the_clock_is_neither_a_death_nor_a_hole[20.0]",
+        "test_the_feed_recovers_from_network_faults_with_tls[cut_anywhere]",
+        "test_the_feed_recovers_from_each_fault[stream_dies]",
+        "test_the_feed_recovers_from_random_faults[11]",
+        "test_a_consumer_that_never_reads_affects_no_other[conflate]",
+        "test_a_step_of_the_clock_causes_neither_a_reconnect_nor_a_gap[20.0]",
     }
 )
 

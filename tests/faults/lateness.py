@@ -1,4 +1,4 @@
-"""How late a busy machine makes the loop: what comes on top of a limit in time."""
+"""Measures how late the loop runs on a busy machine, to add to time limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEP_S = 0.02
 
 
 class Lateness:
-    """How late the loop is at most, since it was last asked, in real seconds. Made in a running loop."""
+    """The largest lateness of the loop since the last call, in real seconds. Make it in a running loop."""
 
     def __init__(self) -> None:
         self._worst_s = 0.0

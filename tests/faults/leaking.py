@@ -1,9 +1,9 @@
-"""Breaks the connection of one feed again and again and tells how much memory each round of that left in use.
+"""Breaks the connection of one feed many times and prints how much memory each round left in use.
 
     python -m tests.faults.leaking COUNT LIMIT [leak]
 
-Prints one JSON line: the bytes that each round of COUNT reconnects left behind; after one that left less than LIMIT
-for each reconnect nothing more is run. With `leak` it keeps some bytes for every reconnect on purpose.
+Prints one JSON line: how many bytes each round of COUNT reconnects left in use. It stops after a round that left less
+than LIMIT bytes for each reconnect. With `leak` it keeps some bytes for every reconnect on purpose.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ KEPT: Final[list[object]] = []
 async def main(count: int, limit: float, *, is_leaking: bool) -> list[int]:
     meter = memory_meter()
     left: list[int] = []
-    # What tests and simulator remember is bounded, or cleared here.
+    # What the tests and the simulator keep is bounded, or cleared here.
     async with Rig(speed=100.0, conids=(BRISK,)) as rig:
 
         async def measured(rounds: int) -> int:
             for number in range(rounds):
                 await rig.streams()
-                (rig.proxy.reset, rig.gateway.drop_sockets, lambda: rig.gateway.close_sockets(1001))[number % 3]()
-                rig.heard.clear()
+                (rig.proxy.reset, rig.gateway.faults.drop_sockets, lambda: rig.gateway.faults.close_sockets(1001))[
+                    number % 3
+                ]()
+                rig.events.clear()
                 rig.gateway.connections.clear()
                 rig.gateway.requests.clear()
                 if is_leaking:

@@ -1,9 +1,8 @@
-"""Holds what a feed delivered, and what it called missing, against what the gateway says that it wrote.
+"""Compares the frames and gaps that a feed delivered with the frames that the gateway wrote.
 
-For each subscription the two are compared in order, frame by frame: what was delivered has to be what was written, and
-whatever was written in between has to lie in a gap that was told right there. A change of the connection is a hole too,
-whether something was written meanwhile or not. Wall clocks play no part in that, so a
-step of the clock cannot hide a hole.
+Each subscription is compared in order, frame by frame: every delivered frame must have been written, and every frame
+written in between must be in a gap that was reported at that place. A change of the connection needs a gap too, whether
+or not anything was written in between. The comparison uses no wall clock, so a step of the clock cannot hide a loss.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from cpapi_fast.simulator import SentFrame
 
 @dataclass
 class Account:
-    """One subscription.
+    """The account of one subscription.
 
     Attributes:
-        waiting: written and not yet found among what was delivered.
-        connection: of the frame delivered last.
-        last_ns: when that was received; None before the first.
-        gap: told, and not yet followed by a frame.
-        delivered: frames delivered.
-        lost: frames written and not delivered, each inside a gap.
-        abandoned: frames written on a socket after the feed went on with another one.
-        gaps: gaps by cause.
-        empty_gaps: gaps in which nothing was lost.
+        waiting: frames written and not yet delivered.
+        connection: the connection of the last delivered frame.
+        last_ns: its receive time; None before the first.
+        gap: the gap that was reported and is not yet followed by a frame.
+        delivered: how many frames were delivered.
+        lost: how many frames were written and not delivered, each inside a gap.
+        abandoned: how many frames were written to a socket after the feed had moved to another.
+        gaps: how many gaps there were, by cause.
+        empty_gaps: in how many gaps no frame was lost.
     """
 
     waiting: deque[SentFrame] = field(default_factory=deque)
@@ -44,11 +43,11 @@ class Account:
 
 
 class Ledger:
-    """The comparison; `problems` says in words what does not fit.
+    """The comparison; `problems` describes every contradiction.
 
     Args:
-        topics: the subscriptions to compare; others are left alone.
-        foreign: payloads that may come without the gateway having written them.
+        topics: the subscriptions to compare; others are ignored.
+        foreign: payloads that may arrive although the gateway did not write them.
     """
 
     def __init__(self, topics: Iterable[str], foreign: Iterable[bytes] = ()) -> None:
@@ -57,16 +56,16 @@ class Ledger:
         self._foreign = frozenset(foreign)
 
     def sent(self, frames: Iterable[SentFrame]) -> None:
-        """The gateway wrote these, in this order; to be told before they can have been delivered."""
+        """Add frames that the gateway wrote, in this order, before they can have been delivered."""
         for frame in frames:
             account = self.accounts.get(frame.topic)
             if account is not None:
                 account.waiting.append(frame)
 
-    def told(self, gap: Gap) -> None:
-        """The feed told a gap."""
+    def reported(self, gap: Gap) -> None:
+        """Add a gap that the feed reported."""
         if gap.subscription is None:
-            self.problems.append(f"a gap of nobody: {gap}")
+            self.problems.append(f"a gap of no subscription: {gap}")
             return
         account = self.accounts.get(gap.subscription)
         if account is None:
@@ -84,7 +83,7 @@ class Ledger:
         account.gap = gap
 
     def delivered(self, topic: str, payload: bytes, received_ns: int) -> None:
-        """The feed delivered a frame."""
+        """Add a frame that the feed delivered."""
         account = self.accounts.get(topic)
         if account is None or payload in self._foreign:
             return
@@ -113,7 +112,7 @@ class Ledger:
         account.delivered += 1
 
     def finish(self) -> None:
-        """The feed has ended, and nothing more is written: what is left has to lie in a gap without an end."""
+        """Check the end: frames that were written and not delivered must be in a gap without an end."""
         for topic, account in self.accounts.items():
             lost = [frame for frame in account.waiting if frame.connection >= account.connection]
             account.abandoned += len(account.waiting) - len(lost)

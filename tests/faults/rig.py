@@ -1,4 +1,4 @@
-"""A feed, the proxy and the simulator on real sockets and one clock, and everything that must hold between faults."""
+"""Rig: a feed, the proxy and the simulator on real sockets and one clock, and what must hold between faults."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tests.fault_proxy import FaultProxy
 
 from .ledger import Ledger
 
-#: Client and gateway share a clock that runs this many times as fast as the machine's.
+#: Client and gateway share a clock that runs this many times as fast as the system clock.
 SPEED = 20.0
-#: Ticks twice a second, once a second, as it likes, and once an hour.
+#: Instruments that tick twice a second, once a second, at the simulator's own interval, and once an hour.
 BRISK, STEADY, NATURAL, QUIET = 265598, 8314, 272093, 76792991
 TICKS: Mapping[int, float] = {BRISK: 0.5, STEADY: 1.0, QUIET: 3_600.0}
-#: Real seconds: what a busy machine may need for anything.
+#: In real seconds: the most that a busy machine needs for anything.
 PATIENCE_S = 45.0
 
 
 def sockets() -> int:
-    """How many sockets this process has open; 0 where nobody counts them."""
+    """How many sockets this process has open; 0 where the system does not count them."""
     if sys.platform != "linux":
         return 0
     count = 0
@@ -41,7 +41,7 @@ def sockets() -> int:
 
 
 def is_refusal(payload: bytes) -> bool:
-    """Whether a frame has the topic of a subscription and no data of it."""
+    """Whether a frame has the topic of a subscription but none of its data."""
     return payload.startswith(b'{"error":')
 
 
@@ -52,11 +52,11 @@ def adds_up(stats: cf.ConsumerStats) -> bool:
 
 @dataclass
 class Recovery:
-    """How a fault was got over.
+    """The recovery from one fault.
 
     Attributes:
-        fault: its name.
-        seconds: from its end until everything streamed again, on the clock.
+        fault: the name of the fault.
+        seconds: the time from its end until everything streamed again, on the clock.
     """
 
     fault: str
@@ -64,12 +64,12 @@ class Recovery:
 
 
 @dataclass
-class Heard:
-    """What the feed told besides frames.
+class Events:
+    """The events of a feed.
 
     Attributes:
-        changes: changes of state, of the feed and of its subscriptions.
-        gaps: holes.
+        changes: the changes of state of the feed and of its subscriptions.
+        gaps: the gaps.
     """
 
     changes: list[cf.StateChange] = field(default_factory=list)
@@ -87,15 +87,15 @@ class Heard:
 
 
 class Rig:
-    """`async with Rig() as rig`: on entering everything streams; on leaving everything must have added up.
+    """A feed under test: inside `async with Rig()` everything streams, and at its end all counts are checked.
 
     Args:
-        speed: of the clock.
+        speed: the speed of the clock.
         tls: whether the gateway serves TLS.
         gateway: options of the gateway other than those of a rig.
         feed: options of the feed.
         conids: what to subscribe to, besides orders and P&L.
-        is_alone: whether no other rig lives at the same time, so that what is left over at the end is this one's.
+        is_alone: whether no other rig is open at the same time, so that leftovers at the end belong to this one.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class Rig:
         self.conids = conids
         self.topics = (*(f"smd+{conid}" for conid in conids), "sor", "spl")
         self.ledger = Ledger(self.topics)
-        self.heard = Heard()
+        self.events = Events()
         self.logins_required = 0
-        #: How often data stopped coming, and how often it had when everything streamed last.
+        #: How often data stopped, now and when everything streamed last.
         self.departures = self.departures_seen = 0
         self.frames = 0
         self.consumers: tuple[cf.Consumer, ...] = ()
@@ -169,9 +169,9 @@ class Rig:
 
     async def _finish(self) -> None:
         await self.proxy.heal()
-        # Nothing more is written, and what was written arrives.
-        self.gateway.stop_answering()
-        # On a machine so busy that the connection is lost right now, the gaps at the end have to hold it.
+        # Nothing more is written, and everything that was written arrives.
+        self.gateway.faults.stall()
+        # If a busy machine loses the connection at this moment, the lost frames must be in the gaps at the end.
         await self.wait_for(lambda: self._is_settled() or not self.is_streaming, "what was written last arrives")
         await asyncio.wait_for(self.feed.aclose(), PATIENCE_S)
         assert self._reader is not None
@@ -190,14 +190,14 @@ class Rig:
             assert time.monotonic() < deadline_s, f"{opened} sockets and these tasks are left: {tasks}"
             await asyncio.sleep(0.01)
 
-    # --- what the feed says ---
+    # --- what the feed reports ---
 
     def _on_login_required(self, *_: object) -> None:
         self.logins_required += 1
 
     async def _read(self) -> None:
         async for item in self.consumer:
-            # What the gateway wrote is noted before it can be received.
+            # Frames are added to the ledger as the gateway writes them, before they can be received.
             if isinstance(item, cf.Frame):
                 self.take_log()
                 self.frames += 1
@@ -206,10 +206,10 @@ class Rig:
                     self.ledger.delivered(topic, item.raw, item.received_ns)
             elif isinstance(item, cf.Gap):
                 self.take_log()
-                self.ledger.told(item)
-                self.heard.gaps.append(item)
+                self.ledger.reported(item)
+                self.events.gaps.append(item)
             elif isinstance(item, cf.StateChange):
-                self.heard.changes.append(item)
+                self.events.changes.append(item)
                 is_of_feed = item.subscription is None and item.state is not item.previous
                 self.departures += is_of_feed and item.previous is cf.FeedState.STREAMING
 
@@ -231,7 +231,7 @@ class Rig:
             assert adds_up(consumer.stats), consumer.stats
 
     def watch(self, consumer: cf.Consumer) -> cf.Consumer:
-        """Hold another consumer to its identity as well."""
+        """Check the counts of another consumer as well."""
         self.consumers = (*self.consumers, consumer)
         return consumer
 
@@ -241,7 +241,7 @@ class Rig:
 
     @property
     def is_streaming(self) -> bool:
-        """Whether the feed and each of its subscriptions says so."""
+        """Whether the feed and each of its subscriptions stream."""
         if self.feed.state is not cf.FeedState.STREAMING:
             return False
         return all(
@@ -260,7 +260,7 @@ class Rig:
             await asyncio.sleep(looking_s)
 
     async def streams(self, *, timeout_s: float = PATIENCE_S) -> float:
-        """Wait until fresh data of everything comes, and check; seconds of the clock that it took."""
+        """Wait until every subscription has new data, and check; returns the seconds of the clock that it took."""
         start_s = self.clock.monotonic_s()
         before = {topic: account.delivered for topic, account in self.ledger.accounts.items()}
         ticking = [topic for topic in self.topics if topic != f"smd+{QUIET}"]
@@ -280,15 +280,15 @@ class Rig:
         await self.wait_for(lambda: self.feed.state in states, f"state {states}", timeout_s=timeout_s)
 
     async def lives(self, seconds: float) -> None:
-        """Let so many seconds of the clock pass."""
+        """Wait for so many seconds of the clock."""
         await self.clock.sleep(seconds)
 
     def story(self) -> str:
-        """What was heard last, for a message."""
+        """The latest events, for a message."""
         lines = [f"feed {self.feed.state.name}"]
         lines += [f"{one.topic} {one.state.name}" for one in self.feed.subscriptions]
         lines += [
             f"{change.subscription or 'feed'}: {change.previous.name} -> {change.state.name} ({change.cause.name})"
-            for change in self.heard.changes[-12:]
+            for change in self.events.changes[-12:]
         ]
         return "; ".join(lines)

@@ -1,4 +1,4 @@
-"""Faults drawn at random, alone or two at a time, and how each was got over."""
+"""Faults at random, alone or two at a time, and the recovery from each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAIR_SHARE: Final = 0.3
 
 
 class Schedule:
-    """Draws faults and does them to a rig.
+    """Draws random faults and applies them to a rig.
 
     Args:
         rig: what to do them to.
@@ -30,14 +30,14 @@ class Schedule:
         self.recoveries: list[Recovery] = []
 
     def draw(self) -> list[Fault]:
-        """One fault, or two of different places."""
+        """One random fault, or two of different places."""
         first = self._random.choice(list(FAULTS.values()))
         if self._random.random() >= _PAIR_SHARE:
             return [first]
         return [first, self._random.choice([other for other in FAULTS.values() if other.place != first.place])]
 
     async def step(self) -> None:
-        """Quiet for a while, then a fault or two, then everything streams."""
+        """Wait for a while, apply a fault or two, and wait until everything streams again."""
         await self._rig.streams()
         await self._rig.lives(self._random.uniform(0.0, 10.0))
         drawn = self.draw()

@@ -1,10 +1,10 @@
-"""Random faults on real sockets for as long as wished, one feed all the while, and a report of how it fared.
+"""Applies random faults to one feed on real sockets for a chosen time, and prints a report.
 
     python -m tests.faults.soak [--hours H | --minutes M] [--seed N] [--speed X]
 
-Ends with 0 when everything held: after every fault everything streamed again without a restart, every frame that was
-written and not delivered lies inside a gap, every consumer adds up, nothing was called stale that was not, and no
-memory, task or socket is left over.
+Exits with 0 if everything held: after every fault everything streamed again without a restart, every frame that was
+written and not delivered is inside a gap, the counts of every consumer add up, no subscription was stale without a
+fault, and no memory, task or socket is left over.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from .lateness import Lateness
 from .rig import SPEED, Rig, adds_up, sockets
 from .schedule import Schedule
 
-#: A round of the loop that took longer, in real seconds, tells that the machine was too busy to judge by time.
+#: If a round of the loop took longer, in real seconds, the machine was too busy for checks of time.
 _BUSY_S: Final = 0.2
-#: What the process may grow from the end of its first tenth on.
+#: How much the process may grow after the first tenth of the run.
 _MOST_GROWTH_BYTES: Final = 64 * 1024 * 1024
-#: How long nothing is done to the feed after some of the faults, in seconds of the clock.
+#: How long no fault follows some of the faults, in seconds of the clock.
 _QUIET_S: Final = (20.0, 90.0)
 _QUIET_SHARE: Final = 0.3
 _TELL_EVERY_S: Final = 60.0
 
 
 def rss_bytes() -> int:
-    """What the process has in memory; 0 where nobody tells."""
+    """The memory of the process; 0 where the system does not report it."""
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -65,8 +65,8 @@ class Soak:
     async def step(self, lateness: Lateness) -> None:
         rig = self._rig
         await self.schedule.step()
-        self.gaps.update(gap.cause.value for gap in rig.heard.gaps)
-        rig.heard.clear()
+        self.gaps.update(gap.cause.value for gap in rig.events.gaps)
+        rig.events.clear()
         self.peak_tasks = max(self.peak_tasks, len(asyncio.all_tasks()))
         self.peak_sockets = max(self.peak_sockets, sockets())
         if self._random.random() < _QUIET_SHARE:
@@ -74,10 +74,10 @@ class Soak:
 
     async def _quiet(self, lateness: Lateness) -> None:
         rig, seconds = self._rig, self._random.uniform(*_QUIET_S)
-        # What the last fault has left behind comes to its end first: a stream that died unnoticed is noticed now.
+        # The consequences of the last fault end first: a stream that stopped is detected only now.
         await rig.lives(90.0)
         await rig.streams()
-        rig.heard.clear()
+        rig.events.clear()
         lateness.take_s()
         connections = rig.feed.stats.connections
         await rig.lives(seconds)
@@ -85,9 +85,9 @@ class Soak:
             self.busy_windows += 1
             return
         self.quiet_s += seconds
-        self.false_stales += sum(change.state is cf.FeedState.STALE for change in rig.heard.changes)
+        self.false_stales += sum(change.state is cf.FeedState.STALE for change in rig.events.changes)
         self.needless_reconnects += rig.feed.stats.connections - connections
-        self.needless_gaps += len(rig.heard.gaps)
+        self.needless_gaps += len(rig.events.gaps)
         await rig.streams()
 
 
@@ -104,16 +104,16 @@ def _counted(counts: Counter[str]) -> str:
 
 
 async def soak(seconds: float, seed: int, speed: float) -> int:
-    """Run for so many real seconds; the exit code."""
-    say = sys.stdout.write
-    say(f"soak: {seconds / 60:.1f} minutes, time runs {speed:g} times as fast, CPAPI_FAST_SEED={seed}\n")
+    """Run for so many real seconds; returns the exit code."""
+    write = sys.stdout.write
+    write(f"soak: {seconds / 60:.1f} minutes, at {speed:g} times the speed, CPAPI_FAST_SEED={seed}\n")
     sys.stdout.flush()
     problems: list[str] = []
     start_s = time.monotonic()
     rss_start = rss_then = 0
     async with Rig(speed=speed, tls=seed % 2 == 0, gateway={"seed": seed}, feed={"seed": seed}) as rig:
         await rig.streams()
-        # Nobody reads these. They harm nobody, and add up.
+        # These are never read. They affect no other consumer, and their counts add up.
         for policy in ("drop_oldest", "drop_newest", "conflate"):
             rig.watch(rig.feed.consumer(policy=policy, max_pending_frames=1_000, name=policy))
         run_of_faults, lateness = Soak(rig, seed), Lateness()
@@ -131,14 +131,14 @@ async def soak(seconds: float, seed: int, speed: float) -> int:
             if now_s > next_word_s:
                 next_word_s += _TELL_EVERY_S
                 steps, took_s = len(run_of_faults.schedule.recoveries), now_s - start_s
-                say(f"  {took_s / 60:.0f} min: {steps} times broken and got over, {rig.frames:,} frames\n")
+                write(f"  {took_s / 60:.0f} min: {steps} faults and recoveries, {rig.frames:,} frames\n")
                 sys.stdout.flush()
         await lateness.aclose()
         gc.collect()
         rss_end = rss_bytes()
         tasks, opened = len(asyncio.all_tasks()), sockets()
         problems += report(rig, run_of_faults)
-        say(
+        write(
             f"memory          {rss_start / 1e6:.1f} MB at the start, {rss_then / 1e6:.1f} MB after a tenth, "
             f"{rss_end / 1e6:.1f} MB at the end\n"
             f"tasks, files    {tasks} and {opened} at the end; at most {run_of_faults.peak_tasks} and "
@@ -147,16 +147,16 @@ async def soak(seconds: float, seed: int, speed: float) -> int:
         if rss_then and rss_end - rss_then > _MOST_GROWTH_BYTES:
             problems.append(f"memory grew by {(rss_end - rss_then) / 1e6:.1f} MB")
         if problems:
-            # What the end of a rig would find as well is no news.
+            # The end of the rig would raise the same again.
             rig.ledger.problems.clear()
     for problem in problems:
-        say(f"PROBLEM: {problem}\n")
-    say(f"soak {'FAILED' if problems else 'passed'}, CPAPI_FAST_SEED={seed}\n")
+        write(f"PROBLEM: {problem}\n")
+    write(f"soak {'FAILED' if problems else 'passed'}, CPAPI_FAST_SEED={seed}\n")
     return 1 if problems else 0
 
 
 def report(rig: Rig, done: Soak) -> list[str]:
-    """Print what happened; gives what was wrong."""
+    """Print what happened; returns what was wrong."""
     write = sys.stdout.write
     accounts = rig.ledger.accounts.values()
     stats = rig.feed.stats
@@ -186,7 +186,7 @@ def report(rig: Rig, done: Soak) -> list[str]:
     problems = rig.ledger.problems[:20]
     problems += [f"the consumer {one.name} does not add up: {one.stats}" for one in wrong]
     if done.false_stales or done.needless_reconnects or done.needless_gaps:
-        problems.append("something was called dead that was alive")
+        problems.append("a subscription was stale without a fault")
     return problems
 
 

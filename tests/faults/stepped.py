@@ -1,9 +1,9 @@
-"""A rig in a process whose wall clock is stepped by its parent: prints what happened as one line of JSON.
+"""Runs a rig in a process whose wall clock its parent steps, and prints what happened as one line of JSON.
 
     python -m tests.faults.stepped SPEED
 
-Twice it says "streams" when everything does, waits for a line (the clock was stepped), streams, breaks the
-connection and streams again.
+Twice, it prints "streams" when everything streams, waits for a line (the clock was stepped), waits until everything
+streams, breaks the connection, and waits until everything streams again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ async def main(speed: float) -> None:
     async with Rig(speed=speed, conids=conids) as rig:
         await rig.streams()
         for _ in range(2):
-            connections, gaps = rig.feed.stats.connections, len(rig.heard.gaps)
+            connections, gaps = rig.feed.stats.connections, len(rig.events.gaps)
             print("streams", flush=True)  # noqa: T201
             await loop.run_in_executor(None, sys.stdin.readline)
             await rig.streams()
@@ -31,7 +31,7 @@ async def main(speed: float) -> None:
             await rig.streams()
             quiet = {
                 "reconnects": rig.feed.stats.connections - connections,
-                "gaps": len(rig.heard.gaps) - gaps,
+                "gaps": len(rig.events.gaps) - gaps,
             }
             rig.proxy.reset()
             await rig.streams()

@@ -1,4 +1,4 @@
-"""Wrong answers to every REST call and to the upgrade."""
+"""Wrong responses to every REST call and to the WebSocket handshake."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ pytestmark = pytest.mark.time_limit(120.0)
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_wrong_answers_are_got_over(call: str) -> None:
+async def test_the_feed_recovers_from_wrong_responses(call: str) -> None:
     async with Rig(feed={"reconnect_max_s": 10.0}) as rig:
         for name in ANSWERS:
             await rig.streams()
-            asked = sum(request.path.endswith(call) for request in rig.gateway.requests)
+            requests_before = sum(request.path.endswith(call) for request in rig.gateway.requests)
             answer_with(rig, call, name, times=1)
             if call.endswith("/init"):
-                # It is called only where the brokerage session has to be opened.
-                rig.gateway.expire_session()
-            rig.gateway.drop_sockets()
+                # This call is made only if the brokerage session has to be opened.
+                rig.gateway.faults.end_brokerage_session()
+            rig.gateway.faults.drop_sockets()
             await rig.streams()
-            # The wrong answer was given, and the right one was asked for.
-            assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= asked + 2, name
+            # The wrong response was sent, and the feed repeated the request.
+            assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= requests_before + 2, name
 
 
 @pytest.mark.parametrize("call", ["/tickle", "/ws"])
-async def test_penalty_after_429_is_sat_out_in_silence(call: str) -> None:
+async def test_no_request_is_sent_during_the_penalty_after_a_429(call: str) -> None:
     async with Rig(speed=90.0) as rig:
         await rig.streams()
-        rig.gateway.fail_rest(call, status=429, times=1)
-        rig.gateway.drop_sockets()
-        await rig.wait_for(lambda: rig.heard.causes()[Cause.RATE_LIMITED], "the penalty is told", looking_s=0.001)
-        asked = len(rig.gateway.requests)
+        rig.gateway.faults.fail_rest(call, status=429, times=1)
+        rig.gateway.faults.drop_sockets()
+        await rig.wait_for(lambda: rig.events.causes()[Cause.RATE_LIMITED], "the penalty is reported", looking_s=0.001)
+        requests_before = len(rig.gateway.requests)
         refused = next(request for request in reversed(rig.gateway.requests) if request.status == 429)
         await rig.streams(timeout_s=40.0)
-        # Each request tells when it came: nothing for a quarter of an hour, however busy the machine is.
-        assert rig.gateway.requests[asked].time_ns - refused.time_ns >= 899 * 10**9
+        # By the times of the requests: none for a quarter of an hour, however busy the machine is.
+        assert rig.gateway.requests[requests_before].time_ns - refused.time_ns >= 899 * 10**9
 
 
-async def test_living_socket_is_left_when_the_keepalive_says_so_and_what_was_on_its_way_counts() -> None:
-    # Enough data that some of it is on its way at any moment.
+async def test_a_working_socket_is_closed_when_the_session_changed_and_its_last_frames_count() -> None:
+    # Enough data that some is in transit at any moment.
     async with Rig(conids=(NATURAL,), gateway={"rate": 150.0}) as rig:
         await rig.streams()
         answer_with(rig, "/tickle", "401", times=3)
@@ -52,15 +52,15 @@ async def test_living_socket_is_left_when_the_keepalive_says_so_and_what_was_on_
 
 
 @pytest.mark.parametrize("answer", ["html", "redirect", "json", "unauthorized"])
-async def test_login_page_calls_a_human_and_the_feed_goes_on_when_he_has_logged_in(answer: str) -> None:
-    async with Rig(gateway={"logged_out_answer": answer}) as rig:
+async def test_a_login_page_requires_a_login_and_the_feed_continues_after_it(answer: str) -> None:
+    async with Rig(gateway={"logged_out_response": answer}) as rig:
         await rig.streams()
-        rig.gateway.log_out()
+        rig.gateway.faults.log_out()
         await rig.state(FeedState.LOGIN_REQUIRED)
-        asked = len(rig.gateway.requests)
+        requests_before = len(rig.gateway.requests)
         await rig.lives(70.0)
-        # Told once, not with every look; and these are few.
+        # Reported once, not at every check; and the checks are few.
         assert rig.logins_required == 1
-        assert 1 <= len(rig.gateway.requests) - asked <= 10
-        rig.gateway.log_in()
+        assert 1 <= len(rig.gateway.requests) - requests_before <= 10
+        rig.gateway.faults.log_in()
         await rig.streams()

@@ -1,4 +1,4 @@
-"""Consumers that stall, raise, halt or block, while frames come and connections break."""
+"""Consumers that stall, raise, halt or block, while frames arrive and connections are lost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.time_limit(120.0)
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate"])
-async def test_consumer_that_never_reads_harms_nobody(policy: cf.Policy) -> None:
+async def test_a_consumer_that_never_reads_affects_no_other(policy: cf.Policy) -> None:
     async with Rig() as rig:
         stalled = rig.watch(rig.feed.consumer(policy=policy, max_pending_frames=50, name="stalled"))
         await rig.streams()
-        await rig.gateway.burst(2_000)
+        await rig.gateway.faults.send_burst(2_000)
         await rig.wait_for(lambda: stalled.stats.received > 2_000, "the burst arrives")
         rig.proxy.reset()
         await rig.streams()
@@ -29,7 +29,7 @@ async def test_consumer_that_never_reads_harms_nobody(policy: cf.Policy) -> None
         assert given_up > 1_500
     items = [item async for item in stalled]
     gaps = [item for item in items if isinstance(item, cf.Gap) and item.cause is cf.Cause.CONSUMER_OVERFLOW]
-    # Every frame that was dropped is counted in a gap at its place.
+    # Every dropped frame is counted in a gap at its place.
     assert sum(gap.frames_dropped or 0 for gap in gaps) == stalled.stats.dropped
     assert all(gap.subscription is None for gap in gaps)
     assert any(isinstance(item, cf.StateChange) for item in items)
@@ -41,7 +41,7 @@ async def test_conflated_quotes_are_the_latest() -> None:
     async with Rig(conids=(BRISK, STEADY, NATURAL)) as rig:
         stalled = rig.watch(rig.feed.consumer(policy="conflate", max_pending_frames=1_000, name="stalled"))
         await rig.streams()
-        await rig.gateway.burst(5_000)
+        await rig.gateway.faults.send_burst(5_000)
         await rig.wait_for(lambda: stalled.stats.received > 5_000, "the burst arrives")
         assert stalled.stats.conflated > 3_000
         last: dict[str, object] = {}
@@ -56,11 +56,11 @@ async def test_conflated_quotes_are_the_latest() -> None:
         assert merged["86"]  # type: ignore[index]
 
 
-async def test_halted_consumer_is_told_and_the_others_go_on() -> None:
+async def test_a_halted_consumer_raises_and_the_others_continue() -> None:
     async with Rig() as rig:
         halting = rig.watch(rig.feed.consumer(policy="halt", max_pending_frames=100, name="halting"))
         await rig.streams()
-        await rig.gateway.burst(1_000)
+        await rig.gateway.faults.send_burst(1_000)
         await rig.streams()
         with pytest.raises(cf.ConsumerOverflowError):
             async for _ in halting:
@@ -70,11 +70,11 @@ async def test_halted_consumer_is_told_and_the_others_go_on() -> None:
         await rig.streams()
 
 
-async def test_callback_that_raises_is_told_of_and_harms_nobody() -> None:
-    told: list[dict[str, object]] = []
+async def test_a_callback_that_raises_is_reported_and_affects_no_other() -> None:
+    reported: list[dict[str, object]] = []
     loop = asyncio.get_running_loop()
     own = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    loop.set_exception_handler(lambda _loop, context: reported.append(context))
     async with Rig() as rig:
 
         def on_item(item: object) -> None:
@@ -88,11 +88,11 @@ async def test_callback_that_raises_is_told_of_and_harms_nobody() -> None:
         assert adds_up(raising.stats)
         raising.close()
     loop.set_exception_handler(own)
-    assert told
-    assert all(isinstance(context["exception"], cf.CallbackError) for context in told), told[0]
+    assert reported
+    assert all(isinstance(context["exception"], cf.CallbackError) for context in reported), reported[0]
 
 
-async def test_blocking_consumer_holds_the_socket_and_its_silence_is_not_death() -> None:
+async def test_a_blocking_consumer_holds_the_socket_without_a_socket_timeout() -> None:
     async with Rig(feed={"overload": "block"}) as rig:
         blocking = rig.watch(rig.feed.consumer(policy="block", max_pending_frames=500, name="blocking"))
         read = 0
@@ -107,20 +107,20 @@ async def test_blocking_consumer_holds_the_socket_and_its_silence_is_not_death()
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading
-        rig.heard.clear()
+        rig.events.clear()
         connections = rig.feed.stats.connections
-        burst = asyncio.ensure_future(rig.gateway.burst(20_000))
-        # Twice as long as a silent socket is let live, and longer than any subscription may be silent.
+        burst = asyncio.ensure_future(rig.gateway.faults.send_burst(20_000))
+        # Twice the socket timeout, and longer than any staleness limit.
         await rig.lives(120.0)
         held = rig.frames
         await rig.lives(10.0)
         assert rig.frames == held, "the socket was read on"
-        assert rig.heard.states() == []
+        assert rig.events.states() == []
         assert rig.feed.stats.connections == connections
         reading = asyncio.ensure_future(read_on())
         assert await burst == 20_000
         await rig.streams()
-        assert rig.heard.gaps == []
+        assert rig.events.gaps == []
         assert blocking.stats.dropped == 0
         assert adds_up(blocking.stats)
         blocking.close()

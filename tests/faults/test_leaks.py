@@ -1,4 +1,4 @@
-"""A feed that reconnects again and again keeps nothing of the connections behind it."""
+"""A feed that reconnects many times keeps no memory of past connections."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 COUNT = 20
-#: Bytes for each reconnect. A connection that is kept has tens of thousands.
+#: In bytes for each reconnect. A connection that is kept needs tens of thousands.
 LIMIT = 15_000.0
 
 
 def bytes_left(count: int, *leak: str) -> list[int]:
-    # Every object a block of malloc: then malloc's own account is exact.
+    # Every object is allocated by malloc, so malloc's own count is exact.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONMALLOC": "malloc"}
     if sys.platform != "linux":
         del environment["PYTHONMALLOC"]
@@ -29,7 +29,7 @@ def test_reconnects_leave_no_memory_behind() -> None:
     assert left[-1] < LIMIT * COUNT, f"{left} bytes are left of {COUNT} reconnects, in each round"
 
 
-def test_a_leak_is_noticed() -> None:
+def test_a_leak_is_detected() -> None:
     left = bytes_left(4, "leak")
     assert len(left) == 3
     assert min(left) > LIMIT * 4

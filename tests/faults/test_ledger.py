@@ -1,4 +1,4 @@
-"""The comparison itself finds what it is there to find."""
+"""The ledger finds every kind of contradiction."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def gap(last: int, first: int | None, *, topic: str | None = A) -> Gap:
     return Gap(topic, last * 10 + 1, None if first is None else first * 10 + 1, Cause.CONNECTION_LOST)
 
 
-class Told:
-    """A ledger that is told in few words."""
+class ShortLedger:
+    """A ledger with short methods for tests."""
 
     def __init__(self, *frames: SentFrame) -> None:
         self.ledger = Ledger([A, B])
         self.ledger.sent(frames)
 
-    def got(self, *numbers: int, topic: str = A) -> Told:
+    def got(self, *numbers: int, topic: str = A) -> ShortLedger:
         for number in numbers:
             self.ledger.delivered(topic, b"%d" % number, number * 10 + 1)
         return self
 
-    def gap(self, last: int, first: int | None, topic: str | None = A) -> Told:
-        self.ledger.told(gap(last, first, topic=topic))
+    def gap(self, last: int, first: int | None, topic: str | None = A) -> ShortLedger:
+        self.ledger.reported(gap(last, first, topic=topic))
         return self
 
     @property
@@ -42,65 +42,65 @@ class Told:
         return self.ledger.problems
 
 
-def test_everything_delivered_is_fine() -> None:
-    told = Told(*sent(1, 2), *sent(3, topic=B), *sent(4)).got(1, 2).got(3, topic=B).got(4)
-    assert told.ledger.settled()
-    assert told.problems == []
-    assert told.ledger.accounts[A].delivered == 3
+def test_complete_delivery_has_no_problem() -> None:
+    short = ShortLedger(*sent(1, 2), *sent(3, topic=B), *sent(4)).got(1, 2).got(3, topic=B).got(4)
+    assert short.ledger.settled()
+    assert short.problems == []
+    assert short.ledger.accounts[A].delivered == 3
 
 
-def test_what_is_lost_inside_a_gap_is_fine() -> None:
-    told = Told(*sent(1, 2, 3), *sent(4, 5, connection=2)).got(1).gap(1, 5).got(5)
-    assert told.problems == []
-    assert told.ledger.accounts[A].lost == 3
-    assert told.ledger.accounts[A].gaps == {Cause.CONNECTION_LOST: 1}
+def test_frames_lost_inside_a_gap_are_no_problem() -> None:
+    short = ShortLedger(*sent(1, 2, 3), *sent(4, 5, connection=2)).got(1).gap(1, 5).got(5)
+    assert short.problems == []
+    assert short.ledger.accounts[A].lost == 3
+    assert short.ledger.accounts[A].gaps == {Cause.CONNECTION_LOST: 1}
 
 
-def test_gap_in_which_nothing_was_lost_is_counted() -> None:
-    told = Told(*sent(1, 2)).got(1).gap(1, 2).got(2)
-    assert told.problems == []
-    assert told.ledger.accounts[A].empty_gaps == 1
+def test_a_gap_without_lost_frames_is_counted() -> None:
+    short = ShortLedger(*sent(1, 2)).got(1).gap(1, 2).got(2)
+    assert short.problems == []
+    assert short.ledger.accounts[A].empty_gaps == 1
 
 
-def test_what_is_written_to_a_socket_that_was_left_is_no_loss() -> None:
+def test_frames_written_to_an_abandoned_socket_are_not_lost() -> None:
     frames = [*sent(1, 2), *sent(3, connection=2), *sent(4), *sent(5, connection=2), *sent(6)]
-    told = Told(*frames).got(1).gap(1, 3).got(3, 5)
-    assert told.ledger.settled()
-    assert told.problems == []
-    assert (told.ledger.accounts[A].lost, told.ledger.accounts[A].abandoned) == (1, 2)
+    short = ShortLedger(*frames).got(1).gap(1, 3).got(3, 5)
+    assert short.ledger.settled()
+    assert short.problems == []
+    assert (short.ledger.accounts[A].lost, short.ledger.accounts[A].abandoned) == (1, 2)
 
 
 @pytest.mark.parametrize(
-    ("told", "problem"),
+    ("short", "problem"),
     [
-        (Told(*sent(1, 2, 3)).got(1, 3), "1 frames lost without a gap"),
-        (Told(*sent(1, 2, 3)).got(1, 2), "the last 1 frames are lost without a gap"),
-        (Told(*sent(1, 2)).got(2, 1), "out of order"),
-        (Told(*sent(1)).got(1, 1), "twice"),
-        (Told(*sent(1, 2)).got(1, 7), "never written"),
-        (Told(*sent(1, 2, 3)).got(1).gap(0, 3).got(3), "from the last frame"),
-        (Told(*sent(1, 2, 3)).got(1).gap(1, 4).got(3), "first_good_ns"),
-        (Told(*sent(1, 2, 3)).got(1).gap(1, None).got(3), "first_good_ns"),
-        (Told(*sent(1)).gap(2, 1).got(1), "ends before it begins"),
-        (Told(*sent(1, 2)).got(1).gap(1, 2), "a gap without a frame after it"),
-        (Told(*sent(1, 3)).got(1).gap(1, 2).gap(1, 3).got(3), "a gap without a frame after it"),
-        (Told(*sent(1)).gap(1, 2, None).got(1), "a gap of nobody"),
-        (Told(*sent(1), *sent(2, connection=2)).got(1, 2), "goes on with connection 2 without a gap"),
-        # The gap of another subscription does not help.
-        (Told(*sent(1, 2, 3)).got(1).gap(1, 3, B).got(3), "1 frames lost without a gap"),
+        (ShortLedger(*sent(1, 2, 3)).got(1, 3), "1 frames lost without a gap"),
+        (ShortLedger(*sent(1, 2, 3)).got(1, 2), "the last 1 frames are lost without a gap"),
+        (ShortLedger(*sent(1, 2)).got(2, 1), "out of order"),
+        (ShortLedger(*sent(1)).got(1, 1), "twice"),
+        (ShortLedger(*sent(1, 2)).got(1, 7), "never written"),
+        (ShortLedger(*sent(1, 2, 3)).got(1).gap(0, 3).got(3), "from the last frame"),
+        (ShortLedger(*sent(1, 2, 3)).got(1).gap(1, 4).got(3), "first_good_ns"),
+        (ShortLedger(*sent(1, 2, 3)).got(1).gap(1, None).got(3), "first_good_ns"),
+        (ShortLedger(*sent(1)).gap(2, 1).got(1), "ends before it begins"),
+        (ShortLedger(*sent(1, 2)).got(1).gap(1, 2), "a gap without a frame after it"),
+        (ShortLedger(*sent(1, 3)).got(1).gap(1, 2).gap(1, 3).got(3), "a gap without a frame after it"),
+        (ShortLedger(*sent(1)).gap(1, 2, None).got(1), "a gap of no subscription"),
+        (ShortLedger(*sent(1), *sent(2, connection=2)).got(1, 2), "goes on with connection 2 without a gap"),
+        # The gap of another subscription does not count.
+        (ShortLedger(*sent(1, 2, 3)).got(1).gap(1, 3, B).got(3), "1 frames lost without a gap"),
     ],
 )
-def test_what_does_not_fit_is_found(told: Told, problem: str) -> None:
-    assert problem in "\n".join(told.problems)
+def test_every_contradiction_is_found(short: ShortLedger, problem: str) -> None:
+    assert problem in "\n".join(short.problems)
 
 
-def test_what_is_lost_at_the_end_lies_in_a_gap_without_an_end() -> None:
-    assert Told(*sent(1, 2)).got(1).gap(1, None).problems == []
+def test_frames_lost_at_the_end_need_a_gap_without_an_end() -> None:
+    assert ShortLedger(*sent(1, 2)).got(1).gap(1, None).problems == []
 
 
-def test_what_nobody_is_subscribed_to_is_left_alone() -> None:
-    told = Told(*sent(1), *sent(2, topic="system")).got(1).got(9, topic="system").gap(1, 2, "sor")
-    assert told.problems == []
+def test_topics_without_a_subscription_are_ignored() -> None:
+    short = ShortLedger(*sent(1), *sent(2, topic="system")).got(1).got(9, topic="system").gap(1, 2, "sor")
+    assert short.problems == []
 
 
 def test_foreign_frames_are_allowed_by_name() -> None:

@@ -1,4 +1,4 @@
-"""Faults at random, one after the other and two at a time; the seed is part of every message."""
+"""Random faults, one after the other and two at a time; every message contains the seed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .schedule import Schedule
 
 pytestmark = pytest.mark.time_limit(120.0)
 
-#: Always the same ones, so that a failure can be seen again; CPAPI_FAST_SEED tries another one.
+#: Fixed, so that a failure can be repeated; CPAPI_FAST_SEED chooses another seed.
 SEEDS = [int(os.environ["CPAPI_FAST_SEED"])] if "CPAPI_FAST_SEED" in os.environ else [11, 12, 13, 14, 15]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_random_faults_are_got_over(seed: int) -> None:
+async def test_the_feed_recovers_from_random_faults(seed: int) -> None:
 
     print(f"CPAPI_FAST_SEED={seed}")  # noqa: T201  shown with a failure
     async with Rig(tls=seed % 2 == 0, feed={"seed": seed}, gateway={"seed": seed}) as rig:

@@ -1,4 +1,4 @@
-"""The wall clock is stepped by an hour either way under a living feed, and under one that reconnects."""
+"""The wall clock is stepped by an hour, forward and back, during a feed that streams and one that reconnects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.clock_step import SteppedClock
 
 
 @pytest.mark.parametrize("speed", [1.0, 20.0])
-def test_step_of_the_clock_is_neither_a_death_nor_a_hole(tmp_path: Path, speed: float) -> None:
+def test_a_step_of_the_clock_causes_neither_a_reconnect_nor_a_gap(tmp_path: Path, speed: float) -> None:
     clock = SteppedClock(tmp_path)
     environment = {**clock.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "tests.faults.stepped", str(speed)]

@@ -14,10 +14,9 @@ from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
 from cpapi_fast.frames.frame import FrameCounters, classify
 from cpapi_fast.frames.ticks import TickDecoder
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import comparison, frames, tick_oracle
+from tests import comparison, frames, last_values_oracle, tick_oracle, tracker_oracle
+from tests.batches import batch_of
 from tests.fuzz import wire
-from tests.last_values_oracle import Books
-from tests.tracker_oracle import Twins
 
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
@@ -196,9 +195,9 @@ def columns(data: bytes) -> None:
 
 
 def tracker(data: bytes) -> None:
-    """A tracker driven by the bytes: frames to scan, topics that come and go, slots armed and disarmed."""
+    """A tracker driven by the bytes: frames to scan, topics that come and go, slots watched and unwatched."""
     reader = Reader(data)
-    twins = Twins()
+    twins = tracker_oracle.Twins()
     builder = BatchBuilder()
     topics: list[str] = []
     moment = 0
@@ -218,29 +217,28 @@ def tracker(data: bytes) -> None:
             twins.add(reader.take(reader.byte()).decode("utf-8", "replace"))
         elif twins.slots:
             topic = list(twins.slots)[reader.byte() % len(twins.slots)]
-            (twins.arm, twins.disarm, twins.remove)[action % 3](topic)
+            (twins.watch, twins.unwatch, twins.remove)[action % 3](topic)
 
 
 def last_values(data: bytes) -> None:
     """Frames of one or several topics, merged: what is left against a merge of dictionaries."""
     reader = Reader(data)
-    books = Books()
+    twins = last_values_oracle.Twins()
     moment = 0
     while reader:
-        builder = BatchBuilder()
+        texts = []
         moment += 1
         for _ in range(reader.byte() % 4 + 1):
             # A text as it is, or members around which there is a frame.
             is_whole, length = divmod(reader.word(), 1 << 15)
             text = reader.take(length)
-            builder.append(text if is_whole else b"{" + text + b',"topic":"smd+1"}')
-        made = builder.finish(moment)
-        assert made is not None
+            texts.append(text if is_whole else b"{" + text + b',"topic":"smd+1"}')
+        made = batch_of(texts, received_ns=moment)
         for frame in made:
             if frame.topic is not None:
-                books.add(frame.topic)
-        books.update(made, moment / 4)
-        books.compare()
+                twins.add(frame.topic)
+        twins.update(made, moment / 4)
+        twins.compare()
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {

@@ -1,4 +1,7 @@
-"""docs/feed.md: its picture, its states and its causes are those of the code."""
+"""docs/reference/states.md: its states, their edges and its causes are those of the code.
+
+`python -m tests.meta.test_feed_document` writes the column of advice from the code.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,16 @@ from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
 from tests.simulation.simulation import Plan, instruments_of_a_year, simulate
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "feed.md").read_text(encoding="utf-8")
-EDGES = frozenset(re.findall(r"^    (\w+) --> (\w+)$", DOCUMENT, re.MULTILINE))
+PATH = Path(__file__).parents[2] / "docs" / "reference" / "states.md"
+DOCUMENT = PATH.read_text(encoding="utf-8")
+EDGES = frozenset(
+    (state, target)
+    for state, targets in re.findall(r"^\| `([A-Z_]+)` \| .+ \| ([^|]+) \|$", DOCUMENT, re.MULTILINE)
+    for target in re.findall(r"\w+", targets)
+)
 
 
-def test_every_state_is_drawn_and_explained():
+def test_every_state_has_a_row_and_edges():
     names = {state.name for state in FeedState}
     assert {name for edge in EDGES for name in edge} == names
     assert re.findall(r"^\| `([A-Z_]+)` \|", DOCUMENT, re.MULTILINE) == [state.name for state in FeedState]
@@ -28,7 +36,7 @@ def test_every_cause_is_listed_with_its_advice():
 
 
 @pytest.mark.parametrize("options", [FeedOptions(), FeedOptions(competing="reclaim", ready_fallback="reconnect")])
-def test_what_happens_is_drawn(options: FeedOptions):
+def test_every_change_of_a_simulation_is_an_edge(options: FeedOptions):
     report = simulate(Plan(2, 21, instruments_of_a_year(2, 21), 60.0, has_nights=True, options=options))
     happened = {
         (event.previous.name, event.state.name)
@@ -40,3 +48,14 @@ def test_what_happens_is_drawn(options: FeedOptions):
     }
     assert len(happened) >= 12
     assert happened <= EDGES
+
+
+if __name__ == "__main__":
+    for cause, advice in ADVICE.items():
+        DOCUMENT = re.sub(
+            rf"^(\| `{cause.value}` \| .+? \|) .+ \|$",
+            lambda match, advice=advice: f"{match[1]} {advice} |",
+            DOCUMENT,
+            flags=re.MULTILINE,
+        )
+    PATH.write_text(DOCUMENT, encoding="utf-8")

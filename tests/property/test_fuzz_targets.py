@@ -10,6 +10,7 @@ import pytest
 from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.topic_table import TopicTable
 from tests import comparison, frames, last_values_oracle, tick_oracle, tracker_oracle
 from tests.fuzz import targets, wire
 from tests.fuzz.seeds import dictionary, seeds
@@ -70,11 +71,11 @@ def test_the_rules_of_a_stream(stream: bytes, expected: list[bytes]):
     assert wire.receive([stream], form="frame").messages == expected
 
 
-class _DeafTracker:
-    """A tracker for which no frame is ever worth a look."""
+class _BlindTracker:
+    """A tracker that never picks a frame to inspect."""
 
-    def __init__(self) -> None:
-        self._tracker = Tracker()
+    def __init__(self, topics: TopicTable) -> None:
+        self._tracker = Tracker(topics)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._tracker, name)
@@ -86,14 +87,14 @@ class _DeafTracker:
 class _ForgetfulValues:
     """Last values without the first field of each topic."""
 
-    def __init__(self) -> None:
-        self._last = LastValues()
+    def __init__(self, topics: TopicTable) -> None:
+        self._last = LastValues(topics)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._last, name)
 
-    def get(self, topic: str) -> dict[str, object]:
-        return dict(list((self._last.get(topic) or {}).items())[1:])
+    def get(self, slot: int) -> dict[str, object]:
+        return dict(list((self._last.get(slot) or {}).items())[1:])
 
 
 def _data(target: str) -> bytes:
@@ -111,12 +112,12 @@ def _data(target: str) -> bytes:
         ("batch", targets, "slice_of", lambda batch, start, stop: batch),
         ("batch", targets, "classify", lambda data: comparison.classify(b"ech+hb")),
         ("columns", tick_oracle, "cell", lambda value: tick_oracle.Cell(bytes(8), 0)),
-        ("tracker", tracker_oracle, "Tracker", _DeafTracker),
+        ("tracker", tracker_oracle, "Tracker", _BlindTracker),
         ("last_values", last_values_oracle, "LastValues", _ForgetfulValues),
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),
     ],
 )
-def test_a_wrong_answer_is_noticed(
+def test_a_wrong_result_is_detected(
     monkeypatch: pytest.MonkeyPatch, target: str, module: object, name: str, wrong: Callable[..., object]
 ):
     data = _data(target)

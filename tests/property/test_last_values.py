@@ -12,32 +12,28 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.frames.batch import BatchBuilder
 from tests import frames, generator
-from tests.last_values_oracle import Books
+from tests.batches import batch_of
+from tests.last_values_oracle import Twins
 from tests.property.test_ticks import payloads
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
 SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
 
 
-def merge(books: Books, texts: Iterable[bytes], moment: int) -> None:
+def merge(twins: Twins, texts: Iterable[bytes], moment: int) -> None:
     """One batch of these texts; their topics are added first."""
-    builder = BatchBuilder()
-    for text in texts:
-        builder.append(text)
-    batch = builder.finish(moment)
-    if batch is not None:
-        for frame in batch:
-            if frame.topic is not None:
-                books.add(frame.topic)
-        books.update(batch, moment / 8)
+    batch = batch_of(texts, received_ns=moment)
+    for frame in batch:
+        if frame.topic is not None:
+            twins.add(frame.topic)
+    twins.update(batch, moment / 8)
 
 
 def test_last_values_equal_a_merge_of_dictionaries():
     chance = random.Random(SEED)
     cases = (case.data for case in generator.Generator(SEED).cases(CASES))
-    books = Books()
+    twins = Twins()
     equal = 0
     turn = 0
     waiting: list[bytes] = []
@@ -47,21 +43,21 @@ def test_last_values_equal_a_merge_of_dictionaries():
             waiting.append(chance.choice(frames.corpus()))
         if chance.randrange(40) == 0:
             turn += 1
-            merge(books, waiting, turn)
+            merge(twins, waiting, turn)
             waiting = []
             if turn % 5 == 0:
-                equal += books.compare()
-                for topic in list(books.expected):
-                    if topic in books.spoilt or chance.randrange(8) == 0:
-                        books.remove(topic)
-    assert equal + books.compare() > CASES // 4
+                equal += twins.compare()
+                for topic in list(twins.expected):
+                    if topic in twins.undefined or chance.randrange(8) == 0:
+                        twins.remove(topic)
+    assert equal + twins.compare() > CASES // 4
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(payloads(), max_size=4))
 def test_any_json(texts: list[bytes]):
-    books = Books()
+    twins = Twins()
     for moment, text in enumerate(texts):
-        merge(books, [text], moment)
-        books.compare()
-    assert books.refused == 0
+        merge(twins, [text], moment)
+        twins.compare()
+    assert twins.rejected == 0

@@ -13,23 +13,23 @@ from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.feed.machine import (
     Action,
     Activity,
-    Arm,
     Call,
     CallKind,
     CloseSocket,
-    Disarm,
     Emit,
     Failure,
-    Machine,
     Moment,
     OpenSocket,
     Send,
     SessionFacts,
     SubscriptionSpec,
+    Unwatch,
+    Watch,
 )
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import TradingHours
 from tests.meta.test_feed_document import EDGES
+from tests.unit.feed.machine_harness import ObservedMachine
 
 EPOCH_NS = 1_767_571_200 * 1_000_000_000
 FLAGS = st.sampled_from([None, True, False])
@@ -65,9 +65,9 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         self.step_ns = 0
         self.is_clock_set = False
         self.frames: dict[str, Activity] = {}
-        self.heard_s = 0.0
+        self.last_frame_s = 0.0
         self.calls: list[Call] = []
-        self.armed: set[str] = set()
+        self.watched: set[str] = set()
         self.subscribed: set[str] = set()
         self.sockets = 0
         self.opening = 0
@@ -76,13 +76,8 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         self.stale: set[str] = set()
         self.machine = self._new(ANY_OPTIONS[0])
 
-    def _new(self, options: FeedOptions) -> Machine:
-        return Machine(
-            options,
-            meter=lambda topic: self.frames.get(topic, Activity(0, 0, 0.0)),
-            heard_s=lambda: self.heard_s,
-            seed=1,
-        )
+    def _new(self, options: FeedOptions) -> ObservedMachine:
+        return ObservedMachine(options, lambda: (self.frames, self.last_frame_s), 1)
 
     def now(self) -> Moment:
         ns = EPOCH_NS + int(self.s * 1e9)
@@ -102,11 +97,11 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             elif isinstance(action, Call):
                 assert all(action.number > call.number for call in self.calls)
                 self.calls = [*self.calls[-5:], action]
-            elif isinstance(action, Arm):
+            elif isinstance(action, Watch):
                 assert action.topic in self.subscribed
-                self.armed.add(action.topic)
-            elif isinstance(action, Disarm):
-                self.armed.discard(action.topic)
+                self.watched.add(action.topic)
+            elif isinstance(action, Unwatch):
+                self.watched.discard(action.topic)
             elif isinstance(action, Emit):
                 self._hear(action.event)
         assert isinstance(self.machine.due_s, float)
@@ -123,7 +118,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             if event.subscription is None:
                 assert event.previous is self.state
                 if event.state is not self.state and event.cause is not Cause.STOPPED:
-                    assert (self.state.name, event.state.name) in EDGES, "a way that docs/feed.md does not draw"
+                    assert (self.state.name, event.state.name) in EDGES, "an edge that states.md does not list"
                 self.state = event.state
             else:
                 assert event.subscription in self.subscribed
@@ -161,7 +156,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         self.do(self.machine.unsubscribe(topic, self.now()))
         self.subscribed.discard(topic)
         self.stale.discard(topic)
-        self.armed.discard(topic)
+        self.watched.discard(topic)
         self.frames.pop(topic, None)
 
     @rule(is_paused=st.booleans())
@@ -214,12 +209,12 @@ class MachineInAnyOrder(RuleBasedStateMachine):
 
     @rule()
     def ready(self) -> None:
-        self.heard_s = self.s
+        self.last_frame_s = self.s
         self.do(self.machine.on_ready(self.now()))
 
     @rule(flags=st.tuples(FLAGS, FLAGS, FLAGS))
     def status(self, flags: tuple[bool | None, bool | None, bool | None]) -> None:
-        self.heard_s = self.s
+        self.last_frame_s = self.s
         self.do(self.machine.on_status(*flags, self.now()))
 
     @rule(topic=TOPICS)
@@ -236,7 +231,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         """Of any topic; the machine is told of one that is not armed as well."""
         now = self.now()
         for _ in range(count):
-            self.heard_s = self.s
+            self.last_frame_s = self.s
             if topic in self.subscribed:
                 self.frames[topic] = Activity(self.frames.get(topic, (0,))[0] + 1, now.ns, now.s)
             self.do(
@@ -293,21 +288,21 @@ class MachineInAnyOrder(RuleBasedStateMachine):
     @invariant()
     def it_waits_for_something(self) -> None:
         if self.is_started:
-            is_called = self.machine._step is not None
+            is_called = self.machine._calls.step is not None
             assert is_called or self.opening or math.isfinite(self.machine.due_s), "it is stuck"
             assert self.machine.has_socket == bool(self.sockets)
 
     @invariant()
     def nothing_grows(self) -> None:
-        care = self.machine.care
-        assert len(care._timers) <= 4 * len(care.lines) + 64 + 1
-        assert len(care._sends) <= 200
-        assert set(care.lines) == self.subscribed
+        manager = self.machine._manager
+        assert len(manager._timers) <= 4 * len(manager.subscriptions) + 64 + 1
+        assert len(manager._queue) <= 200
+        assert set(manager.subscriptions) == self.subscribed
 
     @invariant()
     def states_are_told(self) -> None:
         assert self.machine.state is self.state
-        assert {topic for topic, line in self.machine.care.lines.items() if line.is_told_stale} == self.stale
+        assert {topic for topic, one in self.machine.subscriptions.items() if one.is_stale_reported} == self.stale
 
     def teardown(self) -> None:
         """Whatever was done to it: with a gateway that does everything right it streams, and stops when told to."""
@@ -321,9 +316,10 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             self.do(self.machine.stop(self.now()))
             assert self.state is FeedState.DISCONNECTED
             assert self.sockets == self.opening == 0
-            assert self.machine.due_s == math.inf or self.machine.care.lines
+            assert self.machine.due_s == math.inf or self.machine.subscriptions
             assert all(
-                line.hole is None or line.hole.cause is Cause.STOPPED for line in self.machine.care.lines.values()
+                one.open_gap is None or one.open_gap.cause is Cause.STOPPED
+                for one in self.machine.subscriptions.values()
             )
 
     def _come_back(self) -> None:
@@ -336,7 +332,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
 
     def _go_well(self) -> None:
         """What a gateway would do that does everything right."""
-        step, keepalive = self.machine._step, self.machine._keepalive
+        step, keepalive = self.machine._calls.step, self.machine._calls.keepalive
         if self.opening:
             self.socket_opens()
             self.ready()
@@ -349,9 +345,9 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             self.do(self.machine.on_facts(call.number, SessionFacts(1, True, True, False), self.now()))
         else:
             if self.sockets:
-                self.heard_s = self.s
-                for topic, line in list(self.machine.care.lines.items()):
-                    if line.is_sent:
+                self.last_frame_s = self.s
+                for topic, subscription in list(self.machine.subscriptions.items()):
+                    if subscription.request.is_sent:
                         self.frame(topic, 1, False, "q1")
             self._pass(1.0)
 

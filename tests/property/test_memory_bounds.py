@@ -31,7 +31,7 @@ if sys.platform != "win32":
         assert int(result.stdout) > 50_000
 
     @pytest.mark.parametrize("action", ["overrun", "underrun"])
-    def test_a_read_outside_of_the_text_kills_the_process(action: str):
+    def test_a_read_outside_of_the_text_ends_the_process(action: str):
         """The guard pages do guard: else the test above could not fail."""
         result = run_guarded(action)
         assert result.returncode in (-signal.SIGSEGV, -signal.SIGBUS), result.stderr

@@ -47,7 +47,7 @@ def test_a_tracker_equals_dictionaries():
             twins.add(topic)
         for _ in range(chance.randrange(10)):
             if twins.slots:
-                action = chance.choice([twins.arm, twins.disarm, twins.disarm, twins.remove])
+                action = chance.choice([twins.watch, twins.unwatch, twins.unwatch, twins.remove])
                 action(chance.choice(list(twins.slots)))
         twins.scan(batch, turn / 8)
         if turn % 100 == 0:

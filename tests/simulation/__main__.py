@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: a year of the pure machine; prints a report and fails when anything was not as it must be."""
+"""`python -m tests.simulation`: simulate a year of the machine, print a report, and fail if there was a violation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def main() -> int:
     """Run a year."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--days", type=int, default=365, help="how many days (365)")
-    parser.add_argument("--seed", type=int, default=1, help="of everything that is left to chance (1); 0 draws one")
+    parser.add_argument("--seed", type=int, default=1, help="of everything random (1); 0 draws one")
     parser.add_argument("--faults", type=float, default=4.0, help="random faults a day, on average (4)")
     options = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if options.seed == 0 else options.seed
     print(f"seed {seed}", flush=True)
-    # Millions of small objects, and no cycles among them.
+    # The run makes millions of small objects, and no cycles.
     gc.disable()
     report = simulate(
         Plan(

@@ -1,4 +1,4 @@
-"""Instruments: when each ticks, without a step per tick, so that a year of ticks costs what is looked at."""
+"""Simulated instruments: when each ticks, without a step per tick."""
 
 from __future__ import annotations
 

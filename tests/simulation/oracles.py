@@ -1,4 +1,4 @@
-"""What must hold, whatever happens: held against every event, frame, call and text of a run."""
+"""The rules that every run has to keep, checked with every event, frame, call and text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed.machine import Call, CallKind
 from cpapi_fast.feed.machine.advice import ADVICE
 
-from .world import Held, World, WorldLine
+from .subscription import SimulatedSubscription
+from .world import RunObserver, World
 
-#: Causes that a hole may have.
+#: Causes of gaps.
 GAP_CAUSES = frozenset(
     {
         Cause.STOPPED,
@@ -29,30 +30,30 @@ GAP_CAUSES = frozenset(
         Cause.SUBSCRIPTION_REFUSED,
     }
 )
-#: So many calls over REST in any minute are the most, whatever happens.
+#: The largest number of calls over REST in a minute.
 CALLS_A_MINUTE = 20
 
 
-def is_active(line: WorldLine) -> bool:
-    """Whether it ticks so often that its silence tells something."""
-    return line.instrument is not None and line.instrument.period_s <= 5.0
+def is_active(subscription: SimulatedSubscription) -> bool:
+    """Whether it ticks so often that every lost tick has to be noticed."""
+    return subscription.instrument is not None and subscription.instrument.period_s <= 5.0
 
 
 @dataclass
 class Violation:
-    """Something that must not be."""
+    """A rule that was not kept."""
 
     at_s: float
     what: str
 
 
 @dataclass
-class Oracles(Held):
-    """Keeps what happened and what must not have.
+class Oracles(RunObserver):
+    """Collects the events of a run, and the violations.
 
     Attributes:
-        is_exact: the gateway's answers tell a new stream from an old one (`Habits`): no gap is told to be on the safe
-            side, and no death of an instrument that seldom ticks is overlooked.
+        is_exact: whether the gateway's replies distinguish a new stream from an old one (`Habits`). Only then every
+            reported gap is real, and the end of an infrequent instrument's stream is always noticed.
     """
 
     is_exact: bool = True
@@ -68,8 +69,8 @@ class Oracles(Held):
     most_calls_a_minute: int = 0
     texts: Counter[str] = field(default_factory=Counter)
     last_state: FeedState = FeedState.DISCONNECTED
-    #: When the machine last told what of the feed and of each subscription.
-    said_s: dict[tuple[str | None, FeedState], float] = field(default_factory=dict)
+    #: When each state of the feed and of each subscription was last reported.
+    reported_s: dict[tuple[str | None, FeedState], float] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
     _recent: deque[float] = field(default_factory=deque)
 
@@ -87,61 +88,66 @@ class Oracles(Held):
                 self.fail(world, f"the time of {event} is not now")
             if not event.advice or event.advice != ADVICE[event.cause]:
                 self.fail(world, f"no advice in {event}")
-            self.said_s[event.subscription, event.state] = world.now_s
+            self.reported_s[event.subscription, event.state] = world.now_s
             self.states[f"{event.state.value} {event.cause.value}"] += 1
             if event.subscription is None:
                 if event.previous is not self.last_state:
                     self.fail(world, f"{event} does not follow {self.last_state}")
                 self.last_state = event.state
             else:
-                self._on_line_state(world, event, event.subscription)
+                self._on_subscription_state(world, event, event.subscription)
 
-    def _on_line_state(self, world: World, event: StateChange, topic: str) -> None:
+    def _on_subscription_state(self, world: World, event: StateChange, topic: str) -> None:
         if (event.state is FeedState.STALE) == (topic in self._stale):
-            self.fail(world, f"told twice: {event}")
+            self.fail(world, f"reported twice: {event}")
         if event.state is not FeedState.STALE:
             self._stale.discard(topic)
             return
         self._stale.add(topic)
         self.stales += 1
-        line = world.lines[topic]
-        world.settle(line)
-        if event.cause is Cause.SUBSCRIPTION_SILENT and line.is_alive and not line.was_dead:
+        subscription = world.subscriptions[topic]
+        world.socket.settle(subscription)
+        if event.cause is Cause.SUBSCRIPTION_SILENT and subscription.is_streaming and not subscription.had_no_stream:
             self.false_stales += 1
-            if line.instrument is not None and line.instrument.is_regular:
+            if subscription.instrument is not None and subscription.instrument.is_regular:
                 self.fail(world, f"false STALE of {topic}")
 
     def _on_gap(self, world: World, gap: Gap) -> None:
         self.gaps[gap.cause.value] += 1
-        line = world.lines.get(gap.subscription or "")
-        if line is None:
-            self.fail(world, f"a gap of what is not subscribed to: {gap}")
+        subscription = world.subscriptions.get(gap.subscription or "")
+        if subscription is None:
+            self.fail(world, f"a gap without a subscription: {gap}")
             return
         if gap.cause not in GAP_CAUSES:
             self.fail(world, f"{gap.cause} is no cause of a gap")
-        if line.is_gap_told:
+        if subscription.is_gap_reported:
             self.fail(world, f"two gaps at one place: {gap}")
-        line.is_gap_told = True
-        before = line.delivered_ns
+        subscription.is_gap_reported = True
+        before = subscription.delivered_ns
         if before:
             if gap.last_good_ns != before:
                 self.fail(
                     world, f"{gap.subscription}: gap begins {(gap.last_good_ns - before) / 1e9} s off: {gap.cause}"
                 )
-        elif not line.subscribed_ns <= gap.last_good_ns <= max(line.first_sent_ns, line.subscribed_ns):
-            self.fail(world, f"{gap.subscription}: the first gap begins not when it was sent")
-        if gap.first_good_ns is not None and gap.first_good_ns != line.last_ns:
+        elif (
+            not subscription.subscribed_ns
+            <= gap.last_good_ns
+            <= max(subscription.first_sent_ns, subscription.subscribed_ns)
+        ):
+            self.fail(world, f"{gap.subscription}: the first gap does not begin when the subscribe was sent")
+        if gap.first_good_ns is not None and gap.first_good_ns != subscription.last_ns:
             self.fail(world, f"{gap.subscription}: the gap does not end with the frame after it")
-        if not line.was_dead and not line.is_lost:
+        if not subscription.had_no_stream and not subscription.has_lost_ticks:
             self.false_gaps += 1
             if self.is_exact and gap.first_good_ns is not None:
-                self.fail(world, f"a gap of {gap.subscription} without a hole: {gap.cause}")
+                self.fail(world, f"a gap of {gap.subscription} although no tick was lost: {gap.cause}")
 
-    def on_delivered(self, world: World, line: WorldLine) -> None:
-        if line.is_lost and not line.is_gap_told and (self.is_exact or is_active(line)):
-            self.fail(world, f"a hole of {line.spec.topic} without a gap")
-        line.is_lost = line.was_dead = line.is_gap_told = False
-        line.delivered_ns = line.last_ns
+    def on_delivered(self, world: World, subscription: SimulatedSubscription) -> None:
+        is_missing = subscription.has_lost_ticks and not subscription.is_gap_reported
+        if is_missing and (self.is_exact or is_active(subscription)):
+            self.fail(world, f"lost ticks of {subscription.spec.topic} without a gap")
+        subscription.has_lost_ticks = subscription.had_no_stream = subscription.is_gap_reported = False
+        subscription.delivered_ns = subscription.last_ns
 
     def on_call(self, world: World, call: Call) -> None:
         self.calls[call.kind.name] += 1
@@ -153,20 +159,20 @@ class Oracles(Held):
         if len(recent) > CALLS_A_MINUTE:
             self.fail(world, f"{len(recent)} calls in a minute")
             recent.clear()
-        if world.is_boxed:
-            self.fail(world, f"{call.kind.name} in the penalty box")
+        if world.sessions.is_penalized:
+            self.fail(world, f"{call.kind.name} during a penalty")
         if call.kind is CallKind.INIT and call.compete and world.machine.options.competing != "reclaim":
-            self.fail(world, "took a session that was to be observed")
+            self.fail(world, "reclaimed a session although it should only observe")
 
     def on_send(self, world: World, text: str) -> None:
         self.texts[text.partition("+")[0]] += 1
-        if not world.has_socket:
+        if not world.socket.is_open:
             self.fail(world, f"sent {text!r} without a socket")
 
-    def on_expired(self, world: World, line: WorldLine) -> None:
-        self.fail(world, f"{line.spec.topic} expired")
+    def on_expired(self, world: World, subscription: SimulatedSubscription) -> None:
+        self.fail(world, f"{subscription.spec.topic} expired")
 
     def within(self, world: World, what: str, state: FeedState, since_s: float, topic: str | None = None) -> None:
-        """Fail unless a state was told since a moment."""
-        if self.said_s.get((topic, state), -1.0) < since_s:
-            self.fail(world, f"{what}: {topic or 'the feed'} was not told {state.value}")
+        """Fail unless a state was reported since a time."""
+        if self.reported_s.get((topic, state), -1.0) < since_s:
+            self.fail(world, f"{what}: {state.value} of {topic or 'the feed'} was not reported")

@@ -1,22 +1,25 @@
-"""Runs of virtual days, quiet or full of faults, and what there is to say about them."""
+"""Runs of virtual days, with or without faults, and their reports."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from cpapi_fast.events import FeedState
+from cpapi_fast.feed.decisions.recorder import DecisionRecorder
 from cpapi_fast.feed.machine import SubscriptionSpec
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import TradingHours
 
 from .faults import Faults
+from .gateway import Habits
 from .market import DAY_S, Instrument, local_s, weekday_sessions
 from .oracles import Oracles
-from .world import Habits, World
+from .world import World
 
-#: The year begins in its first night.
+#: The start of the run, in the first night of the year.
 START_S = 1_000.0
 HOURS = TradingHours.weekdays("09:30", "16:00", "America/New_York")
 
@@ -28,7 +31,7 @@ SUBSCRIBED = {
 
 @dataclass
 class Report:
-    """What a run amounts to."""
+    """The result of a run."""
 
     seed: int
     days: float
@@ -39,23 +42,23 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """What must not be, in words."""
+        """The violations, as texts."""
         return [f"day {item.at_s / DAY_S:.3f} ({item.at_s:.2f} s): {item.what}" for item in self.oracles.violations]
 
     def text(self) -> str:
         """A short report."""
-        oracles, care = self.oracles, self.world.machine.care
+        oracles, requests = self.oracles, self.world.machine.requests
         lines = [
             f"{self.days:g} days with seed {self.seed} in {self.cpu_s:.1f} s of CPU: {self.world.inputs:,} inputs",
             f"faults: {sum(self.faults.happened.values()):,}"
             + "".join(f", {name} {count}" for name, count in sorted(self.faults.happened.items())),
             "gaps: " + (", ".join(f"{name} {count:,}" for name, count in sorted(oracles.gaps.items())) or "none"),
-            f"subscriptions told STALE: {oracles.stales:,}, of these alive: {oracles.false_stales:,}; "
-            f"gaps without a hole: {oracles.false_gaps:,}",
+            f"subscriptions reported STALE: {oracles.stales:,}, of these streaming: {oracles.false_stales:,}; "
+            f"gaps without lost ticks: {oracles.false_gaps:,}",
             f"connections: {self.world.machine.connections:,}; most calls in a minute: {oracles.most_calls_a_minute}; "
             + ", ".join(f"{name} {count:,}" for name, count in sorted(oracles.calls.items())),
-            f"renewals: {care.renewals:,}, questions: {care.probes:,}, revivals: {care.revivals:,}; texts: "
-            + ", ".join(f"{name} {count:,}" for name, count in sorted(oracles.texts.items())),
+            f"renewals: {requests.renewals:,}, probes: {requests.probes:,}, resubscribes: {requests.resubscribes:,}",
+            "texts: " + ", ".join(f"{name} {count:,}" for name, count in sorted(oracles.texts.items())),
             f"violations: {len(oracles.violations):,}",
         ]
         return "\n".join([*lines, *self.problems[:20]])
@@ -67,14 +70,15 @@ class Plan:
 
     Attributes:
         days: how many.
-        seed: of everything that is left to chance.
-        instruments: what is subscribed to.
+        seed: of everything random.
+        instruments: the instruments to subscribe to.
         faults_a_day: random faults, on average.
-        has_nights: reset every night, and a login by a human every week.
+        has_nights: the gateway is reset every night, and requires a login every week.
         habits: of the gateway.
         options: of the feed.
         keep_events: keep every event.
         is_exact: see `Oracles`.
+        record: write the machine's inputs to this file.
     """
 
     days: float
@@ -86,13 +90,14 @@ class Plan:
     options: FeedOptions = field(default_factory=FeedOptions)
     keep_events: bool = True
     is_exact: bool = True
+    record: Path | None = None
 
 
 def instruments_of_a_year(days: int, seed: int) -> list[Instrument]:
-    """A few of every rhythm: with hours known and unknown, and one that never closes."""
+    """Instruments with short and long intervals, with known and unknown hours, and one that never closes."""
     random = Random(seed)
     day = weekday_sessions(days, 9.5, 16.0)
-    # Looking at those that tick fast costs the most, so they do it for a part of the day only.
+    # Frequent ticks take the most time, so frequent instruments trade for a part of the day only.
     start = weekday_sessions(days, 9.5, 10.0)
     hour = weekday_sessions(days, 9.5, 10.5)
     two = weekday_sessions(days, 9.5, 11.5)
@@ -111,7 +116,12 @@ def simulate(plan: Plan) -> Report:
     """Run it."""
     before_s = time.process_time()
     oracles = Oracles(keep_events=plan.keep_events, is_exact=plan.is_exact)
-    world = World(plan.options, seed=plan.seed, habits=plan.habits, held=oracles, start_s=START_S)
+    recorder = None if plan.record is None else DecisionRecorder(plan.record, plan.options, plan.seed)
+    if recorder is not None:
+        recorder.open()
+    world = World(
+        plan.options, seed=plan.seed, habits=plan.habits, observer=oracles, recorder=recorder, start_s=START_S
+    )
     random = Random(f"faults {plan.seed}")
     faults = Faults(world, oracles, random)
     world.start()
@@ -135,16 +145,18 @@ def simulate(plan: Plan) -> Report:
             if day % 7 == 6:
                 world.at(local_s(day, 0.2), faults.logged_out, random.uniform(3_600.0, 36_000.0))
     world.run(START_S + plan.days * DAY_S)
-    for line in world.lines.values():
-        world.settle(line)
+    for subscription in world.subscriptions.values():
+        world.socket.settle(subscription)
     world.stop()
+    if recorder is not None:
+        recorder.close()
     if world.machine.state is not FeedState.DISCONNECTED:
-        oracles.fail(world, "a machine that was stopped is not disconnected")
+        oracles.fail(world, "a stopped machine is not disconnected")
     return Report(plan.seed, plan.days, time.process_time() - before_s, world, oracles, faults)
 
 
 def _next_fault(world: World, faults: Faults, random: Random, a_day: float) -> None:
-    """Some come one upon another, most when all is calm again."""
+    """Plan the next fault: sometimes during the last one, mostly after it."""
     pause_s = random.uniform(0.0, 200.0) if random.random() < 0.2 else random.expovariate(a_day / DAY_S)
     world.after(pause_s, _fault, world, faults, random, a_day)
 

@@ -1,4 +1,4 @@
-"""Slices of the year that every run of the suite can afford, and that the oracles of the year see what they should."""
+"""Short runs of the simulation, and the proof that its oracles detect violations."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.feed.machine import Emit, OpenSocket, Send
 from cpapi_fast.feed.options import FeedOptions
 
+from .gateway import Habits
 from .market import DAY_S, Instrument, weekday_sessions
 from .simulation import HOURS, Plan, Report, instruments_of_a_year, simulate
-from .world import Habits, World
+from .world import World
 
 
 def run(days: float, seed: int, **choices: object) -> Report:
-    """A run of the year's instruments, unless others are given; without a violation."""
+    """A run without a violation, with the instruments of the year by default."""
     instruments = choices.pop("instruments", None) or instruments_of_a_year(max(int(days), 1), seed)
     report = simulate(Plan(days, seed, instruments, **choices))
     assert report.problems == [], report.text()
@@ -59,7 +60,7 @@ def test_other_options(options: FeedOptions):
 
 @pytest.mark.parametrize("renewals", ["same", "new", "unanswered"])
 def test_a_quiet_week_of_instruments_that_tick_once_an_hour(renewals: str):
-    """None is called stale, whatever the gateway does with a repeated subscribe."""
+    """No subscription is reported stale, whatever the gateway does with a repeated subscribe."""
     random = Random(1)
     hours = weekday_sessions(7, 9.5, 16.0)
     instruments = [Instrument(f"smd+{conid}", 3_600.0, conid % 2 == 0, None, None, random) for conid in range(6)]
@@ -74,7 +75,7 @@ def test_a_quiet_week_of_instruments_that_tick_once_an_hour(renewals: str):
 
 
 def test_a_hundred_subscriptions_are_renewed_for_a_week():
-    """No hole, and no more texts than a fifth above one in nine minutes for each."""
+    """There is no gap, and at most 20 % more texts than one in nine minutes for each."""
     random = Random(2)
     minutes = weekday_sessions(7, 9.5, 9.75)
     instruments = [Instrument(f"smd+{conid}", 3_600.0, conid % 2 == 0, None, None, random) for conid in range(60)]
@@ -82,7 +83,7 @@ def test_a_hundred_subscriptions_are_renewed_for_a_week():
     instruments += [Instrument(f"smd+{conid}", 300.0, False, None, None, random) for conid in range(80, 90)]
     instruments += [Instrument(f"smd+{conid}", 1.0, True, minutes, None, random) for conid in range(90, 100)]
     report = run(7, 15, instruments=instruments)
-    assert len(report.world.machine.care.lines) == 100
+    assert len(report.world.machine.subscriptions) == 100
     assert sum(report.oracles.gaps.values()) == 0
     assert report.oracles.stales == 0
     needed = 100 * 7 * DAY_S / 540.0
@@ -90,7 +91,7 @@ def test_a_hundred_subscriptions_are_renewed_for_a_week():
     assert report.oracles.texts["smd"] <= 1.2 * needed
 
 
-def test_nothing_is_asked_for_in_vain_for_a_quiet_day():
+def test_a_quiet_day_needs_one_connection_and_one_call_a_minute():
     """One connection, one call a minute, one `tic` a minute."""
     report = run(1, 16)
     assert report.oracles.calls["TICKLE"] == pytest.approx(1440, abs=3)
@@ -102,20 +103,20 @@ def test_nothing_is_asked_for_in_vain_for_a_quiet_day():
     ("lost", "seen"),
     [
         (lambda action: isinstance(action, Emit) and isinstance(action.event, Gap), "without a gap"),
-        (lambda action: isinstance(action, Send) and action.text.startswith("smd+1"), "is dead after"),
-        (lambda action: isinstance(action, Emit) and isinstance(action.event, StateChange), "not told"),
+        (lambda action: isinstance(action, Send) and action.text.startswith("smd+1"), "does not stream after"),
+        (lambda action: isinstance(action, Emit) and isinstance(action.event, StateChange), "not reported"),
         (lambda action: isinstance(action, OpenSocket), "after the last fault"),
     ],
     ids=["no-gaps", "no-subscribe", "no-states", "no-socket"],
 )
-def test_the_oracles_see_what_they_should(monkeypatch: pytest.MonkeyPatch, lost, seen: str):
+def test_the_oracles_detect_missing_actions(monkeypatch: pytest.MonkeyPatch, lost, seen: str):
     do = World.do
     monkeypatch.setattr(World, "do", lambda world, actions: do(world, [a for a in actions if not lost(a)]))
     report = simulate(Plan(1, 17, instruments_of_a_year(1, 17), faults_a_day=40.0))
     assert any(seen in problem for problem in report.problems), report.text()
 
 
-def test_the_oracles_see_an_expiry(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tests.simulation.world.EXPIRY_S", 400.0)
+def test_the_oracles_detect_an_expired_stream(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tests.simulation.socket.EXPIRY_S", 400.0)
     report = simulate(Plan(1, 18, instruments_of_a_year(1, 18)))
     assert any("expired" in problem for problem in report.problems)

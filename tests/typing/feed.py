@@ -31,6 +31,11 @@ async def consumer_types(feed: cf.Feed) -> None:
         assert_type(consumer.stats.received, int)
         async for item in consumer.batches():
             assert_type(item, cf.Batch | cf.StateChange | cf.Gap | cf.Backfill)
+        async for chunk in consumer.chunks():
+            assert_type(chunk, list[cf.Batch | cf.StateChange | cf.Gap | cf.Backfill])
+    callback = feed.on_batch(print)
+    assert_type(callback, cf.CallbackConsumer)
+    assert_type(callback.stats, cf.ConsumerStats)
 
 
 def last_value_types(feed: cf.Feed) -> None:

@@ -33,4 +33,8 @@ def batch_types(builder: BatchBuilder) -> None:
         assert_type(list(batch), list[Frame])
         assert_type(len(batch), int)
         for column in (batch.payloads, batch.offsets, batch.kinds, batch.conids, batch.received_ns):
-            assert_type(column.nbytes, int)
+            assert_type(column, memoryview[int])
+            assert_type(column[0], int)
+            assert_type(column.tolist(), list[int])
+        assert_type(batch.topic_starts, memoryview[int])
+        assert_type(batch.topic_lengths, memoryview[int])

@@ -18,6 +18,10 @@ def tick_types(batch: cf.Batch) -> None:
     assert_type(len(ticks), int)
     assert_type(ticks.fields, tuple[str, ...])
     assert_type(ticks.malformed, int)
-    for column in (ticks.rows, ticks.conids, ticks.received_ns, ticks.values("31"), ticks.valid("31")):
-        assert_type(column.nbytes, int)
-    assert_type(ticks.prefixes("31").tolist(), list[int])
+    for column in (ticks.rows, ticks.conids, ticks.received_ns, ticks.valid("31"), ticks.prefixes("31")):
+        assert_type(column, memoryview[int])
+        assert_type(column[0], int)
+    values = ticks.values("31")
+    assert_type(values, memoryview[float])
+    assert_type(values[0], float)
+    assert_type([value for value in values], list[float])  # noqa: C416  what iteration yields

@@ -1,4 +1,4 @@
-"""One clock for every timer."""
+"""Clock: compressed time, and how it maps to the system clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree of errors: which say to try again, and which built-in each can be caught as."""
+"""The tree of errors: which are retryable, and which built-in exception each is."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CLASSES = [value for value in vars(errors).values() if isinstance(value, type) a
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
-def test_every_error_is_one_of_ours_and_in_the_drawing(error: type[Exception]) -> None:
+def test_every_error_is_in_the_documented_tree(error: type[Exception]) -> None:
     assert issubclass(error, errors.CpapiError)
     assert error.__name__ in (errors.__doc__ or "")
 
 
 @pytest.mark.parametrize("error", [c for c in CLASSES if c is not errors.StatusError], ids=lambda e: e.__name__)
-def test_is_retryable_is_as_the_rust_client_has_it(error: type[errors.CpapiError]) -> None:
+def test_is_retryable_matches_the_rust_client(error: type[errors.CpapiError]) -> None:
     assert error.is_retryable is (error.__name__ in RETRYABLE)
 
 
@@ -37,15 +37,15 @@ def test_is_retryable_is_as_the_rust_client_has_it(error: type[errors.CpapiError
     ("status", "is_retryable"),
     [(429, True), (500, True), (503, True), (599, True), (400, False), (404, False), (411, False)],
 )
-def test_a_status_is_retryable_when_it_passes_with_time(status: int, is_retryable: bool) -> None:
+def test_temporary_statuses_are_retryable(status: int, is_retryable: bool) -> None:
     error = errors.StatusError("x", status=status, path="/tickle")
     assert error.is_retryable is is_retryable
     assert (error.status, error.path) == (status, "/tickle")
 
 
-def test_a_limit_says_which_how_many_and_what_to_do() -> None:
-    error = errors.LimitError("market data lines", most=100, in_use=100, advice="unsubscribe one first")
-    assert str(error) == "all market data lines are taken: 100 of 100 are in use; unsubscribe one first"
+def test_a_limit_error_states_limit_use_and_advice() -> None:
+    error = errors.LimitError("market data lines", most=100, in_use=100, advice="Unsubscribe one first.")
+    assert str(error) == "all market data lines are in use: 100 of 100. Unsubscribe one first."
     assert (error.limit, error.most, error.in_use) == ("market data lines", 100, 100)
     assert isinstance(error, errors.SubscriptionError)
 
@@ -61,5 +61,5 @@ def test_a_limit_says_which_how_many_and_what_to_do() -> None:
         (errors.OutputError, OSError),
     ],
 )
-def test_an_error_is_also_the_built_in_that_it_is(error: type[Exception], builtin: type[Exception]) -> None:
+def test_errors_are_also_built_in_exceptions(error: type[Exception], builtin: type[Exception]) -> None:
     assert issubclass(error, builtin)

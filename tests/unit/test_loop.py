@@ -1,4 +1,4 @@
-"""The loop to run on."""
+"""Event loops: which one is used, how a run ends, and busy polling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from cpapi_fast.loop import BusyPoll, new_event_loop, run
+from cpapi_fast.loop import new_event_loop, run
+from cpapi_fast.ws.busy_poll import BusyPoll
 from tests.support import LOOPS
 
 
@@ -17,15 +18,15 @@ async def loop_module() -> str:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_run_runs_on_the_loop_asked_for(loop: str) -> None:
+def test_run_uses_the_requested_loop(loop: str) -> None:
     assert run(loop_module(), uvloop=loop == "uvloop").startswith(loop)
 
 
-def test_uvloop_is_the_default_where_it_is_installed() -> None:
+def test_uvloop_is_the_default_if_installed() -> None:
     assert run(loop_module()).startswith(LOOPS[0])
 
 
-def test_asyncio_is_the_default_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asyncio_is_the_default_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert run(loop_module()).startswith("asyncio")
     with pytest.raises(ImportError):
@@ -33,7 +34,7 @@ def test_asyncio_is_the_default_where_it_is_not(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_is_left_is_cancelled(loop: str) -> None:
+def test_tasks_that_are_left_are_cancelled(loop: str) -> None:
     ended: list[str] = []
 
     async def forever() -> None:
@@ -52,7 +53,7 @@ def test_what_is_left_is_cancelled(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_an_error_of_main_comes_out(loop: str) -> None:
+def test_an_error_of_main_is_raised(loop: str) -> None:
     async def main() -> None:
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""Nothing that opens a session or names an account is left in a text."""
+"""Redacted texts contain no session id and no account."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ SESSION = "0123456789abcdef0123456789abcdef"
         ("<input name=token value=x>session:'a b'", "a b"),
     ],
 )
-def test_what_looks_like_a_secret_goes(text: str, secret: str) -> None:
+def test_what_looks_like_a_secret_is_redacted(text: str, secret: str) -> None:
     assert secret not in redact(text)
     assert secret not in preview(text.encode())
 
 
-def test_what_is_known_to_be_one_goes_too() -> None:
+def test_known_secrets_are_redacted() -> None:
     assert redact("it is geheim here", ["geheim"]) == "it is [redacted] here"
     # One within the other, in either order.
     for secrets in (["geheim", "geheimer"], ["geheimer", "geheim"]):
@@ -61,13 +61,13 @@ def test_a_preview_is_short_and_printable() -> None:
     assert preview(b"word " * 24).endswith("word")
 
 
-def test_no_half_of_a_secret_is_left_at_the_cut() -> None:
+def test_no_part_of_a_secret_remains_at_the_cut() -> None:
     for shift in range(60):
         text = "x " * ((PREVIEW_LENGTH - shift) // 2) + SESSION
         assert "0123" not in preview(text.encode())
 
 
 @given(st.text(), st.text("0123456789abcdef", min_size=16, max_size=64), st.text())
-def test_a_session_id_never_survives(before: str, session: str, after: str) -> None:
+def test_a_session_id_is_always_redacted(before: str, session: str, after: str) -> None:
     assert session not in redact(before + session + after)
     assert session not in preview((before + session + after).encode("utf-8", "replace"), [session])

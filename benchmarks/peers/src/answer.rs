@@ -1,4 +1,4 @@
-//! What the work of a job comes to: routes, decoded payloads, columns, stamps; and the digest of a checked run.
+//! The results of a job: routes, decoded payloads, columns, stamps; and the digest of a checked run.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -78,10 +78,10 @@ pub const FIELDS: [&str; 6] = ["31", "84", "85", "86", "88", "_updated"];
 /// The numbers of one market data frame, in the order of [`FIELDS`].
 pub type Row = [Option<f64>; FIELDS.len()];
 
-/// Rows before the columns are handed on, and their memory used again.
+/// Rows before the columns are passed on, and their memory is used again.
 const ROWS: usize = 4096;
 
-/// The columns job: float64 columns with validity, handed on every so many rows.
+/// The columns job: float64 columns with validity, passed on after a number of rows.
 pub struct Columns {
     values: [Vec<f64>; FIELDS.len()],
     valid: [Vec<bool>; FIELDS.len()],
@@ -119,7 +119,7 @@ impl Columns {
                 }
             }
         }
-        // As if somebody read them all, at no cost.
+        // The compiler must assume that all of them are read; it costs nothing.
         black_box((&self.values, &self.valid));
         self.values.iter_mut().for_each(Vec::clear);
         self.valid.iter_mut().for_each(Vec::clear);
@@ -131,7 +131,7 @@ impl Columns {
     }
 }
 
-/// The latency job: a stamp for each frame once `use_of` has what the application wants of it.
+/// The latency job: a stamp for each frame after `use_of`.
 pub struct Latency<F> {
     stamps: Stamps,
     path: PathBuf,

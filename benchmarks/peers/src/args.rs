@@ -1,11 +1,11 @@
-//! The command line that every contender of the benchmarks takes.
+//! The command line of every contender of the benchmarks.
 
 use std::path::PathBuf;
 
 /// What is done with each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Nothing: the stack hands the message over.
+    /// Count the messages that the client returns.
     Count,
     /// Its kind and conid.
     Route,
@@ -13,7 +13,7 @@ pub enum Job {
     Dict,
     /// Its L1 fields as float64 columns.
     Columns,
-    /// The time at which the application holds its route, or the message where the stack knows no route.
+    /// The time at which the application has its route, or the message where the client has no route.
     Latency,
 }
 
@@ -31,12 +31,12 @@ pub struct Args {
     pub check: bool,
     /// How many frames to stamp (job latency).
     pub frames: usize,
-    /// Where the stamps go (job latency).
+    /// The file for the stamps (job latency).
     pub stamps: Option<PathBuf>,
 }
 
 impl Args {
-    /// Reads the words of a command line; prints what is wrong with them and leaves with 2.
+    /// Parses a command line; prints the errors and exits with 2.
     pub fn parse_or_exit(words: impl Iterator<Item = String>, offered: &[Job]) -> Self {
         match Self::parse(words, offered) {
             Ok(args) => args,

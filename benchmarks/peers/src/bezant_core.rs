@@ -1,7 +1,6 @@
 //! bezant-core as it ships: `Client::builder`, `WsClient::connect`, `next_message`.
 //!
-//! It asks the REST side for /tickle first, which the benchmarks' sender answers on the same port, and offers no way
-//! to tune its socket.
+//! It requests /tickle first, and the benchmarks' sender replies on the same port. It offers no way to tune its socket.
 
 use bezant::{Client, WsClient, WsMessage};
 use serde_json::Value;
@@ -20,8 +19,8 @@ const CRATES: &[&str] = &["bezant-core", "tokio-tungstenite", "serde_json", "req
 
 pub fn main(args: &Args) -> Result<(), Failure> {
     if let Some(cafile) = &args.cafile {
-        // Its REST client can be told to take any certificate; its WebSocket trusts the system's store and nothing
-        // else, and this variable names that store.
+        // Its REST client can accept any certificate; its WebSocket trusts only the system's store, which this
+        // variable names.
         // SAFETY: no other thread of this process runs yet.
         unsafe { std::env::set_var("SSL_CERT_FILE", cafile) };
     }
@@ -51,7 +50,7 @@ fn run(args: &Args, mut work: impl Work<WsMessage>) -> Result<(), Failure> {
     })
 }
 
-/// The route that bezant found, as it names it.
+/// The route that bezant found, in its own terms.
 fn route(message: &WsMessage) -> Route {
     match message {
         WsMessage::MarketData { conid, .. } => Route { kind: Kind::MarketData, conid: *conid },
@@ -64,7 +63,7 @@ fn route(message: &WsMessage) -> Route {
     }
 }
 
-/// The same in the common dialect, which differs only where nobody sends: `ssl`, and conids with a sign.
+/// The same in the common dialect, which differs only for frames that are not sent: `ssl`, and conids with a sign.
 fn common_route(message: &WsMessage) -> Route {
     match message.as_value().and_then(|value| value.get("topic")).and_then(Value::as_str) {
         Some(topic) => Route::of_topic(topic),

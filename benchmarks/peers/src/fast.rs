@@ -1,4 +1,4 @@
-//! fastwebsockets, alone here: it hands over the unparsed message. `sonic` adds what a job needs of the JSON.
+//! fastwebsockets without a parser: it returns the unparsed message. `sonic` adds the JSON of each job.
 //!
 //! The upgrade is done by hand, so that the stream below stays a plain one: hyper's would be boxed.
 
@@ -25,7 +25,7 @@ pub fn main(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Connects as `args` say, does `work` for each message until CLOSE, and reports.
+/// Connects according to `args`, does `work` for each message until CLOSE, and prints the result.
 pub fn run(args: &Args, mut work: impl Work<[u8]>, crates: &[&str]) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let tcp = TcpStream::connect((args.host.as_str(), args.port)).await?;
@@ -51,7 +51,7 @@ where
     );
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
-    // The sender is silent until `go`, so no frame can follow the head of its answer.
+    // The sender sends nothing until `go`, so no frame can follow the head of its response.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut head).await? == 0 {
@@ -61,7 +61,7 @@ where
     if !head.starts_with(b"HTTP/1.1 101 ") {
         return Err(format!("no upgrade: {}", String::from_utf8_lossy(&head)).into());
     }
-    // No buffer between: fastwebsockets grows its own to what a read brings, and lends the payloads from it.
+    // No buffer: fastwebsockets has its own, grows it to the size of a read, and lends the payloads from it.
     let mut socket = WebSocket::after_handshake(stream, Role::Client);
     socket.set_auto_close(false);
     socket.set_auto_pong(false);

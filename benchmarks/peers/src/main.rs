@@ -1,8 +1,8 @@
 //! The Rust peers of the benchmarks, in one program: `peers STACK --url ws[s]://... --job JOB ...`.
 //!
-//! A stack connects in its own way, sends `go`, and hands every message to the [`work::Work`] of the job until the
-//! server's CLOSE. One program and not four, since each would be linked with fat LTO, some 20 s of CPU apiece.
-//! README.md in this folder says how each stack is tuned.
+//! A client connects in its own way, sends `go`, and passes every message to the [`work::Work`] of the job until the
+//! server's CLOSE. It is one program rather than four because linking each with fat LTO takes 20 s of CPU.
+//! README.md in this folder explains how each client is tuned.
 
 mod answer;
 mod args;
@@ -22,10 +22,10 @@ use args::Args;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// An error of any stack; it ends the process with 1.
+/// An error of any client; the process exits with 1.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where a stack begins.
+/// The entry point of a client.
 type Main = fn(&Args) -> Result<(), Failure>;
 
 fn main() -> Result<(), Failure> {
@@ -45,7 +45,7 @@ fn main() -> Result<(), Failure> {
     main(&Args::parse_or_exit(words, jobs))
 }
 
-/// The runtime every stack runs on: one thread, as one connection can use no second.
+/// The runtime of every client: one thread, since one connection cannot use a second.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -30,13 +30,13 @@ fn cpu_ns(usage: &libc::rusage) -> i64 {
     [usage.ru_utime, usage.ru_stime].iter().map(|time| time.tv_sec * 1_000_000_000 + time.tv_usec * 1_000).sum()
 }
 
-/// Started just before `go` is sent, finished when CLOSE has come.
+/// Started just before `go` is sent, finished when CLOSE is received.
 pub struct Meter {
     wall_ns: i64,
     cpu_ns: i64,
 }
 
-/// The most memory this program held at once. `ru_maxrss` is of no use: it begins with what the parent held at the fork.
+/// The peak memory of this program. `ru_maxrss` would include that of the parent at the fork.
 fn max_rss_kib() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
@@ -48,14 +48,14 @@ impl Meter {
         Self { cpu_ns: cpu_ns(&usage()), wall_ns: monotonic_ns() }
     }
 
-    /// What the drain cost.
+    /// The cost of the drain.
     pub fn stop(&self) -> Cost {
         let wall_ns = monotonic_ns() - self.wall_ns;
         Cost { wall_ns, cpu_ns: cpu_ns(&usage()) - self.cpu_ns, max_rss_kib: max_rss_kib() }
     }
 }
 
-/// What one drain cost this process.
+/// The cost of one drain for this process.
 pub struct Cost {
     wall_ns: i64,
     cpu_ns: i64,
@@ -80,7 +80,7 @@ impl Cost {
     }
 }
 
-/// The version of a crate in the lock file. Of two versions of one crate the newer comes last, and is meant.
+/// The version of a crate in the lock file. Of two versions of one crate this is the newer, which comes last.
 fn locked_version(name: &str) -> &'static str {
     let entry = format!("name = \"{name}\"\nversion = \"");
     let found = LOCK.rfind(&entry).unwrap_or_else(|| panic!("{name} is not in Cargo.lock"));

@@ -1,6 +1,6 @@
-//! The display numbers of the wire, `C4,735.10` or `12.2M`, as the float64 nearest to what is written.
+//! The display numbers of the wire, `C4,735.10` or `12.2M`, as the nearest float64.
 //!
-//! The forms are those of `cpapi_fast/numbers.py`:
+//! The forms are those of `cpapi_fast.protocol.numbers`:
 //!
 //! ```text
 //! [C|H] [+|-] digits [, groups of three] [. digits] [e exponent | K | M | B] [%]
@@ -15,7 +15,7 @@ const EXACT_POWERS: [f64; 23] = [
 /// The number in `text`, or None where it holds none, or none that is finite.
 ///
 /// One pass checks the form and gathers the digits. A mantissa below 2^53 and a power of ten up to 22 are both exact, so
-/// one division or multiplication rounds once and rightly; what is longer goes to the standard library.
+/// one division or multiplication rounds once and correctly; longer numbers go to the standard library.
 #[inline]
 pub fn parse_number(text: &str) -> Option<f64> {
     let bytes = text.as_bytes();

@@ -1,6 +1,6 @@
 //! Where a frame belongs: its kind, and the conid of market data.
 
-/// The kinds that all contenders can tell apart: the `common` dialect.
+/// The kinds that all contenders distinguish: the `common` dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {

@@ -33,7 +33,7 @@ fn route(payload: &[u8]) -> Route {
     }
     match sonic_rs::get(payload, ["topic"]) {
         Ok(topic) => topic.as_str().map_or(Route::of(Kind::Other), Route::of_topic),
-        // No topic, no object, or no JSON at all: rare, so it may cost a whole parse to say which.
+        // No topic, not an object, or not JSON: rare, so a whole parse may tell them apart.
         Err(_) if sonic_rs::from_slice::<LazyValue>(payload).is_ok() => Route::of(Kind::Other),
         Err(_) => Route::of(Kind::Malformed),
     }

@@ -1,4 +1,4 @@
-//! tokio-tungstenite alone: it hands over the unparsed message.
+//! tokio-tungstenite without a parser: it returns the unparsed message.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -1,6 +1,6 @@
 //! One job's work on the messages of one stack.
 
-/// `M` is what the stack hands over.
+/// `M` is the message type of the client.
 pub trait Work<M: ?Sized> {
     /// Does the job's work for one message.
     fn message(&mut self, message: &M);

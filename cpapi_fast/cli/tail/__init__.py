@@ -1,16 +1,14 @@
-"""Quotes on a terminal, as they come.
+"""What `cpapi-fast tail` shows: quotes in a terminal.
 
 The files::
 
-    view.py      a feed and its events in, a view of this moment out
-    text.py      a view as lines, for a terminal of any width
-    screen.py    the terminal: drawn in place, and given back as it was
+    view.py      a feed and its events in, a `View` of the current state out
+    text.py      a `View` as lines of text, for a terminal of any size
 """
 
 from __future__ import annotations
 
-from .screen import Screen
-from .text import Line, lines, plain, quote_line, state_line
+from .text import lines, plain, quote_line, state_line
 from .view import Row, Tail, View, time_text
 
-__all__ = ["Line", "Row", "Screen", "Tail", "View", "lines", "plain", "quote_line", "state_line", "time_text"]
+__all__ = ["Row", "Tail", "View", "lines", "plain", "quote_line", "state_line", "time_text"]

@@ -1,18 +1,16 @@
-"""A view of `tail` as lines of text with styles, for a terminal of any width: pure functions, no terminal."""
+"""A `View` as lines of styled text, for a terminal of any size. Pure functions, no I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from cpapi_fast.cli.screen import Line
 from cpapi_fast.events import FeedState
 
 from .view import Row, View, age_text, words
 
-#: A line is made of pieces: a text, and how it looks (a style as rich reads it, perhaps empty).
-Line = list[tuple[str, str]]
-
-_GOOD, _BUSY, _BAD, _QUIET = "green", "yellow", "bold red", "dim"
+_GOOD, _BUSY, _BAD, _DIM = "green", "yellow", "bold red", "dim"
 
 _STATE_STYLES: Final = {
     FeedState.STREAMING: _GOOD,
@@ -30,14 +28,14 @@ _WITHOUT_SOCKET: Final = frozenset(
     {FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.LOGIN_REQUIRED, FeedState.COMPETING}
 )
 
-#: Below this height only the state stands above the table.
+#: Below this height the head is only the line with the state.
 _LOW: Final = 10
 
 _BETWEEN: Final = "  "
 
 
 class _Column(NamedTuple):
-    """A column with everything that may stand in it. The higher `rank`, the sooner it is left out for want of room."""
+    """A column with its cells. On a narrow terminal, the columns with the highest `rank` are left out first."""
 
     head: str
     cells: Sequence[str]
@@ -53,8 +51,8 @@ class _Column(NamedTuple):
 def lines(view: View, width: int, height: int) -> list[Line]:
     """The view as at most `height` lines of at most `width` characters.
 
-    Where there is no room, columns are left out, the least important first, and rows at the end; the state of the feed,
-    the name of each row and its age stay to the last.
+    Columns that do not fit are left out, the least important first, and so are the last rows. The state of the feed,
+    the name of each row and its age are left out last.
     """
     found = _head(view, is_low=height < _LOW)
     room = max(height - len(found) - 1, 1)
@@ -64,14 +62,14 @@ def lines(view: View, width: int, height: int) -> list[Line]:
     columns = _fitting(_columns(view, rows), width)
     found.append([(_BETWEEN.join(_pad(column.head, column) for column in columns), "bold")])
     for index in range(len(rows)):
-        line: Line = []
+        line: list[tuple[str, str]] = []
         for number, column in enumerate(columns):
             line += [(_BETWEEN, "")] if number else []
             line.append((_pad(column.cells[index], column), column.styles[index]))
         found.append(line)
     hidden = len(view.rows) - len(rows)
     if hidden:
-        found.append([(f"... and {hidden} more", _QUIET)])
+        found.append([(f"... and {hidden} more", _DIM)])
     return [_cut_line(line, width) for line in found[:height]]
 
 
@@ -81,7 +79,7 @@ def plain(line: Line) -> str:
 
 
 def quote_line(row: Row, columns: Sequence[str], feed_state: FeedState, time: str) -> str:
-    """A row as one line of a log."""
+    """A row as one line, for output without a terminal."""
     values = " ".join(
         f"{head.replace(' ', '_')}={value}" for head, value in zip(columns, row.values, strict=True) if value
     )
@@ -92,15 +90,15 @@ def quote_line(row: Row, columns: Sequence[str], feed_state: FeedState, time: st
 
 
 def state_line(view: View) -> str:
-    """Where the feed stands, as one line: state, since when, why, when it goes on, and what to do."""
+    """The state of the feed as one line: state, duration, cause, next attempt and advice."""
     return f"{_state_text(view)}: {_reason_text(view)}{f'; {view.advice}' if view.advice else ''}"
 
 
 def state_word(row: Row, feed_state: FeedState) -> str:
-    """Where a subscription stands, in a word."""
+    """The state of a subscription: `streaming`, `stale`, `waiting`, `not subscribed` or `cut off`."""
     if row.state is FeedState.DISCONNECTED:
-        return "cut off" if feed_state in _WITHOUT_SOCKET else "not asked"
-    return "asked" if row.state is FeedState.OPEN else words(row.state.value)
+        return "cut off" if feed_state in _WITHOUT_SOCKET else "not subscribed"
+    return "waiting" if row.state is FeedState.OPEN else words(row.state.value)
 
 
 # The head
@@ -113,16 +111,16 @@ def _head(view: View, *, is_low: bool) -> list[Line]:
         f"{_BETWEEN}{view.gaps} gap{'' if view.gaps == 1 else 's'}"
         f"{_BETWEEN}{view.connections} connection{'' if view.connections == 1 else 's'}"
     )
-    state: Line = [(_state_text(view), style), (counts, "")]
+    state = [(_state_text(view), style), (counts, "")]
     if is_low:
         return [[*state[:1], (f": {_reason_text(view)}", style)]]
     last = view.events[-1] if view.events else ""
     return [
-        [("cpapi-fast tail  ", "bold"), (view.where, _QUIET)],
+        [("cpapi-fast tail  ", "bold"), (view.where, _DIM)],
         state,
-        [("why    ", _QUIET), (_reason_text(view), "" if style == _GOOD else style)],
-        [("to do  ", _QUIET), (view.advice or "nothing to do", "")],
-        [("last   ", _QUIET), (last, "")],
+        [("why    ", _DIM), (_reason_text(view), "" if style == _GOOD else style)],
+        [("to do  ", _DIM), (view.advice or "none", "")],
+        [("last   ", _DIM), (last, "")],
         [],
     ]
 
@@ -132,7 +130,7 @@ def _state_text(view: View) -> str:
 
 
 def _reason_text(view: View) -> str:
-    # When it goes on is worth more than the details, which may be cut off.
+    # The next attempt comes before the details, because the end of the line may be cut.
     if view.next_try_s is not None:
         again = f", next try in {age_text(view.next_try_s)}"
     else:
@@ -144,9 +142,9 @@ def _reason_text(view: View) -> str:
 
 
 def _columns(view: View, rows: Sequence[Row]) -> list[_Column]:
-    """All columns, in order. Values are ranked by their place: what was asked for first is left out last."""
+    """All columns, in order. Among the values, the first requested field is left out last."""
     is_live = [row.state is FeedState.STREAMING for row in rows]
-    value_styles = [_QUIET if not live else "" for live in is_live]
+    value_styles = [_DIM if not live else "" for live in is_live]
     values = [
         _Column(
             head,
@@ -155,7 +153,7 @@ def _columns(view: View, rows: Sequence[Row]) -> list[_Column]:
                 "bold" if row.fresh[place] and live else style
                 for row, live, style in zip(rows, is_live, value_styles, strict=True)
             ],
-            # Last, bid and ask go before the word on availability, the others after it.
+            # Last, bid and ask are more important than the availability, the other fields less.
             2 + place if place < 3 else 5 + place,
         )
         for place, head in enumerate(view.columns)
@@ -167,7 +165,7 @@ def _columns(view: View, rows: Sequence[Row]) -> list[_Column]:
         _Column("symbol", [row.symbol for row in rows], value_styles, 6, is_text=True),
         *values,
         _Column("6509", [row.availability for row in rows], value_styles, 5, is_text=True),
-        # Without colours, too, it is seen which ages belong to dead data.
+        # The mark shows without colours which ages belong to data that is not live.
         _Column("age", [_age(row) for row in rows], age_styles, 1),
         _Column("state", state_words, [_STATE_STYLES[row.state] for row in rows], 7, is_text=True),
         _Column("ticks", [f"{row.ticks:,}" for row in rows], value_styles, 100),
@@ -180,7 +178,7 @@ def _age(row: Row) -> str:
 
 
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:
-    """As many columns as there is room for."""
+    """The columns that fit."""
     kept = list(columns)
     while len(kept) > 1 and sum(column.width for column in kept) + len(_BETWEEN) * (len(kept) - 1) > width:
         kept.remove(max(kept, key=lambda column: column.rank))
@@ -192,7 +190,7 @@ def _pad(text: str, column: _Column) -> str:
 
 
 def _cut_line(line: Line, width: int) -> Line:
-    found: Line = []
+    found: list[tuple[str, str]] = []
     for text, style in line:
         piece = text[:width]
         width -= len(piece)

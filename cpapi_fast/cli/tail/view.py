@@ -1,4 +1,4 @@
-"""What `cpapi-fast tail` shows, as plain values: a feed and its events in, a view of this moment out. No rendering."""
+"""What `tail` shows, as plain values: a feed and its events in, a `View` of the current state out. No rendering."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from cpapi_fast.cli.progress import Rates
+from cpapi_fast.cli.rates import Rates
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed import Feed, LastField
@@ -17,18 +17,18 @@ from cpapi_fast.protocol.availability import Availability
 from cpapi_fast.protocol.fields import FIELDS
 from cpapi_fast.redaction import printable
 
-#: How many events are remembered; a terminal that is higher than that shows quotes.
+#: How many events are kept.
 _EVENTS: Final = 100
 
-#: A longer value is cut: a line is for looking at.
+#: Longer values are cut.
 _VALUE_LENGTH: Final = 24
 
-#: A field that came within this is fresh.
+#: A field is fresh for this long after it was received.
 _FRESH_S: Final = 1.0
 
 _SYMBOL, _AVAILABILITY = "55", "6509"
 
-#: Column heads for the fields that everybody asks for; the others go by their name in the catalogue.
+#: Column heads of common fields. All others have their key in `protocol.fields` as the head.
 _LABELS: Final = {
     "31": "last",
     "84": "bid",
@@ -42,7 +42,7 @@ _LABELS: Final = {
 
 
 def label(code: str) -> str:
-    """What a field is called in the head of its column."""
+    """The column head of a field."""
     if code in _LABELS:
         return _LABELS[code]
     return FIELDS[code].key if code in FIELDS else code
@@ -50,19 +50,19 @@ def label(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One subscription, now.
+    """The current state of one subscription.
 
     Attributes:
-        name: what was subscribed to: `265598`.
-        symbol: its ticker, as soon as that is known.
-        values: the latest of each column; empty texts for what never came. They stay when the connection is lost.
-        fresh: which of them came within the last second.
-        availability: what field 6509 says, in a word; empty as long as it says nothing.
-        age_s: how long ago the last frame came; None before the first.
-        state: where the subscription stands.
+        name: the conid, such as `265598`.
+        symbol: its ticker symbol; empty until it is known.
+        values: the latest value of each column; empty before the first. They stay when the connection is lost.
+        fresh: which values were received within the last second.
+        availability: the meaning of field 6509 in a word; empty until it is known.
+        age_s: seconds since the last frame; None before the first.
+        state: the state of the subscription.
         is_in_gap: whether data is missing now.
-        ticks: how many frames came, answers to subscribes not counted.
-        gaps: how many holes were told.
+        ticks: how many frames were received, without replies to subscribes.
+        gaps: how many gaps were reported.
     """
 
     name: str
@@ -79,20 +79,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that is shown, at one moment.
+    """The values to show at one moment.
 
     Attributes:
         where: the gateway's URL.
-        state: the feed's.
-        state_age_s: since when.
-        cause, detail, advice: why, what exactly happened (perhaps empty), and what to do about it.
-        next_try_s: how long until the gateway is tried again; None when nothing waits for that.
-        frames, frames_per_s: received over all connections.
-        gaps: holes told, of all subscriptions.
-        connections: how many sockets there were.
-        columns: the heads of the columns of values.
-        rows: the subscriptions, in the order in which they were asked for.
-        events: what happened, as texts, the newest last.
+        state: the state of the feed.
+        state_age_s: seconds since the state was entered.
+        cause, detail, advice: the cause of the state, its details (may be empty), and what a user should do.
+        next_try_s: seconds until the next attempt to connect; None if none is scheduled.
+        frames, frames_per_s: frames received over all connections, and their rate.
+        gaps: how many gaps were reported, over all subscriptions.
+        connections: how many sockets were opened.
+        columns: the heads of the value columns.
+        rows: the subscriptions, in the order of the command line.
+        events: the last events as texts, the newest last.
     """
 
     where: str
@@ -112,11 +112,11 @@ class View:
 
 
 class Tail:
-    """Looks at a feed. Give `on_item` to `Feed.on_batch`, and ask `view` as often as something is to be shown.
+    """Observes a feed. Pass `on_item` to `Feed.on_batch`, and call `view` for each drawing.
 
     Args:
         feed: the feed.
-        conids: what is subscribed to, in the order of the rows.
+        conids: the subscribed conids, in the order of the rows.
         columns: the codes of the fields to show.
         clock: the clock of the client.
         where: the gateway's URL.
@@ -137,7 +137,7 @@ class Tail:
         self._change: StateChange | None = None
 
     def on_item(self, item: Batch | FeedEvent) -> None:
-        """Take down an event. Frames need no looking at: the feed keeps the latest of each field."""
+        """Record an event. Batches are ignored, because the feed keeps the last value of each field."""
         if isinstance(item, Batch):
             return
         if isinstance(item, Gap):
@@ -151,11 +151,11 @@ class Tail:
 
     @property
     def events_seen(self) -> int:
-        """How many events there were; `view().events` has the last of them."""
+        """How many events were recorded. `view().events` has the last 100."""
         return self._events_seen
 
     def view(self) -> View:
-        """How it stands now."""
+        """A view of the current state."""
         now_s = self._clock.monotonic_s()
         stats, change = self._feed.stats, self._change
         per_s, _ = self._rates.update(now_s, stats.connection.frames_received, 0)
@@ -204,48 +204,47 @@ class Tail:
 
 
 def shown(value: object) -> str:
-    """A value of the wire, fit for a terminal: short, and without anything that a terminal would obey."""
+    """A value as text for a terminal: at most 24 characters, without control characters."""
     text = printable(str(value))
     return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 2] + ".."
 
 
 def event_text(event: FeedEvent, now_ns: int) -> str:
-    """One line that says what happened, and to what."""
+    """An event as one line: time, feed or topic, and what happened."""
     if isinstance(event, StateChange):
-        who = "feed" if event.subscription is None else event.subscription
+        name = "feed" if event.subscription is None else event.subscription
         state, cause = words(event.state.value), words(event.cause.value)
-        # Of a step on the way to data the state says it all.
-        said = state if state == cause else f"{state}: {cause}"
+        text = state if state == cause else f"{state}: {cause}"
         if event.detail:
-            said += f": {printable(event.detail)}"
-        return f"{time_text(event.time_ns)} {who} {said}"
+            text += f": {printable(event.detail)}"
+        return f"{time_text(event.time_ns)} {name} {text}"
     if isinstance(event, Gap):
-        who = event.subscription or "everything"
+        name = event.subscription or "all subscriptions"
         end_ns = event.first_good_ns
         length = "open end" if end_ns is None else f"{(end_ns - event.last_good_ns) / 1e9:,.1f} s"
         count = "" if event.frames_dropped is None else f", {event.frames_dropped:,} frames"
         time = time_text(now_ns if end_ns is None else end_ns)
-        return f"{time} gap in {who}, {length}{count}: {words(event.cause.value)}"
+        return f"{time} gap in {name}, {length}{count}: {words(event.cause.value)}"
     return _backfill_text(event, now_ns)
 
 
 def _backfill_text(event: Backfill, now_ns: int) -> str:
-    said = f"{len(event.bars)} bars from {event.source}" if event.error is None else f"none ({printable(event.error)})"
-    return f"{time_text(now_ns)} history for the gap in {event.gap.subscription or 'everything'}: {said}"
+    text = f"{len(event.bars)} bars from {event.source}" if event.error is None else f"none ({printable(event.error)})"
+    return f"{time_text(now_ns)} history for the gap in {event.gap.subscription or 'all subscriptions'}: {text}"
 
 
 def words(value: str) -> str:
-    """The value of a state or a cause as words."""
+    """The value of a state or cause with spaces instead of underscores."""
     return value.replace("_", " ")
 
 
 def time_text(time_ns: int) -> str:
-    """The time of day on this machine."""
+    """A time as the local time of day."""
     return f"{datetime.fromtimestamp(time_ns / 1e9).astimezone():%H:%M:%S}"
 
 
 def age_text(age_s: float | None) -> str:
-    """How long ago, in as few letters as tell it."""
+    """A duration as a short text: `0.4 s`, `42 s`, `2 min`, `25 h`; `never` for None."""
     if age_s is None:
         return "never"
     if age_s < 9.95:

@@ -1,4 +1,4 @@
-"""What the machine wants done, and the facts that it is told."""
+"""The types of the machine's inputs and actions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cpapi_fast.events import FeedEvent
 
 
 class Moment(NamedTuple):
-    """Now.
+    """The time of an input, on the three clocks that a feed needs.
 
     Attributes:
         s: seconds of the feed's clock, which never run backwards: for timers.
@@ -24,7 +24,7 @@ class Moment(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """What was heard of one subscription: how many frames, and when the last one came; zeros before the first."""
+    """The frames of one topic: how many were received, and when the last one was; zeros before the first."""
 
     frames: int
     last_ns: int
@@ -32,10 +32,11 @@ class Activity(NamedTuple):
 
 
 class SessionFacts(NamedTuple):
-    """What an answer over REST says about the session; None where it does not say.
+    """What a response contains about the session; None for what it does not contain.
 
     Attributes:
-        generation: counts up with every change of the session id, which itself stays outside; None for no session.
+        generation: a number that increases with every change of the session id, which itself is not an input; None
+            without a session.
     """
 
     generation: int | None
@@ -60,13 +61,13 @@ class Failure(enum.Enum):
     RATE_LIMITED = "rate_limited"
     GATEWAY_ERROR = "gateway_error"
     UNREACHABLE = "unreachable"
-    #: By something on this side, such as a certificate that is not trusted: a retry alone will not help.
+    #: By this side, for example because the certificate is not trusted: a retry alone does not help.
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Make a call; its outcome is told to `on_facts` (or `on_accounts`), or to `on_call_failed`, with its number."""
+    """Make a call. Its outcome is an input with its number: `on_facts`, `on_accounts` or `on_call_failed`."""
 
     kind: CallKind
     number: int
@@ -75,12 +76,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class OpenSocket:
-    """Open the socket with the latest ticket; told to `on_socket_opened` or `on_socket_failed`."""
+    """Open the socket with the latest ticket. The outcome is `on_socket_opened` or `on_socket_failed`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
-    """End the socket: its end is not told any more. Frames of it that are on their way may still be."""
+    """Close the socket. Its end is not an input; frames that were received before its end still are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +92,15 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """Tell `on_subscription_frame` of every frame of a topic from now on."""
+class Watch:
+    """Inspect every frame of a topic from now on: each is an input, `on_subscription_frame`."""
 
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
-class Disarm:
-    """Tell it no more."""
+class Unwatch:
+    """Inspect the frames of a topic no longer; they are only counted."""
 
     topic: str
 
@@ -111,4 +112,4 @@ class Emit:
     event: FeedEvent
 
 
-Action = Call | OpenSocket | CloseSocket | Send | Arm | Disarm | Emit
+Action = Call | OpenSocket | CloseSocket | Send | Watch | Unwatch | Emit

@@ -1,4 +1,4 @@
-"""What a user should do about a change of state, in one sentence."""
+"""What the user should do about each cause, in plain sentences."""
 
 from __future__ import annotations
 
@@ -6,51 +6,47 @@ from typing import Final
 
 from cpapi_fast.events import Cause
 
-_NOTHING: Final = "nothing to do"
+_NONE: Final = "No action required."
+_RECONNECTS: Final = "No action required: the feed reconnects automatically."
+_RETRIES: Final = "The feed retries automatically."
 
 ADVICE: Final[dict[Cause, str]] = {
-    Cause.STARTED: _NOTHING,
-    Cause.STOPPED: _NOTHING,
-    Cause.RETRY: _NOTHING,
-    Cause.SOCKET_OPENED: _NOTHING,
-    Cause.READY: _NOTHING,
-    Cause.READY_TIMEOUT: (
-        "the gateway did not say that it listens, so subscribes may be lost; if no data comes, log in to it again"
-    ),
-    Cause.LOGGED_IN: _NOTHING,
-    Cause.DATA: _NOTHING,
-    Cause.CONNECTION_LOST: "nothing to do: it connects again by itself",
-    Cause.CLOSED_BY_GATEWAY: "nothing to do: it connects again by itself",
-    Cause.SOCKET_SILENT: "nothing to do: it connects again by itself; if this repeats, look at the network in between",
-    Cause.PROTOCOL_VIOLATION: (
-        "nothing to do: it connects again by itself; if this repeats, something in between damages the data"
-    ),
-    Cause.SESSION_CHANGED: "nothing to do: the gateway has a new session, and it connects again by itself",
-    Cause.ALL_STALE: (
-        "nothing to do: it asks the gateway and connects again; if this repeats, log in to the gateway again"
-    ),
-    Cause.UNREACHABLE: "start the gateway, or check host, port and network; it is tried again from time to time",
+    Cause.STARTED: _NONE,
+    Cause.STOPPED: _NONE,
+    Cause.RETRY: _NONE,
+    Cause.SOCKET_OPENED: _NONE,
+    Cause.READY: _NONE,
+    Cause.READY_TIMEOUT: "Log in to the gateway again if no data arrives: subscribes may have been lost.",
+    Cause.LOGGED_IN: _NONE,
+    Cause.DATA: _NONE,
+    Cause.CONNECTION_LOST: _RECONNECTS,
+    Cause.CLOSED_BY_GATEWAY: _RECONNECTS,
+    Cause.SOCKET_SILENT: f"{_RECONNECTS} If this repeats, check the network between this machine and the gateway.",
+    Cause.PROTOCOL_VIOLATION: f"{_RECONNECTS} If this repeats, check for a proxy that damages the data.",
+    Cause.SESSION_CHANGED: _RECONNECTS,
+    Cause.ALL_STALE: f"{_RECONNECTS} If this repeats, log in to the gateway again.",
+    Cause.UNREACHABLE: f"Start the gateway, or check host, port and network. {_RETRIES}",
     Cause.GATEWAY_ERROR: (
-        "nothing at the nightly reset: it is tried again from time to time; if it lasts, let `cpapi-fast doctor` say "
-        "what answers there"
+        f"No action required during the nightly reset. {_RETRIES} If the error persists, run `cpapi-fast doctor`."
     ),
     Cause.RATE_LIMITED: (
-        "stop other programs that ask this gateway too often; it is left alone for 15 minutes, then tried again"
+        "Stop other programs that send too many requests to this gateway. The feed sends none for 15 minutes, then "
+        "retries."
     ),
-    Cause.REFUSED: (
-        "check the URL, the certificate, its fingerprint and the options; it is tried again from time to time"
-    ),
-    Cause.NOT_LOGGED_IN: "log in to the gateway in a browser; the feed goes on by itself then",
-    Cause.SESSION_ENDED: "nothing to do: the brokerage session ended and is opened again",
+    Cause.REFUSED: f"Check the URL, the certificate, its fingerprint and the options. {_RETRIES}",
+    Cause.NOT_LOGGED_IN: "Log in to the gateway in a browser. The feed continues automatically.",
+    Cause.SESSION_ENDED: "No action required: the feed opens the brokerage session again.",
     Cause.COMPETING: (
-        "another login of this user holds the session: end it, or use competing='reclaim' to take the session back"
+        "End the other login of this user, which holds the session, or set competing='reclaim' to take it back."
     ),
     Cause.SUBSCRIPTION_SILENT: (
-        "nothing to do: it is subscribed to again; if this repeats, check the conid, the permissions for its data, and "
-        "how many market data lines are in use"
+        "No action required: the feed resubscribes. If this repeats, check the conid, the market data permissions, "
+        "and how many market data lines are in use."
     ),
-    Cause.SUBSCRIPTION_REFUSED: "nothing to do: it is asked for again after /iserver/accounts",
-    Cause.UNSUBSCRIBED: _NOTHING,
-    Cause.INTERNAL_ERROR: "report it with what the loop's exception handler was told; it connects again by itself",
-    Cause.CONSUMER_OVERFLOW: "read faster, or choose another policy for this consumer",
+    Cause.SUBSCRIPTION_REFUSED: "No action required: the feed subscribes again after /iserver/accounts.",
+    Cause.UNSUBSCRIBED: _NONE,
+    Cause.INTERNAL_ERROR: (
+        "Report the error that the loop's exception handler received. The feed reconnects automatically."
+    ),
+    Cause.CONSUMER_OVERFLOW: "Read faster, or choose another overflow policy for this consumer.",
 }

@@ -1,229 +1,215 @@
-"""Every input of a feed's policy and every timer of it, each with the actions that it calls for."""
+"""Every input of a feed's policy; each returns the actions that follow from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
+from random import Random
 from typing import Final
 
 from cpapi_fast.events import Cause, FeedState
 from cpapi_fast.feed.options import FeedOptions
-from cpapi_fast.protocol.topics import TIC_TEXT
 
-from .actions import Action, Activity, CallKind, CloseSocket, Failure, Moment, OpenSocket, SessionFacts
-from .session_lifecycle import Phase, SessionLifecycle
-from .subscription_state import SubscriptionSpec
+from .actions import Action, Activity, Failure, Moment, SessionFacts
+from .session.connection_lifecycle import ConnectionLifecycle, Phase
+from .session.session_calls import SessionCalls
+from .session.session_lifecycle import SessionLifecycle
+from .session.socket_watch import SocketWatch
+from .session.state_reporter import StateReporter
+from .subscriptions.subscription_manager import SubscriptionManager
+from .subscriptions.subscription_state import SubscriptionSpec
 
 _NEVER: Final = float("inf")
-#: A tick that comes so much late tells that nobody was looking, ...
-_LATE_S: Final = 1.0
-#: ... and what waits in the socket gets this long to be read before silence is judged; but not again and again.
-_GRACE_S: Final = 1.0
-_MOST_GRACES: Final = 3
-#: Data that is all dead under a living socket: so long until the socket is given up, doubled from time to time.
-_DEAD_DATA_S: Final = 10.0
-_DEAD_DATA_MAX_S: Final = 900.0
 
 
-class Machine(SessionLifecycle):
-    """One feed's policy. Every input returns the actions it calls for, in order; nothing else happens.
+class Machine:
+    """The policy of one feed, as a pure function of its inputs.
 
-    After each input `due_s` says when `tick` wants to be called.
+    Every input returns the actions that follow from it, in order. After each input `due_s` is the time of the next
+    `tick`. Before an input, `observe` informs the machine which frames were received:
+
+    - before `tick`, `subscribe` and `unsubscribe`: of `topics_due`, and of the topic itself;
+    - before `on_subscription_frame` and `on_refused`: of their topic;
+    - before every other input: of all topics.
 
     Args:
         options: the policies.
-        meter: what was heard of a topic on all connections together; asked, never told.
-        heard_s: when the last frame of any kind came, in seconds of the clock; 0 before the first.
         seed: of the jitter.
     """
 
-    def __init__(
-        self,
-        options: FeedOptions,
-        *,
-        meter: Callable[[str], Activity],
-        heard_s: Callable[[], float],
-        seed: int = 0,
-    ) -> None:
-        super().__init__(options, meter=meter, seed=seed)
+    def __init__(self, options: FeedOptions, *, seed: int = 0) -> None:
         #: When to call `tick` next, in seconds of the clock; infinity for not before the next input.
         self.due_s = _NEVER
-        self._heard_s = heard_s
-        self._own_due_s = _NEVER
-        self._graces = 0
-        self._blind_until_s = 0.0
+        self._session_due_s = _NEVER
+        random = Random(seed)
+        self._actions: list[Action] = []
+        self._reporter = StateReporter(self._act)
+        self._calls = SessionCalls(options, random, self._act, self._reporter)
+        self._manager = SubscriptionManager(options, random, self._act)
+        self._socket_watch = SocketWatch(options.socket_timeout_s)
+        self._connection = ConnectionLifecycle(
+            options, self._act, self._reporter, self._calls, self._socket_watch, self._manager
+        )
+        self._session = SessionLifecycle(options, self._reporter, self._calls, self._connection)
+        self.options: Final = options
+        #: All subscriptions by topic, and the counters of what was sent for them. To be read only.
+        self.subscriptions: Final = self._manager.subscriptions
+        self.requests: Final = self._manager.requests
+
+    def _act(self, action: Action) -> None:
+        self._actions.append(action)
 
     def _done(self) -> list[Action]:
-        self._own_due_s = min(
-            self._retry_s,
-            self._ready_s,
-            self._sts_s,
-            self._tic_s,
-            self._tickle_s,
-            self._socket_s,
-            self._dead_s,
-        )
-        self.due_s = min(self._own_due_s, self.care.due_s)
+        calls = self._calls
+        self._session_due_s = min(calls.retry_s, calls.keepalive_s, self._connection.due_s, self._socket_watch.due_s)
+        self.due_s = min(self._session_due_s, self._manager.due_s)
         actions, self._actions = self._actions, []
-        self._detail = ""
+        self._reporter.detail = ""
         return actions
+
+    # --- what it knows ----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> FeedState:
+        """The state of the feed."""
+        return self._reporter.state
+
+    @property
+    def session(self) -> SessionFacts:
+        """The latest facts about the session, from REST and `sts`."""
+        return self._calls.session
+
+    @property
+    def has_socket(self) -> bool:
+        """Whether a socket is open."""
+        return self._connection.has_socket
+
+    @property
+    def connections(self) -> int:
+        """How many sockets were opened."""
+        return self._connection.connections
+
+    @property
+    def next_try_s(self) -> float | None:
+        """When the gateway is tried again, in seconds of the clock; None if no try is scheduled."""
+        retry_s = self._calls.retry_s
+        return None if retry_s == _NEVER else retry_s
+
+    # --- what was received ------------------------------------------------------------------------
+
+    def topics_due(self, now_s: float, last_frame_s: float) -> Collection[str]:
+        """The topics that have to be observed before a tick at this time.
+
+        Args:
+            now_s: the time of the tick, in seconds of the clock.
+            last_frame_s: as for `observe`.
+        """
+        if self._session_due_s <= now_s and (
+            self._connection.change_due_s <= now_s or self._socket_watch.will_time_out(now_s, last_frame_s)
+        ):
+            return self.subscriptions
+        return self._manager.topics_due(now_s)
+
+    def observe(self, activity: Mapping[str, Activity], last_frame_s: float) -> None:
+        """Take over which frames were received until now.
+
+        Args:
+            activity: of some topics, over all connections; topics without a subscription are ignored.
+            last_frame_s: when the last frame of any kind was received, in seconds of the clock; 0 before the first.
+        """
+        self._socket_watch.last_frame_s = last_frame_s
+        self._manager.observe(activity)
 
     # --- from the user ----------------------------------------------------------------------------
 
     def start(self, now: Moment) -> list[Action]:
-        """Begin."""
-        if self._phase is Phase.IDLE:
-            self._phase = Phase.AWAY
-            self._enter(FeedState.CONNECTING, Cause.STARTED, now)
-            self._ask(CallKind.TICKLE, now)
+        """Begin to connect."""
+        if self._connection.phase is Phase.IDLE:
+            self._session.start(now)
         return self._done()
 
     def stop(self, now: Moment) -> list[Action]:
-        """End. Holes that are open are told without an end."""
-        if self._phase is not Phase.IDLE:
-            if self.has_socket or self._phase is Phase.OPENING:
-                self._actions_append(CloseSocket())
-            self.care.end()
-            self.care.lose(Cause.STOPPED)
-            self._forget_socket()
-            self._phase = Phase.IDLE
-            self._step = self._keepalive = None
-            self._retry_s = _NEVER
-            self._enter(FeedState.DISCONNECTED, Cause.STOPPED, now)
+        """Disconnect. Open gaps are reported without an end."""
+        if self._connection.phase is not Phase.IDLE:
+            self._session.stop(now)
         return self._done()
 
     def subscribe(self, spec: SubscriptionSpec, now: Moment) -> list[Action]:
-        """Subscribe now, or as soon as it can be; again after every loss.
+        """Subscribe as soon as the connection allows it, and after each reconnect.
 
         Raises:
-            LimitError: the account has no market data line left.
+            LimitError: all market data lines of the account are in use.
         """
-        self.care.add(spec, now)
-        self.care.send_due(now)
+        self._manager.add(spec, now)
         return self._done()
 
     def unsubscribe(self, topic: str, now: Moment) -> list[Action]:
         """End a subscription."""
-        self.care.remove(topic, now)
+        self._manager.remove(topic, now)
         return self._done()
 
     def on_paused(self, is_paused: bool, now: Moment) -> list[Action]:
-        """Reading the socket was stopped, or goes on: as long as it is stopped, silence means nothing."""
-        if self._is_paused and not is_paused:
-            self._opened_s = now.s
-            self.care.start_anew(now.s)
-        self._is_paused = self.care.is_paused = is_paused
+        """This side has stopped to read the socket, or reads it again."""
+        if is_paused:
+            self._socket_watch.pause()
+            self._manager.pause()
+        else:
+            self._socket_watch.resume(now.s)
+            self._manager.resume(now.s)
         return self._done()
 
     # --- from REST --------------------------------------------------------------------------------
 
     def on_facts(self, number: int, facts: SessionFacts, now: Moment) -> list[Action]:
-        """`/tickle` or ssodh/init was answered."""
-        if self._keepalive is not None and number == self._keepalive.number:
-            self._keepalive = None
-            self._on_keepalive(facts, now)
-        elif self._step is not None and number == self._step.number and self._step.kind is not CallKind.ACCOUNTS:
-            step, self._step = self._step, None
-            self._on_step(step, facts, now)
+        """`/tickle` or `ssodh/init` has responded."""
+        self._session.on_facts(number, facts, now)
         return self._done()
 
     def on_accounts(self, number: int, now: Moment) -> list[Action]:
-        """`/iserver/accounts` was answered."""
-        if self._step is not None and number == self._step.number and self._step.kind is CallKind.ACCOUNTS:
-            self._step = None
-            self._has_accounts = True
-            if self._phase is Phase.AWAY:
-                self._phase = Phase.OPENING
-                if self.state is FeedState.DISCONNECTED:
-                    # Not before: a gateway that answers /tickle and nothing else would have this told with every try.
-                    self._enter(FeedState.CONNECTING, Cause.RETRY, now)
-                self._actions_append(OpenSocket())
-            elif self._phase is Phase.READY and self.session.authenticated is not False:
-                self._go_live(now)
+        """`/iserver/accounts` has responded."""
+        self._session.on_accounts(number, now)
         return self._done()
 
     def on_call_failed(
         self, number: int, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
     ) -> list[Action]:
-        """A call failed; `retry_after_s` where the answer, or our own pace, says how long to wait."""
-        self._detail = detail
-        if failure is Failure.RATE_LIMITED:
-            self._retry_policy.note_limit(now, retry_after_s)
-        if self._keepalive is not None and number == self._keepalive.number:
-            self._keepalive = None
-            self._on_keepalive_failed(failure, now)
-        elif self._step is not None and number == self._step.number:
-            step, self._step = self._step, None
-            self._on_step_failed(step, failure, now, retry_after_s)
+        """A call has failed; `retry_after_s` if the response or the client's pacer requires a pause."""
+        self._reporter.detail = detail
+        self._session.on_call_failed(number, failure, now, retry_after_s)
         return self._done()
 
     # --- from the socket --------------------------------------------------------------------------
 
     def on_socket_opened(self, now: Moment) -> list[Action]:
         """The socket is open."""
-        if self._phase is not Phase.OPENING:
-            self._actions_append(CloseSocket())
-            return self._done()
-        options = self.options
-        self._phase = Phase.OPEN
-        self.connections += 1
-        self._opened_s = now.s
-        self._has_sts = self._is_ready_said = False
-        self._socket_generation = self.session.generation
-        self._ready_s = now.s + options.ready_timeout_s
-        self._tic_s = now.s + options.keepalive_interval_s
-        self._tickle_s = now.s + options.keepalive_interval_s
-        self._socket_s = now.s + options.socket_timeout_s
-        self._enter(FeedState.OPEN, Cause.SOCKET_OPENED, now)
+        self._connection.on_socket_opened(now)
         return self._done()
 
     def on_socket_failed(
         self, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
     ) -> list[Action]:
         """The socket could not be opened."""
-        self._detail = detail
-        if failure is Failure.RATE_LIMITED:
-            self._retry_policy.note_limit(now, retry_after_s)
-        if self._phase is Phase.OPENING:
-            self._phase = Phase.AWAY
-            self._fail(failure, now, retry_after_s)
+        self._reporter.detail = detail
+        self._session.on_socket_failed(failure, now, retry_after_s)
         return self._done()
 
     def on_socket_ended(self, cause: Cause, now: Moment, *, detail: str = "") -> list[Action]:
-        """The socket has ended, for a cause that is not ours."""
-        self._detail = detail
-        if self.has_socket:
-            self._leave(cause, now, has_ended=True)
+        """The socket has ended without a `CloseSocket`."""
+        self._reporter.detail = detail
+        if self._connection.has_socket:
+            self._connection.leave(cause, now, has_ended=True)
         return self._done()
 
     def on_ready(self, now: Moment) -> list[Action]:
-        """`system` with `success`."""
-        if self._phase is Phase.OPEN:
-            self._become_ready(Cause.READY, now)
-        elif self.has_socket and not self._is_ready_said:
-            # Only now it listens: what was subscribed before may not have been heard.
-            self._notice(Cause.READY, now)
-            self.care.ask_again(now)
-        self._is_ready_said = True
+        """The gateway has sent `system` with `success`: it accepts subscribes."""
+        if self._connection.on_ready(now):
+            self._manager.resubscribe_unanswered(now)
         return self._done()
 
     def on_status(
         self, authenticated: bool | None, connected: bool | None, competing: bool | None, now: Moment
     ) -> list[Action]:
-        """`sts`: whole at first, in fragments later; None for what it does not say."""
-        old = self.session
-        self.session = SessionFacts(
-            old.generation,
-            old.authenticated if authenticated is None else authenticated,
-            old.connected if connected is None else connected,
-            old.competing if competing is None else competing,
-        )
-        if authenticated is not None:
-            self._has_sts = True
-        self._judge_session(now)
-        if competing and self._phase is Phase.LIVE:
-            # Told although the data still flows: it will not for long.
-            self._notice(Cause.COMPETING, now)
-            self._tickle_s = min(self._tickle_s, now.s)
+        """The gateway has sent `sts`, complete or in part; None for what it does not contain."""
+        self._connection.on_status(authenticated, connected, competing, now)
         return self._done()
 
     def on_subscription_frame(
@@ -235,88 +221,43 @@ class Machine(SessionLifecycle):
         is_snapshot: bool = False,
         stream_id: str | None = None,
     ) -> list[Action]:
-        """A frame of an armed topic, in its order among the others.
+        """A frame of a watched topic was received.
 
         Args:
             topic: its topic.
             received_ns: its receive time.
             now: now.
-            is_snapshot: whether it looks like an answer to a subscribe and not like a tick.
+            is_snapshot: whether it looks like a reply to a subscribe, not like a tick.
             stream_id: its `server_id`, if it has one.
         """
-        is_data = self.care.on_frame(topic, received_ns, now, is_snapshot=is_snapshot, stream_id=stream_id)
-        if is_data and self._phase is Phase.LIVE and self.state is not FeedState.STREAMING:
-            self._dead_s = _NEVER
-            self._streaming_since_s = now.s
-            self._enter(FeedState.STREAMING, Cause.DATA, now)
+        if self._manager.on_frame(topic, received_ns, now, is_snapshot=is_snapshot, stream_id=stream_id):
+            self._connection.on_data(now)
         return self._done()
 
     def on_refused(self, topic: str, now: Moment) -> list[Action]:
-        """An error frame that names a topic, such as `sor` with code 500."""
-        if self.care.on_refused(topic, now) and self._phase is Phase.LIVE and self._step is None:
-            self._ask(CallKind.ACCOUNTS, now)
+        """An error frame names a topic, such as `sor` with code 500."""
+        if self._manager.on_refused(topic, now):
+            self._session.on_refused(now)
         return self._done()
 
     # --- time -------------------------------------------------------------------------------------
 
     def tick(self, now: Moment) -> list[Action]:
         """Do what is due."""
-        self._notice_lateness(now)
-        if self._own_due_s <= now.s:
-            self._do_due(now)
-        self._tend(now)
-        if self._dead_s <= now.s:
-            self._dead_s = _NEVER
-            if self.care.is_dead(now.s):
-                self._dead_tries += 1
-                self._leave(Cause.ALL_STALE, now)
+        manager, connection = self._manager, self._connection
+        if self._socket_watch.note_lateness(now.s - self.due_s, now.s):
+            manager.be_lenient(self._socket_watch.lenient_until_s)
+        is_session_due = self._session_due_s <= now.s
+        if is_session_due:
+            self._calls.retry(now, is_live=connection.phase is Phase.LIVE)
+            connection.tick(now)
+            self._calls.keep_alive(now)
+            if connection.has_socket and self._socket_watch.has_timed_out(now.s):
+                connection.leave(Cause.SOCKET_SILENT, now)
+        manager.tick(now)
+        is_live = connection.phase is Phase.LIVE
+        if is_live and self._reporter.state is not FeedState.STALE and manager.is_all_stale(now.s):
+            connection.on_all_stale(now)
+        if is_session_due and connection.is_give_up_due(now.s) and manager.is_all_stale(now.s):
+            connection.give_up(now)
         return self._done()
-
-    def _do_due(self, now: Moment) -> None:
-        if self._retry_s <= now.s:
-            self._retry_s = _NEVER
-            if self._step is None:
-                self._ask(CallKind.TICKLE, now)
-        if self._ready_s <= now.s:
-            self._on_ready_timeout(now)
-        if self._sts_s <= now.s:
-            self._sts_s = _NEVER
-            self._has_sts = True
-            self._judge_session(now)
-        if self._tic_s <= now.s:
-            self._tic_s = now.s + self.options.keepalive_interval_s
-            self.care.send_text(TIC_TEXT, now)
-        if self._tickle_s <= now.s:
-            self._tickle(now)
-        if self._socket_s <= now.s:
-            self._check_socket(now)
-
-    def _notice_lateness(self, now: Moment) -> None:
-        if now.s - self.due_s <= _LATE_S:
-            if now.s >= self._blind_until_s:
-                self._graces = 0
-        elif self._graces < _MOST_GRACES:
-            self._graces += 1
-            self._blind_until_s = now.s + _GRACE_S
-            self.care.go_blind(self._blind_until_s)
-
-    def _tend(self, now: Moment) -> None:
-        self.care.tick(now)
-        if self._phase is Phase.LIVE and self.state is not FeedState.STALE and self.care.is_dead(now.s):
-            self._streaming_since_s = _NEVER
-            self._enter(FeedState.STALE, Cause.ALL_STALE, now)
-            # Maybe the session has changed under the socket: ask now.
-            self._tickle_s = now.s
-            self._dead_s = now.s + min(_DEAD_DATA_S * 2.0 ** min(self._dead_tries, 10), _DEAD_DATA_MAX_S)
-
-    def _check_socket(self, now: Moment) -> None:
-        if self._is_paused:
-            self._socket_s = now.s + self.options.socket_timeout_s
-            return
-        dead_s = max(self._heard_s(), self._opened_s) + self.options.socket_timeout_s
-        if now.s < dead_s:
-            self._socket_s = dead_s
-        elif now.s < self._blind_until_s:
-            self._socket_s = self._blind_until_s
-        else:
-            self._leave(Cause.SOCKET_SILENT, now)

@@ -1,4 +1,4 @@
-"""What `tail` knows of a real feed, asked while things happen to the simulated gateway behind it."""
+"""The views of `tail` on a real feed, while faults happen at the simulated gateway."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ async def test_quotes_and_counters(gateway: SimulatedGateway, feed: Feed, tail: 
     assert tail.events_seen == len(view.events)
 
 
-async def test_a_dead_subscription_is_stale_and_keeps_its_values(gateway: SimulatedGateway, tail: Tail) -> None:
+async def test_a_stale_subscription_keeps_its_values(gateway: SimulatedGateway, tail: Tail) -> None:
     await streaming(tail)
-    # It is asked for again and again, and never heard.
-    gateway.swallow_subscribes(1_000_000)
-    gateway.kill_stream("265598")
+    # Every repeated subscribe is dropped.
+    gateway.faults.drop_subscribes(1_000_000)
+    gateway.faults.end_stream("265598")
     await until(lambda: row_of(tail.view(), "265598").state is FeedState.STALE)
     view = tail.view()
     row = row_of(view, "265598")
@@ -96,7 +96,7 @@ async def test_a_dead_subscription_is_stale_and_keeps_its_values(gateway: Simula
 
 async def test_a_lost_connection_keeps_everything_and_is_counted(gateway: SimulatedGateway, tail: Tail) -> None:
     await streaming(tail)
-    gateway.begin_maintenance()
+    gateway.faults.begin_maintenance()
     await until(lambda: tail.view().next_try_s is not None)
     view = tail.view()
     assert view.state is FeedState.DISCONNECTED
@@ -104,7 +104,7 @@ async def test_a_lost_connection_keeps_everything_and_is_counted(gateway: Simula
     assert all(value for row in view.rows for value in row.values)
     await until(lambda: tail.view().cause is Cause.GATEWAY_ERROR)
     assert tail.view().advice
-    gateway.end_maintenance()
+    gateway.faults.end_maintenance()
     await until(lambda: tail.view().state is FeedState.STREAMING)
     await until(lambda: tail.view().gaps >= 2)
     view = tail.view()

@@ -34,23 +34,23 @@ def gateway_options() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (("--url", "localhost:5000", *CONIDS), "http"),
         (("--url", "http://localhost:5000"), "give at least one conid"),
-        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed only goes with --simulate"),
-        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "give no TLS option"),
+        (("--url", "http://localhost:5000", *CONIDS, "--seed", "1"), "--seed can only be used with --simulate"),
+        (("--simulate", *CONIDS, "--fingerprint", "0" * 64), "TLS options cannot be used"),
         (("--url", "https://localhost:5000", *CONIDS, "--ca-file", "missing.pem"), "missing.pem"),
         (("--simulate", *CONIDS, "--interval", "0"), "not a number above zero"),
         (("--simulate", "--conids", ",".join(map(str, range(1, 103)))), "100"),
         (CONIDS, "--url --simulate"),
     ],
 )
-async def test_what_cannot_be_right(arguments: tuple[str, ...], said: str) -> None:
+async def test_invalid_arguments(arguments: tuple[str, ...], expected: str) -> None:
     result = await command("tail", *arguments)
     err = re.sub(r"cpapi-fast: simulated gateway at .*\n", "", result.err)
     assert (result.code, result.out) == (2, ""), result
-    assert said in err
+    assert expected in err
     assert err.count("\n") == 1
 
 
@@ -65,55 +65,55 @@ async def test_it_ends_by_itself_when_its_time_is_over() -> None:
 if sys.platform != "win32":
     from tests.terminal import Terminal
 
-    async def until_said(pattern: str, *arguments: object, first: str | None = None) -> Ended:
-        """Let it run until it says this, then end it as Ctrl-C does."""
+    async def run_until(pattern: str, *arguments: object, first: str | None = None) -> Ended:
+        """Run the command until its output matches `pattern`, then send Ctrl-C."""
         process = await start(*arguments, first=first)
         assert process.stdout is not None
-        said = ""
-        while re.search(pattern, said) is None:
+        output = ""
+        while re.search(pattern, output) is None:
             line = (await asyncio.wait_for(process.stdout.readline(), LIMIT_S)).decode()
-            assert line, f"it ended without having said {pattern}: {said}"
-            said += line
+            assert line, f"the command ended without {pattern}: {output}"
+            output += line
         process.send_signal(signal.SIGINT)
         result = await ended(process)
-        return Ended(result.code, said + result.out, result.err)
+        return Ended(result.code, output + result.out, result.err)
 
     async def test_lines_where_there_is_no_terminal() -> None:
         quote = r"\d\d:\d\d:\d\d 265598 \S+ bid=\S+ ask=\S+ \w+ age "
-        result = await until_said(quote, "tail", "--simulate", *CONIDS, "--fields", "84,86", "--interval", "0.1")
+        result = await run_until(quote, "tail", "--simulate", *CONIDS, "--fields", "84,86", "--interval", "0.1")
         assert result.code == 0
         assert re.fullmatch(r"cpapi-fast: simulated gateway at .*\n", result.err)
         assert "\x1b" not in result.out
-        told = [line.split(" ", 1)[1] for line in result.out.splitlines()[:2]]
-        assert told[0] == "feed connecting: started"
+        lines = [line.split(" ", 1)[1] for line in result.out.splitlines()[:2]]
+        assert lines[0] == "feed connecting: started"
         assert "last=" not in result.out
 
-    async def test_nobody_listens() -> None:
-        """No end of it: it is tried again, and what is wrong is said."""
+    async def test_unreachable_gateway() -> None:
+        """The command reconnects and reports the cause."""
 
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/api"
-            result = await until_said("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
+            result = await run_until("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
         assert (result.code, result.err) == (0, "")
         assert "feed disconnected: unreachable" in result.out
-        assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; start the gateway", result.out)
+        assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; Start the gateway", result.out)
 
     @pytest.mark.time_limit(90.0)
     @pytest.mark.gateway(is_logged_in=False)
     async def test_a_login_is_needed(gateway: SimulatedGateway) -> None:
-        result = await until_said("LOGIN REQUIRED", *tail(gateway, "--interval", "0.1"))
+        result = await run_until("LOGIN REQUIRED", *tail(gateway, "--interval", "0.1"))
         assert gateway.session_id not in result.out
         assert (result.code, result.err) == (0, "")
-        assert "log in to the gateway in a browser" in result.out
+        assert "Log in to the gateway in a browser" in result.out
 
     @pytest.mark.time_limit(90.0)
     async def test_another_login_is_waited_for_or_thrown_out(gateway: SimulatedGateway) -> None:
-        gateway.compete()
-        waiting = await until_said("COMPETING for", *tail(gateway, "--interval", "0.1"))
+        gateway.faults.start_competing()
+        waiting = await run_until("COMPETING for", *tail(gateway, "--interval", "0.1"))
         assert (waiting.code, "last=" in waiting.out) == (0, False)
         assert not [request for request in gateway.requests if "init" in request.path]
-        taking = await until_said("265598 .*last=", *tail(gateway, "--competing", "reclaim"))
+        taking = await run_until("265598 .*last=", *tail(gateway, "--competing", "reclaim"))
         assert taking.code == 0
 
     async def test_a_reader_that_goes_away_is_the_end_and_no_traceback(gateway: SimulatedGateway) -> None:
@@ -143,7 +143,7 @@ if sys.platform != "win32":
         last = terminal.row("265598").split()[2:5]
         assert all(re.fullmatch(r"[CH]?[0-9,.]+", price) for price in last), terminal.screen
 
-        # It dies: the values stay, their ages are marked, why and what next is said.
+        # The gateway closes: the values stay with marked ages, and the cause and the next attempt are shown.
         await gateway.aclose()
         await terminal.until(lambda: "cut off" in terminal.row("265598"))
         await terminal.until(lambda: re.search(r"why .*, next try in ", terminal.screen))
@@ -209,6 +209,6 @@ if sys.platform != "win32":
         """On a terminal, too: the optional packages are not needed to look at quotes."""
         without = "import sys; sys.modules.update(dict.fromkeys(('rich', 'pyarrow', 'cryptography')))"
 
-        result = await until_said("265598", *tail(gateway, "--interval", "0.1"), first=without)
+        result = await run_until("265598", *tail(gateway, "--interval", "0.1"), first=without)
         assert (result.code, result.err) == (0, "")
         assert "265598" in result.out

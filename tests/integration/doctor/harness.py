@@ -12,15 +12,15 @@ from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from cpapi_fast.simulator.market import Market
 from tests.clocks import VariableSpeedClock
-from tests.rest_peer import SESSION
+from tests.http_server import SESSION
 
 USER, ACCOUNT = "user1234", "DU1234567"
-#: Instruments of seed 0 by what field 6509 says of them.
+#: Instruments of seed 0 by their field 6509.
 BY_AVAILABILITY = {
     letters: next(
         conid
         for conid in range(1, 2000)
-        if (instrument := Market(seed=0, conids=None, dead_conids=frozenset()).instrument(str(conid))) is not None
+        if (instrument := Market(seed=0, conids=None, inactive_conids=frozenset()).instrument(str(conid))) is not None
         and instrument.availability == letters
         and not instrument.is_thin
     )

@@ -69,27 +69,45 @@ for line in sys.stdin:
 """
 
 
+def unchanged(_gateway: SimulatedGateway) -> None:
+    """No fault: the options make the difference."""
+
+
 def failing(path: str, status: int, body: bytes = b"{}") -> Callable[[SimulatedGateway], object]:
-    return lambda gateway: gateway.fail_rest(path, status=status, body=body, times=None)
+    return lambda gateway: gateway.faults.fail_rest(path, status=status, body=body, times=None)
 
 
 NOT_CONNECTED = b'{"authenticated":false,"connected":false,"competing":false}'
 
 #: Exit code, the step that fails, a word of the advice, the fault in the gateway, its options, more arguments.
 CLASSES: list[tuple[int, str, str, Callable[[SimulatedGateway], object], dict[str, Any], tuple[str, ...]]] = [
-    (21, "session", "log in", SimulatedGateway.log_out, {}, ()),
-    (22, "competing", "--init", SimulatedGateway.compete, {}, ()),
+    (21, "session", "log in", lambda gateway: gateway.faults.log_out(), {}, ()),
+    (22, "competing", "--init", lambda gateway: gateway.faults.start_competing(), {}, ()),
     (23, "connected", "log in", failing("/iserver/auth/status", 200, NOT_CONNECTED), {}, ()),
     (24, "rest", "15 minutes", failing("/tickle", 429), {}, ()),
     (25, "rest", "wait", failing("/tickle", 503), {}, ()),
     (26, "rest", "ips/allow", failing("/tickle", 403), {}, ()),
-    (27, "authenticated", "--init", SimulatedGateway.expire_session, {}, ()),
-    (28, "rest", "restart", SimulatedGateway.stop_answering, {}, ("--timeout", "2")),
+    (27, "authenticated", "--init", lambda gateway: gateway.faults.end_brokerage_session(), {}, ()),
+    (28, "rest", "restart", lambda gateway: gateway.faults.stall(), {}, ("--timeout", "2")),
     (30, "websocket", "wait", failing("/ws", 503), {}, ()),
-    (31, "ready", "log in", SimulatedGateway.stop_failing, {"ready_delay_s": None}, ("--timeout", "2")),
-    (32, "tick", "--conid", SimulatedGateway.stop_failing, {"conids": (8314,)}, ()),
-    (33, "heartbeat", "log in", SimulatedGateway.stop_failing, {"heartbeat_interval_s": 1000.0}, ("--timeout", "2")),
-    (40, "clock", "NTP", SimulatedGateway.stop_failing, {"clock": SkewedClock(3600.0)}, ()),
+    (
+        31,
+        "ready",
+        "log in",
+        unchanged,
+        {"ready_delay_s": None},
+        ("--timeout", "2"),
+    ),
+    (32, "tick", "--conid", unchanged, {"conids": (8314,)}, ()),
+    (
+        33,
+        "heartbeat",
+        "log in",
+        unchanged,
+        {"heartbeat_interval_s": 1000.0},
+        ("--timeout", "2"),
+    ),
+    (40, "clock", "NTP", unchanged, {"clock": SkewedClock(3600.0)}, ()),
 ]
 
 
@@ -168,7 +186,7 @@ async def test_insecure_prints_a_warning(gateway: SimulatedGateway) -> None:
 @pytest.mark.time_limit(90.0)
 @pytest.mark.gateway(tls=True)
 async def test_init_takes_the_session_over(gateway: SimulatedGateway) -> None:
-    gateway.compete()
+    gateway.faults.start_competing()
     assert (await doctor(gateway, "--init")).code == 0
 
 
@@ -184,16 +202,15 @@ async def test_without_the_optional_packages(gateway: SimulatedGateway, tmp_path
     ("arguments", "message"),
     [
         ((), "--url"),
-        (("--url", "http://localhost", "--conid", "x"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--conid", "x"), "a conid must be a whole number"),
         (("--url", "http://localhost", "--conid", "1,2"), "one conid"),
-        (("--url", "http://localhost", "--conid", "99999999999999999999"), "a conid is a whole number"),
+        (("--url", "http://localhost", "--conid", "99999999999999999999"), "a conid must be a whole number"),
         (("--url", "http://localhost", "--timeout", "0"), "not a number above zero"),
         (("--url", "http://localhost", "--fingerprint", "ab"), "64 hex digits"),
         (("--url", "http://localhost", "--insecure", "--tls-verify"), "not allowed with"),
     ],
 )
-@pytest.mark.gateway(tls=True, heartbeat_interval_s=1000.0)
-async def test_invalid_arguments(gateway: SimulatedGateway, arguments: tuple[str, ...], message: str) -> None:
+async def test_invalid_arguments(arguments: tuple[str, ...], message: str) -> None:
     result = await command("doctor", *arguments)
     assert (result.code, result.out) == (2, ""), result
     assert message in result.err

@@ -20,7 +20,7 @@ from tests.integration.doctor.harness import (
 
 @pytest.mark.parametrize("logged_out", ["unauthorized", "redirect", "html", "json"])
 async def test_nobody_is_logged_in(logged_out: str) -> None:
-    diagnosis = await diagnose_simulated({"is_logged_in": False, "logged_out_answer": logged_out})
+    diagnosis = await diagnose_simulated({"is_logged_in": False, "logged_out_response": logged_out})
     check(
         diagnosis, Problem.LOGIN_NEEDED, Step.SESSION, "login|logged in", r"log in at http://127\.0\.0\.1:\d+ in a br"
     )
@@ -28,7 +28,7 @@ async def test_nobody_is_logged_in(logged_out: str) -> None:
 
 async def test_a_session_that_cannot_stand_in_a_header() -> None:
     body = b'{"session":"0123456789abcdef\\r\\nX: y","iserver":{}}'
-    diagnosis = await diagnose_after(lambda gateway: gateway.fail_rest("/tickle", status=200, body=body))
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body))
     check(diagnosis, Problem.LOGIN_NEEDED, Step.SESSION, "not valid in a header", "log in")
     assert "0123456789abcdef" not in json.dumps(diagnosis.as_json())
 
@@ -52,7 +52,7 @@ async def test_responses_that_no_gateway_sends(
     status: int, headers: dict[str, str], content_type: str, body: bytes, problem: Problem, found: str, advice: str
 ) -> None:
     diagnosis = await diagnose_after(
-        lambda gateway: gateway.fail_rest(
+        lambda gateway: gateway.faults.fail_rest(
             "/tickle", status=status, body=body, content_type=content_type, headers=headers, times=None
         )
     )
@@ -83,13 +83,13 @@ async def test_another_base_path() -> None:
 
 
 async def test_a_gateway_that_hangs() -> None:
-    diagnosis = await diagnose_after(SimulatedGateway.stop_answering, fast_step=Step.REST)
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.stall(), fast_step=Step.REST)
     check(diagnosis, Problem.NO_RESPONSE, Step.REST, "no response to POST", "busy or hangs")
 
 
 async def test_a_competing_login() -> None:
     async def act(gateway: SimulatedGateway) -> Diagnosis:
-        gateway.compete()
+        gateway.faults.start_competing()
         diagnosis = await diagnose_gateway(gateway)
         assert not [request for request in gateway.requests if "init" in request.path], "no session was taken over"
         return diagnosis
@@ -98,7 +98,7 @@ async def test_a_competing_login() -> None:
 
 
 async def test_a_competing_login_and_init() -> None:
-    diagnosis = await diagnose_after(SimulatedGateway.compete, init=True)
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.start_competing(), init=True)
     assert diagnosis.is_healthy, diagnosis.summary
     assert finding_of(diagnosis, Step.COMPETING).outcome is Outcome.WARNING
     assert "opened" in finding_of(diagnosis, Step.AUTHENTICATED).found
@@ -106,7 +106,9 @@ async def test_a_competing_login_and_init() -> None:
 
 async def test_a_login_that_competes_without_success_is_a_warning() -> None:
     body = b'{"authenticated":true,"connected":true,"competing":true}'
-    diagnosis = await diagnose_after(lambda gateway: gateway.fail_rest("/iserver/auth/status", status=200, body=body))
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body)
+    )
     assert diagnosis.is_healthy
     assert finding_of(diagnosis, Step.COMPETING).outcome is Outcome.WARNING
     assert "separate user name" in diagnosis.advice
@@ -131,7 +133,7 @@ async def test_the_brokerage_session_is_not_open() -> None:
 async def test_a_brokerage_session_that_does_not_open() -> None:
     body = b'{"authenticated":false,"connected":true,"competing":false}'
     diagnosis = await diagnose_after(
-        lambda gateway: gateway.fail_rest("/iserver/auth/status", status=200, body=body, times=None),
+        lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body, times=None),
         {"has_brokerage": False},
         init=True,
         timeout_s=3.0,
@@ -143,12 +145,14 @@ async def test_a_brokerage_session_that_does_not_open() -> None:
 
 async def test_the_gateway_is_not_connected() -> None:
     body = b'{"authenticated":false,"connected":false,"competing":false}'
-    diagnosis = await diagnose_after(lambda gateway: gateway.fail_rest("/iserver/auth/status", status=200, body=body))
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body)
+    )
     check(diagnosis, Problem.NOT_CONNECTED, Step.CONNECTED, "not connected to Interactive Brokers", "log in at")
 
 
 async def test_an_auth_status_request_that_fails() -> None:
-    diagnosis = await diagnose_after(lambda gateway: gateway.fail_rest("/iserver/auth/status", status=502))
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=502))
     check(diagnosis, Problem.GATEWAY_ERROR, Step.CONNECTED, "/iserver/auth/status returned status 502", "restart")
 
 
@@ -161,13 +165,15 @@ async def test_an_auth_status_request_that_fails() -> None:
     ],
 )
 async def test_accounts_that_cannot_be_listed(status: int, body: bytes, problem: Problem) -> None:
-    diagnosis = await diagnose_after(lambda gateway: gateway.fail_rest("/iserver/accounts", status=status, body=body))
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=status, body=body)
+    )
     check(diagnosis, problem, Step.ACCOUNTS, "/iserver/accounts", "log in")
 
 
 async def test_an_empty_list_of_accounts() -> None:
     diagnosis = await diagnose_after(
-        lambda gateway: gateway.fail_rest("/iserver/accounts", status=200, body=b'{"accounts":[]}')
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=b'{"accounts":[]}')
     )
     assert diagnosis.is_healthy
     assert [finding.step for finding in diagnosis.warnings] == [Step.ACCOUNTS]

@@ -12,6 +12,7 @@ from cpapi_fast.doctor import Diagnosis, Finding, Outcome, Problem, Step, diagno
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from cpapi_fast.simulator.wire import encode_frame
 from tests.clocks import SkewedClock
+from tests.http_server import SESSION, TICKLE, HttpServer, http_response
 from tests.integration.doctor.harness import (
     LIVE,
     QUICK,
@@ -25,7 +26,6 @@ from tests.integration.doctor.harness import (
 )
 from tests.raw_server import Peer as RawPeer
 from tests.raw_server import RawServer, answer_close
-from tests.rest_peer import SESSION, TICKLE, Peer, answer
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,14 @@ from tests.rest_peer import SESSION, TICKLE, Peer, answer
     ],
 )
 async def test_an_upgrade_that_is_refused(status: int, problem: Problem, advice: str) -> None:
-    diagnosis = await diagnose_after(lambda gateway: gateway.fail_rest("/ws", status=status, times=None))
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.fail_rest("/ws", status=status, times=None))
     check(diagnosis, problem, Step.WEBSOCKET, str(status), advice)
 
 
 async def test_an_upgrade_without_a_response() -> None:
-    diagnosis = await diagnose_after(lambda gateway: gateway.fail_rest("/ws", delay_s=30.0), fast_step=Step.WEBSOCKET)
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/ws", delay_s=30.0), fast_step=Step.WEBSOCKET
+    )
     check(diagnosis, Problem.WEBSOCKET, Step.WEBSOCKET, "no WebSocket within", "restart")
 
 
@@ -56,7 +58,7 @@ async def test_never_ready() -> None:
 async def test_a_session_that_the_socket_does_not_accept() -> None:
     body = TICKLE.replace(SESSION.encode(), b"f" * 32)
     diagnosis = await diagnose_after(
-        lambda gateway: gateway.fail_rest("/tickle", status=200, body=body), fast_step=Step.READY, speed=10.0
+        lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body), fast_step=Step.READY, speed=10.0
     )
     check(diagnosis, Problem.NOT_READY, Step.READY, "waits for a session", "log in")
 
@@ -66,7 +68,7 @@ async def test_a_socket_that_is_closed_at_once() -> None:
         # Between the last call and the upgrade: the socket is then closed with 1000.
         def log_out(finding: Finding) -> None:
             if finding.step is Step.ACCOUNTS:
-                gateway.log_out()
+                gateway.faults.log_out()
 
         return await diagnose_gateway(gateway, on_finding=log_out)
 
@@ -74,7 +76,7 @@ async def test_a_socket_that_is_closed_at_once() -> None:
 
 
 async def test_a_lost_connection() -> None:
-    diagnosis = await after_step(Step.READY, SimulatedGateway.drop_sockets, heartbeat_interval_s=1000.0)
+    diagnosis = await after_step(Step.READY, lambda gateway: gateway.faults.drop_sockets(), heartbeat_interval_s=1000.0)
     failure = diagnosis.failure
     assert failure is not None
     # Either step may detect it.
@@ -84,7 +86,9 @@ async def test_a_lost_connection() -> None:
 
 @pytest.mark.parametrize("step", [Step.WEBSOCKET, Step.HEARTBEAT])
 async def test_a_lost_connection_in_other_steps(step: Step) -> None:
-    diagnosis = await after_step(step, SimulatedGateway.drop_sockets, market_data_lines=0, ready_delay_s=0.2)
+    diagnosis = await after_step(
+        step, lambda gateway: gateway.faults.drop_sockets(), market_data_lines=0, ready_delay_s=0.2
+    )
     following = list(Step)[list(Step).index(step) + 1]
     check(diagnosis, Problem.WEBSOCKET, following, "without a CLOSE frame", "log in")
 
@@ -102,23 +106,27 @@ async def test_the_socket_disagrees_with_rest(fragment: bytes, problem: Problem,
         await peer.send(encode_frame(b'{"topic":"system","success":"user1234"}') + encode_frame(fragment))
         await answer_close(peer)
 
-    async with RawServer(serve) as server, Peer(rest_of_a_gateway) as rest, JoinedServers(rest, server) as url:
+    async with (
+        RawServer(serve) as server,
+        HttpServer(rest_of_a_gateway) as rest,
+        OnePort(rest, server) as url,
+    ):
         diagnosis = await diagnose(url, timeout_s=10.0)
     check(diagnosis, problem, Step.STS, "the socket reports", "--init|log in")
 
 
 def rest_of_a_gateway(request: bytes) -> bytes:
     if b"/tickle" in request:
-        return answer(TICKLE)
+        return http_response(TICKLE)
     if b"/accounts" in request:
-        return answer(b'{"accounts":["DU1234567"]}')
-    return answer(b'{"authenticated":true,"connected":true,"competing":false}')
+        return http_response(b'{"accounts":["DU1234567"]}')
+    return http_response(b'{"authenticated":true,"connected":true,"competing":false}')
 
 
-class JoinedServers:
+class OnePort:
     """One port in front of two servers: upgrades go to one, other requests to the other."""
 
-    def __init__(self, rest: Peer, sockets: RawServer) -> None:
+    def __init__(self, rest: HttpServer, sockets: RawServer) -> None:
         self._rest_port = rest.port
         self._socket_port = int(sockets.url.split(":")[2].split("/")[0])
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,7 +175,11 @@ async def test_a_socket_that_does_not_report_the_session_state() -> None:
         await peer.send(encode_frame(b'{"topic":"system","success":"x"}') + encode_frame(beat) + encode_frame(quote))
         await answer_close(peer)
 
-    async with RawServer(serve) as server, Peer(rest_of_a_gateway) as rest, JoinedServers(rest, server) as url:
+    async with (
+        RawServer(serve) as server,
+        HttpServer(rest_of_a_gateway) as rest,
+        OnePort(rest, server) as url,
+    ):
         diagnosis = await diagnose_fast(url, fast_step=Step.STS)
     assert diagnosis.is_healthy, diagnosis.summary
     assert {finding.step for finding in diagnosis.warnings} == {Step.STS, Step.TICK}
@@ -207,13 +219,13 @@ async def test_no_market_data_line_left() -> None:
     ],
 )
 async def test_no_usable_quote(frame: bytes, found: str, advice: str) -> None:
-    diagnosis = await after_step(Step.STS, lambda gateway: gateway.send_frame(frame % LIVE), market_data_lines=0)
+    diagnosis = await after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame % LIVE), market_data_lines=0)
     check(diagnosis, Problem.NO_DATA, Step.TICK, found, advice)
 
 
 async def test_a_halted_instrument() -> None:
     frame = b'{"6509":"RB","31":"H12.00","topic":"smd+%d"}' % LIVE
-    diagnosis = await after_step(Step.STS, lambda gateway: gateway.send_frame(frame), market_data_lines=0)
+    diagnosis = await after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame), market_data_lines=0)
     assert diagnosis.is_healthy
     assert "halted" in finding_of(diagnosis, Step.TICK).found
 
@@ -241,7 +253,7 @@ async def test_a_clock_that_is_seconds_wrong() -> None:
 async def test_slow_responses_are_a_warning() -> None:
     body = b'{"accounts":["DU1234567"]}'
     diagnosis = await diagnose_after(
-        lambda gateway: gateway.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
         fast_step=Step.ACCOUNTS,
         speed=12.0,
     )

@@ -1,4 +1,4 @@
-"""Bars for gaps on a real gateway's simulator: first with a socket of our own, then by `Feed`."""
+"""Backfill against the simulator: with a `Backfiller` and a socket of the test, then with a `Feed`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import until
 SOURCES: list[BackfillSource] = ["smh", "rest"]
 STREAMING = cf.FeedState.STREAMING
 
-#: Seconds of a clock that runs fast, on a machine that may be busy.
+#: In seconds of a fast clock, long enough for a busy machine.
 PATIENT_S = 2_000.0
 
 both_sources = pytest.mark.parametrize("source", SOURCES)
@@ -42,11 +42,11 @@ async def client(enter: Enter, gateway: SimulatedGateway) -> cf.Client:
 
 
 class Bench:
-    """A backfiller on one socket after the other."""
+    """A backfiller that is used with one socket after the other."""
 
     def __init__(self, source: BackfillSource, client: cf.Client, *, timeout_s: float = PATIENT_S) -> None:
         self.client = client
-        self.told: list[cf.Backfill] = []
+        self.reported: list[cf.Backfill] = []
         self.frames: list[cf.Frame] = []
         self.ws: cf.WsClient | None = None
         self.backfiller = Backfiller(
@@ -54,7 +54,7 @@ class Bench:
             clock=client.clock,
             send=self.send,
             request=client.history,
-            on_backfill=self.told.append,
+            on_backfill=self.reported.append,
             timeout_s=timeout_s,
             retry_s=1.0,
         )
@@ -66,7 +66,7 @@ class Bench:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[cf.WsClient]:
-        """A socket that the backfiller uses, once the gateway listens."""
+        """A socket for the backfiller, once the gateway is ready."""
         async with await cf.WsClient.connect(self.client) as ws:
             self.ws = ws
             ws.on_frame(self.on_frame)
@@ -89,7 +89,7 @@ class Bench:
 
 
 def most_at_once(texts: list[str]) -> int:
-    """How many `smh` had not been given back at most, as the gateway heard it."""
+    """How many slots were taken at most, by the texts that the gateway received."""
     most = open_now = 0
     for text in texts:
         open_now += text.startswith("smh+")
@@ -100,7 +100,7 @@ def most_at_once(texts: list[str]) -> int:
 
 @both_sources
 @pytest.mark.gateway(speed=200.0, keep_log=True)
-async def test_the_bars_hold_the_prices_that_were_sent_in_the_gap(
+async def test_the_bars_contain_the_prices_sent_during_the_gap(
     gateway: SimulatedGateway, client: cf.Client, source: BackfillSource
 ) -> None:
     bench = Bench(source, client)
@@ -111,8 +111,8 @@ async def test_the_bars_hold_the_prices_that_were_sent_in_the_gap(
         first, last = frames[10], frames[50]
         gap = cf.Gap("smd+265598", first.received_ns, last.received_ns, cf.Cause.CONNECTION_LOST)
         bench.backfiller.on_gap(gap)
-        await until(lambda: bench.told != [])
-    (backfill,) = bench.told
+        await until(lambda: bench.reported != [])
+    (backfill,) = bench.reported
     assert (backfill.gap, backfill.source, backfill.error) == (gap, source, None)
     bars = backfill.bars
     assert [bar.start_ns for bar in bars] == sorted({bar.start_ns for bar in bars})
@@ -126,7 +126,7 @@ async def test_the_bars_hold_the_prices_that_were_sent_in_the_gap(
         and first.received_ns < entry.sent_ns < last.received_ns
         and b'"31"' in entry.payload
     ]
-    # The first ones may have been traded in the minute before they were sent.
+    # The first prices may belong to the minute before they were sent.
     later = sent[3:]
     assert len(later) >= 5
     assert min(bar.low for bar in bars) <= min(later) <= max(later) <= max(bar.high for bar in bars)
@@ -135,7 +135,7 @@ async def test_the_bars_hold_the_prices_that_were_sent_in_the_gap(
 
 @both_sources
 @pytest.mark.gateway(enforce_pacing=True)
-async def test_thirty_gaps_take_five_places_and_leave_none_taken(
+async def test_thirty_gaps_use_five_slots_and_leave_none_taken(
     gateway: SimulatedGateway, client: cf.Client, source: BackfillSource
 ) -> None:
     bench = Bench(source, client)
@@ -144,27 +144,27 @@ async def test_thirty_gaps_take_five_places_and_leave_none_taken(
         for conid in range(1, 31):
             gap = cf.Gap(f"smd+{conid}", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST)
             bench.backfiller.on_gap(gap)
-        await until(lambda: len(bench.told) == 30)
+        await until(lambda: len(bench.reported) == 30)
         peer = gateway.open_connections[0]
-        await until(lambda: peer.topics.histories == {})
-    assert all(backfill.bars for backfill in bench.told)
+        await until(lambda: peer.socket_subscriptions.histories == {})
+    assert all(backfill.bars for backfill in bench.reported)
     assert {request.status for request in gateway.requests} <= {101, 200}
     texts = [received.text for received in peer.received]
     if source == "smh":
         assert most_at_once(texts) == 5
-        assert [backfill.gap.subscription for backfill in bench.told] == [f"smd+{n}" for n in range(1, 31)]
+        assert [backfill.gap.subscription for backfill in bench.reported] == [f"smd+{n}" for n in range(1, 31)]
     else:
         assert texts == []
 
 
-async def test_places_die_with_the_connection_and_what_was_asked_is_asked_again(
+async def test_a_lost_connection_frees_its_slots_and_requests_are_repeated(
     gateway: SimulatedGateway, client: cf.Client
 ) -> None:
     bench = Bench("smh", client)
     with contextlib.suppress(cf.TransportError):
         async with bench.connected():
-            # Asked and never answered: the gateway drops the texts without a word.
-            gateway.swallow_subscribes(5)
+            # Requested without a reply: the gateway ignores the texts.
+            gateway.faults.drop_subscribes(5)
             now_ns = time.time_ns()
             for conid in range(1, 8):
                 gap = cf.Gap(f"smd+{conid}", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST)
@@ -172,18 +172,18 @@ async def test_places_die_with_the_connection_and_what_was_asked_is_asked_again(
             peer = gateway.open_connections[0]
             await until(lambda: len(peer.received) == 5)
             assert bench.backfiller.slots_in_use == 5
-            gateway.drop_sockets(reset=True)
+            gateway.faults.drop_sockets(reset=True)
             await until(lambda: bench.ws is None or not bench.ws.is_open)
-    assert (bench.backfiller.slots_in_use, bench.told) == (0, [])
+    assert (bench.backfiller.slots_in_use, bench.reported) == (0, [])
     async with bench.connected():
-        await until(lambda: len(bench.told) == 7)
-        assert all(backfill.bars for backfill in bench.told)
+        await until(lambda: len(bench.reported) == 7)
+        assert all(backfill.bars for backfill in bench.reported)
         peer = gateway.open_connections[0]
-        await until(lambda: peer.topics.histories == {})
+        await until(lambda: peer.socket_subscriptions.histories == {})
     assert most_at_once([received.text for received in peer.received]) == 5
 
 
-async def test_places_that_another_program_holds_are_waited_for(client: cf.Client) -> None:
+async def test_slots_that_another_program_holds_are_waited_for(client: cf.Client) -> None:
     bench = Bench("smh", client)
     async with bench.connected() as ws:
         for conid in range(101, 106):
@@ -193,31 +193,31 @@ async def test_places_that_another_program_holds_are_waited_for(client: cf.Clien
         bench.backfiller.on_gap(cf.Gap("smd+1", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST))
         await until(lambda: len(bench.of("smh+1")) == 1)
         assert "error" in bench.of("smh+1")[0].payload
-        # The other program is done with one of its own.
+        # The other program gives one of its slots back.
         await ws.send_text(f"umh+{bench.of('smh+101')[0].payload['serverId']}")
-        await until(lambda: bench.told != [])
-        assert bench.told[0].bars
+        await until(lambda: bench.reported != [])
+        assert bench.reported[0].bars
 
 
-async def test_an_answer_that_never_comes_is_told_in_time(gateway: SimulatedGateway, client: cf.Client) -> None:
+async def test_a_missing_reply_fails_the_gap_in_time(gateway: SimulatedGateway, client: cf.Client) -> None:
     bench = Bench("smh", client, timeout_s=2.0)
     async with bench.connected():
-        gateway.swallow_subscribes(1)
+        gateway.faults.drop_subscribes(1)
         now_ns = time.time_ns()
         bench.backfiller.on_gap(cf.Gap("smd+1", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST))
-        await until(lambda: bench.told != [])
-        assert "within 2 s" in str(bench.told[0].error)
+        await until(lambda: bench.reported != [])
+        assert "within 2 s" in str(bench.reported[0].error)
 
 
 @both_sources
-@pytest.mark.gateway(dead_conids=frozenset({1}))
-async def test_a_dead_conid_has_no_history(client: cf.Client, source: BackfillSource) -> None:
+@pytest.mark.gateway(inactive_conids=frozenset({1}))
+async def test_an_expired_conid_has_no_history(client: cf.Client, source: BackfillSource) -> None:
     bench = Bench(source, client)
     async with bench.connected():
         now_ns = time.time_ns()
         bench.backfiller.on_gap(cf.Gap("smd+1", now_ns - 10**9, now_ns, cf.Cause.CONNECTION_LOST))
-        await until(lambda: bench.told != [])
-        assert str(bench.told[0].error).endswith(", 3 times")
+        await until(lambda: bench.reported != [])
+        assert str(bench.reported[0].error).endswith(", 3 times")
         assert bench.backfiller.slots_in_use == 0
 
 
@@ -234,7 +234,7 @@ async def read_until(consumer: Any, is_last: Callable[[Any], bool]) -> list[Any]
 
 
 @both_sources
-async def test_a_feed_tells_bars_after_each_gap(
+async def test_a_feed_reports_bars_after_each_gap(
     gateway: SimulatedGateway, client: cf.Client, source: BackfillSource
 ) -> None:
     conids = (265598, 8314, 272093)
@@ -251,7 +251,7 @@ async def test_a_feed_tells_bars_after_each_gap(
             return not missing
 
         items = await read_until(consumer, has_all)
-        gateway.drop_sockets(reset=True)
+        gateway.faults.drop_sockets(reset=True)
         missing = {f"smd+{conid}" for conid in conids}
 
         def is_filled(item: Any) -> bool:
@@ -262,17 +262,17 @@ async def test_a_feed_tells_bars_after_each_gap(
         items += await read_until(consumer, is_filled)
         stats, status = consumer.stats, feed.subscriptions
         peer = gateway.open_connections[0]
-        await until(lambda: peer.topics.histories == {})
+        await until(lambda: peer.socket_subscriptions.histories == {})
     gaps = [item for item in items if isinstance(item, cf.Gap)]
     backfills = [item for item in items if isinstance(item, cf.Backfill)]
     assert len(backfills) == len(gaps) == 3
     for backfill in backfills:
         assert (backfill.source, backfill.error) == (source, None)
-        # After its gap, and the gap is the one that was told.
+        # It comes after its gap, and contains the gap that was reported.
         assert items.index(backfill.gap) < items.index(backfill)
         first_ns = gateway.clock.of_machine_ns(backfill.gap.last_good_ns)
         assert backfill.bars[0].start_ns <= first_ns < backfill.bars[0].start_ns + 60_000_000_000
-    # Bars are no frames and no ticks: all frames are frames of the socket.
+    # Bars are neither frames nor ticks: all frames come from the socket.
     assert stats.received == stats.delivered + stats.conflated + stats.dropped + stats.pending
     assert stats.received <= feed.stats.connection.frames_received
     frames = [item for item in items if isinstance(item, cf.Frame)]
@@ -282,12 +282,12 @@ async def test_a_feed_tells_bars_after_each_gap(
     assert len(answers) == (3 if source == "smh" else 0)
 
 
-async def test_a_feed_without_backfill_asks_for_nothing(gateway: SimulatedGateway, client: cf.Client) -> None:
+async def test_a_feed_without_backfill_requests_no_history(gateway: SimulatedGateway, client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         await feed.subscribe_market_data(265598)
         consumer = feed.consumer()
         await read_until(consumer, lambda item: getattr(item, "topic", None) == "smd+265598")
-        gateway.drop_sockets(reset=True)
+        gateway.faults.drop_sockets(reset=True)
         items = await read_until(consumer, lambda item: isinstance(item, cf.Gap))
         items += await read_until(consumer, lambda item: isinstance(item, cf.Frame) and item.conid == 265598)
         assert not any(isinstance(item, cf.Backfill) for item in items)
@@ -297,7 +297,7 @@ async def test_a_feed_without_backfill_asks_for_nothing(gateway: SimulatedGatewa
 
 
 @both_sources
-async def test_a_feed_that_closes_tells_what_was_not_filled(
+async def test_a_feed_that_closes_reports_gaps_that_were_not_filled(
     gateway: SimulatedGateway, client: cf.Client, source: BackfillSource
 ) -> None:
     items: list[Any] = []
@@ -306,13 +306,13 @@ async def test_a_feed_that_closes_tells_what_was_not_filled(
     async with feed:
         await feed.subscribe_market_data(265598)
         await until(lambda: any(getattr(item, "topic", None) == "smd+265598" for item in items))
-        gateway.fail_rest("/iserver/marketdata/history", delay_s=PATIENT_S)
-        gateway.drop_sockets(reset=True)
+        gateway.faults.fail_rest("/iserver/marketdata/history", delay_s=PATIENT_S)
+        gateway.faults.drop_sockets(reset=True)
 
         def swallow(item: Any) -> None:
-            # The smd has been answered; what is asked next is history.
+            # The smd has a reply; the next request is for history.
             if isinstance(item, cf.Gap):
-                gateway.swallow_subscribes(1)
+                gateway.faults.drop_subscribes(1)
 
         feed.on_item(swallow)
         await until(lambda: any(isinstance(item, cf.Gap) for item in items))
@@ -321,7 +321,7 @@ async def test_a_feed_that_closes_tells_what_was_not_filled(
     assert "closed" in str(backfill.error)
 
 
-def test_backfill_options_that_cannot_be_right() -> None:
+def test_invalid_backfill_options_are_refused() -> None:
     for wrong in ({"backfill": "both"}, {"backfill": True}, {"backfill_timeout_s": 0.0}):
         with pytest.raises(cf.ConfigError, match="backfill"):
             cf.FeedOptions(**wrong)  # type: ignore[arg-type]
@@ -330,7 +330,7 @@ def test_backfill_options_that_cannot_be_right() -> None:
 @both_sources
 @pytest.mark.time_limit(90.0)
 @pytest.mark.gateway(tick_intervals=dict.fromkeys(range(1, 13), 0.5))
-async def test_every_gap_of_a_rough_night_gets_one_answer_and_places_are_kept(
+async def test_after_many_faults_every_gap_has_one_backfill_and_slots_stay_within_five(
     gateway: SimulatedGateway, client: cf.Client, source: BackfillSource
 ) -> None:
     conids = range(1, 13)
@@ -353,13 +353,13 @@ async def test_every_gap_of_a_rough_night_gets_one_answer_and_places_are_kept(
             await feed.subscribe_market_data(conid)
         await until(is_well)
         faults: list[Callable[[], object]] = [
-            lambda: gateway.drop_sockets(reset=True),
-            lambda: gateway.close_sockets(1001),
-            lambda: [gateway.kill_stream(str(conid)) for conid in (1, 2, 3)],
-            # Right after the one before, while history is asked for.
-            gateway.drop_sockets,
-            lambda: (gateway.swallow_subscribes(3), gateway.drop_sockets()),
-            gateway.renew_session,
+            lambda: gateway.faults.drop_sockets(reset=True),
+            lambda: gateway.faults.close_sockets(1001),
+            lambda: [gateway.faults.end_stream(str(conid)) for conid in (1, 2, 3)],
+            # Right after the previous one, while history is being requested.
+            gateway.faults.drop_sockets,
+            lambda: (gateway.faults.drop_subscribes(3), gateway.faults.drop_sockets()),
+            gateway.faults.change_session_id,
         ]
         for fault in faults:
             known = gaps()
@@ -368,7 +368,7 @@ async def test_every_gap_of_a_rough_night_gets_one_answer_and_places_are_kept(
     ended = [event for event in events if isinstance(event, cf.Gap) and event.first_good_ns is not None]
     backfills = [event for event in events if isinstance(event, cf.Backfill)]
     assert len(ended) >= 5 * len(conids)
-    # Each once, after its gap.
+    # One Backfill for each gap, after it.
     assert sorted(map(id, ended)) == sorted(id(backfill.gap) for backfill in backfills)
     for backfill in backfills:
         assert events.index(backfill.gap) < events.index(backfill)

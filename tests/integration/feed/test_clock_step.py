@@ -1,4 +1,4 @@
-"""The shim that steps a wall clock: what it moves, and what it leaves alone."""
+"""The library that steps the wall clock of a process: which functions it changes and which it does not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.clock_step import HOUR_NS, SteppedClock
 
-#: Says the time in every way, once for each line that it reads.
+#: Prints the time of every clock function, once for each line that it reads.
 READER = """
 import ctypes, datetime, json, sys, time
 libc = ctypes.CDLL(None)
@@ -27,7 +27,7 @@ for _ in sys.stdin:
     print(json.dumps({"wall": wall, "monotonic": time.monotonic_ns()}), flush=True)
 """
 
-#: Reads two frames of a server of its own, one for each line, and says when they were received.
+#: Receives a frame from its own server for each line that it reads, and prints the receive time.
 LISTENER = """
 import asyncio, json, sys
 from cpapi_fast.ws.connection import WsClient
@@ -51,7 +51,7 @@ asyncio.run(main())
 
 
 class Process:
-    """A program that answers a line with a line of JSON."""
+    """A program that prints a line of JSON for each line it reads."""
 
     def __init__(self, clock: SteppedClock, program: str) -> None:
         home = Path(__file__).parents[3]
@@ -76,12 +76,12 @@ class Process:
         assert self._process.returncode == 0
 
 
-#: The machine may be busy; nothing here takes as long as half an hour.
+#: Longer than anything here takes, however busy the machine is.
 SLACK_NS = HOUR_NS // 2
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_every_way_to_ask_for_the_time_is_stepped_and_monotonic_time_is_not(tmp_path: Path, hours: int) -> None:
+def test_every_wall_clock_function_is_stepped_and_monotonic_time_is_not(tmp_path: Path, hours: int) -> None:
     clock = SteppedClock(tmp_path)
     with Process(clock, READER) as process:
         for off in (0, hours, 0):

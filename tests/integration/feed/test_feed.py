@@ -1,4 +1,4 @@
-"""Feed on a real gateway's simulator over real sockets: what its methods promise. Faults have a folder of their own."""
+"""Feed against the simulator over real sockets: what its methods promise. `tests/faults` has the faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_state(state: cf.FeedState) -> Callable[[Any], bool]:
     return lambda item: isinstance(item, cf.StateChange) and item.subscription is None and item.state is state
 
 
-async def test_the_way_to_data_is_told_step_by_step_with_time_cause_and_advice(
+async def test_every_step_to_data_is_reported_with_time_cause_and_advice(
     gateway: SimulatedGateway, client: cf.Client
 ) -> None:
     async with cf.Feed(client) as feed:
@@ -49,13 +49,13 @@ async def test_the_way_to_data_is_told_step_by_step_with_time_cause_and_advice(
     ]
     assert [one.state for one in changes[:-1]] == [other.previous for other in changes[1:]]
     assert all(change.time_ns and change.advice and isinstance(change.cause, cf.Cause) for change in changes)
-    # In order: the frame that says that the gateway listens comes before the state that follows from it.
+    # In order: the frame `system` with `success` comes before the state READY.
     ready = next(index for index, item in enumerate(items) if is_state(cf.FeedState.READY)(item))
     assert isinstance(items[ready - 1], cf.Frame)
     assert items[ready - 1].kind is cf.FrameKind.SYSTEM
 
 
-async def test_it_survives_a_lost_connection_and_tells_a_gap_right_before_the_first_frame_after_it(
+async def test_after_a_lost_connection_the_gap_comes_right_before_the_first_frame(
     gateway: SimulatedGateway, client: cf.Client
 ) -> None:
     async with cf.Feed(client) as feed:
@@ -64,12 +64,12 @@ async def test_it_survives_a_lost_connection_and_tells_a_gap_right_before_the_fi
         consumer = feed.consumer()
         items = await read_until(consumer, is_state(STREAMING))
         seen = {f"smd+{conid}" for conid in CONIDS}
-        # All of them have data, or there is nothing to be missing.
+        # Only a subscription that has data can have a gap.
         while seen:
             item = await consumer.__anext__()
             items.append(item)
             seen.discard(getattr(item, "topic", None))
-        gateway.drop_sockets(reset=True)
+        gateway.faults.drop_sockets(reset=True)
         gaps: set[str] = set()
 
         def all_are_back(item: Any) -> bool:
@@ -94,11 +94,9 @@ async def test_it_survives_a_lost_connection_and_tells_a_gap_right_before_the_fi
         assert gap.first_good_ns == after.received_ns
 
 
-async def test_subscriptions_come_and_go_at_any_moment_from_any_task(
-    gateway: SimulatedGateway, client: cf.Client
-) -> None:
+async def test_subscriptions_change_at_any_time_from_any_task(gateway: SimulatedGateway, client: cf.Client) -> None:
     feed = cf.Feed(client)
-    # Before it is started, while it connects, and while it streams.
+    # Before the start, while the feed connects, and while it streams.
     await feed.subscribe_market_data(265598)
     async with feed:
         second = await feed.subscribe_market_data(8314)
@@ -116,14 +114,14 @@ async def test_subscriptions_come_and_go_at_any_moment_from_any_task(
         assert [status.topic for status in feed.subscriptions] == ["smd+265598"]
 
 
-async def test_what_is_past_the_limit_is_refused_by_name_and_nothing_of_it_stays(client: cf.Client) -> None:
+async def test_a_subscription_beyond_the_limit_is_refused_and_leaves_nothing_behind(client: cf.Client) -> None:
     async with cf.Feed(client, cf.FeedOptions(market_data_lines=2)) as feed:
         await feed.subscribe_market_data(1)
         await feed.subscribe_market_data(2)
         await feed.subscribe_orders()
-        with pytest.raises(cf.LimitError, match="market data lines are taken: 2 of 2"):
+        with pytest.raises(cf.LimitError, match="market data lines are in use: 2 of 2"):
             await feed.subscribe_market_data(3)
-        # Again is no further line.
+        # A second subscribe to the same topic takes no further market data line.
         await feed.subscribe_market_data(2, cf.MarketDataFields(["31"]))
         assert [status.topic for status in feed.subscriptions] == ["smd+1", "smd+2", "sor"]
         await feed.unsubscribe_market_data(1)
@@ -144,64 +142,64 @@ async def test_the_last_value_is_merged_and_every_field_has_an_age(
                 merged |= item.payload
                 if len(merged) > 10:
                     break
-        # What is read may lag behind what was received; what has come at least is there.
+        # The reader may lag behind what was received; at least what it has read is there.
         value = feed.last_value(265598)
         assert value is not None
         assert value.is_current
         assert set(merged) - {"topic"} <= set(value)
         assert all(field.age_s >= 0.0 and field.received_ns for field in value.values())
-        gateway.stop_answering()
-        # Nothing is told any more, so all there is grows old.
+        gateway.faults.stall()
+        # No more frames arrive, so every value gets older.
         while min(field.age_s for field in (feed.last_value(265598) or value).values()) < 5:
             await clock.sleep(1)
         later = feed.last_value(265598)
         assert later is not None
         assert later["conid"].value == 265598
-        gateway.resume_answering()
+        gateway.faults.resume()
     off = cf.Feed(client, cf.FeedOptions(last_values=False))
     with pytest.raises(cf.UsageError, match="last_values=True"):
         off.last_value(265598)
 
 
 @pytest.mark.gateway(refuse_orders_until_accounts=True)
-async def test_orders_that_are_refused_are_asked_for_again_after_the_accounts(
+async def test_refused_orders_are_subscribed_again_after_the_accounts_request(
     gateway: SimulatedGateway, client: cf.Client
 ) -> None:
     async with cf.Feed(client) as feed:
         await feed.subscribe_market_data(265598)
         await feed.wait_for(STREAMING, timeout_s=60)
-        # As if the brokerage session were another one: nobody has read its accounts.
-        gateway._world.session.has_read_accounts = False
+        # As in a new brokerage session: its accounts have not been requested.
+        gateway._state.session.has_read_accounts = False
         orders = await feed.subscribe_orders()
         items = await read_until(
             feed, lambda item: isinstance(item, cf.Frame) and item.topic == "sor" and "args" in item.payload
         )
         assert orders.status is not None
         assert orders.status.state is STREAMING
-    told = [item for item in items if isinstance(item, cf.StateChange) and item.subscription == "sor"]
-    assert [change.cause for change in told] == [cf.Cause.SUBSCRIPTION_REFUSED, cf.Cause.RETRY]
+    changes = [item for item in items if isinstance(item, cf.StateChange) and item.subscription == "sor"]
+    assert [change.cause for change in changes] == [cf.Cause.SUBSCRIPTION_REFUSED, cf.Cause.RETRY]
 
 
 @pytest.mark.gateway(is_logged_in=False)
-async def test_a_human_is_called_once_and_the_feed_goes_on_by_itself_after_the_login(
+async def test_on_login_required_is_called_once_and_the_feed_continues_after_the_login(
     gateway: SimulatedGateway, client: cf.Client, clock: cf.Clock
 ) -> None:
     calls: list[cf.StateChange] = []
     async with cf.Feed(client, cf.FeedOptions(login_poll_s=5.0), on_login_required=calls.append) as feed:
         await feed.subscribe_market_data(265598)
         assert await feed.wait_for(cf.FeedState.LOGIN_REQUIRED, timeout_s=120) is cf.FeedState.LOGIN_REQUIRED
-        asked = len(gateway.requests)
+        requests_before = len(gateway.requests)
         await clock.sleep(60)
-        assert 2 <= len(gateway.requests) - asked <= 20
+        assert 2 <= len(gateway.requests) - requests_before <= 20
         assert [change.cause for change in calls] == [cf.Cause.NOT_LOGGED_IN]
-        assert "log in" in calls[0].advice
-        gateway.log_in()
+        assert "Log in" in calls[0].advice
+        gateway.faults.log_in()
         await feed.wait_for(STREAMING, timeout_s=120)
         assert len(calls) == 1
 
 
 @pytest.mark.parametrize("policy", ["observe", "reclaim"])
-async def test_a_competing_login_is_watched_or_overcome_by_choice(
+async def test_a_competing_login_is_observed_or_reclaimed(
     gateway: SimulatedGateway, client: cf.Client, clock: cf.Clock, policy: str
 ) -> None:
     states: list[cf.FeedState] = []
@@ -209,18 +207,18 @@ async def test_a_competing_login_is_watched_or_overcome_by_choice(
         feed.on_item(lambda item: states.append(item.state) if is_state(getattr(item, "state", None))(item) else None)
         await feed.subscribe_market_data(265598)
         await feed.wait_for(STREAMING, timeout_s=60)
-        gateway.compete()
+        gateway.faults.start_competing()
         await feed.wait_for(cf.FeedState.COMPETING, timeout_s=60)
         if policy == "observe":
             await clock.sleep(30)
             assert feed.state is cf.FeedState.COMPETING
             assert feed.session.competing
-            gateway.stop_competing()
+            gateway.faults.stop_competing()
         await feed.wait_for(STREAMING, timeout_s=120)
     assert cf.FeedState.COMPETING in states
 
 
-async def test_feeds_do_not_disturb_each_other(gateway: SimulatedGateway, client: cf.Client, clock: cf.Clock) -> None:
+async def test_feeds_do_not_affect_each_other(gateway: SimulatedGateway, client: cf.Client, clock: cf.Clock) -> None:
     async with (
         SimulatedGateway(SimulatorOptions(tls=False, seed=2), clock=clock) as other_gateway,
         cf.Client(other_gateway.url, clock=clock) as other_client,
@@ -236,7 +234,7 @@ async def test_feeds_do_not_disturb_each_other(gateway: SimulatedGateway, client
         assert other.stats.connections == 1
 
 
-async def test_a_consumer_that_blocks_holds_the_socket_and_the_feed_does_not_take_that_for_death(
+async def test_a_blocking_consumer_holds_the_socket_without_a_timeout_of_the_feed(
     client: cf.Client, clock: cf.Clock
 ) -> None:
     with pytest.raises(cf.ConfigError, match="overload='block'"):
@@ -248,7 +246,7 @@ async def test_a_consumer_that_blocks_holds_the_socket_and_the_feed_does_not_tak
         while consumer.stats.pending < 50:
             await clock.sleep(1)
         pending = consumer.stats.pending
-        # Far longer than a silent socket would live.
+        # Far longer than the socket timeout.
         await clock.sleep(120)
         assert consumer.stats.pending - pending <= 5_000
         assert feed.stats.connections == 1
@@ -258,7 +256,7 @@ async def test_a_consumer_that_blocks_holds_the_socket_and_the_feed_does_not_tak
         assert feed.stats.connections == 1
 
 
-async def test_the_feeds_own_reader_keeps_what_came_before_the_first_look_unless_others_read(client: cf.Client) -> None:
+async def test_the_default_consumer_keeps_earlier_frames_unless_others_read(client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         await feed.subscribe_market_data(265598)
         await feed.wait_for(STREAMING, timeout_s=60)
@@ -270,7 +268,7 @@ async def test_the_feeds_own_reader_keeps_what_came_before_the_first_look_unless
         await feed.wait_for(STREAMING, timeout_s=60)
         assert other.stats.received > 0
         batch = await feed.batches().__anext__()
-        # Only what came after it was asked for.
+        # Only frames that arrived after the first read.
         assert not is_state(cf.FeedState.CONNECTING)(batch)
 
 
@@ -298,7 +296,7 @@ async def test_a_closed_feed_ends_its_readers_leaves_no_task_and_cannot_be_used_
 
 
 @pytest.mark.gateway(ready_delay_s=None)
-async def test_a_wait_that_ends_without_the_state_says_where_the_feed_stands(client: cf.Client) -> None:
+async def test_a_wait_that_times_out_reports_the_state_of_the_feed(client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         with pytest.raises(TimeoutError, match=r"the feed is .*, not streaming, after 0.5 s"):
             await feed.wait_for(STREAMING, timeout_s=0.5)
@@ -307,7 +305,7 @@ async def test_a_wait_that_ends_without_the_state_says_where_the_feed_stands(cli
 
 
 @pytest.mark.gateway(ready_delay_s=None)
-async def test_a_gateway_that_never_says_ready_is_reported_and_not_waited_for_without_end(client: cf.Client) -> None:
+async def test_a_gateway_that_never_becomes_ready_is_reported_and_the_feed_continues(client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         await feed.subscribe_market_data(265598)
         items = await read_until(feed, is_state(cf.FeedState.STALE))
@@ -316,24 +314,24 @@ async def test_a_gateway_that_never_says_ready_is_reported_and_not_waited_for_wi
     assert causes[-1] is cf.Cause.ALL_STALE
 
 
-async def test_secrets_stay_out_of_what_it_says(gateway: SimulatedGateway, client: cf.Client) -> None:
+async def test_events_contain_no_secrets(gateway: SimulatedGateway, client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         await feed.subscribe_market_data(265598)
         items = await read_until(feed, is_state(STREAMING))
-        told = [item for item in items if not isinstance(item, cf.Frame)]
-        text = repr((feed, feed.stats, feed.subscriptions, feed.session, feed.last_change, told))
+        events = [item for item in items if not isinstance(item, cf.Frame)]
+        text = repr((feed, feed.stats, feed.subscriptions, feed.session, feed.last_change, events))
         assert gateway.session_id not in text
         assert "DU1234567" not in text
 
 
-async def test_a_client_that_is_closed_under_the_feed_is_told_to_whoever_reads(
+async def test_closing_the_client_raises_in_every_reader(
     gateway: SimulatedGateway, client: cf.Client, clock: cf.Clock
 ) -> None:
     async with cf.Client(gateway.url, clock=clock) as other, cf.Feed(other) as feed:
         await feed.subscribe_market_data(265598)
         await feed.wait_for(STREAMING, timeout_s=60)
         await other.aclose()
-        gateway.drop_sockets()
+        gateway.faults.drop_sockets()
         with pytest.raises(cf.UsageError, match="client is closed"):
             await read_until(feed, lambda _item: False)
         assert feed.state is cf.FeedState.DISCONNECTED

@@ -1,4 +1,4 @@
-"""Feed where its user, or its own code, does something wrong: it says so, and never goes silent."""
+"""Feed after a mistake of its user or an unexpected error of its own: it raises or reports, and never just stops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import until
 STREAMING = cf.FeedState.STREAMING
 
 
-async def test_a_client_that_is_closed_under_the_feed_ends_whoever_waits_and_refuses_what_cannot_work(
+async def test_closing_the_client_ends_waiters_and_refuses_further_calls(
     gateway: SimulatedGateway, client: cf.Client
 ) -> None:
     async with cf.Feed(client) as feed:
@@ -23,7 +23,7 @@ async def test_a_client_that_is_closed_under_the_feed_ends_whoever_waits_and_ref
         waiter = asyncio.ensure_future(feed.wait_for(cf.FeedState.STALE))
         await asyncio.sleep(0)
         await client.aclose()
-        gateway.drop_sockets()
+        gateway.faults.drop_sockets()
         with pytest.raises(cf.UsageError, match="client is closed"):
             await waiter
         with pytest.raises(cf.UsageError, match="client is closed"):
@@ -33,9 +33,7 @@ async def test_a_client_that_is_closed_under_the_feed_ends_whoever_waits_and_ref
         await feed.unsubscribe_market_data(265598)
 
 
-async def test_a_close_that_is_cancelled_still_ends_readers_and_waiters(
-    gateway: SimulatedGateway, client: cf.Client
-) -> None:
+async def test_a_cancelled_close_still_ends_readers_and_waiters(gateway: SimulatedGateway, client: cf.Client) -> None:
     feed = cf.Feed(client)
     await feed.start()
     await feed.wait_for(cf.FeedState.AUTHENTICATED)
@@ -57,7 +55,7 @@ async def test_a_close_that_is_cancelled_still_ends_readers_and_waiters(
     await gateway.wait_for(lambda: not gateway.open_connections)
 
 
-async def test_what_cannot_be_sent_is_refused_before_anything_of_it_stays(client: cf.Client) -> None:
+async def test_an_invalid_subscription_is_refused_and_leaves_nothing_behind(client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         await feed.wait_for(cf.FeedState.AUTHENTICATED)
         texts: list[Any] = ["a", "a+{}", "ua+{}"]
@@ -73,7 +71,7 @@ async def test_what_cannot_be_sent_is_refused_before_anything_of_it_stays(client
 
 
 @pytest.mark.gateway(tick_intervals={265598: 0.5})
-async def test_market_data_by_its_topic_is_cared_for_as_market_data(
+async def test_market_data_subscribed_by_topic_is_resubscribed_when_it_stops(
     gateway: SimulatedGateway, client: cf.Client
 ) -> None:
     texts = ("smd+265598", 'smd+265598+{"fields":["31","84","86"]}', "umd+265598+{}")
@@ -82,17 +80,17 @@ async def test_market_data_by_its_topic_is_cared_for_as_market_data(
         with pytest.raises(cf.LimitError):
             await feed.subscribe_market_data(8314)
         await feed.wait_for(STREAMING)
-        # Its stream ends as one does that is not renewed: without a word.
-        gateway.kill_stream("265598")
+        # Its stream ends without a notice, as one that is not renewed.
+        gateway.faults.end_stream("265598")
         async for item in feed:
             if isinstance(item, cf.Gap):
                 assert item.subscription == subscription.topic
                 break
 
 
-async def test_a_topic_whose_rhythm_the_user_knows_is_noticed_when_it_stops(client: cf.Client) -> None:
+async def test_a_topic_with_a_usual_interval_becomes_stale_when_it_stops(client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
-        # Nobody ever answers it.
+        # The gateway never replies to it.
         await feed.subscribe_topic("xyz", "xyz+{}", "uxyz+{}", usual_interval_s=1.0)
         async for item in feed:
             if isinstance(item, cf.StateChange) and item.subscription == "xyz":
@@ -100,7 +98,7 @@ async def test_a_topic_whose_rhythm_the_user_knows_is_noticed_when_it_stops(clie
                 break
 
 
-async def test_a_subscription_does_not_show_the_account_that_its_topic_names(client: cf.Client) -> None:
+async def test_the_repr_of_a_subscription_does_not_show_the_account(client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         subscription = await feed.subscribe_topic("ssd+DU1234567", "ssd+DU1234567+{}", "usd+DU1234567+{}")
         assert subscription.topic == "ssd+DU1234567"
@@ -108,7 +106,7 @@ async def test_a_subscription_does_not_show_the_account_that_its_topic_names(cli
         assert "'market_data:265598@NYSE'" in repr(await feed.subscribe_market_data(265598, exchange="NYSE"))
 
 
-async def test_it_is_used_in_its_own_loop_only(client: cf.Client) -> None:
+async def test_a_feed_is_refused_in_another_loop(client: cf.Client) -> None:
     async with cf.Feed(client) as feed:
         for call in (
             lambda: feed.subscribe_market_data(265598),
@@ -122,27 +120,27 @@ async def test_it_is_used_in_its_own_loop_only(client: cf.Client) -> None:
 
 
 class Faulty(cf.TradingHours):
-    """Fails once, when it is asked for the n-th time; after that it is always open."""
+    """Trading hours that raise once, at the n-th check; otherwise always open."""
 
-    asked = 0
+    checks = 0
     fails_at = 0
 
     def is_open(self, time_ns: int) -> bool:
-        type(self).asked += 1
-        if type(self).asked == type(self).fails_at:
+        type(self).checks += 1
+        if type(self).checks == type(self).fails_at:
             raise ArithmeticError("a fault of whoever wrote it")
         return True
 
 
 @pytest.mark.parametrize("fails_at", [1, 2], ids=["while a frame is handled", "while time passes"])
 @pytest.mark.gateway(tick_intervals={265598: 0.5})
-async def test_a_fault_of_its_own_is_reported_and_it_goes_on(client: cf.Client, fails_at: int) -> None:
+async def test_an_unexpected_error_is_reported_and_the_feed_continues(client: cf.Client, fails_at: int) -> None:
     reports: list[dict[str, Any]] = []
-    Faulty.asked, Faulty.fails_at = 0, fails_at
+    Faulty.checks, Faulty.fails_at = 0, fails_at
 
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context))
     hours = Faulty(((0, "00:00", "24:00"),), "UTC")
-    # A policy that would lose the frames at hand without a gap is not taken over.
+    # The feed ignores a callback policy that would lose frames without a gap.
     options = cf.FeedOptions(renew_after_s=(20.0, 21.0), ws=cf.WsOptions(callback_errors="report"))
     async with cf.Feed(client, options) as feed:
         await feed.subscribe_market_data(265598, hours=hours)

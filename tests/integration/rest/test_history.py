@@ -37,7 +37,7 @@ async def test_history_over_rest(gateway: SimulatedGateway, client: Client) -> N
     assert (gateway.requests[0].method, gateway.requests[0].path) == ("GET", PATH)
 
 
-async def test_everything_that_can_be_asked_for(gateway: SimulatedGateway, client: Client) -> None:
+async def test_every_argument_of_history(gateway: SimulatedGateway, client: Client) -> None:
     end = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
     found = await client.history(
         8314, period="1d", bar="1h", exchange="NYSE", outside_rth=True, start_time=end, source="bid_ask"
@@ -54,7 +54,7 @@ async def test_everything_that_can_be_asked_for(gateway: SimulatedGateway, clien
     assert found.bars[-1].start_ns == 1_767_362_400_000_000_000
 
 
-async def test_what_is_wrong_is_said_before_anything_is_sent(gateway: SimulatedGateway, client: Client) -> None:
+async def test_invalid_arguments_are_refused_before_anything_is_sent(gateway: SimulatedGateway, client: Client) -> None:
     for wrong in ({"period": "9h"}, {"bar": "7min"}, {"exchange": "ny se"}, {"source": "x"}):
         with pytest.raises(SubscriptionError):
             await client.history(265598, **({"period": "1d", "bar": "1h"} | wrong))
@@ -63,24 +63,24 @@ async def test_what_is_wrong_is_said_before_anything_is_sent(gateway: SimulatedG
     assert len(gateway.requests) == 0
 
 
-@pytest.mark.gateway(dead_conids=frozenset({7}))
+@pytest.mark.gateway(inactive_conids=frozenset({7}))
 async def test_errors_name_the_path_without_its_query(gateway: SimulatedGateway, client: Client) -> None:
     with pytest.raises(StatusError) as caught:
         await client.history(7, period="1d", bar="1h")
     assert (caught.value.status, caught.value.path) == (500, "/iserver/marketdata/history")
-    gateway.fail_rest("/iserver/marketdata/history", status=401)
+    gateway.faults.fail_rest("/iserver/marketdata/history", status=401)
     with pytest.raises(NotAuthenticatedError):
         await client.history(7, period="1d", bar="1h")
 
 
-async def test_ten_at_once_are_five_at_once(gateway: SimulatedGateway) -> None:
+async def test_ten_concurrent_requests_run_five_at_a_time(gateway: SimulatedGateway) -> None:
     clock = gateway.clock
     async with Client(gateway.url, clock=clock, total_timeout_s=2_000.0, connect_timeout_s=2_000.0) as client:
-        gateway.stop_answering()
+        gateway.faults.stall()
         tasks = [asyncio.create_task(client.history(conid, period="1h", bar="1min")) for conid in range(1, 11)]
         await until(lambda: len(gateway.requests) == 5)
         assert client.pacer.waiting == 5
-        gateway.resume_answering()
+        gateway.faults.resume()
         answers = await asyncio.gather(*tasks)
         assert {len(found.bars) for found in answers} == {60}
         assert len(gateway.requests) == 10
@@ -102,11 +102,11 @@ async def test_history_over_the_socket_is_the_same(gateway: SimulatedGateway, cl
     # A new bar may begin between the two.
     assert len(set(over_socket.bars) & set(over_rest.bars)) >= 23
     (peer,) = gateway.connections
-    assert list(peer.topics.histories) == [over_socket.server_id]
+    assert list(peer.socket_subscriptions.histories) == [over_socket.server_id]
     assert over_socket.server_id is not None
     await ws.send_text(history_unsubscribe_text(over_socket.server_id))
     async for frame in ws:
         if frame.topic is None:
             assert frame.payload == {"message": f"Unsubscribed {over_socket.server_id}"}
             break
-    assert peer.topics.histories == {}
+    assert peer.socket_subscriptions.histories == {}

@@ -1,4 +1,4 @@
-"""The pacer against a gateway that counts for itself, over real sockets."""
+"""The pacer over real sockets against a gateway that counts the requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cpapi_fast.errors import PaceError, RateLimitedError, UsageError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.pacing import PENALTY_S, RestPacer
 from cpapi_fast.simulator import SimulatedGateway
+from tests.http_server import unpaced
 from tests.integration.simulator.plain_client import http
-from tests.rest_peer import unpaced
 from tests.support import until
 
 #: Seconds of the clock, which may run fast; none of these tests is about them.
@@ -21,7 +21,7 @@ PATIENT = {"connect_timeout_s": 2_000.0, "total_timeout_s": 2_000.0}
 
 @pytest.mark.each_loop
 @pytest.mark.gateway(enforce_pacing=True, speed=20.0)
-async def test_many_tasks_of_two_clients_never_earn_a_429(gateway: SimulatedGateway) -> None:
+async def test_many_tasks_of_two_clients_never_get_a_429(gateway: SimulatedGateway) -> None:
     pacer = RestPacer(gateway.clock, max_wait_s=2_000.0)
     first = Client(gateway.url, clock=gateway.clock, pacer=pacer, **PATIENT)
     second = Client(gateway.url, clock=gateway.clock, pacer=pacer, **PATIENT)
@@ -46,7 +46,7 @@ async def test_many_tasks_of_two_clients_never_earn_a_429(gateway: SimulatedGate
 
 
 @pytest.mark.gateway(enforce_pacing=True, speed=0.1)
-async def test_without_the_pacer_they_do(gateway: SimulatedGateway) -> None:
+async def test_without_the_pacer_they_get_a_429(gateway: SimulatedGateway) -> None:
     """What the test above is worth: the gateway does count."""
 
     async with Client(gateway.url, clock=gateway.clock, pacer=unpaced(gateway.clock)) as client:
@@ -56,14 +56,14 @@ async def test_without_the_pacer_they_do(gateway: SimulatedGateway) -> None:
 
 @pytest.mark.each_loop
 @pytest.mark.gateway(enforce_pacing=True, speed=0.1)
-async def test_after_a_429_that_others_earned_nothing_is_sent(gateway: SimulatedGateway, client: Client) -> None:
+async def test_after_a_429_caused_by_others_nothing_is_sent(gateway: SimulatedGateway, client: Client) -> None:
     # A slow clock, so that the other program's requests fall into one second of it.
     ticket = await client.tickle()
     async with http() as other:
         for _ in range(10):
             await (await other.post(gateway.url + "/iserver/auth/status")).read()
     waiting = asyncio.create_task(client.tickle())
-    with pytest.raises(RateLimitedError, match="/iserver/accounts answered 429") as caught:
+    with pytest.raises(RateLimitedError, match="/iserver/accounts returned status 429") as caught:
         await client.accounts()
     assert (caught.value.status, caught.value.retry_after_s) == (429, PENALTY_S)
     with pytest.raises(RateLimitedError, match="/tickle was not sent"):
@@ -80,8 +80,8 @@ async def test_after_a_429_that_others_earned_nothing_is_sent(gateway: Simulated
 
 
 @pytest.mark.gateway(speed=3_000.0)
-async def test_fifteen_minutes_later_all_is_well(gateway: SimulatedGateway) -> None:
-    gateway.fail_rest("/tickle", status=429, times=1)
+async def test_requests_succeed_after_the_penalty(gateway: SimulatedGateway) -> None:
+    gateway.faults.fail_rest("/tickle", status=429, times=1)
     async with Client(gateway.url, clock=gateway.clock, connect_timeout_s=30_000.0, total_timeout_s=30_000.0) as client:
         with pytest.raises(RateLimitedError) as caught:
             await client.tickle()
@@ -92,19 +92,19 @@ async def test_fifteen_minutes_later_all_is_well(gateway: SimulatedGateway) -> N
 
 
 @pytest.mark.gateway(speed=1_000.0)
-async def test_a_keepalive_goes_on_after_the_penalty(gateway: SimulatedGateway) -> None:
-    gateway.fail_rest("/tickle", status=429, times=1)
+async def test_a_keepalive_continues_after_the_penalty(gateway: SimulatedGateway) -> None:
+    gateway.faults.fail_rest("/tickle", status=429, times=1)
     async with Client(gateway.url, clock=gateway.clock, connect_timeout_s=30_000.0, total_timeout_s=30_000.0) as client:
         keepalive = client.spawn_keepalive(60.0)
         await until(lambda: keepalive.ticks > 0)
-        # The one that was answered 429, and all that were due in the quarter of an hour after it.
+        # The request that got the 429, and all that were due during the penalty.
         assert keepalive.failures >= 1
         assert len(gateway.requests) == 1 + keepalive.ticks
 
 
 @pytest.mark.each_loop
 @pytest.mark.gateway(speed=0.01)
-async def test_a_client_that_closes_ends_what_waits(gateway: SimulatedGateway) -> None:
+async def test_closing_a_client_ends_its_waiting_requests(gateway: SimulatedGateway) -> None:
     client = Client(gateway.url, clock=gateway.clock)
     other = Client(gateway.url, clock=gateway.clock, pacer=client.pacer)
     async with other:
@@ -121,7 +121,7 @@ async def test_a_client_that_closes_ends_what_waits(gateway: SimulatedGateway) -
 
 
 @pytest.mark.gateway(speed=0.01)
-async def test_a_request_whose_turn_would_come_too_late_is_not_sent(gateway: SimulatedGateway) -> None:
+async def test_a_request_that_would_wait_too_long_is_not_sent(gateway: SimulatedGateway) -> None:
     pacer = RestPacer(gateway.clock, max_wait_s=0.5)
     async with Client(gateway.url, clock=gateway.clock, pacer=pacer) as client:
         await client.tickle()

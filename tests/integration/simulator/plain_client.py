@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from cpapi_fast.simulator import Connection, SimulatedGateway, SimulatorOptions
+from cpapi_fast.simulator import ServerConnection, SimulatedGateway, SimulatorOptions
 
 #: Fields of a usual subscribe.
 L1 = '{"fields":["31","84","86","85","88","87","83"]}'
@@ -39,7 +39,7 @@ class Socket:
         self.ws = ws
 
     @property
-    def peer(self) -> Connection:
+    def peer(self) -> ServerConnection:
         """The newest connection as the gateway sees it."""
         return self.gateway.connections[-1]
 
@@ -67,7 +67,7 @@ class Socket:
     async def several(self, topic: str, count: int) -> list[Any]:
         return [await self.topic(topic) for _ in range(count)]
 
-    async def answers(self, *texts: str) -> list[bytes]:
+    async def replies(self, *texts: str) -> list[bytes]:
         """Send texts and give what came until the gateway had read them all, heartbeats left out."""
         for text in (*texts, "ech+hb"):
             await self.send(text)
@@ -94,7 +94,7 @@ class Socket:
 
 @asynccontextmanager
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """REST without a cookie jar, and without redirects unless asked for."""
+    """REST without a cookie jar. Redirects are not followed by default."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield session
 

@@ -1,4 +1,4 @@
-"""`cpapi-fast simulate` as a process: what it prints, how it ends, what it says when it cannot start."""
+"""`cpapi-fast simulate` as a process: its output, its end, and its error when it cannot start."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def told(process: subprocess.Popen[str]) -> str:
+def greeting_of(process: subprocess.Popen[str]) -> str:
     """Everything up to the line that ends the greeting."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("Ctrl-C"):
+        if "Ctrl-C" in line:
             break
     return "".join(lines)
 
@@ -43,7 +43,7 @@ def told(process: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serves_until_a_signal_and_ends_with_0(number: signal.Signals) -> None:
     with start("--port", "0", "--no-tls", "--conids", "265598,8314", "--speed", "10", "--rate", "100") as process:
-        greeting = told(process)
+        greeting = greeting_of(process)
         match = re.search(r"(http://127\.0\.0\.1:\d+/v1/api)$", greeting, re.MULTILINE)
         assert match is not None, greeting
         request = urllib.request.Request(match[1] + "/tickle", method="POST", headers={"Content-Length": "0"})
@@ -59,7 +59,7 @@ def test_serves_until_a_signal_and_ends_with_0(number: signal.Signals) -> None:
 
 def test_prints_fingerprint_and_how_to_connect() -> None:
     with start("--port", "0") as process:
-        greeting = told(process)
+        greeting = greeting_of(process)
         process.terminate()
         process.communicate(timeout=LIMIT_S)
     fingerprint = re.search(r"fingerprint ([0-9a-f]{64})$", greeting, re.MULTILINE)
@@ -103,4 +103,4 @@ def test_conids_that_are_no_numbers_are_refused(conids: str) -> None:
     with start("--conids", conids) as process:
         _, complaints = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 2
-    assert "conids are whole numbers" in complaints
+    assert "conids must be whole numbers" in complaints

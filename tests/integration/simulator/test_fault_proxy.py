@@ -160,14 +160,14 @@ async def test_half_open_link_tells_nobody_anything() -> None:
         client[1].write(b"up")
         await nothing_comes(client)
         await nothing_comes(server)
-        # A new link is another one, and works; faults of living links leave the dead one alone.
+        # A new link works, and faults of open links do not affect the closed one.
         other, other_server = await made.pair()
         other_server[1].write(b"other")
         assert await exact(other, 5) == b"other"
         made.proxy.reset()
         await is_reset(other)
         await nothing_comes(client)
-        # Neither end hears that the other one has left.
+        # Neither end notices that the other one has closed.
         client[1].transport.abort()
         await nothing_comes(server)
         await made.proxy.heal()
@@ -232,7 +232,7 @@ async def test_stall_holds_everything_and_loses_nothing() -> None:
 
 
 class Reads(asyncio.Protocol):
-    """Keeps what each read of the socket gave: a stream reader's own task is too slow to tell."""
+    """Records the bytes of each socket read, which a stream reader would join."""
 
     def __init__(self) -> None:
         self.reads: list[bytes] = []
@@ -252,7 +252,7 @@ async def test_bytes_may_come_one_by_one() -> None:
         writer.write(data)
         await until(lambda: sum(map(len, client.reads)) == len(data))
         assert b"".join(client.reads) == data
-        # Most of them: two bytes may meet in the kernel before anybody looks.
+        # Most of them: the kernel may join two bytes before they are read.
         assert sum(len(read) == 1 for read in client.reads) > len(data) // 2
         transport.abort()
         writer.transport.abort()

@@ -27,9 +27,9 @@ async def test_dropped_socket_ends_without_a_close_frame(
 ) -> None:
     gateway = await start_gateway(tls=tls)
     socket = await connect(gateway, ssl=False)
-    gateway.drop_sockets(reset=reset)
+    gateway.faults.drop_sockets(reset=reset)
     message = await socket.closed()
-    # A CLOSE frame would be WS.CLOSE. (aiohttp's own close_code says 1000 for an end of stream on some loops.)
+    # A CLOSE frame would be WS.CLOSE. (The close_code of aiohttp is 1000 for an end of stream on some loops.)
     assert message.type in (WS.CLOSED, WS.ERROR)
     await gateway.wait_for(lambda: not gateway.open_connections)
     assert gateway.connections[0].close_code is None
@@ -37,20 +37,20 @@ async def test_dropped_socket_ends_without_a_close_frame(
 
 @pytest.mark.each_loop
 @pytest.mark.parametrize("reset", [False, True])
-async def test_outbox_can_be_asked_at_every_moment_of_a_drop(
+async def test_writer_properties_can_be_read_at_every_moment_of_a_drop(
     start_gateway: StartGateway, connect: Connect, reset: bool
 ) -> None:
     gateway = await start_gateway(tls=True)
     socket = await connect(gateway, ssl=False)
-    outbox = gateway.connections[0].outbox
-    gateway.drop_sockets(reset=reset)
+    writer = gateway.connections[0].writer
+    gateway.faults.drop_sockets(reset=reset)
     rounds = 0
     while gateway.open_connections:
-        # What the market's pump asks, and what a test may do, in any round of the loop while TLS comes apart.
-        assert outbox.waiting_bytes == 0
-        assert not outbox.is_congested
-        outbox.hold()
-        outbox.release()
+        # The calls of the publisher and of tests, in every iteration of the loop while TLS closes.
+        assert writer.waiting_bytes == 0
+        assert not writer.is_congested
+        writer.hold()
+        writer.release()
         await asyncio.sleep(0)
         rounds += 1
     assert rounds > 0
@@ -66,14 +66,14 @@ async def test_reset_is_a_reset(gateway: SimulatedGateway) -> None:
     )
     writer.write(head.encode())
     await reader.readuntil(b'session"}')
-    gateway.drop_sockets(reset=True)
+    gateway.faults.drop_sockets(reset=True)
     with pytest.raises(ConnectionResetError):
         await reader.read(1)
     writer.close()
 
 
 async def test_close_carries_its_code_and_reason(gateway: SimulatedGateway, socket: Socket) -> None:
-    gateway.close_sockets(4321, "going down")
+    gateway.faults.close_sockets(4321, "going down")
     message = await socket.closed()
     assert (message.type, message.data, message.extra) == (WS.CLOSE, 4321, "going down")
     await gateway.wait_for(lambda: not gateway.open_connections)
@@ -81,13 +81,13 @@ async def test_close_carries_its_code_and_reason(gateway: SimulatedGateway, sock
 
 @pytest.mark.each_loop
 @pytest.mark.parametrize("tls", [False, True])
-async def test_dead_gateway_neither_reads_nor_writes_and_may_come_back(
+async def test_stalled_gateway_neither_reads_nor_writes_until_it_resumes(
     start_gateway: StartGateway, connect: Connect, session: aiohttp.ClientSession, tls: bool
 ) -> None:
     gateway = await start_gateway(tls=tls)
     socket = await connect(gateway, ssl=False)
-    await socket.answers(f"smd+265598+{L1}")
-    gateway.stop_answering()
+    await socket.replies(f"smd+265598+{L1}")
+    gateway.faults.stall()
     # What was on its way may still arrive, then nothing does: no data, no heartbeat, no reply.
     await socket.until_quiet(0.3)
     await socket.send("tic")
@@ -97,7 +97,7 @@ async def test_dead_gateway_neither_reads_nor_writes_and_may_come_back(
     call = asyncio.ensure_future(session.post(gateway.url + "/tickle", ssl=False))
     await asyncio.sleep(0.1)
     assert not call.done()
-    gateway.resume_answering()
+    gateway.faults.resume()
     assert (await socket.topic("tic"))["alive"] is True
     async with await call as response:
         assert response.status == 200
@@ -107,8 +107,8 @@ async def test_dead_gateway_neither_reads_nor_writes_and_may_come_back(
 async def test_expired_session_ends_brokerage_topics_in_silence(
     gateway: SimulatedGateway, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
-    await socket.answers(f"smd+265598+{L1}", "spl+{}", "sor+{}")
-    gateway.expire_session()
+    await socket.replies(f"smd+265598+{L1}", "spl+{}", "sor+{}")
+    gateway.faults.end_brokerage_session()
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     assert socket.peer.subscriptions == ("spl",)
     await socket.topic("spl")
@@ -122,8 +122,9 @@ async def test_idle_brokerage_session_expires_whatever_the_socket_does(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
     gateway = await start_gateway(idle_timeout_s=360.0, speed=500.0)
-    socket = await connect(gateway)
+    # Before the requests of `connect`, so that a slow connect does not look like an early end.
     start_s = gateway.clock.monotonic_s()
+    socket = await connect(gateway)
     await socket.send("tic")
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     # It is never early; a busy machine may be late by seconds, hundreds of which pass here in one.
@@ -140,49 +141,49 @@ async def test_rest_calls_keep_the_brokerage_session(
         await gateway.clock.sleep(100.0)
         async with session.post(gateway.url + "/tickle") as response:
             assert (await response.json())["iserver"]["authStatus"]["authenticated"] is True
-    assert not [frame for frame in await socket.answers() if b'"sts"' in frame]
+    assert not [frame for frame in await socket.replies() if b'"sts"' in frame]
 
 
-async def test_logged_out_gateway_falls_silent_and_log_in_mints_another_session(
+async def test_log_out_stops_all_frames_and_log_in_creates_another_session(
     gateway: SimulatedGateway, connect: Connect, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
     before = gateway.session_id
-    await socket.answers("spl+{}")
-    gateway.log_out()
+    await socket.replies("spl+{}")
+    gateway.faults.log_out()
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     await gateway.clock.sleep(1.0)
     # More than one heartbeat interval.
     await socket.until_quiet(0.3)
     async with session.post(gateway.url + "/tickle") as response:
         assert response.status == 401
-    gateway.log_in()
+    gateway.faults.log_in()
     assert gateway.session_id != before
     fresh = await connect(gateway)
-    await fresh.answers(f"smd+1+{L1}")
+    await fresh.replies(f"smd+1+{L1}")
     assert fresh.peer.subscriptions == ("smd+1",)
 
 
-async def test_renewed_session_leaves_a_socket_that_heartbeats_and_is_dead(
+async def test_changed_session_id_leaves_a_socket_with_heartbeats_only(
     gateway: SimulatedGateway, connect: Connect, socket: Socket
 ) -> None:
-    await socket.answers(f"smd+265598+{L1}", "spl+{}")
+    await socket.replies(f"smd+265598+{L1}", "spl+{}")
     before = gateway.session_id
-    gateway.renew_session()
+    gateway.faults.change_session_id()
     assert gateway.session_id != before
-    assert not [frame for frame in await socket.answers() if b'"sts"' in frame]
+    assert not [frame for frame in await socket.replies() if b'"sts"' in frame]
     frames = [await socket.json() for _ in range(3)]
     assert all("hb" in frame for frame in frames)
-    assert await socket.answers(f"smd+8314+{L1}") == []
-    assert json.loads((await socket.answers("tic"))[0])["id"] == before
+    assert await socket.replies(f"smd+8314+{L1}") == []
+    assert json.loads((await socket.replies("tic"))[0])["id"] == before
     fresh = await connect(gateway)
-    assert len(await fresh.answers(f"smd+8314+{L1}")) >= 2
+    assert len(await fresh.replies(f"smd+8314+{L1}")) >= 2
 
 
 async def test_competing_login_takes_the_session_until_it_is_taken_back(
     gateway: SimulatedGateway, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
-    await socket.answers(f"smd+265598+{L1}")
-    gateway.compete()
+    await socket.replies(f"smd+265598+{L1}")
+    gateway.faults.start_competing()
     assert (await socket.topic("sts"))["args"] == {"authenticated": False}
     assert (await socket.topic("sts"))["args"] == {"competing": True}
     assert socket.peer.subscriptions == ()
@@ -199,8 +200,8 @@ async def test_competing_login_takes_the_session_until_it_is_taken_back(
 async def test_competition_may_end_by_itself(
     gateway: SimulatedGateway, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
-    gateway.compete()
-    gateway.stop_competing()
+    gateway.faults.start_competing()
+    gateway.faults.stop_competing()
     assert [frame["args"] for frame in await socket.several("sts", 3)] == [
         {"authenticated": False},
         {"competing": True},
@@ -219,15 +220,15 @@ async def test_given_bytes_frames_and_pings_are_sent(
     async with session.ws_connect(gateway.ws_url, headers=cookie) as ws:
         for _ in range(3):
             await ws.receive(timeout=5)
-        gateway.send_frame(b"te", opcode=1, fin=False)
-        gateway.send_bytes(b"\x80\x02xt")
+        gateway.faults.send_frame(b"te", opcode=1, fin=False)
+        gateway.faults.send_bytes(b"\x80\x02xt")
         message = await ws.receive(timeout=5)
         assert (message.type, message.data) == (WS.TEXT, "text")
-        gateway.ping(b"ping 1")
+        gateway.faults.ping(b"ping 1")
         reading = asyncio.ensure_future(ws.receive())
         await gateway.wait_for(lambda: gateway.connections[0].pongs)
         assert list(gateway.connections[0].pongs) == [b"ping 1"]
-        gateway.send_bytes(b"\xff\xff garbage")
+        gateway.faults.send_bytes(b"\xff\xff garbage")
         assert (await asyncio.wait_for(reading, 5)).type is WS.ERROR
 
 
@@ -237,20 +238,20 @@ async def test_given_bytes_frames_and_pings_are_sent(
 async def test_client_that_does_not_read_gets_conflated_data_and_bounded_memory(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
-    gateway = await start_gateway(speed=1.0, rate=100_000.0, outbox_limit_bytes=600_000, keep_sent=0)
+    gateway = await start_gateway(speed=1.0, rate=100_000.0, write_buffer_limit_bytes=600_000, keep_sent=0)
     socket = await connect(gateway, max_msg_size=0)
     for conid in range(40):
         await socket.send(f"smd+{conid}+{L1}")
     transport = socket.ws._response.connection.transport
     transport.pause_reading()
     await gateway.wait_for(lambda: socket.peer.counters.updates_conflated > 1_000, timeout_s=15)
-    outbox = socket.peer.outbox
-    assert outbox.waiting_bytes < 600_000
+    writer = socket.peer.writer
+    assert writer.waiting_bytes < 600_000
     for _ in range(400):
         # What is no market data waits too, but not without bound.
-        gateway.send_bulletin("x" * 2_000)
+        gateway.faults.send_bulletin("x" * 2_000)
     assert socket.peer.counters.frames_dropped > 0
-    assert outbox.waiting_bytes <= 600_000
+    assert writer.waiting_bytes <= 600_000
     transport.abort()
 
 
@@ -298,7 +299,7 @@ async def test_replay_of_much_data_reaches_a_slow_client_whole(
     socket = await connect(gateway)
     await asyncio.sleep(0.2)
     assert not gateway.replay_done.is_set()
-    assert socket.peer.outbox.waiting_bytes < 600_000
+    assert socket.peer.writer.waiting_bytes < 600_000
     for number, line in enumerate(lines):
         assert await socket.frame() == line, number
     assert socket.peer.counters.frames_dropped == 0

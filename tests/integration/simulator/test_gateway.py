@@ -71,24 +71,24 @@ async def test_text_handshake_on_an_authenticated_socket_is_an_unknown_topic(
     assert gateway.session_id not in json.dumps(frame)
 
 
-async def test_subscribe_before_ready_is_dropped_without_a_word(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_subscribe_before_ready_is_ignored_without_a_reply(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(ready_delay_s=10.0)
     socket = await connect(gateway, is_ready=False)
-    assert await socket.answers(f"smd+265598+{L1}") == []
+    assert await socket.replies(f"smd+265598+{L1}") == []
     assert socket.peer.ignored == 1
     for _ in range(3):
         await socket.frame()
     # Ready now, and still nothing: the subscribe is gone, not late.
     await gateway.clock.sleep(3.0)
-    assert await socket.answers() == []
-    assert len(await socket.answers(f"smd+265598+{L1}")) >= 2
+    assert await socket.replies() == []
+    assert len(await socket.replies(f"smd+265598+{L1}")) >= 2
 
 
-async def test_gateway_may_never_say_that_it_is_ready(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_gateway_can_stay_not_ready(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(ready_delay_s=None)
     socket = await connect(gateway, is_ready=False)
     await gateway.clock.sleep(15.0)
-    assert await socket.answers() == []
+    assert await socket.replies() == []
 
 
 async def test_connecting_while_nobody_is_logged_in_is_closed_with_1000(
@@ -137,7 +137,7 @@ async def test_deltas_hold_what_changed_and_topic_last(socket: Socket) -> None:
 
 
 async def test_deltas_lie_on_a_grid_of_500_ms(socket: Socket) -> None:
-    await socket.answers(f"smd+265598+{L1}", f"smd+8314+{L1}")
+    await socket.replies(f"smd+265598+{L1}", f"smd+8314+{L1}")
     times = [(await socket.until(lambda frame: "_updated" in frame))["_updated"] for _ in range(60)]
     assert len(set(times)) > 10
     assert {(time - times[0]) % 500 for time in times} == {0}
@@ -163,21 +163,23 @@ async def test_6508_comes_once_in_an_early_delta_and_6509_in_snapshots_only(sock
     assert [number for number, frame in enumerate(frames) if "6509" in frame] == [0, 1]
 
 
-async def test_dead_conid_answers_na_and_a_dash_and_never_ticks(start_gateway: StartGateway, connect: Connect) -> None:
-    gateway = await start_gateway(dead_conids=frozenset({8595}))
+async def test_inactive_conid_sends_na_and_a_dash_and_never_ticks(
+    start_gateway: StartGateway, connect: Connect
+) -> None:
+    gateway = await start_gateway(inactive_conids=frozenset({8595}))
     socket = await connect(gateway)
-    frames = [json.loads(frame) for frame in await socket.answers(f"smd+8595+{L1}")]
+    frames = [json.loads(frame) for frame in await socket.replies(f"smd+8595+{L1}")]
     assert [(frame["55"], frame["31"], "84" in frame) for frame in frames] == [("-", "N/A", False)] * 2
     assert [list(frame).index("topic") for frame in frames] == [2, len(frames[1]) - 1]
     await gateway.clock.sleep(20.0)
-    assert await socket.answers() == []
+    assert await socket.replies() == []
 
 
-async def test_with_conids_given_all_others_are_dead(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_with_conids_all_others_are_inactive(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(conids=(265598,))
     socket = await connect(gateway)
-    assert b'"N/A"' in (await socket.answers(f"smd+8314+{L1}"))[0]
-    assert b'"N/A"' not in (await socket.answers(f"smd+265598+{L1}"))[0]
+    assert b'"N/A"' in (await socket.replies(f"smd+8314+{L1}"))[0]
+    assert b'"N/A"' not in (await socket.replies(f"smd+265598+{L1}"))[0]
 
 
 @pytest.mark.parametrize(
@@ -185,23 +187,23 @@ async def test_with_conids_given_all_others_are_dead(start_gateway: StartGateway
     [("265598@NYSE", 265598), ("0;;;76792991/1,272093/-1", 0), ("28812380;;;265598/1,272093/-2", 28812380)],
 )
 async def test_exchange_and_combination_targets_keep_their_topic(socket: Socket, target: str, conid: int) -> None:
-    frames = [json.loads(frame) for frame in await socket.answers(f"smd+{target}+{L1}")]
+    frames = [json.loads(frame) for frame in await socket.replies(f"smd+{target}+{L1}")]
     assert {(frame["topic"], frame["conidEx"], frame["conid"]) for frame in frames} == {
         (f"smd+{target}", target, conid)
     }
     await socket.topic(f"smd+{target}")
-    await socket.answers(f"umd+{target}+{{}}")
+    await socket.replies(f"umd+{target}+{{}}")
     assert socket.peer.subscriptions == ()
 
 
-async def test_asking_again_adds_fields_and_keeps_the_server_id(socket: Socket) -> None:
-    await socket.answers('smd+265598+{"fields":["84"]}')
-    frames = [json.loads(frame) for frame in await socket.answers('smd+265598+{"fields":["86"]}')]
+async def test_a_repeated_subscribe_adds_fields_and_keeps_the_server_id(socket: Socket) -> None:
+    await socket.replies('smd+265598+{"fields":["84"]}')
+    frames = [json.loads(frame) for frame in await socket.replies('smd+265598+{"fields":["86"]}')]
     assert any({"84", "86"} <= set(frame) for frame in frames)
     assert {frame["server_id"] for frame in frames} == {"q0"}
 
 
-async def test_stream_ends_in_silence_after_15_minutes_unless_asked_for_again(
+async def test_stream_ends_without_a_frame_after_15_minutes_unless_renewed(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
     gateway = await start_gateway(speed=300.0)
@@ -213,19 +215,19 @@ async def test_stream_ends_in_silence_after_15_minutes_unless_asked_for_again(
     await socket.send(f"smd+8314+{L1}")
     await gateway.wait_for(lambda: socket.peer.subscriptions == ("smd+8314",))
     lived_s = gateway.clock.monotonic_s() - start_s
-    # The other one lives until 1,500 s at least: that much a busy machine may be late.
+    # The other one lasts until 1,500 s at least, which leaves time for a busy machine.
     assert 900.0 <= lived_s < 1_500.0
-    frames = [json.loads(frame) for frame in await socket.answers()]
+    frames = [json.loads(frame) for frame in await socket.replies()]
     assert not [frame for frame in frames if "topic" not in frame]
     await socket.topic("smd+8314")
     await socket.until(lambda frame: "hb" in frame)
 
 
 async def test_unsubscribe_is_not_acknowledged_and_ends_the_stream(gateway: SimulatedGateway, socket: Socket) -> None:
-    await socket.answers(f"smd+265598+{L1}")
-    await socket.answers("umd+265598+{}")
+    await socket.replies(f"smd+265598+{L1}")
+    await socket.replies("umd+265598+{}")
     await gateway.clock.sleep(20.0)
-    assert await socket.answers() == []
+    assert await socket.replies() == []
 
 
 async def test_server_ids_count_up_across_sockets(gateway: SimulatedGateway) -> None:
@@ -238,26 +240,26 @@ async def test_server_ids_count_up_across_sockets(gateway: SimulatedGateway) -> 
     assert seen == ["q0", "q1", "q2", "q3"]
 
 
-async def test_nothing_survives_a_reconnect(gateway: SimulatedGateway, connect: Connect) -> None:
+async def test_subscriptions_end_with_their_socket(gateway: SimulatedGateway, connect: Connect) -> None:
     async with connected(gateway) as socket:
-        await socket.answers(f"smd+265598+{L1}", "spl+{}")
+        await socket.replies(f"smd+265598+{L1}", "spl+{}")
     socket = await connect(gateway)
     await gateway.clock.sleep(20.0)
-    assert await socket.answers() == []
+    assert await socket.replies() == []
 
 
 async def test_lines_over_the_limit_are_ignored_in_silence(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(market_data_lines=2)
     socket = await connect(gateway)
-    await socket.answers(*(f"smd+{conid}+{L1}" for conid in (1, 2, 3)))
+    await socket.replies(*(f"smd+{conid}+{L1}" for conid in (1, 2, 3)))
     assert socket.peer.subscriptions == ("smd+1", "smd+2")
-    await socket.answers("umd+1+{}", f"smd+3+{L1}")
+    await socket.replies("umd+1+{}", f"smd+3+{L1}")
     assert socket.peer.subscriptions == ("smd+2", "smd+3")
 
 
 @pytest.mark.parametrize("text", ["smd+abc+{}", 'smd+1"2+{}', "smd+", "smd+265598@+{}", "umd+1+{}", "smh+x+{}"])
-async def test_texts_that_make_no_sense_get_no_answer(socket: Socket, text: str) -> None:
-    assert await socket.answers(text) == []
+async def test_invalid_texts_get_no_reply(socket: Socket, text: str) -> None:
+    assert await socket.replies(text) == []
     assert socket.peer.ignored == 1
 
 
@@ -311,8 +313,8 @@ async def test_heartbeat_comes_every_ten_seconds(start_gateway: StartGateway, co
     assert 6_000 < (times[-1] - times[0]) / 7 < 14_000
 
 
-async def test_tic_is_answered_four_times_alike(gateway: SimulatedGateway, socket: Socket) -> None:
-    frames = await socket.answers("tic")
+async def test_tic_gets_four_equal_replies(gateway: SimulatedGateway, socket: Socket) -> None:
+    frames = await socket.replies("tic")
     assert len(frames) == 4
     assert len(set(frames)) == 1
     assert list(json.loads(frames[0])) == ["topic", "alive", "id", "lastAccessed"]
@@ -331,10 +333,10 @@ async def test_binary_from_the_client_counts_as_text(socket: Socket) -> None:
 
 
 async def test_unknown_topic_is_an_error_frame(socket: Socket) -> None:
-    assert await socket.answers("xyz+{}") == [b'{"error":"Topic unknown xyz","code":1}']
+    assert await socket.replies("xyz+{}") == [b'{"error":"Topic unknown xyz","code":1}']
 
 
-async def test_ping_is_answered_and_close_is_echoed(gateway: SimulatedGateway, session: aiohttp.ClientSession) -> None:
+async def test_ping_gets_a_pong_and_close_is_echoed(gateway: SimulatedGateway, session: aiohttp.ClientSession) -> None:
     cookie = {"Cookie": session_cookie(gateway)}
     async with session.ws_connect(gateway.ws_url, headers=cookie, autoping=False, autoclose=False) as ws:
         await ws.ping(b"are you there")

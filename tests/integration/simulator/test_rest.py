@@ -34,7 +34,7 @@ async def raw_request(gateway: SimulatedGateway, *lines: str) -> bytes:
     return head
 
 
-async def answer(
+async def request(
     gateway: SimulatedGateway, method: str, path: str, *, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, str, Any]:
     """Status, content type and body (decoded when it is JSON) of one call."""
@@ -65,7 +65,7 @@ async def test_tickle_has_the_documented_shape_and_sets_its_cookie(
     assert set(status["serverInfo"]) == {"serverName", "serverVersion"}
     assert cookie.startswith("x-sess-uuid=")
     assert {"Path=/v1/api", "Secure", "HttpOnly"} <= set(cookie.split("; "))
-    again = (await answer(gateway, "POST", "/tickle"))[2]
+    again = (await request(gateway, "POST", "/tickle"))[2]
     assert again["session"] == ticket["session"] == gateway.session_id
 
 
@@ -83,26 +83,26 @@ async def test_missing_origin_is_401_by_option(start_gateway: StartGateway, orig
     gateway = await start_gateway(require_origin=True)
     own = f"http://127.0.0.1:{gateway.port}"
     headers = {} if origin is None else {"Origin": own if origin == "own" else origin}
-    assert (await answer(gateway, "POST", "/tickle", headers=headers))[0] == status
+    assert (await request(gateway, "POST", "/tickle", headers=headers))[0] == status
 
 
 @pytest.mark.parametrize("path", ["/tickle", "/ws"])
 async def test_two_cookies_of_one_name_are_rejected(gateway: SimulatedGateway, path: str) -> None:
     method = "GET" if path == "/ws" else "POST"
-    status, _, body = await answer(gateway, method, path, headers={"Cookie": "a=1; b=2; a=3"})
+    status, _, body = await request(gateway, method, path, headers={"Cookie": "a=1; b=2; a=3"})
     assert (status, set(body)) == (401, {"error", "statusCode"})
 
 
 async def test_logged_out_is_401(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(is_logged_in=False)
-    assert (await answer(gateway, "POST", "/tickle"))[0] == 401
-    assert (await answer(gateway, "POST", STATUS))[0] == 401
+    assert (await request(gateway, "POST", "/tickle"))[0] == 401
+    assert (await request(gateway, "POST", STATUS))[0] == 401
 
 
 async def test_logged_out_redirects_to_the_login_page(
     start_gateway: StartGateway, session: aiohttp.ClientSession
 ) -> None:
-    gateway = await start_gateway(is_logged_in=False, logged_out_answer="redirect")
+    gateway = await start_gateway(is_logged_in=False, logged_out_response="redirect")
     async with session.post(gateway.url + "/tickle", allow_redirects=False) as response:
         assert response.status == 302
         assert response.headers["Location"].startswith("/sso/Login")
@@ -110,16 +110,16 @@ async def test_logged_out_redirects_to_the_login_page(
         assert (response.status, response.content_type) == (200, "text/html")
 
 
-async def test_logged_out_answers_html_with_status_200(start_gateway: StartGateway) -> None:
-    gateway = await start_gateway(is_logged_in=False, logged_out_answer="html")
-    status, content_type, body = await answer(gateway, "POST", "/tickle")
+async def test_logged_out_response_can_be_html_with_status_200(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(is_logged_in=False, logged_out_response="html")
+    status, content_type, body = await request(gateway, "POST", "/tickle")
     assert (status, content_type) == (200, "text/html")
     assert body.startswith(b"<!DOCTYPE html>")
 
 
-async def test_logged_out_answers_json_as_recorded(start_gateway: StartGateway) -> None:
-    gateway = await start_gateway(is_logged_in=False, logged_out_answer="json")
-    _, _, status = await answer(gateway, "POST", STATUS)
+async def test_logged_out_response_can_be_json_as_recorded(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(is_logged_in=False, logged_out_response="json")
+    _, _, status = await request(gateway, "POST", STATUS)
     assert status == {
         "authenticated": False,
         "established": False,
@@ -127,40 +127,40 @@ async def test_logged_out_answers_json_as_recorded(start_gateway: StartGateway) 
         "connected": False,
         "MAC": None,
     }
-    assert set((await answer(gateway, "POST", "/tickle"))[2]) == {"error", "statusCode"}
+    assert set((await request(gateway, "POST", "/tickle"))[2]) == {"error", "statusCode"}
 
 
 @pytest.mark.parametrize("body", [None, {}, {"publish": False, "compete": True}, {"compete": True}, [1]])
 async def test_init_without_publish_is_500(start_gateway: StartGateway, body: Any) -> None:
     gateway = await start_gateway(has_brokerage=False)
-    assert (await answer(gateway, "POST", "/iserver/auth/ssodh/init", body=body))[0] == 500
-    assert (await answer(gateway, "POST", STATUS))[2]["authenticated"] is False
+    assert (await request(gateway, "POST", "/iserver/auth/ssodh/init", body=body))[0] == 500
+    assert (await request(gateway, "POST", STATUS))[2]["authenticated"] is False
 
 
 async def test_init_opens_the_brokerage_session(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(has_brokerage=False)
     socket = await connect(gateway, is_ready=False)
-    before = (await answer(gateway, "POST", STATUS))[2]
+    before = (await request(gateway, "POST", STATUS))[2]
     assert (before["connected"], before["authenticated"]) == (True, False)
-    assert (await answer(gateway, "GET", "/iserver/accounts"))[0] == 400
+    assert (await request(gateway, "GET", "/iserver/accounts"))[0] == 400
     await socket.topic("sts")
     publish = {"publish": True, "compete": True}
-    after = (await answer(gateway, "POST", "/iserver/auth/ssodh/init", body=publish))[2]
+    after = (await request(gateway, "POST", "/iserver/auth/ssodh/init", body=publish))[2]
     assert (after["connected"], after["authenticated"]) == (True, True)
     assert await socket.json() == {"topic": "sts", "args": {"authenticated": True}}
     assert (await socket.json())["topic"] == "act"
-    assert (await answer(gateway, "POST", STATUS))[2]["fail"] == ""
-    assert (await answer(gateway, "GET", "/iserver/accounts"))[2]["accounts"] == ["DU1234567"]
+    assert (await request(gateway, "POST", STATUS))[2]["fail"] == ""
+    assert (await request(gateway, "GET", "/iserver/accounts"))[2]["accounts"] == ["DU1234567"]
 
 
 async def test_other_session_calls(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(has_brokerage=False)
-    assert (await answer(gateway, "GET", "/sso/validate"))[2]["RESULT"] is True
-    assert (await answer(gateway, "POST", "/iserver/reauthenticate"))[2] == {"message": "triggered"}
-    assert (await answer(gateway, "POST", STATUS))[2]["authenticated"] is True
-    assert (await answer(gateway, "GET", "/no/such/thing"))[0] == 404
-    assert (await answer(gateway, "POST", "/logout"))[2] == {"status": True}
-    assert (await answer(gateway, "POST", "/tickle"))[0] == 401
+    assert (await request(gateway, "GET", "/sso/validate"))[2]["RESULT"] is True
+    assert (await request(gateway, "POST", "/iserver/reauthenticate"))[2] == {"message": "triggered"}
+    assert (await request(gateway, "POST", STATUS))[2]["authenticated"] is True
+    assert (await request(gateway, "GET", "/no/such/thing"))[0] == 404
+    assert (await request(gateway, "POST", "/logout"))[2] == {"status": True}
+    assert (await request(gateway, "POST", "/tickle"))[0] == 401
 
 
 HISTORY = "/iserver/marketdata/history"
@@ -170,14 +170,14 @@ async def test_history_over_rest_is_that_of_the_socket(start_gateway: StartGatew
     gateway = await start_gateway(speed=1.0)
     socket = await connect(gateway)
     query = "?conid=265598&period=1d&bar=1h&startTime=20260102-14:30:00"
-    status, _, over_rest = await answer(gateway, "GET", HISTORY + query)
+    status, _, over_rest = await request(gateway, "GET", HISTORY + query)
     assert status == 200
     assert (over_rest["barLength"], over_rest["timePeriod"], over_rest["direction"]) == (3600, "1d", -1)
     assert (len(over_rest["data"]), over_rest["points"]) == (24, 23)
     assert over_rest["data"][-1]["t"] == 1_767_362_400_000
-    forward = (await answer(gateway, "GET", HISTORY + query + "&direction=1"))[2]
+    forward = (await request(gateway, "GET", HISTORY + query + "&direction=1"))[2]
     assert forward["data"][0] == over_rest["data"][-1]
-    now = (await answer(gateway, "GET", HISTORY + "?conid=265598&period=8h&bar=1h"))[2]
+    now = (await request(gateway, "GET", HISTORY + "?conid=265598&period=8h&bar=1h"))[2]
     await socket.send('smh+265598+{"period":"8h","bar":"1h"}')
     over_socket = await socket.topic("smh+265598")
     # A new bar may begin between the two.
@@ -188,53 +188,53 @@ async def test_history_over_rest_is_that_of_the_socket(start_gateway: StartGatew
     ("query", "status"), [("", 400), ("?conid=x", 400), ("?conid=7", 500), ("?conid=265598&period=bad", 200)]
 )
 async def test_history_that_cannot_be_had(start_gateway: StartGateway, query: str, status: int) -> None:
-    gateway = await start_gateway(dead_conids=frozenset({7}))
-    assert (await answer(gateway, "GET", HISTORY + query))[0] == status
+    gateway = await start_gateway(inactive_conids=frozenset({7}))
+    assert (await request(gateway, "GET", HISTORY + query))[0] == status
 
 
 async def test_history_needs_the_brokerage_session(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(has_brokerage=False)
-    assert (await answer(gateway, "GET", HISTORY + "?conid=265598"))[0] == 400
+    assert (await request(gateway, "GET", HISTORY + "?conid=265598"))[0] == 400
 
 
-async def test_pacing_answers_429_and_then_the_penalty_box(start_gateway: StartGateway) -> None:
+async def test_rate_limit_responds_429_and_then_starts_the_penalty(start_gateway: StartGateway) -> None:
     # A slow clock, so that all calls fall into one of its seconds.
     gateway = await start_gateway(enforce_pacing=True, speed=0.1)
-    statuses = [(await answer(gateway, "POST", STATUS))[0] for _ in range(12)]
+    statuses = [(await request(gateway, "POST", STATUS))[0] for _ in range(12)]
     assert statuses == [200] * 10 + [429] * 2
-    assert (await answer(gateway, "POST", "/tickle"))[0] == 429
+    assert (await request(gateway, "POST", "/tickle"))[0] == 429
 
 
 async def test_tickle_is_paced_to_one_a_second(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(enforce_pacing=True, speed=0.1)
-    assert [(await answer(gateway, "POST", "/tickle"))[0] for _ in range(2)] == [200, 429]
-    assert (await answer(gateway, "POST", STATUS))[0] == 200
+    assert [(await request(gateway, "POST", "/tickle"))[0] for _ in range(2)] == [200, 429]
+    assert (await request(gateway, "POST", STATUS))[0] == 200
 
 
 async def test_calls_can_be_made_to_fail(gateway: SimulatedGateway) -> None:
-    gateway.fail_rest("/tickle", status=503, body=b"<html>", content_type="text/html", times=2)
-    answers = [await answer(gateway, "POST", "/tickle") for _ in range(3)]
-    assert [status for status, _, _ in answers] == [503, 503, 200]
-    assert answers[0][1:] == ("text/html", b"<html>")
-    gateway.fail_rest("/ws", status=500)
+    gateway.faults.fail_rest("/tickle", status=503, body=b"<html>", content_type="text/html", times=2)
+    responses = [await request(gateway, "POST", "/tickle") for _ in range(3)]
+    assert [status for status, _, _ in responses] == [503, 503, 200]
+    assert responses[0][1:] == ("text/html", b"<html>")
+    gateway.faults.fail_rest("/ws", status=500)
     with pytest.raises(aiohttp.WSServerHandshakeError):
         async with connected(gateway):
             raise AssertionError("the upgrade went through")
     async with connected(gateway):
         assert len(gateway.connections) == 1
-    gateway.fail_rest(STATUS, times=None)
-    assert [(await answer(gateway, "POST", STATUS))[0] for _ in range(3)] == [500] * 3
-    gateway.stop_failing()
-    assert (await answer(gateway, "POST", STATUS))[0] == 200
+    gateway.faults.fail_rest(STATUS, times=None)
+    assert [(await request(gateway, "POST", STATUS))[0] for _ in range(3)] == [500] * 3
+    gateway.faults.clear_rest_failures()
+    assert (await request(gateway, "POST", STATUS))[0] == 200
 
 
 async def test_requests_are_remembered_with_their_headers(gateway: SimulatedGateway) -> None:
-    await answer(gateway, "POST", "/tickle", body={"a": 1}, headers={"X-Test": "yes", "Cookie": "b=secret"})
-    (request,) = gateway.requests
-    assert (request.method, request.path, request.status) == ("POST", "/v1/api/tickle", 200)
-    assert request.header("x-test") == "yes"
-    assert request.body == b'{"a": 1}'
-    assert "secret" not in repr(request)
+    await request(gateway, "POST", "/tickle", body={"a": 1}, headers={"X-Test": "yes", "Cookie": "b=secret"})
+    (received,) = gateway.requests
+    assert (received.method, received.path, received.status) == ("POST", "/v1/api/tickle", 200)
+    assert received.header("x-test") == "yes"
+    assert received.body == b'{"a": 1}'
+    assert "secret" not in repr(received)
 
 
 async def test_session_does_not_show_in_repr(gateway: SimulatedGateway, socket: Socket) -> None:
@@ -247,7 +247,7 @@ async def test_session_does_not_show_in_repr(gateway: SimulatedGateway, socket: 
 
 @pytest.mark.each_loop
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_certificate_is_trusted_as_a_ca_file_and_has_the_fingerprint_told(host: str) -> None:
+async def test_certificate_is_trusted_as_a_ca_file_and_has_the_reported_fingerprint(host: str) -> None:
     async with SimulatedGateway(options(tls=True)) as gateway:
         assert gateway.url.startswith("https://127.0.0.1:")
         assert gateway.ws_url.startswith("wss://127.0.0.1:")

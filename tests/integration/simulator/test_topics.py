@@ -1,4 +1,4 @@
-"""The simulated gateway's other topics: what each subscribe brings, and what its unsubscribe answers."""
+"""The simulated gateway's other topics: the frames after each subscribe, and the reply to its unsubscribe."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .plain_client import L1, Socket
 ACCOUNT = "DU1234567"
 
 
-async def test_sor_tells_a_full_record_and_then_sparse_deltas(socket: Socket) -> None:
-    assert await socket.answers("sor+{}") == []
+async def test_sor_sends_a_full_record_and_then_sparse_deltas(socket: Socket) -> None:
+    assert await socket.replies("sor+{}") == []
     records = [frame["args"][0] for frame in await socket.several("sor", 12)]
     full = records[0]
     assert len(full) > 25
@@ -28,12 +28,12 @@ async def test_sor_tells_a_full_record_and_then_sparse_deltas(socket: Socket) ->
     assert all("conid" not in record for record in records[2:5])
     assert all({"acct", "orderId"} <= set(record) for record in records)
     # uor is not answered.
-    assert await socket.answers("uor+{}") == []
+    assert await socket.replies("uor+{}") == []
     assert socket.peer.subscriptions == ()
 
 
 async def test_sor_filters_by_status(socket: Socket) -> None:
-    await socket.answers('sor+{"filters":["Submitted"]}')
+    await socket.replies('sor+{"filters":["Submitted"]}')
     records = [frame["args"][0] for frame in await socket.several("sor", 6)]
     assert {record["status"] for record in records if "status" in record} == {"Submitted"}
 
@@ -44,15 +44,15 @@ async def test_sor_may_be_refused_until_the_accounts_were_read(
     gateway = await start_gateway(refuse_orders_until_accounts=True)
     socket = await connect(gateway)
     refusal = b'{"error":"unable to subscribe","code":500,"topic":"sor"}'
-    assert await socket.answers("sor+{}") == [refusal]
+    assert await socket.replies("sor+{}") == [refusal]
     async with session.get(gateway.url + "/iserver/accounts") as response:
         assert (await response.json())["selectedAccount"] == ACCOUNT
-    assert await socket.answers("sor+{}") == []
+    assert await socket.replies("sor+{}") == []
     assert socket.peer.subscriptions == ("sor",)
 
 
-async def test_str_starts_empty_and_tells_each_execution_twice(socket: Socket) -> None:
-    frames = [json.loads(frame) for frame in await socket.answers('str+{"days":3}')]
+async def test_str_starts_empty_and_sends_each_execution_twice(socket: Socket) -> None:
+    frames = [json.loads(frame) for frame in await socket.replies('str+{"days":3}')]
     frames += await socket.several("str", 4)
     assert frames[0] == {"topic": "str", "args": []}
     executions = [frame["args"] for frame in frames[1:]]
@@ -64,14 +64,14 @@ async def test_str_starts_empty_and_tells_each_execution_twice(socket: Socket) -
     assert len(with_commission) == len(set(ids))
     assert all(type(execution["commission"]) is str for execution in with_commission)
     assert executions[0][0]["order_id"] > 2**40
-    assert await socket.answers("utr") == []
+    assert await socket.replies("utr") == []
     assert socket.peer.subscriptions == ()
 
 
 async def test_str_without_history(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(speed=1.0)
     socket = await connect(gateway)
-    assert await socket.answers('str+{"realtimeUpdatesOnly":true}') == [b'{"topic":"str","args":[]}']
+    assert await socket.replies('str+{"realtimeUpdatesOnly":true}') == [b'{"topic":"str","args":[]}']
 
 
 async def test_spl_is_keyed_by_account_and_core(socket: Socket) -> None:
@@ -80,39 +80,39 @@ async def test_spl_is_keyed_by_account_and_core(socket: Socket) -> None:
     assert list(first["args"]) == [f"{ACCOUNT}.Core"]
     assert first["args"][f"{ACCOUNT}.Core"]["rowType"] == 1
     assert first != second
-    await socket.answers("upl")
-    assert await socket.answers() == []
+    await socket.replies("upl")
+    assert await socket.replies() == []
 
 
-async def test_ssd_has_some_135_rows_and_its_unsubscribe_is_answered(socket: Socket) -> None:
-    (frame,) = [json.loads(raw) for raw in await socket.answers(f"ssd+{ACCOUNT}+{{}}")]
+async def test_ssd_has_some_135_rows_and_its_unsubscribe_gets_a_reply(socket: Socket) -> None:
+    (frame,) = [json.loads(raw) for raw in await socket.replies(f"ssd+{ACCOUNT}+{{}}")]
     assert frame["topic"] == f"ssd+{ACCOUNT}"
     assert 130 <= len(frame["result"]) <= 140
     assert frame["result"][0]["timestamp"] < 10**11, "seconds, not milliseconds"
-    assert await socket.answers(f"usd+{ACCOUNT}+{{}}") == [b'{"result":"unsubscribed from summary"}']
+    assert await socket.replies(f"usd+{ACCOUNT}+{{}}") == [b'{"result":"unsubscribed from summary"}']
 
 
-async def test_ssd_keeps_to_the_keys_and_fields_asked_for(socket: Socket) -> None:
+async def test_ssd_has_only_the_requested_keys_and_fields(socket: Socket) -> None:
     text = 'ssd+DU1234567+{"keys":["AccruedCash-S"],"fields":["currency","monetaryValue"]}'
-    (frame,) = [json.loads(raw) for raw in await socket.answers(text)]
+    (frame,) = [json.loads(raw) for raw in await socket.replies(text)]
     assert [list(row) for row in frame["result"]] == [["key", "currency", "monetaryValue", "severity", "timestamp"]]
     assert frame["result"][0]["key"] == "AccruedCash-S"
 
 
 async def test_sld_repeats_unchanged_currencies_as_key_and_time(socket: Socket) -> None:
-    (raw,) = await socket.answers(f"sld+{ACCOUNT}+{{}}")
+    (raw,) = await socket.replies(f"sld+{ACCOUNT}+{{}}")
     assert b"E8" in raw, "large numbers come with an exponent, as Java writes them"
     assert all("cashbalance" in row for row in json.loads(raw)["result"])
     later = await socket.topic(f"sld+{ACCOUNT}")
     assert sorted(len(row) for row in later["result"])[:4] == [2, 2, 2, 2]
     assert sum(len(row) > 2 for row in later["result"]) == 1
-    assert await socket.answers(f"uld+{ACCOUNT}+{{}}") == [b'{"result":"unsubscribed from ledger"}']
-    assert await socket.answers(f"uld+{ACCOUNT}+{{}}") == []
+    assert await socket.replies(f"uld+{ACCOUNT}+{{}}") == [b'{"result":"unsubscribed from ledger"}']
+    assert await socket.replies(f"uld+{ACCOUNT}+{{}}") == []
 
 
-async def test_smh_answers_once_and_holds_its_slot_until_umh(socket: Socket) -> None:
+async def test_smh_gets_one_reply_and_holds_its_slot_until_umh(socket: Socket) -> None:
     text = 'smh+265598+{"exchange":"NASDAQ","period":"2h","bar":"5min","source":"trades","format":"%o/%c/%h/%l"}'
-    (frame,) = [json.loads(raw) for raw in await socket.answers(text)]
+    (frame,) = [json.loads(raw) for raw in await socket.replies(text)]
     assert list(frame)[-1] == "topic"
     assert frame["topic"] == "smh+265598"
     assert (frame["timePeriod"], frame["barLength"], frame["points"], len(frame["data"])) == (
@@ -122,24 +122,24 @@ async def test_smh_answers_once_and_holds_its_slot_until_umh(socket: Socket) -> 
         24,
     )
     for conid in (2, 3, 4, 5):
-        await socket.answers(f"smh+{conid}+{{}}")
-    (refusal,) = await socket.answers("smh+6+{}")
+        await socket.replies(f"smh+{conid}+{{}}")
+    (refusal,) = await socket.replies("smh+6+{}")
     assert set(json.loads(refusal)) == {"error", "code", "topic"}
     server_id = frame["serverId"]
-    told = b'{"message":"Unsubscribed %s"}' % server_id.encode()
-    assert await socket.answers(f"umh+{server_id}") == [told]
-    assert b'"serverId"' in (await socket.answers("smh+6+{}"))[0]
+    reply = b'{"message":"Unsubscribed %s"}' % server_id.encode()
+    assert await socket.replies(f"umh+{server_id}") == [reply]
+    assert b'"serverId"' in (await socket.replies("smh+6+{}"))[0]
 
 
 async def test_smh_of_what_has_no_history_is_refused_and_takes_no_slot(
     start_gateway: StartGateway, connect: Connect
 ) -> None:
-    gateway = await start_gateway(dead_conids=frozenset({7}))
+    gateway = await start_gateway(inactive_conids=frozenset({7}))
     socket = await connect(gateway)
     for target in ("7", "0;;;1/1,2/-1"):
-        (refusal,) = [json.loads(raw) for raw in await socket.answers(f"smh+{target}+{{}}")]
+        (refusal,) = [json.loads(raw) for raw in await socket.replies(f"smh+{target}+{{}}")]
         assert refusal == {"error": "Chart data unavailable", "code": 500, "topic": f"smh+{target}"}
-    assert socket.peer.topics.histories == {}
+    assert socket.peer.socket_subscriptions.histories == {}
 
 
 async def test_smh_has_the_prices_of_the_ticks(start_gateway: StartGateway, connect: Connect) -> None:
@@ -153,7 +153,7 @@ async def test_smh_has_the_prices_of_the_ticks(start_gateway: StartGateway, conn
         if "31" in frame and "6509" not in frame:
             prices.append(float(frame["31"].lstrip("CH")))
     (answer,) = [
-        json.loads(raw) for raw in await socket.answers('smh+265598+{"period":"30min","bar":"1min"}') if b"smh+" in raw
+        json.loads(raw) for raw in await socket.replies('smh+265598+{"period":"30min","bar":"1min"}') if b"smh+" in raw
     ]
     low, high = (min(bar["l"] for bar in answer["data"]), max(bar["h"] for bar in answer["data"]))
     assert low <= min(prices) <= max(prices) <= high
@@ -161,23 +161,23 @@ async def test_smh_has_the_prices_of_the_ticks(start_gateway: StartGateway, conn
 
 
 async def test_sbd_has_one_ladder_per_account(start_gateway: StartGateway, connect: Connect) -> None:
-    # In ordinary time: no change of the book comes between two answers.
+    # In ordinary time: the ladder does not change between two replies.
     gateway = await start_gateway(speed=1.0)
     socket = await connect(gateway)
-    (frame,) = [json.loads(raw) for raw in await socket.answers(f"sbd+{ACCOUNT}+265598")]
+    (frame,) = [json.loads(raw) for raw in await socket.replies(f"sbd+{ACCOUNT}+265598")]
     assert frame["topic"] == f"sbd+{ACCOUNT}+265598"
     assert [row["row"] for row in frame["data"]] == list(range(11))
     assert [row for row in frame["data"] if row["focus"] == 1 and " @ " in row["price"]]
-    await socket.answers(f"sbd+{ACCOUNT}+8314+NASDAQ")
+    await socket.replies(f"sbd+{ACCOUNT}+8314+NASDAQ")
     assert socket.peer.subscriptions == (f"sbd+{ACCOUNT}+8314+NASDAQ",)
-    assert await socket.answers(f"ubd+{ACCOUNT}") == []
+    assert await socket.replies(f"ubd+{ACCOUNT}") == []
     assert socket.peer.subscriptions == ()
 
 
 async def test_notices_bulletins_and_errors(gateway: SimulatedGateway, socket: Socket) -> None:
-    gateway.send_notification("Order 1 was rejected", identifier="REJECTED")
-    gateway.send_bulletin("Exchange closes early")
-    gateway.send_error("server error", 500)
+    gateway.faults.send_notification("Order 1 was rejected", identifier="REJECTED")
+    gateway.faults.send_bulletin("Exchange closes early")
+    gateway.faults.send_error("server error", 500)
     notice, bulletin, error = [await socket.json() for _ in range(3)]
     assert notice == {
         "topic": "ntf",
@@ -199,7 +199,7 @@ async def test_topics_of_the_brokerage_session_need_it_and_the_others_do_not(
     assert [frame["topic"] for frame in burst] == ["system", "sts"]
     assert burst[1]["args"]["authenticated"] is False
     brokerage = (f"smd+1+{L1}", "smh+1+{}", f"sbd+{ACCOUNT}+1", "sor+{}", "str+{}")
-    assert await socket.answers(*brokerage) == []
+    assert await socket.replies(*brokerage) == []
     assert socket.peer.subscriptions == ()
-    await socket.answers("spl+{}", f"ssd+{ACCOUNT}+{{}}", f"sld+{ACCOUNT}+{{}}")
+    await socket.replies("spl+{}", f"ssd+{ACCOUNT}+{{}}", f"sld+{ACCOUNT}+{{}}")
     assert socket.peer.subscriptions == ("spl", f"ssd+{ACCOUNT}", f"sld+{ACCOUNT}")

@@ -1,4 +1,4 @@
-"""examples/c_sink is built out of the tree, as its own text says, and does what it promises."""
+"""examples/c_sink is built outside the tree, as its text describes, and works."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_it_counts_every_frame_and_publishes_once_per_read(example: Module
         quote(8314, _31="C264.20"),  # the prior close
         quote(265598, _31="187.06"),
         quote(8314, _84="264.1"),
-        quote(1, _31="5.5"),  # nobody follows it
+        quote(1, _31="5.5"),  # of an instrument that is not followed
         b"",
         b"ech+hb",
     ]
@@ -91,7 +91,7 @@ async def test_it_counts_every_frame_and_publishes_once_per_read(example: Module
     assert sink.traffic == {kind: (len(lengths), sum(lengths)) for kind, lengths in sizes.items()}
 
 
-def test_it_refuses_what_it_cannot_follow(example: ModuleType) -> None:
+def test_invalid_arguments_are_refused(example: ModuleType) -> None:
     with pytest.raises(TypeError):
         example.LastPrices(["265598"], print)
     with pytest.raises(OverflowError):

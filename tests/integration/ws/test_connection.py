@@ -1,4 +1,4 @@
-"""WsClient on real sockets: reading, sending, and back-pressure."""
+"""WsClient on real sockets: reading, sending, and flow control."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_sending_waits_while_the_peer_does_not_read() -> None:
         assert slowest_s > 0.1
 
 
-async def test_the_socket_is_held_back_while_nobody_reads_and_nothing_is_lost() -> None:
+async def test_the_socket_is_not_read_while_nobody_reads_and_nothing_is_lost() -> None:
     count, payload = 20_000, smd(7, size=1000)
     sent = 0
 
@@ -138,13 +138,13 @@ async def test_the_socket_is_held_back_while_nobody_reads_and_nothing_is_lost() 
         assert ws.stats.dropped == 0
 
 
-async def test_a_flood_of_empty_frames_is_held_back_too() -> None:
+async def test_pending_empty_frames_stop_reading_too() -> None:
     async def script(peer: Peer) -> None:
         for _ in range(200):
             await peer.send(ws_frame(b"") * 10_000)
         await idle(peer)
 
-    # Its peer goes on sending and answers no CLOSE: without a limit of its own, closing would wait 5 s.
+    # The peer continues to send and sends no CLOSE: with the default limit, closing would wait 5 s.
     options = WsOptions(max_pending_bytes=100_000, close_timeout_s=0.2)
     async with RawServer(script) as server:
         ws = await WsClient.open(server.url, options=options)
@@ -197,7 +197,7 @@ async def test_cancelling_a_wait_loses_no_frame() -> None:
         assert conids == list(range(50))
 
 
-async def test_a_second_reader_is_refused_and_the_first_goes_on() -> None:
+async def test_a_second_reader_is_refused_and_the_first_continues() -> None:
     async def script(peer: Peer) -> None:
         await peer.read_frame()
         await peer.send(ws_frame(smd(1)))
@@ -237,7 +237,7 @@ async def test_busy_poll_keeps_the_loop_awake_until_the_connection_ends() -> Non
         assert awake_s > 5 * await cpu_s()
 
 
-async def test_what_is_sent_for_each_subscription() -> None:
+async def test_the_text_of_each_subscription() -> None:
     received: list[bytes] = []
 
     async def script(peer: Peer) -> None:
@@ -294,7 +294,7 @@ async def test_sending_from_another_thread_is_refused() -> None:
         await asyncio.get_running_loop().run_in_executor(None, send)
 
 
-async def test_the_repr_tells_state_and_no_secret() -> None:
+async def test_the_repr_has_the_state_and_no_secret() -> None:
     async with RawServer(answer_close) as server:
         headers = [("Cookie", 'api={"session":"0123456789abcdef0123456789abcdef"}')]
         ws = await WsClient.open(server.url, headers=headers)

@@ -155,7 +155,7 @@ async def test_close_is_a_handshake_and_what_was_received_can_still_be_read() ->
         assert_balanced(ws)
 
 
-async def test_a_peer_that_never_answers_close_is_cut_off_in_time() -> None:
+async def test_a_peer_that_never_sends_close_is_disconnected_in_time() -> None:
     async with RawServer(idle) as server:
         ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))
         started_s = asyncio.get_running_loop().time()
@@ -167,7 +167,7 @@ async def test_a_peer_that_never_answers_close_is_cut_off_in_time() -> None:
 
 
 @pytest.mark.parametrize("code", [999, 1005, 1006, 2000, 5000])
-async def test_a_code_that_may_not_be_sent_is_refused(code: int) -> None:
+async def test_an_invalid_close_code_is_refused(code: int) -> None:
     async with RawServer(answer_close) as server, await WsClient.open(server.url) as ws:
         with pytest.raises(UsageError):
             await ws.close(code)
@@ -191,7 +191,7 @@ async def test_a_connection_that_ended_is_freed() -> None:
     assert reference() is None
 
 
-async def test_a_reset_behind_unread_data_is_noticed_and_the_data_is_read() -> None:
+async def test_a_reset_behind_unread_data_is_detected_and_the_data_is_read() -> None:
     sent = asyncio.Event()
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""WsClient on real sockets: opening, and everything that can be wrong with it."""
+"""WsClient on real sockets: opening, and every failure of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.each_loop
 SESSION = "0123456789abcdef0123456789abcdef"
 
 
-async def test_nobody_there_is_a_connect_error() -> None:
+async def test_a_refused_connection_is_a_connect_error() -> None:
     async with RawServer(idle) as server:
         url = server.url
     with pytest.raises(ConnectError) as caught:
@@ -47,7 +47,7 @@ async def test_nobody_there_is_a_connect_error() -> None:
         [("", "x")],
     ],
 )
-async def test_a_header_that_cannot_be_sent_is_refused_unsent_and_unshown(headers: list[tuple[str, str]]) -> None:
+async def test_an_invalid_header_is_refused_and_neither_sent_nor_shown(headers: list[tuple[str, str]]) -> None:
     async with RawServer(idle) as server:
         with pytest.raises(HeaderRefusedError) as caught:
             await WsClient.open(server.url, headers=headers)
@@ -58,7 +58,7 @@ async def test_a_header_that_cannot_be_sent_is_refused_unsent_and_unshown(header
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1/", "wss://", "ws://127.0.0.1:port/", "ws://127.0.0.1/#x", "127.0.0.1"]
 )
-async def test_a_url_of_no_websocket_is_refused(url: str) -> None:
+async def test_an_invalid_websocket_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="WebSocket URL"):
         await WsClient.open(url)
 
@@ -74,7 +74,7 @@ async def test_a_url_of_no_websocket_is_refused(url: str) -> None:
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", None),
     ],
 )
-async def test_an_answer_that_is_no_upgrade_is_a_handshake_error(answer: bytes, status: int | None) -> None:
+async def test_a_refused_upgrade_is_a_handshake_error(answer: bytes, status: int | None) -> None:
     async def script(peer: Peer) -> None:
         await peer.read_request()
         await peer.send(answer)
@@ -88,7 +88,7 @@ async def test_an_answer_that_is_no_upgrade_is_a_handshake_error(answer: bytes, 
         assert "secret" not in repr(caught.value) + str(caught.value.__cause__)
 
 
-async def test_no_answer_in_time_is_a_timeout_and_leaves_no_socket() -> None:
+async def test_no_response_in_time_is_a_timeout_and_leaves_no_socket() -> None:
     ended: list[int] = []
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""WsClient on real sockets: callbacks, what they are given, and what becomes of their errors."""
+"""WsClient on real sockets: callbacks, the frames they get, and their errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def leave_with(ws: WsClient, begin: Callable[[], None]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_push_gets_what_waited_and_what_comes() -> None:
+async def test_a_callback_gets_pending_and_later_frames() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(1), smd(2)]))
         await peer.read_frame()
@@ -79,7 +79,7 @@ async def test_a_frame_callback_that_removes_itself_leaves_the_rest_to_the_next_
         assert seen + [frame.conid async for frame in ws] == list(range(6))
 
 
-async def test_a_raising_callback_closes_the_connection_and_its_error_cannot_be_missed() -> None:
+async def test_a_raising_callback_closes_the_connection_and_its_error_is_raised() -> None:
     closed_with: list[tuple[int, bytes]] = []
 
     async def script(peer: Peer) -> None:
@@ -109,7 +109,7 @@ async def test_a_raising_callback_closes_the_connection_and_its_error_cannot_be_
                 await ws2.wait_closed()
 
 
-async def test_a_raising_callback_under_report_goes_on_and_tells_the_loop() -> None:
+async def test_a_raising_callback_under_report_continues_and_is_reported_to_the_loop() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(n) for n in range(5)]) + ws_close())
         await idle(peer)
@@ -132,7 +132,7 @@ async def test_a_raising_callback_under_report_goes_on_and_tells_the_loop() -> N
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_ctrl_c_inside_a_callback_reaches_the_loop_and_costs_no_counted_frame(loop: str) -> None:
+def test_ctrl_c_inside_a_callback_reaches_the_loop_and_every_frame_is_counted(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(n) for n in range(3)]))
         await idle(peer)
@@ -155,7 +155,7 @@ def test_ctrl_c_inside_a_callback_reaches_the_loop_and_costs_no_counted_frame(lo
     assert holder[0].stats.dropped == 2
 
 
-async def test_a_callback_that_fails_after_a_loss_that_was_seen_is_not_passed_over() -> None:
+async def test_a_callback_that_fails_after_a_reported_loss_is_still_raised() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(ws_frames([smd(1), smd(2), smd(3)]))
 

@@ -1,4 +1,4 @@
-"""What picows leaves to its user, each trap on a real socket, plain and over TLS."""
+"""Cases that picows leaves to its user, each on a real socket, plain and over TLS."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_whatever_ends_a_read_does_not_delay_the_frames_before_it(tls: boo
         await ws.close()
 
 
-async def test_frames_in_the_same_read_as_the_upgrade_answer_are_not_lost(tls: bool) -> None:
+async def test_frames_in_the_same_read_as_the_upgrade_response_are_not_lost(tls: bool) -> None:
     payloads = [smd(number) for number in range(20)]
 
     async with RawServer(idle, tls=server_tls(tls), with_answer=ws_frames(payloads) + ws_close()) as server:
@@ -70,7 +70,7 @@ async def test_frames_in_the_same_read_as_the_upgrade_answer_are_not_lost(tls: b
         assert [frame.raw async for frame in ws] == payloads
 
 
-async def test_frames_of_the_upgrade_read_are_held_for_a_callback_too(tls: bool) -> None:
+async def test_frames_of_the_upgrade_read_are_kept_for_a_callback(tls: bool) -> None:
     async with RawServer(answer_close, tls=server_tls(tls), with_answer=ws_frames([smd(1), smd(2)])) as server:
         ws = await WsClient.open(server.url, ssl_context=await client_tls(server, tls))
         await until(lambda: ws.stats.pending == 2)

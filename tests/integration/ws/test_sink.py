@@ -1,4 +1,4 @@
-"""Frame sinks on real sockets: every frame lent once, with its route, in order, and counted."""
+"""Frame sinks on real sockets: they get every frame once, with its route, in order, and counted."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ESCAPED = b'{"conid":8314,"t\\u006fpic":"smd+8314"}'
 
 
 def described(payload: bytes) -> tuple[int, int, Any, bytes]:
-    """What a sink has to be told of `payload`, from what a decoded frame says; the topic as its text."""
+    """The values that a sink must get for `payload`, from the decoded frame; the topic as text."""
     frame = classify(payload)
     return int(frame.kind), -1 if frame.conid is None else frame.conid, frame.topic, payload
 
 
 def told(event: tuple[int, int, Any, bytes, int]) -> tuple[int, int, Any, bytes]:
-    """What a sink was told, in the form of `described`."""
+    """The values that a sink got, in the form of `described`."""
     kind, conid, topic, payload, _received_ns = event
     if isinstance(topic, tuple):
         start, length = topic
@@ -44,7 +44,7 @@ def told(event: tuple[int, int, Any, bytes, int]) -> tuple[int, int, Any, bytes]
     return kind, conid, text, payload
 
 
-async def test_every_frame_of_every_kind_is_lent_with_its_route(sinks: ModuleType) -> None:
+async def test_a_sink_gets_every_frame_of_every_kind_with_its_route(sinks: ModuleType) -> None:
     payloads = [*corpus(), ESCAPED, smd(7), b"", b"{}"]
 
     async with RawServer(on_request(ws_frames(payloads) + ws_close())) as server:
@@ -61,7 +61,7 @@ async def test_every_frame_of_every_kind_is_lent_with_its_route(sinks: ModuleTyp
         assert stats.malformed == sum(event[0] == FrameKind.MALFORMED for event in sink.frames) > 0
 
 
-async def test_a_topic_with_escapes_has_no_place_and_a_heartbeat_no_bytes(sinks: ModuleType) -> None:
+async def test_a_topic_with_escapes_has_no_pointer_and_a_heartbeat_no_bytes(sinks: ModuleType) -> None:
     payloads = [ESCAPED, b"", b'{"result":1}', b'{"x":1,"topic":"smd+8314","a":{"']
 
     async with RawServer(on_request(ws_frames(payloads))) as server, await WsClient.open(server.url) as ws:
@@ -76,7 +76,7 @@ async def test_a_topic_with_escapes_has_no_place_and_a_heartbeat_no_bytes(sinks:
         ]
 
 
-async def test_a_message_of_empty_fragments_is_a_heartbeat_with_a_place(sinks: ModuleType) -> None:
+async def test_a_message_of_empty_fragments_is_a_heartbeat_with_a_pointer(sinks: ModuleType) -> None:
     async with RawServer(on_request(b"\x02\x00\x00\x00\x80\x00" + ws_close())) as server:
         async with await WsClient.open(server.url) as ws:
             sink = sinks.Recorder()
@@ -87,7 +87,7 @@ async def test_a_message_of_empty_fragments_is_a_heartbeat_with_a_place(sinks: M
         assert (ws.stats.fragments, ws.stats.callback_errors) == (3, 0)
 
 
-async def test_a_read_has_one_time_and_one_end(sinks: ModuleType) -> None:
+async def test_a_read_has_one_receive_time_and_one_end(sinks: ModuleType) -> None:
     wires = [ws_frames([smd(1), smd(2), smd(3)]), ws_ping(), ws_frame(smd(4)) + ws_ping()]
     async with RawServer(on_request(*wires)) as server, await WsClient.open(server.url) as ws:
         sink = sinks.Recorder()
@@ -105,7 +105,7 @@ async def test_a_read_has_one_time_and_one_end(sinks: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 60, 150])
-async def test_fragments_are_lent_as_one_message(sinks: ModuleType, size: int) -> None:
+async def test_a_sink_gets_fragments_as_one_message(sinks: ModuleType, size: int) -> None:
     payload = smd(265598)
     pieces = ws_fragments(payload, [size] * (len(payload) // size))
 
@@ -126,7 +126,7 @@ async def test_fragments_are_lent_as_one_message(sinks: ModuleType, size: int) -
         assert ws.stats.frames_received == ws.stats.delivered == 3
 
 
-async def test_what_waited_comes_first_and_nothing_twice(sinks: ModuleType) -> None:
+async def test_pending_frames_come_first_and_none_twice(sinks: ModuleType) -> None:
     first, second, third = [smd(n) for n in range(5)], [smd(5)], [smd(n) for n in range(6, 9)]
 
     wires = [ws_frames(first), ws_frames(second), ws_frames(third)]
@@ -147,7 +147,7 @@ async def test_what_waited_comes_first_and_nothing_twice(sinks: ModuleType) -> N
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-async def test_a_sink_that_removes_itself_leaves_the_rest_to_the_next(sinks: ModuleType, has_waited: bool) -> None:
+async def test_a_sink_that_removes_itself_leaves_the_rest(sinks: ModuleType, has_waited: bool) -> None:
     payloads = [smd(n) for n in range(6)]
 
     wire = ws_frames(payloads) + ws_close()
@@ -173,7 +173,7 @@ async def test_a_sink_that_removes_itself_leaves_the_rest_to_the_next(sinks: Mod
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-async def test_a_sink_may_put_another_in_its_place(sinks: ModuleType, has_waited: bool) -> None:
+async def test_a_sink_may_replace_itself(sinks: ModuleType, has_waited: bool) -> None:
     wires = [ws_frames([smd(n) for n in range(4)]), ws_frames([smd(4), smd(5)]), ws_frame(smd(6))]
     async with RawServer(on_request(*wires)) as server, await WsClient.open(server.url) as ws:
         first, second, third = sinks.Recorder(), sinks.Recorder(), []
@@ -202,7 +202,7 @@ async def test_a_sink_may_put_another_in_its_place(sinks: ModuleType, has_waited
         assert (ws.stats.delivered, ws.stats.pending) == (7, 0)
 
 
-async def test_what_is_no_sink_is_refused_at_once(sinks: ModuleType) -> None:
+async def test_an_object_that_is_not_a_sink_is_refused(sinks: ModuleType) -> None:
     async with RawServer(on_request(ws_frame(smd(1)))) as server, await WsClient.open(server.url) as ws:
         for other in (print, object(), FrameSink, sinks.Recorder):
             with pytest.raises(UsageError, match="FrameSink"):
@@ -214,7 +214,7 @@ async def test_what_is_no_sink_is_refused_at_once(sinks: ModuleType) -> None:
         assert frame.conid == 1
 
 
-async def test_one_taker_at_a_time(sinks: ModuleType) -> None:
+async def test_one_reader_callback_or_sink_at_a_time(sinks: ModuleType) -> None:
     wires = [ws_frame(smd(1)), ws_frame(smd(2))]
     async with RawServer(on_request(*wires)) as server, await WsClient.open(server.url) as ws:
         sink = sinks.Recorder()
@@ -239,7 +239,7 @@ async def test_one_taker_at_a_time(sinks: ModuleType) -> None:
         assert sink.conids == [1]
 
 
-async def test_a_python_class_may_stand_on_a_compiled_sink(sinks: ModuleType) -> None:
+async def test_a_python_class_may_subclass_a_compiled_sink(sinks: ModuleType) -> None:
     class Named(sinks.Counter):  # type: ignore[name-defined,misc]
         name = "mine"
 

@@ -1,4 +1,4 @@
-"""Reads of more than one batch holds, pushed as batches and lent to sinks: nothing lost, one time for all."""
+"""Reads longer than a batch, passed to callbacks and sinks: nothing is lost, and all have one receive time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def opened_wide(server: RawServer) -> WsClient:
 
 
 @pytest.mark.parametrize("first", [smd(1, size=1000), smd(1, size=BATCH_BYTES + 1)])
-async def test_a_big_read_is_several_batches_of_one_time(sinks: ModuleType, first: bytes) -> None:
+async def test_a_big_read_is_several_batches_with_one_receive_time(sinks: ModuleType, first: bytes) -> None:
     payloads = [first, *MANY, smd(3, size=BATCH_BYTES + 1), smd(4), smd(5, size=BATCH_BYTES), smd(6)]
 
     async with RawServer(idle) as server, await opened_wide(server) as ws:
@@ -80,7 +80,7 @@ async def test_a_big_read_is_several_batches_of_one_time(sinks: ModuleType, firs
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-async def test_a_big_read_is_lent_frame_by_frame(sinks: ModuleType, has_waited: bool) -> None:
+async def test_a_sink_gets_a_big_read_frame_by_frame(sinks: ModuleType, has_waited: bool) -> None:
     payloads = [smd(1), *MANY, smd(2, size=BATCH_BYTES + 1), smd(3)]
 
     async with RawServer(idle) as server, await opened_wide(server) as ws:
@@ -95,14 +95,14 @@ async def test_a_big_read_is_lent_frame_by_frame(sinks: ModuleType, has_waited: 
         assert [event[3] for event in sink.frames] == payloads
         assert len({event[4] for event in sink.frames}) == 1
         assert sink.events[-1] == "end"
-        # What waited comes batch by batch, and a sink is told of the end of each.
+        # Pending frames come batch by batch, and a sink gets the end of each.
         assert (sink.events.count("end") == 1) is not has_waited
         assert ws.stats.reads == reads + 1
         assert (ws.stats.delivered, ws.stats.dropped, ws.stats.pending) == (len(payloads) + 1, 0, 0)
 
 
 @pytest.mark.parametrize("by_sink", [False, True])
-async def test_who_takes_the_first_batch_may_leave_the_rest_to_a_sink(sinks: ModuleType, by_sink: bool) -> None:
+async def test_a_callback_of_the_first_batch_leaves_the_rest_to_a_sink(sinks: ModuleType, by_sink: bool) -> None:
     async with RawServer(idle) as server, await opened_wide(server) as ws:
         taken: list[int | None] = []
         sink = sinks.Recorder(lambda: assert_balanced(ws))
@@ -142,7 +142,7 @@ async def test_a_raising_callback_of_batches_drops_the_rest_of_a_big_read(sinks:
 
 
 @pytest.mark.parametrize("is_sink", [False, True])
-async def test_a_message_of_more_than_a_batch_and_what_follows_in_its_read(sinks: ModuleType, is_sink: bool) -> None:
+async def test_a_message_longer_than_a_batch_and_the_rest_of_its_read(sinks: ModuleType, is_sink: bool) -> None:
     big = smd(1, size=BATCH_BYTES + 1000)
     pieces = ws_fragments(big, [BATCH_BYTES])
 
@@ -176,7 +176,7 @@ async def test_a_message_of_more_than_a_batch_and_what_follows_in_its_read(sinks
         assert ws.stats.delivered == 3
 
 
-async def test_a_long_stream_arrives_whole(sinks: ModuleType) -> None:
+async def test_a_long_stream_arrives_completely(sinks: ModuleType) -> None:
     rounds = 8
 
     async def script(peer: Peer) -> None:

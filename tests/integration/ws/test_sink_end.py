@@ -1,4 +1,4 @@
-"""Frame sinks on real sockets: their errors, the end of the connection, and the end of the sink."""
+"""Frame sinks on real sockets: their errors, the end of the connection, and their deallocation."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_a_sink_that_raises_closes_the_connection(sinks: ModuleType, has_w
 
 
 @pytest.mark.parametrize("has_waited", [False, True])
-async def test_a_sink_that_raises_under_report_goes_on(sinks: ModuleType, has_waited: bool) -> None:
+async def test_a_sink_that_raises_under_report_continues(sinks: ModuleType, has_waited: bool) -> None:
     contexts: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: contexts.append(context))
     options = WsOptions(callback_errors="report")
@@ -144,7 +144,7 @@ async def test_a_sink_may_close_the_connection(sinks: ModuleType) -> None:
         assert (ws.stats.delivered, ws.stats.dropped) == (4, 1)
 
 
-async def test_a_sink_given_while_closing_gets_no_frame(sinks: ModuleType) -> None:
+async def test_a_sink_set_while_closing_gets_no_frame(sinks: ModuleType) -> None:
     is_closing, is_given = asyncio.Event(), asyncio.Event()
 
     async def script(peer: Peer) -> None:
@@ -192,7 +192,7 @@ class PythonSink(FrameSink):
 
 
 @pytest.mark.parametrize("kind", [FrameSink, PythonSink])
-async def test_a_sink_without_c_says_so_at_its_first_frame(kind: type[FrameSink]) -> None:
+async def test_a_sink_without_on_frame_raises_at_its_first_frame(kind: type[FrameSink]) -> None:
     async with RawServer(on_request(ws_frames([smd(1), smd(2)]))) as server:
         ws = await WsClient.open(server.url, options=WsOptions(close_timeout_s=0.1))
         ws.use_sink(kind())

@@ -1,4 +1,4 @@
-"""The benchmarks judge others, so they are judged first: corpora, digests, command lines, and one run of each kind."""
+"""The benchmarks themselves: corpora, digests, command lines, and one run of each kind."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_mixed_has_every_kind_in_both_dialects() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
-def test_frames_are_encoded_as_rfc_6455_says(length: int) -> None:
+def test_frames_are_encoded_as_in_rfc_6455(length: int) -> None:
     encoded = corpus.encode(b"x" * length)
     header = {0: b"\x82\x00", 125: b"\x82\x7d", 126: b"\x82\x7e\x00\x7e", 65_535: b"\x82\x7e\xff\xff"}
     assert encoded[: -length or None] == header.get(length, b"\x82\x7f" + (65_536).to_bytes(8, "big"))
@@ -138,7 +138,7 @@ def test_digest_formats() -> None:
         digest.dict_bytes({"31": 1.5})
 
 
-def test_reference_refuses_what_it_has_no_answer_for() -> None:
+def test_reference_refuses_unknown_jobs_and_dialects() -> None:
     for job, dialect in (("count", "full"), ("route", "other")):
         with pytest.raises(ValueError, match="no reference"):
             digest.reference([b"{}"], job, dialect)
@@ -183,7 +183,7 @@ def test_a_right_answer_passes(name: str, is_tls: bool) -> None:
 def test_a_wrong_answer_is_refused() -> None:
     cell = Cell("smd151", "route")
     with pytest.raises(WrongAnswerError, match="the reference has"):
-        run.judge(contender("picows_orjson"), cell, "0" * 16, "common")
+        run.compare(contender("picows_orjson"), cell, "0" * 16, "common")
 
 
 def test_a_contender_that_fails_is_named() -> None:
@@ -192,13 +192,13 @@ def test_a_contender_that_fails_is_named() -> None:
         run.check(broken, Cell("smd151", "route"))
 
 
-def test_a_contender_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_contender_that_does_not_start_is_named(tmp_path: Path) -> None:
     gone = Contender("gone", "", "peer", (str(tmp_path / "gone"),), ("route",), 1)
     with pytest.raises(WrongAnswerError, match=r"gone does not start: .*make peers"):
         run.call(gone, [])
 
 
-def test_a_frame_that_is_missing_is_noticed() -> None:
+def test_a_missing_frame_is_an_error() -> None:
     answer = json.dumps({"frames": 3})
     script = f"print({answer!r})"
     short = Contender("short", "", "peer", (registry.sys.executable, "-c", script), ("count",), 1)
@@ -219,7 +219,7 @@ def sample(cpu_ns: float, wall_ns: float) -> Sample:
     return Sample(10, cpu_ns * 10, wall_ns * 10, 1, 1.0, 1.0, {"stack": "1.2"})
 
 
-def test_who_is_bound_by_the_sender_is_marked() -> None:
+def test_contenders_limited_by_the_sender_are_marked() -> None:
     cell = Cell("smd151", "bytes")
     peers = [Contender(name, name, "peer", (), ("bytes",), 1) for name in ("raw_recv", "near", "far")]
     walls = {"raw_recv": 100.0, "near": 110.0, "far": 130.0}
@@ -242,7 +242,7 @@ def test_manifest_of_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     entry = {"command": ["raw"], "jobs": ["bytes"], "label": "raw", "group": "limit", "frames": 9, "tls": False}
     manifest.write_text(json.dumps({"raw": entry}))
     (peer,) = set(registry.contenders(manifest)) - set(registry.PYTHON)
-    assert (peer.name, peer.label, peer.jobs, peer.is_told_frames) == ("raw", "raw", ("bytes",), True)
+    assert (peer.name, peer.label, peer.jobs, peer.needs_frame_count) == ("raw", "raw", ("bytes",), True)
     assert peer.can("mixed", is_tls=False)
     assert not peer.can("mixed", is_tls=True)
     manifest.write_text(json.dumps({"raw": {"command": ["raw"]}}))

@@ -1,4 +1,4 @@
-"""From results to tables, verdicts and plots, on results made up for it."""
+"""Tables, targets and plots of made-up results."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_durations_have_three_digits_and_a_unit(ns: float, text: str) -> None:
     assert plots.in_units(ns) == text
 
 
-def test_latency_is_judged_after_the_warm_up() -> None:
+def test_latency_leaves_out_the_warm_up() -> None:
     sent = list(range(0, 1_000_000, 1_000))
     seen = [there + (900 if there < 50_000 else 10 + there // 100_000) for there in sent]
     assert latency.summary(sent, seen, 50) == {"p50": 15.0, "p99": 19.0, "p99.9": 19.0}
@@ -166,7 +166,7 @@ def test_latency_is_judged_after_the_warm_up() -> None:
 @pytest.mark.parametrize(
     ("seen", "complaint"), [([1, 2], "2 of 3 frames were stamped"), ([5, 5, 2], "before it was sent")]
 )
-def test_stamps_that_cannot_be_right_are_refused(seen: list[int], complaint: str) -> None:
+def test_impossible_stamps_are_refused(seen: list[int], complaint: str) -> None:
     with pytest.raises(WrongAnswerError, match=complaint):
         latency.summary([1, 2, 3], seen, 0)
 
@@ -186,7 +186,7 @@ def test_report_refuses_bad_arguments(arguments: list[str], capsys: pytest.Captu
     assert "usage:" in capsys.readouterr().err
 
 
-def test_report_says_which_contenders_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_lists_the_contenders(monkeypatch: pytest.MonkeyPatch) -> None:
     # The peers are built after the tests have run.
     monkeypatch.delenv("CPAPI_FAST_REQUIRE_ALL", raising=False)
     with pytest.raises(SystemExit, match="no contender nobody; there are"):

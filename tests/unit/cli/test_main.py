@@ -27,7 +27,7 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "expected"),
     [
         ([], "COMMAND"),
         (["nonsense"], "nonsense"),
@@ -35,13 +35,13 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         (["collect"], "--out"),
         (["collect", "--out", "x"], "--url --simulate"),
         ([*COLLECT, "--url", "https://localhost"], "not allowed with"),
-        ([*COLLECT, "--conids", "AAPL"], "a conid is a whole number such as 265598, not 'AAPL'"),
-        ([*COLLECT, "--conids", "265598,"], "a conid is a whole number"),
-        ([*COLLECT, "--conids", "1.5"], "a conid is a whole number"),
+        ([*COLLECT, "--conids", "AAPL"], "a conid must be a whole number such as 265598, not 'AAPL'"),
+        ([*COLLECT, "--conids", "265598,"], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", "1.5"], "a conid must be a whole number"),
         ([*COLLECT, "--conids", "-1"], "--conids"),
-        ([*COLLECT, "--conids", "\N{ARABIC-INDIC DIGIT ONE}"], "a conid is a whole number"),
-        ([*COLLECT, "--fields", "last_price"], "a field code is made of digits, such as 31, not 'last_price'"),
-        ([*COLLECT, "--fields", "31,,84"], "a field code is made of digits"),
+        ([*COLLECT, "--conids", "\N{ARABIC-INDIC DIGIT ONE}"], "a conid must be a whole number"),
+        ([*COLLECT, "--fields", "last_price"], "a field code must be a number such as 31, not 'last_price'"),
+        ([*COLLECT, "--fields", "31,,84"], "a field code must be a number"),
         ([*COLLECT, "--duration", "soon"], "'soon' is not a number above zero"),
         ([*COLLECT, "--duration", "0"], "not a number above zero"),
         ([*COLLECT, "--duration", "nan"], "not a number above zero"),
@@ -53,10 +53,10 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         ([*COLLECT, "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast collect --help)"),
         (["simulate", "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast simulate --help)"),
         (["simulate", "--port", "x"], "--port"),
-        (["simulate", "--conids", "x"], "conids are whole numbers"),
+        (["simulate", "--conids", "x"], "conids must be whole numbers"),
     ],
 )
-def test_what_is_refused_is_one_line(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_refused_is_one_line(argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
@@ -64,7 +64,7 @@ def test_what_is_refused_is_one_line(argv: list[str], said: str, capsys: pytest.
     assert out == ""
     assert err.count("\n") == 1, err
     assert err.startswith("cpapi-fast")
-    assert said in err
+    assert expected in err
 
 
 def parse(*argv: str) -> argparse.Namespace:

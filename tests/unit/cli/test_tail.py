@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import re
-import sys
-import threading
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cpapi_fast.cli.tail import Line, Row, Screen, View, lines, plain, quote_line, state_line, time_text
+from cpapi_fast.cli.screen import Line
+from cpapi_fast.cli.tail import Row, View, lines, plain, quote_line, state_line, time_text
 from cpapi_fast.cli.tail.text import state_word
 from cpapi_fast.cli.tail.view import age_text, event_text, label, shown
-from cpapi_fast.cli.tail_command import Log
+from cpapi_fast.cli.tail_command import ChangeLog
 from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
 
 S = FeedState
@@ -61,8 +59,8 @@ def view(*rows: Row, **changes: Any) -> View:
     )
 
 
-def dead(**changes: Any) -> View:
-    """A view some time after the socket died."""
+def lost(**changes: Any) -> View:
+    """A view 42 s after the connection was lost."""
     return view(
         row(state=S.DISCONNECTED, age_s=42.0, is_in_gap=True),
         state=S.DISCONNECTED,
@@ -82,11 +80,11 @@ def style_of(found: list[Line], text: str) -> str:
     return style
 
 
-# Words
+# Texts
 
 
 @pytest.mark.parametrize(
-    ("age_s", "said"),
+    ("age_s", "text"),
     [
         (None, "never"),
         (-0.1, "0.0 s"),
@@ -102,12 +100,12 @@ def style_of(found: list[Line], text: str) -> str:
         (90_000.0, "25 h"),
     ],
 )
-def test_ages(age_s: float | None, said: str) -> None:
-    assert age_text(age_s) == said
+def test_ages(age_s: float | None, text: str) -> None:
+    assert age_text(age_s) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [
         ("271.81", "271.81"),
         (0.56, "0.56"),
@@ -116,8 +114,8 @@ def test_ages(age_s: float | None, said: str) -> None:
         ("", ""),
     ],
 )
-def test_values_are_fit_for_a_terminal(value: object, said: str) -> None:
-    assert shown(value) == said
+def test_values_are_fit_for_a_terminal(value: object, text: str) -> None:
+    assert shown(value) == text
 
 
 def test_heads_of_columns() -> None:
@@ -128,7 +126,7 @@ NS = 1_777_552_119_000_000_000
 
 
 @pytest.mark.parametrize(
-    ("event", "said"),
+    ("event", "text"),
     [
         (StateChange(NS, S.READY, S.OPEN, Cause.READY, "x"), "feed ready"),
         (StateChange(NS, S.OPEN, S.CONNECTING, Cause.SOCKET_OPENED, "x"), "feed open: socket opened"),
@@ -140,16 +138,19 @@ NS = 1_777_552_119_000_000_000
             Gap("smd+1", NS - 2_500_000_000, NS, Cause.CONNECTION_LOST),
             "gap in smd+1, 2.5 s: connection lost",
         ),
-        (Gap(None, NS, None, Cause.STOPPED, 1200), "gap in everything, open end, 1,200 frames: stopped"),
+        (Gap(None, NS, None, Cause.STOPPED, 1200), "gap in all subscriptions, open end, 1,200 frames: stopped"),
         (
             Backfill(Gap("smd+1", 1, NS, Cause.RETRY), (Bar(1, 1.0, 1.0, 1.0, 1.0, 1.0),), "smh"),
             "history for the gap in smd+1: 1 bars from smh",
         ),
-        (Backfill(Gap(None, 1, NS, Cause.RETRY), (), "rest", "no\x1b"), "history for the gap in everything: none (no)"),
+        (
+            Backfill(Gap(None, 1, NS, Cause.RETRY), (), "rest", "no\x1b"),
+            "history for the gap in all subscriptions: none (no)",
+        ),
     ],
 )
-def test_events_as_texts(event: Any, said: str) -> None:
-    assert event_text(event, NS) == f"{time_text(NS)} {said}"
+def test_events_as_texts(event: Any, text: str) -> None:
+    assert event_text(event, NS) == f"{time_text(NS)} {text}"
     assert re.fullmatch(r"\d\d:\d\d:\d\d", time_text(NS))
 
 
@@ -158,13 +159,13 @@ def test_events_as_texts(event: Any, said: str) -> None:
     [
         (S.STREAMING, S.STREAMING, "streaming"),
         (S.STALE, S.STREAMING, "stale"),
-        (S.OPEN, S.STREAMING, "asked"),
-        (S.DISCONNECTED, S.READY, "not asked"),
+        (S.OPEN, S.STREAMING, "waiting"),
+        (S.DISCONNECTED, S.READY, "not subscribed"),
         (S.DISCONNECTED, S.CONNECTING, "cut off"),
         (S.DISCONNECTED, S.LOGIN_REQUIRED, "cut off"),
     ],
 )
-def test_words_for_states(state: FeedState, feed_state: FeedState, word: str) -> None:
+def test_names_of_states(state: FeedState, feed_state: FeedState, word: str) -> None:
     assert state_word(row(state=state), feed_state) == word
 
 
@@ -189,32 +190,32 @@ def test_a_wide_terminal() -> None:
     assert style_of(found, "271.80") == ""
 
 
-def test_a_dead_socket_keeps_the_values_and_marks_their_age() -> None:
-    found = lines(dead(), 200, 40)
-    said = text_of(found)
-    assert said[1].startswith("DISCONNECTED for 75 s")
-    assert said[2] == "why    connection lost, next try in 3.2 s"
-    assert said[3] == "to do  nothing to do: it connects again by itself"
-    assert said[7] == (
+def test_a_lost_connection_keeps_the_values_and_marks_their_age() -> None:
+    found = lines(lost(), 200, 40)
+    text = text_of(found)
+    assert text[1].startswith("DISCONNECTED for 75 s")
+    assert text[2] == "why    connection lost, next try in 3.2 s"
+    assert text[3] == "to do  nothing to do: it connects again by itself"
+    assert text[7] == (
         "265598  AAPL    271.81  271.80  271.82       500     1,300   12.2M  live  42 s !  cut off     17     0"
     )
     assert style_of(found, "42 s") == style_of(found, "DISCONNECTED") == "bold red"
     assert style_of(found, "271.81") == "dim", "no longer fresh, whatever it was before"
 
 
-def test_a_try_under_way() -> None:
-    said = text_of(lines(replace(dead(), next_try_s=None), 200, 40))
-    assert said[2] == "why    connection lost, trying now"
+def test_a_connection_attempt() -> None:
+    text = text_of(lines(replace(lost(), next_try_s=None), 200, 40))
+    assert text[2] == "why    connection lost, trying now"
 
 
-def test_details_come_after_what_is_worth_more() -> None:
-    found = lines(dead(detail="no route to host"), 200, 40)
+def test_details_come_after_the_next_attempt() -> None:
+    found = lines(lost(detail="no route to host"), 200, 40)
     assert text_of(found)[2] == "why    connection lost, next try in 3.2 s: no route to host"
 
 
 def test_a_row_before_its_first_frame() -> None:
     empty = row(values=("",) * 6, fresh=(False,) * 6, symbol="", availability="", age_s=None, state=S.OPEN, ticks=0)
-    assert text_of(lines(view(empty), 200, 40))[-1].split() == ["265598", "never", "!", "asked", "0", "0"]
+    assert text_of(lines(view(empty), 200, 40))[-1].split() == ["265598", "never", "!", "waiting", "0", "0"]
 
 
 @pytest.mark.parametrize(
@@ -231,39 +232,39 @@ def test_a_row_before_its_first_frame() -> None:
         (8, "conid"),
     ],
 )
-def test_columns_are_left_out_for_want_of_room(width: int, heads: str) -> None:
+def test_columns_that_do_not_fit_are_left_out(width: int, heads: str) -> None:
     assert " ".join(text_of(lines(view(), width, 40))[6].split()) == heads
 
 
 @pytest.mark.parametrize("height", range(1, 30))
 @pytest.mark.parametrize("width", [1, 2, 7, 20, 33, 80, 200])
-def test_it_never_is_larger_than_the_terminal(width: int, height: int) -> None:
+def test_a_view_is_never_larger_than_the_terminal(width: int, height: int) -> None:
     rows = tuple(row(str(number), state=S.STALE if number % 2 else S.STREAMING) for number in range(12))
-    for shown_view in (view(*rows), dead(), view(rows=())):
+    for shown_view in (view(*rows), lost(), view(rows=())):
         found = lines(shown_view, width, height)
         assert 1 <= len(found) <= height
         assert all(sum(len(text) for text, _ in line) <= width for line in found)
 
 
-def test_rows_are_left_out_for_want_of_room_and_counted() -> None:
+def test_rows_that_do_not_fit_are_left_out_and_counted() -> None:
     rows = tuple(row(str(number)) for number in range(1, 51))
-    said = text_of(lines(view(*rows), 80, 24))
-    assert len(said) == 24
-    assert said[-1] == "... and 34 more"
-    assert said[-2].startswith("16 ")
+    text = text_of(lines(view(*rows), 80, 24))
+    assert len(text) == 24
+    assert text[-1] == "... and 34 more"
+    assert text[-2].startswith("16 ")
     assert len(text_of(lines(view(*rows), 80, 57))) == 57
     assert text_of(lines(view(*rows), 80, 57))[-1].startswith("50 ")
 
 
 def test_a_low_terminal_has_the_state_and_the_quotes() -> None:
-    said = text_of(lines(dead(), 80, 5))
-    assert said[0] == "DISCONNECTED for 75 s: connection lost, next try in 3.2 s"
-    assert said[1].startswith("conid")
-    assert said[2].startswith("265598")
+    text = text_of(lines(lost(), 80, 5))
+    assert text[0] == "DISCONNECTED for 75 s: connection lost, next try in 3.2 s"
+    assert text[1].startswith("conid")
+    assert text[2].startswith("265598")
 
 
 def test_plain_ascii_only() -> None:
-    everything = "".join(text_of(lines(dead(), 200, 8) + lines(view(*[row()] * 50), 200, 20)))
+    everything = "".join(text_of(lines(lost(), 200, 8) + lines(view(*[row()] * 50), 200, 20)))
     assert everything.isascii()
 
 
@@ -279,113 +280,24 @@ def test_a_quote_as_a_line() -> None:
 
 
 def test_the_state_as_a_line() -> None:
-    assert state_line(dead()) == (
+    assert state_line(lost()) == (
         "DISCONNECTED for 75 s: connection lost, next try in 3.2 s; nothing to do: it connects again by itself"
     )
 
 
-def test_a_log_tells_changes_only() -> None:
-    log = Log()
+def test_a_log_has_only_changes() -> None:
+    log = ChangeLog()
     first = log.lines(view(), 2, "12:00:02")
     assert first[:2] == ["12:00:00 feed ready", "12:00:01 feed streaming: data"]
     assert [line.split()[1] for line in first[2:]] == ["265598", "8314"]
     assert log.lines(view(), 2, "12:00:03") == []
     ticked = log.lines(view(row(ticks=18), row("8314", symbol="IBM")), 2, "12:00:04")
     assert [line.split()[1] for line in ticked] == ["265598"]
-    lost = log.lines(dead(events=("a", "b", "c")), 3, "12:00:05")
-    assert lost[0] == "c"
-    assert lost[1].startswith("12:00:05 DISCONNECTED for 75 s: connection lost")
-    assert log.lines(dead(), 3, "12:00:06")[:1] != lost[1:2], "a state is told once"
+    after = log.lines(lost(events=("a", "b", "c")), 3, "12:00:05")
+    assert after[0] == "c"
+    assert after[1].startswith("12:00:05 DISCONNECTED for 75 s: connection lost")
+    assert log.lines(lost(), 3, "12:00:06")[:1] != after[1:2], "a state is reported once"
 
 
-def test_a_log_that_missed_events_tells_those_that_are_known() -> None:
-    assert Log().lines(view(rows=(), events=("y", "z")), 500, "12:00:00") == ["y", "z"]
-
-
-# The screen
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("LINES", "20")
-    return Terminal()
-
-
-def drawn(terminal: Terminal) -> str:
-    screen = Screen.on(terminal)
-    assert screen is not None
-    with screen:
-        screen.show(dead())
-    assert screen.is_free
-    assert screen.width == 100
-    return terminal.getvalue()
-
-
-def test_the_screen_is_taken_drawn_and_given_back(terminal: Terminal) -> None:
-    out = drawn(terminal)
-    assert out.startswith("\x1b[?1049h")
-    assert out.endswith("\x1b[?25h\x1b[?1049l")
-    assert "DISCONNECTED for 75 s" in out
-    assert "\x1b[1;31m" in out
-    assert all("cpapi_fast tail" not in thread.name for thread in threading.enumerate())
-
-
-def test_no_colour_where_none_is_wanted(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    out = drawn(terminal)
-    assert "DISCONNECTED for 75 s" in out
-    assert re.search(r"\x1b\[[0-9;]*3[0-7][0-9;]*m", out) is None
-
-
-def test_no_screen_where_there_is_no_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Screen.on(io.StringIO()) is None
-    monkeypatch.setitem(sys.modules, "rich.live", None)
-    assert Screen.on(terminal) is None
-    monkeypatch.undo()
-
-
-def test_no_screen_on_a_dumb_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    assert Screen.on(terminal) is None
-
-
-@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "gone"), ValueError("closed")])
-def test_the_terminal_may_go_away(terminal: Terminal, error: Exception) -> None:
-    class Gone(Terminal):
-        def write(self, text: str) -> int:
-            raise error
-
-    screen = Screen.on(Gone())
-    assert screen is not None
-    with screen:
-        screen.show(view())
-    assert screen.is_free
-
-
-def test_a_terminal_that_takes_nothing_holds_up_nobody(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cpapi_fast.cli.tail.screen._LAST_S", 0.05)
-    released = threading.Event()
-
-    class Held(Terminal):
-        def write(self, text: str) -> int:
-            released.wait(20)
-            return len(text)
-
-    screen = Screen.on(Held())
-    assert screen is not None
-    with screen:
-        for _ in range(1000):
-            screen.show(view())
-    assert not screen.is_free
-    released.set()
-    screen._thread.join(20)
-    assert screen.is_free
+def test_a_log_that_missed_events_has_those_that_are_kept() -> None:
+    assert ChangeLog().lines(view(rows=(), events=("y", "z")), 500, "12:00:00") == ["y", "z"]

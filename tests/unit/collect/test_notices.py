@@ -1,4 +1,4 @@
-"""What a person hears: no data and why, once; data again; a slow disk; and nothing while all is well."""
+"""Notices: data stops and why, once; data is back; a slow disk; and nothing in normal operation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def lost(count: int) -> Gap:
     return Gap(None, 1, 2, Cause.CONSUMER_OVERFLOW, count)
 
 
-def heard(*events: RecordedEvent) -> list[str]:
-    said: list[str] = []
-    notices = Notices(said.append, Clock())
+def notices_of(*events: RecordedEvent) -> list[str]:
+    texts: list[str] = []
+    notices = Notices(texts.append, Clock())
     for event in events:
         notices.on_event(event)
-    return said
+    return texts
 
 
 UP = [
@@ -35,13 +35,13 @@ UP = [
 ]
 
 
-def test_nothing_while_all_is_well() -> None:
-    assert heard(*UP, change("streaming", "data", "smd+1"), change("disconnected", "stopped")) == []
-    assert heard(*UP, Gap("smd+1", 1, 2, Cause.SUBSCRIPTION_SILENT)) == []
+def test_no_notices_in_normal_operation() -> None:
+    assert notices_of(*UP, change("streaming", "data", "smd+1"), change("disconnected", "stopped")) == []
+    assert notices_of(*UP, Gap("smd+1", 1, 2, Cause.SUBSCRIPTION_SILENT)) == []
 
 
 @pytest.mark.parametrize(
-    ("event", "said"),
+    ("event", "texts"),
     [
         (change("disconnected", "connection_lost"), "disconnected (connection lost); do this"),
         (change("login_required", "not_logged_in"), "login required (not logged in); do this"),
@@ -53,44 +53,46 @@ def test_nothing_while_all_is_well() -> None:
         ),
     ],
 )
-def test_trouble_is_told_once_and_its_end(event: StateChange, said: str) -> None:
+def test_a_state_without_data_is_reported_once_and_so_is_its_end(event: StateChange, texts: str) -> None:
     notices: list[str] = []
-    teller = Notices(notices.append, Clock())
+    reporter = Notices(notices.append, Clock())
     for item in (*UP, event, change("connecting", "retry"), event):
-        teller.on_event(item)
-    assert notices == [said]
-    assert teller.is_in_trouble
-    assert teller.last_trouble is event
+        reporter.on_event(item)
+    assert notices == [texts]
+    assert reporter.is_in_trouble
+    assert reporter.last_trouble is event
     for item in UP[1:]:
-        teller.on_event(item)
+        reporter.on_event(item)
     assert len(notices) == 2
-    assert notices[1].startswith("data comes again, after 0.")
-    assert not teller.is_in_trouble
-    teller.on_event(event)
-    assert notices[2] == said, "a new one is told again"
+    assert notices[1].startswith("data again after 0.")
+    assert not reporter.is_in_trouble
+    reporter.on_event(event)
+    assert notices[2] == texts, "a new one is reported again"
 
 
-def test_what_is_worth_a_word_without_being_trouble() -> None:
-    assert heard(change("ready", "ready_timeout"), change("streaming", "data")) == ["ready (ready timeout); do this"]
+def test_causes_that_are_reported_in_any_state() -> None:
+    assert notices_of(change("ready", "ready_timeout"), change("streaming", "data")) == [
+        "ready (ready timeout); do this"
+    ]
 
 
-def test_stale_subscriptions_are_told_and_not_all_of_a_hundred() -> None:
+def test_the_first_stale_subscriptions_are_reported_one_by_one() -> None:
     events = [change("stale", "subscription_silent", f"smd+{number}") for number in range(100)]
-    said = heard(*events[:2], change("streaming", "data", "smd+1"))
-    assert said == [
+    texts = notices_of(*events[:2], change("streaming", "data", "smd+1"))
+    assert texts == [
         "smd+0 is stale (subscription silent); do this",
         "smd+1 is stale (subscription silent); do this",
         "smd+1 has data again",
     ]
-    said = heard(*events)
-    assert len(said) == 6
-    assert said[-1] == "more subscriptions are stale; the file of events has them all"
+    texts = notices_of(*events)
+    assert len(texts) == 6
+    assert texts[-1] == "more subscriptions are stale; the events file lists all of them"
 
 
 def test_a_slow_disk() -> None:
-    said = heard(DiskChange(1, True, "hold"), DiskChange(2, False, "hold"), DiskChange(3, True, "drop_newest"))
-    assert said[0].endswith("the gateway is kept waiting until it has caught up")
-    assert said[1] == "the disk has caught up"
-    assert said[2].endswith("is dropped (drop_newest)")
-    said = heard(lost(1200), lost(5))
-    assert said == ["1,200 frames were dropped so far, since the disk is slower than the data"]
+    texts = notices_of(DiskChange(1, True, "hold"), DiskChange(2, False, "hold"), DiskChange(3, True, "drop_newest"))
+    assert texts[0].endswith("the socket is not read until the disk has caught up")
+    assert texts[1] == "the disk has caught up with the data"
+    assert texts[2].endswith("are dropped (drop_newest)")
+    texts = notices_of(lost(1200), lost(5))
+    assert texts == ["1,200 frames dropped so far, because the disk is slower than the data"]

@@ -1,4 +1,4 @@
-"""The closing summary: it adds up in words, and every line that it gives for opening a file opens it."""
+"""The summary of a run: its counts add up, and each of its lines that open a file works."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONSUMER = ConsumerStats(
 
 
 def collected(folder: Path) -> Summary:
-    """What two short files of quotes, a capture and a few events are told as."""
+    """The summary of two short quotes files, a capture and a few events."""
     outputs = []
     with CaptureWriter(folder / "capture-x.arrows") as capture, QuotesWriter(folder, "quotes-x", roll_rows=2) as quotes:
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Conflation: what is merged, what is not, in which order it comes, and what is not even looked at."""
+"""Conflation: which frames are merged, in which order they are read, and which are not decoded at all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def balance(consumer: Consumer) -> tuple[int, int, int, int, int]:
     return stats.received, stats.delivered, stats.conflated, stats.dropped, stats.pending
 
 
-async def test_fields_are_merged_and_the_later_value_wins() -> None:
+async def test_fields_are_merged_and_the_latest_value_is_kept() -> None:
     delivery, consumer = consumer_of()
     put(delivery, batch_of([quote("smd+1", _31="1.5", _84="2", conid=1, _updated=5)], 10))
     put(delivery, batch_of([quote("smd+2", _31="7")], 20))
@@ -48,13 +48,13 @@ async def test_fields_are_merged_and_the_later_value_wins() -> None:
     assert (merged.received_ns, merged.topic, merged.conid, merged.kind) == (30, "smd+1", 1, FrameKind.MARKET_DATA)
     again = classify(merged.raw, strict=True)
     assert (again.topic, again.conid, again.kind) == ("smd+1", 1, FrameKind.MARKET_DATA)
-    # What was not merged is what was received, byte for byte.
+    # A frame that was not merged is unchanged, byte for byte.
     assert other.raw == quote("smd+2", _31="7")
     assert balance(consumer) == (4, 2, 2, 0, 0)
 
 
 @pytest.mark.parametrize("is_by_batch", [False, True])
-async def test_twins_in_one_read_are_merged_too(is_by_batch: bool) -> None:
+async def test_two_frames_of_one_topic_in_one_read_are_merged(is_by_batch: bool) -> None:
     delivery, consumer = consumer_of()
     put(delivery, batch_of([quote("smd+1", _31="1"), quote("smd+2", _31="2"), quote("smd+1", _84="3")], 10))
     delivery.end(None)
@@ -72,7 +72,7 @@ async def test_twins_in_one_read_are_merged_too(is_by_batch: bool) -> None:
     assert balance(consumer) == (3, 2, 1, 0, 0)
 
 
-async def test_the_topic_is_the_identity_and_not_the_conid() -> None:
+async def test_frames_are_merged_by_topic_not_by_conid() -> None:
     delivery, consumer = consumer_of()
     topics = ["smd+1", "smd+1@NYSE", "smd+0;;;1/1,2/-1", "smd+0;;;1/1,3/-1"]
     for number in range(3):
@@ -84,7 +84,7 @@ async def test_the_topic_is_the_identity_and_not_the_conid() -> None:
     assert seen[1].target == "1@NYSE"
 
 
-async def test_a_merged_frame_stands_where_its_first_one_stood() -> None:
+async def test_a_merged_frame_takes_the_place_of_its_first_frame() -> None:
     delivery, consumer = consumer_of()
     for first, count in ((1, 3), (2, 1), (4, 1), (1, 1)):
         put(delivery, numbered(first, count))
@@ -92,7 +92,7 @@ async def test_a_merged_frame_stands_where_its_first_one_stood() -> None:
     assert seen == [1, 2, 3, 4]
 
 
-async def test_other_kinds_wait_as_they_came() -> None:
+async def test_frames_of_other_kinds_are_not_merged() -> None:
     order, pnl = b'{"topic":"sor","args":[{"acct":"DU1234567"}]}', b'{"topic":"spl","args":{}}'
     raws = [order, quote("smd+1", _31="1"), order, b"{}", pnl, quote("smd+1", _31="2"), b"ech+hb", order]
 
@@ -120,12 +120,12 @@ async def test_nothing_is_merged_across_an_event() -> None:
     "odd",
     [
         b'{"31":nul,"topic":"smd+1"}',
-        # Routed by its first topic, decoded to its last.
+        # The classifier uses the first topic, a JSON decoder the last.
         b'{"topic":"smd+1","31":"9","topic":"smd+2" }',
         b'{"31":' + b"[" * 500 + b"]" * 500 + b',"topic":"smd+1"}',
     ],
 )
-async def test_what_cannot_be_decoded_and_written_again_waits_as_it_came(odd: bytes) -> None:
+async def test_frames_that_cannot_be_decoded_and_encoded_again_are_not_merged(odd: bytes) -> None:
     delivery, consumer = consumer_of()
     for raw in (quote("smd+1", _31="1"), odd, odd, quote("smd+1", _31="2"), quote("smd+1", _84="3")):
         put(delivery, batch_of([raw]))
@@ -134,7 +134,7 @@ async def test_what_cannot_be_decoded_and_written_again_waits_as_it_came(odd: by
     assert balance(consumer) == (5, 4, 1, 0, 0)
 
 
-async def test_nested_values_and_odd_bytes_in_texts_are_merged() -> None:
+async def test_nested_values_and_invalid_utf8_are_merged() -> None:
     delivery, consumer = consumer_of()
     put(delivery, batch_of([b'{"55":"CAF\x99","conidEx":"1","topic":"smd+1"}']))
     put(delivery, batch_of([b'{"list":[1,{"a":null}],"topic":"smd+1"}']))
@@ -142,7 +142,7 @@ async def test_nested_values_and_odd_bytes_in_texts_are_merged() -> None:
     assert merged.payload == {"55": "CAF�", "conidEx": "1", "list": [1, {"a": None}], "topic": "smd+1"}
 
 
-async def test_nothing_is_decoded_unless_two_of_one_topic_wait() -> None:
+async def test_frames_are_decoded_only_if_two_of_one_topic_are_pending() -> None:
     counters = FrameCounters()
     delivery, consumer = consumer_of()
     torn = [b'{"31":nul,"topic":"smd+%d"}' % conid for conid in range(3)]
@@ -157,7 +157,7 @@ async def test_nothing_is_decoded_unless_two_of_one_topic_wait() -> None:
     assert counters.payload_errors == 3
 
 
-async def test_what_keeps_up_gets_its_batches_as_they_came() -> None:
+async def test_a_consumer_that_keeps_up_receives_the_batches_unchanged() -> None:
     delivery, consumer = consumer_of()
     batches = consumer.batches()
     for number in range(3):
@@ -167,7 +167,7 @@ async def test_what_keeps_up_gets_its_batches_as_they_came() -> None:
     assert balance(consumer) == (12, 12, 0, 0, 0)
 
 
-async def test_what_is_left_of_a_read_is_merged_with_what_comes_meanwhile() -> None:
+async def test_the_rest_of_a_read_is_merged_with_later_frames() -> None:
     delivery, consumer = consumer_of()
     put(delivery, numbered(1, 3, 10))
     assert short(await consumer.__anext__()) == 1
@@ -176,7 +176,7 @@ async def test_what_is_left_of_a_read_is_merged_with_what_comes_meanwhile() -> N
     assert seen == [(2, 20), (3, 10), (1, 20)]
 
 
-def test_memory_is_bounded_by_subscriptions_long_before_the_bounds() -> None:
+def test_memory_depends_on_the_number_of_subscriptions() -> None:
     delivery, consumer = consumer_of()
     for number in range(200):
         put(delivery, numbered(0, 50, number))
@@ -186,7 +186,7 @@ def test_memory_is_bounded_by_subscriptions_long_before_the_bounds() -> None:
     assert conflated == 10_000 - pending
 
 
-async def test_beyond_the_bound_the_oldest_are_dropped_and_a_gap_spans_what_went_into_them() -> None:
+async def test_beyond_the_bound_the_oldest_are_dropped_and_the_gap_spans_their_merged_frames() -> None:
     delivery, consumer = consumer_of(max_frames=2)
     put(delivery, numbered(1, 1, 10))
     put(delivery, numbered(2, 1, 20))
@@ -196,7 +196,7 @@ async def test_beyond_the_bound_the_oldest_are_dropped_and_a_gap_spans_what_went
     assert balance(consumer) == (4, 2, 1, 1, 0)
 
 
-async def test_the_frame_that_a_gap_names_is_the_next_one() -> None:
+async def test_the_first_good_frame_of_a_reported_gap_is_not_dropped() -> None:
     delivery, consumer = consumer_of(max_bytes=2 * FRAME_COST)
     put(delivery, numbered(1, 3, 10))
     assert short(await consumer.__anext__()) == ("gap", 10, 10, 1)
@@ -206,7 +206,7 @@ async def test_the_frame_that_a_gap_names_is_the_next_one() -> None:
     assert seen[0].received_ns == 10
 
 
-async def test_a_hole_at_the_end_is_told_at_the_end() -> None:
+async def test_a_gap_at_the_end_is_reported_at_the_end() -> None:
     delivery, consumer = consumer_of(max_frames=1)
     put(delivery, numbered(1, 2, 10))
     assert short(await consumer.__anext__()) == ("gap", 10, 10, 1)
@@ -214,7 +214,7 @@ async def test_a_hole_at_the_end_is_told_at_the_end() -> None:
     assert [short(item) for item in await rest(delivery, consumer)] == [2, ("gap", 10, None, 2)]
 
 
-async def test_closing_counts_all_that_waits_as_dropped() -> None:
+async def test_closing_counts_pending_frames_as_dropped() -> None:
     delivery, consumer = consumer_of(max_frames=5)
     put(delivery, numbered(1, 8, 10))
     await consumer.__anext__()
@@ -223,7 +223,7 @@ async def test_closing_counts_all_that_waits_as_dropped() -> None:
     assert balance(consumer) == (10, 0, 0, 10, 0)
 
 
-async def test_a_gap_begins_before_all_that_is_missing() -> None:
+async def test_a_gap_begins_before_every_missing_frame() -> None:
     delivery, consumer = consumer_of(max_frames=2)
     put(delivery, numbered(1, 1, 10))
     put(delivery, numbered(2, 1, 20))
@@ -235,7 +235,7 @@ async def test_a_gap_begins_before_all_that_is_missing() -> None:
     assert [short(item) for item in await rest(delivery, consumer)] == [("gap", 20, 40, 1), 3, 4]
 
 
-async def test_a_gap_is_told_before_frames_that_come_as_they_came() -> None:
+async def test_a_gap_is_reported_before_unmerged_frames() -> None:
     delivery, consumer = consumer_of(max_frames=1)
     put(delivery, numbered(1, 2, 10))
     assert short(await consumer.__anext__()) == ("gap", 10, 10, 1)

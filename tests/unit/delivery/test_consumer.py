@@ -12,7 +12,7 @@ from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import TransportError, UsageError
 from cpapi_fast.frames.batch import Batch
-from tests.batches import event, numbered, put, short
+from tests.batches import FRAME_COST, event, numbered, put, short
 
 
 def make() -> tuple[Dispatcher, Consumer]:
@@ -20,7 +20,7 @@ def make() -> tuple[Dispatcher, Consumer]:
     return delivery, delivery.add(name="a", policy="drop_oldest", max_pending_frames=1000, max_pending_bytes=10**9)
 
 
-async def test_a_reader_that_waits_gets_what_comes() -> None:
+async def test_a_waiting_reader_receives_frames_and_events_as_they_arrive() -> None:
     delivery, consumer = make()
 
     async def read() -> list[Any]:
@@ -35,7 +35,7 @@ async def test_a_reader_that_waits_gets_what_comes() -> None:
     assert await reader == [0, 1, "event 0", 10, 11, "event 1", 20, 21, "event 2"]
 
 
-async def test_frames_and_batches_may_be_read_in_turn() -> None:
+async def test_frames_and_batches_may_be_read_alternately() -> None:
     delivery, consumer = make()
     batch = numbered(0, 3)
     put(delivery, batch)
@@ -60,7 +60,7 @@ async def test_cancelling_a_reader_loses_nothing(is_by_batch: bool) -> None:
         waiting = asyncio.ensure_future(reader.__anext__())
         await asyncio.sleep(0)
         if number % 2:
-            # Already woken, and cancelled before it could look.
+            # Woken, and cancelled before it runs.
             put(delivery, numbered(number, 1))
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -79,13 +79,13 @@ async def test_two_readers_at_once_are_refused() -> None:
         with pytest.raises(UsageError, match="another task reads consumer 'a'"):
             await reader.__anext__()
     put(delivery, numbered(1, 1))
-    # The first is woken and has not run yet: what came is its.
+    # The first is woken and has not run yet: the frame belongs to it.
     with pytest.raises(UsageError):
         await consumer.__anext__()
     assert short(await first) == 1
 
 
-async def test_the_end_comes_after_what_waits_and_wakes_all() -> None:
+async def test_the_end_comes_after_pending_frames_and_wakes_every_reader() -> None:
     delivery, consumer = make()
     other = delivery.add(name="b", policy="conflate", max_pending_frames=9, max_pending_bytes=9999)
     waiting = [asyncio.ensure_future(other.__anext__()), asyncio.ensure_future(consumer.__anext__())]
@@ -109,7 +109,7 @@ async def test_the_end_comes_after_what_waits_and_wakes_all() -> None:
     assert delivery.consumers == ()
 
 
-async def test_a_reader_that_waits_is_told_of_the_end() -> None:
+async def test_the_end_stops_waiting_readers() -> None:
     delivery, consumer = make()
     other = delivery.add(name="b", policy="block", max_pending_frames=9, max_pending_bytes=9999)
 
@@ -122,7 +122,7 @@ async def test_a_reader_that_waits_is_told_of_the_end() -> None:
     assert await asyncio.gather(*readers) == [[], []]
 
 
-async def test_closing_ends_the_reading_and_counts_what_waited() -> None:
+async def test_closing_ends_the_iteration_and_counts_pending_frames_as_dropped() -> None:
     delivery, consumer = make()
     async with consumer:
         put(delivery, numbered(0, 5))
@@ -141,7 +141,7 @@ async def test_closing_ends_the_reading_and_counts_what_waited() -> None:
     assert [item async for item in consumer.batches()] == []
 
 
-async def test_closing_wakes_the_reader() -> None:
+async def test_closing_wakes_a_waiting_reader() -> None:
     _, consumer = make()
     reader = asyncio.ensure_future(consumer.__anext__())
     await asyncio.sleep(0)
@@ -150,7 +150,7 @@ async def test_closing_wakes_the_reader() -> None:
         await reader
 
 
-async def test_a_timeout_around_a_read_is_no_end_of_the_iteration() -> None:
+async def test_a_timeout_around_a_read_does_not_end_the_iteration() -> None:
     delivery, consumer = make()
     batches = consumer.batches()
     with suppress(asyncio.TimeoutError):
@@ -160,7 +160,55 @@ async def test_a_timeout_around_a_read_is_no_end_of_the_iteration() -> None:
     assert isinstance(item, Batch)
 
 
-def test_it_says_what_it_is() -> None:
+async def test_chunks_count_as_pending_until_the_next_is_requested() -> None:
+    delivery, consumer = make()
+    chunks = consumer.chunks(3 * FRAME_COST)
+    put(delivery, numbered(0, 2))
+    delivery.put_event(event(1))
+    put(delivery, numbered(2, 2))
+    put(delivery, numbered(4, 1))
+    # Up to the batch that reaches the limit.
+    assert [short(item) for item in await chunks.__anext__()] == [[0, 1], "event 1", [2, 3]]
+    stats = consumer.stats
+    assert (stats.received, stats.delivered, stats.pending, stats.pending_bytes) == (5, 0, 5, 5 * FRAME_COST)
+    assert [short(item) for item in await chunks.__anext__()] == [[4]]
+    assert (consumer.stats.delivered, consumer.stats.pending) == (4, 1)
+    waiting = asyncio.ensure_future(chunks.__anext__())
+    await asyncio.sleep(0)
+    assert (consumer.stats.delivered, consumer.stats.pending_bytes) == (5, 0)
+    put(delivery, numbered(5, 1))
+    assert [short(item) for item in await waiting] == [[5]]
+    put(delivery, numbered(6, 2))
+    # What the reader has counts as delivered, what it has not as dropped.
+    consumer.close()
+    stats = consumer.stats
+    assert (stats.delivered, stats.dropped, stats.pending) == (6, 2, 0)
+    assert [chunk async for chunk in chunks] == []
+
+
+async def test_the_bounds_include_the_chunk_that_the_reader_works_on() -> None:
+    calls: list[bool] = []
+    delivery = Dispatcher(hold=calls.append, on_callback_error=lambda error: None)
+    bounds = {"max_pending_frames": 4, "max_pending_bytes": 10**9}
+    blocking = delivery.add(name="block", policy="block", **bounds).chunks()
+    oldest = delivery.add(name="drop_oldest", policy="drop_oldest", **bounds).chunks()
+    newest = delivery.add(name="drop_newest", policy="drop_newest", **bounds).chunks()
+    put(delivery, numbered(0, 3))
+    for chunks in (blocking, oldest, newest):
+        assert [short(item) for item in await chunks.__anext__()] == [[0, 1, 2]]
+    put(delivery, numbered(3, 3, received_ns=2))
+    assert calls == [True]
+    assert [short(item) for item in await oldest.__anext__()] == [("gap", 1, 2, 2), [5]]
+    assert [short(item) for item in await newest.__anext__()] == [[3]]
+    assert [short(item) for item in await blocking.__anext__()] == [[3, 4, 5]]
+    assert calls == [True]
+    put(delivery, numbered(6, 1, received_ns=3))
+    assert [short(item) for item in await newest.__anext__()] == [("gap", 2, 3, 2), [6]]
+    assert [short(item) for item in await blocking.__anext__()] == [[6]]
+    assert calls == [True, False]
+
+
+def test_repr() -> None:
     delivery, consumer = make()
     put(delivery, numbered(0, 5))
     assert repr(consumer) == "<Consumer 'a' drop_oldest 5 pending>"

@@ -1,4 +1,4 @@
-"""Dispatcher: all get the same in the same order, whatever one of them does."""
+"""Dispatcher: every consumer receives the same items in the same order, whatever another one does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def rest(delivery: Dispatcher, consumer: Consumer) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"policy": "newest"}, "policy must be one of drop_oldest, drop_newest, conflate, halt, block, not 'newest'"),
         ({"max_pending_frames": 0}, "max_pending_frames must be a whole number above zero, not 0"),
@@ -35,15 +35,15 @@ async def rest(delivery: Dispatcher, consumer: Consumer) -> list[Any]:
         ({"max_pending_events": True}, "max_pending_events must be a whole number above zero, not True"),
     ],
 )
-def test_what_cannot_be_right_is_refused(change: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused(change: dict[str, Any], message: str) -> None:
     delivery, _ = make()
     with pytest.raises(ConfigError) as caught:
         delivery.add(name="a", **{**BOUNDS, **change})
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert delivery.consumers == ()
 
 
-async def test_neither_a_stalled_nor_a_raising_consumer_changes_what_another_gets() -> None:
+async def test_stalled_and_raising_consumers_do_not_affect_another() -> None:
     delivery, errors = make()
 
     def fail(item: object) -> None:
@@ -83,7 +83,7 @@ def test_an_error_of_a_callback_is_reported_with_its_cause() -> None:
     assert isinstance(errors[0].__cause__, ValueError)
 
 
-def test_callbacks_by_frame_and_by_batch_get_events_too() -> None:
+def test_callbacks_receive_frames_or_batches_and_events() -> None:
     delivery, _ = make()
     frames: list[Frame | Any] = []
     batches: list[Batch | Any] = []
@@ -109,18 +109,18 @@ def test_a_callback_consumer_has_nothing_to_read() -> None:
     assert repr(consumer) == "<CallbackConsumer 'a'>"
 
 
-def test_the_counts_add_up_inside_of_a_callback() -> None:
+def test_the_counts_add_up_inside_a_callback() -> None:
     delivery, errors = make()
     seen: list[tuple[int, int, int]] = []
 
-    def look(item: object) -> None:
+    def check(item: object) -> None:
         stats = consumer.stats
         assert stats.received == stats.delivered + stats.dropped + stats.pending
         seen.append((stats.delivered, stats.dropped, stats.pending))
         if len(seen) == 3:
             consumer.close()
 
-    consumer = delivery.add_callback(name="a", callback=look)
+    consumer = delivery.add_callback(name="a", callback=check)
     put(delivery, numbered(0, 5))
     put(delivery, numbered(5, 5))
     delivery.put_event(event(1))
@@ -131,7 +131,7 @@ def test_the_counts_add_up_inside_of_a_callback() -> None:
     assert stats.pending_bytes == 0
 
 
-async def test_what_a_callback_gives_rise_to_comes_after_what_it_was_called_with_for_all() -> None:
+async def test_events_caused_by_a_callback_reach_every_consumer_after_the_current_item() -> None:
     delivery, _ = make()
     added: list[Consumer] = []
 
@@ -153,11 +153,11 @@ async def test_what_a_callback_gives_rise_to_comes_after_what_it_was_called_with
     expected = [0, 1, 2, "event 1", 10, 20]
     assert await rest(delivery, before) == expected
     assert await rest(delivery, after) == expected
-    # It was there before what was put after it.
+    # It was added before the items that were put after it.
     assert await rest(delivery, added[0]) == ["event 1", 10, 20]
 
 
-async def test_a_callback_may_end_the_delivery() -> None:
+async def test_a_callback_may_end_the_dispatcher() -> None:
     delivery, _ = make()
     first = delivery.add(name="first", **BOUNDS)
     delivery.add_callback(name="ending", callback=lambda item: delivery.end(None))
@@ -169,7 +169,9 @@ async def test_a_callback_may_end_the_delivery() -> None:
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-async def test_an_interrupt_in_a_callback_goes_up_when_all_have_got_what_came(interrupt: type[BaseException]) -> None:
+async def test_an_interrupt_in_a_callback_is_raised_after_all_received_the_item(
+    interrupt: type[BaseException],
+) -> None:
     delivery, errors = make()
 
     def stop(item: Any) -> None:
@@ -188,7 +190,7 @@ async def test_an_interrupt_in_a_callback_goes_up_when_all_have_got_what_came(in
     assert await rest(delivery, other) == [0, 1, "event 1", 2]
 
 
-def test_nothing_is_put_for_no_frames() -> None:
+def test_an_empty_slice_is_ignored() -> None:
     delivery, _ = make()
     consumer = delivery.add(name="a", **BOUNDS)
     delivery.put(numbered(0, 3), 2, 2)

@@ -1,4 +1,4 @@
-"""What becomes of frames that a consumer is too slow for, policy by policy: what was put, and what is read."""
+"""Overflow policies: for each, what is put into a queue and what is read from it."""
 
 from __future__ import annotations
 
@@ -17,69 +17,69 @@ from cpapi_fast.frames.batch import slice_of
 from tests.batches import FRAME_COST, batch_of, event, numbered, put, short
 from tests.frames import smd
 
-#: ("put", first, count, received_ns), ("event", number), ("read", n) or ("end",), and what each n-th read must give.
+#: Steps ("put", first, count, received_ns), ("event", number), ("read", n) or ("end",), and the expected items.
 TABLE: dict[str, tuple[OverflowPolicy, int, list[tuple[Any, ...]], list[Any]]] = {
-    "nothing is dropped that fits": (
+    "frames that fit are not dropped": (
         "drop_oldest",
         4,
         [("put", 1, 2, 10), ("put", 3, 2, 20), ("end",)],
         [1, 2, 3, 4],
     ),
-    "the oldest go, and no more than need be": (
+    "the oldest are dropped, only as many as necessary": (
         "drop_oldest",
         4,
         [("put", 1, 3, 10), ("put", 4, 3, 20), ("end",)],
         [("gap", 10, 10, 2), 3, 4, 5, 6],
     ),
-    "a read larger than the bound leaves its end": (
+    "of a read larger than the bound the end is kept": (
         "drop_oldest",
         2,
         [("put", 1, 5, 10), ("end",)],
         [("gap", 10, 10, 3), 4, 5],
     ),
-    "one hole, one gap, from the last frame that was read": (
+    "one gap for frames dropped in several reads, from the last frame that was read": (
         "drop_oldest",
         2,
         [("put", 1, 2, 10), ("read", 1), ("put", 3, 2, 20), ("put", 5, 2, 30), ("put", 7, 1, 40), ("end",)],
         [1, ("gap", 10, 30, 4), 6, 7],
     ),
-    "frames left of the read that is being read are the first to go": (
+    "the rest of the current slice is dropped first": (
         "drop_oldest",
         4,
         [("put", 1, 4, 10), ("read", 2), ("put", 5, 3, 20), ("end",)],
         [1, 2, ("gap", 10, 10, 1), 4, 5, 6, 7],
     ),
-    "a frame that a gap was told before stays": (
+    "the first good frame of a reported gap is kept": (
         "drop_oldest",
         2,
         [("put", 1, 3, 10), ("read", 1), ("put", 4, 3, 20), ("end",)],
         [("gap", 10, 10, 1), 2, ("gap", 10, 20, 3), 6],
     ),
-    "events stay, in their place": (
+    "events stay at their place": (
         "drop_oldest",
         2,
         [("put", 1, 2, 10), ("event", 1), ("put", 3, 2, 20), ("event", 2), ("put", 5, 1, 30), ("end",)],
         ["event 1", ("gap", 10, 20, 3), 4, "event 2", 5],
     ),
-    "what fits is kept, and the gap told before the next that fits": (
+    "frames that fit are kept, and the gap is reported before the next that fits": (
         "drop_newest",
         3,
         [("put", 1, 2, 10), ("put", 3, 3, 20), ("put", 6, 1, 30), ("read", 1), ("put", 7, 2, 40), ("end",)],
         [1, 2, 3, ("gap", 20, 40, 3), 7, ("gap", 40, None, 1)],
     ),
-    "a read larger than the bound leaves its beginning": (
+    "of a read larger than the bound the beginning is kept": (
         "drop_newest",
         2,
         [("put", 1, 5, 10), ("read", 2), ("put", 6, 1, 20), ("end",)],
         [1, 2, ("gap", 10, 20, 3), 6],
     ),
-    "an event between two parts of one hole": (
+    "an event between two parts of one gap": (
         "drop_newest",
         1,
         [("put", 1, 2, 10), ("event", 1), ("put", 3, 2, 20), ("read", 1), ("put", 5, 1, 30), ("end",)],
         [1, "event 1", ("gap", 10, 30, 3), 5],
     ),
-    "a hole at the end is told at the end": (
+    "a gap at the end is reported at the end": (
         "drop_newest",
         1,
         [("put", 1, 1, 10), ("put", 2, 3, 20), ("event", 1), ("end",)],
@@ -107,7 +107,7 @@ def balance(consumer: Consumer) -> tuple[int, int, int, int, int]:
 
 
 @pytest.mark.parametrize("name", TABLE)
-async def test_frames_dropped_and_gaps_told(name: str) -> None:
+async def test_dropped_frames_and_reported_gaps(name: str) -> None:
     policy, max_frames, steps, expected = TABLE[name]
 
     delivery, consumer = consumer_of(policy, max_pending_frames=max_frames)
@@ -134,14 +134,14 @@ async def test_frames_dropped_and_gaps_told(name: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "frames", "expected"),
     [
-        # Room for two, and maybe a part of a third.
+        # Room for two frames, and for a part of a third at most.
         ("drop_oldest", 3, [("gap", 1, 1, 1), 2, 3]),
         ("drop_newest", 3, [1, 2, ("gap", 1, None, 1)]),
         ("drop_oldest", 7, [("gap", 1, 1, 5), 6, 7]),
         ("drop_newest", 7, [1, 2, ("gap", 1, None, 5)]),
     ],
 )
-async def test_bytes_are_bounded_to_the_frame(
+async def test_bytes_are_bounded_exactly(
     policy: OverflowPolicy, frames: int, expected: list[Any], max_bytes: int
 ) -> None:
     delivery, consumer = consumer_of(policy, max_pending_bytes=max_bytes)
@@ -153,7 +153,7 @@ async def test_bytes_are_bounded_to_the_frame(
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt", "block"])
-async def test_one_frame_may_wait_however_large(policy: OverflowPolicy) -> None:
+async def test_one_frame_may_be_pending_however_large(policy: OverflowPolicy) -> None:
     delivery, consumer = consumer_of(policy, max_pending_bytes=100)
     for number in (1, 2):
         put(delivery, batch_of([smd(number, size=5000)]))
@@ -161,11 +161,11 @@ async def test_one_frame_may_wait_however_large(policy: OverflowPolicy) -> None:
     assert balance(consumer) == (2, 2, 0, 0, 0)
 
 
-async def test_frames_that_are_kept_do_not_hold_the_batch_they_came_in() -> None:
+async def test_kept_frames_do_not_keep_their_whole_batch() -> None:
     delivery, consumer = consumer_of("drop_newest", max_pending_frames=1000)
     delivery.put(numbered(0, 999), 0, 999)
     for _ in range(50):
-        # One in, the others not.
+        # One frame fits, the others do not.
         await consumer.__anext__()
         put(delivery, numbered(0, 999))
     assert consumer.queue.slices[-1][0].nbytes == 151
@@ -175,7 +175,7 @@ async def test_frames_that_are_kept_do_not_hold_the_batch_they_came_in() -> None
     assert [len(entry[0]) for entry in consumer.queue.slices] == [1, 999]
 
 
-async def test_halt_says_what_to_do_and_gets_nothing_more() -> None:
+async def test_a_halted_consumer_raises_advice_and_receives_nothing_more() -> None:
     delivery, consumer = consumer_of("halt", max_pending_frames=3)
     put(delivery, numbered(1, 2))
     put(delivery, numbered(3, 4))
@@ -197,7 +197,7 @@ async def test_halt_says_what_to_do_and_gets_nothing_more() -> None:
         await consumer.__anext__()
 
 
-def test_halt_takes_exactly_what_fits_without_a_word() -> None:
+def test_halt_accepts_exactly_what_fits() -> None:
     delivery, consumer = consumer_of("halt", max_pending_frames=3)
     put(delivery, numbered(1, 3))
     assert delivery.consumers == (consumer,)
@@ -221,7 +221,7 @@ async def test_events_are_bounded_and_the_oldest_dropped() -> None:
     assert (stats.events_delivered, stats.events_pending) == (3, 0)
 
 
-async def test_the_socket_is_held_when_one_is_full_and_let_go_when_all_are_at_half() -> None:
+async def test_the_socket_is_held_when_one_consumer_is_full_and_released_when_all_are_at_half() -> None:
     calls: list[bool] = []
     delivery = Dispatcher(hold=calls.append, on_callback_error=lambda error: None)
     bounds = {"max_pending_bytes": 10**9}
@@ -233,7 +233,7 @@ async def test_the_socket_is_held_when_one_is_full_and_let_go_when_all_are_at_ha
     assert calls == []
     put(delivery, numbered(3, 1))
     assert calls == [True]
-    # What was under way still comes, and is taken.
+    # Frames already read from the socket still arrive and are accepted.
     put(delivery, numbered(4, 3))
     assert calls == [True]
     assert (first.stats.pending, second.stats.pending) == (7, 7)
@@ -251,7 +251,7 @@ async def test_the_socket_is_held_when_one_is_full_and_let_go_when_all_are_at_ha
     await second.__anext__()
     assert second.stats.pending == 3
     assert calls == [True, False]
-    # Full again, and now the full one goes away.
+    # Full again; then the full consumer is closed.
     put(delivery, numbered(7, 3))
     assert calls == [True, False, True]
     second.close()
@@ -266,7 +266,7 @@ async def test_the_socket_is_held_when_one_is_full_and_let_go_when_all_are_at_ha
     assert calls == [True, False, True, False, True, False]
 
 
-async def test_a_reader_halfway_through_a_read_is_not_full() -> None:
+async def test_frames_read_one_by_one_no_longer_count_as_pending() -> None:
     calls: list[bool] = []
     delivery = Dispatcher(hold=calls.append, on_callback_error=lambda error: None)
     consumer = delivery.add(name="a", policy="block", max_pending_frames=100, max_pending_bytes=5 * FRAME_COST)
@@ -281,7 +281,7 @@ async def test_a_reader_halfway_through_a_read_is_not_full() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "reads"),
-    # Conflation decodes, which takes long while every allocation is traced.
+    # Conflation decodes frames, which is slow while every allocation is traced.
     [("drop_oldest", 1000), ("drop_newest", 1000), ("conflate", 100), ("halt", 1000), ("block", 1000)],
 )
 async def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_memory(
@@ -298,7 +298,7 @@ async def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_me
         for number in range(reads):
             if held != [True]:
                 delivery.put(slice_of(template, 0, 999), 0, 999)
-                # Few of each read get in where the newest are dropped.
+                # With drop_newest, only a few frames of each read fit.
                 if policy == "drop_newest" and number > 100:
                     await consumer.__anext__()
             if number % 20 == 0:
@@ -314,7 +314,7 @@ async def test_a_million_frames_to_a_consumer_that_does_not_read_take_bounded_me
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt"])
-async def test_events_beyond_their_bound_are_dropped_and_no_gap_goes_untold(policy: OverflowPolicy):
+async def test_events_beyond_the_bound_are_dropped_but_every_gap_is_reported(policy: OverflowPolicy):
     delivery = Dispatcher(hold=lambda _: None, on_callback_error=lambda _: None)
     consumer = delivery.add(
         name="a", policy=policy, max_pending_frames=99, max_pending_bytes=9999, max_pending_events=2

@@ -66,7 +66,7 @@ def test_json() -> None:
 
 
 def test_the_documented_exit_codes_are_the_problems() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "doctor.md").read_text(encoding="utf-8")
     documented = {int(code): name for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)}
     assert documented == {int(problem): problem.name.lower() for problem in Problem}
     steps = re.findall(r"^\| `(\w+)` \| [^|]+ \| [\d, ]+", text, re.MULTILINE)

@@ -18,10 +18,10 @@ DOWN, READY, STREAMING = FeedState.DISCONNECTED, FeedState.READY, FeedState.STRE
 def test_the_way_to_data_step_by_step():
     bench = Bench(SMD)
     assert bench.start() == [(FeedState.CONNECTING, Cause.STARTED)]
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
     assert bench.facts(1, True) == []
     # Pre-flight: orders and quotes need /iserver/accounts once in every brokerage session.
-    assert bench.asked() is CallKind.ACCOUNTS
+    assert bench.waits_for() is CallKind.ACCOUNTS
     assert bench.accounts() == []
     assert bench.did(OpenSocket) == [OpenSocket()]
     assert bench.opened() == [(FeedState.OPEN, Cause.SOCKET_OPENED)]
@@ -52,9 +52,9 @@ def test_without_a_status_the_ticket_counts():
 def test_a_session_that_is_not_open_is_opened():
     bench = Bench(SMD).to("started")
     bench.facts(1, False)
-    assert bench.asked() is CallKind.INIT
+    assert bench.waits_for() is CallKind.INIT
     bench.facts(None, True)
-    assert bench.asked() is CallKind.ACCOUNTS
+    assert bench.waits_for() is CallKind.ACCOUNTS
 
 
 def test_a_session_that_does_not_open_needs_a_human():
@@ -62,7 +62,7 @@ def test_a_session_that_does_not_open_needs_a_human():
     for _ in range(20):
         if bench.machine.state is FeedState.LOGIN_REQUIRED:
             break
-        bench.facts(None if bench.asked() is CallKind.INIT else 1, False)
+        bench.facts(None if bench.waits_for() is CallKind.INIT else 1, False)
         bench.passes(2.1)
     assert bench.states()[-1] == (FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN)
     assert 2 <= bench.calls.count(CallKind.INIT) <= 4
@@ -73,7 +73,7 @@ def test_topics_of_the_outer_session_do_not_wait_for_the_brokerage_session():
     bench.status(False)
     bench.ready()
     assert bench.sent() == ["spl+{}"]
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
     bench.facts(1, False)
     bench.facts(None, True)
     bench.accounts()
@@ -100,7 +100,7 @@ def test_what_follows_a_failed_call(
     assert soonest_s <= waits_s <= latest_s
     assert bench.machine.next_try_s == bench.machine.due_s
     bench.passes(waits_s + 0.01)
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
 
 
 def test_a_login_page_in_passing_calls_nobody():
@@ -118,9 +118,9 @@ def test_a_login_is_called_for_once_and_then_looked_for_quietly():
     assert bench.fails(Failure.NOT_LOGGED_IN) == [(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN)]
     for _ in range(10):
         assert bench.passes(29.0) == []
-        assert bench.asked() is None
+        assert bench.waits_for() is None
         bench.passes(1.1)
-        assert bench.asked() is CallKind.TICKLE
+        assert bench.waits_for() is CallKind.TICKLE
         # Whatever the login page looks like.
         assert bench.fails(Failure.NOT_LOGGED_IN) == []
     bench.passes(30.1)
@@ -166,7 +166,7 @@ def test_a_silent_socket_is_given_up_after_thirty_seconds():
     bench = Bench(SPL).to("streaming")
     for _ in range(5):
         bench.passes(10.0)
-        bench.heard_s = bench.s
+        bench.last_frame_s = bench.s
     assert bench.passes(29.9) == []
     assert bench.passes(0.2) == [(DOWN, Cause.SOCKET_SILENT)]
     assert bench.did(CloseSocket) == [CloseSocket()]
@@ -176,7 +176,7 @@ def test_what_waits_in_the_socket_is_read_before_a_blocked_loop_calls_it_silent(
     bench = Bench(SPL).to("streaming")
     bench.s += 45.0
     assert bench.tick() == []
-    bench.heard_s = bench.s
+    bench.last_frame_s = bench.s
     assert bench.passes(29.0) == []
     bench.s += 45.0
     bench.tick()
@@ -196,23 +196,23 @@ def test_silence_means_nothing_while_we_do_not_read():
 def test_a_new_session_under_an_open_socket_means_dead_data(is_first: bool):
     bench = Bench(SMD).to("streaming")
     bench.beats(60.1)
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
     assert bench.facts(2, is_first) == [(DOWN, Cause.SESSION_CHANGED)]
     assert bench.did(CloseSocket) == [CloseSocket()]
     # At once: nothing is wrong with the gateway.
     bench.passes(0.01)
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
 
 
 def test_both_keepalives_every_minute_and_through_every_failure():
     bench = Bench(SPL).to("streaming")
     for failure in (Failure.GATEWAY_ERROR, Failure.UNREACHABLE, Failure.REFUSED, Failure.COMPETING):
         bench.beats(60.1)
-        assert bench.asked() is CallKind.TICKLE
+        assert bench.waits_for() is CallKind.TICKLE
         bench.fails(failure)
         # Sooner than usual, as nobody knows.
         bench.beats(10.1)
-        assert bench.asked() is CallKind.TICKLE
+        assert bench.waits_for() is CallKind.TICKLE
         bench.facts(1, True)
     assert bench.texts.count("tic") == 4
     assert bench.machine.state is STREAMING
@@ -231,9 +231,9 @@ def test_the_brokerage_session_ends_and_is_opened_again():
     bench = Bench(SMD, SPL).to("streaming")
     bench.frame("spl")
     assert bench.status(False) == [(READY, Cause.SESSION_ENDED)]
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
     bench.facts(1, False)
-    assert bench.asked() is CallKind.INIT
+    assert bench.waits_for() is CallKind.INIT
     bench.facts(None, True)
     bench.accounts()
     bench.passes(0.2)
@@ -257,7 +257,7 @@ def test_another_login(competing: str):
     bench = Bench(SMD, options=FeedOptions(competing=competing)).to("streaming")
     assert bench.do(bench.machine.on_status(None, None, True, bench.now())) == [(STREAMING, Cause.COMPETING)]
     bench.status(False)
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
     assert bench.facts(1, False, competing=True)[-1] == (FeedState.COMPETING, Cause.COMPETING)
     if competing == "observe":
         for _ in range(4):
@@ -270,7 +270,7 @@ def test_another_login(competing: str):
         assert bench.pending[-1].compete
         # Lost again at once: not fought over without end.
         bench.facts(None, False, competing=True)
-        assert bench.asked() is None
+        assert bench.waits_for() is None
         bench.beats(30.1)
         bench.facts(1, False, competing=True)
         assert bench.calls.count(CallKind.INIT) == 1
@@ -303,9 +303,9 @@ def test_nobody_asks_in_the_penalty_box():
     bench.beats(10.0)
     assert bench.ended(Cause.CONNECTION_LOST) == [(DOWN, Cause.CONNECTION_LOST)]
     assert bench.passes(880.0) == [(DOWN, Cause.RATE_LIMITED)]
-    assert bench.asked() is None
+    assert bench.waits_for() is None
     bench.passes(11.0)
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
 
 
 def test_at_night_it_is_asked_seldom():
@@ -324,7 +324,7 @@ def test_dead_data_under_a_living_socket():
     assert bench.machine.state is FeedState.STALE
     assert (FeedState.STALE, Cause.ALL_STALE) in bench.states()
     # Maybe the session has changed: asked at once, and given up after a while.
-    assert bench.asked() is CallKind.TICKLE
+    assert bench.waits_for() is CallKind.TICKLE
     bench.facts(1, True)
     bench.beats(10.1)
     assert bench.machine.state is DOWN
@@ -336,7 +336,7 @@ def test_one_dead_instrument_beside_living_profit_and_loss_is_not_dead_data():
     for _ in range(30):
         bench.beats(5.0)
         bench.frame("spl")
-        bench.answered()
+        bench.responds()
     assert bench.states("smd+1") == [(FeedState.STALE, Cause.SUBSCRIPTION_SILENT)]
     assert (FeedState.STALE, Cause.ALL_STALE) not in bench.states()
     # When that falls silent as well, it is.

@@ -7,23 +7,23 @@ from random import Random
 import pytest
 
 from cpapi_fast.feed.machine import SubscriptionSpec
-from cpapi_fast.feed.machine.backoff import Backoff
-from cpapi_fast.feed.machine.interval_estimator import IntervalEstimator
-from cpapi_fast.feed.machine.send_queue import Purpose, Queued, SendQueue
-from cpapi_fast.feed.machine.subscription_state import SubscriptionState
-from cpapi_fast.feed.machine.timers import Timers
+from cpapi_fast.feed.machine.session.retry_policy import Backoff
+from cpapi_fast.feed.machine.subscriptions.interval_estimator import IntervalEstimator
+from cpapi_fast.feed.machine.subscriptions.send_queue import Purpose, QueuedRequest, SendQueue
+from cpapi_fast.feed.machine.subscriptions.subscription_state import SubscriptionState
+from cpapi_fast.feed.machine.subscriptions.timers import Timers
 
 
-def rhythm(usual_s: float | None = None) -> IntervalEstimator:
+def interval(usual_s: float | None = None) -> IntervalEstimator:
     return IntervalEstimator(5.0, 2.5, 60.0, usual_s)
 
 
-def line(topic: str) -> SubscriptionState:
-    return SubscriptionState(SubscriptionSpec(topic, "", ""), rhythm())
+def subscription(topic: str) -> SubscriptionState:
+    return SubscriptionState(SubscriptionSpec(topic, "", ""), interval())
 
 
 @pytest.mark.parametrize(
-    ("usual_s", "limit_s", "is_quiet"),
+    ("usual_s", "limit_s", "is_infrequent"),
     [
         (None, 60.0, False),
         (0.1, 2.5, False),
@@ -34,37 +34,37 @@ def line(topic: str) -> SubscriptionState:
         (3_600.0, 18_000.0, True),
     ],
 )
-def test_how_much_silence_is_too_much(usual_s: float | None, limit_s: float, is_quiet: bool):
-    found = rhythm(usual_s)
+def test_how_much_silence_is_too_much(usual_s: float | None, limit_s: float, is_infrequent: bool):
+    found = interval(usual_s)
     assert found.limit_s == pytest.approx(limit_s)
-    assert found.is_quiet is is_quiet
-    assert found.ticking_s == (0.0 if is_quiet or usual_s is None else usual_s)
+    assert found.is_infrequent is is_infrequent
+    assert found.frequent_s == (0.0 if is_infrequent or usual_s is None else usual_s)
 
 
 @pytest.mark.parametrize("every_s", [0.5, 1.0, 20.0, 3_600.0])
 def test_an_even_rhythm_is_learned(every_s: float):
-    found = rhythm()
+    found = interval()
     for _ in range(50):
         found.learn(1 if every_s > 5 else 10, every_s * (1 if every_s > 5 else 10))
     assert found.usual_s == pytest.approx(every_s)
 
 
 def test_a_rhythm_that_changes_is_followed():
-    found = rhythm()
+    found = interval()
     found.learn(100, 100.0)
     # The night, ...
     for _ in range(30):
         found.forgive(500.0)
-    assert found.is_quiet
+    assert found.is_infrequent
     # ... and the opening.
     found.learn(20, 10.0)
     assert found.usual_s is not None
     assert found.usual_s < 2.0
-    assert not found.is_quiet
+    assert not found.is_infrequent
 
 
 def test_given_rhythms_are_not_learned():
-    found = rhythm(4.0)
+    found = interval(4.0)
     found.learn(1_000, 1.0)
     found.forgive(1_000.0)
     found.tolerate(15.0, 0.75)
@@ -72,7 +72,7 @@ def test_given_rhythms_are_not_learned():
 
 
 def test_a_pause_that_proved_harmless_is_allowed():
-    found = rhythm()
+    found = interval()
     found.learn(100, 100.0)
     found.tolerate(6.0, 0.75)
     assert 0.75 * found.limit_s > 6.0
@@ -86,7 +86,7 @@ def test_a_pause_that_proved_harmless_is_allowed():
 
 @pytest.mark.parametrize(("ticks", "elapsed_s"), [(0, 5.0), (-1, 5.0), (5, 0.0), (5, -1.0)])
 def test_nothing_is_learned_from_nothing(ticks: int, elapsed_s: float):
-    found = rhythm()
+    found = interval()
     found.learn(10, 10.0)
     found.learn(ticks, elapsed_s)
     assert found.usual_s == 1.0
@@ -115,8 +115,8 @@ def test_backoff_begins_anew_and_is_slow_when_asked():
 def test_texts_leave_in_turn_and_urgent_ones_first():
     sends = SendQueue(0.5)
     for topic in "abc":
-        sends.put(Queued(topic, Purpose.SUBSCRIBE))
-    sends.put(Queued(None, Purpose.SUBSCRIBE, "tic"), is_urgent=True)
+        sends.put(QueuedRequest(topic, Purpose.SUBSCRIBE))
+    sends.put(QueuedRequest(None, Purpose.SUBSCRIBE, "tic"), is_urgent=True)
     left = []
     for step in range(40):
         item = sends.take(100.0 + step * 0.125)
@@ -131,8 +131,8 @@ def test_texts_leave_in_turn_and_urgent_ones_first():
 
 def test_one_that_sends_two_texts_takes_two_turns():
     sends = SendQueue(0.5)
-    sends.put(Queued("a", Purpose.REVIVE))
-    sends.put(Queued("b", Purpose.REVIVE))
+    sends.put(QueuedRequest("a", Purpose.RESUBSCRIBE))
+    sends.put(QueuedRequest("b", Purpose.RESUBSCRIBE))
     assert sends.take(10.0) is not None
     sends.charge(1)
     assert sends.take(10.4) is None
@@ -143,35 +143,35 @@ def test_one_that_sends_two_texts_takes_two_turns():
 
 def test_timers_give_each_line_once_and_in_time():
     timers = Timers()
-    lines = {name: line(name) for name in "abc"}
-    for index, item in enumerate(lines.values()):
-        item.check_s = 10.0 + index
+    subscriptions = {name: subscription(name) for name in "abc"}
+    for index, item in enumerate(subscriptions.values()):
+        item.staleness.check_s = 10.0 + index
         timers.set(item)
     # Later than before: the old entry is left behind. Earlier: a new one counts.
-    lines["a"].check_s = 20.0
-    timers.set(lines["a"])
-    lines["c"].renew_s = 5.0
-    timers.set(lines["c"])
+    subscriptions["a"].staleness.check_s = 20.0
+    timers.set(subscriptions["a"])
+    subscriptions["c"].request.renew_s = 5.0
+    timers.set(subscriptions["c"])
     assert timers.take(4.9) is None
-    assert timers.take(5.0) is lines["c"]
-    lines["c"].renew_s = 30.0
-    timers.set(lines["c"])
+    assert timers.take(5.0) is subscriptions["c"]
+    subscriptions["c"].request.renew_s = 30.0
+    timers.set(subscriptions["c"])
     assert timers.take(10.9) is None
-    assert timers.take(15.0) is lines["b"]
-    lines["b"].check_s = float("inf")
-    assert timers.take(15.0) is lines["c"]
-    lines["c"].check_s = float("inf")
-    timers.set(lines["c"])
+    assert timers.take(15.0) is subscriptions["b"]
+    subscriptions["b"].staleness.check_s = float("inf")
+    assert timers.take(15.0) is subscriptions["c"]
+    subscriptions["c"].staleness.check_s = float("inf")
+    timers.set(subscriptions["c"])
     assert timers.take(15.0) is None
     assert timers.due_s == 20.0
 
 
 def test_timers_stay_few():
     timers = Timers()
-    lines = {"a": line("a")}
+    subscriptions = {"a": subscription("a")}
     for step in range(10_000):
-        lines["a"].check_s = 1e6 - step
-        timers.set(lines["a"])
-        timers.shrink(lines)
+        subscriptions["a"].staleness.check_s = 1e6 - step
+        timers.set(subscriptions["a"])
+        timers.shrink(subscriptions)
     assert len(timers) <= 69
-    assert timers.due_s == lines["a"].check_s
+    assert timers.due_s == subscriptions["a"].staleness.check_s

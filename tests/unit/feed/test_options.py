@@ -1,4 +1,4 @@
-"""Options of a feed: a value that would only fail when something else goes wrong is refused at once."""
+"""FeedOptions: every invalid value is refused at once; and how errors are mapped to failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cpapi_fast.errors import (
     RateLimitedError,
     StatusError,
 )
-from cpapi_fast.feed.failures import failure_of
+from cpapi_fast.feed.driver.failures import failure_of
 from cpapi_fast.feed.machine import Failure
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import DailyWindow
@@ -44,12 +44,12 @@ from cpapi_fast.protocol.hours import DailyWindow
         ("ready_fallback", None),
     ],
 )
-def test_what_cannot_be_right_is_refused_by_its_name(name: str, value: Any):
+def test_an_invalid_value_is_refused_with_the_name_of_the_option(name: str, value: Any):
     with pytest.raises(ConfigError, match=name):
         FeedOptions(**{name: value})
 
 
-def test_what_can_be_right_is_taken():
+def test_valid_values_are_accepted():
     options = FeedOptions(nightly=None, seed=0, renew_after_s=(1.0, 1), login_poll_s=1)
     assert options.nightly is None
     assert FeedOptions(nightly=DailyWindow("01:00", "02:00", "UTC")).nightly is not None
@@ -71,5 +71,5 @@ def test_what_can_be_right_is_taken():
         (CpapiError(""), Failure.GATEWAY_ERROR, None),
     ],
 )
-def test_an_error_is_the_failure_that_it_tells(error: CpapiError, failure: Failure, retry_after_s: float | None):
+def test_errors_are_mapped_to_failures(error: CpapiError, failure: Failure, retry_after_s: float | None):
     assert failure_of(error) == (failure, retry_after_s)

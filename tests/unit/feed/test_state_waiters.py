@@ -1,4 +1,4 @@
-"""StateWaiters for a state: no change is missed, no cancellation is lost."""
+"""StateWaiters: no change of state is missed, and no cancellation is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def begin(
 
 
 @pytest.mark.each_loop
-async def test_a_state_that_has_passed_again_is_not_missed():
+async def test_a_short_state_is_not_missed():
     waiting = StateWaiters(Clock())
     task = await begin(waiting, FeedState.OPEN, FeedState.STALE)
     other = await begin(waiting, FeedState.STALE)
@@ -33,7 +33,7 @@ async def test_a_state_that_has_passed_again_is_not_missed():
 
 
 @pytest.mark.each_loop
-async def test_a_cancellation_that_comes_together_with_the_state_is_one():
+async def test_a_cancellation_together_with_the_state_is_not_lost():
     waiting = StateWaiters(Clock())
     task = await begin(waiting, FeedState.OPEN, timeout_s=60.0)
     waiting.on_state(FeedState.OPEN)
@@ -42,7 +42,7 @@ async def test_a_cancellation_that_comes_together_with_the_state_is_one():
         await task
 
 
-async def test_the_end_is_told_to_all_and_time_runs_out():
+async def test_the_end_is_raised_in_every_waiter_and_timeouts_return_none():
     waiting = StateWaiters(Clock(100.0))
     tasks = [await begin(waiting, FeedState.OPEN) for _ in range(2)]
     assert await waiting.wait((FeedState.OPEN,), 1.0) is None

@@ -29,7 +29,7 @@ def test_each_is_renewed_before_nine_minutes_and_no_gap_is_seen():
         bench.ticks(600.0, 1.0)
     renewals = [text for text in bench.texts if text.startswith("smd")][1:]
     assert 6000 // 530 <= len(renewals) <= 6000 // 480 + 1
-    assert bench.machine.care.renewals == len(renewals)
+    assert bench.machine.requests.renewals == len(renewals)
     assert bench.gaps() == []
     assert bench.states("smd+1") == []
     assert not [text for text in bench.texts if text.startswith("umd")]
@@ -39,8 +39,8 @@ def test_renewals_are_jittered():
     moments = set()
     for seed in range(10):
         bench = Bench(SMD, seed=seed).to("streaming")
-        line = bench.machine.care.lines["smd+1"]
-        age_s = line.renew_s - line.sent_s
+        subscription = bench.machine.subscriptions["smd+1"]
+        age_s = subscription.request.renew_s - subscription.request.sent_s
         assert 480.0 <= age_s <= 530.0
         moments.add(round(age_s, 3))
     assert len(moments) == 10
@@ -48,12 +48,12 @@ def test_renewals_are_jittered():
 
 def test_a_snapshot_is_no_tick():
     bench = Bench(SMD).to("streaming")
-    bench.lives(2_000.0)
-    assert bench.machine.care.renewals >= 2
-    line = bench.machine.care.lines["smd+1"]
-    assert line.snapshots == bench.activity["smd+1"].frames
+    bench.runs(2_000.0)
+    assert bench.machine.requests.renewals >= 2
+    subscription = bench.machine.subscriptions["smd+1"]
+    assert subscription.request.snapshots == bench.activity["smd+1"].frames
     # Only that long silences are harmless was learned.
-    assert line.rhythm.usual_s is None or line.rhythm.usual_s > 40.0
+    assert subscription.staleness.interval.usual_s is None or subscription.staleness.interval.usual_s > 40.0
 
 
 @pytest.mark.parametrize("every_s", [0.5, 1.0, 3.0, 10.0])
@@ -68,7 +68,7 @@ def test_one_that_ticks_and_dies_is_told_within_five_intervals(every_s: float):
     while not bench.states("smd+1"):
         bench.passes(0.1)
         bench.frame("smd+2", stream_id="q2")
-        bench.heard_s = bench.s
+        bench.last_frame_s = bench.s
         assert bench.s - died_s < limit_s + 0.4
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
     # Asked before it was called dead, then ended and asked for anew.
@@ -121,7 +121,7 @@ def test_an_hourly_instrument_is_not_called_dead_for_a_day():
     bench = Bench(SMD).to("streaming")
     texts = []
     for _ in range(24):
-        texts += bench.lives(3_600.0)
+        texts += bench.runs(3_600.0)
         bench.frame(stream_id="q1")
     assert bench.states("smd+1") == []
     assert bench.gaps() == []
@@ -137,8 +137,8 @@ def test_outside_of_its_trading_hours_nothing_is_expected():
     bench.sent()
     # Until after closing time, then long.
     bench.ticks(110.0, 1.0)
-    bench.lives(4_000.0)
-    assert bench.machine.care.probes == 0
+    bench.runs(4_000.0)
+    assert bench.machine.requests.probes == 0
     assert bench.states("smd+1") == []
 
 
@@ -174,7 +174,7 @@ def test_a_refused_order_stream_is_asked_for_after_accounts():
     bench = Bench(SMD, SOR).to("streaming")
     bench.do(bench.machine.on_refused("sor", bench.now()))
     assert bench.states("sor") == [(STALE, Cause.SUBSCRIPTION_REFUSED)]
-    assert bench.asked() is CallKind.ACCOUNTS
+    assert bench.waits_for() is CallKind.ACCOUNTS
     bench.accounts()
     bench.ticks(5.0, 0.5)
     bench.passes(0.3)
@@ -193,7 +193,7 @@ def test_a_refused_order_stream_is_asked_for_after_accounts():
 def test_a_refusal_of_something_else_is_not_ours():
     bench = Bench(SMD).to("streaming")
     assert bench.do(bench.machine.on_refused("sor", bench.now())) == []
-    assert bench.asked() is None
+    assert bench.waits_for() is None
 
 
 def test_a_frame_that_was_on_its_way_moves_the_hole():
@@ -252,7 +252,7 @@ def test_a_second_subscribe_changes_the_text_and_nothing_else():
     other = Bench.spec(1, usual_interval_s=7.0)
     bench.do(bench.machine.subscribe(other, bench.now()))
     assert bench.sent() == ["smd+1+{}"]
-    assert bench.machine.care.lines["smd+1"].rhythm.usual_s == 7.0
+    assert bench.machine.subscriptions["smd+1"].staleness.interval.usual_s == 7.0
     assert bench.states("smd+1") == []
 
 
@@ -310,5 +310,5 @@ def test_a_look_that_fails_is_not_the_last_one():
     Faulty.is_failing = False
     # Renewed, and watched: it has died meanwhile.
     bench.beats(600.0)
-    assert bench.machine.care.renewals + bench.machine.care.probes > 0
+    assert bench.machine.requests.renewals + bench.machine.requests.probes > 0
     assert (STALE, Cause.SUBSCRIPTION_SILENT) in bench.states("smd+1")

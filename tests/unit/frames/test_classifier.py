@@ -81,14 +81,14 @@ def test_heartbeat(data: bytes):
 
 
 @pytest.mark.parametrize("data", [b"{ }", b" {}", b"{} ", b"{}\n", b"{\n}"])
-def test_an_empty_object_with_white_space_is_no_heartbeat(data: bytes):
+def test_an_empty_object_with_white_space_is_not_a_heartbeat(data: bytes):
     assert classify_bytes(data).kind == FrameKind.OTHER
 
 
 @pytest.mark.parametrize(
     "data", [b"ech+hb", b"<html>", b"\xef\xbb\xbf{}", b" ", b"\n", b"\x00", b"}", b"]", b",", b":", b"'a'", b"T", b"N"]
 )
-def test_what_starts_like_no_json_needs_no_decoder(data: bytes):
+def test_text_that_cannot_start_json_needs_no_decoder(data: bytes):
     answer = classify_bytes(data)
     assert (answer.verdict, answer.kind) == (NOT_JSON, FrameKind.MALFORMED)
 
@@ -105,7 +105,7 @@ def test_what_starts_like_no_json_needs_no_decoder(data: bytes):
         *(b"{", b'{"', b'{"topic', b'{"topic"', b'{"topic":', b'{"topic":"', b'{"topic":"sor'),
     ],
 )
-def test_what_only_a_decoder_can_say(data: bytes):
+def test_which_texts_are_undecided(data: bytes):
     assert classify_bytes(data).verdict == UNDECIDED
 
 
@@ -119,7 +119,7 @@ def test_every_fixture_with_a_topic_is_routed_without_a_decode(kind: FrameKind):
             assert answer.kind == kind, data
 
 
-def test_no_classification_by_hand():
+def test_a_classification_cannot_be_made_by_a_call():
     with pytest.raises(TypeError, match="classify_bytes"):
         Classification()
 
@@ -137,7 +137,7 @@ def test_not_bytes_like(data: object):
         classify_bytes(data)
 
 
-def test_borrowed_memory_is_given_back():
+def test_borrowed_memory_is_released():
     data = bytearray(b'{"topic":"sor"}')
     classify_bytes(data)
     data.clear()  # a buffer still exported would make this a BufferError

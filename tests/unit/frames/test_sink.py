@@ -16,7 +16,7 @@ from tests.frames import corpus, smd
 ESCAPED = b'{"t\\u006fpic":"smd+8314"}'
 
 
-def test_a_frame_of_a_batch_is_lent_with_all_that_the_batch_says(sinks: ModuleType):
+def test_a_frame_of_a_batch_is_passed_with_its_columns(sinks: ModuleType):
     payloads = [*corpus(), ESCAPED, b'{"topic":""}']
     batch = make_batch(payloads, received_ns=123_456_789)
     sink = sinks.Recorder()
@@ -54,14 +54,14 @@ def test_the_sink_of_a_callback_makes_the_same_frames_as_a_batch():
 
 
 @pytest.mark.parametrize("index", [-1, 2, 1 << 40])
-def test_there_is_no_frame_beside_the_batch(sinks: ModuleType, index: int):
+def test_an_index_outside_of_the_batch_raises(sinks: ModuleType, index: int):
     sink = sinks.Recorder()
     with pytest.raises(IndexError, match="2 frames"):
         hand_frame(sink, make_batch([smd(1), smd(2)]), index)
     assert sink.events == []
 
 
-def test_what_a_sink_raises_comes_through(sinks: ModuleType):
+def test_an_exception_of_a_sink_is_raised(sinks: ModuleType):
     sink = sinks.Recorder(lambda: 1 / 0, lambda: {}["end"])
     with pytest.raises(ZeroDivisionError):
         hand_frame(sink, make_batch([smd(1)]), 0)
@@ -70,20 +70,20 @@ def test_what_a_sink_raises_comes_through(sinks: ModuleType):
     assert (sink.conids, sink.events[-1]) == ([1], "end")
 
 
-def test_the_end_of_a_read_need_not_be_heard(sinks: ModuleType):
+def test_on_read_end_is_optional(sinks: ModuleType):
     sink = sinks.Counter()
     hand_frame(sink, make_batch([smd(1)]), 0)
     end_read(sink)
     assert (sink.frames, sink.bytes) == (1, 151)
 
 
-def test_a_bare_sink_says_how_one_is_written():
+def test_the_base_class_raises_with_advice():
     with pytest.raises(UsageError, match="Cython"):
         hand_frame(FrameSink(), make_batch([smd(1)]), 0)
     end_read(FrameSink())
 
 
-def test_none_is_no_sink_and_no_batch(sinks: ModuleType):
+def test_none_as_sink_or_batch_raises(sinks: ModuleType):
     with pytest.raises(TypeError):
         hand_frame(None, make_batch([smd(1)]), 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError):

@@ -17,21 +17,14 @@ import orjson
 import pytest
 
 import cpapi_fast as cf
-from cpapi_fast.frames.ticks import DEFAULT_FIELDS, TickDecoder, Ticks
+from cpapi_fast.frames.ticks import TickDecoder, Ticks
+from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS
 from tests import frames
+from tests.batches import batch_of
 from tests.tick_oracle import NOTHING, CDecoder, cell, check_payloads, check_row, expected, rows_of, spelled
 from tests.unit.protocol.test_numbers import NO_NUMBERS, NUMBERS
 
-RECEIVED_NS = 1_767_225_600_000_000_000
-
-
-def batch_of(*payloads: bytes) -> cf.Batch:
-    builder = cf.BatchBuilder()
-    for payload in payloads:
-        builder.append(payload)
-    batch = builder.finish(RECEIVED_NS)
-    assert batch is not None
-    return batch
+RECEIVED_NS = 1_767_225_600_000_000_001
 
 
 def frame_of(members: str) -> bytes:
@@ -39,23 +32,26 @@ def frame_of(members: str) -> bytes:
 
 
 def decode_one(members: str, fields: Iterable[str] = ("31",), *, strict: bool = False) -> Ticks:
-    ticks = TickDecoder(fields, strict=strict).decode(batch_of(frame_of(members)))
+    ticks = TickDecoder(fields, strict=strict).decode(batch_of([frame_of(members)]))
     assert len(ticks) == 1
     return ticks
 
 
 def test_one_row_for_each_market_data_frame():
     batch = batch_of(
-        b'{"topic":"system","hb":1767225600000}',
-        b'{"conid":8314,"_updated":1767225600123,"84":"187.02","31":"C4,735.10","88":"12.2M","topic":"smd+8314"}',
-        b"",
-        b'{"31":"N/A","85":7,"topic":"smd+265598@NYSE"}',
-        b"ech+hb",
-        b'{"_updated":"1767225600623","topic":"smd+0;;;1/1,2/-1"}',
-        b'{"topic":"sor","args":[{"31":"1"}]}',
+        [
+            b'{"topic":"system","hb":1767225600000}',
+            b'{"conid":8314,"_updated":1767225600123,"84":"187.02","31":"C4,735.10","88":"12.2M","topic":"smd+8314"}',
+            b"",
+            b'{"31":"N/A","85":7,"topic":"smd+265598@NYSE"}',
+            b"ech+hb",
+            b'{"_updated":"1767225600623","topic":"smd+0;;;1/1,2/-1"}',
+            b'{"topic":"sor","args":[{"31":"1"}]}',
+        ],
+        received_ns=RECEIVED_NS,
     )
     ticks = cf.TickDecoder().decode(batch)
-    assert ticks.fields == DEFAULT_FIELDS == ("31", "84", "85", "86", "88", "_updated")
+    assert ticks.fields == DEFAULT_TICK_FIELDS == ("31", "84", "85", "86", "88", "_updated")
     assert len(ticks) == 3
     assert ticks.malformed == 0
     assert ticks.rows.tolist() == [1, 3, 5]
@@ -75,7 +71,7 @@ def test_one_row_for_each_market_data_frame():
 
 
 def test_a_batch_without_market_data_gives_no_rows():
-    ticks = cf.TickDecoder().decode(batch_of(b'{"topic":"system"}'))
+    ticks = cf.TickDecoder().decode(batch_of([b'{"topic":"system"}']))
     assert len(ticks) == 0
     assert ticks.rows.tolist() == ticks.conids.tolist() == ticks.values("31").tolist() == []
     assert np.asarray(ticks.values("31")).dtype == np.float64
@@ -87,7 +83,7 @@ def test_every_form_of_the_number_texts(value: object, strict: bool):
     if isinstance(value, bytes) or (isinstance(value, int) and value >= 2**64):
         value = repr(value)
     payload = frame_of(f'"31":{orjson.dumps(value).decode()}')
-    ticks = TickDecoder(["31"], strict=strict).decode(batch_of(payload))
+    ticks = TickDecoder(["31"], strict=strict).decode(batch_of([payload]))
     assert rows_of(ticks) == [[cell(orjson.loads(payload)["31"])]]
 
 
@@ -138,7 +134,7 @@ def test_numbers_at_the_edges(text: str, value: float | None):
         assert ticks.malformed == 0
 
 
-def test_a_prefix_without_a_number_that_a_float_can_hold():
+def test_a_prefix_without_a_finite_number():
     ticks = decode_one('"31":"H1e999"')
     assert ticks.valid("31")[0] == 0
     assert chr(ticks.prefixes("31")[0]) == "H"
@@ -172,12 +168,12 @@ def test_which_member_counts(members: str, value: float | None):
         assert value is None or ticks.values("31")[0] == value
 
 
-def test_a_key_of_zero_bytes_is_no_field():
+def test_a_key_of_zero_bytes_is_not_a_field():
     # Not JSON, but routed by its end; and in memory eight zeros look like a place in the table that nothing is in.
     for length in range(1, 17):
         payload = b'{"' + b"\0" * length + b'":"5","topic":"smd+1"}'
         for strict in (False, True):
-            ticks = TickDecoder(["31"], strict=strict).decode(batch_of(payload))
+            ticks = TickDecoder(["31"], strict=strict).decode(batch_of([payload]))
             assert rows_of(ticks) == [[NOTHING]]
 
 
@@ -195,7 +191,7 @@ def test_hundreds_of_fields():
     fields = [str(code) for code in range(7000, 7800)] + [f"{code}_raw" for code in range(7000, 7800)]
     decoder = TickDecoder(fields)
     members = ",".join(f'"{field}":{index}.5' for index, field in enumerate(fields))
-    ticks = decoder.decode(batch_of(frame_of(members), frame_of('"7000":1')))
+    ticks = decoder.decode(batch_of([frame_of(members), frame_of('"7000":1')]))
     assert [ticks.values(field)[0] for field in fields] == [index + 0.5 for index in range(len(fields))]
     assert ticks.valid("7000").tolist() == [1, 1]
     assert ticks.valid("7001").tolist() == [1, 0]
@@ -211,7 +207,7 @@ def test_a_key_that_ends_the_payload():
 def test_invalid_utf8_is_read_as_by_payload():
     counters = cf.FrameCounters()
     builder = cf.BatchBuilder(counters)
-    # Outside of what is wanted, inside of a wanted value, in a key, and in a frame that takes the long way.
+    # In an unwanted value, in a wanted value, in a key, and in a frame that takes the slow path.
     builder.append(b'{"55":"\x99","31":"1.5","topic":"smd+1"}')
     builder.append(b'{"31":"1.5\x99","84":2,"topic":"smd+1"}')
     builder.append(b'{"31\xc3":"2","31":"1.5","topic":"smd+1"}')
@@ -254,7 +250,7 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize("payload", NOT_JSON)
-def test_a_routed_frame_that_the_walk_or_the_decoder_finds_wrong(payload: bytes):
+def test_a_routed_frame_that_is_not_json_is_counted(payload: bytes):
     counters = cf.FrameCounters()
     builder = cf.BatchBuilder(counters)
     builder.append(payload)
@@ -279,17 +275,17 @@ def test_a_routed_frame_that_the_walk_or_the_decoder_finds_wrong(payload: bytes)
         b'{"31":"1.5","x":1e999,"topic":"smd+1"}',
     ],
 )
-def test_a_fault_where_nobody_looks_is_for_strict_decoders(payload: bytes):
+def test_errors_in_values_that_are_not_read_need_a_strict_decoder(payload: bytes):
     """What is documented for text that is not JSON: the fields as they are written, or nothing and counted."""
     assert expected(payload, ["31"]) is None
-    lazy = TickDecoder(["31"]).decode(batch_of(payload))
+    lazy = TickDecoder(["31"]).decode(batch_of([payload]))
     check_row(payload, ["31"], rows_of(lazy)[0])
-    strict = TickDecoder(["31"], strict=True).decode(batch_of(payload))
+    strict = TickDecoder(["31"], strict=True).decode(batch_of([payload]))
     assert rows_of(strict) == [[NOTHING]]
     assert strict.malformed == 1
 
 
-def test_the_comparison_notices_what_is_wrong():
+def test_the_comparison_detects_wrong_values():
     payload = frame_of('"31":"1.5","84":"C2"')
     right = [cell("1.5"), cell("C2")]
     check_row(payload, ["31", "84"], right)
@@ -313,8 +309,8 @@ def test_every_fixture():
         assert check_payloads(texts, TickDecoder(fields, strict=strict)) > 3
 
 
-def test_what_gateways_send_is_walked():
-    """The long way gives the same answers, so that nothing but time would show when the walk gave up on everything."""
+def test_frames_of_gateways_do_not_need_the_slow_path():
+    """The slow path gives the same results, so no other test would fail if the walk rejected every frame."""
     decoder = CDecoder(TickDecoder(["31", "83", "84", "85", "86", "87", "87_raw", "88", "conid", "_updated"]))
     payloads = [text for text in frames.corpus() if text.startswith(b"{") and text.endswith(b'"topic":"smd+8314"}')]
     payloads.append(frame_of('"31":"C4,735.10","84":"H-0.5","85":"1,300","86":"+0.84%","87":"65595.7B","88":"N/A"'))
@@ -333,7 +329,7 @@ def test_market_data_fields_are_fields():
     decoder = cf.TickDecoder(cf.MarketDataFields.default_l1())
     assert decoder.fields == ("31", "84", "86", "85", "88", "87")
     assert cf.TickDecoder(field for field in ["83", "_updated"]).fields == ("83", "_updated")
-    assert cf.TickDecoder(None).fields == DEFAULT_FIELDS
+    assert cf.TickDecoder(None).fields == DEFAULT_TICK_FIELDS
 
 
 @pytest.mark.parametrize(
@@ -345,25 +341,25 @@ def test_market_data_fields_are_fields():
         ([], "at least one field"),
         ([31], "as text, such as '31', not a int"),
         ([None], "not a NoneType"),
-        (["31", "84", "31"], "'31' is there twice"),
+        (["31", "84", "31"], "'31' is given twice"),
         (["last_price"], "'last_price' is called '31'"),
-        ([""], "'' is none"),
-        (["31 "], "'31 ' is none"),
-        (["3\N{SUPERSCRIPT ONE}"], "is none"),
-        (["\N{ARABIC-INDIC DIGIT ONE}"], "is none"),
-        (['3"1'], "is none"),
-        (["31\n"], "is none"),
-        (["x" * 33], "is none"),
+        ([""], "'' is invalid"),
+        (["31 "], "'31 ' is invalid"),
+        (["3\N{SUPERSCRIPT ONE}"], "is invalid"),
+        (["\N{ARABIC-INDIC DIGIT ONE}"], "is invalid"),
+        (['3"1'], "is invalid"),
+        (["31\n"], "is invalid"),
+        (["x" * 33], "is invalid"),
     ],
 )
-def test_fields_that_cannot_be_right(fields: object, message: str):
+def test_invalid_fields_raise(fields: object, message: str):
     with pytest.raises(cf.ConfigError) as caught:
         cf.TickDecoder(fields)  # type: ignore[arg-type]
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
-def test_a_field_that_was_not_asked_for():
+def test_an_unknown_field_raises():
     ticks = decode_one('"31":"1"')
     for read in (ticks.values, ticks.valid, ticks.prefixes):
         for field in ("84", "", 31, None, ["31"]):
@@ -371,8 +367,8 @@ def test_a_field_that_was_not_asked_for():
                 read(field)  # type: ignore[arg-type]
 
 
-def test_only_a_batch_is_decoded():
-    for wrong in (None, b"{}", [batch_of(b"{}")]):
+def test_only_a_batch_can_be_decoded():
+    for wrong in (None, b"{}", [batch_of([b"{}"])]):
         with pytest.raises(TypeError):
             cf.TickDecoder().decode(wrong)  # type: ignore[arg-type]
 
@@ -402,14 +398,14 @@ def test_the_columns_are_plain_buffers():
 
 def test_a_view_outlives_ticks_batch_and_decoder():
     decoder = cf.TickDecoder(["31"])
-    batch = batch_of(*(frame_of(f'"31":"{index}.5"') for index in range(1000)))
+    batch = batch_of(frame_of(f'"31":"{index}.5"') for index in range(1000))
     ticks = decoder.decode(batch)
     views = [ticks.values("31"), ticks.valid("31"), ticks.conids, ticks.rows]
     array = np.asarray(views[0])
     del decoder, batch, ticks
     gc.collect()
     # Whatever was freed is used again now.
-    noise = [cf.TickDecoder(["31"]).decode(batch_of(frame_of('"31":"7"'))) for _ in range(200)]
+    noise = [cf.TickDecoder(["31"]).decode(batch_of([frame_of('"31":"7"')])) for _ in range(200)]
     assert array.tolist() == [index + 0.5 for index in range(1000)]
     assert views[1].tolist() == [1] * 1000
     assert views[2].tolist() == [8314] * 1000
@@ -418,7 +414,7 @@ def test_a_view_outlives_ticks_batch_and_decoder():
 
 
 def test_ticks_do_not_keep_the_batch():
-    batch = batch_of(frame_of('"31":"1"'), frame_of('"31":"\\u0031"'))
+    batch = batch_of([frame_of('"31":"1"'), frame_of('"31":"\\u0031"')])
     before = sys.getrefcount(batch)
     ticks = cf.TickDecoder().decode(batch)
     views = [ticks.values("31"), ticks.rows, ticks.conids, ticks.received_ns]
@@ -426,8 +422,8 @@ def test_ticks_do_not_keep_the_batch():
     assert len(views) == 4
 
 
-def test_made_by_hand_or_pickled():
-    with pytest.raises(TypeError, match="not made by hand"):
+def test_neither_called_nor_pickled():
+    with pytest.raises(TypeError, match="class cannot be called"):
         Ticks()
     ticks = decode_one('"31":"1"')
     decoder = TickDecoder(["31"])
@@ -442,12 +438,12 @@ def test_made_by_hand_or_pickled():
     assert empty.rows.tolist() == empty.conids.tolist() == []
     with pytest.raises(cf.ConfigError):
         empty.values("31")
-    assert TickDecoder.__new__(TickDecoder).decode(batch_of(frame_of('"31":"1"'))).values("31")[0] == 1.0
+    assert TickDecoder.__new__(TickDecoder).decode(batch_of([frame_of('"31":"1"')])).values("31")[0] == 1.0
     with pytest.raises(TypeError):
         weakref.ref(ticks)
 
 
-def test_what_they_look_like():
+def test_repr():
     assert repr(cf.TickDecoder(["31", "84"])) == "TickDecoder(['31', '84'])"
     assert repr(cf.TickDecoder(["31"], strict=True)) == "TickDecoder(['31'], strict=True)"
     assert repr(decode_one('"31":"1"')) == "<Ticks 1 rows 1 fields>"

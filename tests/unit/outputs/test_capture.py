@@ -20,6 +20,7 @@ from cpapi_fast.outputs import capture as capture_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.files import file_size_limit, make_batch, quote
+from tests.hand_clock import HandClock
 
 FRAMES = [
     b'{"topic":"system","success":"user1234"}',
@@ -114,7 +115,7 @@ def test_buffers_are_compressed(tmp_path: Path) -> None:
     assert path.stat().st_size < 100_000
 
 
-def test_flushes_by_size_and_by_time(tmp_path: Path, clock: FakeClock) -> None:
+def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
     writer = CaptureWriter(tmp_path / "a.arrows", flush_bytes=1000, flush_interval_s=2.0, clock=clock)
     writer.write(make_batch([b"x" * 999]))
     assert writer.counts.written == 0
@@ -123,36 +124,25 @@ def test_flushes_by_size_and_by_time(tmp_path: Path, clock: FakeClock) -> None:
 
     assert writer.poll() == 2.0
     writer.write(make_batch([b"a"]))
-    clock.now_s += 1.5
+    clock.move(1.5)
     assert writer.poll() == 0.5
     writer.write(make_batch([b"b"]))
-    clock.now_s += 0.5
+    clock.move(0.5)
     assert writer.poll() == 2.0
     assert (writer.counts.written, writer.counts.pending) == (4, 0)
 
-    # Under load nobody polls: the next batch is what finds that time is up.
+    # Under load `poll` is not called: `write` flushes when the time is over.
     writer.write(make_batch([b"c"]))
-    clock.now_s += 2.0
+    clock.move(2.0)
     writer.write(make_batch([b"d"]))
     assert (writer.counts.written, writer.counts.pending) == (6, 0)
     check_counts(writer)
     writer.close()
 
 
-class FakeClock(capture_module.Clock):
-    __slots__ = ("now_s",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> HandClock:
+    return HandClock()
 
 
 def test_never_overwrites(tmp_path: Path) -> None:
@@ -242,7 +232,7 @@ def test_disk_full_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_late_write_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_write_error_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(_fd: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -317,11 +307,11 @@ def test_reading_what_is_no_capture(tmp_path: Path) -> None:
         read_capture(path).read_all()
     for data in (b"", b"abc", b"{}\n" * 100, os.urandom(1000)):
         path.write_bytes(data)
-        with pytest.raises(ConfigError, match=r"a\.arrows is no Arrow IPC stream"):
+        with pytest.raises(ConfigError, match=r"a\.arrows is not an Arrow IPC stream"):
             read_capture(path).read_all()
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, pa.schema([("a", pa.int64())])) as stream:
         stream.write_batch(pa.record_batch([pa.array([1])], names=["a"]))
-    with pytest.raises(ConfigError, match="no capture"):
+    with pytest.raises(ConfigError, match="not a capture"):
         read_capture(path).read_all()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cpapi_fast.errors import OutputError
 from cpapi_fast.outputs import contract as outputs
-from cpapi_fast.outputs.contract import OutputCounts, leftovers, make_folder, output_error, publish
+from cpapi_fast.outputs.contract import OutputCounts, make_folder, output_error, publish, unfinished_files
 
 
 def test_publish(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_make_folder_that_cannot_be(tmp_path: Path, name: str) -> None:
 
 def test_make_folder_where_a_file_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match="give the path of a folder") as caught:
+    with pytest.raises(OutputError, match="choose a folder that exists") as caught:
         make_folder(tmp_path / "file")
     assert "overwritten" not in str(caught.value)
 
@@ -76,10 +76,10 @@ def test_make_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.
     assert caught.value.path == str(tmp_path)
 
 
-def test_leftovers(tmp_path: Path) -> None:
+def test_unfinished_files(tmp_path: Path) -> None:
     for name in ("b.parquet.part", "a.arrows.part", "c.parquet", ".cpapi-fast-1.part"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in leftovers(tmp_path)] == ["a.arrows.part", "b.parquet.part"]
+    assert [path.name for path in unfinished_files(tmp_path)] == ["a.arrows.part", "b.parquet.part"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_leftovers(tmp_path: Path) -> None:
         (errno.EIO, "stays readable"),
     ],
 )
-def test_output_error_says_what_to_do(number: int, advice: str) -> None:
+def test_output_error_has_advice(number: int, advice: str) -> None:
     error = output_error(OSError(number, os.strerror(number)), Path("some/file"))
     assert str(Path("some/file")) in str(error)
     assert os.strerror(number) in str(error)

@@ -111,7 +111,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"mine\n")
     log = EventLog(path)
-    with pytest.raises(OutputError, match="give another name"):
+    with pytest.raises(OutputError, match="choose another name"):
         log.write_event(GAP, 0)
     with pytest.raises(OutputError):
         log.write_event(GAP, 0)

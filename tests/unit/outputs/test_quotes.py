@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
 from cpapi_fast.outputs import quotes as quotes_module
 from cpapi_fast.outputs.quotes import QuotesWriter, quotes_schema
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.files import file_size_limit, make_batch, quote
+from tests.hand_clock import HandClock
 
 FULL_SNAPSHOT = (
     b'{"6509":"DPB","conidEx":"265598","topic":"smd+265598","conid":265598,"_updated":1777552273601,"6119":"q7",'
@@ -147,28 +147,21 @@ def test_rolls_by_rows(tmp_path: Path) -> None:
     assert pq.read_metadata(writer.files[0]).num_row_groups == 3
 
 
-class FakeClock(Clock):
-    __slots__ = ("now_s",)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-
 def test_rolls_by_time_from_the_first_row(tmp_path: Path) -> None:
-    clock = FakeClock()
-    clock.now_s = 1000.0
+    clock = HandClock()
+    clock.move(1000.0)
     writer = QuotesWriter(tmp_path, roll_interval_s=60.0, clock=clock)
     assert writer.poll() == 60.0
-    clock.now_s += 500
+    clock.move(500)
     writer.write(make_batch([quote()]))
-    clock.now_s += 59
+    clock.move(59)
     assert writer.poll() == 1.0
     assert writer.counts.pending == 1
-    clock.now_s += 1
+    clock.move(1)
     assert writer.poll() == 60.0
     assert writer.counts.written == 1
     writer.write(make_batch([quote()]))
-    clock.now_s += 60
+    clock.move(60)
     writer.write(make_batch([quote()]))
     assert writer.counts.written == 3
     writer.close()

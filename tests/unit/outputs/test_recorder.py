@@ -215,7 +215,7 @@ async def test_a_failing_file_of_events_ends_it_too() -> None:
 
 
 @pytest.mark.parametrize("fail_on", ["poll", "close"])
-async def test_other_failures_are_told_too(fail_on: str) -> None:
+async def test_other_failures_are_raised_too(fail_on: str) -> None:
     output = Fake(fail_on=fail_on, fail_at=1, poll_s=0.001)
 
     recorder = Recorder([output])

@@ -1,4 +1,4 @@
-"""Field 6509: each documented letter, and letters that nobody knows."""
+"""Field 6509: each documented letter, and undocumented letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue is complete, sound and read-only."""
+"""The catalogue of fields is complete, consistent and read-only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TABLE = """
 DOCUMENTED = _TABLE.split()
 
 
-def test_every_documented_code_is_there_once_and_in_order() -> None:
+def test_the_catalogue_has_every_documented_code_once_and_in_order() -> None:
     assert list(FIELDS) == DOCUMENTED
     assert list(FIELDS) == sorted(FIELDS, key=int)
 
 
-def test_the_price_fields_have_their_names() -> None:
+def test_the_keys_of_the_price_fields() -> None:
     expected = {
         "31": "last_price",
         "84": "bid_price",
@@ -40,7 +40,7 @@ def test_the_price_fields_have_their_names() -> None:
     assert {code: FIELDS[code].key for code in expected} == expected
 
 
-def test_every_name_leads_back_to_its_code() -> None:
+def test_every_key_gives_its_code() -> None:
     assert [field_code(field.key) for field in FIELDS.values()] == DOCUMENTED
     for code, field in FIELDS.items():
         assert field.code == code
@@ -48,8 +48,8 @@ def test_every_name_leads_back_to_its_code() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "last", "LAST_PRICE", "31", 31, None, ["last_price"]])
-def test_an_unknown_name_is_refused(key: object) -> None:
-    with pytest.raises(SubscriptionError, match="no field is called"):
+def test_an_unknown_key_is_refused(key: object) -> None:
+    with pytest.raises(SubscriptionError, match="unknown field key"):
         field_code(key)  # type: ignore[arg-type]
 
 

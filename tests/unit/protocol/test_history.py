@@ -1,4 +1,4 @@
-"""Periods and bars as the gateway takes them, and its answers as bars."""
+"""Valid periods and bars, and the bars of responses."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def an_answer(*rows: object, **members: object) -> dict[str, Any]:
     } | members
 
 
-# --- what can be asked ----------------------------------------------------------------------------
+# Arguments
 
 
 @pytest.mark.parametrize(
     "period", ["1min", "30min", "1h", "8h", "1d", "1000d", "1w", "792w", "1m", "182m", "1y", "15y"]
 )
-def test_a_period_that_the_gateway_knows(period: str) -> None:
+def test_valid_periods(period: str) -> None:
     assert check_period(period) == period
     assert gateway_history.period_s(period) > 0
 
@@ -69,13 +69,13 @@ def test_a_period_that_the_gateway_knows(period: str) -> None:
         "\u0661d",
     ],
 )
-def test_a_period_that_it_would_ignore(period: str) -> None:
+def test_invalid_periods(period: str) -> None:
     with pytest.raises(SubscriptionError, match="1min to 30min"):
         check_period(period)
 
 
 @pytest.mark.parametrize("value", [None, 5, b"1d", ["1d"]])
-def test_a_period_or_bar_that_is_no_text(value: Any) -> None:
+def test_a_period_or_bar_that_is_not_a_str(value: Any) -> None:
     with pytest.raises(SubscriptionError, match=type(value).__name__):
         check_period(value)
     with pytest.raises(SubscriptionError, match=type(value).__name__):
@@ -86,14 +86,14 @@ def test_a_period_or_bar_that_is_no_text(value: Any) -> None:
     ("bar", "seconds"),
     [("1min", 60), ("30min", 1_800), ("1h", 3_600), ("8h", 28_800), ("1d", 86_400), ("1w", 604_800), ("1m", 2_592_000)],
 )
-def test_a_bar_that_the_gateway_knows(bar: str, seconds: int) -> None:
+def test_valid_bars(bar: str, seconds: int) -> None:
     assert bar_length_s(bar) == seconds
     assert gateway_history.bar_s(bar) == seconds
 
 
 @pytest.mark.parametrize("bar", ["4min", "60min", "5h", "2d", "1y", "1S", "5", "", "x" * 1000])
-def test_a_bar_that_it_would_ignore(bar: str) -> None:
-    with pytest.raises(SubscriptionError, match="a bar is one of") as caught:
+def test_invalid_bars(bar: str) -> None:
+    with pytest.raises(SubscriptionError, match="a bar must be one of") as caught:
         bar_length_s(bar)
     assert len(str(caught.value)) < 200
 
@@ -105,7 +105,7 @@ def test_sources() -> None:
             rest_source(wrong)  # type: ignore[arg-type]
 
 
-def test_a_start_time_is_told_in_utc() -> None:
+def test_a_start_time_is_sent_in_utc() -> None:
     moment = datetime(2026, 1, 2, 9, 30, tzinfo=timezone(timedelta(hours=-5)))
     assert start_time_text(moment) == "20260102-14:30:00"
     for wrong in (moment.replace(tzinfo=None), "20260102-14:30:00", None):
@@ -134,7 +134,7 @@ def test_the_span_for_a_time_back(seconds: float, expected: tuple[str, str]) -> 
     assert span_back(seconds) == expected
 
 
-def test_every_span_can_be_asked_reaches_back_and_fits_into_one_answer() -> None:
+def test_every_span_is_valid_reaches_back_and_fits_one_response() -> None:
     for minutes in (*range(1, 700), *range(700, 1_400_000, 997)):
         period, bar = span_back(minutes * 60.0)
         length_s = gateway_history.period_s(check_period(period))
@@ -142,10 +142,10 @@ def test_every_span_can_be_asked_reaches_back_and_fits_into_one_answer() -> None
         assert length_s <= MAX_BARS * bar_length_s(bar)
 
 
-# --- what it answers ------------------------------------------------------------------------------
+# Responses
 
 
-def test_the_bars_of_an_answer() -> None:
+def test_the_bars_of_a_response() -> None:
     found = History.parse(an_answer(ROW | {"t": 1_767_277_860_000}, ROW))
     assert found.bars == (
         Bar(1_767_277_800_000_000_000, 187.02, 187.15, 187, 187.1, 12.5),
@@ -166,7 +166,7 @@ def test_reported_volumes_are_multiplied() -> None:
     assert bar.volume == pytest.approx(26_661_618.0)
 
 
-def test_what_an_answer_may_leave_out() -> None:
+def test_optional_members_of_a_response() -> None:
     row = {name: value for name, value in ROW.items() if name != "v"}
     found = History.parse({"data": [row]})
     assert (found.bar_s, found.server_id, found.availability) == (None, None, "")
@@ -189,7 +189,7 @@ def test_what_an_answer_may_leave_out() -> None:
         (an_answer(ROW, barLength="1"), "barLength is not a number"),
     ],
 )
-def test_an_answer_of_another_shape(payload: object, problem: str) -> None:
+def test_a_response_with_an_unexpected_shape(payload: object, problem: str) -> None:
     with pytest.raises(ShapeError, match=problem):
         History.parse(payload)
 

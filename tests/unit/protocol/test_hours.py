@@ -1,4 +1,4 @@
-"""Times of day in a time zone: when an instrument trades, and when the gateway is reset."""
+"""Trading hours and the reset window, as times of day in a time zone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def at(text: str, zone: str = NEW_YORK) -> int:
         ("2026-07-03 10:00", False),
     ],
 )
-def test_it_trades_in_its_sessions_and_at_no_other_time(moment: str, is_open: bool):
+def test_trading_hours_are_open_only_in_their_sessions(moment: str, is_open: bool):
     hours = TradingHours.weekdays("09:30", "16:00", NEW_YORK, holidays=[dt.date(2026, 7, 3)])
     assert hours.is_open(at(moment)) is is_open
 
@@ -54,7 +54,7 @@ def test_sessions_that_overlap_or_touch_are_one():
         assert hours.is_open(at("2026-03-02 00:00", "UTC") + hour * 3_600_000_000_000) is is_open, hour
 
 
-def test_a_window_may_pass_midnight():
+def test_a_window_may_span_midnight():
     window = DailyWindow("23:40", "00:45", NEW_YORK)
     held = {
         text: window.holds(at(f"2026-03-06 {text}")) for text in ("23:39", "23:40", "23:59", "00:00", "00:44", "00:45")
@@ -74,12 +74,12 @@ def test_a_window_may_pass_midnight():
         (((0, "09:30", "16:00"),), "Mars/Olympus"),
     ],
 )
-def test_what_cannot_be_right_is_refused(sessions: tuple[tuple[int, str, str], ...], zone: str):
+def test_invalid_values_are_refused(sessions: tuple[tuple[int, str, str], ...], zone: str):
     with pytest.raises(ConfigError):
         TradingHours(sessions, zone)
 
 
-def test_answers_of_a_minute_are_kept_for_that_minute_only():
+def test_the_cached_result_is_valid_for_one_minute():
     hours = TradingHours.weekdays("09:30", "16:00", "UTC")
     nine_s = 1_767_603_600  # Monday, 2026-01-05
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The wire's number texts: every documented form, and a slow second opinion by exact decimal arithmetic."""
+"""Numbers of the wire format: every documented form, and a comparison with exact decimal arithmetic."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_documented_forms(value: object, expected: float) -> None:
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
-def test_anything_else_is_none(value: object) -> None:
+def test_other_values_are_none(value: object) -> None:
     assert parse_number(value) is None
     assert number_prefix(value) is None
 
 
-def test_suffix_is_a_shift_of_the_point_not_a_product() -> None:
+def test_a_suffix_shifts_the_decimal_point() -> None:
     # The product of two floats is off by one unit in the last place here; what is written is a whole number.
     assert 4.35 * 1e6 != 4_350_000.0 or 1.1 * 1e9 != 1_100_000_000.0 or 64.1 * 1e3 != 64_100.0
     assert parse_number("4.35M") == 4_350_000.0
@@ -111,7 +111,7 @@ def test_any_text_gives_a_finite_float_or_none(text: str) -> None:
 
 
 @given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False)))
-def test_json_numbers_are_taken_as_they_are(value: float) -> None:
+def test_json_numbers_are_unchanged(value: float) -> None:
     try:
         expected: float | None = float(value)
     except OverflowError:

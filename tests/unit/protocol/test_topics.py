@@ -1,4 +1,4 @@
-"""The exact texts on the wire, what is refused before it gets there, and cancelling."""
+"""The exact texts of subscriptions, invalid arguments, and cancelling."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HUGE = Index(10**5000)
 
 
 class Sent:
-    """Stands in for the socket: keeps what was sent, or fails as told."""
+    """A fake socket that records the texts, or raises a given error."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.texts: list[str] = []
@@ -52,7 +52,7 @@ class Sent:
         self.texts.append(text)
 
 
-# --- fields ---------------------------------------------------------------------------------------
+# Fields
 
 
 def test_default_l1_has_its_codes_in_order() -> None:
@@ -72,7 +72,7 @@ def test_default_l1_has_its_codes_in_order() -> None:
         (iter(["31"]), ("31",)),
     ],
 )
-def test_codes_pass_known_or_not(codes: object, expected: tuple[str, ...]) -> None:
+def test_unknown_codes_are_allowed(codes: object, expected: tuple[str, ...]) -> None:
     assert MarketDataFields.from_codes(codes).as_slice() == expected  # type: ignore[arg-type]
 
 
@@ -116,8 +116,8 @@ def test_codes_that_are_not_digits_are_refused(codes: object) -> None:
         MarketDataFields.from_codes(codes)  # type: ignore[arg-type]
 
 
-def test_a_name_in_place_of_a_code_is_answered_with_the_code() -> None:
-    with pytest.raises(SubscriptionError, match="the code of bid_price is '84'"):
+def test_a_key_instead_of_a_code_is_refused_with_the_code() -> None:
+    with pytest.raises(SubscriptionError, match="The code of bid_price is '84'"):
         MarketDataFields.from_codes(["bid_price"])
 
 
@@ -139,7 +139,7 @@ def test_fields_are_an_immutable_sequence() -> None:
         fields[0] = "1"  # type: ignore[index]
 
 
-# --- texts ----------------------------------------------------------------------------------------
+# Texts
 
 
 def test_the_text_of_a_market_data_subscribe() -> None:
@@ -176,10 +176,10 @@ def test_a_whole_number_is_a_conid(conid: int) -> None:
         float("nan"),
     ],
 )
-def test_anything_else_is_refused(conid: object) -> None:
-    with pytest.raises(SubscriptionError, match="a conid is a whole number"):
+def test_every_other_conid_is_refused(conid: object) -> None:
+    with pytest.raises(SubscriptionError, match="a conid must be a whole number"):
         market_data_subscribe_text(conid)  # type: ignore[arg-type]
-    with pytest.raises(SubscriptionError, match="a conid is a whole number"):
+    with pytest.raises(SubscriptionError, match="a conid must be a whole number"):
         market_data_unsubscribe_text(conid)  # type: ignore[arg-type]
 
 
@@ -187,8 +187,8 @@ def test_anything_else_is_refused(conid: object) -> None:
     "exchange",
     ["", " NYSE", "NYSE\n", "NY+SE", "nyse", "NYSE;;;1/2", "N\u0178SE", "A" * 33, 5, True, b"NYSE", "@", ".A"],
 )
-def test_a_name_that_is_no_exchange_is_refused(exchange: object) -> None:
-    with pytest.raises(SubscriptionError, match="an exchange is"):
+def test_an_invalid_exchange_is_refused(exchange: object) -> None:
+    with pytest.raises(SubscriptionError, match="an exchange must be"):
         market_data_subscribe_text(265598, exchange=exchange)  # type: ignore[arg-type]
 
 
@@ -202,7 +202,7 @@ def test_fields_of_another_type_are_refused() -> None:
     codes=st.lists(st.integers(0, 10**19 - 1).filter(lambda code: code < 2**63), min_size=1),
     exchange=st.none() | st.from_regex(r"[A-Z0-9][A-Z0-9._-]{0,31}", fullmatch=True).filter(str.isascii),
 )
-def test_every_text_can_be_taken_apart_again(conid: int, codes: list[int], exchange: str | None) -> None:
+def test_every_text_can_be_parsed(conid: int, codes: list[int], exchange: str | None) -> None:
     topic, target, arguments = market_data_subscribe_text(conid, MarketDataFields(codes), exchange=exchange).split("+")
     assert topic == "smd"
     assert target == (str(conid) if exchange is None else f"{conid}@{exchange}")
@@ -210,8 +210,8 @@ def test_every_text_can_be_taken_apart_again(conid: int, codes: list[int], excha
 
 
 @given(st.text() | st.binary() | st.floats() | st.lists(st.text()) | st.none())
-def test_whatever_is_given_raises_only_our_error(value: object) -> None:
-    # An answer is fine too; any other exception than ours fails the test.
+def test_invalid_arguments_raise_only_subscription_error(value: object) -> None:
+    # A return value is allowed; any other exception fails the test.
     for call in (
         market_data_target,
         lambda v: market_data_target(1, v),
@@ -222,7 +222,7 @@ def test_whatever_is_given_raises_only_our_error(value: object) -> None:
             call(value)  # type: ignore[arg-type]
 
 
-# --- subscriptions --------------------------------------------------------------------------------
+# Subscriptions
 
 
 def test_the_four_handles() -> None:
@@ -243,7 +243,7 @@ def test_the_four_handles() -> None:
     assert repr(handles[0]) == "Subscription('market_data:265598')"
 
 
-async def test_cancel_sends_once_however_often_it_is_called() -> None:
+async def test_cancel_is_idempotent() -> None:
     send = Sent()
     subscription = Subscription.pnl(send)
     assert not subscription.is_cancelled
@@ -261,7 +261,7 @@ async def test_cancel_after_the_connection_ended_does_nothing() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), asyncio.CancelledError()])
-async def test_cancel_that_failed_otherwise_can_be_repeated(error: BaseException) -> None:
+async def test_cancel_can_be_repeated_after_another_error(error: BaseException) -> None:
     send = Sent(error)
     subscription = Subscription.orders(send)
     with pytest.raises(type(error)):
@@ -276,10 +276,10 @@ def test_the_recommended_keepalive_is_a_minute() -> None:
     assert KEEPALIVE_INTERVAL_S == 60.0
 
 
-# --- history --------------------------------------------------------------------------------------
+# History
 
 
-def test_the_text_that_asks_for_history() -> None:
+def test_the_text_of_a_history_subscribe() -> None:
     assert (
         history_subscribe_text(265598, period="2h", bar="5min")
         == 'smh+265598+{"period":"2h","bar":"5min","outsideRth":false,"source":"trades","format":"%o/%c/%h/%l/%v"}'
@@ -301,13 +301,13 @@ def test_the_text_that_asks_for_history() -> None:
     "change",
     [{"conid": -1}, {"conid": "1"}, {"period": "2"}, {"bar": "7min"}, {"exchange": 'N"'}, {"source": "last"}],
 )
-def test_history_that_cannot_be_asked_for(change: dict[str, Any]) -> None:
+def test_invalid_history_arguments(change: dict[str, Any]) -> None:
     given: dict[str, Any] = {"conid": 265598, "period": "2h", "bar": "5min"} | change
     with pytest.raises(SubscriptionError):
         history_subscribe_text(given.pop("conid"), **given)
 
 
-def test_the_text_that_gives_a_place_of_history_back() -> None:
+def test_the_text_of_a_history_unsubscribe() -> None:
     assert history_unsubscribe_text("340001") == "umh+340001"
     for wrong in ("", "1+2", "1\n", "a b", None, 5):
         with pytest.raises(SubscriptionError, match="serverId"):

@@ -1,4 +1,4 @@
-"""The client as a user has it: options, calls, closing, and what it never says."""
+"""The REST client: options, requests, closing, and the secrets that it never shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from tests.certificates import make
-from tests.rest_peer import SESSION, TICKLE, Peer, answer, headers_of, unpaced
+from tests.http_server import SESSION, TICKLE, HttpServer, headers_of, http_response, unpaced
 from tests.support import until
 
 URL = "https://localhost:5000/v1/api"
@@ -40,10 +40,10 @@ def status_body(**members: object) -> bytes:
     return ("{" + ",".join(f'"{name}":{str(value).lower()}' for name, value in flags.items()) + "}").encode()
 
 
-# --- options --------------------------------------------------------------------------------------
+# Options
 
 
-def test_what_a_client_is() -> None:
+def test_the_properties_of_a_client() -> None:
     client = Client("HTTPS://LocalHost:5000/v1/api/")
     assert client.base_url == URL
     assert client.origin == "https://localhost:5000"
@@ -70,13 +70,13 @@ def test_what_a_client_is() -> None:
         ({"total_timeout_s": float("inf")}, "total_timeout_s"),
     ],
 )
-def test_options_that_cannot_be_right(options: dict[str, object], reason: str) -> None:
+def test_invalid_options(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         Client(**{"base_url": URL, **options})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("user_agent", ["", " ", "a\r\nX: geheim", "a\n", "a\x00", "g\u00e4", "a" * 257, 5, b"a"])
-def test_a_user_agent_that_cannot_stand_in_a_header(user_agent: object) -> None:
+def test_a_user_agent_that_is_not_valid_in_a_header(user_agent: object) -> None:
     with pytest.raises(HeaderRefusedError, match="printable ASCII") as caught:
         Client(URL, user_agent=user_agent)  # type: ignore[arg-type]
     assert "geheim" not in str(caught.value)
@@ -88,12 +88,12 @@ async def test_http_needs_no_context() -> None:
         assert await client.ssl_context() is None
 
 
-# --- calls ----------------------------------------------------------------------------------------
+# Calls
 
 
 @pytest.mark.each_loop
 async def test_tickle() -> None:
-    async with Peer(answer(TICKLE)) as peer, Client(peer.url) as client:
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url) as client:
         before = time.time_ns()
         ticket = await client.tickle()
         assert before <= ticket.received_ns <= time.time_ns()
@@ -106,8 +106,8 @@ async def test_tickle() -> None:
         assert ticket.sso_expires_ms == 415890
 
 
-async def test_a_tickle_without_a_session_is_an_answer() -> None:
-    async with Peer(answer(b'{"error":"no session"}')) as peer, Client(peer.url) as client:
+async def test_tickle_without_a_session() -> None:
+    async with HttpServer(http_response(b'{"error":"no session"}')) as peer, Client(peer.url) as client:
         ticket = await client.tickle()
         assert ticket.session is None
         assert ticket.raw == b'{"error":"no session"}'
@@ -116,16 +116,16 @@ async def test_a_tickle_without_a_session_is_an_answer() -> None:
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (answer(status=401), NotAuthenticatedError),
-        (answer(status=302, headers=["Location: /sso/Login"]), NotAuthenticatedError),
-        (answer(b"<html>maintenance</html>", content_type="text/html"), DecodeError),
-        (answer(b"[]"), DecodeError),
-        (answer(b'{"session":5}'), DecodeError),
-        (answer(b"{", status=503), StatusError),
+        (http_response(status=401), NotAuthenticatedError),
+        (http_response(status=302, headers=["Location: /sso/Login"]), NotAuthenticatedError),
+        (http_response(b"<html>maintenance</html>", content_type="text/html"), DecodeError),
+        (http_response(b"[]"), DecodeError),
+        (http_response(b'{"session":5}'), DecodeError),
+        (http_response(b"{", status=503), StatusError),
     ],
 )
 async def test_a_tickle_that_fails(reply: bytes, kind: type[SessionError]) -> None:
-    async with Peer(reply) as peer, Client(peer.url) as client:
+    async with HttpServer(reply) as peer, Client(peer.url) as client:
         with pytest.raises(kind) as caught:
             await client.tickle()
         assert type(caught.value) is kind
@@ -140,9 +140,9 @@ async def test_auth_status_and_health() -> None:
         status_body(authenticated=False),
         status_body(authenticated=False, connected=False),
     ]
-    async with Peer([answer(body) for body in replies]) as peer, Client(peer.url) as client:
+    async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
         assert (await client.auth_status()).established is True
-        # A competing login is told, not raised.
+        # A competing login is reported, not raised.
         assert (await client.health()).competing is True
         with pytest.raises(NoSessionError, match="not connected") as no_session:
             await client.health()
@@ -157,7 +157,7 @@ async def test_auth_status_and_health() -> None:
 
 async def test_opening_the_brokerage_session() -> None:
     replies = [status_body(), status_body(authenticated=False, competing=True), status_body(authenticated=False)]
-    async with Peer([answer(body) for body in replies]) as peer, Client(peer.url) as client:
+    async with HttpServer([http_response(body) for body in replies]) as peer, Client(peer.url) as client:
         assert (await client.init_brokerage_session()).authenticated
         with pytest.raises(CompetingSessionError, match="compete=True"):
             await client.init_brokerage_session(compete=False)
@@ -168,12 +168,12 @@ async def test_opening_the_brokerage_session() -> None:
 
 async def test_accounts_and_logout() -> None:
     replies = [
-        answer(b'{"accounts":["U1234567"],"selectedAccount":"U1234567"}', headers=["Set-Cookie: a=1"]),
-        answer(b'{"status":true}'),
-        answer(b'{"status":false}'),
-        answer(b"[]"),
+        http_response(b'{"accounts":["U1234567"],"selectedAccount":"U1234567"}', headers=["Set-Cookie: a=1"]),
+        http_response(b'{"status":true}'),
+        http_response(b'{"status":false}'),
+        http_response(b"[]"),
     ]
-    async with Peer(replies) as peer, Client(peer.url) as client:
+    async with HttpServer(replies) as peer, Client(peer.url) as client:
         assert (await client.accounts()).ids == ("U1234567",)
         assert await client.logout() is True
         assert await client.logout() is False
@@ -185,20 +185,20 @@ async def test_accounts_and_logout() -> None:
 
 
 @pytest.mark.each_loop
-async def test_many_calls_at_once() -> None:
-    async with Peer(answer(TICKLE)) as peer, Client(peer.url, pacer=unpaced()) as client:
+async def test_concurrent_calls() -> None:
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url, pacer=unpaced()) as client:
         tickets = await asyncio.gather(*(client.tickle() for _ in range(20)))
         assert {ticket.session for ticket in tickets} == {SESSION}
         assert len(peer.requests) == 20
 
 
-# --- closing --------------------------------------------------------------------------------------
+# Closing
 
 
 @pytest.mark.each_loop
-async def test_a_closed_client_says_so(tmp_path: Path) -> None:
+async def test_a_closed_client_raises_usage_error(tmp_path: Path) -> None:
     certificate = make()
-    async with Peer(answer(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
+    async with HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
         client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint))
         async with client:
             await client.tickle()
@@ -221,7 +221,7 @@ async def test_a_closed_client_says_so(tmp_path: Path) -> None:
             client.spawn_keepalive()
 
 
-async def test_a_client_that_was_never_used_needs_no_closing() -> None:
+async def test_an_unused_client_needs_no_closing() -> None:
     await Client(URL).aclose()
     async with Client(URL):
         pass
@@ -229,8 +229,8 @@ async def test_a_client_that_was_never_used_needs_no_closing() -> None:
 
 @pytest.mark.each_loop
 async def test_the_keepalive_ends_with_the_client() -> None:
-    patient = {"connect_timeout_s": 20_000.0, "total_timeout_s": 20_000.0}
-    async with Peer(answer(TICKLE)) as peer, Client(peer.url, clock=Clock(1000.0), **patient) as client:
+    options = {"connect_timeout_s": 20_000.0, "total_timeout_s": 20_000.0, "clock": Clock(1000.0)}
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url, **options) as client:
         first, second = client.spawn_keepalive(), client.spawn_keepalive(interval_s=30.0)
         await first.stop()
         await until(lambda: second.ticks >= 3)
@@ -245,7 +245,7 @@ async def test_the_keepalive_ends_with_the_client() -> None:
     assert len(peer.requests) == seen
 
 
-# --- secrets --------------------------------------------------------------------------------------
+# Secrets
 
 COOKIE = "kekswert"
 SECRETS = (SESSION, COOKIE, "U1234567", "DU7654321", "nutzername")
@@ -255,7 +255,7 @@ LEAKY = (
     f'{COOKIE} U1234567"}}'
 ).encode()
 
-#: A body that never ends: whoever waits for it waits until the time is over.
+#: A body that never ends, so that a request waits until its time limit.
 CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Length: 9\r\n\r\n{{".encode()
 
 
@@ -263,14 +263,14 @@ CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Lengt
 @pytest.mark.parametrize(
     "reply",
     [
-        answer(LEAKY, status=500),
-        answer(LEAKY, status=401),
-        answer(b"", status=302, headers=[f"Location: https://x.example/{SESSION}/{COOKIE}?session={SESSION}"]),
-        answer(b"", status=302, headers=[f"Location: /sso/Login?session={SESSION}"]),
-        answer(b"<html>" + LEAKY, content_type="text/html"),
-        answer(b"[" + LEAKY + b"]"),
-        answer(LEAKY + b"x"),
-        answer(b'{"status":"x","session":["' + LEAKY.replace(b'"', b"'") + b'"]}'),
+        http_response(LEAKY, status=500),
+        http_response(LEAKY, status=401),
+        http_response(b"", status=302, headers=[f"Location: https://x.example/{SESSION}/{COOKIE}?session={SESSION}"]),
+        http_response(b"", status=302, headers=[f"Location: /sso/Login?session={SESSION}"]),
+        http_response(b"<html>" + LEAKY, content_type="text/html"),
+        http_response(b"[" + LEAKY + b"]"),
+        http_response(LEAKY + b"x"),
+        http_response(b'{"status":"x","session":["' + LEAKY.replace(b'"', b"'") + b'"]}'),
         CUT_SHORT,
         b"HTTP/1.1 200 OK\r\nSet-Cookie: bad name=" + SESSION.encode() + b"\r\nContent-Length: 1\r\n\r\n{",
         b"HTTP/1.1 200 OK\r\nBroken " + SESSION.encode() + b"\r\n\r\n",
@@ -282,7 +282,7 @@ CUT_SHORT = f"HTTP/1.1 200 OK\r\nSet-Cookie: {COOKIE}={SESSION}\r\nContent-Lengt
 async def test_no_message_log_or_chain_shows_a_secret(reply: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
     logging.getLogger("aiohttp").setLevel(1)
-    good = answer(TICKLE, headers=[f"Set-Cookie: x-sess-uuid={COOKIE}", "Set-Cookie: bad name=nutzername"])
+    good = http_response(TICKLE, headers=[f"Set-Cookie: x-sess-uuid={COOKIE}", "Set-Cookie: bad name=nutzername"])
 
     asyncio.get_running_loop().set_debug(True)
     served: list[bytes] = []
@@ -291,7 +291,7 @@ async def test_no_message_log_or_chain_shows_a_secret(reply: bytes | None, caplo
         served.append(request)
         return good if len(served) == 1 else reply
 
-    async with Peer(script) as peer, Client(peer.url, total_timeout_s=1.0, pacer=unpaced()) as client:
+    async with HttpServer(script) as peer, Client(peer.url, total_timeout_s=1.0, pacer=unpaced()) as client:
         ticket = await client.tickle()
         # A gateway that hangs costs a second each time, so once is enough.
         hangs = reply in (b"", CUT_SHORT)

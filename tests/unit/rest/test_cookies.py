@@ -1,4 +1,4 @@
-"""One cookie per name, as the gateway wants it."""
+"""The cookie jar: one cookie per name, as the gateway requires."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_new_jar_sends_nothing() -> None:
     assert len(jar()) == 0
 
 
-def test_several_cookies_of_one_answer_and_their_attributes() -> None:
+def test_several_cookies_of_one_response_and_their_attributes() -> None:
     cookies = jar()
     cookies.update(
         ["x-sess-uuid=0.5c1.7; Path=/v1/api; HttpOnly; Secure", 'JSESSIONID="a b"; Domain=other.example', "c="]
@@ -84,7 +84,7 @@ def test_a_cookie_is_kept(attributes: str) -> None:
     assert cookies.header() == "a=1"
 
 
-def test_a_cookie_ends_with_its_time() -> None:
+def test_a_cookie_expires() -> None:
     time = Time()
     cookies = jar(time)
     cookies.update(["a=1; Max-Age=60", "b=2"])
@@ -112,13 +112,13 @@ def test_a_cookie_ends_with_its_time() -> None:
         "a=" + "x" * MAX_COOKIE_LENGTH,
     ],
 )
-def test_what_is_no_cookie_is_ignored(header: str) -> None:
+def test_invalid_cookies_are_ignored(header: str) -> None:
     cookies = jar()
     cookies.update(["kept=1", header])
     assert cookies.header() == "kept=1"
 
 
-def test_there_is_an_end_to_how_many() -> None:
+def test_the_number_of_cookies_is_limited() -> None:
     cookies = jar()
     cookies.update(f"c{i}=1" for i in range(MAX_COOKIES + 5))
     assert len(cookies) == MAX_COOKIES
@@ -136,7 +136,7 @@ def test_clear_and_repr() -> None:
 
 
 @given(st.lists(st.text() | st.from_regex(r"[a-c]=[ -~]{0,5}(; (max-age|expires)=.{0,9})?", fullmatch=True)))
-def test_any_headers_leave_a_header_that_can_be_sent(headers: list[str]) -> None:
+def test_the_cookie_header_is_valid_after_any_set_cookie_headers(headers: list[str]) -> None:
     cookies = jar()
     cookies.update(headers)
     header = cookies.header()

@@ -1,4 +1,4 @@
-"""The ticks come at their time, whatever happens to one of them."""
+"""The keepalive sends its requests on time, whatever happens to one of them."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.keepalive import Keepalive
 from cpapi_fast.rest.session import SessionTicket
 from tests.clocks import SleepClock
-from tests.rest_peer import SESSION, TICKLE, Peer, answer
+from tests.http_server import SESSION, TICKLE, HttpServer, http_response
 from tests.support import until
 
 #: A minute passes in 60 ms.
 FAST = 1000.0
 
 
-def fast_client(peer: Peer, *, total_timeout_s: float = 20_000.0) -> Client:
-    """A client whose minutes are short, but whose patience with a busy machine is not."""
+def fast_client(peer: HttpServer, *, total_timeout_s: float = 20_000.0) -> Client:
+    """A client with a fast clock and long time limits, so that a busy machine causes no timeout."""
     return Client(peer.url, clock=Clock(FAST), connect_timeout_s=20_000.0, total_timeout_s=total_timeout_s)
 
 
 @pytest.mark.each_loop
-async def test_it_survives_every_failure() -> None:
+async def test_the_keepalive_continues_after_every_failure() -> None:
     replies: list[bytes | None] = [
-        answer(status=500),
-        answer(status=401),
-        answer(status=302, headers=["Location: /sso/Login"]),
-        answer(b"[]"),
-        answer(b"<html>", content_type="text/html"),
-        answer(b"\xff\x00"),
+        http_response(status=500),
+        http_response(status=401),
+        http_response(status=302, headers=["Location: /sso/Login"]),
+        http_response(b"[]"),
+        http_response(b"<html>", content_type="text/html"),
+        http_response(b"\xff\x00"),
         # The first of these ends a kept connection, which is no failure yet.
         None,
         None,
         b"HTTP/1.1 nonsense\r\n\r\n",
-        answer(TICKLE),
+        http_response(TICKLE),
     ]
     results: list[SessionTicket | Exception] = []
     answers = iter(replies)
-    async with Peer(lambda _: next(answers, answer(TICKLE))) as peer, fast_client(peer) as client:
+    async with HttpServer(lambda _: next(answers, http_response(TICKLE))) as peer, fast_client(peer) as client:
         keepalive = client.spawn_keepalive(on_result=results.append)
         await until(lambda: keepalive.ticks >= 1)
         await keepalive.stop()
@@ -74,14 +74,14 @@ async def test_it_survives_every_failure() -> None:
 
 
 @pytest.mark.each_loop
-async def test_it_survives_a_gateway_that_goes_and_comes_back() -> None:
-    async with Peer(answer(TICKLE)) as peer:
+async def test_the_keepalive_continues_after_a_restart_of_the_gateway() -> None:
+    async with HttpServer(http_response(TICKLE)) as peer:
         client = fast_client(peer)
         keepalive = client.spawn_keepalive()
         await until(lambda: keepalive.ticks >= 1)
     await until(lambda: keepalive.failures >= 2)
     assert isinstance(keepalive.last_error, ConnectError)
-    async with Peer(answer(TICKLE), port=peer.port):
+    async with HttpServer(http_response(TICKLE), port=peer.port):
         ticks = keepalive.ticks
         await until(lambda: keepalive.ticks > ticks)
         assert keepalive.last_error is None
@@ -89,14 +89,14 @@ async def test_it_survives_a_gateway_that_goes_and_comes_back() -> None:
         await client.aclose()
 
 
-async def test_it_survives_a_gateway_that_hangs() -> None:
-    async with Peer(b"") as peer, fast_client(peer, total_timeout_s=100.0) as client:
+async def test_the_keepalive_continues_after_a_gateway_that_hangs() -> None:
+    async with HttpServer(b"") as peer, fast_client(peer, total_timeout_s=100.0) as client:
         keepalive = client.spawn_keepalive()
         await until(lambda: keepalive.failures >= 2)
         assert isinstance(keepalive.last_error, RequestTimeoutError)
 
 
-async def test_an_error_that_is_none_of_ours_is_survived_too() -> None:
+async def test_the_keepalive_continues_after_an_unexpected_exception() -> None:
     async def tickle() -> SessionTicket:
         raise KeyError("a bug")
 
@@ -106,7 +106,7 @@ async def test_an_error_that_is_none_of_ours_is_survived_too() -> None:
     await keepalive.stop()
 
 
-async def test_a_callback_that_raises_is_reported_and_the_ticks_go_on() -> None:
+async def test_a_callback_that_raises_is_reported_and_the_keepalive_continues() -> None:
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
     error = ValueError("the user's")
@@ -114,7 +114,7 @@ async def test_a_callback_that_raises_is_reported_and_the_ticks_go_on() -> None:
     def fail(_result: object) -> None:
         raise error
 
-    async with Peer(answer(TICKLE)) as peer, fast_client(peer) as client:
+    async with HttpServer(http_response(TICKLE)) as peer, fast_client(peer) as client:
         keepalive = client.spawn_keepalive(on_result=fail)
         await until(lambda: keepalive.ticks >= 3)
         assert keepalive.callback_failures == len(reported) >= 2
@@ -122,13 +122,13 @@ async def test_a_callback_that_raises_is_reported_and_the_ticks_go_on() -> None:
     assert all(context["exception"] is error for context in reported)
 
 
-async def test_the_first_tick_comes_after_one_interval_and_the_others_at_that_pace() -> None:
+async def test_requests_are_one_interval_apart() -> None:
     clock = SleepClock()
     times: list[float] = []
 
     async def tickle() -> SessionTicket:
         times.append(clock.monotonic_s())
-        # An answer that takes half the interval does not stretch it.
+        # A response that takes half the interval does not stretch it.
         await clock.sleep(15.0)
         return SessionTicket.parse({}, b"", 0)
 
@@ -139,7 +139,7 @@ async def test_the_first_tick_comes_after_one_interval_and_the_others_at_that_pa
     assert times[:5] == [30.0, 60.0, 90.0, 120.0, 150.0]
 
 
-async def test_ticks_that_were_missed_are_not_made_up() -> None:
+async def test_missed_requests_are_skipped() -> None:
     clock = SleepClock()
     times: list[float] = []
 
@@ -155,7 +155,7 @@ async def test_ticks_that_were_missed_are_not_made_up() -> None:
 
 
 async def test_stopping() -> None:
-    async with Peer(b"") as peer, fast_client(peer) as client:
+    async with HttpServer(b"") as peer, fast_client(peer) as client:
         keepalive = client.spawn_keepalive(interval_s=1.0)
         await until(lambda: len(peer.requests) == 1)
         assert keepalive.is_running
@@ -168,7 +168,7 @@ async def test_stopping() -> None:
 
 
 async def test_stopping_from_the_callback() -> None:
-    async with Peer(answer(TICKLE)) as peer, fast_client(peer) as client:
+    async with HttpServer(http_response(TICKLE)) as peer, fast_client(peer) as client:
         stops: list[asyncio.Task[None]] = []
         keepalive = client.spawn_keepalive(
             on_result=lambda _: stops.append(asyncio.get_running_loop().create_task(keepalive.stop()))
@@ -179,13 +179,13 @@ async def test_stopping_from_the_callback() -> None:
 
 
 @pytest.mark.parametrize("interval_s", [0, -1.0, float("nan"), float("inf")])
-async def test_an_interval_that_cannot_be_right(interval_s: float) -> None:
+async def test_an_invalid_interval(interval_s: float) -> None:
     async with Client("http://localhost:5000/v1/api") as client:
         with pytest.raises(ConfigError, match="interval"):
             client.spawn_keepalive(interval_s)
 
 
-async def test_a_callback_that_would_never_be_awaited() -> None:
+async def test_a_coroutine_function_as_callback_is_rejected() -> None:
     async def callback(_result: object) -> None: ...
 
     async with Client("http://localhost:5000/v1/api") as client:

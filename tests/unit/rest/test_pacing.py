@@ -1,4 +1,4 @@
-"""The pacer on a clock that is moved by hand: who has his turn when, and what is refused, on no machine's time."""
+"""The pacer on a hand-moved clock: when each request may be sent, and which are refused."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, StatusError, UsageError
-from cpapi_fast.rest.pacing import DOCUMENTED_PACES, PENALTY_S, RestPacer, Turn
-from cpapi_fast.simulator.pacing import Pacer
+from cpapi_fast.rest.pacing import DOCUMENTED_LIMITS, PENALTY_S, RestPacer, Turn
+from cpapi_fast.simulator.rate_limits import RateLimiter
 from tests.hand_clock import HandClock, settle
 from tests.support import run
 
 
 class Bench:
-    """A pacer, its clock, and requests that last as long as they are told."""
+    """A pacer, its clock, and requests of a given duration."""
 
     def __init__(self, **options: Any) -> None:
         self.clock = HandClock()
@@ -51,14 +51,14 @@ class Bench:
         return await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-async def test_a_request_with_room_is_not_held_up() -> None:
+async def test_a_request_below_the_limit_is_not_delayed() -> None:
     bench = Bench()
     with await bench.pacer.acquire("/iserver/accounts"):
         assert bench.pacer.waiting == 0
     assert bench.clock.timers == 0
 
 
-async def test_all_requests_together_are_eight_a_second_and_in_order() -> None:
+async def test_all_requests_together_are_eight_per_second_and_in_order() -> None:
     bench = Bench()
     paths = [f"/{number}" for number in range(20)]
     for path in paths:
@@ -72,20 +72,20 @@ async def test_all_requests_together_are_eight_a_second_and_in_order() -> None:
     assert bench.clock.timers == 0
 
 
-async def test_a_request_counts_until_a_second_after_its_answer() -> None:
+async def test_a_request_counts_until_a_second_after_its_response() -> None:
     bench = Bench(requests_per_s=2)
     bench.ask("/slow", lasts_s=10.0)
     for number in range(3):
         bench.ask(f"/{number}")
     await bench.advance(20.0)
     assert await bench.end() == [None] * 4
-    # One place is taken by the slow one all the time: it may arrive at the gateway at any moment until its answer.
+    # The slow request always counts: until its response, it may arrive at the gateway at any moment.
     assert bench.sent == [(0.0, "/slow"), (0.0, "/0"), (1.0, "/1"), (2.0, "/2")]
 
 
-@pytest.mark.parametrize("path", sorted(DOCUMENTED_PACES))
-async def test_every_documented_pace_is_kept(path: str) -> None:
-    most, per_s = DOCUMENTED_PACES[path]
+@pytest.mark.parametrize("path", sorted(DOCUMENTED_LIMITS))
+async def test_every_documented_limit_is_kept(path: str) -> None:
+    most, per_s = DOCUMENTED_LIMITS[path]
     asked = path + "notifications" if path.endswith("/") else path
 
     bench = Bench(requests_per_s=1000, max_wait_s=2000.0)
@@ -96,7 +96,7 @@ async def test_every_documented_pace_is_kept(path: str) -> None:
     assert bench.times(asked) == [0.0] * most + [0.25 + per_s]
 
 
-async def test_a_folder_of_endpoints_has_one_pace() -> None:
+async def test_a_path_prefix_has_one_limit() -> None:
     bench = Bench()
     bench.ask("/fyi/settings")
     bench.ask("/fyi/unreadnumber")
@@ -105,7 +105,7 @@ async def test_a_folder_of_endpoints_has_one_pace() -> None:
     assert bench.sent == [(0.0, "/fyi/settings"), (0.0, "/fyi"), (1.0, "/fyi/unreadnumber")]
 
 
-async def test_one_that_waits_for_its_endpoint_holds_up_no_other() -> None:
+async def test_a_request_that_waits_for_its_endpoint_delays_no_other() -> None:
     bench = Bench()
     for path in ("/iserver/account/orders", "/iserver/account/orders", "/tickle", "/tickle", "/iserver/accounts"):
         bench.ask(path)
@@ -115,10 +115,10 @@ async def test_one_that_waits_for_its_endpoint_holds_up_no_other() -> None:
     assert bench.times("/iserver/accounts") == [0.0]
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# Refused requests
 
 
-async def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once() -> None:
+async def test_a_request_that_would_wait_too_long_is_refused_immediately() -> None:
     bench = Bench()
     with await bench.pacer.acquire("/sso/validate"):
         await bench.advance(3.0)
@@ -128,7 +128,7 @@ async def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once() -> None:
     error = caught.value
     assert (error.path, error.limit, error.retry_after_s) == ("/sso/validate", "/sso/validate", 55.0)
     assert error.is_retryable
-    for word in ("/sso/validate", "max_wait_s (30 s)", "in 55.0 s", "1 within 60 s"):
+    for word in ("/sso/validate", "max_wait_s (30 s)", "55.0 s at least", "1 per 60 s"):
         assert word in str(error)
     assert bench.clock.timers == 0
     await bench.advance(26.0)
@@ -138,7 +138,7 @@ async def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once() -> None:
     assert bench.times("/sso/validate") == [63.0]
 
 
-async def test_the_queue_is_as_long_as_what_can_be_sent_in_time() -> None:
+async def test_the_queue_is_limited_to_what_can_be_sent_within_max_wait() -> None:
     bench = Bench(requests_per_s=4, max_wait_s=2.0)
     for _ in range(20):
         bench.ask("/iserver/accounts")
@@ -151,8 +151,8 @@ async def test_the_queue_is_as_long_as_what_can_be_sent_in_time() -> None:
     assert {round(outcome.retry_after_s, 6) for outcome in outcomes[12:]} == {3.0}
 
 
-async def test_who_may_be_overtaken_does_not_count_as_standing_before() -> None:
-    bench = Bench(requests_per_s=1, max_wait_s=10.0, paces={"/slow": (1, 10.0)})
+async def test_requests_that_can_be_overtaken_do_not_count_in_the_estimate() -> None:
+    bench = Bench(requests_per_s=1, max_wait_s=10.0, limits={"/slow": (1, 10.0)})
     for path in ("/slow", "/slow", *(f"/{number}" for number in range(11))):
         bench.ask(path)
     await settle()
@@ -164,14 +164,14 @@ async def test_who_may_be_overtaken_does_not_count_as_standing_before() -> None:
     await bench.end()
 
 
-async def test_one_that_waited_too_long_is_refused_when_that_is_so() -> None:
+async def test_a_request_that_has_waited_too_long_is_refused() -> None:
     bench = Bench(max_wait_s=3.0)
     for _ in range(6):
         bench.ask("/iserver/marketdata/history", lasts_s=10.0)
     await bench.advance(2.9)
     assert not bench.tasks[5].done()
     await bench.advance(0.2)
-    with pytest.raises(PaceError, match=r"did not come within max_wait_s \(3 s\).*5 at once") as caught:
+    with pytest.raises(PaceError, match=r"waited longer than max_wait_s \(3 s\).*5 at once") as caught:
         await bench.tasks[5]
     assert caught.value.limit == "/iserver/marketdata/history"
     await bench.advance(10.0)
@@ -180,13 +180,13 @@ async def test_one_that_waited_too_long_is_refused_when_that_is_so() -> None:
 
 
 @pytest.mark.parametrize("grants", [False, True])
-async def test_one_who_is_cancelled_frees_his_turn(grants: bool) -> None:
+async def test_a_cancelled_request_returns_its_turn(grants: bool) -> None:
     bench = Bench(requests_per_s=1)
     first = bench.ask("/0", lasts_s=1.0)
     second, third = bench.ask("/1"), bench.ask("/2")
     await bench.advance(1.5)
     if grants:
-        # The turn is his, and he is cancelled before he hears of it.
+        # The turn is granted, and the request is cancelled before its task runs.
         bench.clock._now_s = 2.0
         bench.pacer._serve()
     second.cancel()
@@ -198,7 +198,7 @@ async def test_one_who_is_cancelled_frees_his_turn(grants: bool) -> None:
     assert bench.pacer.waiting == bench.clock.timers == 0
 
 
-async def test_one_who_is_cancelled_right_before_he_would_be_served_is_passed_over() -> None:
+async def test_a_request_cancelled_right_before_its_turn_is_skipped() -> None:
     bench = Bench(requests_per_s=1)
     bench.ask("/0")
     second, third = bench.ask("/1"), bench.ask("/2")
@@ -211,7 +211,7 @@ async def test_one_who_is_cancelled_right_before_he_would_be_served_is_passed_ov
     assert bench.sent == [(0.0, "/0"), (1.0, "/2")]
 
 
-async def test_a_request_that_is_cancelled_under_way_counts_all_the_same() -> None:
+async def test_a_request_cancelled_in_flight_still_counts() -> None:
     bench = Bench()
     first = bench.ask("/tickle", lasts_s=30.0)
     await bench.advance(1.0)
@@ -227,7 +227,7 @@ async def test_a_turn_ends_once() -> None:
     turn.give_back()
     turn.release()
     turn.give_back()
-    assert bench.pacer._overall.under_way == 0
+    assert bench.pacer._overall.in_flight == 0
     with await bench.pacer.acquire("/1") as second:
         second.release()
     assert isinstance(second, Turn)
@@ -238,7 +238,7 @@ async def test_a_turn_ends_once() -> None:
     assert bench.sent == [(1.0, "/2")]
 
 
-# --- the penalty box ------------------------------------------------------------------------------
+# The penalty
 
 
 async def test_after_a_429_nothing_is_sent_for_fifteen_minutes() -> None:
@@ -258,14 +258,14 @@ async def test_after_a_429_nothing_is_sent_for_fifteen_minutes() -> None:
     with pytest.raises(RateLimitedError, match="another 1 s") as caught:
         await bench.pacer.acquire("/iserver/auth/status")
     assert (caught.value.path, caught.value.retry_after_s) == ("/iserver/auth/status", 1.0)
-    assert "answered 429 to /tickle" in str(caught.value)
+    assert "returned status 429 for /tickle" in str(caught.value)
     await bench.advance(1.0)
     assert bench.pacer.penalty_left_s == 0.0
     with await bench.pacer.acquire("/tickle"):
         assert bench.clock.timers == 0
 
 
-async def test_who_had_his_turn_and_has_not_sent_yet_does_not() -> None:
+async def test_a_granted_turn_is_refused_when_the_penalty_starts_before_it_is_used() -> None:
     bench = Bench(requests_per_s=1)
     turn = await bench.pacer.acquire("/0")
     second = bench.ask("/1")
@@ -280,7 +280,7 @@ async def test_who_had_his_turn_and_has_not_sent_yet_does_not() -> None:
         pass
 
 
-async def test_a_second_429_starts_the_time_again() -> None:
+async def test_a_second_429_restarts_the_penalty() -> None:
     bench = Bench()
     bench.pacer.penalize("/tickle")
     await bench.advance(10.0)
@@ -288,16 +288,16 @@ async def test_a_second_429_starts_the_time_again() -> None:
     assert bench.pacer.penalty_left_s == PENALTY_S
 
 
-# --- whose they are -------------------------------------------------------------------------------
+# Owners
 
 
-async def test_an_owner_s_requests_are_dismissed_and_no_other() -> None:
+async def test_only_the_waiting_requests_of_an_owner_are_refused() -> None:
     bench = Bench(requests_per_s=1)
     mine, yours = object(), object()
     bench.ask("/0")
     first, second = bench.ask("/1", owner=mine), bench.ask("/2", owner=yours)
     await settle()
-    bench.pacer.dismiss(mine)
+    bench.pacer.refuse_waiting(mine)
     with pytest.raises(UsageError, match="closed"):
         await first
     await bench.advance(1.0)
@@ -305,7 +305,7 @@ async def test_an_owner_s_requests_are_dismissed_and_no_other() -> None:
     assert [path for _, path in bench.sent] == ["/0", "/2"]
 
 
-async def test_refused_and_cancelled_at_once_is_only_cancelled() -> None:
+async def test_a_request_refused_and_cancelled_at_once_is_cancelled() -> None:
     bench = Bench(requests_per_s=1)
     bench.ask("/0")
     second, third = bench.ask("/1"), bench.ask("/2")
@@ -326,28 +326,28 @@ async def test_refused_and_cancelled_at_once_is_only_cancelled() -> None:
         ({"max_wait_s": float("inf")}, "max_wait_s"),
         ({"requests_per_s": 0}, "all requests together"),
         ({"requests_per_s": 1.5}, "all requests together"),
-        ({"paces": {"/x": (0, 1.0)}}, "/x"),
-        ({"paces": {"/x": (1, -1.0)}}, "/x"),
-        ({"paces": {"/x": (1, float("nan"))}}, "/x"),
+        ({"limits": {"/x": (0, 1.0)}}, "/x"),
+        ({"limits": {"/x": (1, -1.0)}}, "/x"),
+        ({"limits": {"/x": (1, float("nan"))}}, "/x"),
     ],
 )
-def test_options_that_cannot_be_right(options: dict[str, Any], reason: str) -> None:
+def test_invalid_options(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         RestPacer(**options)
 
 
-def test_what_a_pacer_shows() -> None:
+def test_the_repr_of_a_pacer() -> None:
     clock = HandClock()
     pacer = RestPacer(clock)
     assert pacer.clock is clock
     assert repr(pacer) == "RestPacer(waiting=0, penalty_left_s=0)"
 
 
-# --- against the gateway's own count --------------------------------------------------------------
+# Compared with the count of the gateway
 
 
 def arrivals(seed: int) -> Iterator[tuple[float, str]]:
-    """When requests arrive at a gateway that stalls at times, and answers everything that piled up at once."""
+    """The arrival times of requests at a gateway that stalls at times and then responds to all of them at once."""
     chance = random.Random(seed)
     paths = ["/tickle", "/iserver/accounts", "/iserver/auth/status", "/iserver/marketdata/history"]
     arrived: list[tuple[float, str]] = []
@@ -376,8 +376,8 @@ def arrivals(seed: int) -> Iterator[tuple[float, str]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_gateway_counts_no_more_than_it_allows_wherever_the_network_delays(seed: int) -> None:
-    gateway = Pacer()
+def test_the_gateway_never_counts_too_many_requests_whatever_the_network_delays(seed: int) -> None:
+    gateway = RateLimiter()
     seen = list(arrivals(seed))
     assert len(seen) == 120
     assert [path for now_s, path in seen if not gateway.allows(path, now_s)] == []

@@ -1,4 +1,4 @@
-"""Which answer is which error, what the error says to do, and that it keeps secrets."""
+"""HTTP responses: the error for each, its advice, and that no error contains a secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.rest.responses import RestResponse
 from cpapi_fast.rest.session import SessionTicket
-from tests.rest_peer import SESSION
+from tests.http_server import SESSION
 
 ORIGIN = "https://localhost:5000"
 
@@ -66,12 +66,12 @@ def test_a_success_is_decoded(status: int, content_type: str) -> None:
         an_answer(b"<form><INPUT TYPE = PASSWORD></form>", content_type="TEXT/HTML"),
     ],
 )
-def test_a_sign_of_being_logged_out(answer: RestResponse) -> None:
+def test_responses_of_a_gateway_without_a_login(answer: RestResponse) -> None:
     error = error_of(answer)
     assert type(error) is NotAuthenticatedError
     assert not error.is_retryable
     assert error.status == answer.status
-    assert f"log in at {ORIGIN} in a browser" in str(error)
+    assert f"Log in at {ORIGIN} in a browser" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_another_status(status: int, is_retryable: bool, advice: str) -> None:
         ("https://user:geheim@other.example/x", "https://other.example/x"),
         ("/elsewhere", "/elsewhere"),
         ("/v1/sso/Login-not", "/v1/sso/Login-not"),
-        ("http://[broken", "something that is no URL"),
+        ("http://[broken", "an invalid URL"),
         (f"/{SESSION}/x", "/[redacted]/x"),
         ("/a\r\nb", "redirect to"),
     ],
@@ -129,10 +129,10 @@ def test_another_redirect(status: int, location: str, shown: str) -> None:
         (b"", "text/html"),
     ],
 )
-def test_html_in_place_of_json(raw: bytes, content_type: str) -> None:
+def test_html_instead_of_json(raw: bytes, content_type: str) -> None:
     error = error_of(an_answer(raw, content_type=content_type))
     assert isinstance(error, DecodeError)
-    assert "probably wants a login" in str(error)
+    assert "probably nobody is logged in" in str(error)
     assert error.preview in str(error)
     assert not error.is_retryable
 
@@ -145,15 +145,15 @@ def test_what_is_not_json(raw: bytes) -> None:
     assert "base URL" in str(error)
 
 
-def test_another_shape() -> None:
+def test_an_unexpected_shape() -> None:
     answer = an_answer(b'{"session":5,"note":"geheim of U1234567"}')
-    with pytest.raises(DecodeError, match="session is not a text") as caught:
+    with pytest.raises(DecodeError, match="session is not a string") as caught:
         answer.decode(lambda payload: SessionTicket.parse(payload, b"", 0))
     assert caught.value.preview == '{"session":[redacted],"note":"[redacted] of [redacted]"}'
     assert caught.value.status == 200
 
 
-def test_another_error_of_the_parser_is_not_hidden() -> None:
+def test_other_errors_of_the_parser_propagate() -> None:
     def fail(_payload: object) -> None:
         raise KeyError("a bug")
 
@@ -171,7 +171,7 @@ def test_repr_shows_no_body() -> None:
     location=st.text(),
     content_type=st.sampled_from(["", "application/json", "text/html"]),
 )
-def test_any_answer_is_a_value_or_one_of_our_errors(raw: bytes, status: int, location: str, content_type: str) -> None:
+def test_every_response_is_a_value_or_a_cpapi_error(raw: bytes, status: int, location: str, content_type: str) -> None:
     def parse(payload: object) -> object:
         if not isinstance(payload, dict):
             raise ShapeError("no object")

@@ -1,4 +1,4 @@
-"""The shapes of the gateway's answers, and the cookie that opens the WebSocket."""
+"""The shapes of the gateway's responses, and the cookie that opens the WebSocket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cpapi_fast.errors import HeaderRefusedError, NoSessionError
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket, parse_logout
-from tests.rest_peer import SESSION, TICKLE
+from tests.http_server import SESSION, TICKLE
 
 
 def ticket(**members: Any) -> SessionTicket:
@@ -31,7 +31,7 @@ def test_a_ticket_of_a_logged_in_gateway() -> None:
     assert parsed.cookie_header() == f'api={{"session":"{SESSION}"}}'
 
 
-def test_a_ticket_that_says_little() -> None:
+def test_a_ticket_with_few_members() -> None:
     for parsed in (
         ticket(),
         ticket(session=None, iserver=None, ssoExpires=None),
@@ -40,7 +40,7 @@ def test_a_ticket_that_says_little() -> None:
         assert parsed.session is None
         assert (parsed.authenticated, parsed.connected, parsed.competing, parsed.established) == (None,) * 4
         assert parsed.sso_expires_ms is None
-        with pytest.raises(NoSessionError, match="log in"):
+        with pytest.raises(NoSessionError, match="Log in"):
             parsed.cookie_header()
     assert ticket(error="not authenticated").payload == {"error": "not authenticated"}
     assert ticket(iserver={"authStatus": {"established": True}}).established is True
@@ -64,7 +64,7 @@ def test_a_ticket_that_says_little() -> None:
         ({"ssoExpires": True}, "ssoExpires"),
     ],
 )
-def test_a_ticket_of_another_shape(payload: object, member: str) -> None:
+def test_a_ticket_with_an_unexpected_shape(payload: object, member: str) -> None:
     with pytest.raises(ShapeError, match=member):
         SessionTicket.parse(payload, b"", 0)
 
@@ -73,9 +73,9 @@ def test_a_ticket_of_another_shape(payload: object, member: str) -> None:
     "session",
     ["a\r\nX: y", "a\n", "a\x00b", "a\x7f", 'a"b', "a\\b", "a;b", "a,b", "a b", "\u00e4", "a\ud800", "a" * 4097],
 )
-def test_a_session_that_cannot_stand_in_a_header_is_refused_and_not_shown(session: str) -> None:
+def test_a_session_id_that_is_not_valid_in_a_header_is_refused_and_not_shown(session: str) -> None:
     secretive = f"geheim{session}" if len(session) < 4097 else session
-    with pytest.raises(HeaderRefusedError, match="log in to the gateway again") as caught:
+    with pytest.raises(HeaderRefusedError, match="Log in to the gateway again") as caught:
         ticket(session=secretive).cookie_header()
     assert "geheim" not in str(caught.value)
     assert "aaaa" not in str(caught.value)
@@ -83,7 +83,7 @@ def test_a_session_that_cannot_stand_in_a_header_is_refused_and_not_shown(sessio
 
 
 @given(st.text(min_size=1))
-def test_a_cookie_that_is_given_out_is_one(session: str) -> None:
+def test_every_returned_cookie_header_is_valid(session: str) -> None:
     try:
         header = ticket(session=session).cookie_header()
     except HeaderRefusedError:
@@ -123,7 +123,7 @@ def test_an_auth_status() -> None:
         {"authenticated": True, "connected": True, "message": 5},
     ],
 )
-def test_an_auth_status_of_another_shape(payload: object) -> None:
+def test_an_auth_status_with_an_unexpected_shape(payload: object) -> None:
     with pytest.raises(ShapeError):
         AuthStatus.parse(payload)
 
@@ -138,7 +138,7 @@ def test_accounts() -> None:
 @pytest.mark.parametrize(
     "payload", [[], {}, {"accounts": "U1234567"}, {"accounts": [5]}, {"accounts": [], "selectedAccount": 5}]
 )
-def test_accounts_of_another_shape(payload: object) -> None:
+def test_accounts_with_an_unexpected_shape(payload: object) -> None:
     with pytest.raises(ShapeError):
         Accounts.parse(payload)
 

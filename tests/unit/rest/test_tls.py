@@ -1,4 +1,4 @@
-"""Each policy against real servers: whom it lets through, whom not, and what it sends before it knows."""
+"""Each TLS policy against real servers: which certificates it trusts, and what it sends before."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from cpapi_fast.errors import CertificateError, ConfigError, ConnectError, PinMi
 from cpapi_fast.rest import tls as tls_module
 from cpapi_fast.rest.tls import InsecureTlsWarning, Tls, tls_failure
 from tests.certificates import Certificate, make
-from tests.rest_peer import Peer, answer
+from tests.http_server import HttpServer, http_response
 
 HOST = "127.0.0.1"
 
 
-async def reach(peer: Peer, policy: Tls, host: str = HOST) -> None:
+async def reach(peer: HttpServer, policy: Tls, host: str = HOST) -> None:
     """Make a context for `host` and finish a handshake with it; raises what either raises."""
     await shake(peer, await policy.context(HOST, peer.port, timeout_s=5.0), host)
 
 
-async def shake(peer: Peer, context: ssl.SSLContext, host: str = HOST) -> None:
+async def shake(peer: HttpServer, context: ssl.SSLContext, host: str = HOST) -> None:
     _, writer = await asyncio.open_connection(HOST, peer.port, ssl=context, server_hostname=host)
     writer.transport.abort()
 
 
-def serving(certificate: Certificate, folder: Path, port: int = 0) -> Peer:
-    return Peer(answer(), tls=certificate.server_context(folder), port=port)
+def serving(certificate: Certificate, folder: Path, port: int = 0) -> HttpServer:
+    return HttpServer(http_response(), tls=certificate.server_context(folder), port=port)
 
 
-# --- verify ---------------------------------------------------------------------------------------
+# Tls.verify
 
 
 @pytest.mark.each_loop
@@ -54,7 +54,7 @@ async def test_verify_trusts_what_the_machine_trusts(tmp_path: Path, monkeypatch
                 await reach(peer, Tls.verify())
 
 
-# --- ca_file --------------------------------------------------------------------------------------
+# Tls.ca_file
 
 
 @pytest.mark.each_loop
@@ -81,7 +81,7 @@ async def test_a_ca_file_trusts_its_certificates_and_no_others(tmp_path: Path) -
 
 
 @pytest.mark.each_loop
-async def test_a_ca_file_may_hold_the_gateways_own_certificate(tmp_path: Path) -> None:
+async def test_a_ca_file_may_contain_the_gateways_own_certificate(tmp_path: Path) -> None:
     authority = make(is_authority=True)
 
     for certificate in (make(), make(signed_by=authority)):
@@ -119,16 +119,16 @@ async def test_a_ca_file_that_cannot_be_used_is_a_config_error(
 
 
 @pytest.mark.each_loop
-async def test_a_path_that_cannot_be_one_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="cannot be a path"):
+async def test_an_invalid_path_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="path is invalid"):
         await Tls.ca_file("ca\0.pem").context(HOST, 1, timeout_s=5.0)
 
 
-# --- pinned ---------------------------------------------------------------------------------------
+# Tls.pinned
 
 
 @pytest.mark.each_loop
-async def test_the_right_pin_lets_the_gateway_in_whatever_else_is_wrong(tmp_path: Path) -> None:
+async def test_a_pinned_certificate_is_trusted_whatever_else_is_wrong(tmp_path: Path) -> None:
     authority = make(is_authority=True)
 
     for certificate in (
@@ -145,7 +145,7 @@ async def test_the_right_pin_lets_the_gateway_in_whatever_else_is_wrong(tmp_path
             assert peer.payload_bytes == 0
 
 
-def test_the_spelling_of_a_pin_does_not_matter(tmp_path: Path) -> None:
+def test_a_pin_may_have_upper_case_digits_and_colons(tmp_path: Path) -> None:
     digits = make().fingerprint
     colons = ":".join(digits[i : i + 2] for i in range(0, 64, 2))
     assert Tls.pinned(digits) == Tls.pinned(colons.upper()) == Tls.pinned(f"  {digits.upper()}\n")
@@ -166,13 +166,13 @@ def test_the_spelling_of_a_pin_does_not_matter(tmp_path: Path) -> None:
         b"0" * 64,
     ],
 )
-def test_a_pin_that_is_none_is_a_config_error(pin: object) -> None:
+def test_an_invalid_pin_is_a_config_error(pin: object) -> None:
     with pytest.raises(ConfigError, match="64 hex digits"):
         Tls.pinned(pin)  # type: ignore[arg-type]
 
 
 @pytest.mark.each_loop
-async def test_a_wrong_pin_sends_nothing_and_tells_the_fingerprint_seen(tmp_path: Path) -> None:
+async def test_a_wrong_pin_sends_nothing_and_reports_the_peers_fingerprint(tmp_path: Path) -> None:
     authority = make(is_authority=True)
     certificate = make(signed_by=authority)
 
@@ -203,13 +203,13 @@ async def test_a_certificate_swapped_after_the_check_fails_the_handshake(tmp_pat
 
 
 @pytest.mark.each_loop
-async def test_fetching_the_certificate_fails_with_our_errors(tmp_path: Path) -> None:
+async def test_fetching_the_certificate_raises_typed_errors(tmp_path: Path) -> None:
     pin = Tls.pinned("00" * 32)
 
-    async with Peer(b"") as silent:
+    async with HttpServer(b"") as silent:
         with pytest.raises(RequestTimeoutError, match=r"within 0\.2 s"):
             await pin.context(HOST, silent.port, timeout_s=0.2)
-    with pytest.raises(ConnectError, match="is the gateway running"):
+    with pytest.raises(ConnectError, match="that the gateway runs"):
         await pin.context(HOST, silent.port, timeout_s=5.0)
 
     async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -228,12 +228,12 @@ async def test_fetching_the_certificate_fails_with_our_errors(tmp_path: Path) ->
         await server.wait_closed()
 
 
-# --- insecure -------------------------------------------------------------------------------------
+# Tls.insecure
 
 
 @pytest.mark.each_loop
 @pytest.mark.filterwarnings("ignore::cpapi_fast.rest.tls.InsecureTlsWarning")
-async def test_insecure_lets_anybody_in(tmp_path: Path) -> None:
+async def test_insecure_trusts_every_certificate(tmp_path: Path) -> None:
     async with serving(make(ends_days=-1, hosts=["gateway.example"]), tmp_path) as peer:
         await reach(peer, Tls.insecure())
 
@@ -248,17 +248,17 @@ def test_insecure_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
         Tls.insecure()
 
 
-def test_a_program_that_is_insecure_says_so_by_default() -> None:
+def test_python_prints_the_insecure_warning_by_default() -> None:
     code = "from cpapi_fast.rest.tls import Tls; Tls.insecure(); Tls.insecure()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr.count("InsecureTlsWarning") == 1
 
 
-# --- the object -----------------------------------------------------------------------------------
+# The policy object
 
 
-def test_a_policy_is_made_by_name_and_cannot_be_changed() -> None:
-    with pytest.raises(TypeError, match="by name"):
+def test_a_policy_is_created_by_name_and_immutable() -> None:
+    with pytest.raises(TypeError, match="use Tls"):
         Tls()
     policy = Tls.ca_file("ca.pem")
     with pytest.raises(AttributeError):
@@ -275,7 +275,7 @@ def test_a_policy_is_made_by_name_and_cannot_be_changed() -> None:
     assert Tls.pinned("0" * 64).mode == "pinned"
 
 
-def test_what_a_failed_handshake_is_called() -> None:
+def test_the_error_of_a_failed_handshake() -> None:
     error = tls_failure("gateway.example", 5000, ssl.SSLCertVerificationError("whatever"))
     assert type(error) is CertificateError
     assert not error.is_retryable

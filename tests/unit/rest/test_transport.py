@@ -1,4 +1,4 @@
-"""What goes over the wire, byte for byte, and what each failure of a real socket is called."""
+"""The bytes that requests send, and the error for each failure of a real socket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.rest.transport import MAX_BODY_BYTES
 from tests.certificates import make
-from tests.rest_peer import TICKLE, Peer, answer, headers_of, unpaced
+from tests.http_server import TICKLE, HttpServer, headers_of, http_response, unpaced
 
 
 async def failure(client: Client) -> CpapiError:
@@ -41,12 +41,12 @@ async def failure(client: Client) -> CpapiError:
     return caught.value
 
 
-# --- what is sent ---------------------------------------------------------------------------------
+# Requests
 
 
 @pytest.mark.each_loop
-async def test_an_empty_post_byte_for_byte() -> None:
-    async with Peer(answer(TICKLE)) as peer, Client(peer.url + "/") as client:
+async def test_the_bytes_of_an_empty_post() -> None:
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url + "/") as client:
         await client.tickle()
     lines = peer.requests[0].decode().split("\r\n")
     assert lines[0] == "POST /v1/api/tickle HTTP/1.1"
@@ -63,8 +63,8 @@ async def test_an_empty_post_byte_for_byte() -> None:
 
 
 async def test_a_get_and_a_post_with_a_body() -> None:
-    replies = [answer(b'{"accounts":[]}'), answer(b'{"authenticated":true,"connected":true}')]
-    async with Peer(replies) as peer, Client(peer.url, user_agent="my program/1.0 (x)") as client:
+    replies = [http_response(b'{"accounts":[]}'), http_response(b'{"authenticated":true,"connected":true}')]
+    async with HttpServer(replies) as peer, Client(peer.url, user_agent="my program/1.0 (x)") as client:
         await client.accounts()
         await client.init_brokerage_session(compete=False)
     get, post = peer.requests
@@ -77,21 +77,21 @@ async def test_a_get_and_a_post_with_a_body() -> None:
     assert headers_of(post)["content-length"] == ["32"]
 
 
-async def test_the_path_is_sent_as_it_was_given() -> None:
-    async with Peer(answer(TICKLE)) as peer, Client(peer.url + "/a%2Fb/../c") as client:
+async def test_the_path_is_sent_unchanged() -> None:
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url + "/a%2Fb/../c") as client:
         await client.tickle()
         assert peer.requests[0].startswith(b"POST /v1/api/a%2Fb/../c/tickle HTTP/1.1\r\n")
 
 
 @pytest.mark.each_loop
-async def test_cookies_come_back_once_per_name_also_to_an_address() -> None:
+async def test_cookies_are_sent_once_per_name_also_to_an_ip_address() -> None:
     replies = [
-        answer(TICKLE, headers=["Set-Cookie: x-sess-uuid=1; Path=/v1/api; HttpOnly; Secure", "Set-Cookie: b=2"]),
-        answer(status=500, headers=["Set-Cookie: x-sess-uuid=3; Domain=other.example; Path=/other"]),
-        answer(TICKLE, headers=["Set-Cookie: b=; Max-Age=0"]),
-        answer(TICKLE),
+        http_response(TICKLE, headers=["Set-Cookie: x-sess-uuid=1; Path=/v1/api; HttpOnly; Secure", "Set-Cookie: b=2"]),
+        http_response(status=500, headers=["Set-Cookie: x-sess-uuid=3; Domain=other.example; Path=/other"]),
+        http_response(TICKLE, headers=["Set-Cookie: b=; Max-Age=0"]),
+        http_response(TICKLE),
     ]
-    async with Peer(replies) as peer, Client(peer.url, pacer=unpaced()) as client:
+    async with HttpServer(replies) as peer, Client(peer.url, pacer=unpaced()) as client:
         await client.tickle()
         await failure(client)
         await client.tickle()
@@ -101,13 +101,13 @@ async def test_cookies_come_back_once_per_name_also_to_an_address() -> None:
 
 
 async def test_no_redirect_is_followed() -> None:
-    async with Peer(answer(TICKLE)) as elsewhere:
+    async with HttpServer(http_response(TICKLE)) as elsewhere:
         replies = [
-            answer(TICKLE, headers=["Set-Cookie: a=geheim"]),
-            answer(status=302, headers=[f"Location: {elsewhere.url}/tickle"]),
-            answer(status=307, headers=["Location: /v1/api/other"]),
+            http_response(TICKLE, headers=["Set-Cookie: a=geheim"]),
+            http_response(status=302, headers=[f"Location: {elsewhere.url}/tickle"]),
+            http_response(status=307, headers=["Location: /v1/api/other"]),
         ]
-        async with Peer(replies) as peer, Client(peer.url, pacer=unpaced()) as client:
+        async with HttpServer(replies) as peer, Client(peer.url, pacer=unpaced()) as client:
             await client.tickle()
             assert isinstance(await failure(client), RedirectError)
             assert isinstance(await failure(client), RedirectError)
@@ -117,8 +117,8 @@ async def test_no_redirect_is_followed() -> None:
 
 
 @pytest.mark.each_loop
-async def test_the_kernel_watches_the_connection() -> None:
-    async with Peer(answer(TICKLE)) as peer, Client(peer.url) as client:
+async def test_the_socket_has_tcp_keepalive() -> None:
+    async with HttpServer(http_response(TICKLE)) as peer, Client(peer.url) as client:
         await client.tickle()
         mine = [
             sock
@@ -136,26 +136,26 @@ def _peer_port(sock: socket.socket) -> int | None:
         return None
 
 
-# --- connections ----------------------------------------------------------------------------------
+# Connections
 
 
 @pytest.mark.each_loop
-async def test_a_kept_connection_that_the_peer_closed_is_no_failure() -> None:
-    # Each connection answers once and hangs up on the second request.
+async def test_a_pooled_connection_that_the_peer_closed_is_replaced() -> None:
+    # Each connection sends one response and is closed on the second request.
     asked: list[bytes] = []
 
     def script(request: bytes) -> bytes | None:
         asked.append(request)
-        return None if len(asked) == 2 else answer(TICKLE)
+        return None if len(asked) == 2 else http_response(TICKLE)
 
-    async with Peer(script) as peer, Client(peer.url, pacer=unpaced()) as client:
+    async with HttpServer(script) as peer, Client(peer.url, pacer=unpaced()) as client:
         await client.tickle()
         await client.tickle()
         assert [len(peer.received), len(peer.requests)] == [2, 3]
 
 
-async def test_a_fresh_connection_that_the_peer_closed_is_one() -> None:
-    async with Peer(lambda _: None) as peer, Client(peer.url) as client:
+async def test_a_new_connection_that_the_peer_closes_is_an_error() -> None:
+    async with HttpServer(lambda _: None) as peer, Client(peer.url) as client:
         error = await failure(client)
         assert type(error) is ConnectError
         assert error.is_retryable
@@ -164,7 +164,7 @@ async def test_a_fresh_connection_that_the_peer_closed_is_one() -> None:
 
 
 @pytest.mark.each_loop
-async def test_nobody_listens() -> None:
+async def test_unreachable_gateway() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         for scheme in ("http", "https"):
@@ -172,7 +172,7 @@ async def test_nobody_listens() -> None:
                 error = await failure(client)
                 assert type(error) is ConnectError
                 assert error.is_retryable
-                assert "is the gateway running" in str(error)
+                assert "that the gateway runs" in str(error)
 
 
 async def test_a_name_that_does_not_resolve() -> None:
@@ -194,7 +194,7 @@ async def test_a_name_that_does_not_resolve() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\ngeheim",
     ],
 )
-async def test_an_answer_that_is_not_http_or_cut_off(reply: bytes) -> None:
+async def test_a_response_that_is_not_http_or_truncated(reply: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(reply)
@@ -209,10 +209,10 @@ async def test_an_answer_that_is_not_http_or_cut_off(reply: bytes) -> None:
     await server.wait_closed()
 
 
-async def test_a_body_without_end_is_given_up() -> None:
+async def test_an_endless_body_is_an_error() -> None:
     exact = b'"' + b"x" * (MAX_BODY_BYTES - 2) + b'"'
-    replies = [answer(exact), answer(exact + b" ")]
-    async with Peer(replies) as peer, Client(peer.url) as client:
+    replies = [http_response(exact), http_response(exact + b" ")]
+    async with HttpServer(replies) as peer, Client(peer.url) as client:
         assert "the body is not a JSON object" in str(await failure(client))
         error = await failure(client)
         assert isinstance(error, DecodeError)
@@ -235,13 +235,13 @@ async def test_a_body_without_end_is_given_up() -> None:
     await server.wait_closed()
 
 
-# --- time -----------------------------------------------------------------------------------------
+# Time
 
 
 @pytest.mark.each_loop
 async def test_a_gateway_that_hangs() -> None:
     # The default time for a request, 100 times as fast.
-    async with Peer(b"") as peer, Client(peer.url, clock=Clock(100.0), connect_timeout_s=2000.0) as client:
+    async with HttpServer(b"") as peer, Client(peer.url, clock=Clock(100.0), connect_timeout_s=2000.0) as client:
         started = asyncio.get_running_loop().time()
         error = await failure(client)
         assert 0.25 < asyncio.get_running_loop().time() - started < 5.0
@@ -254,7 +254,7 @@ async def test_a_gateway_that_hangs() -> None:
 @pytest.mark.each_loop
 async def test_a_handshake_that_hangs() -> None:
     for tls in (Tls.verify(), Tls.pinned("00" * 32)):
-        async with Peer(b"") as peer:
+        async with HttpServer(b"") as peer:
             url = peer.url.replace("http:", "https:")
             async with Client(url, tls=tls, connect_timeout_s=0.2) as client:
                 error = await failure(client)
@@ -262,11 +262,11 @@ async def test_a_handshake_that_hangs() -> None:
                 assert "within 0.2 s" in str(error)
 
 
-# --- TLS ------------------------------------------------------------------------------------------
+# TLS
 
 
 @pytest.mark.each_loop
-async def test_each_policy_lets_its_gateway_in(tmp_path: Path) -> None:
+async def test_each_policy_trusts_its_gateway(tmp_path: Path) -> None:
     authority = make(is_authority=True)
     signed, expired = make(signed_by=authority), make(ends_days=-1)
     ca_file = Tls.ca_file(authority.write(tmp_path / "ca.pem"))
@@ -277,7 +277,7 @@ async def test_each_policy_lets_its_gateway_in(tmp_path: Path) -> None:
         (expired, Tls.pinned(expired.fingerprint)),
     ):
         async with (
-            Peer(answer(TICKLE), tls=certificate.server_context(tmp_path)) as peer,
+            HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer,
             Client(peer.url, tls=tls) as client,
         ):
             await client.tickle()
@@ -285,7 +285,7 @@ async def test_each_policy_lets_its_gateway_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.each_loop
-async def test_no_policy_lets_another_gateway_in_or_tells_it_anything(tmp_path: Path) -> None:
+async def test_no_policy_trusts_another_gateway_or_sends_it_anything(tmp_path: Path) -> None:
     authority = make(is_authority=True)
     ca_file = Tls.ca_file(authority.write(tmp_path / "ca.pem"))
 
@@ -298,7 +298,7 @@ async def test_no_policy_lets_another_gateway_in_or_tells_it_anything(tmp_path: 
         (make(), Tls.pinned("00" * 32), PinMismatchError),
     ):
         async with (
-            Peer(answer(TICKLE), tls=certificate.server_context(tmp_path)) as peer,
+            HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer,
             Client(peer.url, tls=tls) as client,
         ):
             error = await failure(client)
@@ -312,11 +312,11 @@ async def test_no_policy_lets_another_gateway_in_or_tells_it_anything(tmp_path: 
 @pytest.mark.each_loop
 async def test_a_certificate_swapped_under_a_pinned_client_gets_no_cookie(tmp_path: Path) -> None:
     certificate, other = make(), make()
-    secretive = answer(TICKLE, headers=["Set-Cookie: a=geheim", "Connection: close"])
-    async with Peer(secretive, tls=certificate.server_context(tmp_path)) as peer:
+    secretive = http_response(TICKLE, headers=["Set-Cookie: a=geheim", "Connection: close"])
+    async with HttpServer(secretive, tls=certificate.server_context(tmp_path)) as peer:
         client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint), pacer=unpaced())
         await client.tickle()
-    async with Peer(secretive, tls=other.server_context(tmp_path), port=peer.port) as impostor:
+    async with HttpServer(secretive, tls=other.server_context(tmp_path), port=peer.port) as impostor:
         error = await failure(client)
         assert type(error) is PinMismatchError
         assert "no longer the pinned one" in str(error)
@@ -325,7 +325,7 @@ async def test_a_certificate_swapped_under_a_pinned_client_gets_no_cookie(tmp_pa
     await client.aclose()
 
 
-async def test_tls_where_there_is_none_and_none_where_there_is(tmp_path: Path) -> None:
+async def test_tls_to_a_plain_port_and_plain_http_to_a_tls_port(tmp_path: Path) -> None:
     async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -338,7 +338,7 @@ async def test_tls_where_there_is_none_and_none_where_there_is(tmp_path: Path) -
     server.close()
     await server.wait_closed()
     async with (
-        Peer(answer(TICKLE), tls=make().server_context(tmp_path)) as peer,
+        HttpServer(http_response(TICKLE), tls=make().server_context(tmp_path)) as peer,
         Client(peer.url.replace("https:", "http:")) as client,
     ):
         error = await failure(client)
@@ -346,7 +346,7 @@ async def test_tls_where_there_is_none_and_none_where_there_is(tmp_path: Path) -
         assert "speak" in str(error)
 
 
-async def test_a_ca_file_that_is_missing() -> None:
+async def test_a_missing_ca_file() -> None:
     async with Client("https://localhost:5000/v1/api", tls=Tls.ca_file("missing.pem")) as client:
         error = await failure(client)
         assert type(error) is ConfigError
@@ -354,9 +354,7 @@ async def test_a_ca_file_that_is_missing() -> None:
 
 
 @pytest.mark.each_loop
-async def test_one_context_for_everybody_however_many_ask_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_concurrent_requests_share_one_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetches = []
     fetch_certificate = tls_module._fetch_certificate
 
@@ -368,7 +366,7 @@ async def test_one_context_for_everybody_however_many_ask_at_once(
 
     certificate = make()
     async with (
-        Peer(answer(TICKLE), tls=certificate.server_context(tmp_path)) as peer,
+        HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer,
         Client(peer.url, tls=Tls.pinned(certificate.fingerprint)) as client,
     ):
         contexts = await asyncio.gather(*(client.ssl_context() for _ in range(10)))
@@ -380,22 +378,22 @@ async def test_one_context_for_everybody_however_many_ask_at_once(
         assert len(fetches) == 1
 
 
-async def test_a_context_that_could_not_be_made_is_tried_again(tmp_path: Path) -> None:
+async def test_a_context_that_failed_is_created_again(tmp_path: Path) -> None:
     certificate = make()
-    async with Peer(answer(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
+    async with HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path)) as peer:
         client = Client(peer.url, tls=Tls.pinned(certificate.fingerprint))
     assert isinstance(await failure(client), ConnectError)
-    async with Peer(answer(TICKLE), tls=certificate.server_context(tmp_path), port=peer.port):
+    async with HttpServer(http_response(TICKLE), tls=certificate.server_context(tmp_path), port=peer.port):
         await client.tickle()
         await client.aclose()
 
 
-# --- closing --------------------------------------------------------------------------------------
+# Closing
 
 
 @pytest.mark.each_loop
 async def test_closing_during_a_request() -> None:
-    async with Peer(b"") as peer:
+    async with HttpServer(b"") as peer:
         client = Client(peer.url)
         request = asyncio.ensure_future(failure(client))
         await peer.settle()

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from cpapi_fast.simulator.market import DeadInstrument, Instrument, Market, short_volume
-from cpapi_fast.simulator.smd import Stream
+from cpapi_fast.simulator.market import InactiveInstrument, Instrument, Market, short_volume
+from cpapi_fast.simulator.market_data import MarketDataStream
 
 FIELDS = ("31", "84", "86", "85", "88", "87", "83", "82", "70", "71", "7059", "7762", "7635")
 PRICE = re.compile(r"\d+\.\d{2,4}")
 
 
-def stream(conid: int, fields: tuple[str, ...] = FIELDS, *, seed: int = 0) -> Stream:
-    return Stream(Instrument(str(conid), conid, seed), "q5", fields, 900.0)
+def stream(conid: int, fields: tuple[str, ...] = FIELDS, *, seed: int = 0) -> MarketDataStream:
+    return MarketDataStream(Instrument(str(conid), conid, seed), "q5", fields, 900.0)
 
 
-def frames(made: Stream, count: int) -> list[dict[str, Any]]:
+def frames(made: MarketDataStream, count: int) -> list[dict[str, Any]]:
     found = [json.loads(frame) for frame in made.snapshots(1)]
     found += [json.loads(frame) for n in range(count) if (frame := made.forced_delta(2 + n)) is not None]
     return found
@@ -147,8 +147,8 @@ def test_unknown_field_codes_are_passed_over() -> None:
         assert "99999" not in json.loads(frame)
 
 
-def test_dead_instrument_says_na_and_never_moves() -> None:
-    made = Stream(DeadInstrument("8595", 8595, 0), "q1", ("31", "84"), 900.0)
+def test_inactive_instrument_has_na_and_never_moves() -> None:
+    made = MarketDataStream(InactiveInstrument("8595", 8595, 0), "q1", ("31", "84"), 900.0)
     first, second = made.snapshots(5)
     head = b'{"55":"-","conidEx":"8595","topic":"smd+8595","conid":8595,"_updated":5,"6119":"q1","server_id":"q1"'
     assert first == head + b',"31":"N/A"}'
@@ -161,20 +161,20 @@ def test_dead_instrument_says_na_and_never_moves() -> None:
     [("265598", 265598), ("265598@NYSE", 265598), ("0;;;1/1,2/-1", 0), ("28812380;;;1/1,2/-2", 28812380)],
 )
 def test_market_reads_the_conid_of_every_form_of_target(target: str, conid: int) -> None:
-    instrument = Market(seed=0, conids=None, dead_conids=frozenset()).instrument(target)
+    instrument = Market(seed=0, conids=None, inactive_conids=frozenset()).instrument(target)
     assert instrument is not None
     assert (instrument.conid, instrument.availability is None) == (conid, False)
 
 
 @pytest.mark.parametrize("target", ["", "x", "-1", "1 ", "1@", '1@"', "1;;;", '1;;;"', "1\n", "٣", "9" * 40])
 def test_market_refuses_what_is_no_target(target: str) -> None:
-    assert Market(seed=0, conids=None, dead_conids=frozenset()).instrument(target) is None
+    assert Market(seed=0, conids=None, inactive_conids=frozenset()).instrument(target) is None
 
 
-def test_combination_without_conid_lives_though_only_some_conids_exist() -> None:
-    market = Market(seed=0, conids=(5,), dead_conids=frozenset({6}))
-    living = {
+def test_combination_without_conid_is_active_with_any_conids() -> None:
+    market = Market(seed=0, conids=(5,), inactive_conids=frozenset({6}))
+    active = {
         target: (found := market.instrument(target)) is not None and found.availability is not None
         for target in ("5", "5@NYSE", "6", "7", "0;;;5/1,7/-1")
     }
-    assert living == {"5": True, "5@NYSE": True, "6": False, "7": False, "0;;;5/1,7/-1": True}
+    assert active == {"5": True, "5@NYSE": True, "6": False, "7": False, "0;;;5/1,7/-1": True}

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from cpapi_fast.errors import ConfigError
-from cpapi_fast.simulator import Certificate, SimulatorOptions, frames, history, replay, wire
-from cpapi_fast.simulator.connection import cookie_session
-from cpapi_fast.simulator.feeds import Timer, parameters, texts
-from cpapi_fast.simulator.pacing import Pacer
-from cpapi_fast.simulator.rest import has_repeated_cookie
-from cpapi_fast.simulator.session import Session
+from cpapi_fast.simulator import Certificate, SimulatorOptions, history, replay, system_frames, wire
+from cpapi_fast.simulator.rate_limits import RateLimiter
+from cpapi_fast.simulator.rest_routes import has_repeated_cookie
+from cpapi_fast.simulator.server_connection import cookie_session
+from cpapi_fast.simulator.session import GatewaySession
+from cpapi_fast.simulator.topic_streams import IntervalTimer, parameters, texts
 
 # --- wire ------------------------------------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ def test_fragment_and_close_frames() -> None:
         (1e300, "1.0E300"),
     ],
 )
-def test_doubles_are_spelt_as_java_does(value: float, text: str) -> None:
+def test_doubles_are_written_as_in_java(value: float, text: str) -> None:
     assert wire.java_double(value) == text
     assert float(text) == value
 
@@ -69,38 +69,38 @@ def test_payload_is_compact_json() -> None:
 # --- session and doors -----------------------------------------------------------------------------------------------
 
 
-def session(**changes: Any) -> tuple[Session, list[dict[str, Any]]]:
-    told: list[dict[str, Any]] = []
-    made = Session(**({"seed": 1, "is_logged_in": True, "has_brokerage": True} | changes))
-    made.announce = told.append
-    return made, told
+def session(**changes: Any) -> tuple[GatewaySession, list[dict[str, Any]]]:
+    fragments: list[dict[str, Any]] = []
+    made = GatewaySession(**({"seed": 1, "is_logged_in": True, "has_brokerage": True} | changes))
+    made.announce = fragments.append
+    return made, fragments
 
 
-def test_session_ids_are_32_hex_digits_and_repeat_with_the_seed() -> None:
+def test_session_ids_are_32_hex_digits_and_depend_on_the_seed() -> None:
     one, two = session()[0], session()[0]
     assert len(one.id) == 32
     assert int(one.id, 16) >= 0
     assert one.id == two.id
     before = one.id
-    one.renew()
+    one.change_id()
     assert one.id != before
 
 
 def test_brokerage_needs_an_outer_session() -> None:
-    made, told = session(is_logged_in=False)
+    made, fragments = session(is_logged_in=False)
     made.open_brokerage(compete=True)
-    assert (made.is_authenticated, told) == (False, [])
+    assert (made.is_authenticated, fragments) == (False, [])
 
 
-def test_competition_is_won_only_by_competing() -> None:
-    made, told = session()
-    made.compete()
-    made.compete()
+def test_only_compete_takes_the_session_back() -> None:
+    made, fragments = session()
+    made.start_competing()
+    made.start_competing()
     made.open_brokerage(compete=False)
     assert (made.is_authenticated, made.is_competing) == (False, True)
     made.open_brokerage(compete=True)
     assert (made.is_authenticated, made.is_competing) == (True, False)
-    assert told == [{"authenticated": False}, {"competing": True}, {"competing": False}, {"authenticated": True}]
+    assert fragments == [{"authenticated": False}, {"competing": True}, {"competing": False}, {"authenticated": True}]
 
 
 def test_server_ids_count_over_one_brokerage_session() -> None:
@@ -111,21 +111,21 @@ def test_server_ids_count_over_one_brokerage_session() -> None:
     assert made.next_server_id() == "q0"
 
 
-def test_pacer_allows_ten_a_second_and_then_nothing_for_15_minutes() -> None:
-    pacer = Pacer()
+def test_more_than_ten_requests_a_second_start_the_penalty() -> None:
+    pacer = RateLimiter()
     assert all(pacer.allows("/x", 0.05 * n) for n in range(10))
     assert not pacer.allows("/x", 0.9)
     assert not pacer.allows("/x", 900.0)
     assert pacer.allows("/x", 900.9)
 
 
-def test_pacer_allows_ten_a_second_for_ever() -> None:
-    pacer = Pacer()
+def test_ten_requests_a_second_are_allowed() -> None:
+    pacer = RateLimiter()
     assert all(pacer.allows("/x", n * 0.1001) for n in range(1_000))
 
 
-def test_pacer_knows_slower_paths() -> None:
-    pacer = Pacer()
+def test_some_paths_have_slower_limits() -> None:
+    pacer = RateLimiter()
     assert pacer.allows("/tickle", 0.0)
     assert not pacer.allows("/tickle", 0.5)
     assert pacer.allows("/tickle", 1.0)
@@ -158,17 +158,17 @@ def test_repeated_cookie(header: str, is_repeated: bool) -> None:
     assert has_repeated_cookie(header) is is_repeated
 
 
-def test_unknown_topic_never_repeats_what_may_be_secret() -> None:
-    assert frames.unknown_topic('{"session":"abc"}') == b'{"error":"Topic unknown","code":1}'
-    assert frames.unknown_topic("shs+exercise+{}") == b'{"error":"Topic unknown shs","code":1}'
-    assert frames.unknown_topic("0" * 32) == b'{"error":"Topic unknown","code":1}'
+def test_unknown_topic_never_repeats_a_possible_secret() -> None:
+    assert system_frames.unknown_topic('{"session":"abc"}') == b'{"error":"Topic unknown","code":1}'
+    assert system_frames.unknown_topic("shs+exercise+{}") == b'{"error":"Topic unknown shs","code":1}'
+    assert system_frames.unknown_topic("0" * 32) == b'{"error":"Topic unknown","code":1}'
 
 
 # --- feeds and history -----------------------------------------------------------------------------------------------
 
 
 def test_timer_comes_once_per_interval_and_does_not_catch_up() -> None:
-    timer = Timer(2.0)
+    timer = IntervalTimer(2.0)
     timer.start(10.0)
     assert [timer.is_due(now) for now in (11.9, 12.0, 12.1, 14.0, 25.0, 26.9, 27.0)] == [
         False,
@@ -208,15 +208,15 @@ def test_history_bar(text: Any, seconds: int) -> None:
 NOON_S = 1_700_000_040
 
 
-def bars_of(tape: history.Tape, period: str, bar: str, *, now_s: float) -> list[dict[str, Any]]:
+def bars_of(trades: history.TradeHistory, period: str, bar: str, *, now_s: float) -> list[dict[str, Any]]:
     given = {"period": period, "bar": bar}
-    return history.answer(tape, "1", given, end_ms=int(now_s * 1000), symbol="S", name="N")["data"]
+    return history.history_response(trades, "1", given, end_ms=int(now_s * 1000), symbol="S", name="N")["data"]
 
 
 def test_history_extremes_are_those_of_its_bars() -> None:
-    tape = history.Tape("5", 12_345, 2, NOON_S)
+    trades = history.TradeHistory("5", 12_345, 2, NOON_S)
     given = {"period": "2h", "bar": "5min"}
-    answer = history.answer(tape, "1", given, end_ms=1_700_000_000_123, symbol="S", name="N")
+    answer = history.history_response(trades, "1", given, end_ms=1_700_000_000_123, symbol="S", name="N")
     bars = answer["data"]
     assert answer["high"].split("/")[0] == str(round(max(bar["h"] for bar in bars) * 100))
     assert answer["low"].split("/")[0] == str(round(min(bar["l"] for bar in bars) * 100))
@@ -225,45 +225,45 @@ def test_history_extremes_are_those_of_its_bars() -> None:
 
 
 def test_history_has_the_trades_that_were_made() -> None:
-    tape = history.Tape("5", 10_000, 2, NOON_S)
+    trades = history.TradeHistory("5", 10_000, 2, NOON_S)
     for price, size, second in ((10_010, 3, 1), (10_030, 1, 20), (9_990, 2, 59), (10_020, 5, 60), (10_000, 7, 200)):
-        tape.record(price, size, NOON_S + second)
-    first, second, third, fourth = bars_of(tape, "4min", "1min", now_s=NOON_S + 230)
+        trades.record(price, size, NOON_S + second)
+    first, second, third, fourth = bars_of(trades, "4min", "1min", now_s=NOON_S + 230)
     assert first == {"o": 100.1, "h": 100.3, "l": 99.9, "c": 99.9, "v": 6, "t": NOON_S * 1000}
     assert second == {"o": 100.2, "h": 100.2, "l": 100.2, "c": 100.2, "v": 5, "t": NOON_S * 1000 + 60_000}
     assert third == {"o": 100.2, "h": 100.2, "l": 100.2, "c": 100.2, "v": 0, "t": NOON_S * 1000 + 120_000}
     assert fourth["o"] == fourth["c"] == 100.0
-    (late,) = bars_of(tape, "1min", "1min", now_s=NOON_S + 3_600)
+    (late,) = bars_of(trades, "1min", "1min", now_s=NOON_S + 3_600)
     assert (late["o"], late["v"]) == (100.0, 0)
 
 
 def test_history_before_the_first_trade_leads_up_to_it_and_stays_what_it_was() -> None:
-    tape = history.Tape("5", 10_000, 2, NOON_S)
-    past = bars_of(tape, "30min", "1min", now_s=NOON_S - 1)
+    trades = history.TradeHistory("5", 10_000, 2, NOON_S)
+    past = bars_of(trades, "30min", "1min", now_s=NOON_S - 1)
     assert past[-1]["c"] == 100.0
     assert [bar["o"] for bar in past[1:]] == [bar["c"] for bar in past[:-1]]
     assert len({bar["c"] for bar in past}) > 5
-    tape.record(10_500, 1, NOON_S + 1)
-    assert bars_of(tape, "30min", "1min", now_s=NOON_S - 1) == past
-    coarse = bars_of(tape, "30min", "10min", now_s=NOON_S - 1)
+    trades.record(10_500, 1, NOON_S + 1)
+    assert bars_of(trades, "30min", "1min", now_s=NOON_S - 1) == past
+    coarse = bars_of(trades, "30min", "10min", now_s=NOON_S - 1)
     by_time = {bar["t"]: bar["o"] for bar in past}
     assert [bar["o"] for bar in coarse if bar["t"] in by_time] == [by_time[b["t"]] for b in coarse if b["t"] in by_time]
 
 
 def test_history_forgets_the_oldest_trades_and_goes_on_from_there() -> None:
-    tape = history.Tape("5", 10_000, 2, NOON_S)
+    trades = history.TradeHistory("5", 10_000, 2, NOON_S)
     for minute in range(3_100):
-        tape.record(10_000 + minute, 1, NOON_S + minute * 60)
-    assert len(tape._minutes) == 3_000
-    (first,) = bars_of(tape, "1min", "1min", now_s=NOON_S + 100 * 60)
-    (before,) = bars_of(tape, "1min", "1min", now_s=NOON_S + 99 * 60)
+        trades.record(10_000 + minute, 1, NOON_S + minute * 60)
+    assert len(trades._minutes) == 3_000
+    (first,) = bars_of(trades, "1min", "1min", now_s=NOON_S + 100 * 60)
+    (before,) = bars_of(trades, "1min", "1min", now_s=NOON_S + 99 * 60)
     assert (first["c"], before["c"]) == (101.0, 100.99)
 
 
 def test_a_long_history_is_made_in_no_time() -> None:
-    tape = history.Tape("5", 10_000, 2, NOON_S)
-    tape.record(10_100, 4, NOON_S)
-    bars = bars_of(tape, "15y", "1m", now_s=NOON_S)
+    trades = history.TradeHistory("5", 10_000, 2, NOON_S)
+    trades.record(10_100, 4, NOON_S)
+    bars = bars_of(trades, "15y", "1m", now_s=NOON_S)
     assert len(bars) == 182
     assert (bars[-1]["c"], bars[-1]["h"] >= 101.0) == (101.0, True)
     assert all(bar["l"] > 0.0 for bar in bars)
@@ -309,11 +309,11 @@ def test_lines_of_a_replay_file(tmp_path: Path, content: bytes, expected: list[b
         {"speed": float("nan")},
         {"rate": 0.0},
         {"rate": float("inf")},
-        {"stream_life_s": -1.0},
+        {"stream_lifetime_s": -1.0},
         {"heartbeat_interval_s": 0.0},
         {"idle_timeout_s": 0.0},
         {"ready_delay_s": -0.1},
-        {"logged_out_answer": "maybe"},
+        {"logged_out_response": "maybe"},
         {"opening_burst": ("system",)},
         {"opening_burst": ("system", "act", "act")},
         {"accounts": ()},
@@ -340,7 +340,7 @@ def test_certificate_cannot_end_before_it_starts() -> None:
         Certificate.make(not_before=now, not_after=now)
 
 
-def test_missing_cryptography_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_cryptography_is_an_error_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real_import = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:

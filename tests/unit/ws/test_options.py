@@ -1,4 +1,4 @@
-"""The knobs of a connection are checked once, when they are made."""
+"""The options of a connection are validated once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_defaults_are_those_of_the_rust_client() -> None:
         ("busy_poll", 1),
     ],
 )
-def test_a_value_that_cannot_be_right_is_refused_by_name(name: str, value: object) -> None:
+def test_an_invalid_value_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=name):
         WsOptions(**{name: value})
 

@@ -1,4 +1,4 @@
-"""The inbox on its own: the counters balance and the socket is held and let go at the right moments."""
+"""The receive queue alone: its counters balance, and it stops and resumes reading at the right moments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make(max_pending_bytes: int = 1000) -> tuple[ReceiveQueue, Holder]:
     return ReceiveQueue(max_pending_bytes, holder.calls.append, holder.sinks.append, holder.errors.append), holder
 
 
-async def test_the_socket_is_held_when_full_and_let_go_at_half() -> None:
+async def test_reading_stops_when_the_queue_is_full_and_resumes_at_half() -> None:
     inbox, holder = make(1000)  # a batch of one costs 151 + 64
     for number in range(4):
         inbox.put(batch_of(1, number))
@@ -51,7 +51,7 @@ async def test_the_socket_is_held_when_full_and_let_go_at_half() -> None:
     assert holder.calls == [True, False]
 
 
-def test_discarding_lets_the_socket_go_and_counts() -> None:
+def test_discarding_resumes_reading_and_counts() -> None:
     inbox, holder = make(100)
     inbox.put(batch_of(3))
     assert holder.calls == [True]
@@ -61,7 +61,7 @@ def test_discarding_lets_the_socket_go_and_counts() -> None:
     assert (inbox.pending, inbox.dropped, inbox.delivered) == (3, 5, 0)
 
 
-async def test_what_waits_is_read_before_the_end_is_told() -> None:
+async def test_pending_frames_are_read_before_the_end() -> None:
     inbox, _ = make()
     inbox.put(batch_of(2))
     inbox.end(TransportError("first"))
@@ -87,7 +87,7 @@ async def test_a_waiting_reader_is_woken_by_the_end() -> None:
     assert await reader is None
 
 
-def test_a_callback_s_error_goes_to_the_policy_and_every_frame_is_counted() -> None:
+def test_the_exception_of_a_callback_is_reported_and_every_frame_is_counted() -> None:
     inbox, holder = make()
 
     def fail(frame: object) -> None:
@@ -101,7 +101,7 @@ def test_a_callback_s_error_goes_to_the_policy_and_every_frame_is_counted() -> N
 
 
 @pytest.mark.parametrize("by_frame", [True, False])
-def test_after_a_failed_callback_nothing_that_waited_is_handed_over(by_frame: bool) -> None:
+def test_after_a_failed_callback_no_pending_frame_is_delivered(by_frame: bool) -> None:
     calls: list[object] = []
     inbox = ReceiveQueue(10_000, lambda is_held: None, lambda sink: None, lambda error: inbox.fail(CallbackError("x")))
 
@@ -120,7 +120,7 @@ def test_after_a_failed_callback_nothing_that_waited_is_handed_over(by_frame: bo
     assert (inbox.delivered, inbox.dropped, inbox.pending) == (delivered, 6 - delivered, 0)
 
 
-def test_what_waited_at_a_close_can_still_be_pushed() -> None:
+def test_frames_pending_at_a_close_can_still_be_pushed() -> None:
     inbox, _ = make(10_000)
     inbox.put(batch_of(3))
     inbox.discard()

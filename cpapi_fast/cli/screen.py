@@ -1,0 +1,196 @@
+"""Screens of the commands: a thread draws in place on a terminal, or prints lines where there is no terminal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from types import TracebackType
+from typing import Any, Final, Self, TextIO
+
+#: How long to wait at the end for the last drawing, in seconds. A terminal that is stopped by Ctrl-S accepts nothing.
+_END_TIMEOUT_S: Final = 1.0
+
+#: Pieces of a line of text, each with a style that rich understands; an empty style is plain.
+Line = Sequence[tuple[str, str]]
+
+
+class Screen(ABC):
+    """A thread that shows something on a stream, from entering the `with` block to leaving it.
+
+    All output happens in the thread, so a stream that blocks never blocks the caller. If the stream fails, the thread
+    ends and the command continues.
+
+    Args:
+        interval_s: the time between two drawings; None draws only after `refresh`.
+    """
+
+    #: Whether to draw once more at the end.
+    _draws_at_end = True
+
+    def __init__(self, interval_s: float | None) -> None:
+        self._interval_s: Final = interval_s
+        self._notices: Final[deque[str]] = deque()
+        self._wake: Final = threading.Event()
+        self._is_refresh_due = False
+        self._is_done = False
+        self._thread: Final = threading.Thread(target=self._run, name="cpapi_fast screen", daemon=True)
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the thread has ended and the stream is as it was before."""
+        return not self._thread.is_alive()
+
+    def refresh(self) -> None:
+        """Draw as soon as the stream has accepted the drawing before. Drawings that are too late are left out."""
+        self._is_refresh_due = True
+        self._wake.set()
+
+    def notice(self, text: str) -> None:
+        """Print a line that stays, above the drawing."""
+        self._notices.append(text)
+        self._wake.set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_done = True
+        self._wake.set()
+        self._thread.join(_END_TIMEOUT_S)
+
+    @abstractmethod
+    def _draw(self) -> None: ...
+
+    @abstractmethod
+    def _print(self, text: str) -> None: ...
+
+    def _prepared(self) -> AbstractContextManager[object]:
+        """Prepares the stream on entering, and restores it on leaving."""
+        return nullcontext()
+
+    def _run(self) -> None:
+        # OSError or ValueError: the terminal or pipe was closed. That ends the output, not the command.
+        with suppress(OSError, ValueError), self._prepared():
+            self._loop()
+
+    def _loop(self) -> None:
+        last_s = time.monotonic()
+        while True:
+            timeout_s = None if self._interval_s is None else max(0.0, last_s + self._interval_s - time.monotonic())
+            is_due = not self._wake.wait(timeout_s)
+            self._wake.clear()
+            is_done = self._is_done
+            while self._notices:
+                self._print(self._notices.popleft())
+            if is_done:
+                break
+            if is_due or self._is_refresh_due:
+                self._is_refresh_due = False
+                last_s = time.monotonic()
+                self._draw()
+        if self._draws_at_end:
+            self._draw()
+
+
+class TerminalScreen(Screen):
+    """A terminal that is drawn on in place, with rich. Make it with `on`."""
+
+    def __init__(self, console: Any, live: Any, draw: Callable[[int, int], Any], interval_s: float | None) -> None:
+        super().__init__(interval_s)
+        self._console = console
+        self._live = live
+        self._render = draw
+
+    @classmethod
+    def on(
+        cls,
+        stream: TextIO,
+        draw: Callable[[int, int], Any],
+        *,
+        interval_s: float | None = None,
+        is_alternate: bool = False,
+    ) -> TerminalScreen | None:
+        """A screen on a stream; None if the stream is not a terminal, or rich is not installed.
+
+        Args:
+            stream: where to draw.
+            draw: called in the thread with the current width and height; returns what to draw, for rich.
+            interval_s: the time between two drawings; None draws only after `refresh`.
+            is_alternate: True uses the alternate screen of the terminal, which is left at the end; False draws below
+                the lines before, and the last drawing stays.
+        """
+        if not stream.isatty():
+            return None
+        try:
+            from rich.console import Console
+            from rich.live import Live
+        except ImportError:
+            return None
+
+        class QuietConsole(Console):
+            def on_broken_pipe(self) -> None:
+                """Stop output. The default of rich ends the process."""
+                self.quiet = True
+
+        console = QuietConsole(file=stream, highlight=False)
+        if not console.is_terminal or console.is_dumb_terminal:
+            return None
+        # Without auto_refresh: rich would draw in a thread of its own.
+        live = Live(
+            console=console, screen=is_alternate, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+        return cls(console, live, draw, interval_s)
+
+    @property
+    def width(self) -> int:
+        """The current width of the terminal in characters."""
+        return int(self._console.width)
+
+    def _prepared(self) -> AbstractContextManager[object]:
+        live: AbstractContextManager[object] = self._live
+        return live
+
+    def _draw(self) -> None:
+        width, height = self._console.size
+        self._live.update(self._render(width, height), refresh=True)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+class LineScreen(Screen):
+    """A stream without a terminal: one line of text at each interval, and no escape codes.
+
+    Args:
+        stream: where to print.
+        line: called in the thread; returns the line.
+        interval_s: the time between two lines.
+    """
+
+    _draws_at_end = False
+
+    def __init__(self, stream: TextIO, line: Callable[[], str], interval_s: float) -> None:
+        super().__init__(interval_s)
+        self._stream = stream
+        self._line = line
+
+    def _draw(self) -> None:
+        self._print(self._line())
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+def text_lines(lines: Iterable[Line]) -> Any:
+    """Lines of styled text for rich, each cut at the width of the terminal."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(*(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines))

@@ -1,0 +1,59 @@
+"""CollectOptions: what a `Collector` collects, and where it writes the files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from cpapi_fast.errors import ConfigError
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.protocol.topics import MarketDataFields, market_data_target
+
+#: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
+SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectOptions:
+    """Options of a `Collector`. Durations are seconds of the client's clock.
+
+    Args:
+        conids: the instruments to subscribe to; duplicates count once.
+        out: the folder for the files; created if missing.
+        fields: the fields to subscribe to. The capture contains all of them, the quotes only the L1 fields.
+        duration_s: when to stop; None for never.
+        give_up_after_s: end with an error after this long without data, at the start or later; None for never, so that
+            the run continues after every login and every reset of the gateway.
+        flush_interval_s: the longest time until a frame is in the capture.
+        roll_interval_s: the time after which a quotes file is finished and the next one begins.
+        max_queue_bytes: how many bytes may wait for the disk before `slow_disk` applies.
+        slow_disk: `hold` stops reading the socket until the disk has caught up, so that nothing is dropped here;
+            `drop_oldest` and `drop_newest` drop frames and report a gap with their number.
+        feed: options of the feed. Its `overload` and `last_values` are ignored.
+
+    Raises:
+        ConfigError: a duration or size is not a finite number above zero, or the policy is unknown.
+        SubscriptionError: a conid is invalid.
+    """
+
+    conids: tuple[int, ...]
+    out: Path
+    fields: MarketDataFields = field(default_factory=MarketDataFields.default_l1)
+    duration_s: float | None = None
+    give_up_after_s: float | None = None
+    flush_interval_s: float = 1.0
+    roll_interval_s: float = 300.0
+    max_queue_bytes: int = 64 * 1024 * 1024
+    slow_disk: SlowDisk = "hold"
+    feed: FeedOptions = field(default_factory=FeedOptions)
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.endswith(("_s", "_bytes")) and value is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+        if self.slow_disk not in get_args(SlowDisk):
+            raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
+        for conid in self.conids:
+            market_data_target(conid)
+        object.__setattr__(self, "conids", tuple(dict.fromkeys(self.conids)))

@@ -1,0 +1,56 @@
+"""The contents of the frames that concern the connection or the state of a subscription."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from cpapi_fast.errors import MalformedPayloadError
+from cpapi_fast.frames.frame import Frame
+
+
+class SessionFlags(NamedTuple):
+    """The flags of an `sts` frame; None for what it does not contain."""
+
+    authenticated: bool | None
+    connected: bool | None
+    competing: bool | None
+
+
+class SmdHeader(NamedTuple):
+    """What distinguishes a snapshot from a tick, and one stream from another, in an `smd` frame."""
+
+    has_availability: bool
+    updated_ms: int | None
+    stream_id: str | None
+
+
+def payload_of(frame: Frame) -> dict[str, Any]:
+    """The payload of a frame; an empty object if it is not a JSON object."""
+    try:
+        payload = frame.payload
+    except MalformedPayloadError:
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def read_status(payload: dict[str, Any]) -> SessionFlags:
+    """The flags of an `sts` frame, which is complete or a part."""
+    arguments = payload.get("args")
+    if not isinstance(arguments, dict):
+        return SessionFlags(None, None, None)
+    return SessionFlags(*(_flag(arguments, name) for name in ("authenticated", "connected", "competing")))
+
+
+def read_smd_header(payload: dict[str, Any]) -> SmdHeader:
+    """The header of an `smd` frame."""
+    updated, stream = payload.get("_updated"), payload.get("server_id")
+    return SmdHeader(
+        has_availability="6509" in payload,
+        updated_ms=updated if isinstance(updated, int) else None,
+        stream_id=stream if isinstance(stream, str) else None,
+    )
+
+
+def _flag(body: dict[str, Any], name: str) -> bool | None:
+    value = body.get(name)
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,107 @@
+"""The frames of a feed: all are delivered, and the few that concern the connection or a subscription are inspected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from cpapi_fast.clock import Clock
+from cpapi_fast.delivery.dispatcher import Dispatcher
+from cpapi_fast.feed.backfill import Backfiller
+from cpapi_fast.feed.machine import Action, Emit, Moment
+from cpapi_fast.feed.tracked_topics import TrackedTopics
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
+from cpapi_fast.protocol.kinds import FrameKind
+
+from .control_frames import payload_of, read_smd_header, read_status
+from .machine_runner import MachineRunner
+
+
+class FrameInspector:
+    """Passes batches from the socket to the consumers, with the machine's events between the frames.
+
+    Args:
+        clock: the clock of the feed.
+        delivery: receives frames.
+        topics: counts frames, keeps last values, and finds the frames to inspect.
+        backfiller: takes the replies to its requests for history.
+        runner: receives what the inspected frames contain.
+        carry_out: carries out the actions that follow.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        delivery: Dispatcher,
+        topics: TrackedTopics,
+        backfiller: Backfiller,
+        runner: MachineRunner,
+        carry_out: Callable[[list[Action]], None],
+    ) -> None:
+        self._clock: Final = clock
+        self._delivery: Final = delivery
+        self._topics: Final = topics
+        self._backfiller: Final = backfiller
+        self._runner: Final = runner
+        self._carry_out: Final = carry_out
+
+    def on_batch(self, batch: Batch) -> None:
+        """Handle the frames of one socket read."""
+        indexes = self._topics.tracker.scan(batch, self._clock.monotonic_s())
+        if indexes is None:
+            self._delivery.put(batch, 0, len(batch))
+        else:
+            self._inspect(batch, indexes)
+
+    def _inspect(self, batch: Batch, indexes: list[int]) -> None:
+        """Inspect some frames of a batch, and put the events that follow between the frames where they belong."""
+        start, now = 0, self._runner.now()
+        for index in indexes:
+            frame = batch[index]
+            slot = self._topics.slot_of(batch, index)
+            is_of_subscription = slot >= 0
+            if not is_of_subscription and self._backfiller.takes(frame):
+                # Its bars come after everything that was received before them.
+                self._delivery.put(batch, start, index + 1)
+                start = index + 1
+                self._backfiller.on_frame(frame)
+                continue
+            actions = (
+                self._put_subscription(frame, slot, now) if is_of_subscription else self._put_connection(frame, now)
+            )
+            if actions:
+                # A gap comes before the frame that ends it, and a state after the frame that reports it.
+                cut = index if is_of_subscription else index + 1
+                if cut > start and any(isinstance(action, Emit) for action in actions):
+                    self._delivery.put(batch, start, cut)
+                    start = cut
+                self._carry_out(actions)
+        self._delivery.put(batch, start, len(batch))
+
+    def _put_subscription(self, frame: Frame, slot: int, now: Moment) -> list[Action]:
+        runner, topic = self._runner, frame.topic
+        if topic is None:
+            return []
+        payload = payload_of(frame)
+        if "error" in payload:
+            return runner.put_for((topic,), runner.machine.on_refused, topic, now)
+        on_frame = runner.machine.on_subscription_frame
+        if frame.kind is not FrameKind.MARKET_DATA:
+            return runner.put_for((topic,), on_frame, topic, frame.received_ns, now)
+        header = read_smd_header(payload)
+        is_snapshot = header.has_availability
+        if header.updated_ms is not None:
+            is_repeated = self._topics.repeats_update(slot, header.updated_ms)
+            is_snapshot = is_snapshot or is_repeated
+        return runner.put_for(
+            (topic,), on_frame, topic, frame.received_ns, now, is_snapshot=is_snapshot, stream_id=header.stream_id
+        )
+
+    def _put_connection(self, frame: Frame, now: Moment) -> list[Action]:
+        runner = self._runner
+        if frame.kind is FrameKind.SYSTEM:
+            return runner.put(runner.machine.on_ready, now) if "success" in payload_of(frame) else []
+        if frame.kind is FrameKind.OTHER and frame.channel == "sts":
+            return runner.put(runner.machine.on_status, *read_status(payload_of(frame)), now)
+        return []

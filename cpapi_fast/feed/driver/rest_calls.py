@@ -1,0 +1,90 @@
+"""The machine's calls over REST: how each is made, and how its outcome becomes an input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from cpapi_fast.errors import CpapiError, UsageError
+from cpapi_fast.feed.machine import Action, Call, CallKind, Failure, SessionFacts
+from cpapi_fast.rest.client import Client
+from cpapi_fast.rest.session import AuthStatus, SessionTicket
+
+from .failures import failure_of
+from .machine_runner import MachineRunner
+
+
+class RestCalls:
+    """Makes calls to one gateway.
+
+    Args:
+        client: the gateway.
+        runner: receives the outcomes.
+        carry_out: carries out the actions that follow.
+        on_misuse: called if the client was closed while the feed was running.
+        report: called with errors that no gateway causes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        runner: MachineRunner,
+        carry_out: Callable[[list[Action]], None],
+        on_misuse: Callable[[UsageError], None],
+        report: Callable[[str, BaseException], None],
+    ) -> None:
+        #: The latest ticket; a socket is opened with it.
+        self.ticket: SessionTicket | None = None
+        self.failed = 0
+        self._client: Final = client
+        self._runner: Final = runner
+        self._carry_out: Final = carry_out
+        self._on_misuse: Final = on_misuse
+        self._report: Final = report
+        self._session: str | None = None
+        self._generation = 0
+
+    async def make(self, call: Call) -> None:
+        """Make a call, and carry out what follows from its outcome."""
+        runner, number = self._runner, call.number
+        on_failed = runner.machine.on_call_failed
+        try:
+            facts = await self._respond(call)
+        except UsageError as error:
+            self._on_misuse(error)
+            return
+        except CpapiError as error:
+            self.failed += 1
+            failure, retry_after_s = failure_of(error)
+            actions = runner.put(
+                on_failed, number, failure, runner.now(), retry_after_s=retry_after_s, detail=str(error)
+            )
+        except Exception as error:  # noqa: BLE001 - a bug must not end the feed; the loop's handler receives it
+            self.failed += 1
+            self._report("a call of a cpapi_fast feed failed unexpectedly", error)
+            actions = runner.put(on_failed, number, Failure.GATEWAY_ERROR, runner.now())
+        else:
+            if facts is None:
+                actions = runner.put(runner.machine.on_accounts, number, runner.now())
+            else:
+                actions = runner.put(runner.machine.on_facts, number, facts, runner.now())
+        self._carry_out(actions)
+
+    async def _respond(self, call: Call) -> SessionFacts | None:
+        """The facts in the response; None for `/iserver/accounts`, which contains none."""
+        if call.kind is CallKind.ACCOUNTS:
+            await self._client.accounts()
+            return None
+        if call.kind is CallKind.TICKLE:
+            return self._take_ticket(await self._client.tickle())
+        status: AuthStatus = await self._client.init_brokerage_session(compete=call.compete)
+        return SessionFacts(None, status.authenticated, status.connected, status.competing)
+
+    def _take_ticket(self, ticket: SessionTicket) -> SessionFacts:
+        self.ticket = ticket
+        if ticket.session != self._session:
+            # Only the fact that it has changed leaves this place, never the session id.
+            self._session = ticket.session
+            self._generation += 1
+        generation = None if ticket.session is None else self._generation
+        return SessionFacts(generation, ticket.authenticated, ticket.connected, ticket.competing)

@@ -1,0 +1,1 @@
+"""The session, the socket and the brokerage session of one feed."""

@@ -1,0 +1,284 @@
+"""The phases of the socket and of the brokerage session on it, from opening to live data and back."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from cpapi_fast.events import Cause, FeedState
+from cpapi_fast.feed.machine.actions import Action, CallKind, CloseSocket, Moment, OpenSocket
+from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.protocol.topics import TIC_TEXT
+
+from .session_calls import SessionCalls
+from .socket_watch import SocketWatch
+from .state_reporter import StateReporter
+
+_NEVER: Final = float("inf")
+#: The gateway sends `sts` within a quarter of a second after `system`; after this time the ticket decides.
+_STS_WAIT_S: Final = 2.0
+#: After a connection has streamed for this long, the backoff starts again.
+_STABLE_S: Final = 60.0
+#: How long a socket is kept while all market data is stale; doubled each time, up to the maximum.
+_ALL_STALE_S: Final = 10.0
+_ALL_STALE_MAX_S: Final = 900.0
+
+
+class Phase(enum.Enum):
+    """How far the connection is."""
+
+    IDLE = "idle"
+    #: No socket: waiting for the next try, or for a response.
+    AWAY = "away"
+    OPENING = "opening"
+    #: A socket: before `system`; after it, but without a brokerage session; with everything subscribed.
+    OPEN = "open"
+    READY = "ready"
+    LIVE = "live"
+
+
+_WITH_SOCKET: Final = frozenset({Phase.OPEN, Phase.READY, Phase.LIVE})
+
+
+class ConnectionUser(Protocol):
+    """What sends on the socket, and is informed when that becomes possible or impossible."""
+
+    def go_live(self, now: Moment, *, has_brokerage: bool) -> None:
+        """The gateway accepts subscribes; all of them if the brokerage session is open."""
+
+    def lose(self, cause: Cause, *, brokerage_only: bool = False) -> None:
+        """The connection has ended, or only the brokerage session."""
+
+    def send_text(self, text: str, now: Moment) -> None:
+        """Send a text on the socket."""
+
+
+class ConnectionLifecycle:
+    """The phase of one feed's connection.
+
+    Args:
+        options: pauses and policies.
+        act: receives each action, in order.
+        reporter: receives the states of the feed.
+        calls: makes calls for the brokerage session, and waits before a reconnect.
+        socket_watch: checks the open socket.
+        user: informed when the connection changes.
+    """
+
+    def __init__(
+        self,
+        options: FeedOptions,
+        act: Callable[[Action], None],
+        reporter: StateReporter,
+        calls: SessionCalls,
+        socket_watch: SocketWatch,
+        user: ConnectionUser,
+    ) -> None:
+        self.phase = Phase.IDLE
+        #: How many sockets were opened.
+        self.connections = 0
+        #: The generation of the session that the socket belongs to.
+        self.generation: int | None = None
+        self._options = options
+        self._act = act
+        self._reporter = reporter
+        self._calls = calls
+        self._socket_watch = socket_watch
+        self._user = user
+        self._has_sts = False
+        self._has_ready = False
+        self._has_accounts = False
+        self._all_stale_tries = 0
+        self._streaming_since_s = _NEVER
+        #: When to do what; infinity for never.
+        self._ready_s = _NEVER
+        self._sts_s = _NEVER
+        self._tic_s = _NEVER
+        self._give_up_s = _NEVER
+
+    @property
+    def has_socket(self) -> bool:
+        """Whether a socket is open."""
+        return self.phase in _WITH_SOCKET
+
+    # --- opening ----------------------------------------------------------------------------------
+
+    def on_accounts(self, now: Moment) -> None:
+        """Open the socket, or subscribe on the open one: `/iserver/accounts` is required before both."""
+        self._has_accounts = True
+        if self.phase is Phase.AWAY:
+            self.phase = Phase.OPENING
+            if self._reporter.state is FeedState.DISCONNECTED:
+                # Not earlier: a gateway that responds to nothing but /tickle would cause an event with every try.
+                self._reporter.enter(FeedState.CONNECTING, Cause.RETRY, now)
+            self._act(OpenSocket())
+        elif self.phase is Phase.READY and self._calls.session.authenticated is not False:
+            self._go_live(now)
+
+    def on_socket_opened(self, now: Moment) -> None:
+        """Wait for `system` on the new socket, or close it if it is not wanted any longer."""
+        if self.phase is not Phase.OPENING:
+            self._act(CloseSocket())
+            return
+        self.phase = Phase.OPEN
+        self.connections += 1
+        self._has_sts = self._has_ready = False
+        self.generation = self._calls.session.generation
+        self._ready_s = now.s + self._options.ready_timeout_s
+        self._tic_s = self._calls.keepalive_s = now.s + self._options.keepalive_interval_s
+        self._socket_watch.start(now.s)
+        self._reporter.enter(FeedState.OPEN, Cause.SOCKET_OPENED, now)
+
+    def on_ready(self, now: Moment) -> bool:
+        """Subscribe, because the gateway has sent `system`. Returns whether earlier subscribes may have been lost."""
+        is_late = self.has_socket and self.phase is not Phase.OPEN and not self._has_ready
+        if self.phase is Phase.OPEN:
+            self._become_ready(Cause.READY, now)
+        elif is_late:
+            self._reporter.notice(Cause.READY, now)
+        self._has_ready = True
+        return is_late
+
+    def _become_ready(self, cause: Cause, now: Moment) -> None:
+        self.phase = Phase.READY
+        self._ready_s = _NEVER
+        self._reporter.enter(FeedState.READY, cause, now)
+        self._user.go_live(now, has_brokerage=False)
+        if not self._has_sts:
+            self._sts_s = now.s + _STS_WAIT_S
+        self._check_brokerage(now)
+
+    # --- the brokerage session --------------------------------------------------------------------
+
+    def on_session(self, now: Moment) -> None:
+        """Follow new facts about the session, from the keepalive's response."""
+        if self._calls.session.authenticated is not None:
+            self._has_sts = True
+        self._check_brokerage(now)
+
+    def on_status(
+        self, authenticated: bool | None, connected: bool | None, competing: bool | None, now: Moment
+    ) -> None:
+        """Follow an `sts`; None for what it does not contain."""
+        old = self._calls.session
+        self._calls.session = old._replace(
+            authenticated=old.authenticated if authenticated is None else authenticated,
+            connected=old.connected if connected is None else connected,
+            competing=old.competing if competing is None else competing,
+        )
+        if authenticated is not None:
+            self._has_sts = True
+        self._check_brokerage(now)
+        if competing and self.phase is Phase.LIVE:
+            # Data still flows, but it will stop soon.
+            self._reporter.notice(Cause.COMPETING, now)
+            self._calls.keepalive_s = min(self._calls.keepalive_s, now.s)
+
+    def _check_brokerage(self, now: Moment) -> None:
+        authenticated, calls = self._calls.session.authenticated, self._calls
+        if self.phase is Phase.LIVE and authenticated is False:
+            self.phase = Phase.READY
+            self._has_accounts = False
+            self._give_up_s = self._streaming_since_s = _NEVER
+            self._user.lose(Cause.SESSION_ENDED, brokerage_only=True)
+            self._reporter.enter(FeedState.READY, Cause.SESSION_ENDED, now)
+            calls.step = None
+            calls.ask(CallKind.TICKLE, now)
+        elif self.phase is Phase.READY and self._has_sts:
+            if authenticated is False:
+                self._has_accounts = False
+                if calls.step is None and calls.retry_s == _NEVER:
+                    calls.ask(CallKind.TICKLE, now)
+            elif self._has_accounts:
+                self._go_live(now)
+            elif calls.step is None:
+                calls.retry_s = _NEVER
+                calls.ask(CallKind.ACCOUNTS, now)
+
+    def _go_live(self, now: Moment) -> None:
+        self.phase = Phase.LIVE
+        self._sts_s = self._calls.retry_s = _NEVER
+        self._reporter.enter(FeedState.AUTHENTICATED, Cause.LOGGED_IN, now)
+        self._user.go_live(now, has_brokerage=True)
+
+    # --- data -------------------------------------------------------------------------------------
+
+    def on_data(self, now: Moment) -> None:
+        """Report that data flows, if it did not before."""
+        if self.phase is Phase.LIVE and self._reporter.state is not FeedState.STREAMING:
+            self._give_up_s = _NEVER
+            self._streaming_since_s = now.s
+            self._reporter.enter(FeedState.STREAMING, Cause.DATA, now)
+
+    def on_all_stale(self, now: Moment) -> None:
+        """Report that all market data is stale, request the session at once, and plan to give up the socket."""
+        self._streaming_since_s = _NEVER
+        self._reporter.enter(FeedState.STALE, Cause.ALL_STALE, now)
+        # The session may have changed while the socket was open.
+        self._calls.keepalive_s = now.s
+        self._give_up_s = now.s + min(_ALL_STALE_S * 2.0 ** min(self._all_stale_tries, 10), _ALL_STALE_MAX_S)
+
+    def is_give_up_due(self, now_s: float) -> bool:
+        """Whether the socket was kept for long enough while all market data was stale; True only once."""
+        if now_s < self._give_up_s:
+            return False
+        self._give_up_s = _NEVER
+        return True
+
+    def give_up(self, now: Moment) -> None:
+        """Reconnect, because all market data is still stale."""
+        self._all_stale_tries += 1
+        self.leave(Cause.ALL_STALE, now)
+
+    # --- ends -------------------------------------------------------------------------------------
+
+    def leave(self, cause: Cause, now: Moment, *, has_ended: bool = False) -> None:
+        """Close the socket, unless it has ended, and reconnect after a pause."""
+        if now.s - self._streaming_since_s >= _STABLE_S:
+            self._calls.retry_policy.reset()
+            self._all_stale_tries = 0
+        self.close(cause, has_ended=has_ended)
+        self._reporter.enter(FeedState.DISCONNECTED, cause, now)
+        is_immediate = cause is Cause.SESSION_CHANGED
+        self._calls.retry_s = now.s + (0.0 if is_immediate else self._calls.retry_policy.backoff(now))
+
+    def close(self, cause: Cause, *, has_ended: bool = False, phase: Phase = Phase.AWAY) -> None:
+        """Close the socket, unless it has ended or there is none, and continue with `phase`."""
+        if not has_ended and (self.has_socket or self.phase is Phase.OPENING):
+            self._act(CloseSocket())
+        self._user.lose(cause)
+        self._socket_watch.stop()
+        self.phase = phase
+        self.generation = None
+        self._has_accounts = False
+        self._ready_s = self._sts_s = self._tic_s = self._give_up_s = self._streaming_since_s = _NEVER
+        self._calls.clear()
+
+    # --- time -------------------------------------------------------------------------------------
+
+    @property
+    def due_s(self) -> float:
+        """When `tick` is due."""
+        return min(self._ready_s, self._sts_s, self._tic_s, self._give_up_s)
+
+    @property
+    def change_due_s(self) -> float:
+        """When `tick` may begin or end subscriptions."""
+        return min(self._ready_s, self._sts_s, self._give_up_s)
+
+    def tick(self, now: Moment) -> None:
+        """Do what is due, except for giving up the socket."""
+        if self._ready_s <= now.s:
+            self._ready_s = _NEVER
+            if self._options.ready_fallback == "reconnect":
+                self.leave(Cause.READY_TIMEOUT, now)
+            else:
+                self._become_ready(Cause.READY_TIMEOUT, now)
+        if self._sts_s <= now.s:
+            self._sts_s = _NEVER
+            self._has_sts = True
+            self._check_brokerage(now)
+        if self._tic_s <= now.s:
+            self._tic_s = now.s + self._options.keepalive_interval_s
+            self._user.send_text(TIC_TEXT, now)

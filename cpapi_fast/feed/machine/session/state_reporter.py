@@ -1,0 +1,41 @@
+"""The state of the feed, and the event for each change of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cpapi_fast.events import Cause, FeedState, StateChange
+from cpapi_fast.feed.machine.actions import Action, Emit, Moment
+from cpapi_fast.feed.machine.advice import ADVICE
+
+
+class StateReporter:
+    """The state of one feed.
+
+    Args:
+        act: receives each action, in order.
+    """
+
+    def __init__(self, act: Callable[[Action], None]) -> None:
+        self.state = FeedState.DISCONNECTED
+        #: The text of the error that is being handled; part of the events that follow from it.
+        self.detail = ""
+        self._cause = Cause.STOPPED
+        self._act = act
+
+    def enter(self, state: FeedState, cause: Cause, now: Moment) -> None:
+        """Change the state; the same state is a notice."""
+        if state is self.state:
+            self.notice(cause, now)
+            return
+        previous, self.state = self.state, state
+        self._report(previous, cause, now)
+
+    def notice(self, cause: Cause, now: Moment) -> None:
+        """Report something that leaves the state as it is; once, not with every retry."""
+        if cause is not self._cause:
+            self._report(self.state, cause, now)
+
+    def _report(self, previous: FeedState, cause: Cause, now: Moment) -> None:
+        self._cause = cause
+        self._act(Emit(StateChange(now.ns, self.state, previous, cause, ADVICE[cause], detail=self.detail)))

@@ -1,0 +1,1 @@
+"""The subscriptions of one feed: requests, staleness and gaps."""

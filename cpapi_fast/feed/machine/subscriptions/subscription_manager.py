@@ -1,0 +1,367 @@
+"""All subscriptions of one feed: which exist, what state each is in, and what follows from each frame and timer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Final
+
+from cpapi_fast.errors import LimitError
+from cpapi_fast.events import Cause, FeedState, StateChange
+from cpapi_fast.feed.machine.actions import Action, Activity, Emit, Moment, Send, Unwatch, Watch
+from cpapi_fast.feed.machine.advice import ADVICE
+from cpapi_fast.feed.options import FeedOptions
+
+from .gaps import Gaps
+from .send_queue import Purpose, QueuedRequest, SendQueue
+from .staleness import CHECK_S, StalenessMonitor, Verdict
+from .subscription_requests import SubscriptionRequests
+from .subscription_state import SubscriptionSpec, SubscriptionState
+from .timers import Timers
+
+_NEVER: Final = float("inf")
+
+
+class SubscriptionManager:
+    """All subscriptions of one feed.
+
+    Args:
+        options: pauses and limits.
+        random: the source of the jitter of renewals.
+        act: receives each action, in order.
+    """
+
+    def __init__(self, options: FeedOptions, random: Random, act: Callable[[Action], None]) -> None:
+        self.subscriptions: Final[dict[str, SubscriptionState]] = {}
+        self._options = options
+        self._act = act
+        self._gaps = Gaps(act)
+        self._timers = Timers()
+        self._queue = SendQueue(options.send_interval_s)
+        self._staleness = StalenessMonitor(options, self._timers)
+        self.requests: Final = SubscriptionRequests(options, random, act, self._queue, self._timers, self._gaps)
+        #: Which subscriptions may be sent: none, those that need no brokerage session, or all.
+        self._has_socket = False
+        self._has_brokerage = False
+        #: While the socket is not read, and until this time, a quiet subscription is not judged.
+        self._is_paused = False
+        self._lenient_until_s = 0.0
+
+    # --- the user ---------------------------------------------------------------------------------
+
+    def add(self, spec: SubscriptionSpec, now: Moment) -> None:
+        """Subscribe as soon as the connection allows it; an existing subscription gets the new text.
+
+        Raises:
+            LimitError: all market data lines of the account are in use.
+        """
+        subscription = self.subscriptions.get(spec.topic)
+        if subscription is not None:
+            subscription.spec = spec
+            if spec.usual_interval_s is not None:
+                self._staleness.replace_interval(subscription)
+            if subscription.request.is_sent:
+                self.requests.queue(subscription, Purpose.RENEW, is_urgent=True)
+        else:
+            if spec.is_market_data:
+                self._check_limit()
+            subscription = SubscriptionState(spec, self._staleness.new_interval(spec))
+            self.subscriptions[spec.topic] = subscription
+            self._subscribe(subscription, now)
+        self._send_due(now)
+
+    def _check_limit(self) -> None:
+        in_use = sum(subscription.spec.is_market_data for subscription in self.subscriptions.values())
+        if in_use >= self._options.market_data_lines:
+            raise LimitError(
+                "market data lines",
+                most=self._options.market_data_lines,
+                in_use=in_use,
+                advice="unsubscribe one first, or raise market_data_lines if the account has more than 100",
+            )
+
+    def remove(self, topic: str, now: Moment) -> None:
+        """Unsubscribe. An open gap is reported without an end."""
+        subscription = self.subscriptions.pop(topic, None)
+        if subscription is None:
+            return
+        self._staleness.clear_check(subscription)
+        self._gaps.close(subscription, None)
+        self.requests.queue_cancel(subscription)
+        if subscription.request.is_sent:
+            self._send_due(now)
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    def go_live(self, now: Moment, *, has_brokerage: bool) -> None:
+        """The gateway accepts subscribes: subscribe to everything that the session allows."""
+        self._has_socket = True
+        self._has_brokerage = has_brokerage
+        for subscription in self.subscriptions.values():
+            self._subscribe(subscription, now)
+        self._send_due(now)
+
+    def lose(self, cause: Cause, *, brokerage_only: bool = False) -> None:
+        """Drop the subscriptions whose connection or brokerage session has ended. STOPPED ends their gaps as well."""
+        if cause is Cause.STOPPED:
+            for subscription in self.subscriptions.values():
+                self._gaps.close(subscription, None)
+        self._has_brokerage = False
+        if not brokerage_only:
+            self._has_socket = self._is_paused = False
+            self._queue.clear()
+        for subscription in self.subscriptions.values():
+            if brokerage_only and not subscription.spec.needs_brokerage:
+                continue
+            self._drop(subscription, cause)
+            self._timers.set(subscription)
+            if subscription.open_gap is not None:
+                self._watch(subscription)
+
+    def send_text(self, text: str, now: Moment) -> None:
+        """Send a text that belongs to no subscription."""
+        self._queue.put(QueuedRequest(None, Purpose.SUBSCRIBE, text), is_urgent=True)
+        self._send_due(now)
+
+    def resubscribe_unanswered(self, now: Moment) -> None:
+        """Resubscribe what has no frame yet, because the gateway did not accept subscribes before."""
+        for subscription in self.subscriptions.values():
+            if subscription.request.is_sent and subscription.state is not FeedState.STREAMING:
+                self.requests.queue(subscription, Purpose.RESUBSCRIBE)
+        self._send_due(now)
+
+    # --- received frames --------------------------------------------------------------------------
+
+    def observe(self, activity: Mapping[str, Activity]) -> None:
+        """Take over which frames of some topics were received until now."""
+        subscriptions = self.subscriptions
+        for topic, current in activity.items():
+            subscription = subscriptions.get(topic)
+            if subscription is not None:
+                subscription.activity = current
+
+    def on_frame(self, topic: str, received_ns: int, now: Moment, *, is_snapshot: bool, stream_id: str | None) -> bool:
+        """Handle a frame of a watched topic. Returns whether it is data of a current subscription."""
+        subscription = self.subscriptions.get(topic)
+        if subscription is None:
+            return False
+        request, staleness = subscription.request, self._staleness
+        if not request.is_sent:
+            # It was sent before the subscription ended: the gap begins after it.
+            self._gaps.move_start(subscription, received_ns)
+            return False
+        was_first, was_infrequent = not subscription.has_data, subscription.staleness.interval.is_infrequent
+        subscription.has_data = True
+        if stream_id is not None and self.requests.on_stream_id(
+            subscription, stream_id, now.s, is_snapshot=is_snapshot
+        ):
+            self._report(subscription, FeedState.STALE, subscription.state, Cause.SUBSCRIPTION_SILENT, now)
+        is_reply = self.requests.on_data(subscription, received_ns, is_snapshot=is_snapshot)
+        if not is_reply and subscription.state is FeedState.STREAMING:
+            staleness.on_tick(subscription, now.s, is_infrequent=was_infrequent)
+        if request.unanswered_s is not None:
+            staleness.on_reply(subscription, now.s)
+            self.requests.on_reply(subscription)
+        self._gaps.close(subscription, received_ns)
+        if subscription.is_stale_reported:
+            self._report(subscription, FeedState.STREAMING, FeedState.STALE, Cause.DATA, now)
+        if subscription.state is not FeedState.STREAMING:
+            subscription.state = FeedState.STREAMING
+            staleness.on_streaming(subscription, now.s)
+            staleness.plan(subscription, now)
+        elif was_first or was_infrequent:
+            staleness.plan(subscription, now)
+        if request.snapshots_due == 0:
+            self._unwatch_unless_needed(subscription)
+        return True
+
+    def on_refused(self, topic: str, now: Moment) -> bool:
+        """Subscribe again later to what the gateway refused. Returns whether this feed had subscribed to it."""
+        subscription = self.subscriptions.get(topic)
+        if subscription is None or not subscription.request.is_sent:
+            return False
+        previous = subscription.state
+        self._drop(subscription, Cause.SUBSCRIPTION_REFUSED)
+        self._watch(subscription)
+        refusals = self.requests.on_refused(subscription)
+        subscription.state = FeedState.STALE
+        if not subscription.is_stale_reported:
+            self._report(subscription, FeedState.STALE, previous, Cause.SUBSCRIPTION_REFUSED, now)
+        self._staleness.retry_refused(subscription, refusals, now.s)
+        return True
+
+    # --- time -------------------------------------------------------------------------------------
+
+    @property
+    def due_s(self) -> float:
+        """When `tick` is due."""
+        send_s = self._queue.due_s if self._has_socket else None
+        timer_s = self._timers.due_s
+        return timer_s if send_s is None or timer_s < send_s else send_s
+
+    def topics_due(self, now_s: float) -> list[str]:
+        """The topics whose activity has to be observed before anything is checked or sent at this time."""
+        topics = self._timers.topics_due(now_s)
+        if self._has_socket and len(self._queue):
+            topics += self._queue.topics_due(now_s)
+        for subscription in self.subscriptions.values():
+            is_stale = subscription.state is FeedState.STALE or not subscription.spec.is_market_data
+            if not is_stale and subscription.topic not in topics:
+                return topics
+        # `is_all_stale` may depend on the topics that are not market data.
+        return topics + [one.topic for one in self.subscriptions.values() if not one.spec.is_market_data]
+
+    def tick(self, now: Moment) -> None:
+        """Do what is due."""
+        timers, now_s = self._timers, now.s
+        if timers.due_s <= now_s:
+            while (subscription := timers.take(now_s)) is not None:
+                self._on_timer(subscription, now)
+            timers.shrink(self.subscriptions)
+        self._send_due(now)
+
+    def is_all_stale(self, now_s: float) -> bool:
+        """Whether there are market data subscriptions, each is stale, and no other topic had a frame recently."""
+        is_any = False
+        for subscription in self.subscriptions.values():
+            if subscription.spec.is_market_data:
+                if subscription.state is not FeedState.STALE:
+                    return False
+                is_any = True
+            elif (
+                subscription.request.is_sent and now_s - subscription.activity.last_s < self._options.stale_after_max_s
+            ):
+                # P&L or another topic continues, so the instruments are the reason and not the connection.
+                return False
+        return is_any
+
+    def pause(self) -> None:
+        """Judge no quiet subscription until `resume`, because the socket is not read."""
+        self._is_paused = True
+
+    def resume(self, now_s: float) -> None:
+        """Count the quiet time of every subscription from now, because the socket is read again."""
+        if self._is_paused:
+            self._is_paused = False
+            for subscription in self.subscriptions.values():
+                self.requests.wait_from(subscription, now_s)
+                self._staleness.check_after_pause(subscription, now_s)
+
+    def be_lenient(self, until_s: float) -> None:
+        """Judge no quiet subscription before this time, because frames may wait in the socket."""
+        self._lenient_until_s = until_s
+
+    def _on_timer(self, subscription: SubscriptionState, now: Moment) -> None:
+        try:
+            if subscription.request.renew_s <= now.s:
+                self.requests.queue_renewal(subscription)
+            if subscription.staleness.check_s <= now.s:
+                self._staleness.clear_check(subscription)
+                self._check(subscription, now)
+        except BaseException:
+            # A check may fail in trading hours that the user has implemented. Later ones have to take place.
+            self._staleness.set_failed_check(subscription, now.s)
+            raise
+        finally:
+            self._timers.set(subscription)
+
+    def _check(self, subscription: SubscriptionState, now: Moment) -> None:
+        staleness = self._staleness
+        if subscription.state is FeedState.STALE:
+            self._retry(subscription, now)
+            return
+        if not subscription.request.is_sent:
+            return
+        if self._is_paused or now.s < self._lenient_until_s:
+            staleness.check_at(subscription, now.s + CHECK_S if self._is_paused else self._lenient_until_s)
+            return
+        if staleness.learn(subscription, now.s):
+            if subscription.staleness.interval.is_infrequent:
+                self._watch(subscription)
+            else:
+                self._unwatch_unless_needed(subscription)
+        verdict = staleness.judge(subscription, now)
+        if verdict is Verdict.UNANSWERED:
+            self.requests.queue_resubscribe_after_probe(subscription)
+        elif verdict is Verdict.STALE:
+            self._go_stale(subscription, now)
+        else:
+            if verdict is Verdict.QUIET:
+                self.requests.queue_probe(subscription)
+            staleness.plan(subscription, now)
+
+    # --- one subscription -------------------------------------------------------------------------
+
+    def _subscribe(self, subscription: SubscriptionState, now: Moment) -> None:
+        if self._has_brokerage or (self._has_socket and not subscription.spec.needs_brokerage):
+            self.requests.queue_subscribe(subscription, now)
+
+    def _send_due(self, now: Moment) -> None:
+        while self._has_socket and (item := self._queue.take(now.s)) is not None:
+            if item.topic is None:
+                self._act(Send(item.text))
+                continue
+            subscription = self.subscriptions.get(item.topic)
+            # The entry of a subscription that has ended since is obsolete.
+            if subscription is not None and subscription.request.queued is item:
+                self._send(subscription, item.purpose, now)
+
+    def _send(self, subscription: SubscriptionState, purpose: Purpose, now: Moment) -> None:
+        self._watch(subscription)
+        self.requests.send(subscription, purpose, now)
+        if purpose is Purpose.SUBSCRIBE:
+            self._staleness.start_quiet_time(subscription, now.s)
+            was_stale = subscription.state is FeedState.STALE
+            subscription.state = FeedState.OPEN
+            if was_stale and not subscription.spec.is_market_data:
+                # The only confirmation is that the gateway does not refuse it again.
+                self._staleness.clear_check(subscription)
+                self._report(subscription, FeedState.OPEN, FeedState.STALE, Cause.RETRY, now)
+        self._staleness.plan(subscription, now)
+
+    def _drop(self, subscription: SubscriptionState, cause: Cause) -> None:
+        self._gaps.open_after_last_frame(subscription, cause)
+        self.requests.drop(subscription)
+        self._staleness.drop(subscription)
+        subscription.state = FeedState.DISCONNECTED
+
+    def _go_stale(self, subscription: SubscriptionState, now: Moment) -> None:
+        previous = subscription.state
+        self.requests.on_stale(subscription)
+        self._gaps.open_after_last_frame(subscription, Cause.SUBSCRIPTION_SILENT)
+        subscription.state = FeedState.STALE
+        if not subscription.is_stale_reported:
+            self._report(subscription, FeedState.STALE, previous, Cause.SUBSCRIPTION_SILENT, now)
+        self._retry(subscription, now)
+
+    def _retry(self, subscription: SubscriptionState, now: Moment) -> None:
+        self._watch(subscription)
+        if subscription.request.is_sent:
+            self.requests.queue(subscription, Purpose.RESUBSCRIBE, is_urgent=True)
+        else:
+            self._subscribe(subscription, now)
+        self._staleness.retry_later(subscription, now.s)
+
+    def _watch(self, subscription: SubscriptionState) -> None:
+        if not subscription.is_watched:
+            subscription.is_watched = True
+            self._act(Watch(subscription.topic))
+
+    def _unwatch_unless_needed(self, subscription: SubscriptionState) -> None:
+        is_needed = (
+            subscription.open_gap is not None
+            or subscription.request.unanswered_s is not None
+            or subscription.staleness.pause_from_s is not None
+            or subscription.staleness.interval.is_infrequent
+            or not subscription.has_data
+        )
+        if not is_needed and subscription.is_watched:
+            subscription.is_watched = False
+            self.requests.on_unwatched(subscription)
+            self._act(Unwatch(subscription.topic))
+
+    def _report(
+        self, subscription: SubscriptionState, state: FeedState, previous: FeedState, cause: Cause, now: Moment
+    ) -> None:
+        subscription.is_stale_reported = state is FeedState.STALE
+        self._act(Emit(StateChange(now.ns, state, previous, cause, ADVICE[cause], subscription.topic)))

@@ -1,0 +1,239 @@
+"""The texts that subscribe, renew, probe and resubscribe, and what the replies to them show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from cpapi_fast.events import Cause, FeedState
+from cpapi_fast.feed.machine.actions import Action, Moment, Send
+from cpapi_fast.feed.options import FeedOptions
+
+from .gaps import Gaps
+from .resubscribe_behaviour import ResubscribeBehaviour
+from .send_queue import Purpose, QueuedRequest, SendQueue
+from .subscription_state import SubscriptionState
+from .timers import Timers
+
+_NEVER: Final = float("inf")
+#: The gateway replies to a market data subscribe with a snapshot in this many frames.
+_SNAPSHOTS: Final = 2
+#: A stream that had a frame within this time, or within two usual intervals, counts as active.
+_ACTIVE_S: Final = 1.0
+
+
+class SubscriptionRequests:
+    """The requests of all subscriptions of one feed.
+
+    Args:
+        options: pauses and limits.
+        random: the source of the jitter of renewals.
+        act: receives each action, in order.
+        queue: receives what has to be sent.
+        timers: receives the time of each renewal.
+        gaps: opens a gap where a reply shows that one is possible.
+    """
+
+    def __init__(
+        self,
+        options: FeedOptions,
+        random: Random,
+        act: Callable[[Action], None],
+        queue: SendQueue,
+        timers: Timers,
+        gaps: Gaps,
+    ) -> None:
+        #: How many texts were sent to renew, to probe and to resubscribe.
+        self.renewals = 0
+        self.probes = 0
+        self.resubscribes = 0
+        self._options = options
+        self._random = random
+        self._act = act
+        self._queue = queue
+        self._timers = timers
+        self._gaps = gaps
+        self._behaviour = ResubscribeBehaviour()
+
+    # --- queue ------------------------------------------------------------------------------------
+
+    def queue(self, subscription: SubscriptionState, purpose: Purpose, *, is_urgent: bool = False) -> None:
+        """Queue a text, unless one is queued already."""
+        if subscription.request.queued is None:
+            subscription.request.queued = QueuedRequest(subscription.topic, purpose)
+            self._queue.put(subscription.request.queued, is_urgent=is_urgent)
+
+    def queue_subscribe(self, subscription: SubscriptionState, now: Moment) -> None:
+        """Queue the first subscribe on this connection, unless it was sent or is queued already."""
+        request = subscription.request
+        if not request.is_sent and request.queued is None:
+            if not request.first_sent_ns:
+                # Before the text is sent, so that the first gap cannot begin too late.
+                request.first_sent_ns = now.ns
+            self.queue(subscription, Purpose.SUBSCRIBE)
+
+    def queue_renewal(self, subscription: SubscriptionState) -> None:
+        """Queue the renewal that is due."""
+        subscription.request.renew_s = _NEVER
+        if subscription.request.is_sent:
+            self.queue(subscription, Purpose.RENEW)
+
+    def queue_probe(self, subscription: SubscriptionState) -> None:
+        """Queue a probe: a resubscribe if the gateway does not reply to a repeated subscribe."""
+        self.queue(subscription, Purpose.PROBE if self._behaviour.replies else Purpose.RESUBSCRIBE, is_urgent=True)
+
+    def queue_resubscribe_after_probe(self, subscription: SubscriptionState) -> None:
+        """Queue a resubscribe because a repeated subscribe had no reply; the gateway may not reply to those."""
+        subscription.request.has_unanswered_repeat = True
+        self.queue(subscription, Purpose.RESUBSCRIBE, is_urgent=True)
+
+    def queue_cancel(self, subscription: SubscriptionState) -> None:
+        """Queue the unsubscribe of a subscription that the user has ended, and stop its renewals."""
+        subscription.request.renew_s = _NEVER
+        if subscription.request.is_sent:
+            item = QueuedRequest(None, Purpose.SUBSCRIBE, subscription.spec.cancel_payload)
+            self._queue.put(item, is_urgent=True)
+
+    # --- texts ------------------------------------------------------------------------------------
+
+    def send(self, subscription: SubscriptionState, purpose: Purpose, now: Moment) -> None:
+        """Send the text of a queue entry whose turn it is."""
+        spec, request, activity = subscription.spec, subscription.request, subscription.activity
+        request.queued = None
+        frequent_s = subscription.staleness.interval.frequent_s
+        is_active = subscription.quiet_s(now.s) < max(2.0 * frequent_s, _ACTIVE_S)
+        is_repeat = self._count(subscription, purpose, is_active=is_active)
+        if purpose is not Purpose.SUBSCRIBE and not is_repeat:
+            if subscription.state is FeedState.STREAMING and frequent_s and not is_active:
+                # The reply cannot show whether the stream had ended, so a gap is reported to be safe.
+                self._gaps.open(subscription, activity.last_ns, Cause.SUBSCRIPTION_SILENT)
+            self._act(Send(spec.cancel_payload))
+            self._queue.charge(1)
+        self._act(Send(spec.payload))
+        request.is_sent = True
+        request.sent_s = now.s
+        if spec.is_market_data:
+            request.snapshots_due = _SNAPSHOTS
+            request.is_repeat = request.owes_snapshot = is_repeat
+            request.stream_id_before_repeat = request.stream_id if is_repeat else None
+            request.frame_ns_before_repeat = activity.last_ns or request.first_sent_ns
+            request.ticked_before_repeat = is_active
+            if request.unanswered_s is None or not is_repeat:
+                request.unanswered_s = now.s
+            request.renew_s = now.s + self._random.uniform(*self._options.renew_after_s)
+            self._timers.set(subscription)
+
+    def _count(self, subscription: SubscriptionState, purpose: Purpose, *, is_active: bool) -> bool:
+        """Count a text by its purpose. Returns whether it repeats the subscribe without an unsubscribe."""
+        if purpose is Purpose.PROBE:
+            self.probes += 1
+            return True
+        if purpose is Purpose.RENEW:
+            subscription.request.renewals += 1
+            self.renewals += 1
+            # The ticks of a frequent subscription serve as the reply.
+            return self._behaviour.replies or (subscription.staleness.interval.frequent_s > 0.0 and is_active)
+        if purpose is Purpose.RESUBSCRIBE:
+            self.resubscribes += 1
+        return False
+
+    # --- replies ----------------------------------------------------------------------------------
+
+    def on_stream_id(self, subscription: SubscriptionState, stream_id: str, now_s: float, *, is_snapshot: bool) -> bool:
+        """Compare the stream of a frame with the stream before the subscribe was repeated.
+
+        Returns:
+            Whether the stream had certainly ended before the subscribe was repeated.
+        """
+        request = subscription.request
+        id_before, request.stream_id = request.stream_id_before_repeat, stream_id
+        if id_before is None or (id_before == stream_id and not is_snapshot):
+            return False
+        request.stream_id_before_repeat = None
+        is_trial, request.is_trial = request.is_trial, False
+        changes_ids = self._behaviour.changes_ids
+        if id_before == stream_id:
+            is_certain = is_trial or request.ticked_before_repeat
+            self._behaviour.note_same_stream(is_certain=is_certain, has_reply=request.owes_snapshot)
+            return False
+        self._behaviour.note_new_stream(is_trial=is_trial)
+        if is_trial or subscription.open_gap is not None:
+            return False
+        if changes_ids:
+            # The id does not show whether the old stream had ended, so a gap is reported to be safe.
+            if subscription.staleness.interval.frequent_s and not request.ticked_before_repeat:
+                self._gaps.open(subscription, request.frame_ns_before_repeat, Cause.SUBSCRIPTION_SILENT)
+            return False
+        self._gaps.open(subscription, request.frame_ns_before_repeat, Cause.SUBSCRIPTION_SILENT)
+        if self._behaviour.may_try(now_s):
+            request.is_trial = True
+            self.queue(subscription, Purpose.PROBE)
+        return changes_ids is False
+
+    def on_data(self, subscription: SubscriptionState, received_ns: int, *, is_snapshot: bool) -> bool:
+        """Note a frame of the subscription. Returns whether it is a snapshot that replies to a subscribe."""
+        request = subscription.request
+        request.refusals = 0
+        request.frame_ns_before_repeat = received_ns
+        if not is_snapshot:
+            return False
+        request.owes_snapshot = False
+        if request.snapshots_due <= 0:
+            return False
+        request.snapshots_due -= 1
+        request.snapshots += 1
+        return True
+
+    def on_reply(self, subscription: SubscriptionState) -> None:
+        """A frame was received after a text that waited for a reply."""
+        request = subscription.request
+        if request.has_unanswered_repeat:
+            self._behaviour.note_unanswered()
+        request.has_unanswered_repeat = request.is_repeat = False
+        request.unanswered_s = None
+
+    def on_unwatched(self, subscription: SubscriptionState) -> None:
+        """Conclude from the ticks alone, because the frames of the subscription are not inspected any longer."""
+        request = subscription.request
+        request.snapshots_due = 0
+        if request.owes_snapshot:
+            # It ticks, and no snapshot was received.
+            request.owes_snapshot = False
+            self._behaviour.note_unanswered()
+        if request.stream_id_before_repeat is not None:
+            # Every frame had the id of before.
+            request.stream_id_before_repeat = None
+            is_certain = request.is_trial or request.ticked_before_repeat
+            self._behaviour.note_same_stream(is_certain=is_certain, has_reply=False)
+            request.is_trial = False
+
+    def on_stale(self, subscription: SubscriptionState) -> None:
+        """There was no reply."""
+        request = subscription.request
+        request.has_unanswered_repeat = request.is_repeat
+        request.stream_id_before_repeat = None
+
+    def on_refused(self, subscription: SubscriptionState) -> int:
+        """Count a refusal. Returns how many there were before it."""
+        refusals = subscription.request.refusals
+        subscription.request.refusals += 1
+        return refusals
+
+    def wait_from(self, subscription: SubscriptionState, now_s: float) -> None:
+        """Let an outstanding reply be due as if its text had been sent now."""
+        if subscription.request.unanswered_s is not None:
+            subscription.request.unanswered_s = now_s
+
+    def drop(self, subscription: SubscriptionState) -> None:
+        """Forget what belongs to the connection or session that has ended."""
+        request = subscription.request
+        request.is_sent = False
+        request.queued = None
+        request.unanswered_s = None
+        request.snapshots_due = 0
+        request.renew_s = _NEVER
+        request.is_repeat = request.has_unanswered_repeat = request.owes_snapshot = False
+        request.stream_id_before_repeat = None
+        request.is_trial = False
+        request.stream_id = None

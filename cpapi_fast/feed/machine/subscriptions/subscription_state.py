@@ -1,0 +1,186 @@
+"""The record of one subscription, in three parts that have one owner module each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cpapi_fast.events import Cause, FeedState
+from cpapi_fast.feed.machine.actions import Activity
+from cpapi_fast.protocol.hours import TradingHours
+
+from .interval_estimator import IntervalEstimator
+from .send_queue import QueuedRequest
+
+_NEVER: Final = float("inf")
+_NO_ACTIVITY: Final = Activity(0, 0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSpec:
+    """What a user subscribes to.
+
+    Attributes:
+        topic: the topic of its frames, which identifies it: `smd+265598`, `sor`.
+        payload: the text that subscribes.
+        cancel_payload: the text that unsubscribes.
+        needs_brokerage: whether it requires an open brokerage session.
+        is_market_data: whether the gateway replies to it with a snapshot, and ends it after 15 minutes.
+        usual_interval_s: its usual interval between ticks, if the user knows it; None estimates the interval.
+        hours: its trading hours, if the user knows them.
+    """
+
+    topic: str
+    payload: str
+    cancel_payload: str
+    needs_brokerage: bool = True
+    is_market_data: bool = False
+    usual_interval_s: float | None = None
+    hours: TradingHours | None = None
+
+
+@dataclass(slots=True)
+class OpenGap:
+    """A gap without an end: data is missing since `last_good_ns`, and the next frame of the subscription ends it."""
+
+    last_good_ns: int
+    cause: Cause
+
+
+class RequestState:
+    """What was sent for a subscription and which reply is outstanding. Changed by `subscription_requests` only."""
+
+    __slots__ = (
+        "first_sent_ns",
+        "frame_ns_before_repeat",
+        "has_unanswered_repeat",
+        "is_repeat",
+        "is_sent",
+        "is_trial",
+        "owes_snapshot",
+        "queued",
+        "refusals",
+        "renew_s",
+        "renewals",
+        "sent_s",
+        "snapshots",
+        "snapshots_due",
+        "stream_id",
+        "stream_id_before_repeat",
+        "ticked_before_repeat",
+        "unanswered_s",
+    )
+
+    def __init__(self) -> None:
+        #: Whether its subscribe was sent on this connection, and when its latest text was sent.
+        self.is_sent = False
+        self.sent_s = 0.0
+        #: When it was first subscribed to: a gap before its first frame begins here.
+        self.first_sent_ns = 0
+        #: Its entry in the send queue.
+        self.queued: QueuedRequest | None = None
+        #: Since when a text waits for a reply; None if none does.
+        self.unanswered_s: float | None = None
+        #: How many of the next frames may be snapshots, and how many frames were: these are not ticks.
+        self.snapshots_due = 0
+        self.snapshots = 0
+        #: When to renew it, and how often it was renewed.
+        self.renew_s = _NEVER
+        self.renewals = 0
+        #: How often in succession the gateway refused it.
+        self.refusals = 0
+        #: `server_id` of its latest inspected frame on this connection.
+        self.stream_id: str | None = None
+        #: Whether the unanswered text repeats the subscribe without an unsubscribe, and whether an earlier such text
+        #: was not answered.
+        self.is_repeat = False
+        self.has_unanswered_repeat = False
+        #: A repeated subscribe has brought no snapshot yet.
+        self.owes_snapshot = False
+        #: When the subscribe was repeated: the stream's id, whether it had just ticked, and its latest frame.
+        self.stream_id_before_repeat: str | None = None
+        self.ticked_before_repeat = False
+        self.frame_ns_before_repeat = 0
+        #: It was repeated directly after a reply, to learn how the gateway treats an active stream.
+        self.is_trial = False
+
+
+class StalenessState:
+    """How long a subscription may be quiet, and when to check it. Changed by `staleness` only."""
+
+    __slots__ = (
+        "check_s",
+        "counted_s",
+        "counted_ticks",
+        "interval",
+        "pause_from_s",
+        "quiet_at_probe_s",
+        "quiet_from_s",
+        "retries",
+    )
+
+    def __init__(self, interval: IntervalEstimator) -> None:
+        self.interval = interval
+        #: When to check it.
+        self.check_s = _NEVER
+        #: Its quiet time counts from here at the earliest.
+        self.quiet_from_s = 0.0
+        #: Up to which tick, and until when, its ticks went into the interval estimator.
+        self.counted_ticks = 0
+        self.counted_s = 0.0
+        #: The time of its last tick before the pause that caused a probe; None if there was none.
+        self.pause_from_s: float | None = None
+        #: How long it had been quiet when it was probed; zero if it was not.
+        self.quiet_at_probe_s = 0.0
+        #: How often in succession it was resubscribed without a reply.
+        self.retries = 0
+
+
+class SubscriptionState:
+    """The state of one subscription. Its own attributes are changed by `subscription_manager` only."""
+
+    __slots__ = (
+        "activity",
+        "has_data",
+        "is_stale_reported",
+        "is_watched",
+        "open_gap",
+        "request",
+        "spec",
+        "staleness",
+        "state",
+        "timer_s",
+        "topic",
+    )
+
+    def __init__(self, spec: SubscriptionSpec, interval: IntervalEstimator) -> None:
+        self.topic = spec.topic
+        self.spec = spec
+        #: DISCONNECTED (not sent on this connection), OPEN (sent, no frame yet), STREAMING, STALE.
+        self.state = FeedState.DISCONNECTED
+        #: The frames of it that were received, as far as the machine was informed.
+        self.activity = _NO_ACTIVITY
+        #: Whether a frame was received since the user subscribed.
+        self.has_data = False
+        #: Whether the user was informed that it is stale, and not yet that it streams again.
+        self.is_stale_reported = False
+        #: Whether each of its frames is inspected.
+        self.is_watched = False
+        self.request = RequestState()
+        self.staleness = StalenessState(interval)
+        #: Changed by `gaps` only.
+        self.open_gap: OpenGap | None = None
+        #: When its entry in `timers` is due; changed there only.
+        self.timer_s = _NEVER
+
+    def quiet_s(self, now_s: float) -> float:
+        """For how long it has been quiet although frames were due."""
+        since_s = max(self.activity.last_s, self.staleness.quiet_from_s)
+        if not self.has_data:
+            since_s = max(since_s, self.request.sent_s)
+        return now_s - since_s
+
+    @property
+    def ticks(self) -> int:
+        """How many frames of it were ticks, not replies to a subscribe."""
+        return self.activity.frames - self.request.snapshots

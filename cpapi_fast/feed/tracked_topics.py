@@ -1,0 +1,78 @@
+"""The topics of a feed's subscriptions: one slot each in the topic table, and all that is kept by slot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.topic_table import TopicTable
+
+from .last_values import LastValues
+from .machine import Activity
+from .tracker import Tracker
+
+
+class TrackedTopics:
+    """One topic table, and what the feed keeps for each of its slots.
+
+    Args:
+        keeps_last_values: whether to keep the last value of every field.
+    """
+
+    def __init__(self, *, keeps_last_values: bool) -> None:
+        self._table: Final = TopicTable()
+        self.last_values: Final = LastValues(self._table) if keeps_last_values else None
+        self.tracker: Final = Tracker(self._table, self.last_values)
+        #: By slot: `_updated` of the last frame of a watched topic. The second frame of a snapshot has the same.
+        self._updated_ms: Final[dict[int, int]] = {}
+
+    def __contains__(self, topic: str) -> bool:
+        return self._table.find(topic) >= 0
+
+    def find(self, topic: str) -> int:
+        """The slot of a topic; negative without a subscription."""
+        return self._table.find(topic)
+
+    def slot_of(self, batch: Batch, index: int) -> int:
+        """The slot of a frame's topic; negative without a subscription."""
+        return self._table.slot_of(batch, index)
+
+    def add(self, topic: str, *, is_market_data: bool) -> None:
+        """Count the frames of a topic, and keep the last values of market data."""
+        slot = self._table.add(topic)
+        if self.last_values is not None and is_market_data:
+            self.last_values.add(slot)
+
+    def remove(self, topic: str) -> None:
+        """Count the frames of a topic no longer."""
+        slot = self._table.find(topic)
+        self._updated_ms.pop(slot, None)
+        if self.last_values is not None:
+            self.last_values.remove(slot)
+        self.tracker.clear(slot)
+        self._table.remove(slot)
+
+    def watch(self, topic: str) -> None:
+        """Have every frame of a topic inspected; a topic without a subscription is ignored."""
+        slot = self._table.find(topic)
+        if slot >= 0:
+            self.tracker.watch(slot)
+
+    def unwatch(self, topic: str) -> None:
+        """Have the frames of a topic counted only; a topic without a subscription is ignored."""
+        slot = self._table.find(topic)
+        if slot >= 0:
+            self.tracker.unwatch(slot)
+            self._updated_ms.pop(slot, None)
+
+    def repeats_update(self, slot: int, updated_ms: int) -> bool:
+        """Whether `_updated` of a watched topic's frame equals that of the frame before. Keeps it for the next one."""
+        is_repeated = self._updated_ms.get(slot) == updated_ms
+        self._updated_ms[slot] = updated_ms
+        return is_repeated
+
+    def activity(self, topics: Iterable[str]) -> dict[str, Activity]:
+        """The received frames of some topics; those without a subscription are left out."""
+        find, read = self._table.find, self.tracker.read
+        return {topic: Activity(*read(slot)) for topic in topics if (slot := find(topic)) >= 0}

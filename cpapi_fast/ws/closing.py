@@ -1,0 +1,125 @@
+"""The end of one connection: the closing handshake, its time limits, and the error that readers get."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import picows
+
+from cpapi_fast.clock import Clock
+from cpapi_fast.errors import CallbackError, ProtocolViolationError, TransportError
+
+from .listener import FrameListener
+from .receive_queue import ReceiveQueue
+
+#: The delay between sending CLOSE and disconnecting: event loops that drop unsent bytes on disconnect send it first.
+_CLOSE_LINGER_S: Final = 0.01
+
+_CLOSE_INTERNAL_ERROR: Final = 1011
+
+
+class Closing:
+    """Ends one connection, and records how it ended.
+
+    `on_close`, `on_violation` and `on_lost` are the callbacks of the `FrameListener` that `listener` is set to.
+
+    Args:
+        queue: ended together with the connection.
+        close_timeout_s: how long to wait for the peer's CLOSE frame, in seconds of the clock.
+        clock: measures `close_timeout_s`.
+
+    Attributes:
+        listener: the connection's listener.
+        close_code: the code of the peer's CLOSE frame, 1005 when it had none; None before.
+        close_reason: the reason in the peer's CLOSE frame, possibly empty; None before.
+        is_closing: whether this side has started to close the connection.
+        ended: done when the connection has ended.
+    """
+
+    listener: FrameListener
+
+    def __init__(self, queue: ReceiveQueue, close_timeout_s: float, clock: Clock) -> None:
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self.is_closing = False
+        self._loop = asyncio.get_running_loop()
+        self.ended: Final[asyncio.Future[None]] = self._loop.create_future()
+        self._queue = queue
+        self._close_timeout_s = close_timeout_s
+        self._clock = clock
+
+    async def close(self, code: int, reason: str) -> None:
+        """Send CLOSE and wait for the peer's; disconnect after `close_timeout_s`, or when the caller is cancelled."""
+        if self.listener.transport is None:
+            return
+        self.is_closing = True
+        # Also resumes reading, which the peer's CLOSE needs.
+        self._queue.discard()
+        self.listener.start_close(code, reason)
+        try:
+            await asyncio.wait_for(asyncio.shield(self.ended), self._clock.real_s(self._close_timeout_s))
+        except TimeoutError:
+            self._abort()
+            await asyncio.shield(self.ended)
+        except asyncio.CancelledError:
+            self._abort()
+            raise
+
+    def fail(self, error: CallbackError) -> None:
+        """Send CLOSE with 1011 because a callback raised; frames that it has not received count as dropped."""
+        self._queue.fail(error)
+        self.is_closing = True
+        self.listener.start_close(_CLOSE_INTERNAL_ERROR, "")
+        self._abort_later()
+
+    async def wait(self) -> None:
+        """Wait for the end of the connection; raise the error unless the peer sent CLOSE."""
+        await asyncio.shield(self.ended)
+        if self._queue.error is not None:
+            self._queue.is_error_seen = True
+            raise self._queue.error.with_traceback(None)
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The peer has sent CLOSE, and the listener has answered it."""
+        self.close_code, self.close_reason = code, reason
+        self._queue.end(None)
+        self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
+        # A graceful disconnect would wait forever for a peer that reads nothing.
+        self._abort_later()
+
+    def on_violation(self, code: int, text: str) -> None:
+        """The listener has sent CLOSE because the peer broke the protocol or a limit."""
+        self._queue.end(ProtocolViolationError(f"the peer sent {text}; this side closed with {code}. Reconnect."))
+        self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
+        self._abort_later()
+
+    def on_lost(self, error: BaseException | None) -> None:
+        """The connection has ended, with or without an error of the transport."""
+        if isinstance(error, picows.WSError):
+            reason: TransportError = ProtocolViolationError(
+                f"the peer broke the WebSocket protocol: {error}. Reconnect."
+            )
+        elif error is not None:
+            reason = TransportError(f"the connection failed inside this process: {type(error).__name__}. Reconnect.")
+            reason.__cause__ = error
+        elif self.is_closing:
+            reason = TransportError("this side closed the connection, and the peer sent no CLOSE frame")
+        else:
+            reason = TransportError(
+                "the connection was lost without a CLOSE frame (end of stream or reset). Reconnect and subscribe again."
+            )
+        self._queue.end(reason)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _abort_later(self) -> None:
+        self._loop.call_later(self._clock.real_s(self._close_timeout_s), self._abort)
+
+    def _disconnect(self) -> None:
+        if self.listener.transport is not None:
+            self.listener.transport.disconnect()
+
+    def _abort(self) -> None:
+        if self.listener.transport is not None:
+            self.listener.transport.disconnect(False)

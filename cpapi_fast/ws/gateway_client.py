@@ -1,0 +1,31 @@
+"""What a connection needs from the REST client, as a Protocol."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Protocol
+
+from cpapi_fast.clock import Clock
+from cpapi_fast.rest.session import SessionTicket
+
+
+class GatewayClient(Protocol):
+    """The part of `Client` that `WsClient.connect` uses."""
+
+    @property
+    def ws_url(self) -> str:
+        """The URL of the WebSocket."""
+
+    @property
+    def user_agent(self) -> str:
+        """The `User-Agent` header for REST and WebSocket."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that measures every duration."""
+
+    async def tickle(self) -> SessionTicket:
+        """Get a fresh session ticket."""
+
+    async def ssl_context(self) -> ssl.SSLContext | None:
+        """The context of the TLS policy; None for a plain connection."""

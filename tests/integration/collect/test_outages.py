@@ -1,0 +1,92 @@
+"""A run continues after a lost connection and waits for an unreachable gateway; gaps are reported."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from cpapi_fast.collect.collector import Collector
+from cpapi_fast.collect.reports import Summary
+from tests.integration.collect.harness import (
+    CONIDS,
+    check_summary,
+    happened,
+    happened_name,
+    options_of,
+    receive_times,
+    world,
+)
+from tests.support import run
+
+ENDS = {
+    "lost": (lambda gateway: gateway.faults.drop_sockets(), "connection_lost"),
+    "reset": (lambda gateway: gateway.faults.drop_sockets(reset=True), "connection_lost"),
+    "closed": (lambda gateway: gateway.faults.close_sockets(1001, "DU1234567 away"), "closed_by_gateway"),
+    "silent": (lambda gateway: gateway.faults.stall(), "socket_silent"),
+    "renewed": (lambda gateway: gateway.faults.change_session_id(), "session_changed"),
+    "violation": (lambda gateway: gateway.faults.send_bytes(b"\xff\xff\xff\xff"), "protocol_violation"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_run_reconnects_and_records_the_gap(tmp_path: Path, end: str) -> None:
+    action, cause = ENDS[end]
+
+    async def body() -> tuple[Summary, list[str]]:
+        async with world(speed=50.0) as (gateway, client):
+            notices: list[str] = []
+            stop = asyncio.Event()
+            options = options_of(client, tmp_path, {"socket_timeout_s": 50.0})
+            collector = Collector(client, options, on_notice=notices.append)
+            running = asyncio.create_task(collector.run(stop))
+            await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+            action(gateway)
+            await gateway.wait_for(lambda: any(cause.replace("_", " ") in notice for notice in notices), timeout_s=15)
+            gateway.faults.resume()
+            rows = sum(quote.rows for quote in collector.status().latest)
+            await gateway.wait_for(lambda: any("data again after" in notice for notice in notices), timeout_s=15)
+            await gateway.wait_for(lambda: sum(quote.rows for quote in collector.status().latest) > rows + 4)
+            await gateway.wait_for(lambda: collector.status().gaps >= len(CONIDS), timeout_s=15)
+            assert collector.status().advice == ""
+            stop.set()
+            summary = await running
+            said = "".join(notices) + (tmp_path / happened_name(tmp_path)).read_text()
+            assert gateway.session_id not in said
+            assert "DU1234567" not in said
+            return summary, notices
+
+    summary, notices = run(body())
+    check_summary(summary, tmp_path)
+    assert summary.reason == "stopped"
+    assert summary.feed.connections >= 2
+    assert summary.gaps.keys() >= {cause}
+    assert sum("data again after" in notice for notice in notices) >= 1
+    lines = happened(tmp_path)
+    for topic in ("smd+265598", "smd+8314"):
+        gaps = [line for line in lines if line["type"] == "gap" and line["subscription"] == topic]
+        assert any(line["cause"] == cause and line["first_good_ns"] for line in gaps)
+    # A gap stands at its place between the frames of the capture.
+    times = receive_times(tmp_path)
+    for line in lines:
+        if line["type"] == "gap" and line["first_good_ns"]:
+            assert line["first_good_ns"] in times[line["row"] :]
+            assert line["last_good_ns"] in times[: line["row"]]
+
+
+def test_a_gateway_that_comes_later_is_waited_for(tmp_path: Path) -> None:
+    async def body() -> Summary:
+        async with world(speed=50.0) as (gateway, client):
+            gateway.faults.begin_maintenance()
+            notices: list[str] = []
+            stop = asyncio.Event()
+            collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
+            running = asyncio.create_task(collector.run(stop))
+            await gateway.wait_for(lambda: any("gateway error" in notice for notice in notices))
+            gateway.faults.end_maintenance()
+            await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+            stop.set()
+            return await running
+
+    check_summary(run(body()), tmp_path)
