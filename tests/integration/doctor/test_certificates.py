@@ -10,11 +10,11 @@ import pytest
 
 from cpapi_fast.doctor import Diagnosis, Outcome, Problem, Step, diagnose
 from cpapi_fast.rest.tls import Tls
-from cpapi_fast.simulator import Certificate
+from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
 from tests.certificates import make
-from tests.conftest import StartGateway
 from tests.http_server import HttpServer, http_response
 from tests.integration.doctor.harness import (
+    QUICK,
     check,
     diagnose_gateway,
     finding_of,
@@ -97,10 +97,11 @@ async def test_a_missing_ca_file(tmp_path: Path) -> None:
     check(diagnosis, Problem.USAGE, Step.TLS, "missing.pem", "correct the option")
 
 
-async def test_an_expired_certificate_of_the_simulator(start_gateway: StartGateway, tmp_path: Path) -> None:
+async def test_an_expired_certificate_of_the_simulator(tmp_path: Path) -> None:
     certificate = Certificate.expired()
-    gateway = await start_gateway(tls=True, certificate=certificate)
-    assert gateway.certificate_path is not None
-    diagnosis = await diagnose_gateway(gateway, tls=Tls.ca_file(gateway.certificate_path))
+
+    async with SimulatedGateway(SimulatorOptions(certificate=certificate, **QUICK)) as gateway:
+        assert gateway.certificate_path is not None
+        diagnosis = await diagnose_gateway(gateway, tls=Tls.ca_file(gateway.certificate_path))
     check(diagnosis, Problem.TLS, Step.TLS, "it expired on", f"--fingerprint {certificate.fingerprint}")
     assert ssl.PEM_cert_to_DER_cert(certificate.certificate_pem.decode())

@@ -210,8 +210,7 @@ async def test_without_the_optional_packages(gateway: SimulatedGateway, tmp_path
         (("--url", "http://localhost", "--insecure", "--tls-verify"), "not allowed with"),
     ],
 )
-@pytest.mark.gateway(tls=True, heartbeat_interval_s=1000.0)
-async def test_invalid_arguments(gateway: SimulatedGateway, arguments: tuple[str, ...], message: str) -> None:
+async def test_invalid_arguments(arguments: tuple[str, ...], message: str) -> None:
     result = await command("doctor", *arguments)
     assert (result.code, result.out) == (2, ""), result
     assert message in result.err

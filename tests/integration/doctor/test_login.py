@@ -127,7 +127,7 @@ async def test_the_brokerage_session_is_not_open() -> None:
         "not open",
         "--init",
     )
-    assert await diagnose_simulated({"has_brokerage": False}, init=True).is_healthy
+    assert (await diagnose_simulated({"has_brokerage": False}, init=True)).is_healthy
 
 
 async def test_a_brokerage_session_that_does_not_open() -> None:

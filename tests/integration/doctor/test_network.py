@@ -126,11 +126,11 @@ async def test_a_port_that_hangs_up(scheme: str) -> None:
 
 if sys.platform != "win32":  # where nothing can connect to 0.0.0.0
 
-    def test_plain_http_to_another_machine_is_a_warning() -> None:
+    async def test_plain_http_to_another_machine_is_a_warning() -> None:
         async def act(gateway: SimulatedGateway) -> Diagnosis:
             return await diagnose(gateway.url, conid=LIVE)
 
-        diagnosis = diagnose_simulated({"host": "0.0.0.0"}, act)
+        diagnosis = await diagnose_simulated({"host": "0.0.0.0"}, act)
         assert diagnosis.is_healthy
         assert finding_of(diagnosis, Step.TLS).outcome is Outcome.WARNING
         assert "listenSsl: true" in diagnosis.advice
