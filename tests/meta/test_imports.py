@@ -31,13 +31,11 @@ def test_a_module_imports_only_modules_above_its_own():
 
 
 def test_a_folder_is_one_block_of_the_table():
-    """So that the folders are in layers too."""
-    seen: list[str] = []
-    for name in ORDER:
-        folder = name.partition(".")[0] if "." in name or (PACKAGE / name).is_dir() else ""
-        if folder and (not seen or seen[-1] != folder):
-            seen.append(folder)
-    assert len(seen) == len(set(seen)), seen
+    """So that the folders are in layers too, and so are the folders inside them."""
+    folders = {name for name in ORDER if (PACKAGE / name.replace(".", "/")).is_dir()}
+    for folder in folders:
+        rows = [number for name, number in ORDER.items() if name == folder or name.startswith(f"{folder}.")]
+        assert rows == list(range(rows[0], rows[0] + len(rows))), folder
 
 
 def test_imports_are_found_at_all():

@@ -13,7 +13,6 @@ from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from cpapi_fast.simulator.market import Market
 from tests.clocks import VariableSpeedClock
 from tests.http_server import SESSION
-from tests.support import run
 
 USER, ACCOUNT = "user1234", "DU1234567"
 #: Instruments of seed 0 by their field 6509.
@@ -86,17 +85,14 @@ async def diagnose_gateway(gateway: SimulatedGateway, **more: Any) -> Diagnosis:
     return diagnosis
 
 
-def diagnose_simulated(
+async def diagnose_simulated(
     options: dict[str, Any], act: Callable[[SimulatedGateway], Awaitable[Diagnosis]] = diagnose_gateway, **more: Any
 ) -> Diagnosis:
-    async def body() -> Diagnosis:
-        async with SimulatedGateway(SimulatorOptions(**{"tls": False, **QUICK, **options})) as gateway:
-            return await act(gateway, **more)
-
-    return run(body())
+    async with SimulatedGateway(SimulatorOptions(**{"tls": False, **QUICK, **options})) as gateway:
+        return await act(gateway, **more)
 
 
-def diagnose_after(
+async def diagnose_after(
     breaking: Callable[[SimulatedGateway], object], options: dict[str, Any] | None = None, **more: Any
 ) -> Diagnosis:
     """Diagnose a gateway after `breaking(gateway)`."""
@@ -105,10 +101,10 @@ def diagnose_after(
         breaking(gateway)
         return await diagnose_gateway(gateway, **more)
 
-    return diagnose_simulated(options or {}, act)
+    return await diagnose_simulated(options or {}, act)
 
 
-def after_step(step: Step, breaking: Callable[[SimulatedGateway], object], **options: Any) -> Diagnosis:
+async def after_step(step: Step, breaking: Callable[[SimulatedGateway], object], **options: Any) -> Diagnosis:
     """Diagnose a gateway, and call `breaking(gateway)` at the end of a step."""
 
     async def act(gateway: SimulatedGateway) -> Diagnosis:
@@ -118,4 +114,4 @@ def after_step(step: Step, breaking: Callable[[SimulatedGateway], object], **opt
 
         return await diagnose_gateway(gateway, on_finding=on_finding, fast_step=Step.TICK, speed=10.0)
 
-    return diagnose_simulated(options, act)
+    return await diagnose_simulated(options, act)

@@ -10,16 +10,15 @@ import pytest
 
 from cpapi_fast.doctor import Diagnosis, Outcome, Problem, Step, diagnose
 from cpapi_fast.rest.tls import Tls
-from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
+from cpapi_fast.simulator import Certificate
 from tests.certificates import make
+from tests.conftest import StartGateway
 from tests.http_server import HttpServer, http_response
 from tests.integration.doctor.harness import (
-    QUICK,
     check,
     diagnose_gateway,
     finding_of,
 )
-from tests.support import LOOPS, run
 
 
 async def against(
@@ -33,8 +32,8 @@ async def against(
         return diagnosis, peer
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_certificates_that_are_not_trusted(tmp_path: Path, loop: str) -> None:
+@pytest.mark.each_loop
+async def test_certificates_that_are_not_trusted(tmp_path: Path) -> None:
     authority = make(is_authority=True, name="authority")
     ca = Tls.ca_file(authority.write(tmp_path / "ca.pem"))
     cases = [
@@ -48,26 +47,23 @@ def test_certificates_that_are_not_trusted(tmp_path: Path, loop: str) -> None:
         (make(hosts=["a.example", "b.example", "c.example", "d.example"]), None, "c.example and others, not for"),
     ]
 
-    async def body() -> None:
-        for certificate, policy, found in cases:
-            diagnosis, peer = await against(certificate, tmp_path, policy)
-            check(diagnosis, Problem.TLS, Step.TLS, found, f"--fingerprint {certificate.fingerprint}")
-            assert finding_of(diagnosis, Step.TLS).facts["sha256"] == certificate.fingerprint
-            assert peer.payload_bytes == 0, "no application data is sent to an untrusted server"
-
-    run(body(), loop=loop)
+    for certificate, policy, found in cases:
+        diagnosis, peer = await against(certificate, tmp_path, policy)
+        check(diagnosis, Problem.TLS, Step.TLS, found, f"--fingerprint {certificate.fingerprint}")
+        assert finding_of(diagnosis, Step.TLS).facts["sha256"] == certificate.fingerprint
+        assert peer.payload_bytes == 0, "no application data is sent to an untrusted server"
 
 
-def test_a_certificate_that_is_not_the_pinned_one(tmp_path: Path) -> None:
+async def test_a_certificate_that_is_not_the_pinned_one(tmp_path: Path) -> None:
     certificate = make()
-    diagnosis, peer = run(against(certificate, tmp_path, Tls.pinned("0" * 64)))
+    diagnosis, peer = await against(certificate, tmp_path, Tls.pinned("0" * 64))
     check(diagnosis, Problem.TLS, Step.TLS, "not the pinned one", f"--fingerprint {certificate.fingerprint}")
     assert peer.payload_bytes == 0
 
 
-def test_a_pinned_certificate_is_trusted_although_it_is_expired_and_for_another_host(tmp_path: Path) -> None:
+async def test_a_pinned_certificate_is_trusted_although_it_is_expired_and_for_another_host(tmp_path: Path) -> None:
     certificate = make(ends_days=-1, hosts=["gateway.example"])
-    diagnosis, _ = run(against(certificate, tmp_path, Tls.pinned(certificate.fingerprint)))
+    diagnosis, _ = await against(certificate, tmp_path, Tls.pinned(certificate.fingerprint))
     check(diagnosis, Problem.LOGIN_NEEDED, Step.SESSION, "401", "log in at https://127.0.0.1")
     finding = finding_of(diagnosis, Step.TLS)
     assert finding.outcome is Outcome.OK
@@ -77,35 +73,34 @@ def test_a_pinned_certificate_is_trusted_although_it_is_expired_and_for_another_
 
 
 @pytest.mark.parametrize(("ends_days", "outcome"), [(100, Outcome.OK), (5, Outcome.WARNING)])
-def test_a_trusted_certificate_that_expires_soon_is_a_warning(tmp_path: Path, ends_days: int, outcome: Outcome) -> None:
+async def test_a_trusted_certificate_that_expires_soon_is_a_warning(
+    tmp_path: Path, ends_days: int, outcome: Outcome
+) -> None:
     authority = make(is_authority=True)
     ca = Tls.ca_file(authority.write(tmp_path / "ca.pem"))
-    diagnosis, _ = run(against(make(signed_by=authority, ends_days=ends_days), tmp_path, ca))
+    diagnosis, _ = await against(make(signed_by=authority, ends_days=ends_days), tmp_path, ca)
     assert finding_of(diagnosis, Step.TLS).outcome is outcome
     assert diagnosis.exit_code == Problem.LOGIN_NEEDED
 
 
 @pytest.mark.filterwarnings("ignore::cpapi_fast.InsecureTlsWarning")
-def test_insecure_is_a_warning_with_the_fingerprint(tmp_path: Path) -> None:
+async def test_insecure_is_a_warning_with_the_fingerprint(tmp_path: Path) -> None:
     certificate = make()
-    diagnosis, _ = run(against(certificate, tmp_path, Tls.insecure()))
+    diagnosis, _ = await against(certificate, tmp_path, Tls.insecure())
     finding = finding_of(diagnosis, Step.TLS)
     assert finding.outcome is Outcome.WARNING
     assert finding.advice == f"Pass --fingerprint {certificate.fingerprint} instead of --insecure."
 
 
-def test_a_missing_ca_file(tmp_path: Path) -> None:
-    diagnosis, _ = run(against(make(), tmp_path, Tls.ca_file(tmp_path / "missing.pem")))
+async def test_a_missing_ca_file(tmp_path: Path) -> None:
+    diagnosis, _ = await against(make(), tmp_path, Tls.ca_file(tmp_path / "missing.pem"))
     check(diagnosis, Problem.USAGE, Step.TLS, "missing.pem", "correct the option")
 
 
-def test_an_expired_certificate_of_the_simulator(tmp_path: Path) -> None:
+async def test_an_expired_certificate_of_the_simulator(start_gateway: StartGateway, tmp_path: Path) -> None:
     certificate = Certificate.expired()
-
-    async def body() -> Diagnosis:
-        async with SimulatedGateway(SimulatorOptions(certificate=certificate, **QUICK)) as gateway:
-            assert gateway.certificate_path is not None
-            return await diagnose_gateway(gateway, tls=Tls.ca_file(gateway.certificate_path))
-
-    check(run(body()), Problem.TLS, Step.TLS, "it expired on", f"--fingerprint {certificate.fingerprint}")
+    gateway = await start_gateway(tls=True, certificate=certificate)
+    assert gateway.certificate_path is not None
+    diagnosis = await diagnose_gateway(gateway, tls=Tls.ca_file(gateway.certificate_path))
+    check(diagnosis, Problem.TLS, Step.TLS, "it expired on", f"--fingerprint {certificate.fingerprint}")
     assert ssl.PEM_cert_to_DER_cert(certificate.certificate_pem.decode())

@@ -23,7 +23,6 @@ from tests.clocks import SkewedClock
 from tests.commands import PYTHON, Ended, command, ended, start
 from tests.integration.doctor.harness import ACCOUNT, DELAYED, LIVE, QUICK, USER
 from tests.raw_server import Peer, RawServer
-from tests.support import run
 
 #: The step `heartbeat` fails after a second without a heartbeat.
 SHORT_WAIT = "import cpapi_fast.doctor.stream as stream; stream.HEARTBEATS_DUE_S = 1.0"
@@ -47,12 +46,10 @@ def check(result: Ended, code: int, summary: str, advice: str) -> None:
     assert advice.lower() in advice_line.lower()
 
 
-def test_healthy() -> None:
-    async def body() -> tuple[Ended, Ended]:
-        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
-            return await doctor(gateway), await doctor(gateway, "--json", "--asyncio", "--conid", DELAYED)
-
-    plain, as_json = run(body(), timeout_s=90.0)
+@pytest.mark.time_limit(90.0)
+@pytest.mark.gateway(tls=True)
+async def test_healthy(gateway: SimulatedGateway) -> None:
+    plain, as_json = await doctor(gateway), await doctor(gateway, "--json", "--asyncio", "--conid", DELAYED)
     check(plain, 0, "healthy", "none")
     assert plain.out.count("\n") == 17 + 3
     report = json.loads(as_json.out)
@@ -114,44 +111,40 @@ CLASSES: list[tuple[int, str, str, Callable[[SimulatedGateway], object], dict[st
 ]
 
 
-def test_every_class_of_failure_has_its_exit_code() -> None:
-    async def body() -> None:
-        calls: list[tuple[int, str, str, list[str]]] = []
-        secrets = [USER, ACCOUNT, "x-sess-uuid", "0.5e005301"]
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            nobody = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
-            calls += [
-                (2, "url", "correct", ["--url", "http://user:geheim@localhost"]),
-                (10, "dns", "--url", ["--url", "https://gateway.invalid/v1/api"]),
-                (11, "tcp", "start the gateway", ["--url", nobody]),
-            ]
-            async with AsyncExitStack() as stack:
-                ssh = await stack.enter_async_context(RawServer(greet, upgrade=False))
-                url = ssh.url.replace("ws:", "http:").removesuffix("/ws")
-                calls.append((20, "rest", "correct the port", ["--url", url]))
-                expired = await gateway_with(stack, tls=True, certificate=Certificate.expired())
-                calls.append((12, "tls", f"--fingerprint {expired.fingerprint}", ["--url", expired.url]))
-                for code, step, advice, breaking, options, more in CLASSES:
-                    gateway = await gateway_with(stack, **options)
-                    breaking(gateway)
-                    secrets.append(gateway.session_id)
-                    calls.append((code, step, advice, ["--url", gateway.url, "--conid", str(LIVE), *more]))
-                process = await asyncio.create_subprocess_exec(
-                    *PYTHON, "-c", MANY, stdin=PIPE, stdout=PIPE, stderr=PIPE
-                )
-                lines = "".join(json.dumps(["doctor", *arguments]) + "\n" for *_, arguments in calls)
-                out, err = await process.communicate(lines.encode())
-        assert (process.returncode, err) == (0, b"")
-        *reports, rest = re.split(r"exit code (\d+)\n", out.decode())
-        assert rest == ""
-        assert len(reports) == 2 * len(calls)
-        for (code, step, advice, _), report, given in zip(calls, reports[::2], reports[1::2], strict=True):
-            check(Ended(int(given), report, ""), code, f"{step}: ", advice)
-        assert {code for code, *_ in calls} == {int(problem) for problem in Problem}
-        assert not [secret for secret in (*secrets, "geheim") if secret in out.decode()]
-
-    run(body(), timeout_s=90.0)
+@pytest.mark.time_limit(90.0)
+async def test_every_class_of_failure_has_its_exit_code() -> None:
+    calls: list[tuple[int, str, str, list[str]]] = []
+    secrets = [USER, ACCOUNT, "x-sess-uuid", "0.5e005301"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
+        calls += [
+            (2, "url", "correct", ["--url", "http://user:geheim@localhost"]),
+            (10, "dns", "--url", ["--url", "https://gateway.invalid/v1/api"]),
+            (11, "tcp", "start the gateway", ["--url", nobody]),
+        ]
+        async with AsyncExitStack() as stack:
+            ssh = await stack.enter_async_context(RawServer(greet, upgrade=False))
+            url = ssh.url.replace("ws:", "http:").removesuffix("/ws")
+            calls.append((20, "rest", "correct the port", ["--url", url]))
+            expired = await gateway_with(stack, tls=True, certificate=Certificate.expired())
+            calls.append((12, "tls", f"--fingerprint {expired.fingerprint}", ["--url", expired.url]))
+            for code, step, advice, breaking, options, more in CLASSES:
+                gateway = await gateway_with(stack, **options)
+                breaking(gateway)
+                secrets.append(gateway.session_id)
+                calls.append((code, step, advice, ["--url", gateway.url, "--conid", str(LIVE), *more]))
+            process = await asyncio.create_subprocess_exec(*PYTHON, "-c", MANY, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+            lines = "".join(json.dumps(["doctor", *arguments]) + "\n" for *_, arguments in calls)
+            out, err = await process.communicate(lines.encode())
+    assert (process.returncode, err) == (0, b"")
+    *reports, rest = re.split(r"exit code (\d+)\n", out.decode())
+    assert rest == ""
+    assert len(reports) == 2 * len(calls)
+    for (code, step, advice, _), report, given in zip(calls, reports[::2], reports[1::2], strict=True):
+        check(Ended(int(given), report, ""), code, f"{step}: ", advice)
+    assert {code for code, *_ in calls} == {int(problem) for problem in Problem}
+    assert not [secret for secret in (*secrets, "geheim") if secret in out.decode()]
 
 
 async def greet(peer: Peer) -> None:
@@ -167,52 +160,42 @@ async def gateway_with(stack: AsyncExitStack, **options: Any) -> SimulatedGatewa
 
 
 @pytest.mark.parametrize(("code", "word"), [(12, "tls"), (21, "session")])
-def test_exit_codes_of_processes(code: int, word: str) -> None:
-    async def body() -> Ended:
-        async with SimulatedGateway(SimulatorOptions(is_logged_in=False)) as gateway:
-            return await doctor(gateway, *(("--fingerprint", "0" * 64) if code == 12 else ()))
-
-    check(run(body()), code, f"{word}: ", "")
+@pytest.mark.gateway(tls=True, is_logged_in=False)
+async def test_exit_codes_of_processes(gateway: SimulatedGateway, code: int, word: str) -> None:
+    result = await doctor(gateway, *(("--fingerprint", "0" * 64) if code == 12 else ()))
+    check(result, code, f"{word}: ", "")
 
 
-def test_json_of_a_failure() -> None:
-    result = run(command("doctor", "--url", "http://user:geheim@localhost", "--json"))
+async def test_json_of_a_failure() -> None:
+    result = await command("doctor", "--url", "http://user:geheim@localhost", "--json")
     report = json.loads(result.out)
     assert (result.code, result.err) == (2, "")
     assert (report["exit_code"], report["problem"], report["url"]) == (2, "usage", "")
     assert "geheim" not in result.out
 
 
-def test_insecure_prints_a_warning() -> None:
-    async def body() -> None:
-        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
-            result = await command("doctor", "--url", gateway.url, "--conid", LIVE, "--insecure")
-            assert result.code == 0
-            assert result.err.startswith("cpapi-fast: warning: TLS certificates are not checked")
-            advice = f"advice  Pass --fingerprint {gateway.fingerprint} instead of --insecure."
-            assert result.out.splitlines()[-1] == advice
-
-    run(body())
+@pytest.mark.gateway(tls=True)
+async def test_insecure_prints_a_warning(gateway: SimulatedGateway) -> None:
+    result = await command("doctor", "--url", gateway.url, "--conid", LIVE, "--insecure")
+    assert result.code == 0
+    assert result.err.startswith("cpapi-fast: warning: TLS certificates are not checked")
+    advice = f"advice  Pass --fingerprint {gateway.fingerprint} instead of --insecure."
+    assert result.out.splitlines()[-1] == advice
 
 
-def test_init_takes_the_session_over() -> None:
-    async def body() -> None:
-        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
-            gateway.faults.start_competing()
-            assert (await doctor(gateway, "--init")).code == 0
-
-    run(body(), timeout_s=90.0)
+@pytest.mark.time_limit(90.0)
+@pytest.mark.gateway(tls=True)
+async def test_init_takes_the_session_over(gateway: SimulatedGateway) -> None:
+    gateway.faults.start_competing()
+    assert (await doctor(gateway, "--init")).code == 0
 
 
-def test_without_the_optional_packages(tmp_path: Path) -> None:
+@pytest.mark.gateway(tls=True)
+async def test_without_the_optional_packages(gateway: SimulatedGateway, tmp_path: Path) -> None:
     """The command needs none of the extras (rich, pyarrow, cryptography)."""
     without = "import sys; sys.modules.update(dict.fromkeys(('rich', 'pyarrow', 'cryptography')))"
 
-    async def body() -> None:
-        async with SimulatedGateway(SimulatorOptions(**QUICK)) as gateway:
-            check(await doctor(gateway, first=without), 0, "healthy", "none")
-
-    run(body())
+    check(await doctor(gateway, first=without), 0, "healthy", "none")
 
 
 @pytest.mark.parametrize(
@@ -227,8 +210,9 @@ def test_without_the_optional_packages(tmp_path: Path) -> None:
         (("--url", "http://localhost", "--insecure", "--tls-verify"), "not allowed with"),
     ],
 )
-def test_invalid_arguments(arguments: tuple[str, ...], message: str) -> None:
-    result = run(command("doctor", *arguments))
+@pytest.mark.gateway(tls=True, heartbeat_interval_s=1000.0)
+async def test_invalid_arguments(gateway: SimulatedGateway, arguments: tuple[str, ...], message: str) -> None:
+    result = await command("doctor", *arguments)
     assert (result.code, result.out) == (2, ""), result
     assert message in result.err
     assert result.err.count("\n") == 1
@@ -236,19 +220,13 @@ def test_invalid_arguments(arguments: tuple[str, ...], message: str) -> None:
 
 if sys.platform != "win32":
 
-    def test_ctrl_c_prints_one_line() -> None:
-        async def body() -> Ended:
-            async with SimulatedGateway(SimulatorOptions(**{**QUICK, "heartbeat_interval_s": 1000.0})) as gateway:
-                process = await start("doctor", "--url", gateway.url, "--fingerprint", gateway.fingerprint)
-                await gateway.wait_for(
-                    lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20
-                )
-                process.send_signal(signal.SIGINT)
-                result = await ended(process)
-                await gateway.wait_for(lambda: not gateway.open_connections)
-                return result
-
-        result = run(body())
+    @pytest.mark.gateway(tls=True, heartbeat_interval_s=1000.0)
+    async def test_ctrl_c_prints_one_line(gateway: SimulatedGateway) -> None:
+        process = await start("doctor", "--url", gateway.url, "--fingerprint", gateway.fingerprint)
+        await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20)
+        process.send_signal(signal.SIGINT)
+        result = await ended(process)
+        await gateway.wait_for(lambda: not gateway.open_connections)
         assert (result.code, result.err) == (130, "cpapi-fast: interrupted\n")
         assert "sts            ok" in result.out
 

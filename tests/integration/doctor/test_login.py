@@ -19,16 +19,16 @@ from tests.integration.doctor.harness import (
 
 
 @pytest.mark.parametrize("logged_out", ["unauthorized", "redirect", "html", "json"])
-def test_nobody_is_logged_in(logged_out: str) -> None:
-    diagnosis = diagnose_simulated({"is_logged_in": False, "logged_out_response": logged_out})
+async def test_nobody_is_logged_in(logged_out: str) -> None:
+    diagnosis = await diagnose_simulated({"is_logged_in": False, "logged_out_response": logged_out})
     check(
         diagnosis, Problem.LOGIN_NEEDED, Step.SESSION, "login|logged in", r"log in at http://127\.0\.0\.1:\d+ in a br"
     )
 
 
-def test_a_session_that_cannot_stand_in_a_header() -> None:
+async def test_a_session_that_cannot_stand_in_a_header() -> None:
     body = b'{"session":"0123456789abcdef\\r\\nX: y","iserver":{}}'
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body))
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body))
     check(diagnosis, Problem.LOGIN_NEEDED, Step.SESSION, "not valid in a header", "log in")
     assert "0123456789abcdef" not in json.dumps(diagnosis.as_json())
 
@@ -48,10 +48,10 @@ def test_a_session_that_cannot_stand_in_a_header() -> None:
         (200, {}, "application/json", b"[]", Problem.NOT_A_GATEWAY, "unexpected", "in a browser"),
     ],
 )
-def test_responses_that_no_gateway_sends(
+async def test_responses_that_no_gateway_sends(
     status: int, headers: dict[str, str], content_type: str, body: bytes, problem: Problem, found: str, advice: str
 ) -> None:
-    diagnosis = diagnose_after(
+    diagnosis = await diagnose_after(
         lambda gateway: gateway.faults.fail_rest(
             "/tickle", status=status, body=body, content_type=content_type, headers=headers, times=None
         )
@@ -59,7 +59,7 @@ def test_responses_that_no_gateway_sends(
     check(diagnosis, problem, Step.REST, found, advice)
 
 
-def test_too_many_requests() -> None:
+async def test_too_many_requests() -> None:
     async def act(gateway: SimulatedGateway) -> Diagnosis:
         # Another program has sent too many requests.
         for _ in range(12):
@@ -70,67 +70,69 @@ def test_too_many_requests() -> None:
             await writer.wait_closed()
         return await diagnose_gateway(gateway)
 
-    diagnosis = diagnose_simulated({"enforce_pacing": True, "speed": 0.2}, act)
+    diagnosis = await diagnose_simulated({"enforce_pacing": True, "speed": 0.2}, act)
     check(diagnosis, Problem.RATE_LIMITED, Step.REST, "429", "stop every program")
 
 
-def test_another_base_path() -> None:
+async def test_another_base_path() -> None:
     async def act(gateway: SimulatedGateway) -> Diagnosis:
         return await diagnose(gateway.url.replace("/v1/api", "/v1/portal"), timeout_s=10.0)
 
-    diagnosis = diagnose_simulated({}, act)
+    diagnosis = await diagnose_simulated({}, act)
     check(diagnosis, Problem.NOT_A_GATEWAY, Step.REST, "/v1/portal", r"--url http://127\.0\.0\.1:\d+/v1/api$")
 
 
-def test_a_gateway_that_hangs() -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.stall(), fast_step=Step.REST)
+async def test_a_gateway_that_hangs() -> None:
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.stall(), fast_step=Step.REST)
     check(diagnosis, Problem.NO_RESPONSE, Step.REST, "no response to POST", "busy or hangs")
 
 
-def test_a_competing_login() -> None:
+async def test_a_competing_login() -> None:
     async def act(gateway: SimulatedGateway) -> Diagnosis:
         gateway.faults.start_competing()
         diagnosis = await diagnose_gateway(gateway)
         assert not [request for request in gateway.requests if "init" in request.path], "no session was taken over"
         return diagnosis
 
-    check(diagnose_simulated({}, act), Problem.COMPETING, Step.COMPETING, "another login", "--init")
+    check(await diagnose_simulated({}, act), Problem.COMPETING, Step.COMPETING, "another login", "--init")
 
 
-def test_a_competing_login_and_init() -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.start_competing(), init=True)
+async def test_a_competing_login_and_init() -> None:
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.start_competing(), init=True)
     assert diagnosis.is_healthy, diagnosis.summary
     assert finding_of(diagnosis, Step.COMPETING).outcome is Outcome.WARNING
     assert "opened" in finding_of(diagnosis, Step.AUTHENTICATED).found
 
 
-def test_a_login_that_competes_without_success_is_a_warning() -> None:
+async def test_a_login_that_competes_without_success_is_a_warning() -> None:
     body = b'{"authenticated":true,"connected":true,"competing":true}'
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body))
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body)
+    )
     assert diagnosis.is_healthy
     assert finding_of(diagnosis, Step.COMPETING).outcome is Outcome.WARNING
     assert "separate user name" in diagnosis.advice
 
 
-def test_the_brokerage_session_is_not_open() -> None:
+async def test_the_brokerage_session_is_not_open() -> None:
     async def act(gateway: SimulatedGateway) -> Diagnosis:
         diagnosis = await diagnose_gateway(gateway)
         assert not [request for request in gateway.requests if "init" in request.path]
         return diagnosis
 
     check(
-        diagnose_simulated({"has_brokerage": False}, act),
+        await diagnose_simulated({"has_brokerage": False}, act),
         Problem.NOT_AUTHENTICATED,
         Step.AUTHENTICATED,
         "not open",
         "--init",
     )
-    assert diagnose_simulated({"has_brokerage": False}, init=True).is_healthy
+    assert await diagnose_simulated({"has_brokerage": False}, init=True).is_healthy
 
 
-def test_a_brokerage_session_that_does_not_open() -> None:
+async def test_a_brokerage_session_that_does_not_open() -> None:
     body = b'{"authenticated":false,"connected":true,"competing":false}'
-    diagnosis = diagnose_after(
+    diagnosis = await diagnose_after(
         lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body, times=None),
         {"has_brokerage": False},
         init=True,
@@ -141,14 +143,16 @@ def test_a_brokerage_session_that_does_not_open() -> None:
     check(diagnosis, Problem.NOT_AUTHENTICATED, Step.AUTHENTICATED, "did not open within 3 s", "log in")
 
 
-def test_the_gateway_is_not_connected() -> None:
+async def test_the_gateway_is_not_connected() -> None:
     body = b'{"authenticated":false,"connected":false,"competing":false}'
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body))
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=200, body=body)
+    )
     check(diagnosis, Problem.NOT_CONNECTED, Step.CONNECTED, "not connected to Interactive Brokers", "log in at")
 
 
-def test_an_auth_status_request_that_fails() -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=502))
+async def test_an_auth_status_request_that_fails() -> None:
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.fail_rest("/iserver/auth/status", status=502))
     check(diagnosis, Problem.GATEWAY_ERROR, Step.CONNECTED, "/iserver/auth/status returned status 502", "restart")
 
 
@@ -160,13 +164,15 @@ def test_an_auth_status_request_that_fails() -> None:
         (401, b"", Problem.LOGIN_NEEDED),
     ],
 )
-def test_accounts_that_cannot_be_listed(status: int, body: bytes, problem: Problem) -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=status, body=body))
+async def test_accounts_that_cannot_be_listed(status: int, body: bytes, problem: Problem) -> None:
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=status, body=body)
+    )
     check(diagnosis, problem, Step.ACCOUNTS, "/iserver/accounts", "log in")
 
 
-def test_an_empty_list_of_accounts() -> None:
-    diagnosis = diagnose_after(
+async def test_an_empty_list_of_accounts() -> None:
+    diagnosis = await diagnose_after(
         lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=b'{"accounts":[]}')
     )
     assert diagnosis.is_healthy

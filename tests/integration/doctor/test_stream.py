@@ -26,7 +26,6 @@ from tests.integration.doctor.harness import (
 )
 from tests.raw_server import Peer as RawPeer
 from tests.raw_server import RawServer, answer_close
-from tests.support import run
 
 
 @pytest.mark.parametrize(
@@ -39,30 +38,32 @@ from tests.support import run
         (429, Problem.RATE_LIMITED, "15 minutes"),
     ],
 )
-def test_an_upgrade_that_is_refused(status: int, problem: Problem, advice: str) -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/ws", status=status, times=None))
+async def test_an_upgrade_that_is_refused(status: int, problem: Problem, advice: str) -> None:
+    diagnosis = await diagnose_after(lambda gateway: gateway.faults.fail_rest("/ws", status=status, times=None))
     check(diagnosis, problem, Step.WEBSOCKET, str(status), advice)
 
 
-def test_an_upgrade_without_a_response() -> None:
-    diagnosis = diagnose_after(lambda gateway: gateway.faults.fail_rest("/ws", delay_s=30.0), fast_step=Step.WEBSOCKET)
+async def test_an_upgrade_without_a_response() -> None:
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/ws", delay_s=30.0), fast_step=Step.WEBSOCKET
+    )
     check(diagnosis, Problem.WEBSOCKET, Step.WEBSOCKET, "no WebSocket within", "restart")
 
 
-def test_never_ready() -> None:
-    diagnosis = diagnose_simulated({"ready_delay_s": None}, fast_step=Step.READY)
+async def test_never_ready() -> None:
+    diagnosis = await diagnose_simulated({"ready_delay_s": None}, fast_step=Step.READY)
     check(diagnosis, Problem.NOT_READY, Step.READY, "no `system` with `success` came within 15 s", "log in")
 
 
-def test_a_session_that_the_socket_does_not_accept() -> None:
+async def test_a_session_that_the_socket_does_not_accept() -> None:
     body = TICKLE.replace(SESSION.encode(), b"f" * 32)
-    diagnosis = diagnose_after(
+    diagnosis = await diagnose_after(
         lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body), fast_step=Step.READY, speed=10.0
     )
     check(diagnosis, Problem.NOT_READY, Step.READY, "waits for a session", "log in")
 
 
-def test_a_socket_that_is_closed_at_once() -> None:
+async def test_a_socket_that_is_closed_at_once() -> None:
     async def act(gateway: SimulatedGateway) -> Diagnosis:
         # Between the last call and the upgrade: the socket is then closed with 1000.
         def log_out(finding: Finding) -> None:
@@ -71,11 +72,11 @@ def test_a_socket_that_is_closed_at_once() -> None:
 
         return await diagnose_gateway(gateway, on_finding=log_out)
 
-    check(diagnose_simulated({}, act), Problem.WEBSOCKET, Step.READY, "with code 1000", "log in")
+    check(await diagnose_simulated({}, act), Problem.WEBSOCKET, Step.READY, "with code 1000", "log in")
 
 
-def test_a_lost_connection() -> None:
-    diagnosis = after_step(Step.READY, lambda gateway: gateway.faults.drop_sockets(), heartbeat_interval_s=1000.0)
+async def test_a_lost_connection() -> None:
+    diagnosis = await after_step(Step.READY, lambda gateway: gateway.faults.drop_sockets(), heartbeat_interval_s=1000.0)
     failure = diagnosis.failure
     assert failure is not None
     # Either step may detect it.
@@ -84,8 +85,10 @@ def test_a_lost_connection() -> None:
 
 
 @pytest.mark.parametrize("step", [Step.WEBSOCKET, Step.HEARTBEAT])
-def test_a_lost_connection_in_other_steps(step: Step) -> None:
-    diagnosis = after_step(step, lambda gateway: gateway.faults.drop_sockets(), market_data_lines=0, ready_delay_s=0.2)
+async def test_a_lost_connection_in_other_steps(step: Step) -> None:
+    diagnosis = await after_step(
+        step, lambda gateway: gateway.faults.drop_sockets(), market_data_lines=0, ready_delay_s=0.2
+    )
     following = list(Step)[list(Step).index(step) + 1]
     check(diagnosis, Problem.WEBSOCKET, following, "without a CLOSE frame", "log in")
 
@@ -98,20 +101,18 @@ def test_a_lost_connection_in_other_steps(step: Step) -> None:
         (b'{"topic":"sts","args":{"authenticated":false,"connected":false}}', Problem.NOT_CONNECTED),
     ],
 )
-def test_the_socket_disagrees_with_rest(fragment: bytes, problem: Problem, tmp_path: Path) -> None:
+async def test_the_socket_disagrees_with_rest(fragment: bytes, problem: Problem, tmp_path: Path) -> None:
     async def serve(peer: RawPeer) -> None:
         await peer.send(encode_frame(b'{"topic":"system","success":"user1234"}') + encode_frame(fragment))
         await answer_close(peer)
 
-    async def body() -> Diagnosis:
-        async with (
-            RawServer(serve) as server,
-            HttpServer(rest_of_a_gateway) as rest,
-            OnePort(rest, server) as url,
-        ):
-            return await diagnose(url, timeout_s=10.0)
-
-    check(run(body()), problem, Step.STS, "the socket reports", "--init|log in")
+    async with (
+        RawServer(serve) as server,
+        HttpServer(rest_of_a_gateway) as rest,
+        OnePort(rest, server) as url,
+    ):
+        diagnosis = await diagnose(url, timeout_s=10.0)
+    check(diagnosis, problem, Step.STS, "the socket reports", "--init|log in")
 
 
 def rest_of_a_gateway(request: bytes) -> bytes:
@@ -167,46 +168,43 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.close()
 
 
-def test_a_socket_that_does_not_report_the_session_state() -> None:
+async def test_a_socket_that_does_not_report_the_session_state() -> None:
     async def serve(peer: RawPeer) -> None:
         beat = b'{"topic":"system","hb":%d}' % (Clock().time_ns() // 1_000_000)
         quote = b'{"topic":"smd+265598","31":"1.00"}'
         await peer.send(encode_frame(b'{"topic":"system","success":"x"}') + encode_frame(beat) + encode_frame(quote))
         await answer_close(peer)
 
-    async def body() -> Diagnosis:
-        async with (
-            RawServer(serve) as server,
-            HttpServer(rest_of_a_gateway) as rest,
-            OnePort(rest, server) as url,
-        ):
-            return await diagnose_fast(url, fast_step=Step.STS)
-
-    diagnosis = run(body())
+    async with (
+        RawServer(serve) as server,
+        HttpServer(rest_of_a_gateway) as rest,
+        OnePort(rest, server) as url,
+    ):
+        diagnosis = await diagnose_fast(url, fast_step=Step.STS)
     assert diagnosis.is_healthy, diagnosis.summary
     assert {finding.step for finding in diagnosis.warnings} == {Step.STS, Step.TICK}
     assert "field 6509" in finding_of(diagnosis, Step.TICK).found
 
 
-def test_no_heartbeats() -> None:
-    diagnosis = diagnose_simulated({"heartbeat_interval_s": 1000.0}, fast_step=Step.HEARTBEAT)
+async def test_no_heartbeats() -> None:
+    diagnosis = await diagnose_simulated({"heartbeat_interval_s": 1000.0}, fast_step=Step.HEARTBEAT)
     check(diagnosis, Problem.NO_HEARTBEAT, Step.HEARTBEAT, "no heartbeat within 15 s", "log in")
 
 
-def test_no_heartbeats_within_a_short_timeout() -> None:
-    diagnosis = diagnose_simulated({"heartbeat_interval_s": 1000.0}, timeout_s=2.0)
+async def test_no_heartbeats_within_a_short_timeout() -> None:
+    diagnosis = await diagnose_simulated({"heartbeat_interval_s": 1000.0}, timeout_s=2.0)
     assert diagnosis.is_healthy
     assert finding_of(diagnosis, Step.HEARTBEAT).outcome is Outcome.WARNING
     assert "--timeout 15" in finding_of(diagnosis, Step.HEARTBEAT).advice
 
 
-def test_an_unknown_conid() -> None:
-    diagnosis = diagnose_simulated({"conids": (8314,)})
+async def test_an_unknown_conid() -> None:
+    diagnosis = await diagnose_simulated({"conids": (8314,)})
     check(diagnosis, Problem.NO_DATA, Step.TICK, f"no instrument {LIVE}", "--conid")
 
 
-def test_no_market_data_line_left() -> None:
-    diagnosis = diagnose_simulated({"market_data_lines": 0}, fast_step=Step.TICK)
+async def test_no_market_data_line_left() -> None:
+    diagnosis = await diagnose_simulated({"market_data_lines": 0}, fast_step=Step.TICK)
     check(diagnosis, Problem.NO_DATA, Step.TICK, "no frame of .* within 15 s, and no refusal", "market data lines")
 
 
@@ -220,14 +218,14 @@ def test_no_market_data_line_left() -> None:
         (b'{"error":"not for DU1234567","code":500,"topic":"smd+%d"}', "refused the subscription: not for", "--conid"),
     ],
 )
-def test_no_usable_quote(frame: bytes, found: str, advice: str) -> None:
-    diagnosis = after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame % LIVE), market_data_lines=0)
+async def test_no_usable_quote(frame: bytes, found: str, advice: str) -> None:
+    diagnosis = await after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame % LIVE), market_data_lines=0)
     check(diagnosis, Problem.NO_DATA, Step.TICK, found, advice)
 
 
-def test_a_halted_instrument() -> None:
+async def test_a_halted_instrument() -> None:
     frame = b'{"6509":"RB","31":"H12.00","topic":"smd+%d"}' % LIVE
-    diagnosis = after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame), market_data_lines=0)
+    diagnosis = await after_step(Step.STS, lambda gateway: gateway.faults.send_frame(frame), market_data_lines=0)
     assert diagnosis.is_healthy
     assert "halted" in finding_of(diagnosis, Step.TICK).found
 
@@ -235,14 +233,9 @@ def test_a_halted_instrument() -> None:
 @pytest.mark.parametrize(
     ("gateway_ahead_s", "found"), [(3600.0, r"3,(600|59.)\.. s behind"), (-3600.0, r"3,(600|59.)\.. s ahead of")]
 )
-def test_a_clock_that_is_an_hour_wrong(gateway_ahead_s: float, found: str) -> None:
-    async def body() -> Diagnosis:
-        async with SimulatedGateway(
-            SimulatorOptions(tls=False, **QUICK), clock=SkewedClock(gateway_ahead_s)
-        ) as gateway:
-            return await diagnose_gateway(gateway)
-
-    diagnosis = run(body())
+async def test_a_clock_that_is_an_hour_wrong(gateway_ahead_s: float, found: str) -> None:
+    async with SimulatedGateway(SimulatorOptions(tls=False, **QUICK), clock=SkewedClock(gateway_ahead_s)) as gateway:
+        diagnosis = await diagnose_gateway(gateway)
     check(diagnosis, Problem.CLOCK, Step.CLOCK, found, "NTP")
     facts = finding_of(diagnosis, Step.CLOCK).facts
     assert abs(facts["heartbeat_lead_s"] + gateway_ahead_s) < 10
@@ -250,19 +243,16 @@ def test_a_clock_that_is_an_hour_wrong(gateway_ahead_s: float, found: str) -> No
     assert abs(facts["date_lead_s"]) < 10
 
 
-def test_a_clock_that_is_seconds_wrong() -> None:
-    async def body() -> Diagnosis:
-        async with SimulatedGateway(SimulatorOptions(tls=False, **QUICK), clock=SkewedClock(10.0)) as gateway:
-            return await diagnose_gateway(gateway)
-
-    diagnosis = run(body())
+async def test_a_clock_that_is_seconds_wrong() -> None:
+    async with SimulatedGateway(SimulatorOptions(tls=False, **QUICK), clock=SkewedClock(10.0)) as gateway:
+        diagnosis = await diagnose_gateway(gateway)
     assert diagnosis.is_healthy
     assert [finding.step for finding in diagnosis.warnings] == [Step.CLOCK]
 
 
-def test_slow_responses_are_a_warning() -> None:
+async def test_slow_responses_are_a_warning() -> None:
     body = b'{"accounts":["DU1234567"]}'
-    diagnosis = diagnose_after(
+    diagnosis = await diagnose_after(
         lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=body, delay_s=0.2),
         fast_step=Step.ACCOUNTS,
         speed=12.0,

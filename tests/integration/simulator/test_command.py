@@ -34,7 +34,7 @@ def greeting_of(process: subprocess.Popen[str]) -> str:
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("Ctrl-C"):
+        if "Ctrl-C" in line:
             break
     return "".join(lines)
 
