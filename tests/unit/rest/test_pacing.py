@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedErr
 from cpapi_fast.rest.pacing import DOCUMENTED_LIMITS, PENALTY_S, RestPacer, Turn
 from cpapi_fast.simulator.rate_limits import RateLimiter
 from tests.hand_clock import HandClock, settle
-from tests.support import run
 
 
 class Bench:
@@ -346,38 +344,35 @@ def test_the_repr_of_a_pacer() -> None:
 # Compared with the count of the gateway
 
 
-def arrivals(seed: int) -> Iterator[tuple[float, str]]:
+async def arrivals(seed: int) -> list[tuple[float, str]]:
     """The arrival times of requests at a gateway that stalls at times and then responds to all of them at once."""
     chance = random.Random(seed)
     paths = ["/tickle", "/iserver/accounts", "/iserver/auth/status", "/iserver/marketdata/history"]
     arrived: list[tuple[float, str]] = []
+    bench = Bench(max_wait_s=10_000.0)
 
-    async def scenario() -> None:
-        bench = Bench(max_wait_s=10_000.0)
+    async def ask(path: str) -> None:
+        await asyncio.sleep(0)
+        with await bench.pacer.acquire(path), contextlib.suppress(CpapiError):
+            sent_s = bench.clock.monotonic_s()
+            lasts_s = chance.choice([0.0, 0.01, chance.uniform(0.0, 3.0)])
+            # A gateway that stalls handles what has piled up when it is back, at the end of a multiple of 5 s.
+            arrival_s = sent_s + lasts_s if chance.random() < 0.7 else sent_s - sent_s % 5.0 + 5.0
+            answered = asyncio.Event()
+            bench.clock.call_later(arrival_s + chance.uniform(0.0, 0.2) - sent_s, answered.set)
+            await answered.wait()
+            arrived.append((arrival_s, path))
 
-        async def ask(path: str) -> None:
-            await asyncio.sleep(0)
-            with await bench.pacer.acquire(path), contextlib.suppress(CpapiError):
-                sent_s = bench.clock.monotonic_s()
-                lasts_s = chance.choice([0.0, 0.01, chance.uniform(0.0, 3.0)])
-                # A gateway that stalls handles what has piled up when it is back, at the end of a multiple of 5 s.
-                arrival_s = sent_s + lasts_s if chance.random() < 0.7 else sent_s - sent_s % 5.0 + 5.0
-                answered = asyncio.Event()
-                bench.clock.call_later(arrival_s + chance.uniform(0.0, 0.2) - sent_s, answered.set)
-                await answered.wait()
-                arrived.append((arrival_s, path))
+    tasks = [asyncio.get_running_loop().create_task(ask(chance.choice(paths))) for _ in range(120)]
+    await bench.advance(2_000.0)
+    await asyncio.gather(*tasks)
 
-        tasks = [asyncio.get_running_loop().create_task(ask(chance.choice(paths))) for _ in range(120)]
-        await bench.advance(2_000.0)
-        await asyncio.gather(*tasks)
-
-    run(scenario())
-    return iter(sorted(arrived))
+    return sorted(arrived)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_gateway_never_counts_too_many_requests_whatever_the_network_delays(seed: int) -> None:
+async def test_the_gateway_never_counts_too_many_requests_whatever_the_network_delays(seed: int) -> None:
     gateway = RateLimiter()
-    seen = list(arrivals(seed))
+    seen = await arrivals(seed)
     assert len(seen) == 120
     assert [path for now_s, path in seen if not gateway.allows(path, now_s)] == []
