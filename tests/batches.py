@@ -16,6 +16,7 @@ FRAME_COST = 151 + 64
 
 
 def batch_of(raws: Iterable[bytes], received_ns: int = 1, counters: FrameCounters | None = None) -> Batch:
+    """A batch of these frames."""
     builder = BatchBuilder(counters)
     for raw in raws:
         builder.append(raw)
