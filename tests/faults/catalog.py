@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from cpapi_fast import FeedState
-from tests.fault_proxy import NewLinks
+from tests.servers.fault_proxy import NewLinks
 
 from .rig import BRISK, NATURAL, QUIET, STEADY, Rig
 

@@ -16,7 +16,7 @@ from typing import Any
 import cpapi_fast as cf
 from cpapi_fast.clock import Clock
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
-from tests.fault_proxy import FaultProxy
+from tests.servers.fault_proxy import FaultProxy
 
 from .ledger import Ledger
 

@@ -22,7 +22,7 @@ from random import Random
 from typing import Final
 
 import cpapi_fast as cf
-from tests.support import LOOPS, run
+from tests.support.loops import LOOPS, run
 
 from .lateness import Lateness
 from .rig import SPEED, Rig, adds_up, sockets

@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 
-from tests.support import run
+from tests.support.loops import run
 
 from .rig import BRISK, STEADY, Rig
 

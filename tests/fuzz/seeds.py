@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests import frames, generator
 from tests.fuzz.targets import TARGETS
+from tests.oracles import generator
+from tests.support import frames
 
 #: How many of the generator's texts are added.
 GENERATED = 300

@@ -14,9 +14,13 @@ from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
 from cpapi_fast.frames.frame import FrameCounters, classify
 from cpapi_fast.frames.ticks import TickDecoder
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import comparison, frames, last_values_oracle, tick_oracle, tracker_oracle
-from tests.batches import batch_of
 from tests.fuzz import wire
+from tests.oracles import comparison
+from tests.oracles import last_values as last_values_oracle
+from tests.oracles import ticks as tick_oracle
+from tests.oracles import tracker as tracker_oracle
+from tests.support import frames
+from tests.support.batches import batch_of
 
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))

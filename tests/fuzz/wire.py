@@ -22,7 +22,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK
 from cpapi_fast.errors import TransportError
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests import frames
+from tests.support import frames
 
 T = TypeVar("T")
 

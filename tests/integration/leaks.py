@@ -29,7 +29,7 @@ from cpapi_fast.errors import CallbackError, CpapiError
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests import frames, support
+from tests.support import frames
 
 #: How many connections are open at the same time, to get their waits over with together.
 ABREAST: Final = 100
@@ -272,7 +272,7 @@ def main(what: str, loop: str, count: int, limit: float, *, is_leaking: bool) ->
     meter = memory_meter()
 
     def measured(number: int) -> int:
-        support.run(ROUNDS[what](number, is_leaking=is_leaking), loop=loop, timeout_s=300.0)
+        loops.run(ROUNDS[what](number, is_leaking=is_leaking), loop=loop, timeout_s=300.0)
         gc.collect()
         gc.collect()
         return meter()

@@ -20,8 +20,9 @@ from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.classifier import classify_bytes
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.frames.ticks import TickDecoder
-from tests import frames, generator
-from tests.tick_oracle import CDecoder
+from tests.oracles import generator
+from tests.oracles.ticks import CDecoder
+from tests.support import frames
 
 PAGE = mmap.PAGESIZE
 #: The readable part between the two guards; longer texts are left out.

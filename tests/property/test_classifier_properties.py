@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from cpapi_fast.frames.classifier import route_topic
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import frames, generator, reference
-from tests.comparison import BATCH_SIZE, ORACLE, Oracle, check_all
+from tests.oracles import generator, reference
+from tests.oracles.comparison import BATCH_SIZE, ORACLE, Oracle, check_all
+from tests.support import frames
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "200000"))
 SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))

@@ -18,8 +18,8 @@ from cpapi_fast.errors import ConsumerOverflowError, CpapiError, TransportError,
 from cpapi_fast.events import Cause, FeedEvent, FeedState, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
-from tests.batches import batch_of
-from tests.consumer_model import Entry, Model
+from tests.oracles.consumer import Entry, Model
+from tests.support.batches import batch_of
 
 POLICIES = ("drop_oldest", "drop_newest", "conflate", "halt", "block")
 

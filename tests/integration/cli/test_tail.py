@@ -14,7 +14,7 @@ from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
 from tests.conftest import Enter
-from tests.support import until
+from tests.support.loops import until
 
 CONIDS = (265598, 8314)
 COLUMNS = ("31", "84", "7051")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from cpapi_fast.simulator import Certificate, SimulatedGateway
-from tests.commands import LIMIT_S, PYTHON, Ended, command, ended, start
 from tests.conftest import Enter, StartGateway
+from tests.support.commands import LIMIT_S, PYTHON, Ended, command, ended, start
 
 CONIDS = ("--conids", "265598,8314")
 
@@ -63,7 +63,7 @@ async def test_it_ends_by_itself_when_its_time_is_over() -> None:
 
 
 if sys.platform != "win32":
-    from tests.terminal import Terminal
+    from tests.support.terminal import Terminal
 
     async def run_until(pattern: str, *arguments: object, first: str | None = None) -> Ended:
         """Run the command until its output matches `pattern`, then send Ctrl-C."""

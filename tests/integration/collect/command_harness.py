@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from cpapi_fast.outputs.capture import read_capture
 from cpapi_fast.simulator import SimulatedGateway
-from tests.commands import Ended
+from tests.support.commands import Ended
 
 FINGERPRINT = "0" * 64
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
-from tests.commands import command, ended, start
 from tests.integration.collect.command_harness import (
     check_events,
     check_files,
@@ -21,6 +20,7 @@ from tests.integration.collect.command_harness import (
     check_summary,
     gateway_command,
 )
+from tests.support.commands import command, ended, start
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from cpapi_fast.simulator import Certificate, SimulatedGateway
-from tests.commands import Ended, command
 from tests.conftest import StartGateway
 from tests.integration.collect.command_harness import (
     FINGERPRINT,
@@ -18,6 +17,7 @@ from tests.integration.collect.command_harness import (
     check_lines,
     gateway_command,
 )
+from tests.support.commands import Ended, command
 
 
 @pytest.fixture

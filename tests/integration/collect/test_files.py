@@ -21,7 +21,7 @@ from tests.integration.collect.harness import (
     quoted,
     sent,
 )
-from tests.reference import full_decode
+from tests.oracles.reference import full_decode
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -19,10 +19,10 @@ import pytest
 from cpapi_fast.clock import Clock
 from cpapi_fast.doctor import Problem
 from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
-from tests.clocks import SkewedClock
-from tests.commands import PYTHON, Ended, command, ended, start
 from tests.integration.doctor.harness import ACCOUNT, DELAYED, LIVE, QUICK, USER
-from tests.raw_server import Peer, RawServer
+from tests.servers.raw import Peer, RawServer
+from tests.support.clocks import SkewedClock
+from tests.support.commands import PYTHON, Ended, command, ended, start
 
 #: The step `heartbeat` fails after a second without a heartbeat.
 SHORT_WAIT = "import cpapi_fast.doctor.stream as stream; stream.HEARTBEATS_DUE_S = 1.0"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clock_step import HOUR_NS, SteppedClock
+from tests.support.clock_step import HOUR_NS, SteppedClock
 
 #: Prints the time of every clock function, once for each line that it reads.
 READER = """
@@ -31,8 +31,8 @@ for _ in sys.stdin:
 LISTENER = """
 import asyncio, json, sys
 from cpapi_fast.ws.connection import WsClient
-from tests.raw_server import RawServer
-from tests import frames
+from tests.servers.raw import RawServer
+from tests.support import frames
 
 async def main():
     asked = asyncio.Queue()

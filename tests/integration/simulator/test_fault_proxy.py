@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import make
-from tests.fault_proxy import FaultProxy, NewLinks
-from tests.support import until
+from tests.servers.certificates import make
+from tests.servers.fault_proxy import FaultProxy, NewLinks
+from tests.support.loops import until
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

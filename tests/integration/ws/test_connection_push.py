@@ -17,9 +17,9 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_close, ws_frame, ws_frames
-from tests.raw_server import CLOSE_OPCODE, Peer, RawServer, idle
-from tests.support import LOOPS, assert_balanced, until
+from tests.servers.raw import CLOSE_OPCODE, Peer, RawServer, idle
+from tests.support.frames import smd, ws_close, ws_frame, ws_frames
+from tests.support.loops import LOOPS, assert_balanced, until
 
 pytestmark = pytest.mark.each_loop
 

@@ -13,9 +13,9 @@ from cpapi_fast.frames.frame import classify
 from cpapi_fast.frames.sink import FrameSink
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.ws.connection import WsClient
-from tests.frames import corpus, smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
-from tests.raw_server import Peer, RawServer, idle, on_request
-from tests.support import arrive, assert_balanced, until
+from tests.servers.raw import Peer, RawServer, idle, on_request
+from tests.support.frames import corpus, smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
+from tests.support.loops import arrive, assert_balanced, until
 
 pytestmark = pytest.mark.each_loop
 

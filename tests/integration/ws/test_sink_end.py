@@ -15,9 +15,9 @@ from cpapi_fast.errors import CallbackError, TransportError, UsageError
 from cpapi_fast.frames.sink import FrameSink
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_close, ws_frame, ws_frames
-from tests.raw_server import CLOSE_OPCODE, Peer, RawServer, on_request
-from tests.support import LOOPS, TIMEOUT_S, arrive, assert_balanced
+from tests.servers.raw import CLOSE_OPCODE, Peer, RawServer, on_request
+from tests.support.frames import smd, ws_close, ws_frame, ws_frames
+from tests.support.loops import LOOPS, TIMEOUT_S, arrive, assert_balanced
 
 pytestmark = pytest.mark.each_loop
 

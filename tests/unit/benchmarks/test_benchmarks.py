@@ -13,7 +13,7 @@ from benchmarks import corpus, digest, flatness, registry, run, sender, throughp
 from benchmarks.registry import Contender
 from benchmarks.run import Cell, Sample, WrongAnswerError
 from cpapi_fast.protocol.numbers import parse_number
-from tests import reference
+from tests.oracles import reference
 
 # The sender and the workers measure with it; Windows has none.
 pytest.importorskip("resource")

@@ -19,8 +19,8 @@ from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.ws.stats import WsStats
-from tests.batches import batch_of
-from tests.files import quote
+from tests.support.batches import batch_of
+from tests.support.files import quote
 
 STATS = WsStats(
     frames_received=1234, bytes_received=1_500_000, delivered=1230, dropped=3, pending=1, reads=9, malformed=2,

@@ -12,8 +12,8 @@ from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.batches import FRAME_COST, batch_of, event, numbered, put, short
-from tests.frames import smd
+from tests.support.batches import FRAME_COST, batch_of, event, numbered, put, short
+from tests.support.frames import smd
 
 
 def quote(topic: str, **fields: Any) -> bytes:

@@ -13,8 +13,8 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.doctor import Diagnosis, Finding, Outcome, Problem, Step, diagnose, report_line
 from cpapi_fast.doctor.observer import SocketObserver
 from cpapi_fast.errors import ConfigError, SubscriptionError
-from tests.batches import batch_of
-from tests.files import quote
+from tests.support.batches import batch_of
+from tests.support.files import quote
 
 OK = Finding(Step.URL, Outcome.OK, "fine", facts={"port": 5000}, elapsed_s=0.01)
 WARNING = Finding(Step.DNS, Outcome.WARNING, "so so", "Do this.")

@@ -14,7 +14,7 @@ from cpapi_fast.events import Backfill, Cause, Gap
 from cpapi_fast.feed.backfill import SLOTS, Backfiller
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.protocol.history import History
-from tests.clocks import START_NS, HandClock, settle
+from tests.support.clocks import START_NS, HandClock, settle
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS

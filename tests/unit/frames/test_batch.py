@@ -17,8 +17,8 @@ from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import frames
-from tests.batches import batch_of
+from tests.support import frames
+from tests.support.batches import batch_of
 
 RECEIVED_NS = 1_767_225_600_000_000_001
 

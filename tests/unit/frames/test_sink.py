@@ -10,8 +10,8 @@ import pytest
 from cpapi_fast.errors import UsageError
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.frames.sink import CallbackSink, FrameSink, end_read, hand_frame
-from tests.batches import batch_of
-from tests.frames import corpus, smd
+from tests.support.batches import batch_of
+from tests.support.frames import corpus, smd
 
 ESCAPED = b'{"t\\u006fpic":"smd+8314"}'
 

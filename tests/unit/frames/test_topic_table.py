@@ -12,7 +12,7 @@ from cpapi_fast.errors import SubscriptionError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.text_table import TextTable
 from cpapi_fast.frames.topic_table import TopicTable
-from tests.batches import batch_of
+from tests.support.batches import batch_of
 
 
 def test_slots_count_up_and_stay():

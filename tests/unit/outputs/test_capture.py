@@ -19,9 +19,9 @@ from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import capture as capture_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.batches import batch_of
-from tests.clocks import HandClock
-from tests.files import file_size_limit, quote
+from tests.support.batches import batch_of
+from tests.support.clocks import HandClock
+from tests.support.files import file_size_limit, quote
 
 FRAMES = [
     b'{"topic":"system","success":"user1234"}',

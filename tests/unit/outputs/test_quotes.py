@@ -18,9 +18,9 @@ from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, 
 from cpapi_fast.outputs import quotes as quotes_module
 from cpapi_fast.outputs.quotes import QuotesWriter, quotes_schema
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.batches import batch_of
-from tests.clocks import HandClock
-from tests.files import file_size_limit, quote
+from tests.support.batches import batch_of
+from tests.support.clocks import HandClock
+from tests.support.files import file_size_limit, quote
 
 FULL_SNAPSHOT = (
     b'{"6509":"DPB","conidEx":"265598","topic":"smd+265598","conid":265598,"_updated":1777552273601,"6119":"q7",'

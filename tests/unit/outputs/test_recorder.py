@@ -15,7 +15,7 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.outputs.contract import DiskChange, OutputCounts
 from cpapi_fast.outputs.recorder import Recorder
-from tests.batches import batch_of
+from tests.support.batches import batch_of
 
 
 class Fake:

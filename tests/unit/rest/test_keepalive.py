@@ -19,9 +19,9 @@ from cpapi_fast.errors import (
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.keepalive import Keepalive
 from cpapi_fast.rest.session import SessionTicket
-from tests.clocks import HandClock
-from tests.http_server import SESSION, TICKLE, HttpServer, http_response
-from tests.support import until
+from tests.servers.http import SESSION, TICKLE, HttpServer, http_response
+from tests.support.clocks import HandClock
+from tests.support.loops import until
 
 #: A minute passes in 60 ms.
 FAST = 1000.0

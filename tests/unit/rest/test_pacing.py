@@ -13,7 +13,7 @@ import pytest
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, StatusError, UsageError
 from cpapi_fast.rest.pacing import DOCUMENTED_LIMITS, PENALTY_S, RestPacer, Turn
 from cpapi_fast.simulator.rate_limits import RateLimiter
-from tests.clocks import HandClock, settle
+from tests.support.clocks import HandClock, settle
 
 
 class Bench:

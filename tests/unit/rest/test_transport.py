@@ -28,8 +28,8 @@ from cpapi_fast.rest import tls as tls_module
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.rest.transport import MAX_BODY_BYTES
-from tests.certificates import make
-from tests.http_server import TICKLE, HttpServer, headers_of, http_response, unpaced
+from tests.servers.certificates import make
+from tests.servers.http import TICKLE, HttpServer, headers_of, http_response, unpaced
 
 
 async def failure(client: Client) -> CpapiError:

@@ -10,7 +10,7 @@ from cpapi_fast.errors import CallbackError, TransportError, UsageError
 from cpapi_fast.frames.frame import FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
 from cpapi_fast.ws.receive_queue import ReceiveQueue
-from tests.batches import numbered
+from tests.support.batches import numbered
 
 
 class Holder:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
-from tests import frames
+from tests.support import frames
 
 T = TypeVar("T")
 

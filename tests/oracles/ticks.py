@@ -15,7 +15,7 @@ import orjson
 from cpapi_fast.frames import ticks as ticks_module
 from cpapi_fast.frames.ticks import TickDecoder, Ticks
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
-from tests.batches import batch_of
+from tests.support.batches import batch_of
 
 #: How many payloads share a batch.
 BATCH_SIZE: Final = 512

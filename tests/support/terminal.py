@@ -14,7 +14,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from types import TracebackType
 
-from tests.commands import LIMIT_S, PYTHON
+from tests.support.commands import LIMIT_S, PYTHON
 
 _CODES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _HOME = b"\x1b[H"

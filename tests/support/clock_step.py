@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent / "native" / "clock_step.c"
+SOURCE = Path(__file__).parents[1] / "native" / "clock_step.c"
 
 NS = 1_000_000_000
 HOUR_NS = 3_600 * NS

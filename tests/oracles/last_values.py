@@ -9,7 +9,7 @@ from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.comparison import is_equal
+from tests.oracles.comparison import is_equal
 
 Fields = dict[str, tuple[Any, int, float]]
 

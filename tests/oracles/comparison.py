@@ -10,8 +10,8 @@ from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.classifier import NOT_JSON, ROUTED, classify_bytes
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import reference
-from tests.reference import Answer, Refused
+from tests.oracles import reference
+from tests.oracles.reference import Answer, Refused
 
 #: How many texts share a batch.
 BATCH_SIZE: Final = 512

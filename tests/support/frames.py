@@ -13,7 +13,7 @@ from typing import Final
 
 from cpapi_fast.protocol.kinds import FrameKind
 
-DATA: Final = Path(__file__).parent / "data"
+DATA: Final = Path(__file__).parents[1] / "data"
 
 #: Ids that stand in fixtures; none of them is anybody's.
 ACCOUNT: Final = "U1234567"
