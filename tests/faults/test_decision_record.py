@@ -38,9 +38,9 @@ async def test_a_run_with_faults_is_replayed_exactly(tmp_path: Path, names: list
     events = [action.event for decision in decisions for action in decision.actions if isinstance(action, Emit)]
     changes = [event for event in events if isinstance(event, cf.StateChange)]
     # An account in a topic is replaced by a placeholder, and the text of an error may be.
-    reported = [(change.time_ns, change.state, change.previous, change.cause) for change in rig.heard.changes]
+    reported = [(change.time_ns, change.state, change.previous, change.cause) for change in rig.events.changes]
     assert [(change.time_ns, change.state, change.previous, change.cause) for change in changes] == reported
-    gaps = [(gap.last_good_ns, gap.first_good_ns, gap.cause) for gap in rig.heard.gaps]
+    gaps = [(gap.last_good_ns, gap.first_good_ns, gap.cause) for gap in rig.events.gaps]
     assert [(gap.last_good_ns, gap.first_good_ns, gap.cause) for gap in events if isinstance(gap, cf.Gap)] == gaps
     assert gaps
 

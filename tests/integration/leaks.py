@@ -29,7 +29,7 @@ from cpapi_fast.errors import CallbackError, CpapiError
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.support import frames
+from tests.support import frames, loops
 
 #: How many connections are open at the same time, to get their waits over with together.
 ABREAST: Final = 100
