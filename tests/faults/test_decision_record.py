@@ -14,7 +14,7 @@ from .catalog import FAULTS
 from .rig import Rig
 
 #: One fault of each kind that a decision depends on.
-NAMES = ["reset", "session_changes", "competing_login", "logged_out", "session_expires", "plays_dead"]
+NAMES = ["reset", "session_changes", "competing_login", "logged_out", "session_expires", "gateway_stalls"]
 ACCOUNT = "DU7654321"
 
 

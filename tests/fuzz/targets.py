@@ -73,7 +73,7 @@ def batch(data: bytes) -> None:
     while reader:
         action = reader.byte()
         if action < 0xC0:
-            # Three of four: a text of up to 255 bytes, or of up to 64 kB when the length says so.
+            # Three of four: a text of up to 255 bytes, or of up to 64 kB for a larger length.
             length = reader.byte() if action % 16 else reader.word()
             text = reader.take(length)
             builder.append((text, bytearray(text), memoryview(text))[action % 3])
@@ -175,7 +175,7 @@ def _pieces(stream: bytes, plan: bytes) -> Iterator[bytes]:
 
 
 def fragments(data: bytes) -> None:
-    """A stream of WebSocket frames, cut anywhere, through picows and our listener: RFC 6455 says what arrives."""
+    """A stream of WebSocket frames, cut anywhere, through picows and our listener; RFC 6455 defines what arrives."""
     reader = Reader(data)
     form = ("batch", "frame", "pull")[reader.byte() % 3]
     plan = reader.take(4) or b"\x00"

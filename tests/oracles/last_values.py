@@ -1,4 +1,4 @@
-"""The oracle of last values: every frame decoded and merged into dictionaries, and the comparison."""
+"""A model of last values, which decodes and merges every frame into dictionaries, and the comparison."""
 
 from __future__ import annotations
 

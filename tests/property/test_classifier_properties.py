@@ -118,7 +118,7 @@ def test_the_table_in_c_is_the_table(topic: str):
 
 
 def test_seeded_texts():
-    """200,000 texts, or as many as asked for; the seed and the text stand in the message of a failure."""
+    """200,000 texts, or as many as requested; the message of a failure has the seed and the text."""
     texts = generator.Generator(SEED)
     families: Counter[str] = Counter()
 

@@ -1,4 +1,4 @@
-"""A WebSocket server that follows a script byte for byte and records what it receives."""
+"""A WebSocket server that sends scripted bytes and records what it receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wall clock of a process of one's own, stepped while it runs; its monotonic clock goes on as ever. Linux only."""
+"""Steps the wall clock of a child process while it runs; its monotonic clock does not change (Linux only)."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ class SteppedClock:
     def step(self, seconds: float) -> None:
         """From now on the clock is off by so many seconds, either way."""
         with self._file.open("r+b") as file, mmap.mmap(file.fileno(), 8) as page:
-            # One write of eight aligned bytes: nobody sees half of it.
+            # One write of eight aligned bytes is atomic.
             page[:8] = struct.pack("=q", round(seconds * NS))

@@ -1,4 +1,4 @@
-"""Runs the command in a pseudo-terminal of a given size, and reads its screen (POSIX only)."""
+"""Runs a command in a pseudo-terminal of a given size, and reads its screen (POSIX only)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Terminal:
         return _text(bytes(self.shown).rpartition(b"\x1b[?1049l")[2])
 
     def row(self, name: str) -> str:
-        """The line of the last drawing that starts with `name`; empty if there is none."""
+        """The line of the last drawing that starts with `name`, or an empty string."""
         return next((line for line in self.screen.splitlines() if line.startswith(name)), "")
 
     async def until(self, condition: Callable[[], object]) -> None:

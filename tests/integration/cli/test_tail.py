@@ -113,7 +113,7 @@ async def test_a_lost_connection_keeps_everything_and_is_counted(gateway: Simula
     assert any("gap in smd+265598" in event for event in view.events)
 
 
-async def test_what_is_unsubscribed_is_no_row(feed: Feed, tail: Tail) -> None:
+async def test_an_unsubscribed_topic_has_no_row(feed: Feed, tail: Tail) -> None:
     await streaming(tail)
     await feed.unsubscribe_market_data(8314)
     assert [row.name for row in tail.view().rows] == ["265598"]

@@ -1,4 +1,4 @@
-"""A full disk ends a run; a slow one holds the socket or drops frames, as the policy says."""
+"""A full disk ends a run; a slow one holds the socket or drops frames, depending on the policy."""
 
 from __future__ import annotations
 

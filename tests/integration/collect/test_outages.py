@@ -64,7 +64,7 @@ async def test_a_run_reconnects_and_records_the_gap(
     for topic in ("smd+265598", "smd+8314"):
         gaps = [line for line in lines if line["type"] == "gap" and line["subscription"] == topic]
         assert any(line["cause"] == cause and line["first_good_ns"] for line in gaps)
-    # A gap stands at its place between the frames of the capture.
+    # A gap is at its place between the frames of the capture.
     times = receive_times(tmp_path)
     for line in lines:
         if line["type"] == "gap" and line["first_good_ns"]:

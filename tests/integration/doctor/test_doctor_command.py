@@ -117,11 +117,11 @@ async def test_every_class_of_failure_has_its_exit_code() -> None:
     secrets = [USER, ACCOUNT, "x-sess-uuid", "0.5e005301"]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        nobody = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
+        unused = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
         calls += [
             (2, "url", "correct", ["--url", "http://user:geheim@localhost"]),
             (10, "dns", "--url", ["--url", "https://gateway.invalid/v1/api"]),
-            (11, "tcp", "start the gateway", ["--url", nobody]),
+            (11, "tcp", "start the gateway", ["--url", unused]),
         ]
         async with AsyncExitStack() as stack:
             ssh = await stack.enter_async_context(RawServer(greet, upgrade=False))

@@ -109,7 +109,7 @@ async def test_sending_waits_while_the_peer_does_not_read() -> None:
         assert slowest_s > 0.1
 
 
-async def test_the_socket_is_not_read_while_nobody_reads_and_nothing_is_lost() -> None:
+async def test_the_socket_is_not_read_without_a_reader_and_nothing_is_lost() -> None:
     count, payload = 20_000, smd(7, size=1000)
     sent = 0
 

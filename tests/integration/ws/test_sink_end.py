@@ -138,7 +138,7 @@ async def test_a_sink_may_close_the_connection(sinks: ModuleType) -> None:
         await ws.send_text("go")
         await ws.wait_closed()
         await asyncio.gather(*tasks)
-        # The read goes on to its end; what the peer sent after it is dropped.
+        # The read continues to its end; later frames of the peer are dropped.
         assert sink.conids == [0, 1, 2, 3]
         assert ws.close_code == 3000
         assert (ws.stats.delivered, ws.stats.dropped) == (4, 1)

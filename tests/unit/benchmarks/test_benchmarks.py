@@ -251,8 +251,8 @@ def test_manifest_of_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_unknown_contender_is_refused() -> None:
-    with pytest.raises(ValueError, match="no contender nobody; there are "):
-        registry.select(registry.PYTHON, ["nobody"])
+    with pytest.raises(ValueError, match="no contender unknown; there are "):
+        registry.select(registry.PYTHON, ["unknown"])
 
 
 @pytest.mark.parametrize("size", flatness.SIZES)

@@ -18,7 +18,7 @@ from tests.support.files import quote
 
 OK = Finding(Step.URL, Outcome.OK, "fine", facts={"port": 5000}, elapsed_s=0.01)
 WARNING = Finding(Step.DNS, Outcome.WARNING, "so so", "Do this.")
-WITHOUT_ADVICE = Finding(Step.TCP, Outcome.WARNING, "odd", "")
+WITHOUT_ADVICE = Finding(Step.TCP, Outcome.WARNING, "unusual", "")
 FAILURE = Finding(Step.TLS, Outcome.FAILURE, "bad", "Do that.", Problem.TLS)
 SKIPPED = Finding(Step.REST, Outcome.NOT_REACHED, "")
 
@@ -32,7 +32,7 @@ def test_healthy() -> None:
 def test_warnings_alone_are_healthy() -> None:
     diagnosis = Diagnosis("https://localhost:5000/v1/api", (OK, WITHOUT_ADVICE, WARNING))
     assert (diagnosis.is_healthy, diagnosis.exit_code) == (True, 0)
-    assert diagnosis.summary == "healthy, with a warning: tcp: odd"
+    assert diagnosis.summary == "healthy, with a warning: tcp: unusual"
     assert diagnosis.advice == "Do this."
 
 

@@ -397,7 +397,7 @@ async def test_over_rest_at_most_five_requests_at_once() -> None:
 @pytest.mark.parametrize(
     ("error", "delay_s"),
     [
-        (ConnectError("nobody there"), 5.0),
+        (ConnectError("no server"), 5.0),
         (StatusError("a 503", status=503), 5.0),
         (RateLimitedError("a 429", retry_after_s=900.0), 900.0),
     ],

@@ -123,7 +123,7 @@ def test_batches_of_any_size_are_resolved():
         assert slots == [0 if number % 5 == 3 else -1 for number in range(count)]
 
 
-def test_a_batch_is_resolved_anew_after_its_topics_change():
+def test_a_batch_is_resolved_again_after_its_topics_change():
     table = TopicTable()
     batch = batch_of([b'{"topic":"sor"}', b'{"topic":"spl"}'])
     assert table.slots_of(batch) == [-1, -1]

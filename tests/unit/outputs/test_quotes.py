@@ -279,7 +279,7 @@ def test_all_of_the_batch_that_failed_is_accounted_for(tmp_path: Path, monkeypat
     assert (writer.counts.received, writer.counts.dropped) == (7, {"write error": 7})
 
 
-def test_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     writer = QuotesWriter(tmp_path / "missing")
     writer.write(batch_of([quote()]))
     with pytest.raises(OutputError, match="cannot write"):
