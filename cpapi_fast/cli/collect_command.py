@@ -13,7 +13,7 @@ from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import summary_text
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop
-from cpapi_fast.outputs.contract import import_arrow
+from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.protocol.topics import MarketDataFields
 
 from .collect_progress import Progress

@@ -22,8 +22,8 @@ from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed import Feed, FeedSubscription
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
-from cpapi_fast.outputs.contract import DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.event_log import EventLog
+from cpapi_fast.outputs.interface import DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.protocol.kinds import FrameKind

@@ -8,7 +8,7 @@ from typing import Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.outputs.contract import DiskChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
 
 #: States without data. The states of the start are not among them.
 _TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})

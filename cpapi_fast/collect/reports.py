@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cpapi_fast.outputs.contract import OutputCounts
+from cpapi_fast.outputs.interface import OutputCounts
 from cpapi_fast.outputs.quotes import LatestQuote
 
 if TYPE_CHECKING:

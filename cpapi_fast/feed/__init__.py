@@ -12,7 +12,7 @@ The files::
     driver/            connects the machine to sockets, REST and timers
     status.py          counters and statuses as users get them
     subscription.py    one subscription as users hold it
-    consumers.py       the consumers of a feed
+    feed_consumers.py  the consumers of a feed
     state_waiters.py   tasks that wait for a state
     feed.py            Feed
 """

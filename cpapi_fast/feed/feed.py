@@ -20,8 +20,8 @@ from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
 from cpapi_fast.rest.client import Client
 
-from .consumers import FeedConsumers
 from .driver import Driver
+from .feed_consumers import FeedConsumers
 from .machine import SessionFacts, SubscriptionSpec
 from .options import FeedOptions
 from .state_waiters import StateWaiters

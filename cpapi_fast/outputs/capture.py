@@ -21,7 +21,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.protocol.kinds import FrameKind
 
-from .contract import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, removed_on_error, sync, write_all
+from .interface import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, removed_on_error, sync, write_all
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch

@@ -16,7 +16,7 @@ import orjson
 from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Gap, StateChange
 
-from .contract import DiskChange, OutputCounts, RecordedEvent, output_error, sync, write_all
+from .interface import DiskChange, OutputCounts, RecordedEvent, output_error, sync, write_all
 
 _TYPES: Final[dict[type, str]] = {
     StateChange: "state",

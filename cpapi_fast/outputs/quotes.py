@@ -21,7 +21,7 @@ from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
-from .contract import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, sync, write_all
+from .interface import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, sync, write_all
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch

@@ -17,7 +17,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import UsageError
 from cpapi_fast.frames.batch import Batch
 
-from .contract import BatchOutput, EventOutput, Output, RecordedEvent
+from .interface import BatchOutput, EventOutput, Output, RecordedEvent
 
 #: What the thread is given at once, and the future that gets the error, or None, when it has written that.
 _Job = tuple[Sequence[Batch | RecordedEvent], "asyncio.Future[Exception | None] | None"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from cpapi_fast.events import FeedState
-from cpapi_fast.feed.decisions.recorder import DecisionRecorder
+from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import SubscriptionSpec
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import TradingHours

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from cpapi_fast.events import FeedEvent
-from cpapi_fast.feed.decisions.recorder import DecisionRecorder
+from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import (
     Action,
     Activity,

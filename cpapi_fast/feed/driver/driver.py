@@ -11,7 +11,7 @@ from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.feed.backfill import Backfiller
-from cpapi_fast.feed.decisions.recorder import DecisionRecorder
+from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import (
     Action,
     Activity,

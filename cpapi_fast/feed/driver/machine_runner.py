@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, ParamSpec
 
 from cpapi_fast.clock import Clock
-from cpapi_fast.feed.decisions.recorder import DecisionRecorder
+from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import Action, Machine, Moment
 from cpapi_fast.feed.tracked_topics import TrackedTopics
 

@@ -16,7 +16,7 @@ One object has one reason to change, and owns the state that it changes::
         session_lifecycle.py           the steps to a session over REST, and what follows from each failure
         session_calls.py               the calls that wait for a response, the keepalive, the time of the next try
         connection_lifecycle.py        the phases of the socket and of the brokerage session on it
-        socket_watch.py                whether an open socket still delivers frames
+        socket_timeout.py              whether an open socket still delivers frames
         retry_policy.py                how long to wait before the next try
         state_reporter.py              the state of the feed, and the event for each change
 

@@ -13,7 +13,7 @@ from .actions import Action, Activity, Failure, Moment, SessionFacts
 from .session.connection_lifecycle import ConnectionLifecycle, Phase
 from .session.session_calls import SessionCalls
 from .session.session_lifecycle import SessionLifecycle
-from .session.socket_watch import SocketWatch
+from .session.socket_timeout import SocketTimeout
 from .session.state_reporter import StateReporter
 from .subscriptions.subscription_manager import SubscriptionManager
 from .subscriptions.subscription_state import SubscriptionSpec
@@ -45,9 +45,9 @@ class Machine:
         self._reporter = StateReporter(self._act)
         self._calls = SessionCalls(options, random, self._act, self._reporter)
         self._manager = SubscriptionManager(options, random, self._act)
-        self._socket_watch = SocketWatch(options.socket_timeout_s)
+        self._socket_timeout = SocketTimeout(options.socket_timeout_s)
         self._connection = ConnectionLifecycle(
-            options, self._act, self._reporter, self._calls, self._socket_watch, self._manager
+            options, self._act, self._reporter, self._calls, self._socket_timeout, self._manager
         )
         self._session = SessionLifecycle(options, self._reporter, self._calls, self._connection)
         self.options: Final = options
@@ -60,7 +60,7 @@ class Machine:
 
     def _done(self) -> list[Action]:
         calls = self._calls
-        self._session_due_s = min(calls.retry_s, calls.keepalive_s, self._connection.due_s, self._socket_watch.due_s)
+        self._session_due_s = min(calls.retry_s, calls.keepalive_s, self._connection.due_s, self._socket_timeout.due_s)
         self.due_s = min(self._session_due_s, self._manager.due_s)
         actions, self._actions = self._actions, []
         self._reporter.detail = ""
@@ -104,7 +104,7 @@ class Machine:
             last_frame_s: as for `observe`.
         """
         if self._session_due_s <= now_s and (
-            self._connection.change_due_s <= now_s or self._socket_watch.will_time_out(now_s, last_frame_s)
+            self._connection.change_due_s <= now_s or self._socket_timeout.will_time_out(now_s, last_frame_s)
         ):
             return self.subscriptions
         return self._manager.topics_due(now_s)
@@ -116,7 +116,7 @@ class Machine:
             activity: of some topics, over all connections; topics without a subscription are ignored.
             last_frame_s: when the last frame of any kind was received, in seconds of the clock; 0 before the first.
         """
-        self._socket_watch.last_frame_s = last_frame_s
+        self._socket_timeout.last_frame_s = last_frame_s
         self._manager.observe(activity)
 
     # --- from the user ----------------------------------------------------------------------------
@@ -150,10 +150,10 @@ class Machine:
     def on_paused(self, is_paused: bool, now: Moment) -> list[Action]:
         """This side has stopped to read the socket, or reads it again."""
         if is_paused:
-            self._socket_watch.pause()
+            self._socket_timeout.pause()
             self._manager.pause()
         else:
-            self._socket_watch.resume(now.s)
+            self._socket_timeout.resume(now.s)
             self._manager.resume(now.s)
         return self._done()
 
@@ -245,14 +245,14 @@ class Machine:
     def tick(self, now: Moment) -> list[Action]:
         """Do what is due."""
         manager, connection = self._manager, self._connection
-        if self._socket_watch.note_lateness(now.s - self.due_s, now.s):
-            manager.be_lenient(self._socket_watch.lenient_until_s)
+        if self._socket_timeout.note_lateness(now.s - self.due_s, now.s):
+            manager.be_lenient(self._socket_timeout.lenient_until_s)
         is_session_due = self._session_due_s <= now.s
         if is_session_due:
             self._calls.retry(now, is_live=connection.phase is Phase.LIVE)
             connection.tick(now)
             self._calls.keep_alive(now)
-            if connection.has_socket and self._socket_watch.has_timed_out(now.s):
+            if connection.has_socket and self._socket_timeout.has_timed_out(now.s):
                 connection.leave(Cause.SOCKET_SILENT, now)
         manager.tick(now)
         is_live = connection.phase is Phase.LIVE

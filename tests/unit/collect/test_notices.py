@@ -7,7 +7,7 @@ import pytest
 from cpapi_fast.clock import Clock
 from cpapi_fast.collect.notices import Notices
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.outputs.contract import DiskChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
 
 
 def change(state: str, cause: str, subscription: str | None = None, detail: str = "") -> StateChange:

@@ -12,8 +12,8 @@ from typing import TextIO
 import pytest
 
 import cpapi_fast as cf
+from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.decisions.record_format import INPUTS
-from cpapi_fast.feed.decisions.recorder import DecisionRecorder
 from cpapi_fast.feed.machine import Activity, CallKind, Failure, Machine, Moment, SessionFacts, SubscriptionSpec
 from cpapi_fast.protocol.hours import DailyWindow, TradingHours
 

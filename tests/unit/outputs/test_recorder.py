@@ -13,7 +13,7 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import OutputError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
-from cpapi_fast.outputs.contract import DiskChange, OutputCounts
+from cpapi_fast.outputs.interface import DiskChange, OutputCounts
 from cpapi_fast.outputs.recorder import Recorder
 from tests.support.batches import batch_of
 

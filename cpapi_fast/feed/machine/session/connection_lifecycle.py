@@ -12,7 +12,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.topics import TIC_TEXT
 
 from .session_calls import SessionCalls
-from .socket_watch import SocketWatch
+from .socket_timeout import SocketTimeout
 from .state_reporter import StateReporter
 
 _NEVER: Final = float("inf")
@@ -62,7 +62,7 @@ class ConnectionLifecycle:
         act: receives each action, in order.
         reporter: receives the states of the feed.
         calls: makes calls for the brokerage session, and waits before a reconnect.
-        socket_watch: checks the open socket.
+        socket_timeout: checks the open socket.
         user: informed when the connection changes.
     """
 
@@ -72,7 +72,7 @@ class ConnectionLifecycle:
         act: Callable[[Action], None],
         reporter: StateReporter,
         calls: SessionCalls,
-        socket_watch: SocketWatch,
+        socket_timeout: SocketTimeout,
         user: ConnectionUser,
     ) -> None:
         self.phase = Phase.IDLE
@@ -84,7 +84,7 @@ class ConnectionLifecycle:
         self._act = act
         self._reporter = reporter
         self._calls = calls
-        self._socket_watch = socket_watch
+        self._socket_timeout = socket_timeout
         self._user = user
         self._has_sts = False
         self._has_ready = False
@@ -127,7 +127,7 @@ class ConnectionLifecycle:
         self.generation = self._calls.session.generation
         self._ready_s = now.s + self._options.ready_timeout_s
         self._tic_s = self._calls.keepalive_s = now.s + self._options.keepalive_interval_s
-        self._socket_watch.start(now.s)
+        self._socket_timeout.start(now.s)
         self._reporter.enter(FeedState.OPEN, Cause.SOCKET_OPENED, now)
 
     def on_ready(self, now: Moment) -> bool:
@@ -248,7 +248,7 @@ class ConnectionLifecycle:
         if not has_ended and (self.has_socket or self.phase is Phase.OPENING):
             self._act(CloseSocket())
         self._user.lose(cause)
-        self._socket_watch.stop()
+        self._socket_timeout.stop()
         self.phase = phase
         self.generation = None
         self._has_accounts = False

@@ -1,4 +1,8 @@
-"""Gaps in the data of subscriptions: when one opens, where it begins, and the event that reports it."""
+"""Gaps in the data of subscriptions: when one opens, where it begins, and the event that reports it.
+
+The subscription manager opens gaps when a connection is lost or reset and when a subscription becomes stale. The
+subscription requests open one when a reply cannot show whether the stream had ended.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast.errors import OutputError
-from cpapi_fast.outputs import contract as outputs
-from cpapi_fast.outputs.contract import OutputCounts, make_folder, output_error, publish, unfinished_files
+from cpapi_fast.outputs import interface as outputs
+from cpapi_fast.outputs.interface import OutputCounts, make_folder, output_error, publish, unfinished_files
 
 
 def test_publish(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ _GRACE_S: Final = 1.0
 _MOST_GRACES: Final = 3
 
 
-class SocketWatch:
+class SocketTimeout:
     """The time of the last frame of one socket, and the limit for the next.
 
     Args:
