@@ -54,7 +54,7 @@ def test_a_rhythm_that_changes_is_followed():
     found.learn(100, 100.0)
     # The night, ...
     for _ in range(30):
-        found.forgive(500.0)
+        found.learn_pause(500.0)
     assert found.is_infrequent
     # ... and the opening.
     found.learn(20, 10.0)
@@ -66,21 +66,21 @@ def test_a_rhythm_that_changes_is_followed():
 def test_given_rhythms_are_not_learned():
     found = interval(4.0)
     found.learn(1_000, 1.0)
-    found.forgive(1_000.0)
-    found.tolerate(15.0, 0.75)
+    found.learn_pause(1_000.0)
+    found.raise_limit(15.0, 0.75)
     assert (found.usual_s, found.limit_s) == (4.0, 20.0)
 
 
 def test_a_pause_that_proved_harmless_is_allowed():
     found = interval()
     found.learn(100, 100.0)
-    found.tolerate(6.0, 0.75)
+    found.raise_limit(6.0, 0.75)
     assert 0.75 * found.limit_s > 6.0
     # Not for good, and not without bound.
     found.learn(100_000, 100_000.0)
     assert found.limit_s == pytest.approx(5.0)
     for _ in range(100):
-        found.tolerate(3.9 * found.limit_s, 0.75)
+        found.raise_limit(3.9 * found.limit_s, 0.75)
     assert found.limit_s <= 30.0
 
 
