@@ -88,9 +88,7 @@ class Feed:
         """
         self._check_loop()
         if self._is_started:
-            raise UsageError(
-                "a feed can be started only once. It reconnects automatically; create a new one after `aclose`."
-            )
+            raise UsageError("a feed can be started only once. Create a new one after `aclose`.")
         self._is_started = True
         self._consumers.start()
         self._driver.start()
