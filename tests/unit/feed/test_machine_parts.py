@@ -54,7 +54,7 @@ def test_a_changed_interval_is_learned():
     found.learn(100, 100.0)
     # The market closes for the night ...
     for _ in range(30):
-        found.forgive(500.0)
+        found.learn_pause(500.0)
     assert found.is_infrequent
     # ... and opens again.
     found.learn(20, 10.0)
@@ -66,21 +66,21 @@ def test_a_changed_interval_is_learned():
 def test_a_given_interval_does_not_change():
     found = interval(4.0)
     found.learn(1_000, 1.0)
-    found.forgive(1_000.0)
-    found.tolerate(15.0, 0.75)
+    found.learn_pause(1_000.0)
+    found.raise_limit(15.0, 0.75)
     assert (found.usual_s, found.limit_s) == (4.0, 20.0)
 
 
 def test_a_harmless_pause_raises_the_limit():
     found = interval()
     found.learn(100, 100.0)
-    found.tolerate(6.0, 0.75)
+    found.raise_limit(6.0, 0.75)
     assert 0.75 * found.limit_s > 6.0
     # The limit decreases again, and it has a bound.
     found.learn(100_000, 100_000.0)
     assert found.limit_s == pytest.approx(5.0)
     for _ in range(100):
-        found.tolerate(3.9 * found.limit_s, 0.75)
+        found.raise_limit(3.9 * found.limit_s, 0.75)
     assert found.limit_s <= 30.0
 
 
