@@ -131,6 +131,7 @@ class ConflatingQueue(ConsumerQueue):
 
     def next_item(self) -> Frame | FeedEvent | None:
         """The next frame or event when no slice is being read; None when the queue is empty."""
+        self._finish_chunk()
         if self._is_unmerged():
             return super().next_item()
         self._merge()

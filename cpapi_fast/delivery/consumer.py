@@ -74,9 +74,9 @@ class Consumer:
     def chunks(self, max_bytes: int = 1024 * 1024) -> AsyncIterator[list[Batch | FeedEvent]]:
         """Iterate over lists of batches and events: everything pending, up to the batch that reaches `max_bytes`.
 
-        The frames of a list count as pending until the next list is requested. So the bounds of the consumer include
-        what its reader still works on, for example while another thread writes it to a file. A consumer that is closed
-        counts the frames of the last list as delivered.
+        The frames of a list count as pending until the next list, batch or frame is requested. So the bounds of the
+        consumer include what its reader still works on, for example while another thread writes it to a file. A
+        consumer that is closed counts the frames of the last list as delivered.
 
         Args:
             max_bytes: the cost of the frames in one list, in bytes as in `ConsumerStats.pending_bytes`; the last batch

@@ -167,6 +167,7 @@ class ConsumerQueue(ABC):
 
     def next_item(self) -> Frame | FeedEvent | None:
         """The next frame or event when no slice is being read; None when the queue is empty."""
+        self._finish_chunk()
         slices = self.slices
         if not slices or self.events or slices[0][5] is not None:
             event = self._next_event()
@@ -185,6 +186,7 @@ class ConsumerQueue(ABC):
 
     def next_batch(self) -> Batch | FeedEvent | None:
         """The next frames that came together, or the next event; None when the queue is empty."""
+        self._finish_chunk()
         if self.batch is not None:
             self.put_back_slice()
         item = self._pop()
@@ -195,7 +197,7 @@ class ConsumerQueue(ABC):
     def next_chunk(self, max_bytes: int) -> list[Batch | FeedEvent]:
         """The next batches and events, up to the batch that reaches `max_bytes`; empty when the queue is empty.
 
-        The frames count as pending until the next call.
+        The frames count as pending until the next read of any kind.
         """
         self._finish_chunk()
         if self.batch is not None:

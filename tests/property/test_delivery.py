@@ -162,6 +162,7 @@ class Consumers(RuleBasedStateMachine):
     @rule(which=st.integers(0, len(POLICIES) - 1), count=st.integers(1, 12))
     def read_frames(self, which: int, count: int) -> None:
         consumer, model = self.pairs[which]
+        model.finish_chunk()
         for _ in range(count):
             if self.peek(model) is None:
                 assert model.next() is None
@@ -173,6 +174,7 @@ class Consumers(RuleBasedStateMachine):
     def read_batches(self, which: int, count: int) -> None:
         consumer, model = self.pairs[which]
         batches = consumer.batches()
+        model.finish_chunk()
         for _ in range(count):
             if self.peek(model) is None:
                 self.read_end(consumer, model, batches)
@@ -207,6 +209,7 @@ class Consumers(RuleBasedStateMachine):
         consumer, model = self.pairs[which]
         if self.peek(model) is not None or model.is_ended:
             return
+        model.finish_chunk()
 
         async def wait() -> Any:
             reader = consumer.batches() if is_by_batch else consumer

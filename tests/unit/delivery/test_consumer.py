@@ -186,6 +186,21 @@ async def test_chunks_count_as_pending_until_the_next_is_requested() -> None:
     assert [chunk async for chunk in chunks] == []
 
 
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt", "block"])
+@pytest.mark.parametrize("by_batch", [False, True])
+async def test_a_chunk_is_delivered_when_the_reader_continues_in_another_way(policy: str, by_batch: bool) -> None:
+    held: list[bool] = []
+    delivery = Dispatcher(hold=held.append, on_callback_error=lambda error: None)
+    consumer = delivery.add(name="a", policy=policy, max_pending_frames=4, max_pending_bytes=10**9)
+    put(delivery, numbered(0, 3))
+    await anext(consumer.chunks())
+    put(delivery, numbered(3, 1))
+    assert consumer.stats.pending == 4
+    await anext(consumer.batches() if by_batch else consumer)
+    assert (consumer.stats.delivered, consumer.stats.pending) == (4, 0)
+    assert held == ([True, False] if policy == "block" else [])
+
+
 async def test_the_bounds_include_the_chunk_that_the_reader_works_on() -> None:
     calls: list[bool] = []
     delivery = Dispatcher(hold=calls.append, on_callback_error=lambda error: None)
