@@ -17,6 +17,11 @@ from .frame cimport new_frame, route_frame
 cdef int32_t[1] _NO_OFFSETS = [0]
 
 
+cdef int _raise_memory_error(Py_ssize_t size_bytes) except -1:
+    # A function of its own for the same reason as Batch.raise_index_error().
+    raise MemoryError(f"no memory for {size_bytes} bytes of a batch")
+
+
 @cython.final
 @cython.no_gc
 cdef class Batch:
@@ -64,7 +69,7 @@ cdef class Batch:
         # An empty payload is legal (an empty heartbeat), and its pointer must not be NULL either.
         arena_ptr = <char*>PyMem_Realloc(self.arena_ptr, capacity if capacity > 0 else 1)
         if arena_ptr == NULL:
-            raise MemoryError(f"no memory for {capacity} bytes of frames")
+            _raise_memory_error(capacity)
         self.arena_ptr = arena_ptr
         self.arena_capacity = capacity
         return 0
@@ -73,6 +78,7 @@ cdef class Batch:
         cdef:
             Py_ssize_t count = self.frame_count
             Py_ssize_t capacity = self.column_capacity * 4
+            Py_ssize_t block_size
             char* block_ptr
             int64_t* received_ns_ptr
             int32_t* offsets_ptr
@@ -84,9 +90,10 @@ cdef class Batch:
         if capacity < 8:
             capacity = 8
         # Widest items first, so that each column is aligned.
-        block_ptr = <char*>PyMem_Malloc(capacity * (8 + 8 + 4 + 4 + 4 + 1) + 4)
+        block_size = capacity * (8 + 8 + 4 + 4 + 4 + 1) + 4
+        block_ptr = <char*>PyMem_Malloc(block_size)
         if block_ptr == NULL:
-            raise MemoryError(f"no memory for the columns of {capacity} frames")
+            _raise_memory_error(block_size)
         received_ns_ptr = <int64_t*>block_ptr + capacity
         offsets_ptr = <int32_t*>(received_ns_ptr + capacity)
         topic_starts_ptr = offsets_ptr + capacity + 1
