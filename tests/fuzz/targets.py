@@ -25,7 +25,7 @@ from tests.support.batches import batch_of
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
 
-#: Where a stream has been cut so often, the rest of it comes at once.
+#: The most cuts of one stream; the rest arrives in one read.
 MOST_PIECES: Final = 200
 
 

@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
     is_close_refused: bool = False
 
     def allows(self, seen: Outcome) -> bool:
-        """Whether a client may come to `seen` where this is what the stream holds.
+        """Whether `seen` is an allowed result for a stream with these contents.
 
         picows continues parsing after a CLOSE that it has refused. When that CLOSE was the first frame of its read, the
         listener cannot distinguish a frame that ends a later read from an earlier one, and accepts it.

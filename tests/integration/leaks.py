@@ -210,7 +210,7 @@ ENDS: Final = (
 
 
 async def one_connection(port: int, path: str, form: str | None, *, is_leaking: bool) -> None:
-    """Open, read, end; whatever error belongs to this end is expected."""
+    """Open a connection, read and end it. The errors of this kind of end are expected."""
     url = f"ws://127.0.0.1:{port}{path}"
     if path == "/silent":
         # Nobody answers the upgrade, and the caller gives up.

@@ -158,7 +158,7 @@ def check_all(texts: Iterable[bytes], oracle: Oracle = ORACLE) -> int:
 
 
 class _naming:  # noqa: N801 - used like a function
-    """Puts the text into the message of whatever goes wrong with it."""
+    """Adds the text to the message of an error."""
 
     __slots__ = ("_data",)
 

@@ -10,7 +10,7 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.kinds import FrameKind
 
-#: Kinds that are inspected whatever their topic.
+#: Kinds that are inspected for every topic.
 RARE: Final = frozenset({FrameKind.SYSTEM, FrameKind.OTHER, FrameKind.MALFORMED})
 
 #: What is read of a topic without a frame.

@@ -1,4 +1,4 @@
-"""A tracker equals dictionaries by `Frame.topic`, whatever comes in whatever order.
+"""A tracker equals dictionaries by `Frame.topic`, for any frames in any order.
 
 The number of texts and their seed come from CPAPI_FAST_CASES and CPAPI_FAST_SEED.
 """

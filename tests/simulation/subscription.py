@@ -10,7 +10,7 @@ from .market import NEVER, Instrument
 class SimulatedSubscription:
     """One subscription as the gateway, the network and the user have it.
 
-    Ticks are counted when somebody needs the number. Only the ticks of a watched subscription are steps of the
+    Ticks are counted when the number is needed. Only the ticks of a watched subscription are steps of the
     simulation.
     """
 

@@ -60,7 +60,7 @@ def test_other_options(options: FeedOptions):
 
 @pytest.mark.parametrize("renewals", ["same", "new", "unanswered"])
 def test_a_quiet_week_of_instruments_that_tick_once_an_hour(renewals: str):
-    """No subscription is reported stale, whatever the gateway does with a repeated subscribe."""
+    """No subscription is reported stale, however the gateway treats a repeated subscribe."""
     random = Random(1)
     hours = weekday_sessions(7, 9.5, 16.0)
     instruments = [Instrument(f"smd+{conid}", 3_600.0, conid % 2 == 0, None, None, random) for conid in range(6)]

@@ -154,7 +154,7 @@ if sys.platform != "win32":
         age = terminal.row("265598")
         await terminal.until(lambda: terminal.row("265598") != age)
 
-        # It comes back, on the same port.
+        # The gateway starts again, on the same port.
         again = await start_gateway(tls=True, certificate=certificate, port=port)
         await terminal.until(lambda: "streaming" in terminal.row("265598") + terminal.row("8314"))
         await terminal.until(lambda: "2 connections" in terminal.screen)

@@ -19,7 +19,7 @@ FINGERPRINT = "0" * 64
 
 def gateway_command(gateway: SimulatedGateway, folder: Path, *more: object, tls: bool = True) -> tuple[object, ...]:
     arguments: list[object] = ["collect", "--url", gateway.url, "--conids", "265598,8314", "--out", folder]
-    # A gateway that a failed test has left behind is outlived, but not for ever.
+    # If the gateway of a failed test is gone, the command still ends.
     arguments += ["--give-up-after", "20"]
     if tls and gateway.fingerprint:
         arguments += ["--fingerprint", gateway.fingerprint]

@@ -48,7 +48,7 @@ async def test_whatever_ends_a_read_does_not_delay_the_frames_before_it(tls: boo
     async def script(peer: Peer) -> None:
         await peer.read_frame()
         await peer.send(ws_frames([smd(1), smd(2)]) + ending)
-        # Nothing more comes: a batch that waits for a later read would wait for ever.
+        # Nothing more arrives, so a batch that needs a later read would never be delivered.
         await answer_close(peer)
 
     async with RawServer(script, tls=server_tls(tls)) as server:

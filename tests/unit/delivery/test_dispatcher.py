@@ -1,4 +1,4 @@
-"""Dispatcher: every consumer receives the same items in the same order, whatever another one does."""
+"""Every consumer of a dispatcher receives the same items in the same order, independent of the others."""
 
 from __future__ import annotations
 

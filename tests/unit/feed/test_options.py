@@ -1,4 +1,4 @@
-"""FeedOptions: every invalid value is refused at once; and how errors are mapped to failures."""
+"""`FeedOptions` refuses every invalid value, and errors are mapped to failures."""
 
 from __future__ import annotations
 

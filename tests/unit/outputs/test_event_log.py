@@ -1,4 +1,4 @@
-"""The file of events: one whole line each, at once, and what happens when it cannot be written."""
+"""The events file: each event is written immediately as one whole line, and write errors are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keepalive sends its requests on time, whatever happens to one of them."""
+"""The keepalive sends its requests on time, even if one of them fails or hangs."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ async def test_a_wrong_pin_sends_nothing_and_reports_the_peers_fingerprint(tmp_p
     certificate = make(signed_by=authority)
 
     async with serving(certificate, tmp_path) as peer:
-        # That of the authority is a wrong one too: it would let in whatever else the authority signed.
+        # The fingerprint of the authority is wrong too: it would accept every certificate that the authority signed.
         for wrong in ("00" * 32, authority.fingerprint, certificate.fingerprint[::-1]):
             with pytest.raises(PinMismatchError, match=certificate.fingerprint) as caught:
                 await reach(peer, Tls.pinned(wrong))
