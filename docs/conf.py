@@ -29,7 +29,7 @@ release = version = cpapi_fast.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]
 exclude_patterns = ["_build", "_extensions"]
 
-# Markdown. `repo:PATH` links to a file of the repository, whose address stands in pyproject.toml only.
+# Markdown. `repo:PATH` links to a file of the repository, whose address is in pyproject.toml only.
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 myst_url_schemes = {

@@ -40,7 +40,7 @@ async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:
         breaking = asyncio.create_task(break_it(gateway, clock))
         ticks = 0
         with contextlib.suppress(asyncio.TimeoutError):
-            # The feed does not end by itself.
+            # The iteration has no end, so it gets a time limit.
             reading = feed.__aiter__()
             ends_s = clock.monotonic_s() + duration_s
             while (left_s := ends_s - clock.monotonic_s()) > 0:

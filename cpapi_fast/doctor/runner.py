@@ -16,7 +16,7 @@ from . import login, network, stream
 from .context import DiagnosisContext, StepResult, failure, ok, result_of
 from .diagnosis import Diagnosis, Finding, Outcome, Problem, Step
 
-#: Apple on its home exchange, which every gateway knows.
+#: Apple on its home exchange, which every gateway has.
 DEFAULT_CONID: Final = 265598
 
 #: Longer than the 10 seconds between heartbeats.

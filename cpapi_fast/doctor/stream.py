@@ -160,7 +160,7 @@ async def tick(context: DiagnosisContext) -> StepResult:
     if observer.has_price:
         return _quote_result(context)
     if observer.is_unknown:
-        return failure(Problem.NO_DATA, f"the gateway knows no instrument {conid}", "Pass another --conid.")
+        return failure(Problem.NO_DATA, f"the gateway has no instrument {conid}", "Pass another --conid.")
     if is_refused():
         refusal = next(error for error in observer.errors if error.get("topic") == topic)
         return failure(

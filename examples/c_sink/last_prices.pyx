@@ -31,7 +31,7 @@ cdef class LastPrices(FrameSink):
 
     Args:
         conids: the instruments to follow; frames of others are counted only.
-        publish: called at the end of a socket read that brought prices, with a list of (conid, price, received_ns):
+        publish: called at the end of a socket read that contained prices, with a list of (conid, price, received_ns):
             the last price of each instrument that had one. The prices before it in the same read are passed over.
     """
 
