@@ -2,16 +2,16 @@
 
 The folders, in the order in which data flows::
 
-    protocol   IB's vocabulary: field codes, topics, kinds, numbers, history. No I/O
+    protocol   IB's data formats: field codes, topics, kinds, numbers, history. No I/O
     _json      C headers that read JSON text within its bounds. Private to the compiled modules
-    frames     From the bytes of a frame to its route, its batch and its columns
+    frames     Frames, batches and columns: finds routes, stores frames, and decodes fields, in compiled code
     rest       REST requests to the gateway: client, transport, session, pacing, TLS
     ws         One WebSocket connection: handshake, listener, receive queue, client, closing
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
     feed       Feed: connections, subscriptions and events of a market data feed, on the state machine of `machine`
     outputs    Writers of files and the thread that runs them
-    collect    Collecting market data: a feed, recorded into files
-    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice
+    collect    Collects market data: records a feed into files
+    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
 """
@@ -23,7 +23,7 @@ from importlib import metadata as _metadata
 from ._version import PICOWS_VERSION as _PICOWS_VERSION
 from ._version import __version__
 
-# Before anything imports the listener: a picows of another layout would lose frames without an error.
+# Checked before the listener is imported: a picows with another memory layout would silently lose frames.
 if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
     raise ImportError(
         f"cpapi_fast {__version__} is compiled against picows {_PICOWS_VERSION}, and picows {_found} is installed; "
