@@ -49,7 +49,9 @@ class Clock:
         return self._start_ns + int(self.monotonic_s() * 1e9)
 
     def of_machine_ns(self, machine_ns: int) -> int:
-        """Convert a time of the system clock, such as `Frame.received_ns`, to this clock. Both are in ns since the Unix epoch.
+        """Convert a time of the system clock, such as `Frame.received_ns`, to this clock.
+
+        Both times are in ns since the Unix epoch.
 
         At speed 1.0 the two are equal.
         """

@@ -133,7 +133,7 @@ class RateLimitedError(StatusError):
 
 
 class RedirectError(SessionError):
-    """A redirect to a page other than the login. It is not followed, because that would send the cookie to its target."""
+    """A redirect to a page other than the login. It is not followed, because its target would get the cookie."""
 
 
 class DecodeError(SessionError):

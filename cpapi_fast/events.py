@@ -99,8 +99,8 @@ class StateChange:
 class Gap:
     """A period without data, reported right before the first frame after it.
 
-    Every frame that the gateway sent and the feed did not deliver falls between the two times. Both are receive times of
-    frames (`Frame.received_ns`), so they match the frames even if the system clock was set in between.
+    Every frame that the gateway sent and the feed did not deliver falls between the two times. Both are receive times
+    of frames (`Frame.received_ns`), so they match the frames even if the system clock was set in between.
 
     Attributes:
         subscription: the topic with the gap (`smd+265598`); None for all topics.

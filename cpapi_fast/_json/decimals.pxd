@@ -199,8 +199,8 @@ cdef inline Py_ssize_t read_digits(
 cdef inline Py_ssize_t read_exponent(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, int* exponent
 ) noexcept nogil:
-    # `position` is the byte after an `e`. Adds the number there to `exponent`. Returns the position after its digits, or
-    # -1 if there are none.
+    # `position` is the byte after an `e`. Adds the number there to `exponent`. Returns the position after its digits,
+    # or -1 if there are none.
     cdef:
         bint is_negative = False
         int power = 0

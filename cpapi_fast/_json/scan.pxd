@@ -71,8 +71,9 @@ cdef extern from *:
 
 
 cdef inline uint64_t bytes_equal(uint64_t word, uint64_t pattern) noexcept nogil:
-    # Sets the top bit of each byte of `word` that equals that byte of `pattern`, which is one byte repeated eight times.
-    # Only the lowest set bit is exact: above an equal byte, the subtraction may borrow and mark a different byte.
+    # Sets the top bit of each byte of `word` that equals that byte of `pattern`, which is one byte repeated eight
+    # times. Only the lowest set bit is exact: above an equal byte, the subtraction may borrow and mark a different
+    # byte.
     cdef uint64_t differences = word ^ pattern
     return (differences - 0x0101010101010101u) & ~differences & 0x8080808080808080u
 

@@ -83,8 +83,9 @@ cdef extern from *:
     ) noexcept nogil
 
 
-# The quotes of a text that are not escaped, in order. They are found 64 bytes at a time, so that a processor can work on
-# several strings at once. Scanning from the start of each string to its end took twice the time on a market data frame.
+# The quotes of a text that are not escaped, in order. They are found 64 bytes at a time, so that a processor can work
+# on several strings at once. Scanning from the start of each string to its end took twice the time on a market data
+# frame.
 cdef struct Quotes:
     const char* text_ptr
     Py_ssize_t text_len

@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Consumer:
     """One reader of a feed: `async for` iterates over frames and events, `batches()` over batches and events.
 
-    Create it with `Feed.consumer`. Read it in the thread of the feed's loop, with one task at a time. Nothing is lost if
-    a waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
+    Create it with `Feed.consumer`. Read it in the thread of the feed's loop, with one task at a time. Nothing is lost
+    if a waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
     feed ended with an error, that error is raised instead.
 
     Attributes:
@@ -74,9 +74,9 @@ class Consumer:
     def chunks(self, max_bytes: int = 1024 * 1024) -> AsyncIterator[list[Batch | FeedEvent]]:
         """Iterate over lists of batches and events: all pending items, up to the batch that reaches `max_bytes`.
 
-        The frames of a list count as pending until the next list is requested. So the bounds of the consumer include the
-        frames that its reader is working on, for example while another thread writes them to a file. If the consumer is
-        closed, the frames of the last list count as delivered.
+        The frames of a list count as pending until the next list is requested. So the bounds of the consumer include
+        the frames that its reader is working on, for example while another thread writes them to a file. If the
+        consumer is closed, the frames of the last list count as delivered.
 
         Args:
             max_bytes: the cost of the frames in one list, in bytes as in `ConsumerStats.pending_bytes`. The last batch

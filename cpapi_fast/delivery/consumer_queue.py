@@ -106,7 +106,8 @@ class ConsumerQueue(ABC):
         self.batch: Batch | None = None
         self.cursor = 0
         self.stop = 0
-        # The first frame of that slice that is not counted yet, the cost from there on, and the events before the slice.
+        # The first frame of that slice that is not counted yet, the cost from there on, and the events before the
+        # slice.
         self._first = 0
         self._cost = 0
         self._segment = 0
@@ -125,7 +126,7 @@ class ConsumerQueue(ABC):
 
     @abstractmethod
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        """Add frames [start, stop) of a batch with this cost in bytes. Beyond the bounds, the overflow policy decides."""
+        """Add frames [start, stop) of a batch, whose cost in bytes is `cost`, and enforce the bounds."""
 
     def put_event(self, event: FeedEvent) -> None:
         """Add an event, after all frames that were put before it."""
@@ -166,7 +167,7 @@ class ConsumerQueue(ABC):
     # --- reading ----------------------------------------------------------------------------------
 
     def next_item(self) -> Frame | FeedEvent | None:
-        """Return the next frame or event; None if the queue is empty. No slice must be in progress (`batch` is None)."""
+        """Return the next frame or event; None if the queue is empty. Requires that `batch` is None."""
         slices = self.slices
         if not slices or self.events or slices[0][5] is not None:
             event = self._next_event()

@@ -78,7 +78,8 @@ class DropNewest(_DroppingQueue):
 
     def _keep(self, batch: Batch, start: int, stop: int) -> None:
         cost = cost_bytes(batch, start, stop)
-        # Copied, so that a few frames do not keep the memory of a large batch. Otherwise each pending frame could keep one.
+        # Copied, so that a few frames do not keep the memory of a large batch. Otherwise each pending frame could keep
+        # one.
         if 2 * cost < batch.nbytes:
             batch = slice_of(batch, start, stop)
             start, stop = 0, stop - start

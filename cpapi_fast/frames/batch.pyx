@@ -22,9 +22,9 @@ cdef int32_t[1] _NO_OFFSETS = [0]
 cdef class Batch:
     """The frames of one socket read, in columns over memory that the batch owns.
 
-    The columns are read-only memoryviews. They copy nothing, and each view keeps a reference to the batch. For n frames,
-    `payloads` has the bytes of all frames, `offsets` has n+1 entries, and the other columns have n entries. That is the
-    layout of an Arrow record batch with a binary column. A batch is immutable.
+    The columns are read-only memoryviews. They copy nothing, and each view keeps a reference to the batch. For n
+    frames, `payloads` has the bytes of all frames, `offsets` has n+1 entries, and the other columns have n entries.
+    That is the layout of an Arrow record batch with a binary column. A batch is immutable.
 
     Batches come from a `WsClient` or a `BatchBuilder`; the class cannot be called.
     """

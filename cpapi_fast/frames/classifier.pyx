@@ -5,16 +5,16 @@ succeeds gives the same route as a full decode. For text that is not valid JSON,
 text. If no attempt succeeds, the verdict is UNDECIDED, and the caller decodes the JSON (the slow path).
 
 **The tail probe is correct.** Let the text be valid JSON that ends with `,"topic":"V"}`, where V has no quote and no
-backslash. None of the four quotes in that ending follows a backslash, so each of them opens or closes a string. The text
-ends outside of any string, so the last quote closes a string. Backwards, the four quotes are therefore: close, open,
-close, open. So `topic` is a whole string followed by a colon: a key with the string V as its value. The final brace
-closes the outermost value, because nothing follows it, so the key is at the top level. (If the text has two `topic`
-keys, a decoder keeps the last one, which is this one.)
+backslash. None of the four quotes in that ending follows a backslash, so each of them opens or closes a string. The
+text ends outside of any string, so the last quote closes a string. Backwards, the four quotes are therefore: close,
+open, close, open. So `topic` is a whole string followed by a colon: a key with the string V as its value. The final
+brace closes the outermost value, because nothing follows it, so the key is at the top level. (If the text has two
+`topic` keys, a decoder keeps the last one, which is this one.)
 
 **The head probe is correct** because `{"topic":"V"` at the start can only be the first key of the outermost object.
 
-**The search** iterates over the keys of the outermost object, skips their values, and stops at the topic. It checks only
-the syntax that it needs to stay at the top level.
+**The search** iterates over the keys of the outermost object, skips their values, and stops at the topic. It checks
+only the syntax that it needs to stay at the top level.
 """
 
 cimport cython

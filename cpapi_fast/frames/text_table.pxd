@@ -8,8 +8,8 @@ from libc.string cimport memcmp
 from cpapi_fast._json.scan cimport byte_at, word_at
 
 
-# One place of the hash table, with the first and the last eight bytes of its text: all of it up to a length of 16. For a
-# text shorter than eight bytes, `first` is 0 and `last` is the text.
+# One place of the hash table, with the first and the last eight bytes of its text: all of it up to a length of 16. For
+# a text shorter than eight bytes, `first` is 0 and `last` is the text.
 cdef struct Place:
     uint64_t first
     uint64_t last
@@ -27,8 +27,8 @@ cdef enum:
     UNRESOLVED = -2
 
 
-# The number of readable bytes that must precede the text in a lookup. A topic that the classifier found follows at least
-# `{"topic":"`.
+# The number of readable bytes that must precede the text in a lookup. A topic that the classifier found follows at
+# least `{"topic":"`.
 cdef enum:
     BYTES_BEFORE = 8
 

@@ -119,8 +119,8 @@ cdef class TextTable:
         gap = home_of(self, place.first, place.last)
         while self.places_ptr[gap].slot != slot:
             gap = (gap + 1) & self.last_place
-        # A lookup ends at an empty place. So each entry after the gap, up to the next empty place, is moved into the gap
-        # unless its home is between the gap and the entry.
+        # A lookup ends at an empty place. So each entry after the gap, up to the next empty place, is moved into the
+        # gap unless its home is between the gap and the entry.
         at = gap
         while True:
             at = (at + 1) & self.last_place

@@ -29,8 +29,8 @@ cdef class Ticks:
         # The number of frames that are not JSON, which have no valid fields.
         Py_ssize_t _malformed
         dict _columns
-        # One owned block of memory, which starts at conids_ptr; the other pointers point into it. In a matrix, the column
-        # of field f starts at entry f * row_count.
+        # One owned block of memory, which starts at conids_ptr; the other pointers point into it. In a matrix, the
+        # column of field f starts at entry f * row_count.
         int64_t* conids_ptr
         int64_t* received_ns_ptr
         double* values_ptr
@@ -44,15 +44,15 @@ cdef class Ticks:
 
 
 # Decodes one payload, borrowed for the call, into three arrays of decoder.field_count entries: values, valid flags and
-# prefixes, as in `Ticks`. Returns 1, or 0 if the payload is not JSON and no entry is valid. It needs the GIL. It creates
-# Python objects only if walk_payload_ptr() returns False.
+# prefixes, as in `Ticks`. Returns 1, or 0 if the payload is not JSON and no entry is valid. It needs the GIL. It
+# creates Python objects only if walk_payload_ptr() returns False.
 cdef int decode_payload_ptr(
     TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
 ) except -1
 
-# The same without the GIL. If it returns False, the payload needs the slow path of decode_payload_ptr(), and the contents
-# of the arrays are undefined.
+# The same without the GIL. If it returns False, the payload needs the slow path of decode_payload_ptr(), and the
+# contents of the arrays are undefined.
 cdef bint walk_payload_ptr(
     TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr

@@ -8,8 +8,8 @@ result in one of two ways:
   the walk rejects: those with escapes in a key or a wanted value, with numbers that decimals.pxd does not convert, or
   with anything else than one JSON object.
 
-If the walk accepts a text that is not JSON, the columns have the values that the text contains. Otherwise orjson rejects
-the text, no field of the frame is valid, and the frame is counted. `strict=True` always uses the slow path.
+If the walk accepts a text that is not JSON, the columns have the values that the text contains. Otherwise orjson
+rejects the text, no field of the frame is valid, and the frame is counted. `strict=True` always uses the slow path.
 """
 
 cimport cython

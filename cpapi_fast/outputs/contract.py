@@ -200,7 +200,7 @@ def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
 
 
 def sync(file: io.FileIO) -> None:
-    """Flush a file to the disk, if the file system supports it. Raises OSError for write errors that are reported late."""
+    """Flush a file to the disk, if the file system supports it. Raises OSError for delayed write errors."""
     try:
         os.fsync(file.fileno())
     except OSError as exc:
@@ -232,8 +232,8 @@ def publish(part: Path, final: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # The file system has no hard links (FAT, some network mounts), so check before the rename. On Windows the rename
-        # itself fails if the name exists.
+        # The file system has no hard links (FAT, some network mounts), so check before the rename. On Windows the
+        # rename itself fails if the name exists.
         if final.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
         part.rename(final)

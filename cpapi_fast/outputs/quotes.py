@@ -1,7 +1,7 @@
 """Quotes in Parquet files: one row per market data frame.
 
-A file has the suffix `.part` until it is finished. A killed process leaves a `.part` file, which is never read. Its frames
-are in the capture.
+A file has the suffix `.part` until it is finished. A killed process leaves a `.part` file, which is never read. Its
+frames are in the capture.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def quotes_schema() -> Any:
 
     return pa.schema(
         [
-            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), when the socket read returned", nullable=False),
+            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), the receive time", nullable=False),
             field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), from the gateway", code="_updated"),
             field("conid", pa.int64(), "contract id; 0 is a real one", nullable=False),
             field("target", pa.string(), "the subscribed target if it is more than a conid: 265598@NYSE"),

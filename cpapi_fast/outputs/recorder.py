@@ -1,7 +1,7 @@
 """Recorder: the thread that writes batches and events to outputs, so that files never block the event loop.
 
-Writing files blocks, and encoding Parquet takes time in Python; neither may delay the loop. The recorder's own queue does
-not grow: `write` returns when the thread has written everything, and its caller bounds the pending frames (see
+Writing files blocks, and encoding Parquet takes time in Python; neither may delay the loop. The recorder's own queue
+does not grow: `write` returns when the thread has written everything, and its caller bounds the pending frames (see
 `Consumer.chunks`).
 """
 

@@ -1,9 +1,9 @@
 """The catalogue of market data fields: the code, key and meaning of each field of an `smd` frame.
 
 IB adds codes, so codes that the catalogue does not contain are allowed everywhere: they are requested, and their values
-are passed on unchanged. Nearly every value is a JSON string with a decimal in display precision; the meanings below name
-the exceptions. Recorded frames contain 31, 55, 83 to 88, 6119, 6508, 6509, 7059 and `87_raw`; the rest comes from IB's
-documentation.
+are passed on unchanged. Nearly every value is a JSON string with a decimal in display precision; the meanings below
+name the exceptions. Recorded frames contain 31, 55, 83 to 88, 6119, 6508, 6509, 7059 and `87_raw`; the rest comes from
+IB's documentation.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ def parse_number(value: object) -> float | None:
     """Convert the value of a field to a float; return None when it is not a number (`N/A`, `-`, an empty string).
 
     Args:
-        value: a decoded JSON value. A string has one of the forms above. A bool, None, a list or a dict is not a number.
+        value: a decoded JSON value. A string has one of the forms above. A bool, None, a list or a dict is not a
+            number.
 
     Returns:
         The nearest float, always finite; None if the value is not a number or is too large for a float.

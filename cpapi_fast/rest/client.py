@@ -288,8 +288,8 @@ class Client:
 
         Args:
             interval_s: the interval between requests.
-            on_result: a plain function, called in the event loop with each ticket or error. Its exceptions are passed to
-                the loop's exception handler.
+            on_result: a plain function, called in the event loop with each ticket or error. Its exceptions are passed
+                to the loop's exception handler.
 
         Returns:
             The keepalive, whose `stop` ends it earlier.

@@ -220,7 +220,7 @@ class RestPacer:
             self._serve()
 
     def _estimate(self, waiter: _Waiter, others: Iterable[_Waiter], now_s: float) -> tuple[_Limit, float]:
-        """Return the limit with the longest wait, and that wait in seconds at least, with `others` ahead in the queue."""
+        """Return the limit with the longest minimum wait, and that wait in seconds, with `others` ahead."""
         # A request that also waits for another limit may be overtaken, so it does not count as ahead.
         before = [other for other in others if set(other.limits) <= set(waiter.limits)]
         waits = []

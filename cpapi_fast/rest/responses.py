@@ -118,7 +118,7 @@ class RestResponse:
         )
 
     def _html(self) -> CpapiError | None:
-        """Return the error for an HTML page, which gateways send with status 200 if no user is logged in; None for others."""
+        """Return the error for an HTML page, which gateways send with status 200 without a login; None for others."""
         # Some responses have no content type, so a leading angle bracket counts as well.
         start = self.raw[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
         if "html" not in self.content_type.lower() and not start.startswith(b"<"):

@@ -74,8 +74,8 @@ class Tls:
         """Trust only the certificate with this SHA-256 fingerprint, regardless of its host name and dates.
 
         Args:
-            sha256_hex: the fingerprint of the DER form as 64 hex digits, in upper or lower case, with or without colons,
-                as `openssl x509 -fingerprint -sha256` prints it.
+            sha256_hex: the fingerprint of the DER form as 64 hex digits, in upper or lower case, with or without
+                colons, as `openssl x509 -fingerprint -sha256` prints it.
 
         Raises:
             ConfigError: `sha256_hex` does not have 64 hex digits.
@@ -189,8 +189,8 @@ def trusting_anything() -> ssl.SSLContext:
 
 def _trusting_file(pem: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=pem)
-    # Python 3.13 checks extensions strictly by default, which private authorities often fail. The result must not depend
-    # on the version of Python.
+    # Python 3.13 checks extensions strictly by default, which private authorities often fail. The result must not
+    # depend on the version of Python.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     # The file may contain the gateway's own certificate instead of an authority's.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -232,8 +232,8 @@ async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
 
 def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
     """Return the error for a failed TCP connection."""
-    # The text of asyncio repeats the address, and the text of the system states the reason. Errors of name resolution have
-    # negative numbers, for which os.strerror has no text.
+    # The text of asyncio repeats the address, and the text of the system states the reason. Errors of name resolution
+    # have negative numbers, for which os.strerror has no text.
     if reason.errno is not None and reason.errno > 0:
         detail = os.strerror(reason.errno)
     else:

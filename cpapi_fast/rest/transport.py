@@ -94,7 +94,8 @@ class RestTransport:
             query: the query parameters.
 
         Raises:
-            RateLimitedError: the status is 429; or the penalty of an earlier 429 has not ended, so that nothing was sent.
+            RateLimitedError: the status is 429; or the penalty of an earlier 429 has not ended, so that nothing was
+                sent.
             PaceError: the request would wait too long; nothing was sent.
             TransportError: no response; the subclass states the reason.
             DecodeError: the body is longer than MAX_BODY_BYTES.
@@ -120,8 +121,8 @@ class RestTransport:
                         path=path,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
-                    # The peer may have closed a pooled connection. All requests are idempotent, so this one is sent again.
-                    # Each such failure removes a connection from the pool, so the loop ends.
+                    # The peer may have closed a pooled connection. All requests are idempotent, so this one is sent
+                    # again. Each such failure removes a connection from the pool, so the loop ends.
                     if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
                         continue
                     error = self._translate(f"{method} {self._url}{path}", reason)
@@ -232,7 +233,7 @@ class RestTransport:
             )
         if isinstance(reason, (asyncio.TimeoutError, TimeoutError)):
             return RequestTimeoutError(
-                f"no response to {what} within {self._total_timeout_s:g} s: the gateway is busy or does not respond. Try again "
+                f"no response to {what} within {self._total_timeout_s:g} s: the gateway may be overloaded. Try again "
                 "later."
             )
         if isinstance(reason, aiohttp.ClientConnectorError):

@@ -13,8 +13,8 @@ from cpapi_fast.errors import CallbackError, ProtocolViolationError, TransportEr
 from .listener import FrameListener
 from .receive_queue import ReceiveQueue
 
-#: The delay in seconds between sending CLOSE and disconnecting. Some event loops drop unsent bytes on disconnect, and the
-#: delay lets them send CLOSE first.
+#: The delay in seconds between sending CLOSE and disconnecting. Some event loops drop unsent bytes on disconnect, and
+#: the delay lets them send CLOSE first.
 _CLOSE_LINGER_S: Final = 0.01
 
 _CLOSE_INTERNAL_ERROR: Final = 1011
@@ -51,7 +51,7 @@ class Closing:
         self._clock = clock
 
     async def close(self, code: int, reason: str) -> None:
-        """Send CLOSE and wait for the peer's CLOSE. Disconnect after `close_timeout_s`, or if the caller is cancelled."""
+        """Send CLOSE and wait for the peer's CLOSE. Disconnect after `close_timeout_s` or on cancellation."""
         if self.listener.transport is None:
             return
         self.is_closing = True
@@ -68,7 +68,7 @@ class Closing:
             raise
 
     def fail(self, error: CallbackError) -> None:
-        """Send CLOSE with 1011 because a callback raised. Frames that the callback has not received count as dropped."""
+        """Send CLOSE with 1011 because a callback raised. Pending and later frames count as dropped."""
         self._queue.fail(error)
         self.is_closing = True
         self.listener.start_close(_CLOSE_INTERNAL_ERROR, "")

@@ -225,7 +225,8 @@ class WsClient(Sender):
     def hold_reading(self, is_held: bool) -> None:
         """Stop or resume reading the socket: flow control for callbacks.
 
-        Frames that were already read are still passed on. While reading is stopped, heartbeats and CLOSE are not received.
+        Frames that were already read are still passed on. While reading is stopped, heartbeats and CLOSE are not
+        received.
 
         Args:
             is_held: True to stop reading, False to resume.

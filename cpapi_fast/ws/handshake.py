@@ -74,7 +74,8 @@ async def open_websocket(
                 ssl_context=ssl_context,
                 websocket_handshake_timeout=timeout_s,
                 logger_name=_SILENT_LOGGER,
-                # With auto pong, picows does not report a PING at the end of a read, which has the flag that ends a batch.
+                # With auto pong, picows does not report a PING at the end of a read, which has the flag that ends a
+                # batch.
                 enable_auto_pong=False,
                 enable_auto_ping=False,
                 max_frame_size=max_frame_bytes,
@@ -124,7 +125,10 @@ def _describe_refusal(status: int | None) -> str:
     if status is None:
         return "the response to the upgrade is not one of a WebSocket server. Check host, port and path."
     if status in (401, 403):
-        return f"the gateway refused the upgrade with status {status}. Log in to the gateway in a browser, then connect again."
+        return (
+            f"the gateway refused the upgrade with status {status}. Log in to the gateway in a browser, then connect "
+            "again."
+        )
     if 300 <= status < 400:
         return f"the gateway redirected the upgrade (status {status}). Log in to the gateway in a browser."
     if status == 404:

@@ -1,8 +1,8 @@
 """The picows listener: turns the frames of one connection into batches, and reports the end with one callback.
 
 This is the only module that cimports picows. It does the parts of RFC 6455 that picows leaves to its user: it joins
-fragments, replies to PING and CLOSE, and closes the connection on protocol violations. It finishes a batch at the end of
-each socket read. `on_ws_frame` does not raise, because an exception there would lose the rest of the read.
+fragments, replies to PING and CLOSE, and closes the connection on protocol violations. It finishes a batch at the end
+of each socket read. `on_ws_frame` does not raise, because an exception there would lose the rest of the read.
 
 Frames are copied into batches, or passed one by one to a `FrameSink`, which borrows them.
 """
@@ -226,9 +226,9 @@ cdef class FrameListener(WSListener):
         return True
 
     cdef bint _is_before_refusal(self, WSFrame frame):
-        # picows parses one frame ahead. When it rejects a frame, it sends CLOSE first and then passes the previous frame
-        # to on_ws_frame, as the last one of its read and followed by the rejected bytes. That frame is valid and must be
-        # delivered.
+        # picows parses one frame ahead. When it rejects a frame, it sends CLOSE first and then passes the previous
+        # frame to on_ws_frame, as the last one of its read and followed by the rejected bytes. That frame is valid and
+        # must be delivered.
         cdef bint is_before = (
             frame.last_in_buffer
             and frame.tail_size > 0

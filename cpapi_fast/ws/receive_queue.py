@@ -1,7 +1,7 @@
 """The receive queue between a socket and its single reader or callback: counted, and bounded by flow control.
 
-At all times: received = delivered + dropped + pending. When the queue is empty, a sink gets its frames directly from the
-listener, which counts them.
+At all times: received = delivered + dropped + pending. When the queue is empty, a sink gets its frames directly from
+the listener, which counts them.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class ReceiveQueue:
             return
 
         def push(batch: Batch) -> None:
-            # A batch stays in the queue until the sink has its last frame. The sink may remove itself, and the next sink,
-            # which may be set before this function returns, gets the rest.
+            # A batch stays in the queue until the sink has its last frame. The sink may remove itself, and the next
+            # sink, which may be set before this function returns, gets the rest.
             self._enqueue(batch)
             drain()
 
