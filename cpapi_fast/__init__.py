@@ -9,9 +9,9 @@ The folders, in the order in which data flows::
     ws         One WebSocket connection: handshake, listener, receive queue, client, closing
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
     feed       Feed: connections, subscriptions and events of a market data feed, on the state machine of `machine`
-    outputs    Writers of files and the thread that runs them
+    outputs    Writers of files, and the thread that runs them
     collect    Collects market data: records a feed into files
-    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
+    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
 """
