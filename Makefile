@@ -1,4 +1,4 @@
-# Every command of the project; CI runs the same ones. Needs GNU make, a C compiler and Python 3.11 or newer.
+# All commands of the project; CI runs the same ones. Needs GNU make, a C compiler and Python 3.11 or newer.
 # PYTHON=/path/to/python3 sets the interpreter of .venv.
 
 SHELL := /bin/sh
@@ -8,7 +8,7 @@ SHELL := /bin/sh
 VENV   ?= .venv
 GROUPS ?= --group dev
 FUZZ_S ?= 60
-# Processes that share the tests: auto is one for each core; with 0 all tests run in one process.
+# The number of test processes: auto means one for each core; with 0, all tests run in one process.
 WORKERS ?= auto
 SPREAD := -n $(WORKERS) --dist worksteal
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -76,7 +76,7 @@ peers: $(VENV)/.made ## compile the Rust and C clients for the benchmarks (once,
 bench: $(VENV)/.bench ## run all benchmarks: tables, JSON and plots (a quarter of an hour; docs/explanation/benchmarks.md)
 	$(PY) -m benchmarks.report
 
-bench-smoke: $(VENV)/.bench ## check the answers of the benchmarks, and time nothing
+bench-smoke: $(VENV)/.bench ## check the answers of the benchmarks without timing them
 	$(PY) -m benchmarks.report --smoke
 
 bench-gate: build ## compare instructions per frame with an earlier commit; fails when a path is slower (needs valgrind)
@@ -116,7 +116,7 @@ $(VENV)/.bench: $(VENV)/.built pyproject.toml
 	$(PY) -m pip install -q --group bench
 	@touch $@
 
-# What builds the documentation.
+# The packages that build the documentation.
 $(VENV)/.docs: $(VENV)/.built pyproject.toml
 	$(PY) -m pip install -q --group docs
 	@touch $@

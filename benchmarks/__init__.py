@@ -1,1 +1,1 @@
-"""Measures the cost of the library per frame, beside other clients: `make bench`."""
+"""Measures the cost per frame of the library and of other clients: `make bench`."""

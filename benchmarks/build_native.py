@@ -16,7 +16,7 @@ BUILD = HERE.parent / "build" / "benchmarks"
 
 
 def native(name: str = "native") -> ModuleType:
-    """Return the compiled module; it is compiled again when its source or a .pxd file of the package is newer."""
+    """Return a compiled module. It is compiled if its source or a .pxd file of the package is newer."""
     source = HERE / f"{name}.pyx"
     file_name = f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     target = BUILD / file_name
@@ -24,7 +24,8 @@ def native(name: str = "native") -> ModuleType:
     newest = max(path.stat().st_mtime for path in (source, *interfaces))
     if not target.exists() or target.stat().st_mtime < newest:
         BUILD.mkdir(parents=True, exist_ok=True)
-        # Contenders may start at the same time: each compiles in a folder of its own, and the last result stays.
+        # Contenders may start at the same time, so each compiles in its own folder. The last result replaces the
+        # others.
         with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
             _compile(source, Path(scratch))
             (Path(scratch) / file_name).replace(target)
@@ -38,7 +39,7 @@ def native(name: str = "native") -> ModuleType:
 
 
 def _compile(source: Path, folder: Path) -> None:
-    # Imported here: a process that only runs the module needs neither.
+    # Imported here, because a process that only runs the module does not need them.
     from Cython.Build import cythonize
     from setuptools import Extension
     from setuptools.dist import Distribution

@@ -1,6 +1,6 @@
-"""Makes the sender's certificates: a root that clients trust, and a server certificate signed by it.
+"""Creates the sender's certificates: a root that clients trust, and a server certificate signed by the root.
 
-There are two because some TLS stacks refuse a root certificate as a server's own.
+Two are necessary because some TLS stacks reject a root certificate as a server certificate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The frames of the benchmarks: four seeded corpora, the same bytes in every process, and their wire form."""
+"""The frames of the benchmarks: four seeded corpora with the same bytes in every process, and their encoding."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FRAMES: Final = {"smd151": 1_000, "smd1400": 500, "smd60k": 20, "mixed": 1_000}
 
 @cache
 def frames(name: str) -> tuple[bytes, ...]:
-    """One pass of the corpus `name`.
+    """Return the frames of one pass of the corpus `name`.
 
     Raises:
         ValueError: no corpus has this name.
@@ -59,7 +59,7 @@ def frames(name: str) -> tuple[bytes, ...]:
 
 
 def encode(payload: bytes) -> bytes:
-    """One unmasked binary frame, as a gateway writes it."""
+    """Return one unmasked binary WebSocket frame, as a gateway sends it."""
     length = len(payload)
     if length < 126:
         header = struct.pack("!BB", 0x82, length)
@@ -71,10 +71,10 @@ def encode(payload: bytes) -> bytes:
 
 
 def wire(name: str) -> list[bytes]:
-    """One pass of the corpus `name` as WebSocket frames."""
+    """Return one pass of the corpus `name` as WebSocket frames."""
     return [encode(frame) for frame in frames(name)]
 
 
 def bytes_per_frame(name: str) -> float:
-    """The mean payload size of the corpus `name`."""
+    """Return the mean payload size of the corpus `name`."""
     return sum(map(len, frames(name))) / FRAMES[name]

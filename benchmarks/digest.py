@@ -1,6 +1,6 @@
-"""The answer that every contender has to give: FNV-1a digests of route, dict and columns, from a slow reference.
+"""Computes the expected answers of the contenders: FNV-1a digests of route, dict and columns, from a slow reference.
 
-The reference decodes with `json` and reads numbers with `decimal`; it shares no code with the library.
+The reference decodes with `json` and converts numbers with `decimal`. It shares no code with the library.
 
 A route has two dialects. `full` is the library's own. `common` is the one that every peer supports: only `smd+<digits>`
 is market data, and `sld`, `ssl` and every `topic+account` are OTHER.
@@ -36,7 +36,7 @@ _NUMBER: Final = re.compile(
 
 
 class Fnv:
-    """FNV-1a, 64 bits, over everything added."""
+    """The 64-bit FNV-1a hash of all added bytes."""
 
     def __init__(self) -> None:
         self.value = 0xCBF29CE484222325
@@ -52,12 +52,12 @@ class Fnv:
 
 
 def route_bytes(kind: int, conid: int) -> bytes:
-    """One frame of a `route` digest; -1 stands for no conid."""
+    """Return the bytes of one frame in a `route` digest; a conid of -1 means none."""
     return struct.pack("<Bq", kind, conid)
 
 
 def dict_bytes(decoded: object) -> bytes:
-    """One frame of a `dict` digest; anything but an object counts as an object without these keys."""
+    """Return the bytes of one frame in a `dict` digest; a value that is not an object counts as an empty object."""
     members = decoded if isinstance(decoded, Mapping) else {}
     parts = [f"{key}={_plain(members[key])};" for key in DICT_KEYS if key in members]
     return "".join(parts).encode() or b"-;"
@@ -65,17 +65,17 @@ def dict_bytes(decoded: object) -> bytes:
 
 def _plain(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise TypeError(f"a dict digest holds strings and integers, not {value!r}")
+        raise TypeError(f"a dict digest supports strings and integers, not {value!r}")
     return str(value)
 
 
 def columns_bytes(values: Iterable[float | None]) -> bytes:
-    """One MARKET_DATA frame of a `columns` digest: one entry per column, None where there is no number."""
+    """Return the bytes of one MARKET_DATA frame in a `columns` digest; a value of None means no number."""
     return b"".join(b"\0" if value is None else struct.pack("<Bd", 1, value) for value in values)
 
 
 def reference(frames: Iterable[bytes], job: str, dialect: str = "full") -> str:
-    """The digest of the right answer.
+    """Return the digest of the expected answer.
 
     Args:
         frames: all frames, in order.
@@ -108,7 +108,7 @@ def _decode(frame: bytes) -> tuple[object, bool]:
 
 
 def reference_route(decoded: object, is_json: bool, dialect: str) -> tuple[int, int]:
-    """Kind and conid of a decoded frame; -1 for no conid."""
+    """Return kind and conid of a decoded frame; -1 for no conid."""
     if not is_json:
         return MALFORMED, -1
     if decoded == {} and isinstance(decoded, dict):
@@ -129,7 +129,7 @@ def reference_route(decoded: object, is_json: bool, dialect: str) -> tuple[int, 
 
 
 def reference_number(value: object) -> float | None:
-    """The number in a field, in the forms that `cpapi_fast.protocol.numbers` documents; None where there is none."""
+    """Return the number in a field, in the forms of `cpapi_fast.protocol.numbers`; None if there is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     match = _NUMBER.fullmatch(value if isinstance(value, str) else repr(value))

@@ -1,4 +1,4 @@
-"""The machine, interpreter and versions that the numbers depend on."""
+"""Collects the machine, interpreter and versions that the results depend on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def machine() -> dict[str, Any]:
 
 
 def now() -> str:
-    """The current time in UTC."""
+    """Return the current time in UTC as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -42,7 +42,7 @@ def _loop() -> tuple[str, ...]:
 
 
 def revision() -> str | None:
-    """The measured commit, with `+` when files differ from it; None outside a checkout."""
+    """Return the measured commit, with `+` if files differ from it; None outside a checkout."""
     try:
         describe = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
         done = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """Opens a Feed on the benchmarks' sender, for the contenders that measure it.
 
-The feed subscribes to each conid of the corpus and receives the replies before the measurement starts. Another
-subscription then starts the corpus.
+Before the measurement starts, the feed subscribes to each conid of the corpus and receives the replies. Another
+subscribe then starts the corpus.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .sender import FEED
 from .work import Task
 
 TIMEOUT_S = 30.0
-#: Replies to each subscribe.
+#: The number of replies to each subscribe.
 SNAPSHOTS = 2
 
 
@@ -51,12 +51,12 @@ async def open_feed(address: Address, *, last_values: bool) -> tuple[Client, Fee
 
 
 def is_end(item: Batch | FeedEvent) -> bool:
-    """Whether the connection has ended, because the sender is done."""
+    """Return whether the item reports that the sender has closed the connection."""
     return isinstance(item, StateChange) and item.subscription is None and item.state is FeedState.DISCONNECTED
 
 
 async def receive_pushed(address: Address, task: Task, *, last_values: bool) -> Drain:
-    """Receive with `feed.on_batch(callback)`."""
+    """Connect a feed that receives with `feed.on_batch(callback)`, and return its `drain()`."""
     client, feed = await open_feed(address, last_values=last_values)
     take = take_batch(task)
     ended = asyncio.Event()

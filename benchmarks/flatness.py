@@ -1,4 +1,4 @@
-"""Measures the time to find a route by the topic's position and the frame's size, beside copying and decoding it."""
+"""Measures the time to find a route, by topic position and frame size, and compares it with a copy and a decode."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from cpapi_fast.frames.frame import classify
 from . import digest, frames
 from .build_native import native
 
-#: `odd`: the topic has an escape, which takes the slow path.
-POSITIONS: Final = ("tail", "head", "walk", "odd")
+#: `escaped`: the topic has an escape, which needs the slow path.
+POSITIONS: Final = ("tail", "head", "walk", "escaped")
 SIZES: Final = (151, 1_400, 60_000)
 FRAMES: Final = 64
-#: About how long one measurement takes: long enough for the clock, short enough to interleave.
+#: The approximate time of one measurement: long enough for the clock, short enough to interleave.
 TARGET_NS: Final = 20_000_000
 
 
 def frame_with_topic(position: str, size: int, rng: random.Random) -> bytes:
-    """One frame of `size` bytes with its topic at `position`; the escape makes the small odd one 5 bytes longer."""
+    """Return a frame of `size` bytes with its topic at `position`. The escape makes the small frame 5 bytes longer."""
     members: dict[str, Any] = json.loads(frames.smd_151(rng) if size == 151 else frames.smd_wide(rng, size))
     topic = members.pop("topic")
-    if position == "odd" and "58" in members:
+    if position == "escaped" and "58" in members:
         members["58"] = members["58"][: -len(r"\u002b") + 1]
     items = list(members.items())
-    where = {"tail": len(items), "odd": len(items), "head": 0, "walk": 2}[position]
+    where = {"tail": len(items), "escaped": len(items), "head": 0, "walk": 2}[position]
     text = frames.text_of(dict([*items[:where], ("topic", topic), *items[where:]]))
-    return text.replace(b'"smd+', rb'"smd\u002b') if position == "odd" else text
+    return text.replace(b'"smd+', rb'"smd\u002b') if position == "escaped" else text
 
 
 def check(position: str, made: Sequence[bytes]) -> None:
     """Raise AssertionError unless the library routes every frame as the reference does."""
     for frame in made:
         kind, conid = digest.reference_route(json.loads(frame), True, "full")
-        answer = classify(frame)
-        if (int(answer.kind), answer.conid) != (kind, conid):
+        classified = classify(frame)
+        if (int(classified.kind), classified.conid) != (kind, conid):
             raise AssertionError(f"wrong route for a frame with its topic at {position}: {frame[:200]!r}")
 
 
@@ -57,12 +57,12 @@ def _time_in_c(function: Callable[..., Any], made: Sequence[bytes], rounds: int)
 
 
 def measurements(position: str, made: Sequence[bytes]) -> dict[str, Callable[[int], float]]:
-    """The timed functions of one set of frames by name; each takes a number of rounds and returns ns per frame."""
+    """Return the timed functions of a set of frames by name. Each takes a number of rounds and returns ns per frame."""
     compiled = native()
     timed: dict[str, Callable[[int], float]] = {
         "classify() to a Frame": lambda rounds: _time_python(classify, made, rounds),
     }
-    if position != "odd":
+    if position != "escaped":
         timed["classify_ptr in C"] = lambda rounds: _time_in_c(compiled.time_classify, made, rounds)
     if position == "tail":
         timed["memcpy"] = lambda rounds: _time_in_c(compiled.time_copy, made, rounds)

@@ -1,6 +1,6 @@
-"""Makes every kind of frame that a gateway sends, in the documented shapes; all numbers come from a seeded `Random`.
+"""Generates every kind of frame that a gateway sends, in the documented shapes, with values from a seeded `Random`.
 
-`docs/explanation/benchmarks.md` explains the shapes and their shares. Nothing here was recorded.
+`docs/explanation/benchmarks.md` explains the shapes and their shares. No frame is recorded data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Maker = Callable[[random.Random], bytes]
 ACCOUNT: Final = "U1234567"
 SESSION: Final = "0123456789abcdef0123456789abcdef"
 
-#: Fields of a full snapshot that hold text of a few bytes, in no particular order.
+#: Fields of a full snapshot with text of a few bytes, in no particular order.
 WIDE_FIELDS: Final = (
     *("55", "70", "71", "73", "74", "75", "76", "77", "78", "79", "80", "82", "87", "201", "6004", "6070", "6072"),
     *("7051", "7057", "7058", "7059", "7068", "7084", "7085", "7086", "7087", "7088", "7089", "7094", "7184", "7219"),
@@ -25,7 +25,7 @@ WIDE_FIELDS: Final = (
 )
 
 
-#: The subscribed instruments: as many as an account may watch at once by default.
+#: The subscribed instruments: the default number of market data lines of an account.
 CONIDS: Final = tuple(random.Random(151).sample(range(100_000, 1_000_000), 100))
 
 
@@ -56,7 +56,7 @@ def envelope(contract: int, rng: random.Random) -> dict[str, Any]:
 
 
 def smd_151(rng: random.Random) -> bytes:
-    """A delta of exactly 151 bytes: two prices, and a size that fills the rest."""
+    """Return a delta of exactly 151 bytes: two prices, and a size that fills the rest."""
     contract = conid(rng)
     members = envelope(contract, rng)
     first, second = rng.choice((("84", "31"), ("84", "86"), ("31", "86"), ("86", "31")))
@@ -69,7 +69,7 @@ def smd_151(rng: random.Random) -> bytes:
 
 
 def smd_wide(rng: random.Random, length: int) -> bytes:
-    """A delta of exactly `length` bytes with every field of the catalogue that fits; free text (58) fills the rest."""
+    """Return a delta of exactly `length` bytes with all `WIDE_FIELDS`; free text (58) fills the rest."""
     contract = conid(rng)
     members = envelope(contract, rng) | {"58": "", "84": price(rng), "31": price(rng), "86": price(rng)}
     members |= {"85": size(rng), "88": size(rng)} | {code: price(rng) for code in WIDE_FIELDS}
@@ -93,7 +93,7 @@ def smd_delta(rng: random.Random) -> bytes:
 
 
 def smd_snapshot(rng: random.Random) -> bytes:
-    """The first frame of a subscription: the topic is its third key."""
+    """Return the first frame of a subscription, with the topic as its third key."""
     contract = conid(rng)
     parts = envelope(contract, rng)
     members: dict[str, Any] = {"6509": rng.choice(("RpB", "DPB", "ZB", "R")), "conidEx": str(contract)}

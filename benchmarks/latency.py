@@ -1,7 +1,7 @@
-"""Measures the time from the sender's `send` until an application has the frame, at a steady pace and in bursts.
+"""Measures the time from the sender's `send` until the application has the frame, at a steady pace and in bursts.
 
-Both sides stamp CLOCK_MONOTONIC, which all processes of a machine share. In a burst all frames have the stamp of the
-one `send` that carried them, so the last of them shows how long the whole burst took.
+Both sides record CLOCK_MONOTONIC, which all processes of a machine share. All frames of a burst have the time of the
+one `send` that sent them, so the delay of the last frame is the time of the whole burst.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CORPUS: Final = "smd151"
 
 @dataclass(frozen=True)
 class Pattern:
-    """When frames are sent: `burst` of them at once, every `gap_us`. The first `warm_up` are not in the results."""
+    """A pattern of sending: `burst` frames at once, every `gap_us`. The first `warm_up` frames do not count."""
 
     name: str
     frames: int
@@ -33,7 +33,7 @@ class Pattern:
 
 
 def patterns(contender: Contender, scale: float = 1.0) -> tuple[Pattern, ...]:
-    """The two patterns; a slow client gets the time to finish a burst before the next."""
+    """Return the two patterns. A slow client gets enough time to finish a burst before the next one."""
     steady, bursts = round(3_000 * scale), round(20 * scale)
     # A timed run of `frames` takes about half a second, so this is three times what a burst takes.
     gap_us = max(10_000, round(3 * 1_000 * 500_000 / contender.frames))
@@ -44,12 +44,12 @@ def patterns(contender: Contender, scale: float = 1.0) -> tuple[Pattern, ...]:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The value that `percent` of the sorted values do not exceed."""
+    """Return the value that `percent` of the sorted values do not exceed."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def summary(sent: Sequence[int], seen: Sequence[int], warm_up: int) -> dict[str, float]:
-    """The percentiles of `seen - sent` in ns, as `p50`, `p99` and `p99.9`.
+    """Return the percentiles of `seen - sent` in ns, as `p50`, `p99` and `p99.9`.
 
     Raises:
         WrongAnswerError: a frame has no stamp, or a stamp before it was sent.

@@ -17,10 +17,10 @@ cdef int64_t now_ns() noexcept nogil:
 
 
 def time_classify(list frames, int rounds):
-    """Classify every frame `rounds` times; returns (ns for all, how many were routed, sum of the conids).
+    """Classify every frame `rounds` times. Return (ns for all, number of routed frames, sum of the conids).
 
     The frames are in separate buffers, and each call goes through the pointer that a cimport gives, as in the listener.
-    The sums prevent the compiler from dropping the calls.
+    The sums prevent the compiler from removing the calls.
     """
     cdef const char* starts[256]
     cdef Py_ssize_t lengths[256]
@@ -31,7 +31,7 @@ def time_classify(list frames, int rounds):
     cdef int64_t conid_sum = 0
     cdef int64_t elapsed_ns
     cdef bytes frame
-    cdef Classified answer
+    cdef Classified route
     if count > 256:
         raise ValueError("at most 256 frames")
     for i in range(count):
@@ -42,15 +42,15 @@ def time_classify(list frames, int rounds):
         elapsed_ns = now_ns()
         for _turn in range(rounds):
             for i in range(count):
-                answer = classify_ptr(starts[i], lengths[i])
-                routed += answer.verdict == VERDICT_ROUTED and answer.kind == KIND_MARKET_DATA
-                conid_sum += answer.conid
+                route = classify_ptr(starts[i], lengths[i])
+                routed += route.verdict == VERDICT_ROUTED and route.kind == KIND_MARKET_DATA
+                conid_sum += route.conid
         elapsed_ns = now_ns() - elapsed_ns
     return elapsed_ns, routed, conid_sum
 
 
 def time_copy(list frames, int rounds):
-    """Copy every frame `rounds` times, side by side into one buffer, as an arena does; returns (ns for all, a sum)."""
+    """Copy every frame `rounds` times into one buffer, as a batch does. Return (ns for all, a checksum)."""
     cdef const char* starts[256]
     cdef Py_ssize_t lengths[256]
     cdef Py_ssize_t count = len(frames)
@@ -81,7 +81,7 @@ def time_copy(list frames, int rounds):
 
 
 cdef class CountingListener(WSListener):
-    """The floor: picows calls it without Python, and it only counts."""
+    """Counts frames. picows calls it in C, so it shows the cost of picows alone."""
 
     cdef readonly int64_t frames
     cdef object _closed

@@ -1,4 +1,4 @@
-"""The jobs of the cpapi_fast contenders for each frame or batch: the counterpart of `Task.take_decoded`."""
+"""The jobs of the cpapi_fast contenders for each frame or batch, corresponding to `Task.take_decoded`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def take_frame(task: Task) -> tuple[Callable[[Frame], object], Callable[[], int]
 
 
 def take_batch(task: Task) -> Callable[[Batch], object]:
-    """Return the function to call with each batch; the batch's columns hold the route of every frame."""
+    """Return the function to call with each batch, whose columns contain the route of every frame."""
     if task.job == "columns":
         return take_columns(task)
     task.has_full = True
@@ -82,7 +82,7 @@ def take_batch(task: Task) -> Callable[[Batch], object]:
 
 
 def take_columns(task: Task) -> Callable[[Batch], object]:
-    """Return the function to call with each batch to get its fields as columns."""
+    """Return the function that decodes the fields of each batch as columns."""
     task.has_full = True
     decoder = TickDecoder(digest.COLUMNS)
 
@@ -102,7 +102,7 @@ def take_columns(task: Task) -> Callable[[Batch], object]:
 
 
 def common_route(frame: Frame) -> tuple[int, int]:
-    """The frame's route in the `common` dialect: no exchange, no combo, no account, no `sld`."""
+    """Return kind and conid of a frame in the `common` dialect: no exchange, no combo, no account, no `sld`."""
     kind = frame.kind
     if kind is FrameKind.MARKET_DATA:
         return (int(kind), frame.conid or 0) if frame.target is None else (digest.OTHER, -1)

@@ -1,4 +1,4 @@
-"""Draws the results: CPU time per frame by job, latency, and the classifier by topic position and frame size.
+"""Draws plots of the results: CPU time per frame by job, latency, and classifier time by position and frame size.
 
 `cpu-route.png` is the compact figure of README.md.
 
@@ -50,7 +50,7 @@ CLASSIFIER_LINES: Final = {
     ("classify_ptr in C", "tail"): ("topic last", "#0f7b52"),
     ("classify_ptr in C", "head"): ("topic first", "#3aa6a0"),
     ("classify_ptr in C", "walk"): ("topic third", "#2b5fa8"),
-    ("classify() to a Frame", "odd"): ("topic with an escape", "#8e4bb0"),
+    ("classify() to a Frame", "escaped"): ("topic with an escape", "#8e4bb0"),
     ("memcpy", "tail"): ("copy the frame", "#8a8f98"),
     ("orjson.loads", "tail"): ("orjson.loads", "#b2402e"),
 }
@@ -74,11 +74,11 @@ STYLE: Final = {
     "axes.axisbelow": True,
     "grid.color": "#dfe3e8",
     "ytick.major.size": 0,
-    # Text stays text, and identifiers do not depend on a random number.
+    # Keep text as text, and use fixed identifiers instead of random ones.
     "svg.fonttype": "none",
     "svg.hashsalt": "cpapi_fast",
 }
-#: Inches. Fixed places, since those that matplotlib computes differ in the last digits from run to run.
+#: Sizes in inches. They are fixed, because positions that matplotlib computes differ slightly from run to run.
 WIDTH: Final = 9.5
 LEFT: Final = 2.6
 RIGHT: Final = 0.2
@@ -92,12 +92,12 @@ _SECONDS: Final = EngFormatter(unit="s")
 
 
 def in_units(ns: float) -> str:
-    """A duration with three digits and a unit: `72.4 ns`, `1.24 µs`, `3 ms`."""
+    """Return a duration with three digits and a unit: `72.4 ns`, `1.24 µs`, `3 ms`."""
     return str(_SECONDS(float(f"{ns:.3g}") * 1e-9))
 
 
 def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw a plot of each part of `results`, and return the files in `folder`."""
+    """Draw a plot of each part of `results` into `folder`, and return the files."""
     with mpl.rc_context(STYLE):
         figures = {
             f"cpu-{setting.replace(' ', '-').lower()}": bars(setting, rows)
@@ -121,7 +121,7 @@ def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def bars(setting: str, rows: Sequence[Row]) -> Figure:
-    """CPU time of the client per frame: a panel for each job, the fastest client first."""
+    """Return the plot of the client's CPU time per frame: a panel for each job, the fastest client first."""
     corpus, transport = setting.split()
     panels = {title: _fastest_first(rows, job) for job, title in JOB_TITLES.items() if _fastest_first(rows, job)}
     title = f"CPU time of the client per frame: {CORPUS_TITLES.get(corpus, corpus)}, {transport}"
@@ -159,7 +159,7 @@ def headline(rows: Sequence[Row]) -> Figure:
 
 
 def latency(rows: Sequence[Row]) -> Figure:
-    """p50, p99 and p99.9 of every client: a panel for each pattern, the lowest p50 first."""
+    """Return the plot of p50, p99 and p99.9 of every client: a panel for each pattern, the lowest p50 first."""
     panels = {
         pattern: sorted((row for row in rows if row["pattern"] == pattern), key=lambda row: median(row["p50_ns"]))
         for pattern in dict.fromkeys(row["pattern"] for row in rows)
@@ -188,7 +188,7 @@ def latency(rows: Sequence[Row]) -> Figure:
 
 
 def classifier(rows: Sequence[Row]) -> Figure:
-    """Time to find the route of one frame against its size, for each position of the topic."""
+    """Return the plot of the time to find a route by frame size, for each position of the topic."""
     figure = Figure((WIDTH, 4.6))
     ax = figure.add_axes((0.1, 0.13, 0.53, 0.75))
     figure.text(0.02, 0.94, "Time to find the route of one frame", fontsize=13, fontweight="bold")

@@ -1,4 +1,4 @@
-"""Lists the contenders: the Python ones of this folder, and the compiled peers that `make peers` builds."""
+"""Lists the contenders: the Python clients of this folder, and the compiled peers that `make peers` builds."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ MARKET_DATA: Final = ("smd151", "smd1400", "smd60k")
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to receive.
+    """One client in one form, which the benchmarks measure.
 
     Attributes:
         name: for `--only`.
         label: for tables and plots.
         group: `limit`, `own`, `python` or `peer`.
         command: the start of its command line.
-        jobs: the jobs that it can do, the main one first.
-        frames: 151-byte frames of a timed run, so that slow and fast contenders take about as long.
-        corpora: the corpora that it can read.
-        needs_frame_count: it gets `--frames`, because it does not count frames or does not notice the sender's CLOSE.
-        is_paced: only its latency is measured; its other jobs check its answers.
-        takes_tls: whether it can connect to `wss`.
+        jobs: the supported jobs, the main one first.
+        frames: the number of 151-byte frames in a timed run, chosen so that all contenders take about the same time.
+        corpora: the supported corpora.
+        needs_frame_count: whether it gets `--frames`, because it does not count frames or does not detect CLOSE.
+        is_paced: whether only its latency is measured; its other jobs are used to check its answers.
+        takes_tls: whether it supports `wss`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Contender:
     is_paced: bool = False
 
     def can(self, corpus: str, is_tls: bool) -> bool:
-        """Whether it can be measured with this corpus and transport."""
+        """Return whether the contender supports this corpus and transport."""
         return corpus in self.corpora and (self.takes_tls or not is_tls)
 
 
@@ -82,7 +82,7 @@ PYTHON: Final = (
 
 
 def peers(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
-    """The compiled peers; none before they are built.
+    """Return the compiled peers; empty before they are built.
 
     Raises:
         ValueError: the manifest was not written by this version of `make peers`.
@@ -110,7 +110,7 @@ def _peer(name: str, entry: dict[str, Any]) -> Contender:
 
 
 def contenders(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
-    """All contenders, the limits first.
+    """Return all contenders, the limits first.
 
     Raises:
         SystemExit: the peers are not built, and CPAPI_FAST_REQUIRE_ALL is set.
@@ -127,7 +127,7 @@ def contenders(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
 
 
 def select(listed: Iterable[Contender], names: Iterable[str]) -> tuple[Contender, ...]:
-    """The contenders whose name is in `names`; all when it is empty.
+    """Return the contenders whose name is in `names`; all if `names` is empty.
 
     Raises:
         ValueError: no contender has the name.

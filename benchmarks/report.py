@@ -1,4 +1,4 @@
-"""Checks every answer, times all contenders, prints tables, and writes all single results and the plots.
+"""Checks every answer, times all contenders, prints tables, and writes the results of every run and the plots.
 
 Usage: python -m benchmarks.report [--smoke | --quick] [--runs N] [--only NAME ...] [--job JOB ...] [--out FOLDER]
 """
@@ -42,10 +42,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def measure(
     contenders: Sequence[registry.Contender], given: argparse.Namespace
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Measure each part; yields its name, and the results so far: the same object each time, for the JSON."""
+    """Measure each part; yield its name and the results so far, which are the same object each time."""
     runs, scale = (QUICK_RUNS, QUICK_SCALE) if given.quick else (given.runs, 1.0)
     results: dict[str, Any] = {"machine": facts.machine(), "started": facts.now(), "throughput": {}}
-    # The fastest part first: an interrupted run then has the most results.
+    # The fastest part first, so that an interrupted run has as many results as possible.
     if not given.only and not given.job:
         results["classifier"] = flatness.run(runs)
         yield "classifier", results

@@ -1,4 +1,4 @@
-"""Runs a contender against a sender, each in its own process: answers are checked first, timed runs interleaved."""
+"""Runs a contender against a sender, each in its own process. Answers are checked first; timed runs are interleaved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .registry import ROOT, Contender
 TIMEOUT_S: Final = 180
 #: Passes of a corpus in a check: enough for socket reads to end at many different bytes of a frame.
 CHECK_REPEATS: Final = {"smd151": 2, "smd1400": 1, "smd60k": 2, "mixed": 2}
-#: The most bytes of one run, whatever the number of frames.
+#: The maximum number of bytes in one run.
 MOST_BYTES: Final = 400_000_000
 
 
@@ -62,7 +62,7 @@ class Sample:
 
 @contextmanager
 def sender(cell: Cell, *options: str) -> Iterator[tuple[list[str], subprocess.Popen[str]]]:
-    """Start a sender for one run; yields the arguments with its address, and its process."""
+    """Start a sender for one run; yield the arguments with its address, and its process."""
     command = [sys.executable, "-m", "benchmarks.sender", "--corpus", cell.corpus, *options]
     process = subprocess.Popen(
         [*command, "--tls"] if cell.is_tls else command, cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -82,7 +82,7 @@ def call(contender: Contender, arguments: Sequence[str]) -> dict[str, Any]:
     """Run the contender and return the JSON that it prints.
 
     Raises:
-        WrongAnswerError: it failed, or printed no JSON.
+        WrongAnswerError: the contender failed, or printed no JSON.
     """
     command = [*contender.command, *arguments]
     try:
@@ -99,10 +99,10 @@ def call(contender: Contender, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def one(contender: Contender, cell: Cell, repeats: int, *, is_checked: bool = False) -> dict[str, Any]:
-    """Run the contender once; returns its JSON, with the sender's own times as `sender`.
+    """Run the contender once, and return its JSON with the sender's times as `sender`.
 
     Raises:
-        WrongAnswerError: it failed, or did not receive every frame.
+        WrongAnswerError: the contender failed, or did not receive every frame.
     """
     expected = repeats * corpus.FRAMES[cell.corpus]
     with sender(cell, "--repeats", str(repeats)) as (address, process):
@@ -143,10 +143,10 @@ def compare(contender: Contender, cell: Cell, answer: str | None, dialect: str) 
 
 
 def check_all(pairs: Iterable[tuple[Contender, Cell]]) -> int:
-    """Check every pair, several at a time, as nothing is timed; returns the number of pairs.
+    """Check every pair, several at a time because nothing is timed, and return the number of pairs.
 
     Raises:
-        WrongAnswerError: the answer of the first pair that is wrong.
+        WrongAnswerError: the first wrong answer.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         futures = [pool.submit(check, contender, cell) for contender, cell in pairs]
@@ -160,7 +160,7 @@ def check_all(pairs: Iterable[tuple[Contender, Cell]]) -> int:
 
 
 def repeats_for(contender: Contender, name: str, scale: float = 1.0) -> int:
-    """Passes of a corpus in a timed run: the contender's number of frames, fewer when they are large."""
+    """Return the passes of a corpus in a timed run: the contender's number of frames, fewer if the frames are large."""
     frames = min(contender.frames * scale, MOST_BYTES / corpus.bytes_per_frame(name))
     return max(1, round(frames / corpus.FRAMES[name]))
 
@@ -185,7 +185,7 @@ def interleaved(
 ) -> dict[tuple[str, Cell], list[Sample]]:
     """Check every pair's answer, then time all of them `runs` times over, one after the other.
 
-    A slow minute of the machine then affects all contenders.
+    The order ensures that a slow period of the machine affects all contenders.
     """
     wanted = list(pairs)
     check_all(wanted)

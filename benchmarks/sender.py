@@ -1,10 +1,10 @@
 """Sends a corpus to one WebSocket as fast as the receiver reads: plain sockets, frames encoded in advance.
 
-It has one port, plain or TLS. Every HTTP request gets status 200; `/tickle` returns a session and `/iserver/accounts`
-an account. A WebSocket upgrade on any path is accepted. After the client's first bytes it sends the corpus as binary
-frames and then a CLOSE frame. On a path below FEED it first sends the messages of a gateway and two snapshots for each
-subscribe to market data; the first other text starts the corpus. It prints one line of JSON when it listens ({"port",
-"cafile"}), and one with its own times when the client has disconnected.
+The sender has one port, plain or TLS. Every HTTP request gets status 200; `/tickle` returns a session and
+`/iserver/accounts` an account. A WebSocket upgrade is accepted on any path. After the first bytes of the client, the
+sender sends the corpus as binary frames and then a CLOSE frame. On a path below FEED it first sends the messages of a
+gateway, and two snapshots for each subscribe to market data; the first other text starts the corpus. It prints one line
+of JSON when it listens ({"port", "cafile"}), and one with its own times after the client has disconnected.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from typing import Any, Final
 from . import corpus, frames
 
 CLOSE: Final = b"\x88\x02\x03\xe8"
-#: Bytes of one `sendall`: many, so that the sender's own cost per frame is negligible.
+#: Bytes of one `sendall`, large so that the sender's own cost per frame is negligible.
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 TIMEOUT_S: Final = 120.0
-#: The sender sleeps until this long before a frame is due, then spins, so that no frame is late.
+#: Before a frame is due, the sender sleeps and then polls the clock for this time, so that no frame is late.
 SPIN_NS: Final = 150_000
 #: The path for a client that waits for the messages of a gateway, and subscribes.
 FEED: Final = "/feed"
@@ -84,7 +84,7 @@ def blast(connection: socket.socket, name: str, repeats: int) -> None:
 
 
 def paced(connection: socket.socket, name: str, count: int, burst: int, gap_us: int) -> array[int]:
-    """Send `count` frames, `burst` of them at once every `gap_us`; returns the time just before each frame's `send`."""
+    """Send `count` frames, `burst` at once every `gap_us`, and return the time just before the `send` of each."""
     wire = corpus.wire(name)
     chunks = [b"".join(wire[(start + i) % len(wire)] for i in range(burst)) for start in range(0, len(wire), burst)]
     stamps = array("q")
@@ -97,14 +97,14 @@ def paced(connection: socket.socket, name: str, count: int, burst: int, gap_us: 
         now_ns = time.monotonic_ns()
         connection.sendall(chunks[turn % len(chunks)])
         stamps.extend([now_ns] * burst)
-        # After a stall of the machine it does not catch up, or the next frames would be a burst.
+        # Do not catch up after a stall of the machine, because the next frames would be a burst.
         due_ns = max(due_ns, now_ns)
     connection.sendall(CLOSE)
     return stamps
 
 
 def messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """Yield the first byte and the payload of each frame of the client."""
+    """Iterate over the client's frames: the first byte and the payload of each."""
     data = b""
     while piece := connection.recv(65536):
         data += piece
@@ -120,7 +120,7 @@ def messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
 
 
 def greet(connection: socket.socket, texts: Iterator[tuple[int, bytes]]) -> bool:
-    """Send a gateway's messages until the client has subscribed; returns whether it starts the corpus."""
+    """Send a gateway's messages until the client has subscribed, and return whether it starts the corpus."""
     connection.sendall(corpus.encode(b'{"topic":"system","success":"benchmark"}'))
     connection.sendall(corpus.encode(json.dumps({"topic": "sts", "args": _AUTH_STATUS}).encode()))
     for first, text in texts:
@@ -164,7 +164,7 @@ class Sender:
                     self.stream(secured, is_feed=head.split(" ", 2)[1].startswith(FEED))
                     return
         except OSError as error:
-            # Some clients abort their REST connection. The error is in the output in case it was the WebSocket.
+            # Some clients abort their REST connection. The error is reported, because it may be that of the WebSocket.
             self.times.setdefault("error", str(error))
 
     def stream(self, connection: socket.socket, *, is_feed: bool) -> None:
@@ -198,7 +198,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stamps", type=Path, help="paced: file for the send times, int64 ns of CLOCK_MONOTONIC")
     given = parser.parse_args(arguments)
     if given.repeats < 1 or given.burst < 1 or given.gap_us < 0:
-        parser.error("--repeats and --burst must be above zero, and --gap-us not below")
+        parser.error("--repeats and --burst must be above zero, and --gap-us must not be below")
     if (given.frames is None) != (given.stamps is None):
         parser.error("--frames and --stamps go together")
     if given.frames is not None and (given.frames < 1 or given.frames % given.burst):

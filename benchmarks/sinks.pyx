@@ -22,7 +22,7 @@ cdef class RouteSink(FrameSink):
 
 
 cdef class CheckSink(FrameSink):
-    """Calls `take(kind, conid, topic)` for every frame; the topic is None where the frame has no plain one."""
+    """Calls `take(kind, conid, topic)` for every frame; the topic is None if it is not plain text."""
 
     cdef readonly int64_t frames
     cdef object _take
@@ -64,6 +64,6 @@ cdef class StampSink(FrameSink):
         return 0
 
     def stamps(self):
-        """The times as bytes: int64 in native byte order."""
+        """Return the times in ns as bytes: int64 in native byte order."""
         cdef Py_ssize_t count = min(self.frames, self._capacity)
         return PyBytes_FromStringAndSize(<const char*>self._stamps_ptr, count * sizeof(int64_t))

@@ -9,7 +9,7 @@ from .run import Cell, check_all
 
 
 def cells(contender: Contender, jobs: Iterable[str] = ()) -> list[Cell]:
-    """The checks of a contender: every job on the hardest corpus that it can read, and its first job over TLS."""
+    """Return the checks of a contender: every job on its most varied corpus, and its first job over TLS."""
     wanted = [job for job in contender.jobs if job != "latency" and (not jobs or job in jobs)]
     name = "mixed" if "mixed" in contender.corpora else "smd151"
     plain = [Cell(name, job) for job in wanted]
@@ -17,7 +17,7 @@ def cells(contender: Contender, jobs: Iterable[str] = ()) -> list[Cell]:
 
 
 def run(contenders: Iterable[Contender], jobs: Iterable[str] = ()) -> int:
-    """Check all contenders; returns the number of right answers.
+    """Check all contenders, and return the number of correct answers.
 
     Raises:
         WrongAnswerError: the first wrong answer.

@@ -10,12 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-#: Characters. A pipe has no width of its own, and a row stays on one line.
+#: The width in characters. It is fixed, because a pipe has no width, and a row must stay on one line.
 WIDTH: Final = 180
 
 
 def table(title: str, *columns: str, texts: int = 1) -> Table:
-    """An empty table; the first `texts` columns are aligned to the left, the others to the right."""
+    """Return an empty table. The first `texts` columns are aligned to the left, the others to the right."""
     made = Table(title=title, title_style="bold", title_justify="left", box=SIMPLE_HEAD, show_edge=False)
     made.pad_edge = False
     for place, column in enumerate(columns):
@@ -24,13 +24,13 @@ def table(title: str, *columns: str, texts: int = 1) -> Table:
 
 
 def show(*tables: Table) -> None:
-    """Print tables to stdout, a blank line before each."""
+    """Print tables to stdout, with a blank line before each."""
     for one in tables:
         Console(width=WIDTH).print("", one, sep="\n")
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
-    """`median (least .. most)`."""
+    """Return the text `median (least .. most)`."""
     return f"{median(values):,.{digits}f} ({min(values):,.{digits}f} .. {max(values):,.{digits}f})"
 
 
@@ -83,7 +83,7 @@ def classifier(rows: Sequence[Mapping[str, Any]]) -> Table:
 def targets(rows: Sequence[Mapping[str, Any]]) -> Table:
     made = table("targets", "target", "wanted", "reached", "by wall time", "")
     for row in rows:
-        wanted = f"{'at most' if row['is_most'] else 'at least'} {row['asked']:g}"
+        wanted = f"{'at most' if row['is_most'] else 'at least'} {row['limit']:g}"
         wall = "" if row["by_wall"] is None else f"{row['by_wall']:.2f}"
         verdict = "" if row["is_reached"] else "not reached"
         made.add_row(row["target"], wanted, f"{row['reached']:.2f}", wall, verdict)

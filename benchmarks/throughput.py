@@ -9,7 +9,7 @@ from typing import Any, Final
 from .registry import Contender
 from .run import Cell, Sample, interleaved
 
-#: Timed settings: (corpus, TLS, share of the runs). Over TLS and on large frames, contenders do their first job only.
+#: Timed settings: (corpus, TLS, share of the runs). With TLS or large frames, contenders do only their first job.
 SETTINGS: Final = (
     ("smd151", False, 1.0),
     ("mixed", False, 0.6),
@@ -18,9 +18,9 @@ SETTINGS: Final = (
     ("smd1400", False, 0.4),
     ("smd60k", False, 0.4),
 )
-#: Other Python clients are left out on large frames, where they measure their JSON decoder.
+#: Corpora of large frames, without the other Python clients, whose results would only show their JSON decoder.
 LARGE: Final = ("smd1400", "smd60k")
-#: A wall time within this share of the raw recv loop's is limited by the sender.
+#: If a wall time exceeds that of the raw recv loop by at most this share, the sender limits it.
 BOUND_SHARE: Final = 0.15
 #: The contender that shows the sender's limit: a loop in C that only receives.
 RAW_RECV: Final = ("raw_recv", "bytes")
@@ -31,7 +31,7 @@ Samples = Mapping[tuple[str, Cell], Sequence[Sample]]
 def pairs(
     contenders: Iterable[Contender], corpus: str, is_tls: bool, jobs: Iterable[str] = ()
 ) -> list[tuple[Contender, Cell]]:
-    """The contenders and jobs of one setting."""
+    """Return the contenders and jobs of one setting."""
     chosen = tuple(jobs)
     found = []
     for contender in contenders:
@@ -46,7 +46,7 @@ def pairs(
 def run(
     contenders: Iterable[Contender], runs: int, *, jobs: Iterable[str] = (), scale: float = 1.0
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Time all contenders in every setting; yields its name and its rows for the JSON."""
+    """Time all contenders in every setting; yield the name of the setting and its rows for the JSON."""
     known, chosen = tuple(contenders), tuple(jobs)
     for corpus, is_tls, share in SETTINGS:
         samples = interleaved(pairs(known, corpus, is_tls, chosen), max(1, round(runs * share)), scale=scale)

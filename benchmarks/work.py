@@ -1,7 +1,7 @@
-"""The jobs of the Python contenders for each frame, and the digests that prove the answers.
+"""The jobs of the Python contenders for each frame, and the digests of their answers.
 
 Clients that decode (all but cpapi_fast) pass each decoded payload to `Task.take_decoded()`, and None for a frame that
-is not JSON. The timed forms do the job and keep the result; only the checking forms compute a digest.
+is not JSON. In timed runs, the functions do the job and keep the result. Only in checked runs do they compute a digest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PNL: Final = frozenset({"spl", "pnl", "ssd"})
 
 
 def route_decoded(decoded: Any) -> tuple[int, int]:
-    """Kind and conid of a decoded frame, in the `common` dialect."""
+    """Return kind and conid of a decoded frame in the `common` dialect."""
     if decoded is None:
         return digest.MALFORMED, -1
     if not decoded:
@@ -45,7 +45,7 @@ def route_decoded(decoded: Any) -> tuple[int, int]:
 
 
 def number_decoded(value: Any) -> float | None:
-    """The number in a field: `float` for plain decimals, the display forms for the rest."""
+    """Return the number in a field, with `float` for plain decimals and `parse_number` for other forms."""
     try:
         return float(value)
     except ValueError:
@@ -59,7 +59,7 @@ class Task:
         job: one of JOBS.
         is_checked: compute the digest of every answer.
         stamps_path: the file for the times, for `latency`.
-        expected_frames: the number of frames, for clients that do not notice the end.
+        expected_frames: the number of frames, for clients that do not detect the end.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Task:
         self.has_full = False
         self.stamps = array("q")
         self._stamps_path = stamps_path
-        #: Sums and last results: a timed run keeps them, so that its work has a result.
+        #: Sums and last results. A timed run keeps them, so that its work is not unused.
         self.kept = 0
         self.held: deque[Any] = deque(maxlen=1)
 
@@ -94,7 +94,7 @@ class Task:
         self.stamps.append(time.monotonic_ns())
 
     def finish(self) -> tuple[str | None, str | None]:
-        """Write the stamps; returns the digests in both dialects, None where there is none."""
+        """Write the stamps, and return the digests in both dialects (None without a digest)."""
         if self._stamps_path is not None:
             self._stamps_path.write_bytes(self.stamps.tobytes())
         if not self.is_checked or self.job not in digest.JOBS:

@@ -1,6 +1,6 @@
-"""Runs one Python contender in this process, and prints its answer and its times as one line of JSON.
+"""Runs one Python contender in this process, and prints its answer and times as one line of JSON.
 
-All contenders have this command line, the compiled ones too; see docs/explanation/benchmarks.md.
+All contenders, including the compiled ones, have this command line; see docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def run(name: str, address: Address, task: Task) -> dict[str, Any]:
 
 
 def peak_memory_kib(otherwise: int) -> int:
-    """The peak memory of this process; `ru_maxrss` would include that of the parent when it forked."""
+    """Return the peak memory of this process in KiB. `ru_maxrss` would include that of the parent at the fork."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]

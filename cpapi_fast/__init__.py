@@ -2,14 +2,14 @@
 
 The folders, in the order in which data flows::
 
-    protocol   IB's vocabulary: field codes, topics, kinds, numbers, history. No I/O
+    protocol   IB's data formats: field codes, topics, kinds, numbers, history. No I/O
     _json      C headers that read JSON text within its bounds. Private to the compiled modules
-    frames     From the bytes of a frame to its route, its batch and its columns
+    frames     Frames, batches and columns: finds routes, stores frames, and decodes fields, in compiled code
     rest       REST requests to the gateway: client, transport, session, pacing, TLS
     ws         One WebSocket connection: handshake, listener, receive queue, client, closing
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
     feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
-    outputs    Writers of files and the thread that runs them
+    outputs    Writers of files, and the thread that runs them
     collect    Collects market data: a feed whose frames and events are written to files
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account

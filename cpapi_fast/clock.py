@@ -1,4 +1,4 @@
-"""Clock: the time of every timer, which a test can speed up for client and simulator together."""
+"""Clock: the time source of all timers; a test can speed it up for client and simulator together."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .errors import ConfigError
 class Clock:
     """Time that runs `speed` times as fast as the system clock, from the creation of the clock.
 
-    Durations in the options of this library are in seconds *of this clock*. With the default speed of 1.0 that is
-    ordinary time. Receive times of frames (`received_ns`) are always those of the system clock.
+    Durations in the options of this library are in seconds *of this clock*. At the default speed of 1.0 they are real
+    seconds. Receive times of frames (`received_ns`) always use the system clock.
 
     Args:
         speed: how many seconds of this clock pass in one real second; above zero.
@@ -36,20 +36,22 @@ class Clock:
         return f"Clock(speed={self.speed:g})"
 
     def monotonic_s(self) -> float:
-        """Seconds of this clock since its creation; monotonic."""
+        """Return the seconds of this clock since its creation; monotonic."""
         return (time.monotonic() - self._start_monotonic_s) * self.speed
 
     def time_ns(self) -> int:
-        """Nanoseconds since the Unix epoch on this clock, which starts at the system time.
+        """Return the time of this clock in ns since the Unix epoch. The clock starts at the system time.
 
-        At speed 1.0 it is the system clock, including its steps.
+        At speed 1.0 this is the system clock, including its steps.
         """
         if self.speed == 1.0:
             return time.time_ns()
         return self._start_ns + int(self.monotonic_s() * 1e9)
 
     def of_machine_ns(self, machine_ns: int) -> int:
-        """The time of this clock at `machine_ns` of the system clock, as in `Frame.received_ns`.
+        """Convert a time of the system clock, such as `Frame.received_ns`, to this clock.
+
+        Both times are in ns since the Unix epoch.
 
         At speed 1.0 the two are equal.
         """
@@ -58,7 +60,7 @@ class Clock:
         return self._start_ns + int((machine_ns - self._start_ns) * self.speed)
 
     def real_s(self, seconds: float) -> float:
-        """How many real seconds `seconds` of this clock last, as timeouts of asyncio need it."""
+        """Convert `seconds` of this clock to real seconds, the unit of asyncio's timeouts."""
         return seconds / self.speed
 
     async def sleep(self, seconds: float) -> None:
@@ -70,5 +72,5 @@ class Clock:
         return asyncio.get_running_loop().call_later(seconds / self.speed, callback, *args)
 
 
-#: The system clock, the default everywhere.
+#: The system clock at normal speed: the default of every `clock` argument.
 SYSTEM_CLOCK: Final = Clock()

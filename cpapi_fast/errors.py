@@ -10,16 +10,16 @@
     ├── UsageError (RuntimeError)                no   the call is invalid in this state: two readers, a closed client
     ├── SessionError (.status, .path)            no   a response of the gateway over REST
     │   ├── NoSessionError                       YES  the gateway has no session yet
-    │   ├── NotAuthenticatedError                no   somebody has to log in
+    │   ├── NotAuthenticatedError                no   no user is logged in; a person has to log in
     │   ├── CompetingSessionError                no   another login holds the brokerage session
     │   ├── StatusError                          YES for 429 and 5xx, no for the rest
-    │   │   └── RateLimitedError (.retry_after_s) YES status 429; nothing is sent for the penalty's time
+    │   │   └── RateLimitedError (.retry_after_s) YES status 429; nothing is sent during the penalty
     │   ├── RedirectError                        no   a redirect to another page than the login; not followed
     │   └── DecodeError (.preview)               no   HTML, or JSON with an unexpected shape
     ├── PaceError (.limit, .retry_after_s)       YES  this program sends too many requests; this one was not sent
     ├── TransportError                           YES  the connection failed or ended without a CLOSE frame
     │   ├── ConnectError                         YES  no connection: DNS, refused, reset
-    │   ├── RequestTimeoutError (TimeoutError)   YES  no response in time
+    │   ├── RequestTimeoutError (TimeoutError)   YES  no response within a time limit
     │   ├── HandshakeError (.status)             YES  the upgrade to a WebSocket failed
     │   ├── ProtocolViolationError               YES  the peer violated the protocol or a size limit
     │   └── CertificateError                     no   the TLS policy does not trust the certificate
@@ -100,7 +100,7 @@ class NoSessionError(SessionError):
 
 
 class NotAuthenticatedError(SessionError):
-    """Nobody is logged in at the gateway. Log in to the gateway in a browser."""
+    """No user is logged in at the gateway. Log in to the gateway in a browser."""
 
 
 class CompetingSessionError(SessionError):
@@ -108,9 +108,9 @@ class CompetingSessionError(SessionError):
 
 
 class StatusError(SessionError):
-    """The HTTP status is neither 2xx nor one of a missing login."""
+    """The HTTP status is neither 2xx nor one that reports a missing login."""
 
-    #: Retryable besides the statuses from 500 on.
+    #: Retryable statuses below 500. Those from 500 on are always retryable.
     _RETRYABLE: ClassVar[frozenset[int]] = frozenset({429})
 
     def __init__(self, message: str, *, status: int, path: str | None = None) -> None:
@@ -122,7 +122,7 @@ class RateLimitedError(StatusError):
     """The gateway returned status 429, for this request or an earlier one. Nothing is sent during the penalty.
 
     Attributes:
-        retry_after_s: the remaining seconds of the penalty, in seconds of the clock.
+        retry_after_s: the remaining time of the penalty, in seconds of the clock.
     """
 
     is_retryable = True
@@ -133,14 +133,14 @@ class RateLimitedError(StatusError):
 
 
 class RedirectError(SessionError):
-    """A redirect to another page than the login. It is not followed, since that would send the cookie along."""
+    """A redirect to a page other than the login. It is not followed, because its target would get the cookie."""
 
 
 class DecodeError(SessionError):
     """The body is not JSON, or JSON with an unexpected shape.
 
     Attributes:
-        preview: the first characters of the body, without anything that looks like a secret.
+        preview: the start of the body as one line of at most 120 characters, without anything that looks like a secret.
     """
 
     def __init__(self, message: str, *, status: int | None = None, path: str | None = None, preview: str = "") -> None:
@@ -167,17 +167,17 @@ class PaceError(CpapiError):
 
 
 class TransportError(CpapiError):
-    """The connection failed, or ended without a CLOSE frame of the peer."""
+    """The connection failed, or ended without a CLOSE frame from the peer."""
 
     is_retryable = True
 
 
 class ConnectError(TransportError):
-    """No connection: the host name does not resolve, or the peer refused or reset the connection."""
+    """The connection cannot be opened: the host name does not resolve, or the peer refused or reset the connection."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No response within a time limit of the options."""
+    """The peer did not respond within a time limit of the options."""
 
 
 class HandshakeError(TransportError):
@@ -215,7 +215,7 @@ class ConsumerOverflowError(CpapiError):
 
     Attributes:
         name: the consumer's name.
-        dropped: the number of frames that were dropped from the read that exceeded the limit.
+        dropped: how many frames of the socket read that exceeded the limit were dropped.
     """
 
     def __init__(self, message: str, *, name: str, dropped: int) -> None:
@@ -228,7 +228,7 @@ class MalformedPayloadError(CpapiError, ValueError):
     """The frame's payload is not JSON.
 
     Attributes:
-        raw: the frame's bytes. The message does not contain them, since they may contain an account.
+        raw: the frame's bytes. The message does not contain them, because they may contain an account.
     """
 
     def __init__(self, message: str, *, raw: bytes) -> None:
@@ -237,7 +237,7 @@ class MalformedPayloadError(CpapiError, ValueError):
 
 
 class OutputError(CpapiError, OSError):
-    """A file or folder cannot be written. Files that were finished before stay readable.
+    """A file or folder cannot be written. Finished files stay readable.
 
     Attributes:
         path: the file or folder.

@@ -6,14 +6,14 @@ import enum
 from dataclasses import dataclass
 from typing import Literal
 
-#: Where the bars for a gap come from: `smh` on the feed's own socket, or REST.
+#: The source of the bars for a gap: `smh` on the feed's own socket, or REST.
 BackfillSource = Literal["smh", "rest"]
 
 
 class FeedState(enum.Enum):
     """The state of a feed, or of one of its subscriptions."""
 
-    #: No connection, and no attempt under way: not started, waiting before the next attempt, or closed.
+    #: No connection and no attempt in progress: not started, waiting before the next attempt, or closed.
     DISCONNECTED = "disconnected"
     #: Requesting a session from the gateway and opening the socket.
     CONNECTING = "connecting"
@@ -25,11 +25,11 @@ class FeedState(enum.Enum):
     AUTHENTICATED = "authenticated"
     #: Data arrives.
     STREAMING = "streaming"
-    #: Somebody has to log in to the gateway; the feed checks from time to time whether that has happened.
+    #: A person has to log in to the gateway. The feed checks periodically whether that has happened.
     LOGIN_REQUIRED = "login_required"
     #: Another login of the same user holds the brokerage session.
     COMPETING = "competing"
-    #: Frames arrive on the socket, but no data. Of one subscription: it was quiet too long, and a probe had no reply.
+    #: A feed: frames arrive on the socket, but no data. A subscription: quiet too long, and a probe got no reply.
     STALE = "stale"
 
 
@@ -38,22 +38,22 @@ class Cause(enum.Enum):
 
     STARTED = "started"
     STOPPED = "stopped"
-    #: Steps from the start to data.
+    #: Steps from the start to the first data.
     RETRY = "retry"
     SOCKET_OPENED = "socket_opened"
     READY = "ready"
-    #: The gateway did not send `system` with `success` in time, and the feed continued without it.
+    #: The gateway did not send `system` with `success` within the time limit, and the feed continued without it.
     READY_TIMEOUT = "ready_timeout"
     LOGGED_IN = "logged_in"
     DATA = "data"
-    #: Ends of a connection.
+    #: Reasons why a connection ended.
     CONNECTION_LOST = "connection_lost"
     CLOSED_BY_GATEWAY = "closed_by_gateway"
     SOCKET_SILENT = "socket_silent"
     PROTOCOL_VIOLATION = "protocol_violation"
     SESSION_CHANGED = "session_changed"
     ALL_STALE = "all_stale"
-    #: Attempts to connect that failed.
+    #: Reasons why an attempt to connect failed.
     UNREACHABLE = "unreachable"
     GATEWAY_ERROR = "gateway_error"
     RATE_LIMITED = "rate_limited"
@@ -66,7 +66,7 @@ class Cause(enum.Enum):
     SUBSCRIPTION_SILENT = "subscription_silent"
     SUBSCRIPTION_REFUSED = "subscription_refused"
     UNSUBSCRIBED = "unsubscribed"
-    #: One consumer was too slow for its bounds; frames that it had not read were dropped.
+    #: One consumer was too slow for its bounds, and frames that it had not read were dropped.
     CONSUMER_OVERFLOW = "consumer_overflow"
     #: A bug in this library, or an error in a callback; it was passed to the loop's exception handler.
     INTERNAL_ERROR = "internal_error"
@@ -79,9 +79,9 @@ class StateChange:
     Attributes:
         time_ns: the time of the change, in ns since the Unix epoch on the system clock, as in `Frame.received_ns`.
         state: the new state.
-        previous: the state before; equal to `state` for a notice, such as a 429 while data arrives.
+        previous: the previous state; equal to `state` for a notice, such as a 429 while data arrives.
         cause: the reason.
-        advice: what the user should do, in one sentence, even if that is nothing.
+        advice: what the user should do, in one sentence; it also states when nothing has to be done.
         subscription: the topic of the subscription that changed (`smd+265598`); None for the feed itself.
         detail: the message of the error, if there was one; it contains no secret.
     """
@@ -99,17 +99,17 @@ class StateChange:
 class Gap:
     """A period without data, reported right before the first frame after it.
 
-    Every frame of the subscription that was sent and not delivered falls between the two times. They are receive times
-    of frames (`Frame.received_ns`), so they are exact even if the system clock was set in between.
+    Every frame that the gateway sent and the feed did not deliver falls between the two times. Both are receive times
+    of frames (`Frame.received_ns`), so they match the frames even if the system clock was set in between.
 
     Attributes:
         subscription: the topic with the gap (`smd+265598`); None for all topics.
         last_good_ns: the receive time of the last frame before the gap, in ns since the Unix epoch; if there was none,
             the time when the subscribe was sent.
-        first_good_ns: the receive time of the first frame after the gap, in ns since the Unix epoch; None if none
-            arrived before the feed or the subscription ended.
+        first_good_ns: the receive time of the first frame after the gap, in ns since the Unix epoch; None if no
+            frame arrived before the feed or the subscription ended.
         cause: the reason.
-        frames_dropped: how many frames are missing; None when that is not known, because they did not arrive.
+        frames_dropped: how many frames are missing; None if the number is unknown because they did not arrive.
     """
 
     subscription: str | None
@@ -125,7 +125,7 @@ class Bar:
 
     Attributes:
         start_ns: the start of the bar, in ns since the Unix epoch.
-        open, high, low, close: prices.
+        open, high, low, close: the prices.
         volume: the volume traded during the bar.
     """
 
@@ -139,13 +139,13 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """History for a gap, reported after it.
+    """History for a gap, reported after the gap.
 
     Attributes:
         gap: the gap that the history is for.
-        bars: the bars that cover the time of the gap, oldest first; empty if there was an error.
+        bars: the bars that overlap the gap, oldest first; empty if there was an error.
         source: `smh` or `rest`.
-        error: the reason why there are no bars; None if there are.
+        error: the reason why there are no bars; None if the request succeeded.
     """
 
     gap: Gap
@@ -154,5 +154,5 @@ class Backfill:
     error: str | None = None
 
 
-#: Any event between the frames of a feed.
+#: Any event in the stream of a feed.
 FeedEvent = StateChange | Gap | Backfill

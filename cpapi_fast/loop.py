@@ -1,4 +1,4 @@
-"""Event loops: uvloop where it is installed, asyncio elsewhere."""
+"""Creates and runs event loops: uvloop if it is installed, else asyncio."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 def new_event_loop(*, uvloop: bool | None = None) -> asyncio.AbstractEventLoop:
-    """A new event loop.
+    """Return a new event loop.
 
     Args:
-        uvloop: True for uvloop, False for asyncio's own, None (the default) for uvloop where it is installed.
+        uvloop: True for uvloop, False for asyncio's own, None (the default) for uvloop if it is installed.
 
     Raises:
         ImportError: `uvloop` is True and uvloop is not installed.
@@ -28,17 +28,21 @@ def new_event_loop(*, uvloop: bool | None = None) -> asyncio.AbstractEventLoop:
         else:
             return uvloop_module.new_event_loop()
     if sys.platform == "win32":
-        # The default loop of Windows copies every read once more into the protocol's buffer.
+        # The default loop of Windows copies the bytes of each read once more, into the protocol's buffer.
         return asyncio.SelectorEventLoop()
     return asyncio.new_event_loop()
 
 
 def run(main: Coroutine[Any, Any, T], *, uvloop: bool | None = None) -> T:
-    """Run a coroutine on a new loop and return its result, as `asyncio.run` does. Ctrl-C cancels it.
+    """Run a coroutine on a new loop and return its result, as `asyncio.run` does. Ctrl-C cancels the coroutine.
 
     Args:
         main: the coroutine.
         uvloop: as in `new_event_loop`.
+
+    Raises:
+        ImportError: `uvloop` is True and uvloop is not installed.
+        BaseException: the exception of the coroutine.
     """
     with asyncio.Runner(loop_factory=lambda: new_event_loop(uvloop=uvloop)) as runner:
         return runner.run(main)

@@ -12,11 +12,11 @@ REDACTED: Final = "[redacted]"
 #: The maximum length of a preview, in characters.
 PREVIEW_LENGTH: Final = 120
 
-# Shorter values are words such as "1" or "true": replacing them would hide the text and protect nothing.
+# Shorter values are common words such as "1" or "true". Replacing them would garble the text and protect nothing.
 _MIN_SECRET_LENGTH: Final = 4
 
 _PATTERNS: Final = (
-    # The value of a member with the name of a secret.
+    # The value after a key that names a secret.
     re.compile(
         r"""(["']?(?:session|sessionId|token|access_token|MAC|user|userId|username|account|acct|password|cookie)["']?\s*[:=]\s*)"""
         r"""("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;}\]&"'<>]+)""",
@@ -33,7 +33,7 @@ _PATTERNS: Final = (
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return `text` without the given secrets and without anything that looks like a secret."""
-    # The longest first: replacing a part of a longer secret would leave the rest of it.
+    # The longest first: otherwise a secret that contains another one would be replaced only in part.
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, REDACTED)
@@ -49,7 +49,7 @@ class ConsistentRedactor:
         self._numbers: dict[str, int] = {}
 
     def __call__(self, text: str) -> str:
-        """`text` without anything that looks like a secret."""
+        """Return `text` with a placeholder for everything that looks like a secret."""
         for pattern in _PATTERNS:
             text = pattern.sub(self._placeholder, text)
         return text
@@ -66,12 +66,18 @@ def printable(text: str) -> str:
 
 
 def preview(body: bytes, secrets: Iterable[str] = ()) -> str:
-    """Return the start of a body as one printable line. Redacts before it cuts, so that no part of a secret remains."""
+    """Return the start of a body as one printable line of at most `PREVIEW_LENGTH` characters, without secrets.
+
+    The text is redacted before it is cut, so that no part of a secret remains.
+    """
     text = redact(body.decode("utf-8", "replace"), secrets)
     line = printable(text[: 4 * PREVIEW_LENGTH])
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 
 def shown(value: object) -> str:
-    """Return an invalid value as it appears in a message: short, and without a `repr` that may be long or fail."""
+    """Return a short description of an invalid value for a message.
+
+    A str is cut at 40 characters. Any other value is described by its type, because its `repr` may be long or fail.
+    """
     return repr(value[:40]) if isinstance(value, str) else f"a value of type {type(value).__name__}"

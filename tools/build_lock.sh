@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a command under a lock: builds in the source tree write the same files, so only one may run at a time.
+# Runs a command under a lock, because builds in the source tree write the same files and only one may run at a time.
 #
 # Usage: tools/build_lock.sh COMMAND ARGUMENTS...
 #

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Finds CPython interpreters that can build this package: 3.11 or newer, with venv, ensurepip and the C headers.
 #
-#   tools/find_python.sh         prints the one for .venv; if there is none, prints the reason to stderr and fails
+#   tools/find_python.sh         prints the interpreter for .venv; if there is none, prints the reason to stderr and fails
 #   tools/find_python.sh all     prints "3.X PATH" for one interpreter of each minor version, oldest first
 #
 # PYTHON=/path/to/python3 sets the interpreter of the first form.
@@ -21,7 +21,7 @@ if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
     sys.exit(4)
 if getattr(sys, "_is_gil_enabled", lambda: True)() is False:
     sys.exit(3)  # the extensions do not declare themselves safe without the GIL
-# On Windows too, the shell must get neither a carriage return nor a backslash.
+# The output must not have a carriage return or a backslash, not even on Windows.
 line = "%d.%d %s" % (sys.version_info[0], sys.version_info[1], sys.executable)
 sys.stdout.buffer.write(line.replace(os.sep, "/").encode() + bytes([10]))
 '

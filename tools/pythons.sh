@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs all tests on one interpreter of each minor version, each in an environment of its own under .venvs/.
+# Runs all tests on one interpreter of each minor version, each in its own environment under .venvs/.
 #
 # CPAPI_FAST_PYTHONS="3.11 3.12" lists required versions: if one is missing, the run fails before the tests start. Without
-# it, all versions of the machine are tested. CPAPI_FAST_TESTED="3.11" lists versions to leave out, which are tested elsewhere.
+# it, all versions of the machine are tested. CPAPI_FAST_TESTED="3.11" lists versions to skip because another step tests them.
 set -eu
 
 found=$(tools/find_python.sh all)

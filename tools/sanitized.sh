@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs Python on extensions with AddressSanitizer and UndefinedBehaviorSanitizer. They are installed in an environment of
-# their own (.venvs/sanitized), so that the release build in the source tree does not change.
+# Runs Python on extensions with AddressSanitizer and UndefinedBehaviorSanitizer. They are installed in
+# their own environment (.venvs/sanitized), so that the release build in the source tree does not change.
 #
 #   tools/sanitized.sh PYTHON ARGUMENTS...   runs the environment's Python with these arguments, outside the checkout
 #
@@ -28,7 +28,7 @@ library() { # library NAME -> its path; gcc prints only the name of a library th
 command -v gcc >/dev/null || missing "the sanitized build needs gcc"
 libasan=$(library libasan.so)
 libubsan=$(library libubsan.so)
-# Preloaded as well: libasan must find it before the first C++ exception (of pyarrow, for example).
+# Preloaded as well, because libasan must find it before the first C++ exception (for example of pyarrow).
 libstdcxx=$(library libstdc++.so.6)
 if [ -z "$libasan" ] || [ -z "$libubsan" ] || [ -z "$libstdcxx" ]; then exit 0; fi
 
@@ -44,7 +44,7 @@ if [ ! -e "$home/.built" ] || [ "$home/.deps" -nt "$home/.built" ] ||
         ! -name '*.c' ! -name '*.so' ! -name '*.pyc')" ]; then
     rm -rf "$home/dist"
     tools/build_lock.sh "$python" -m build --sdist --outdir "$home/dist" . >"$home/log" || { cat "$home/log" >&2 && exit 1; }
-    # From the sdist, unpacked in another folder, so that no object file is shared with the release build.
+    # Built from the sdist in another folder, so that no object file is shared with the release build.
     CC=gcc CPAPI_FAST_SANITIZE=1 CPAPI_FAST_COVERAGE=1 \
         "$bin/python" -m pip wheel -q --no-build-isolation --no-deps --wheel-dir "$home/dist" "$home"/dist/*.tar.gz
     for wheel in "$home"/dist/*.whl; do
@@ -56,10 +56,10 @@ if [ ! -e "$home/.built" ] || [ "$home/.deps" -nt "$home/.built" ] ||
 fi
 
 export LD_PRELOAD="$home/coverage.so $libasan $libubsan $libstdcxx"
-# The interpreter keeps memory until it exits, and a leak check would report only that.
+# No leak check, because it would report only the memory that the interpreter keeps until it exits.
 export ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:quarantine_size_mb=64:verify_asan_link_order=0"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:abort_on_error=1"
-# Each object gets a block of its own, with the sanitizer's red zones around it.
+# Each object gets its own block, with the sanitizer's red zones around it.
 export PYTHONMALLOC=malloc
 
 tools/test_installed.sh "$bin/python" -m tests.fuzz.bites

@@ -8,7 +8,7 @@ python=$1
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Without __pycache__: another interpreter may be writing there.
+# Without __pycache__, because another interpreter may write to it at the same time.
 "$python" - "$work" <<'END'
 import pathlib, shutil, sys
 work = pathlib.Path(sys.argv[1])

@@ -1,8 +1,8 @@
-"""The Python clients to measure: one in each file, and each runs in a process of its own.
+"""The Python clients to measure: one in each file. Each runs in its own process.
 
-A contender has `PACKAGES`, the distributions whose versions are in its results, and one coroutine,
-`connect(address, task)`. It connects and returns `drain()`, which sends any text to start the sender, receives until
-the sender closes, does the task's job with every frame, and returns the number of frames.
+A contender has `PACKAGES`, the distributions whose versions are in its results, and the coroutine function
+`connect(address, task)`. It connects and returns the coroutine function `drain()`, which sends a text to start the
+sender, receives until the sender closes, does the job of the task for every frame, and returns the number of frames.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Drain = Callable[[], Awaitable[int]]
 
 
 class Address(NamedTuple):
-    """The WebSocket's URL, and for TLS the file with the root certificate."""
+    """The URL of the WebSocket, and for TLS the file with the root certificate."""
 
     url: str
     cafile: Path | None = None

@@ -26,9 +26,9 @@ def open_socket(address: Address) -> socket.socket | ssl.SSLSocket:
     head = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     key = b64encode(os.urandom(16)).decode()
     connection.sendall(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        answer += connection.recv(1)
+    response = b""
+    while not response.endswith(b"\r\n\r\n"):
+        response += connection.recv(1)
     return connection
 
 

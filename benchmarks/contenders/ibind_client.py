@@ -1,7 +1,7 @@
 """The WebSocket client of ibind, unmodified, with a callback for market data: the form in which it drops no frames.
 
-It turns a frame of another topic into zero or more events, so it is measured on market data alone. It passes on a dict
-of the fields that it knows by name, without `_updated`, so only its routes can be compared.
+ibind turns a frame of another topic into zero or more events, so it is measured only with market data. It passes on a
+dict of the fields that it has names for, without `_updated`, so only its routes can be compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TIMEOUT_S = 30.0
 
 
 def client_of(address: Address, take: Any) -> Any:
-    # Read when ibind is imported. Its log files would be written to the working folder, and are not measured.
+    # ibind reads these variables at import. Its log files would be written to the working folder, and are not measured.
     quiet = {"IBIND_LOG_TO_CONSOLE": "0", "IBIND_LOG_TO_FILE": "0", "IBIND_LOGS_DIR": tempfile.gettempdir()}
     os.environ.update(quiet)
     from ibind import CallbackSink, IbkrClient, IbkrWsClient, events
@@ -77,13 +77,13 @@ async def connect(address: Address, task: Task) -> Drain:
     for conid in CONIDS:
         subscription, first_event = subscribed(conid)
         client.subscribe(subscription)
-        # As if its first frame had been received: a frame without a subscription logs a warning.
+        # Simulate the first frame, because ibind logs a warning for frames of an unconfirmed subscription.
         client._runtime.subscription_controller.observe(first_event)
     client._runtime.set_authenticated(True)
 
     async def drain() -> int:
         client._runtime.send("go")
-        # It reconnects after a CLOSE frame and reports nothing, so the end is the last frame.
+        # ibind reconnects after a CLOSE frame without reporting it, so the last frame marks the end.
         if not ended.wait(TIMEOUT_S):
             raise TimeoutError(f"ibind has passed on {frames} of {task.expected_frames} frames")
         return frames

@@ -21,12 +21,12 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def measured() -> tuple[Counts | None, Counts]:
-    """The counts of the baseline, None where there is none, and of the work tree."""
+    """Return the counts of the baseline (None without a baseline) and of the work tree."""
     now = Copy(ROOT, work_tree(ROOT))
     chosen = baseline.choose(ROOT, os.environ)
     print(f"baseline: {chosen.commit and chosen.commit[:12]}, {chosen.why}", flush=True)
     if chosen.commit is None or not is_measurable(ROOT, chosen.commit):
-        print("    it has no gate to measure it with; only the bounds below apply")
+        print("    the baseline has no gate to measure it; only the bounds below apply")
         return None, counts_of_copies([now])[now]
     before = Copy(ROOT, chosen.commit)
     counts = counts_of_copies([before, now])
@@ -34,7 +34,7 @@ def measured() -> tuple[Counts | None, Counts]:
 
 
 def gate() -> list[str]:
-    """Print every number, and return one line for each failure."""
+    """Print all counts, and return one line for each failure."""
     before, now = measured()
     changes = verdict.compare({} if before is None else before.paths, now.paths)
     show(verdict.table_of(changes))

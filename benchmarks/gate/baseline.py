@@ -15,14 +15,14 @@ DEFAULT_BRANCH: Final = ("origin/HEAD", "origin/main", "main")
 
 
 class Baseline(NamedTuple):
-    """A commit to compare with, None when there is no earlier one, and the reason for the choice."""
+    """The commit to compare with (None if there is no earlier one), and the reason for the choice."""
 
     commit: str | None
     why: str
 
 
 def choose(root: Path, variables: Mapping[str, str]) -> Baseline:
-    """The commit in CPAPI_FAST_BASELINE, else the merge base, else the last release, else the commit before HEAD.
+    """Return the commit in CPAPI_FAST_BASELINE, else the merge base, else the last release, else the parent of HEAD.
 
     Raises:
         GateError: `root` is not a git checkout, or the clone does not have the commit.
@@ -59,7 +59,7 @@ def _commit(root: Path, name: str) -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    # The output, or None when git fails.
+    # Returns the output, or None if git fails.
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""Runs every path of the library with N and with 2 N frames, and a mark before and after each: what callgrind counts.
+"""Runs every path of the library with N and 2 N frames, with a mark before and after each run for callgrind.
 
 Usage: python -m benchmarks.gate.driver LAYOUT.json   (under callgrind; see measure.py)
 
 The connections are real. The driver passes the bytes to picows' protocol object as the event loop does, through
-`get_buffer` and `buffer_updated`, so a frame passes everything but the kernel. A path's name stands for what runs: a
-path that runs something else gets a new name.
+`get_buffer` and `buffer_updated`, so a frame takes the whole receive path except for the kernel. If a path is changed
+to run something else, it gets a new name.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from cpapi_fast.ws.options import WsOptions
 
 from . import frames, native
 
-#: Frames in one socket read: as many as fit into picows' first read buffer, so that a read is never split.
+#: Frames in one socket read. They fit in the initial read buffer of picows, so that a read is not split.
 READ_FRAMES: Final = 100
-#: Reads of N frames; 2 N less N leaves the cost of one frame.
+#: Socket reads for N frames. The difference between 2 N and N frames, divided by N, is the cost of one frame.
 READS: Final = 10
 
 Run = Callable[[int], Awaitable[None]]
 
 
 class Driver:
-    """Runs paths one after the other and lists them; a name without a slash is a reference."""
+    """Runs paths one after the other and records them. A path without a slash in its name is a reference."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.layout: list[dict[str, Any]] = []
 
     async def drive(self, name: str, run: Run, *, per_turn: int, turns: int = READS, over: str | None = None) -> None:
-        """Run a path to warm it up, then with N and with 2 N frames; N is `turns` times `per_turn`.
+        """Run a path once as a warm-up, then with N and 2 N frames, where N is `turns` times `per_turn`.
 
-        `over` is the reference that is fed the same way, whose cost is subtracted.
+        `over` is the reference whose cost is subtracted; it gets its frames in the same way.
         """
         await run(turns)
         self.layout.append({"name": name, "frames": turns * per_turn, "over": over})
@@ -67,22 +67,22 @@ class Driver:
             native.mark()
 
     async def floor(self) -> Callable[[bytes], None]:
-        """Open a connection of picows alone, and return the function that feeds it."""
+        """Open a connection with picows alone, and return the function that passes bytes to it."""
         transport, _ = await picows.ws_connect(
             native.FloorListener, self.url, enable_auto_ping=False, enable_auto_pong=False
         )
         return _feeder(transport)
 
     async def client(self) -> tuple[WsClient, Callable[[bytes], None]]:
-        """A connection of the library, and the function that feeds it."""
+        """Open a connection with the library; return it and the function that passes bytes to it."""
         ws = await WsClient.open(self.url)
         return ws, _feeder(ws._listener.transport)
 
 
 class Gateway(Client):
-    """A REST client whose gateway is always logged in, without a gateway.
+    """A REST client with the responses of a logged-in gateway, without a gateway.
 
-    Its clock is slow, so that no timer of a feed is due, under callgrind and on a busy machine too.
+    Its clock is slow, so that no timer of a feed is due even under callgrind or on a busy machine.
     """
 
     def __init__(self, url: str) -> None:
@@ -112,7 +112,7 @@ def _expect(name: str, found: object, expected: object) -> None:
 
 
 BUSY: Final = frames.wire(frames.tail() * (READ_FRAMES // len(frames.CONIDS)))
-ODD: Final = frames.wire(frames.texts("odd") * (READ_FRAMES // len(frames.CONIDS)))
+ESCAPED: Final = frames.wire(frames.texts("escaped") * (READ_FRAMES // len(frames.CONIDS)))
 QUIET: Final = frames.wire(frames.tail()[:1])
 
 
@@ -162,7 +162,7 @@ async def reference_paths(driver: Driver) -> None:
 async def push_paths(driver: Driver) -> None:
     for name, data, per_turn, turns, over in (
         ("batch", BUSY, READ_FRAMES, READS, "floor"),
-        ("batch_odd", ODD, READ_FRAMES, READS, "floor"),
+        ("batch_odd", ESCAPED, READ_FRAMES, READS, "floor"),
         ("batch_quiet", QUIET, 1, 200, "floor_quiet"),
     ):
         ws, feed = await driver.client()
@@ -262,7 +262,7 @@ async def columns_paths(driver: Driver) -> None:
 
 
 async def kept_paths(driver: Driver) -> None:
-    """What a feed keeps for each topic: a hundred are known, as many as an account may watch; ten are in the batch."""
+    """The state of a feed for 100 topics, the usual number of market data lines; the batch has ten of them."""
     texts = frames.tail() * (READ_FRAMES // len(frames.CONIDS))
     batch = _batch(texts)
     topics = TopicTable()
@@ -287,9 +287,9 @@ async def kept_paths(driver: Driver) -> None:
 
 
 async def feed_paths(driver: Driver) -> None:
-    """A whole Feed in its usual state: everything streams, and no frame is inspected."""
+    """A whole Feed in its usual state: all subscriptions stream, and no frame is inspected."""
     for name, last_values in (("batch", False), ("batch_values", True)):
-        # The peer does not answer a CLOSE.
+        # The peer does not reply to CLOSE.
         options = FeedOptions(
             send_interval_s=1e-6, last_values=last_values, ws=WsOptions(close_timeout_s=0.001), seed=1
         )
@@ -322,7 +322,7 @@ async def subscribe_paths(driver: Driver) -> None:
         for number in range(times):
             market_data_subscribe_text(265_598 + number)
 
-    # Few enough for the socket's buffer: the peer must not read while instructions are counted.
+    # The texts fit in the socket's buffer, because the peer must not read while instructions are counted.
     await driver.drive("subscribe/send", subscribe, per_turn=1, turns=25)
     await driver.drive("subscribe/text", text, per_turn=1, turns=50)
 

@@ -1,7 +1,7 @@
 """The frames of the gate: `smd` frames of 151 bytes, a set for each position of the topic.
 
-Separate from the corpora of the benchmarks: a change there must not change the gate's numbers. A change to a frame here
-changes the meaning of a path, so the path gets a new name.
+They are separate from the corpora of the benchmarks, so that changes there do not affect the gate. A change to a frame
+here changes what a path measures, so the path must get a new name.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _TEMPLATES: Final = {
     "third_key": f'{{"server_id":"q10","conid":<conid>,"topic":"smd+<conid>","_updated":1777552119103,{_PRICES}}}',
     # Nested values before the topic, and spaces between the tokens.
     "walk": '{"args": {"list": [1, 2, {"a": "\\"topic\\""}], "pad": "<pad>"}, "topic": "smd+<conid>", "end": 1}',
-    # An escape in the topic takes the slow path.
-    "odd": f'{{"conid":<conid>,{_BODY},"topic":"smd\\u002b<conid>"}}',
+    # An escape in the topic needs the slow path.
+    "escaped": f'{{"conid":<conid>,{_BODY},"topic":"smd\\u002b<conid>"}}',
 }
 #: The frames of each path `classify/<name>`: template, length, and the sum of the conids that the classifier must find.
 CLASSIFIED: Final = {
@@ -32,23 +32,23 @@ CLASSIFIED: Final = {
     "head": ("head", FRAME_BYTES, sum(CONIDS)),
     "third_key": ("third_key", FRAME_BYTES, sum(CONIDS)),
     "walk": ("walk", FRAME_BYTES, sum(CONIDS)),
-    "odd": ("odd", FRAME_BYTES, -len(CONIDS)),
+    "odd": ("escaped", FRAME_BYTES, -len(CONIDS)),
 }
 
 
 def texts(template: str, length: int = FRAME_BYTES) -> list[bytes]:
-    """One frame for each conid, padded to `length` bytes."""
+    """Return one frame for each conid, padded to `length` bytes."""
     bare = [_TEMPLATES[template].replace("<conid>", str(conid)) for conid in CONIDS]
     return [text.replace("<pad>", "1" * (length - len(text) + len("<pad>"))).encode() for text in bare]
 
 
 def tail() -> list[bytes]:
-    """The most frequent frames: topic last."""
+    """Return the most frequent frames, with the topic last."""
     return texts("tail")
 
 
 def wire(frames: list[bytes]) -> bytes:
-    """The frames as a gateway writes them: unmasked, binary."""
+    """Return the frames as a gateway sends them: unmasked and binary."""
     return b"".join(_header(len(frame)) + frame for frame in frames)
 
 

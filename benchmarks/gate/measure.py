@@ -2,8 +2,8 @@
 
 Usage: python -m benchmarks.gate.measure
 
-Callgrind writes one file at each mark of the driver, with the instructions since the mark before. The cost of start-up,
-warm-up and the marks themselves lies outside or cancels out, so two runs on a tree give the same numbers.
+Callgrind writes one file at each mark of the driver, with the instructions since the previous mark. The costs of
+start-up, warm-up and the marks are not counted or cancel out, so two runs on a tree give the same counts.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-#: It takes a minute on an idle core.
+#: The time limit of one measurement, which takes a minute on an idle core.
 TIMEOUT_S: Final = 1_200
-#: Marks of each path: before and after N frames, before and after 2 N frames.
+#: The marks of each path: before and after N frames, and before and after 2 N frames.
 MARKS: Final = 4
 
 
 class GateError(Exception):
-    """The gate cannot measure or compare; the text names the remedy."""
+    """The gate cannot measure or compare. The message states the remedy."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Instructions per frame of the library's paths, without what picows costs below them, and of the references."""
+    """Instructions per frame: of the library's paths without the cost of picows, and of the references."""
 
     paths: dict[str, float]
     references: dict[str, float]
 
 
 def valgrind() -> str:
-    """The path of valgrind."""
+    """Return the path of valgrind."""
     found = shutil.which("valgrind")
     if found is None:
         raise GateError("valgrind is not installed; on Debian and Ubuntu: apt-get install valgrind")
@@ -46,7 +46,7 @@ def valgrind() -> str:
 
 
 def counted(text: str, name: str) -> int:
-    """The instructions in one file of callgrind."""
+    """Return the number of instructions in one file of callgrind."""
     found = re.search(r"^(?:summary|totals): *(\d+)", text, re.MULTILINE)
     if found is None:
         raise GateError(f"callgrind wrote no total into {name}; the run was cut off, run it again")
@@ -54,7 +54,7 @@ def counted(text: str, name: str) -> int:
 
 
 def counts_of(layout: list[dict[str, Any]], segments: list[int]) -> Counts:
-    """Instructions per frame of each path; `segments[i]` is the count between mark `i` and the one before."""
+    """Return the instructions per frame of each path; `segments[i]` counts from the mark before mark `i`."""
     if not layout or len(segments) != MARKS * len(layout):
         raise GateError(f"callgrind wrote {len(segments)} files for {len(layout)} paths, not {MARKS} for each")
     gross = {
@@ -71,12 +71,12 @@ def counts_of(layout: list[dict[str, Any]], segments: list[int]) -> Counts:
 
 
 def measure(tree: Path) -> Counts:
-    """Run the driver of `tree` under callgrind."""
+    """Run the driver of `tree` under callgrind, and return the counts."""
     with tempfile.TemporaryDirectory() as folder:
         layout, out = Path(folder, "layout.json"), Path(folder, "callgrind")
         options = ["--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
         command = [valgrind(), *options, sys.executable, "-m", "benchmarks.gate.driver", str(layout)]
-        # Not the caller's environment: its size moves the stack, and its variables change what runs.
+        # Not the caller's environment, whose size moves the stack and whose variables may change what runs.
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LC_ALL": "C.UTF-8",

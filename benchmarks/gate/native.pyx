@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """The C part of the gate's driver: the mark between two measurements, a classifier loop, and the floor's listener.
 
-Separate from `benchmarks/native.pyx`: a change there must not change the gate's numbers.
+This file is separate from `benchmarks/native.pyx`, so that changes there do not affect the gate.
 """
 
 from libc.stdint cimport int64_t
@@ -22,12 +22,12 @@ cdef extern from *:
 
 
 def start():
-    """Start counting: callgrind skips the start-up, which is most of a run."""
+    """Start counting instructions. The start-up before, which is most of a run, is not counted."""
     gate_start()
 
 
 def mark():
-    """Write the instructions since the last mark into a file of callgrind."""
+    """Write the number of instructions since the last mark to a file of callgrind."""
     gate_mark()
 
 
@@ -35,7 +35,7 @@ def classify(list frames, int rounds):
     """Classify every frame `rounds` times, through the pointer that a cimport gives, as the listener does.
 
     Returns:
-        The sums of the kinds, verdicts and conids: no call can be optimized away, and the driver checks them.
+        The sums of the kinds, verdicts and conids, so that no call can be optimized away. The driver checks them.
     """
     cdef:
         int64_t kinds = 0, verdicts = 0, conids = 0
@@ -52,7 +52,7 @@ def classify(list frames, int rounds):
 
 
 cdef class FloorListener(WSListener):
-    """picows and nothing else: it is called without Python, and only counts."""
+    """Counts frames. picows calls it in C, so it shows the cost of picows alone."""
 
     cdef readonly int64_t frames
 
@@ -62,7 +62,7 @@ cdef class FloorListener(WSListener):
 
 
 cdef class CountingSink(FrameSink):
-    """Takes frames in C, and adds up their conids as the check."""
+    """Adds up the conids of frames in C; the sum is checked."""
 
     cdef readonly int64_t conid_sum
 

@@ -1,8 +1,8 @@
-"""Proves that the gate works: a tree compared with itself passes, and each seeded slowdown fails its path.
+"""Checks that the gate works: a tree compared with itself passes, and each seeded slowdown fails its path.
 
-A seed replaces text in a copy of the tree, and its anchor must occur exactly once: when the code changes, the seed is
-adapted, and until then the self-test fails. All seeds are in one copy, each in a path of its own: the gate must name
-the paths that a seed slows down, and no path without a seed.
+A seed replaces its anchor, a text that must occur exactly once, in a copy of the tree. The self-test fails if the code
+has changed and the anchor no longer occurs. All seeds are in one copy, each in a different path. The gate must name the
+paths that the seeds slow down, and no path without a seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .measure import Counts
 from .trees import Copy, Seed, work_tree
 from .verdict import compare, failures, table_of
 
-#: Two runs on one tree may differ by this much.
+#: The maximum relative difference of two runs on one tree.
 DETERMINISM: Final = 0.005
 
 SEEDS: Final = (
@@ -95,7 +95,7 @@ SPARED: Final = frozenset({"classify/tail", "classify/walk", "read/sink", "frame
 
 
 def run(root: Path) -> list[str]:
-    """Print the numbers, and return what the gate got wrong."""
+    """Print the counts, and return one line for each wrong result of the gate."""
     tree = work_tree(root)
     with ThreadPoolExecutor(1) as workers:
         seeded = workers.submit(Copy(root, tree, SEEDS).counts)
@@ -104,7 +104,7 @@ def run(root: Path) -> list[str]:
 
 
 def check_same(before: Counts, again: Counts) -> list[str]:
-    """What is wrong when a tree is compared with itself."""
+    """Return one line for each wrong result when a tree is compared with itself."""
     wrong = [f"the tree against itself: {change}" for change in failures(compare(before.paths, again.paths))]
     apart = {path: abs(again.paths.get(path, 0.0) / count - 1) for path, count in before.paths.items()}
     furthest = max(apart, key=lambda path: apart[path])
@@ -117,7 +117,7 @@ def check_same(before: Counts, again: Counts) -> list[str]:
 
 
 def check_seeded(seeds: Iterable[Seed], spared: frozenset[str], before: Counts, after: Counts) -> list[str]:
-    """What is wrong with the gate's verdicts on the seeds."""
+    """Return one line for each wrong verdict on the seeds."""
     changes = compare(before.paths, after.paths)
     show(table_of(changes))
     named = {change.path for change in failures(changes)}

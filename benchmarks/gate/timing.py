@@ -1,7 +1,7 @@
-"""Compares CPU time over a real socket with picows alone and with picows and orjson.
+"""Compares CPU time on a real socket with picows alone and with picows and orjson.
 
-It covers what counting instructions does not: system calls and caches. Times vary, so the limits are wide, runs are
-interleaved, and a broken limit is measured up to twice more; a real regression breaks it every time.
+This covers system calls and caches, which the count of instructions does not. Times vary, so the limits are wide, runs
+are interleaved, and an exceeded limit is measured up to two more times. A real regression exceeds it every time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .verdict import Bound, bound_failures, table_of_bounds
 
 RUNS: Final = 5
 ATTEMPTS: Final = 3
-#: Of the frames that a contender gets in the report.
+#: The share of the frames that a contender gets in the report.
 SCALE: Final = 0.4
 WHY: Final = "CPU time over a real socket"
-#: Nearly twice what a machine gave that had three times as much to do as it has cores.
+#: The limits are nearly twice the results on a machine with a load of three times its number of cores.
 BOUNDS: Final = (
     Bound("cpapi_sink", "picows_floor", 2.0, WHY),
     Bound("cpapi_on_batch", "picows_floor", 2.5, WHY),
@@ -31,8 +31,8 @@ BOUNDS: Final = (
 
 
 def measure(names: Iterable[str]) -> Counts:
-    """CPU time in ns per frame of each contender: the median of `RUNS` interleaved runs."""
-    # Not needed to compare times.
+    """Return the CPU time in ns per frame of each contender: the median of `RUNS` interleaved runs."""
+    # Imported here, because comparing times does not need them.
     from benchmarks.registry import PYTHON, select
     from benchmarks.run import Cell, interleaved
 
@@ -43,7 +43,7 @@ def measure(names: Iterable[str]) -> Counts:
 
 
 def failures(bounds: tuple[Bound, ...] = BOUNDS, measured: Callable[[Iterable[str]], Counts] = measure) -> list[str]:
-    """One line for each bound that is broken in every attempt."""
+    """Return one line for each bound that is exceeded in every attempt."""
     lines: list[str] = []
     for _ in range(ATTEMPTS):
         times = measured(dict.fromkeys(name for bound in bounds for name in (bound.path, bound.reference)))

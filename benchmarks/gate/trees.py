@@ -1,6 +1,6 @@
 """Builds copies of the sources in build/gate, with one interpreter and one compiler, and measures them.
 
-A copy is named by a hash of everything that decides its numbers, and is built once.
+The name of a copy is a hash of everything that affects its counts, so each copy is built only once.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from typing import Final
 
 from .measure import Counts, GateError
 
-#: The sources that decide the numbers of a tree.
+#: The sources that affect the counts of a tree.
 DECISIVE: Final = ("cpapi_fast", "benchmarks/gate", "setup.py", "pyproject.toml")
 TIMEOUT_S: Final = 1_800
-#: How many copies stay in build/gate; a run and its self-test need three.
+#: How many copies are kept in build/gate. A run and its self-test need three.
 KEPT: Final = 6
 
 
 def run(command: Sequence[str], folder: Path, **variables: str) -> bytes:
-    """The output of a command, which runs without the switches of a debug build.
+    """Run a command without the variables of a debug build, and return its output.
 
     Raises:
-        GateError: it failed; the error has the end of its output.
+        GateError: the command failed. The message has the end of its output.
     """
     dropped = ("CPAPI_FAST_", "PYTHONPATH", "PYTHONHOME")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)} | variables
@@ -51,7 +51,7 @@ def run(command: Sequence[str], folder: Path, **variables: str) -> bytes:
 
 
 def work_tree(root: Path) -> str:
-    """The git tree of all files that git does not ignore, as they are on disk now."""
+    """Return the git tree of all files that git does not ignore, as they are on disk."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
         run(["git", "add", "--all"], root, **index)
@@ -59,13 +59,13 @@ def work_tree(root: Path) -> str:
 
 
 def is_measurable(root: Path, commit: str) -> bool:
-    """Whether a commit has a gate that can measure it."""
+    """Return whether a commit has a gate that can measure it."""
     return bool(run(["git", "ls-tree", commit, "--", "benchmarks/gate/measure.py"], root))
 
 
 @dataclass(frozen=True)
 class Seed:
-    """A slowdown for the self-test: a replacement of text in a copy, and the paths that the gate has to name."""
+    """A slowdown for the self-test: a text replacement in a copy, and the paths that the gate must name."""
 
     name: str
     file: str
@@ -74,7 +74,7 @@ class Seed:
     slower: frozenset[str]
 
     def plant(self, tree: Path) -> None:
-        """Change the copy."""
+        """Replace the anchor in a copy of the tree."""
         path = tree / self.file
         text = path.read_text()
         if text.count(self.anchor) != 1:
@@ -87,7 +87,7 @@ class Seed:
 
 @dataclass(frozen=True)
 class Copy:
-    """A commit or tree of the repository in `root`, with seeds in it, built in a folder of its own."""
+    """A commit or tree of the repository in `root`, with seeds, built in its own folder."""
 
     root: Path
     tree: str
@@ -95,7 +95,7 @@ class Copy:
 
     @cached_property
     def path(self) -> Path:
-        """Where the copy is."""
+        """The folder of the copy."""
         compiler = (sysconfig.get_config_var("CC") or "cc").split()
         facts = [
             *(sys.version, sys.executable, sysconfig.get_config_var("CFLAGS") or ""),
@@ -108,7 +108,7 @@ class Copy:
         return self.root / "build" / "gate" / hashlib.sha256("\0".join(facts).encode()).hexdigest()[:16]
 
     def build(self) -> None:
-        """Unpack and compile the copy, unless that is done."""
+        """Unpack and compile the copy, unless it is already built."""
         built = self.path / ".built"
         if not built.exists():
             shutil.rmtree(self.path, ignore_errors=True)
@@ -124,13 +124,13 @@ class Copy:
         os.utime(self.path)
 
     def counts(self) -> Counts:
-        """Build the copy, and count instructions with its own driver."""
+        """Build the copy, and count instructions with the driver of the copy."""
         self.build()
         return Counts(**json.loads(run([sys.executable, "-m", "benchmarks.gate.measure"], self.path)))
 
 
 def counts_of_copies(copies: Sequence[Copy]) -> dict[Copy, Counts]:
-    """The counts of each copy, two measured at a time; copies of the same sources are measured once."""
+    """Return the counts of each copy. Two are measured at a time, and copies of the same sources once."""
     unique = {copy.path: copy for copy in copies}
     with ThreadPoolExecutor(2) as workers:
         counts = dict(zip(unique, workers.map(Copy.counts, unique.values()), strict=True))
@@ -138,7 +138,7 @@ def counts_of_copies(copies: Sequence[Copy]) -> dict[Copy, Counts]:
 
 
 def prune(root: Path) -> None:
-    """Remove all copies but those used last."""
+    """Remove all copies except for the `KEPT` most recently used ones."""
     copies = sorted((root / "build" / "gate").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in copies[KEPT:]:
         shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Compares counts: the paths that became slower, and those that cost too much beside picows and orjson."""
+"""Compares counts: finds paths that became slower, and paths that cost too much relative to picows or orjson."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.tables import table
 
 from .measure import Counts, GateError
 
-#: A path may cost this much of the baseline's instructions, and counts as faster below the inverse.
+#: The maximum ratio of a path's instructions to the baseline's. Below the inverse, the path counts as faster.
 LIMIT: Final = 1.05
 
 ADVICE: Final = (
@@ -20,7 +20,7 @@ ADVICE: Final = (
 
 
 class Change(NamedTuple):
-    """One path before and now; None on the side that does not have it."""
+    """The counts of one path before and now; None if the path does not exist there."""
 
     path: str
     before: float | None
@@ -28,7 +28,7 @@ class Change(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """The cost now in units of the cost before."""
+        """The cost now divided by the cost before; None if there is only one of them."""
         return None if self.before is None or self.now is None else self.now / self.before
 
     @property
@@ -52,19 +52,19 @@ def _shown(value: float | None) -> str:
 
 
 def compare(before: dict[str, float], now: dict[str, float]) -> list[Change]:
-    """Every path of either side, in the order of `now`, the vanished ones last."""
+    """Return a change for every path, in the order of `now`, with the removed paths last."""
     if not now:
         raise GateError("the driver measured no path at all")
     return [Change(name, before.get(name), now.get(name)) for name in dict.fromkeys((*now, *before))]
 
 
 def failures(changes: list[Change]) -> list[Change]:
-    """The paths that fail; `str` gives both numbers and what to do."""
+    """Return the changes that fail. The `str` of each has both counts and advice."""
     return [change for change in changes if change.verdict in ("slower", "gone")]
 
 
 def table_of(changes: list[Change]) -> Table:
-    """One row for each path."""
+    """Return a table with one row for each path."""
     made = table("instructions per frame", "path", "baseline", "now", "change", "")
     for change in changes:
         percent = "" if change.ratio is None else f"{change.ratio - 1:+.1%}"
@@ -73,7 +73,7 @@ def table_of(changes: list[Change]) -> Table:
 
 
 class Bound(NamedTuple):
-    """A path may cost at most `limit` times a reference, both measured in one run."""
+    """A limit on the cost of a path relative to a reference that is measured in the same run."""
 
     path: str
     reference: str
@@ -81,34 +81,34 @@ class Bound(NamedTuple):
     why: str
 
     def ratio(self, counts: Counts) -> float:
-        """The cost of the path in units of the reference."""
+        """Return the cost of the path divided by that of the reference."""
         for name, known in ((self.path, counts.paths), (self.reference, counts.references)):
             if name not in known:
                 raise GateError(f"the driver did not measure {name}, which has a limit in benchmarks/gate/verdict.py")
         return counts.paths[self.path] / counts.references[self.reference]
 
 
-#: These hold without a baseline, and across machines, compilers and versions of Python. `floor` is picows with a
-#: listener that only counts, `orjson` is orjson.loads of the same frame. Each limit is 20 % above the most that CPython
-#: 3.10 to 3.13 gave with GCC 12: another compiler must not break it; a second pass over the payload must. Paths made of
-#: Python (pull, subscribe) have none: they cost what the interpreter costs.
+#: These limits apply without a baseline, and on all machines, compilers and versions of Python. `floor` is picows with
+#: a listener that only counts; `orjson` is orjson.loads of the same frame. Each limit is 20 % above the maximum of
+#: CPython 3.10 to 3.13 with GCC 12, so that another compiler does not exceed it, but a second pass over the payload
+#: does. Paths in Python (pull, subscribe) have no limit, because the interpreter determines their cost.
 BOUNDS: Final = (
     Bound("classify/tail", "orjson", 0.019, "finding the route decodes nothing"),
     Bound("classify/walk", "orjson", 0.18, "the walk reads each byte once"),
     Bound("read/batch", "floor", 0.58, "one copy and one route per frame, no Python object"),
-    Bound("read/batches", "floor", 0.78, "as read/batch, and a task that takes each batch"),
+    Bound("read/batches", "floor", 0.78, "as read/batch, and a task that receives each batch"),
     Bound("read/sink", "floor", 0.42, "one route per frame, no copy, no Python object"),
     Bound("read/on_frame", "orjson", 0.22, "a frame for Python costs less than decoding it"),
     Bound("frame/payload", "orjson", 1.36, "a payload is decoded once, and little else happens"),
     Bound("columns/l1", "orjson", 0.28, "six numbers without a Python object"),
-    Bound("tracker/scan", "floor", 0.15, "one look-up by the topic's bytes, no Python object"),
-    Bound("last_values/update", "orjson", 0.3, "values are copied as text, and decoded when they are read"),
+    Bound("tracker/scan", "floor", 0.15, "one lookup of the topic's bytes, no Python object"),
+    Bound("last_values/update", "orjson", 0.3, "values are copied as text, and decoded only when they are read"),
     Bound("feed/batch", "floor", 0.95, "as read/batch and tracker/scan, and a few Python calls per read"),
 )
 
 
 def bound_failures(counts: Counts, bounds: tuple[Bound, ...] = BOUNDS) -> list[str]:
-    """One line for each bound that is broken."""
+    """Return one line for each bound that is exceeded."""
     return [
         f"{bound.path} costs {bound.ratio(counts):.3f} times {bound.reference} ({counts.paths[bound.path]:,.1f} and "
         f"{counts.references[bound.reference]:,.1f} per frame), the limit is {bound.limit:g}: {bound.why}"
@@ -118,7 +118,7 @@ def bound_failures(counts: Counts, bounds: tuple[Bound, ...] = BOUNDS) -> list[s
 
 
 def table_of_bounds(title: str, counts: Counts, bounds: tuple[Bound, ...] = BOUNDS) -> Table:
-    """One row for each bound."""
+    """Return a table with one row for each bound."""
     made = table(f"{title}: limits on ratios", "path", "reference", "ratio", "limit", texts=2)
     for bound in bounds:
         made.add_row(bound.path, bound.reference, f"{bound.ratio(counts):.3f}", f"{bound.limit:g}")

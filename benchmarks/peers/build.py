@@ -3,7 +3,7 @@
 Usage: python benchmarks/peers/build.py    (`make peers`)
 
 Without cargo only the C peer is built; with CPAPI_FAST_REQUIRE_ALL=1 that is an error. A second call takes less than a
-second: the C compiler runs only when its source is newer than its program, and cargo does the same.
+second, because the C compiler and cargo run only if a source is newer than its program.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HERE: Final = Path(__file__).resolve().parent
 OUT: Final = HERE.parent.parent / "build" / "peers"
 RUST_PROGRAM: Final = OUT / "target" / "release" / "peers"
 
-#: Sources that need no crate, so rustc alone can build and run their tests in a second.
+#: Sources without crates. rustc alone builds their tests, which takes a second.
 RUST_TESTED: Final = ("number", "route")
 
 NO_CARGO: Final = (
@@ -72,7 +72,7 @@ RUST_PEERS: Final[dict[str, dict[str, Any]]] = {
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
-    """Run one build step and show its output; exit when it fails."""
+    """Run one build step and show its output. Exit if it fails."""
     done = subprocess.run(list(map(str, command)), cwd=HERE, env=env, check=False)
     if done.returncode:
         raise SystemExit(f"peers: failed: {' '.join(map(str, command))}")
@@ -110,7 +110,7 @@ def build_rust(cargo: str) -> Path:
 
 
 def locked_version(crate: str) -> str:
-    """The version of `crate` in Cargo.lock; the newer of two, which comes last."""
+    """Return the version of `crate` in Cargo.lock. If there are two, return the last one, which is newer."""
     entry = re.compile(rf'^name = "{re.escape(crate)}"\nversion = "([^"]+)"', re.MULTILINE)
     found = entry.findall((HERE / "Cargo.lock").read_text())
     return str(found[-1])

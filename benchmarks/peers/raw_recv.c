@@ -1,7 +1,7 @@
 /* The limit: a blocking recv loop in C, without TLS.
  *
- * Jobs: `bytes` only reads until the sender's CLOSE; `count` also walks the frame
- * headers; `latency` stamps each frame as soon as its last byte is in the buffer.
+ * Jobs: `bytes` only reads until the sender's CLOSE; `count` also parses the frame
+ * headers; `latency` records the time of each frame when its last byte is in the buffer.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Large enough that a read takes all that a fast sender has queued; README.md has the measurement. */
+/* Large enough for a read to return all bytes that a fast sender has queued; README.md has the measurement. */
 #ifndef BUFFER_BYTES
 #define BUFFER_BYTES (1024 * 1024)
 #endif
@@ -85,7 +85,7 @@ static size_t receive(int connection, void *into, size_t room)
         if (got > 0)
             return (size_t)got;
         if (got == 0)
-            fail(1, "the server hung up without a CLOSE frame");
+            fail(1, "the server disconnected without a CLOSE frame");
         if (errno != EINTR)
             fail(1, "recv: %s", strerror(errno));
     }
@@ -123,7 +123,7 @@ static int open_websocket(const char *url)
 {
     char host[256], port[6], path[1024], head[4096];
     if (sscanf(url, "ws://%255[^:/]:%5[0-9]/%1023s", host, port, path) != 3)
-        fail(2, "not ws://HOST:PORT/PATH (there is no TLS here): %s", url);
+        fail(2, "not ws://HOST:PORT/PATH (TLS is not supported): %s", url);
     int connection = open_socket(host, port);
     int length = snprintf(head, sizeof head,
                           "GET /%s HTTP/1.1\r\nHost: %s:%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -133,7 +133,7 @@ static int open_websocket(const char *url)
     size_t filled = 0;
     do {
         if (filled == sizeof head - 1)
-            fail(1, "the server's answer has no end");
+            fail(1, "the response of the server is too long");
         filled += receive(connection, head + filled, sizeof head - 1 - filled);
         head[filled] = 0;
     } while (!strstr(head, "\r\n\r\n"));
@@ -146,7 +146,7 @@ static int open_websocket(const char *url)
 static struct totals drain_bytes(int connection, unsigned char *buffer)
 {
     struct totals totals = {0};
-    unsigned char *data = buffer + sizeof CLOSE; /* preceded by the end of the last read */
+    unsigned char *data = buffer + sizeof CLOSE; /* after the last bytes of the previous read */
     for (;;) {
         size_t got = receive(connection, data, BUFFER_BYTES);
         totals.bytes += got;
@@ -156,11 +156,11 @@ static struct totals drain_bytes(int connection, unsigned char *buffer)
     }
 }
 
-/* Walks the frame headers and drops the payloads, until CLOSE. `stamps` is null or has room for `room` of them. */
+/* Parses the frame headers and discards the payloads until CLOSE. `stamps` is null or has room for `room` stamps. */
 static struct totals drain_frames(int connection, unsigned char *buffer, int64_t *stamps, uint64_t room)
 {
     struct totals totals = {0};
-    size_t start = 0, end = 0; /* received and not walked yet */
+    size_t start = 0, end = 0; /* received and not parsed yet */
     for (;;) {
         size_t got = receive(connection, buffer + end, BUFFER_BYTES - end);
         end += got;
@@ -238,7 +238,7 @@ static struct job parse(int count, char **words)
     if (!job.url || !job.name)
         fail(2, "usage: raw_recv --url ws://HOST:PORT/PATH --job bytes|count|latency [--frames N] [--stamps FILE]");
     if (strcmp(job.name, "bytes") && strcmp(job.name, "count") && strcmp(job.name, "latency"))
-        fail(2, "job %s is not offered here, but bytes, count and latency", job.name);
+        fail(2, "job %s is not supported; supported are bytes, count and latency", job.name);
     if (strcmp(job.name, "latency") == 0 && (job.frames < 1 || !job.stamps_path))
         fail(2, "--job latency needs --frames N and --stamps FILE");
     return job;
@@ -252,7 +252,7 @@ int main(int count, char **words)
     int64_t *stamps = stamped ? calloc((size_t)job.frames, sizeof *stamps) : NULL;
     if (!buffer || (stamped && !stamps))
         fail(1, "no memory");
-    /* Touched now, so that no page fault lands in the drain. */
+    /* Write to the memory now, so that no page fault occurs during the measurement. */
     memset(buffer, 1, sizeof CLOSE + BUFFER_BYTES);
     if (stamped)
         memset(stamps, 1, (size_t)job.frames * sizeof *stamps);

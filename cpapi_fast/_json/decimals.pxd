@@ -1,15 +1,15 @@
-"""Converts the number texts of numbers.py in C: the same syntax and the same doubles, or UNSURE.
+"""Converts the numbers that numbers.py documents in C: the same syntax and the same doubles, or UNSURE.
 
-A result equals that of `parse_number` bit for bit. A decimal is digits (a whole number w below 10^19) and an exponent
-of ten e. It is converted in one of three ways, each correctly rounded:
+A result is bit-identical to that of `parse_number`. A decimal consists of its digits (a whole number w below 10^19) and
+a decimal exponent e. It is converted in one of these ways; the first two round correctly:
 
-* w up to 2^53 and e within -22 to 22: both w and 10^|e| are doubles without error, so that one multiplication or
-  division rounds once (Clinger). It needs arithmetic in double precision, which FLT_EVAL_METHOD reports.
-* e within -27 to 27, where the compiler has integers of 128 bits: w * 5^e is exact in them; w / 5^-e gets a quotient of
-  more than 64 bits and one sticky bit for its remainder. Rounding half to even is then integer arithmetic.
-* Anything else is UNSURE, and Python converts it: more digits, larger exponents (so every overflow and subnormal).
+* w up to 2^53 and e from -22 to 22: w and 10^|e| are exact doubles, so one multiplication or division rounds once
+  (Clinger). This needs arithmetic in double precision, which FLT_EVAL_METHOD reports.
+* e from -27 to 27, if the compiler has 128-bit integers: w * 5^e is exact; w / 5^-e has a quotient of more than 64 bits
+  and one sticky bit for its remainder. Integer arithmetic then rounds half to even.
+* Anything else is UNSURE, and Python converts it: more digits, or larger exponents (so every overflow and subnormal).
 
-Inline functions only: there is nothing to import at run time.
+Only inline functions: nothing is imported at run time.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint64_t
@@ -34,7 +34,7 @@ cdef extern from *:
         95367431640625u, 476837158203125u, 2384185791015625u, 11920928955078125u, 59604644775390625u,
         298023223876953125u, 1490116119384765625u, 7450580596923828125u
     };
-    /* digits is not 0, and exponent lies within -27 to 27. */
+    /* digits must not be 0, and exponent must be from -27 to 27. */
     static double cpapi_fast_round_decimal(uint64_t digits, int exponent) {
         unsigned __int128 scaled, rest, half;
         int shift = exponent, sticky = 0, bits, excess;
@@ -42,7 +42,7 @@ cdef extern from *:
         if (exponent >= 0) {
             scaled = (unsigned __int128)digits * cpapi_fast_powers_of_five[exponent];
         } else {
-            /* With the top bit of digits set, the quotient has more than 64 bits: enough to round at the 53rd. */
+            /* With the top bit of digits set, the quotient has more than 64 bits: enough to round to 53 bits. */
             const uint64_t divisor = cpapi_fast_powers_of_five[-exponent];
             const int leading = __builtin_clzll(digits);
             const unsigned __int128 numerator = (unsigned __int128)(digits << leading) << 64;
@@ -57,12 +57,12 @@ cdef extern from *:
         mantissa = (uint64_t)(scaled >> excess);
         rest = scaled & (((unsigned __int128)1 << excess) - 1);
         half = (unsigned __int128)1 << (excess - 1);
-        /* An increment to 2^53 gives a double, too. */
+        /* 2^53 is an exact double, too. */
         if (rest > half || (rest == half && (sticky || (mantissa & 1)))) mantissa++;
         return ldexp((double)mantissa, shift + excess);
     }
     #endif
-    /* Whether *value is now the double nearest to digits * 10^exponent. */
+    /* Sets *value to the double nearest to digits * 10^exponent. Returns 0 if it cannot. */
     static inline int cpapi_fast_to_double(uint64_t digits, int exponent, double* value) {
     #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
         if (digits <= (uint64_t)1 << 53) {
@@ -88,7 +88,7 @@ cdef extern from *:
     #endif
         return 0;
     }
-    /* The same for digits below 2^53 and an exponent of 0 to -22 whose sign is left out. */
+    /* The same for digits below 2^53 and 0 to 22 decimal places. */
     static inline int cpapi_fast_places_to_double(uint64_t digits, int places, double* value) {
     #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
         *value = (double)(int64_t)digits / cpapi_fast_powers_of_ten[places];
@@ -103,7 +103,7 @@ cdef extern from *:
     bint to_double "cpapi_fast_to_double"(uint64_t digits, int exponent, double* value) noexcept nogil
 
 
-# What stands at a position of the text.
+# The result of read_number_text.
 cdef enum:
     NO_NUMBER = 0
     NUMBER = 1
@@ -111,24 +111,25 @@ cdef enum:
 
 
 cdef enum:
-    # Any number of so many digits fits an uint64.
+    # Any number with this many digits fits in a uint64.
     MOST_DIGITS = 19
-    # Larger exponents are not distinguished: `to_double` takes none of them.
+    # Larger exponents are not computed exactly, because `to_double` rejects all of them.
     MOST_EXPONENT = 100_000
 
 
 cdef inline uint64_t values_before(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t end, Py_ssize_t length
 ) noexcept nogil:
-    # The 1 to 8 bytes before `end`, which is at least 8, as the highest bytes of a word, a digit as its value; below
-    # them 0.
+    # Returns the `length` (1 to 8) bytes before `end`, which must be at least 8, as the highest bytes of a word. Digits
+    # become their values, and the lower bytes are 0.
     return (word_at(text_ptr, text_len, end - 8) ^ 0x3030303030303030u) & (~<uint64_t>0 << (64 - 8 * length))
 
 
 cdef inline bint read_short_text(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end, double* value
 ) noexcept nogil:
-    # The usual text of a string, up to 8 digits with or without a point, in one step. False: use `read_number_text`.
+    # Converts the most frequent strings, up to 8 digits with or without a point, in one step. False: use
+    # `read_number_text`.
     cdef:
         Py_ssize_t length = end - start
         uint64_t values, others, before
@@ -141,7 +142,7 @@ cdef inline bint read_short_text(
     if others == 0:
         return places_to_double(join_digits(values), 0, value)
     point = trailing_zeros(others) - 7
-    # Exactly one byte is not a digit, it is a point, and there is a digit.
+    # Return False unless exactly one byte is not a digit, that byte is a point, and there is a digit.
     if others & (others - 1) or (values >> point) & 0xFF != (c"." ^ c"0") or length == 1:
         return False
     before = (<uint64_t>1 << point) - 1
@@ -152,7 +153,8 @@ cdef inline bint read_short_text(
 cdef inline bint read_short_integer(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end, double* value
 ) noexcept nogil:
-    # The usual JSON number, up to 15 digits and nothing else, in one step. False: use `read_json_number`.
+    # Converts the most frequent JSON numbers, up to 15 digits and nothing else, in one step. False: use
+    # `read_json_number`.
     cdef:
         Py_ssize_t length = end - start
         Py_ssize_t more = 0
@@ -178,7 +180,8 @@ cdef inline bint read_short_integer(
 cdef inline Py_ssize_t read_digits(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, uint64_t* digits
 ) noexcept nogil:
-    # Appends the digits from `position` on to `digits` (which wraps around past MOST_DIGITS); returns where they end.
+    # Appends the digits from `position` on to `digits`, and returns the position after them. More than MOST_DIGITS wrap
+    # around.
     cdef:
         unsigned int digit
         uint64_t number = digits[0]
@@ -196,7 +199,8 @@ cdef inline Py_ssize_t read_digits(
 cdef inline Py_ssize_t read_exponent(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, int* exponent
 ) noexcept nogil:
-    # `position` is the byte after an `e`. Adds to `exponent`; returns where the digits end, or -1 when there is none.
+    # `position` is the byte after an `e`. Adds the number there to `exponent`. Returns the position after its digits,
+    # or -1 if there are none.
     cdef:
         bint is_negative = False
         int power = 0
@@ -225,7 +229,7 @@ cdef inline int read_number_text(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, double* value, uint8_t* prefix
 ) noexcept nogil:
     # `position` is the first byte inside a string. NUMBER: the string is a number without an escape, and `prefix` is
-    # set to 67 (C), 72 (H) or 0. NO_NUMBER: the string is not a number, unless it has an escape.
+    # set to 67 (C), 72 (H) or 0. NO_NUMBER: the string has an escape or is not a number. UNSURE: use Python.
     cdef:
         Py_ssize_t at = position
         Py_ssize_t start, count
@@ -303,7 +307,7 @@ cdef inline int read_number_text(
 cdef inline Py_ssize_t read_json_number(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, double* value
 ) noexcept nogil:
-    # `position` is the start of a value. Returns the first byte after it if it is a JSON number; -1 if it is not, or
+    # `position` is the start of a value. Returns the position after it if it is a JSON number; -1 if it is not one, or
     # needs a decoder.
     cdef:
         Py_ssize_t at = position
@@ -333,7 +337,7 @@ cdef inline Py_ssize_t read_json_number(
             at = read_exponent(text_ptr, text_len, at + 1, &exponent)
             if at < 0:
                 return -1
-    # A decoder reads -0 as the integer 0, and -0.0 as a negative zero: leave both to it.
+    # A decoder returns the integer 0 for -0, and negative zero for -0.0. Leave both to the decoder.
     if count > MOST_DIGITS or (is_negative and digits == 0) or not to_double(digits, exponent, value):
         return -1
     if is_negative:

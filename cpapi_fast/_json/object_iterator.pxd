@@ -1,15 +1,15 @@
-"""Iterates over the members of the top level of a JSON object: C only, no GIL.
+"""Iterates over the members at the top level of a JSON object: C only, no GIL.
 
-The classifier's search, the columns (walk.pxd) and the last values all use this iterator. It ends with LAST_MEMBER
-after one whole object with nothing behind it, and with NOT_AN_OBJECT for any text that does not look like one; then a
-decoder must take over. For valid JSON it finds what a full decode finds:
+The classifier's search, the columns (walk.pxd) and the last values use this iterator. It returns LAST_MEMBER after one
+whole object with nothing after it. It returns NOT_AN_OBJECT if the text does not look like one JSON object; the caller
+then uses a decoder. For valid JSON the iterator finds the same members as a full decode:
 
-* Outside of strings, the quotes that are not escaped open and close strings in turn. The iterator takes them in order,
-  so it finds exactly the keys and strings of the top level. It skips nested values by counting brackets.
-* A number or word ends at the comma before the next key, or at the closing brace.
+* The quotes that are not escaped alternately open and close strings. The iterator takes them in order, so it finds
+  exactly the keys and strings of the top level. It skips nested values by counting brackets.
+* A number or a word such as `null` ends at the comma before the next key, or at the closing brace.
 
-Values are not checked. An error inside of a value of invalid JSON may stay undetected; the value's span is then what
-stands in the text after its key.
+Values are not checked. In invalid JSON, an error inside a value may stay undetected. The span of the value is then the
+text between its key and the next comma or brace.
 """
 
 from .structural_index cimport Quotes, brackets_end, peek_quote, take_quote
@@ -19,7 +19,7 @@ from .scan cimport byte_at, skip_spaces
 cdef enum:
     MEMBER = 0
     LAST_MEMBER = 1
-    # The text does not look like one JSON object: use a decoder.
+    # The text does not look like one JSON object. Use a decoder.
     NOT_AN_OBJECT = 2
 
 
@@ -28,17 +28,17 @@ cdef struct Member:
     # The key, without its quotes.
     Py_ssize_t key_start
     Py_ssize_t key_end
-    # The value; a text with its quotes, a number or word with the white space behind it.
+    # The value: a string with its quotes, a number or word with the white space after it.
     Py_ssize_t value_start
     Py_ssize_t value_end
-    # Its first byte.
+    # The first byte of the value.
     unsigned char first
 
 
 cdef inline Py_ssize_t scalar_end(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, Py_ssize_t next_quote
 ) noexcept nogil:
-    # `position` is the first byte of a number or word. Returns the comma or brace after it, or the end.
+    # `position` is the first byte of a number or word. Returns the position of the comma or brace after it, or the end.
     cdef unsigned char byte
     if next_quote > position and byte_at(text_ptr, text_len, next_quote - 1) == c",":
         return next_quote - 1
@@ -51,7 +51,7 @@ cdef inline Py_ssize_t scalar_end(
 
 
 cdef inline Py_ssize_t object_start(const char* text_ptr, Py_ssize_t text_len) noexcept nogil:
-    # The position of the opening brace, for the first next_key(); -1 when there is none.
+    # Returns the position of the opening brace, for the first call of next_key(); -1 if the text has none.
     cdef Py_ssize_t position = skip_spaces(text_ptr, text_len, 0)
     if position >= text_len or byte_at(text_ptr, text_len, position) != c"{":
         return -1
@@ -59,7 +59,8 @@ cdef inline Py_ssize_t object_start(const char* text_ptr, Py_ssize_t text_len) n
 
 
 cdef inline bint next_key(Quotes* quotes, Py_ssize_t* position_ptr, Member* member) noexcept nogil:
-    # position_ptr[0] is the brace or comma before a key; becomes the first byte of the value. False: not an object.
+    # Finds a key. position_ptr[0] is the brace or comma before it, and is set to the first byte of its value. Returns
+    # False if the text is not an object.
     cdef:
         const char* text_ptr = quotes.text_ptr
         Py_ssize_t text_len = quotes.text_len
@@ -70,7 +71,7 @@ cdef inline bint next_key(Quotes* quotes, Py_ssize_t* position_ptr, Member* memb
     if start != position + 1 and start != skip_spaces(text_ptr, text_len, position + 1):
         return False
     end = take_quote(quotes)
-    # At least two bytes follow a key: its colon and its value.
+    # At least two bytes follow a key: a colon and a value.
     if end < 0 or end > text_len - 3:
         return False
     member.key_start = start + 1
@@ -92,7 +93,7 @@ cdef inline bint next_key(Quotes* quotes, Py_ssize_t* position_ptr, Member* memb
 
 
 cdef inline int next_value(Quotes* quotes, Py_ssize_t* position_ptr, Member* member) noexcept nogil:
-    # The value of the key that next_key() found. After MEMBER, position_ptr[0] is the comma behind the value.
+    # Finds the value of the key that next_key() found. With MEMBER, position_ptr[0] is the comma after the value.
     cdef:
         const char* text_ptr = quotes.text_ptr
         Py_ssize_t text_len = quotes.text_len

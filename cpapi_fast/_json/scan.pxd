@@ -1,7 +1,7 @@
-"""Reading text in C within its bounds: one byte, eight bytes, digits, white space, and the plain part of a string.
+"""Reads text in C within its bounds: one byte, eight bytes, digits, white space, and the plain part of a string.
 
-Inline functions only, compiled into each module that cimports them; there is nothing to import at run time. Every
-function takes the whole text and its length, and reads nothing outside of it.
+Only inline functions, which are compiled into each module that cimports them; nothing is imported at run time. Every
+function gets the whole text and its length, and reads nothing outside of the text.
 """
 
 from libc.stdint cimport uint64_t
@@ -23,7 +23,7 @@ cdef extern from *:
     #else
     #define CPAPI_FAST_BYTE_AT(text_ptr, text_len, index) ((void)(text_len), (unsigned char)(text_ptr)[(index)])
     #endif
-    /* Eight bytes of a text of known length at once, the first one lowest; bounds as for one byte. */
+    /* Eight bytes of a text of known length, the first one in the lowest bits. The caller checks the bounds. */
     static inline uint64_t cpapi_fast_word_at(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t index) {
         const unsigned char* from_ptr = (const unsigned char*)text_ptr + index;
     #ifdef CPAPI_FAST_DEBUG
@@ -40,7 +40,7 @@ cdef extern from *:
             | (uint64_t)from_ptr[6] << 48 | (uint64_t)from_ptr[7] << 56;
     #endif
     }
-    /* How many of the lowest bits are zero; the argument is not. */
+    /* The number of zero bits below the lowest set bit; the argument must not be zero. */
     static inline int cpapi_fast_trailing_zeros(uint64_t word) {
     #ifdef _MSC_VER
         unsigned long index;
@@ -50,7 +50,7 @@ cdef extern from *:
         return __builtin_ctzll(word);
     #endif
     }
-    /* How many of the highest bits are zero; the argument is not. */
+    /* The number of zero bits above the highest set bit; the argument must not be zero. */
     static inline int cpapi_fast_leading_zeros(uint64_t word) {
     #ifdef _MSC_VER
         unsigned long index;
@@ -71,20 +71,21 @@ cdef extern from *:
 
 
 cdef inline uint64_t bytes_equal(uint64_t word, uint64_t pattern) noexcept nogil:
-    # The top bit of each byte where `word` is equal to `pattern`, eight times the same byte. The lowest set bit is
-    # exact; above a byte that is equal, the subtraction may borrow and mark one that is not.
+    # Sets the top bit of each byte of `word` that equals that byte of `pattern`, which is one byte repeated eight
+    # times. Only the lowest set bit is exact: above an equal byte, the subtraction may borrow and mark a different
+    # byte.
     cdef uint64_t differences = word ^ pattern
     return (differences - 0x0101010101010101u) & ~differences & 0x8080808080808080u
 
 
 cdef inline uint64_t no_digits(uint64_t values) noexcept nogil:
-    # The top bit of each byte above 9.
+    # Sets the top bit of each byte above 9.
     return (((values & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | values) & 0x8080808080808080u
 
 
 cdef inline uint64_t join_digits(uint64_t values) noexcept nogil:
-    # The number that eight bytes of 0 to 9 spell, the lowest byte first. Neighbours are joined, three times over: eight
-    # digits, four pairs, two fours, one number.
+    # The decimal number whose digits are the eight bytes (0 to 9), the lowest byte first. Three steps join neighbours:
+    # eight digits become four pairs, then two groups of four, then one number.
     values = values * 10 + (values >> 8)
     return (
         (values & 0x000000FF000000FFu) * 0x000F424000000064u
@@ -93,7 +94,7 @@ cdef inline uint64_t join_digits(uint64_t values) noexcept nogil:
 
 
 cdef inline int digits_at_end(uint64_t word, uint64_t* number) noexcept nogil:
-    # How many of the highest bytes of `word` (the last ones of its text) are digits, and the number that they spell.
+    # Counts the digits in the highest bytes of `word`, which are the last bytes of its text; `number` is their number.
     cdef:
         uint64_t values = word ^ 0x3030303030303030u       # a digit's byte is now its value
         uint64_t others = no_digits(values)
@@ -110,7 +111,7 @@ cdef inline int digits_at_end(uint64_t word, uint64_t* number) noexcept nogil:
 
 
 cdef inline Py_ssize_t skip_spaces(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
-    # The first byte from `position` on that is not JSON's white space, or the end.
+    # Returns the first position from `position` on that is not white space in JSON, or the end.
     cdef unsigned char byte
     while position < text_len:
         byte = byte_at(text_ptr, text_len, position)
@@ -121,7 +122,8 @@ cdef inline Py_ssize_t skip_spaces(const char* text_ptr, Py_ssize_t text_len, Py
 
 
 cdef inline Py_ssize_t plain_end(const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position) noexcept nogil:
-    # The first quote, backslash or control byte from `position` on, or the end: so far a string is the text itself.
+    # Returns the first quote, backslash or control byte from `position` on, or the end. The bytes before it have no
+    # escapes, so they are the text of the string.
     cdef:
         uint64_t word
         uint64_t found
@@ -132,7 +134,7 @@ cdef inline Py_ssize_t plain_end(const char* text_ptr, Py_ssize_t text_len, Py_s
         found = (
             bytes_equal(word, 0x2222222222222222u)
             | bytes_equal(word, 0x5C5C5C5C5C5C5C5Cu)
-            # Bytes below 0x20; exact up to the first.
+            # Bytes below 0x20. Only the lowest set bit is exact.
             | ((word - 0x2020202020202020u) & ~word & 0x8080808080808080u)
         )
         if found != 0:

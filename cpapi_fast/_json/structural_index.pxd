@@ -1,6 +1,6 @@
-"""Finds where the strings of a JSON text begin and end: its quotes, 64 bytes at a time.
+"""Finds the start and end of the strings in a JSON text: its quotes, 64 bytes at a time.
 
-Inline functions only, as in scan.pxd, and with the same bounds.
+Only inline functions that stay within the bounds of the text, as in scan.pxd.
 """
 
 from libc.stdint cimport uint64_t
@@ -22,8 +22,8 @@ cdef extern from *:
     #else
     #define CPAPI_FAST_OUT_OF_LINE static __attribute__((noinline, unused))
     #endif
-    /* One bit for each of 64 bytes: which are quotes, which are backslashes. The debug build uses the portable version,
-       so that both versions are tested. */
+    /* Returns a bit for each of 64 bytes that is a quote, and sets *backslashes_ptr to the same for backslashes. The
+       debug build uses the portable version, so that both versions are tested. */
     #if (defined(__SSE2__) || defined(_M_X64)) && !defined(CPAPI_FAST_DEBUG)
     static inline uint64_t cpapi_fast_quotes_of_64(const char* from_ptr, uint64_t* backslashes_ptr) {
         const __m128i quote = _mm_set1_epi8(0x22), backslash = _mm_set1_epi8(0x5C);
@@ -55,7 +55,7 @@ cdef extern from *:
         return quotes;
     }
     #endif
-    /* The same for the bytes from `start` on, which is within the text. Bits past the end are 0. */
+    /* The same for the 64 bytes from `start` on, which must be within the text. Bits past the end are 0. */
     CPAPI_FAST_OUT_OF_LINE uint64_t cpapi_fast_quotes_of_block(
         const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, uint64_t* backslashes_ptr
     ) {
@@ -66,7 +66,7 @@ cdef extern from *:
     #endif
         if (left >= 64) return cpapi_fast_quotes_of_64(text_ptr + start, backslashes_ptr);
         if (text_len >= 64) {
-            /* The last 64 bytes of the text; bits of bytes before `start` are shifted out. */
+            /* Use the last 64 bytes of the text, and shift out the bits of bytes before `start`. */
             quotes = cpapi_fast_quotes_of_64(text_ptr + text_len - 64, backslashes_ptr);
             *backslashes_ptr >>= 64 - left;
             return quotes >> (64 - left);
@@ -83,23 +83,23 @@ cdef extern from *:
     ) noexcept nogil
 
 
-# The quotes of a text that no backslash escapes, in order. They are found 64 bytes at a time and independently of how
-# the strings are used, so that a processor works on several strings at once. Scanning for the end of each string from
-# its start took twice the time on a frame with a quote.
+# The quotes of a text that are not escaped, in order. They are found 64 bytes at a time, so that a processor can work
+# on several strings at once. Scanning from the start of each string to its end took twice the time on a market data
+# frame.
 cdef struct Quotes:
     const char* text_ptr
     Py_ssize_t text_len
-    # A bit for each quote that was not taken yet, of the 64 bytes from block_start on.
+    # The quotes not yet taken: a bit for each of the 64 bytes from block_start on.
     Py_ssize_t block_start
     uint64_t left
-    # 1 when the byte after the block is escaped by its last one.
+    # 1 if the last byte of the block escapes the byte after the block.
     uint64_t carry
-    # Whether any block so far has a backslash.
+    # Whether a loaded block has a backslash.
     bint has_backslash
 
 
 cdef inline uint64_t escaped_bytes(uint64_t backslashes, uint64_t* carry) noexcept nogil:
-    # The bytes of a block that come after a backslash which is not escaped itself.
+    # Returns a bit for each byte of a block that follows a backslash that is not escaped itself.
     cdef uint64_t escaped = carry[0]
     cdef int index
     carry[0] = 0
@@ -115,7 +115,7 @@ cdef inline uint64_t escaped_bytes(uint64_t backslashes, uint64_t* carry) noexce
 
 
 cdef inline void load_quotes(Quotes* quotes) noexcept nogil:
-    # Passes no pointer to `quotes` to a function that is not inlined, so that a compiler can keep it in registers.
+    # No function that is not inlined gets a pointer to `quotes`, so that a compiler can keep its members in registers.
     cdef:
         uint64_t backslashes = 0
         uint64_t found = quotes_of_block(quotes.text_ptr, quotes.text_len, quotes.block_start, &backslashes)
@@ -136,7 +136,7 @@ cdef inline Quotes quotes_of(const char* text_ptr, Py_ssize_t text_len) noexcept
 
 
 cdef inline Py_ssize_t peek_quote(Quotes* quotes) noexcept nogil:
-    # The position of the next quote, or -1.
+    # Returns the position of the next quote, or -1.
     while quotes.left == 0:
         if quotes.text_len - quotes.block_start <= 64:
             return -1
@@ -147,15 +147,15 @@ cdef inline Py_ssize_t peek_quote(Quotes* quotes) noexcept nogil:
 
 cdef inline Py_ssize_t take_quote(Quotes* quotes) noexcept nogil:
     cdef Py_ssize_t position = peek_quote(quotes)
-    quotes.left &= quotes.left - 1             # 0 stays 0
+    quotes.left &= quotes.left - 1             # clears the lowest set bit
     return position
 
 
 cdef inline Py_ssize_t brackets_end(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t position, Quotes* quotes
 ) noexcept nogil:
-    # `position` is an opening bracket. Returns the first byte after the closing one, or -1 when there is none. Brackets
-    # are counted, not matched, because the result only has to be right for valid JSON.
+    # `position` is an opening bracket. Returns the position after the closing one, or -1 if there is none. Brackets are
+    # counted and not matched by type, because the result has to be right only for valid JSON.
     cdef:
         Py_ssize_t depth = 0
         Py_ssize_t quote = peek_quote(quotes)

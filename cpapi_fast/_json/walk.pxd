@@ -1,15 +1,15 @@
-"""The walk: reads wanted numbers from the top level of a JSON object into columns. C only, no GIL.
+"""The walk: reads the numbers of wanted keys at the top level of a JSON object into columns. C only, no GIL.
 
-It runs on the object iterator, and returns True after one whole object with nothing behind it. It returns False when a
-decoder must take over (the slow path). For valid JSON a True result is what a full decode gives:
+The walk uses the object iterator. It returns True after one whole object with nothing after it, and False if the text
+needs a decoder (the slow path). If it returns True for valid JSON, the columns equal those of a full decode:
 
-* Keys are compared as they are written. A key with a backslash needs the slow path.
-* Values of unwanted keys are not read. A wanted value that is neither text nor number needs the slow path.
-* Of equal keys the last one counts: later members overwrite earlier ones, and the walk goes to the end.
-* Bytes beyond ASCII are in no wanted key and in no number; nor would U+FFFD in their place be.
+* Keys are compared byte by byte. A key with a backslash needs the slow path.
+* Values of unwanted keys are not read. A wanted value that is neither a string nor a number needs the slow path.
+* If a key is repeated, the last one counts: later members overwrite earlier ones, and the walk reads to the end.
+* No wanted key and no number has bytes beyond ASCII, so it does not matter whether those are valid UTF-8.
 
-For invalid JSON, an error inside of an unwanted value, or of a text that is not a number, may stay undetected. The
-number of a field is then what stands in the text after its key.
+In invalid JSON, an error inside an unwanted value, or inside a string that is not a number, may stay undetected. The
+number of a field is then read from the text after its key.
 """
 
 from libc.math cimport NAN
@@ -32,7 +32,7 @@ from .scan cimport byte_at, skip_spaces, word_at
 
 # One entry of the hash table over the wanted keys of up to 8 bytes.
 cdef struct KeySlot:
-    # The key as it is written: its bytes and, if 8 bytes have room for it, its closing quote. 0: the entry is empty.
+    # The bytes of the key and, if it has fewer than 8, its closing quote. 0: the entry is empty.
     uint64_t packed
     Py_ssize_t field
 
@@ -44,9 +44,10 @@ cdef struct LongKey:
     Py_ssize_t field
 
 
-# Which keys are wanted, and the column of each.
+# The wanted keys and their columns.
 cdef struct KeyTable:
-    # A power of two of entries, most of them empty. A key is at `slot_of`, or further on with no empty entry between.
+    # The number of entries is a power of two, and most are empty. A key is in the entry `slot_of(key)`, or in a later
+    # one with no empty entry in between.
     KeySlot* slots_ptr
     size_t last_slot
     LongKey* long_keys_ptr
@@ -59,12 +60,12 @@ cdef enum:
 
 
 cdef inline size_t slot_of(const KeyTable* table, uint64_t packed) noexcept nogil:
-    # The high half of the product depends on every byte of the key.
+    # The high half of the product depends on all bytes of the key.
     return <size_t>((packed * 0x9E3779B97F4A7C15u) >> 32) & table.last_slot
 
 
 cdef inline void add_key(KeyTable* table, uint64_t packed, Py_ssize_t field) noexcept nogil:
-    # The table has an empty entry, and does not have this key.
+    # The table must have an empty entry and must not contain this key.
     cdef size_t slot = slot_of(table, packed)
     while table.slots_ptr[slot].packed != 0:
         slot = (slot + 1) & table.last_slot
@@ -76,7 +77,7 @@ cdef inline Py_ssize_t find_key(
     const KeyTable* table, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end,
     bint has_backslash
 ) noexcept nogil:
-    # The column of the key text_ptr[start:end], NOT_WANTED or ESCAPED_KEY. text_ptr[end] is its closing quote.
+    # Returns the column of the key text_ptr[start:end], NOT_WANTED or ESCAPED_KEY. text_ptr[end] is its closing quote.
     cdef:
         Py_ssize_t length = end - start
         Py_ssize_t index
@@ -98,11 +99,11 @@ cdef inline Py_ssize_t find_key(
         if length < 7:
             packed &= (<uint64_t>1 << (8 * (length + 1))) - 1
     else:
-        # Within the last 8 bytes of a text, which is rare. The key and its quote have at most 7 bytes then.
+        # The key starts in the last 7 bytes of the text, which is rare.
         for index in range(length + 1):
             packed |= <uint64_t>byte_at(text_ptr, text_len, start + index) << (8 * index)
     if packed == 0:
-        # Eight zero bytes, which valid JSON does not have, would equal an empty entry.
+        # Eight zero bytes would equal an empty entry. Valid JSON has no zero bytes.
         return NOT_WANTED
     slot = slot_of(table, packed)
     while table.slots_ptr[slot].packed != packed:
@@ -116,7 +117,7 @@ cdef inline bint walk_object(
     const KeyTable* table, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t stride,
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
 ) noexcept nogil:
-    # Writes entry `field * stride` of the arrays for each wanted key that the object has, and no other entry.
+    # Writes entry `field * stride` of the arrays for each wanted key of the object, and no other entry.
     cdef:
         Quotes quotes = quotes_of(text_ptr, text_len)
         Py_ssize_t position = object_start(text_ptr, text_len)

@@ -1,4 +1,4 @@
-"""CallbackConsumer: a callback in place of a reader, called as soon as frames and events arrive."""
+"""CallbackConsumer: calls a function for each frame or batch and each event as soon as it arrives."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Callback = Callable[[Frame | FeedEvent], object] | Callable[[Batch | FeedEvent],
 class CallbackConsumer:
     """A callback that receives the frames or batches and the events of a feed; `close()` stops the calls.
 
-    Made by `Feed.on_item` and `Feed.on_batch`. There is no queue: only the frames of the read that is being passed on
-    count as pending. The feed calls `put`, `put_event` and `end`.
+    Create it with `Feed.on_item` or `Feed.on_batch`. It has no queue: only frames of the current socket read can be
+    pending. The feed calls `put`, `put_event` and `end`.
 
     Attributes:
         name: the name in messages.
@@ -28,8 +28,8 @@ class CallbackConsumer:
     Args:
         name: the name in messages.
         callback: called with each frame, or with each batch, and with each event.
-        by_batch: whether to call it with batches instead of frames.
-        on_error: called with what the callback raised. The callback is called again with the next item.
+        by_batch: whether to call the callback with batches instead of frames.
+        on_error: called with the exception of the callback. The callback is called again with the next item.
         on_close: called once, by `close`.
     """
 
@@ -94,7 +94,7 @@ class CallbackConsumer:
             self._delivered += 1
             self._call(batch[index])
             if self._is_closed:
-                # The callback closed it: `close` has counted the rest as dropped.
+                # The callback called `close`, which has counted the rest as dropped.
                 return
         self._pending_bytes -= cost
 
@@ -105,12 +105,12 @@ class CallbackConsumer:
             self._call(event)
 
     def end(self, _error: CpapiError | None) -> None:
-        """Call the callback no more."""
+        """Stop the calls because the feed has ended."""
         self._is_ended = True
 
     @property
     def stats(self) -> ConsumerStats:
-        """What the callback received, now."""
+        """The current counters (`ConsumerStats`)."""
         return ConsumerStats(
             received=self._received,
             delivered=self._delivered,
@@ -132,7 +132,7 @@ class CallbackConsumer:
         return self._is_closed
 
     def close(self) -> None:
-        """Stop the calls. Frames of this read that the callback has not received count as dropped. Idempotent."""
+        """Stop the calls. Frames of the current socket read that are still pending count as dropped. Idempotent."""
         if not self._is_closed:
             self._is_closed = self._is_ended = True
             self._dropped += self._pending

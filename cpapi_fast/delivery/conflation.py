@@ -1,4 +1,4 @@
-"""Conflation: the pending market data frames of one topic are merged into one, with the latest value of each field."""
+"""Conflation: merges the pending market data frames of one topic into one, with the latest value of each field."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .consumer_queue import ConsumerQueue
 
 _MARKET_DATA: Final = FrameKind.MARKET_DATA.value
 
-#: In the column of conids.
+#: The conid of a frame without one, in the column of conids.
 _NO_CONID: Final = -1
 
 _NESTED: Final = frozenset({dict, list})
 
-#: With this many unmerged frames pending, behind others, they are merged whether or not a reader came. It bounds what
-#: a stalled consumer holds beyond its subscriptions, and how long one merge takes.
+#: Pending frames are merged when this many are unmerged and more than one read is pending, even if no reader needs
+#: them. This bounds the memory of a stalled consumer and the time of one merge.
 _MERGE_FRAMES: Final = 512
 
 
 class _MergedFrame:
-    # One pending frame, and what was merged into it.
+    # One pending frame with the fields that were merged into it.
     __slots__ = ("cost", "fields", "first_ns", "frame", "received_ns", "segment", "topic")
 
     def __init__(self, frame: Frame, topic: str | None, segment: int) -> None:
@@ -37,13 +37,13 @@ class _MergedFrame:
         self.topic = topic
         self.segment = segment
         self.cost = len(frame) + FRAME_OVERHEAD_BYTES
-        # The receive times of the first and the last of the frames in it.
+        # The receive times of the first and the last merged frame.
         self.first_ns = self.received_ns = frame.received_ns
-        # The merged fields while a merge is under way; None when `frame` has them.
+        # The merged fields during a merge; None if `frame` has them.
         self.fields: dict[str, object] | None = None
 
     def merge(self, frame: Frame) -> bool:
-        # Take the fields of a later frame of the same topic. False when the two cannot be merged.
+        # Merges the fields of a later frame of the same topic. Returns False if the two cannot be merged.
         later = _fields_of(frame, self.topic)
         if later is None:
             return False
@@ -57,7 +57,7 @@ class _MergedFrame:
         return True
 
     def encode(self) -> None:
-        # Make one frame of the merged fields. The topic comes last: the classifier searches for it there first.
+        # Creates one frame with the merged fields. The topic is last, where the classifier finds it fastest.
         fields, self.fields = cast("dict[str, object]", self.fields), None
         fields["topic"] = fields.pop("topic")
         self.frame = _frame_of(orjson.dumps(fields), self.received_ns)
@@ -71,7 +71,7 @@ def _frame_of(raw: bytes, received_ns: int) -> Frame:
 
 
 def _fields_of(frame: Frame, topic: str | None) -> dict[str, object] | None:
-    # The fields that can be merged; None when the text is not JSON, or could not be encoded again.
+    # Returns the fields that can be merged; None if the text is not JSON, or cannot be encoded again.
     try:
         fields = frame.payload
     except MalformedPayloadError:
@@ -82,34 +82,34 @@ def _fields_of(frame: Frame, topic: str | None) -> dict[str, object] | None:
         try:
             orjson.dumps(fields)
         except TypeError:
-            # orjson decodes deeper nesting than it encodes.
+            # orjson can decode deeper nesting than it can encode.
             return None
     return fields
 
 
 class ConflatingQueue(ConsumerQueue):
-    """Keeps one frame per subscription, with the latest value of each field of all its pending frames.
+    """Keeps one frame per market data topic, with the latest value of each field of its pending frames.
 
-    A merged frame takes the place of the first of its frames, so that a subscription with many updates is not delayed
-    forever, and has the receive time of the last one. Frames of other kinds, and frames that cannot be decoded, are
-    not merged. Nothing is merged across an event. Beyond the bounds the oldest frames are dropped.
+    A merged frame has the position of its first frame, so that a subscription with many updates is not delayed forever,
+    and the receive time of its last frame. Frames of other kinds, and frames that cannot be decoded, are not merged.
+    Frames before and after an event are not merged. Beyond the bounds, the oldest frames are dropped.
 
-    Frames are decoded when a reader comes, and only when more than one read is pending or two frames of one instrument
-    are.
+    Frames are decoded only if more than one read is pending, or two pending frames have the same conid; and only when a
+    reader requests them, or many are pending.
     """
 
     __slots__ = ("_index", "_index_segment", "_merge_gap", "_merged", "_pinned")
 
     def __init__(self, max_frames: int, max_bytes: int, max_events: int) -> None:
         super().__init__(max_frames, max_bytes, max_events)
-        # Frames that went through a merge; those in `slices` come after them.
+        # Merged frames. The unmerged ones in `slices` follow them.
         self._merged: deque[_MergedFrame] = deque()
-        # The frame of each topic that a later one can be merged into. All are of one segment.
+        # By topic, the frame that later frames can be merged into. All are of one segment.
         self._index: dict[str, _MergedFrame] = {}
         self._index_segment = 0
-        # What is missing before the next frame: the receive times around it, and how many frames.
+        # The frames missing before the next frame: the receive times around them, and their number.
         self._merge_gap: tuple[int, int, int] | None = None
-        # The first good frame of a gap that was reported.
+        # The first good frame of a gap that was already reported.
         self._pinned: _MergedFrame | None = None
 
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
@@ -130,7 +130,7 @@ class ConflatingQueue(ConsumerQueue):
         self.wake()
 
     def next_item(self) -> Frame | FeedEvent | None:
-        """The next frame or event when no slice is being read; None when the queue is empty."""
+        """Return the next frame or event; None if the queue is empty."""
         self._finish_chunk()
         if self._is_unmerged():
             return super().next_item()
@@ -149,7 +149,7 @@ class ConflatingQueue(ConsumerQueue):
         event = self._next_event()
         if event is not None or not self._has_frame():
             return event
-        # A batch has one receive time.
+        # A batch has one receive time, so it gets only frames with the same time.
         first = self._take()
         self._cost = first.cost
         builder = BatchBuilder()
@@ -172,7 +172,7 @@ class ConflatingQueue(ConsumerQueue):
         return self.pending > self._max_frames or self.pending_bytes > self._max_bytes
 
     def _is_unmerged(self) -> bool:
-        # Whether everything pending can be delivered as it was received, without decoding a topic.
+        # Whether all pending frames can be delivered as they were received, without decoding a topic.
         if self._merged or self._pinned is not None or self._merge_gap is not None or len(self.slices) > 1:
             return False
         if not self.slices:
@@ -183,7 +183,7 @@ class ConflatingQueue(ConsumerQueue):
         return len({*conids} - {_NO_CONID}) == named
 
     def _merge(self) -> None:
-        # Merge the frames that arrived since the last merge.
+        # Merges the frames that arrived since the last merge.
         index = self._index
         changed: dict[int, _MergedFrame] = {}
         while self.slices:
@@ -204,7 +204,7 @@ class ConflatingQueue(ConsumerQueue):
                         self.conflated += 1
                         continue
                     if earlier is not None:
-                        # A new one, which does not keep the decoded payload.
+                        # A new object, which does not keep the decoded payload.
                         frame = batch[position]
                 entry = _MergedFrame(frame, topic, segment)
                 self._merged.append(entry)
@@ -232,7 +232,7 @@ class ConflatingQueue(ConsumerQueue):
             return None
         last_good_ns, latest_ns, count = self._merge_gap
         if self._merged:
-            # The gap names it as the first good frame, so it must come next: neither dropped nor merged into.
+            # The gap names this frame as the first good one, so it must be the next frame and must not change.
             pinned = self._merged.popleft()
             self._forget(pinned)
             self._pinned, self._merge_gap = pinned, None
@@ -243,7 +243,7 @@ class ConflatingQueue(ConsumerQueue):
         return None
 
     def _take(self) -> _MergedFrame:
-        # Take the next frame, without counting it.
+        # Removes and returns the next frame, without counting it.
         entry = self._pinned
         if entry is None:
             entry = self._merged.popleft()
@@ -257,7 +257,7 @@ class ConflatingQueue(ConsumerQueue):
         self.dropped += 1
         self.pending -= 1
         self.pending_bytes -= entry.cost
-        # Merged frames are not in order of time: the gap has to span all frames that were merged into them.
+        # Merged frames are not in the order of their times, so the gap has to span all frames merged into them.
         if self._merge_gap is None:
             kept_ns = entry.first_ns if self._last_ns is None else self._last_ns
             if self._pinned is not None:

@@ -1,4 +1,4 @@
-"""Consumer: one reader of a feed, an iterator over frames or batches, with the events between them."""
+"""Consumer: one reader of a feed, which iterates over frames or batches and events in order."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ T = TypeVar("T")
 
 
 class Consumer:
-    """One reader of a feed: `async for` gives frames and events in one order, `batches()` batches instead of frames.
+    """One reader of a feed: `async for` iterates over frames and events, `batches()` over batches and events.
 
-    Made by `Feed.consumer`. Read it in the thread of the feed's loop, one task at a time. Cancelling a task that waits
-    loses nothing. The iteration ends when the feed or the consumer is closed, after everything pending was read; if an
-    error ended the feed, it is raised instead.
+    Create it with `Feed.consumer`. Read it in the thread of the feed's loop, with one task at a time. Nothing is lost
+    if a waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
+    feed ended with an error, that error is raised instead.
 
     Attributes:
         name: the name in messages.
-        policy: what happens to frames that it is too slow for.
-        queue: the frames and events that it has not read yet; private to the feed.
+        policy: the overflow policy for frames beyond the bounds of the queue.
+        queue: the frames and events that are not read yet; private to the feed.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Consumer:
         queue = self.queue
         batch = queue.batch
         if batch is not None:
-            # Every frame but the first of its slice takes this path.
+            # Every frame except the first of its slice takes this path.
             cursor = queue.cursor
             frame = batch[cursor]
             cursor += 1
@@ -68,18 +68,18 @@ class Consumer:
             await self._wait()
 
     def batches(self) -> AsyncIterator[Batch | FeedEvent]:
-        """Iterate over batches and events, one batch for each read of the socket or part of one."""
+        """Iterate over batches and events. A batch has frames of one socket read, but not always all of them."""
         return _Reader(self, self.queue.next_batch)
 
     def chunks(self, max_bytes: int = 1024 * 1024) -> AsyncIterator[list[Batch | FeedEvent]]:
-        """Iterate over lists of batches and events: everything pending, up to the batch that reaches `max_bytes`.
+        """Iterate over lists of batches and events: all pending items, up to the batch that reaches `max_bytes`.
 
         The frames of a list count as pending until the next list, batch or frame is requested. So the bounds of the
-        consumer include what its reader still works on, for example while another thread writes it to a file. A
-        consumer that is closed counts the frames of the last list as delivered.
+        consumer include the frames that its reader is working on, for example while another thread writes them to a
+        file. If the consumer is closed, the frames of the last list count as delivered.
 
         Args:
-            max_bytes: the cost of the frames in one list, in bytes as in `ConsumerStats.pending_bytes`; the last batch
+            max_bytes: the cost of the frames in one list, in bytes as in `ConsumerStats.pending_bytes`. The last batch
                 may exceed it.
         """
         return _Reader(self, lambda: self.queue.next_chunk(max_bytes) or None)
@@ -87,7 +87,7 @@ class Consumer:
     async def _wait(self) -> None:
         queue = self.queue
         if queue.waiter is not None:
-            raise UsageError(f"another task reads consumer {self.name!r} already; make a consumer for each reader")
+            raise UsageError(f"another task reads consumer {self.name!r}; create a consumer for each reader")
         if queue.is_ended:
             if queue.error is not None:
                 raise queue.error.with_traceback(None)
@@ -102,7 +102,7 @@ class Consumer:
 
     @property
     def stats(self) -> ConsumerStats:
-        """What the consumer received and what became of it, now."""
+        """The current counters (`ConsumerStats`)."""
         return self.queue.stats()
 
     @property
@@ -111,7 +111,7 @@ class Consumer:
         return self._is_closed
 
     def close(self) -> None:
-        """Receive nothing more. What is pending counts as dropped, and a task that waits is woken. Idempotent."""
+        """Stop receiving. Pending frames and events count as dropped, and a waiting reader ends. Idempotent."""
         if not self._is_closed:
             self._is_closed = True
             self.queue.clear()
@@ -127,7 +127,7 @@ class Consumer:
 
 
 class _Reader(Generic[T]):
-    # Not an async generator: one would be exhausted after its first cancelled read.
+    # Not an async generator, because a cancelled read would end the generator.
     __slots__ = ("_consumer", "_take")
 
     def __init__(self, consumer: Consumer, take: Callable[[], T | None]) -> None:

@@ -15,19 +15,19 @@ from cpapi_fast.frames.frame import Frame
 
 from .stats import ConsumerStats
 
-#: Frames dropped at one place: the receive time of the last frame before them, and how many they are.
+#: Adjacent dropped frames: the receive time of the last frame before them, and their number.
 OverflowGap = tuple[int, int]
 
-#: Frames [start, stop) of a batch, what they cost, how many events came before them, and the gap right before them.
+#: Frames [start, stop) of a batch, their cost, the number of events before them, and the gap right before them.
 Slice = tuple[Batch, int, int, int, int, "OverflowGap | None"]
 
-#: Marks a slice whose gap has been reported. The gap names the first frame of the slice as the first good one, so that
-#: frame must not be dropped any more: it is pinned.
+#: Marks a slice whose gap has been reported. The gap names the first frame of the slice as the first good one, so this
+#: frame is pinned: it must not be dropped.
 REPORTED: Final[OverflowGap] = (0, 0)
 
 
 def _joined(one: Gap, other: Gap) -> Gap:
-    # The end of the earlier gap is lost: data may be missing up to the end of the later one.
+    # Returns one gap from the earliest start to the latest end.
     first_good_ns = None
     if one.first_good_ns is not None and other.first_good_ns is not None:
         first_good_ns = max(one.first_good_ns, other.first_good_ns)
@@ -40,15 +40,15 @@ def _joined(one: Gap, other: Gap) -> Gap:
 
 
 class ConsumerQueue(ABC):
-    """Frames and events on their way to one reader. Subclasses decide what happens beyond the bounds, in `put`.
+    """The frames and events that are pending for one reader. Subclasses implement the overflow policy in `put`.
 
     Frames stay in their batches until they are read. Frames that are read one by one are counted when their slice is
-    finished, or when somebody needs the counts (`update_counts`).
+    finished, or in `update_counts`.
 
     Args:
         max_frames: how many frames may be pending.
-        max_bytes: how much they may cost together. One frame may always be pending, however large it is.
-        max_events: how many events may be pending. Beyond it the oldest is dropped, and gaps are joined.
+        max_bytes: the maximum cost of the pending frames. One frame of any size may always be pending.
+        max_events: how many events may be pending. Beyond this bound, the oldest is dropped, and gaps are joined.
     """
 
     __slots__ = (
@@ -92,30 +92,31 @@ class ConsumerQueue(ABC):
         self.events_received = 0
         self.events_delivered = 0
         self.events_dropped = 0
-        #: Gaps of this queue's own making that were reported.
+        #: Reported gaps that this queue's own policy caused.
         self.gaps = 0
-        #: Whether nothing more will come, and the error that the reader gets at the end, if any.
+        #: Whether the queue accepts nothing more, and the error that the reader gets at the end, if any.
         self.is_ended = False
         self.error: CpapiError | None = None
         #: What the reader awaits while the queue is empty.
         self.waiter: asyncio.Future[None] | None = None
         self.slices: deque[Slice] = deque()
-        #: Events with their number, from 1.
+        #: Events with their numbers, starting at 1.
         self.events: deque[tuple[int, FeedEvent]] = deque()
-        #: The slice that is being read frame by frame: its batch (None when there is none), the next frame, its end.
+        #: The slice that is being read frame by frame: its batch (None without one), the next frame, and its end.
         self.batch: Batch | None = None
         self.cursor = 0
         self.stop = 0
-        # Its first frame that is not counted as delivered yet, what it costs from there, and the events before it.
+        # The first frame of that slice that is not counted yet, the cost from there on, and the events before the
+        # slice.
         self._first = 0
         self._cost = 0
         self._segment = 0
-        # What the reader's current chunk holds; it still counts as pending.
+        # The frames of the reader's current chunk and their cost. They still count as pending.
         self._chunk_frames = 0
         self._chunk_bytes = 0
-        # The receive time of the last frame that was read; None before the first.
+        # The receive time of the last frame that was read; None before the first one.
         self._last_ns: int | None = None
-        # Frames that are missing before the next one to come.
+        # The frames that are missing before the next frame that will be added.
         self._open_gap: OverflowGap | None = None
         self._max_frames = max_frames
         self._max_bytes = max_bytes
@@ -125,10 +126,10 @@ class ConsumerQueue(ABC):
 
     @abstractmethod
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        """Add frames [start, stop) of a batch; beyond the bounds the overflow policy decides."""
+        """Add frames [start, stop) of a batch, whose cost in bytes is `cost`, and enforce the bounds."""
 
     def put_event(self, event: FeedEvent) -> None:
-        """Add an event, after all frames that came before it."""
+        """Add an event, after all frames that were put before it."""
         if self.is_ended:
             return
         self.events_received += 1
@@ -138,19 +139,19 @@ class ConsumerQueue(ABC):
         self.wake()
 
     def end(self, error: CpapiError | None) -> None:
-        """Accept nothing more; what is pending can still be read. Later calls have no effect."""
+        """Accept nothing more. Pending items can still be read. Later calls have no effect."""
         if not self.is_ended:
             self.is_ended = True
             self.error = error
             self.wake()
 
     def wake(self) -> None:
-        """Wake the reader, if it waits."""
+        """Wake the reader if it is waiting."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
     def _drop_event(self) -> None:
-        # The oldest one goes. That data is missing is reported in any case: two gaps become one that spans both.
+        # Drops the oldest event. A gap is never dropped: it is joined with the next gap, or replaces the next event.
         self.events_dropped += 1
         number, oldest = self.events.popleft()
         if isinstance(oldest, Gap):
@@ -166,7 +167,7 @@ class ConsumerQueue(ABC):
     # --- reading ----------------------------------------------------------------------------------
 
     def next_item(self) -> Frame | FeedEvent | None:
-        """The next frame or event when no slice is being read; None when the queue is empty."""
+        """Return the next frame or event; None if the queue is empty. Requires that `batch` is None."""
         self._finish_chunk()
         slices = self.slices
         if not slices or self.events or slices[0][5] is not None:
@@ -185,7 +186,7 @@ class ConsumerQueue(ABC):
         return frame
 
     def next_batch(self) -> Batch | FeedEvent | None:
-        """The next frames that came together, or the next event; None when the queue is empty."""
+        """Return the next batch or event; None if the queue is empty."""
         self._finish_chunk()
         if self.batch is not None:
             self.put_back_slice()
@@ -195,7 +196,7 @@ class ConsumerQueue(ABC):
         return item
 
     def next_chunk(self, max_bytes: int) -> list[Batch | FeedEvent]:
-        """The next batches and events, up to the batch that reaches `max_bytes`; empty when the queue is empty.
+        """Return the next batches and events, up to the batch that reaches `max_bytes`; empty if the queue is empty.
 
         The frames count as pending until the next read of any kind.
         """
@@ -211,7 +212,7 @@ class ConsumerQueue(ABC):
         return items
 
     def _pop(self) -> Batch | FeedEvent | None:
-        # Take the next batch, without counting it, or event. What the batch costs is left in `_cost`.
+        # Removes and returns the next batch or event, without counting a batch, and sets `_cost` to its cost.
         slices = self.slices
         if not slices or self.events or slices[0][5] is not None:
             event = self._next_event()
@@ -244,7 +245,7 @@ class ConsumerQueue(ABC):
         self.batch = None
 
     def update_counts(self) -> None:
-        """Count what was read of the current slice."""
+        """Count the frames of the current slice that have been read."""
         batch = self.batch
         if batch is None or self.cursor == self._first:
             return
@@ -257,7 +258,7 @@ class ConsumerQueue(ABC):
         self._first, self._cost = self.cursor, cost
 
     def put_back_slice(self) -> None:
-        """Put the unread rest of the current slice back to the front of the queue."""
+        """Return the unread rest of the current slice to the front of the queue."""
         self.update_counts()
         if self.batch is not None:
             self.slices.appendleft((self.batch, self._first, self.stop, self._cost, self._segment, None))
@@ -278,7 +279,7 @@ class ConsumerQueue(ABC):
         self.events.clear()
 
     def stats(self) -> ConsumerStats:
-        """The counters, now."""
+        """Return the current counters."""
         self.update_counts()
         return ConsumerStats(
             received=self.received,
@@ -296,7 +297,7 @@ class ConsumerQueue(ABC):
         )
 
     def _next_event(self) -> FeedEvent | None:
-        # What has to be reported before the next frame, if anything.
+        # Returns the event or gap before the next frame; None if there is none.
         slices = self.slices
         if self.events and (not slices or self.events[0][0] <= slices[0][4]):
             return self._take_event()
@@ -309,7 +310,7 @@ class ConsumerQueue(ABC):
         gap = self._open_gap
         if gap is None or not self.is_ended:
             return None
-        # Frames are missing at the very end.
+        # The missing frames are the last ones.
         self._open_gap = None
         return self._report_gap(gap, None)
 

@@ -1,4 +1,4 @@
-"""Dispatcher: passes the batches and events of one feed to all of its consumers, in the same order."""
+"""Dispatcher: passes the batches and events of one feed to all its consumers, in the same order."""
 
 from __future__ import annotations
 
@@ -17,40 +17,41 @@ from .consumer import Consumer
 from .consumer_queue import ConsumerQueue
 from .overflow import Block, DropNewest, DropOldest, Halt, OverflowPolicy
 
-#: The bound on the events of one consumer, however long it does not read.
+#: The default bound on the pending events of one consumer.
 MAX_PENDING_EVENTS: Final = 1000
 
 _POLICIES: Final[tuple[str, ...]] = get_args(OverflowPolicy)
 
 
 class Recipient(Protocol):
-    """What the dispatcher passes frames and events to: the queue of a consumer, or a callback consumer."""
+    """Receives frames and events from the dispatcher: the queue of a consumer, or a callback consumer."""
 
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
-        """Take frames [start, stop) of a batch, whose cost in bytes is `cost`."""
+        """Add frames [start, stop) of a batch, whose cost in bytes is `cost`."""
 
     def put_event(self, event: FeedEvent) -> None:
-        """Take an event, after all frames that were put before it."""
+        """Add an event, after all frames that were put before it."""
 
     def end(self, error: CpapiError | None) -> None:
-        """Take nothing more; `error` is why, if the feed failed."""
+        """Accept nothing more. `error` is the reason if the feed failed, else None."""
 
 
 class Dispatcher:
-    """Passes frames and events to the consumers of one feed; none of them affects what another receives.
+    """Passes frames and events to the consumers of one feed.
 
-    The policy `block` is the exception: it holds up all consumers.
+    A slow consumer does not affect the others, except with the policy `block`: then the socket is not read, and all
+    consumers wait.
 
     Args:
         hold: called with True when a consumer with the policy `block` is full, and with False when all of them are at
             half of their bounds or below.
-        on_callback_error: called with a `CallbackError` when a callback raised; its cause is what the callback raised.
+        on_callback_error: called with a `CallbackError` after a callback raised; its cause is the original exception.
     """
 
     def __init__(self, *, hold: Callable[[bool], None], on_callback_error: Callable[[Exception], None]) -> None:
         self._hold = hold
         self._on_callback_error = on_callback_error
-        # Replaced and never changed in place: consumers come and go while the dispatcher iterates over them.
+        # Replaced and never changed in place, because consumers are added and removed while the dispatcher iterates.
         self._consumers: tuple[Consumer | CallbackConsumer, ...] = ()
         self._recipients: tuple[Recipient, ...] = ()
         self._blocking: list[Block] = []
@@ -58,7 +59,7 @@ class Dispatcher:
         self._is_ended = False
         self._error: CpapiError | None = None
         self._is_busy = False
-        # What callbacks caused while other consumers had not received the current item: they receive that first.
+        # Actions that callbacks caused during the dispatch of an item. They run after all consumers have the item.
         self._deferred: deque[Callable[[], None]] = deque()
         self._interrupt: BaseException | None = None
 
@@ -76,19 +77,23 @@ class Dispatcher:
         max_pending_bytes: int,
         max_pending_events: int = MAX_PENDING_EVENTS,
     ) -> Consumer:
-        """Add a consumer with a queue; it receives what arrives from now on.
+        """Add a consumer with a queue, which receives the frames and events from now on.
 
         Args:
             name: the name in messages.
-            policy: what happens to frames that it is too slow for.
+            policy: the overflow policy for frames beyond the bounds.
             max_pending_frames: how many frames may be pending.
-            max_pending_bytes: how many bytes, with 64 more for each frame. One frame may always be pending, however
-                large it is.
-            max_pending_events: how many events may be pending. Beyond it the oldest is dropped and counted. The two
-                oldest gaps become one that spans both, so that missing data is reported in any case.
+            max_pending_bytes: how many bytes they may have, with 64 more for each frame. One frame of any size may
+                always be pending.
+            max_pending_events: how many events may be pending. Beyond this bound, the oldest event is dropped and
+                counted. A dropped gap is merged into the next gap, or kept in place of the next event, so that missing
+                data is always reported.
+
+        Returns:
+            The consumer, which the caller closes.
 
         Raises:
-            ConfigError: an unknown policy, or a bound that is not a whole number above zero.
+            ConfigError: the policy is unknown, or a bound is not a whole number above zero.
         """
         if policy not in _POLICIES:
             raise ConfigError(f"policy must be one of {', '.join(_POLICIES)}, not {policy!r}")
@@ -114,12 +119,15 @@ class Dispatcher:
         return consumer
 
     def add_callback(self, *, name: str, callback: Callback, by_batch: bool = False) -> CallbackConsumer:
-        """Add a callback; it is called with each frame and event from now on, as soon as they arrive.
+        """Add a callback, which is called with each frame and event from now on, as soon as it arrives.
 
         Args:
             name: the name in messages.
             callback: a plain function.
             by_batch: whether to call it with batches instead of frames.
+
+        Returns:
+            The consumer, whose `close` stops the calls.
         """
         consumer = CallbackConsumer(
             name,
@@ -132,7 +140,7 @@ class Dispatcher:
         return consumer
 
     def put(self, batch: Batch, start: int, stop: int) -> None:
-        """Pass on frames [start, stop) of a batch."""
+        """Pass frames [start, stop) of a batch to all consumers."""
         if self._is_busy:
             self._deferred.append(lambda: self._put(batch, start, stop))
             return
@@ -145,15 +153,15 @@ class Dispatcher:
             self._is_busy = False
 
     def put_event(self, event: FeedEvent) -> None:
-        """Pass on an event, after all frames that were put before it."""
+        """Pass an event to all consumers, after all frames that were put before it."""
         self._defer(lambda: self._put_event(event))
 
     def end(self, error: CpapiError | None) -> None:
-        """Accept nothing more; what is pending can still be read. Later calls have no effect."""
+        """Accept nothing more. Pending items can still be read. Later calls have no effect."""
         self._defer(lambda: self._end(error))
 
     def _defer(self, action: Callable[[], None]) -> None:
-        # Run it now, or after what is being passed on.
+        # Run the action now, or after the item that is being dispatched.
         self._deferred.append(action)
         if not self._is_busy:
             self._is_busy = True
@@ -166,7 +174,7 @@ class Dispatcher:
         while self._deferred:
             self._deferred.popleft()()
         if self._interrupt is not None:
-            # Ctrl-C and the like are raised now that all consumers have received everything.
+            # KeyboardInterrupt and SystemExit are raised after all consumers have received the item.
             interrupt, self._interrupt = self._interrupt, None
             raise interrupt
 
@@ -175,7 +183,7 @@ class Dispatcher:
             return
         cost = cost_bytes(batch, start, stop)
         if 4 * cost < batch.nbytes:
-            # A few frames must not keep the memory of a large batch while they are pending.
+            # Copied, so that a few pending frames do not keep the memory of a large batch.
             batch, start, stop = slice_of(batch, start, stop), 0, stop - start
         for recipient in self._recipients:
             recipient.put(batch, start, stop, cost)
@@ -216,7 +224,7 @@ class Dispatcher:
         self._recipients = tuple(map(_recipient_of, consumers))
 
     def _remove(self, consumer: Consumer | CallbackConsumer) -> None:
-        # It was closed, or halted.
+        # Called when a consumer is closed or halted.
         self._set_consumers(tuple(other for other in self._consumers if other is not consumer))
         recipient = _recipient_of(consumer)
         if recipient in self._blocking:

@@ -1,4 +1,4 @@
-"""Overflow policies: what happens to frames beyond the bounds of a consumer's queue."""
+"""The overflow policies for frames beyond the bounds of a consumer's queue."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cpapi_fast.frames.cost import cost_bytes
 
 from .consumer_queue import REPORTED, ConsumerQueue, OverflowGap, Slice
 
-#: What happens to frames that a consumer is too slow for.
+#: The name of an overflow policy.
 OverflowPolicy = Literal["drop_oldest", "drop_newest", "conflate", "halt", "block"]
 
 
 def _count_within(batch: Batch, start: int, stop: int, max_bytes: int) -> int:
-    # How many frames from `start` on cost at most `max_bytes` together.
+    # Returns how many frames from `start` on together cost at most `max_bytes`.
     counts = range(1, stop - start + 1)
     return bisect_right(counts, max_bytes, key=lambda count: cost_bytes(batch, start, start + count))
 
@@ -41,7 +41,7 @@ class _DroppingQueue(ConsumerQueue):
                 self._put_beyond_bounds(batch, start, stop)
                 self.wake()
                 return
-        # `_append` and `wake`, inlined: every read of a consumer that keeps up takes this path.
+        # `_append` and `wake` are inlined, because every read takes this path if the consumer is fast enough.
         self.slices.append((batch, start, stop, cost, self.events_received, self._open_gap))
         self._open_gap = None
         self.pending += count
@@ -52,7 +52,7 @@ class _DroppingQueue(ConsumerQueue):
 
     @abstractmethod
     def _put_beyond_bounds(self, batch: Batch, start: int, stop: int) -> None:
-        # Add frames that do not fit; the counts are up to date.
+        # Adds frames that exceed the bounds. The counts are up to date.
         ...
 
 
@@ -78,14 +78,15 @@ class DropNewest(_DroppingQueue):
 
     def _keep(self, batch: Batch, start: int, stop: int) -> None:
         cost = cost_bytes(batch, start, stop)
-        # A few frames must not keep the memory of a large batch: there could be one such batch for each frame.
+        # Copied, so that a few frames do not keep the memory of a large batch. Otherwise each pending frame could keep
+        # one.
         if 2 * cost < batch.nbytes:
             batch = slice_of(batch, start, stop)
             start, stop = 0, stop - start
         self._append(batch, start, stop, cost)
 
     def _newest_ns(self, otherwise_ns: int) -> int:
-        # The receive time of the last frame that was kept.
+        # Returns the receive time of the last frame that was kept.
         if self.slices:
             batch, _, stop, _, _, _ = self.slices[-1]
             return int(batch.received_ns[stop - 1])
@@ -95,7 +96,7 @@ class DropNewest(_DroppingQueue):
 
 
 class Halt(DropNewest):
-    """Keeps the frames that fit; the first frame that does not fit ends the consumer with an error.
+    """Keeps the frames that fit. The first frame that does not fit ends the consumer with an error.
 
     Args:
         name: the consumer's name.
@@ -115,12 +116,12 @@ class Halt(DropNewest):
         super()._put_beyond_bounds(batch, start, stop)
         if self._open_gap is None:
             return
-        # The error reports it, and no gap: no frame will come after it.
+        # The error reports the missing frames. No gap is necessary, because no frame follows.
         self._open_gap = None
         error = ConsumerOverflowError(
             f"consumer {self._name!r} (policy halt) had {self.pending} frames of {self.pending_bytes} bytes pending "
             f"when more arrived than its bounds allow; it receives no more, and {self.dropped} frames of that read "
-            "were dropped. Make a new consumer to go on, and read faster, raise max_pending_frames and "
+            "were dropped. Create a new consumer, and read faster, raise max_pending_frames and "
             "max_pending_bytes, or choose another policy (drop_oldest, conflate)",
             name=self._name,
             dropped=self.dropped,
@@ -130,7 +131,7 @@ class Halt(DropNewest):
 
 
 class DropOldest(_DroppingQueue):
-    """Makes room by dropping the frames that have been pending longest, only as many as necessary."""
+    """Drops the oldest frames, only as many as necessary."""
 
     __slots__ = ()
 
@@ -150,7 +151,7 @@ class DropOldest(_DroppingQueue):
             slices.appendleft(pinned)
 
     def _take_pinned(self) -> Slice:
-        # The one frame that a reported gap names as its first good one.
+        # Removes and returns the frame that a reported gap names as its first good one, as a slice.
         batch, start, stop, cost, segment, _ = self.slices.popleft()
         own = cost_bytes(batch, start, start + 1)
         if start + 1 < stop:
@@ -160,7 +161,7 @@ class DropOldest(_DroppingQueue):
         return (batch, start, start + 1, own, segment, REPORTED)
 
     def _trim(self, *, is_one_kept: bool) -> OverflowGap | None:
-        # Drop from the front until the rest fits; returns what is missing before the first frame that is left.
+        # Drops frames from the front until the rest fits. Returns the gap before the first remaining frame.
         slices = self.slices
         gap: OverflowGap | None = None
         while slices and (self.pending > self._max_frames or self.pending_bytes > self._max_bytes):
@@ -191,11 +192,11 @@ class DropOldest(_DroppingQueue):
 
 
 class Block(ConsumerQueue):
-    """Drops nothing: requests that the socket is not read while the queue is full.
+    """Drops no frames. Instead it requests that the socket is not read while the queue is full.
 
     Args:
-        on_full: called when a bound is reached and the socket is still read.
-        on_read: called after frames were read while the socket is not read.
+        on_full: called when a bound is reached and the socket is not held.
+        on_read: called after the consumer has read frames while the socket is held.
     """
 
     __slots__ = ("_on_full", "_on_read", "is_socket_held")
@@ -209,7 +210,7 @@ class Block(ConsumerQueue):
         on_read: Callable[[], None],
     ) -> None:
         super().__init__(max_frames, max_bytes, max_events)
-        #: Whether the socket is not read, for this consumer or another one.
+        #: Whether the socket is held (not read), because of this consumer or another one.
         self.is_socket_held = False
         self._on_full = on_full
         self._on_read = on_read
@@ -238,7 +239,7 @@ class Block(ConsumerQueue):
             self._on_read()
 
     def is_at_half(self) -> bool:
-        """Whether at most half of either bound is used."""
+        """Return whether the pending frames use at most half of each bound."""
         self.update_counts()
         return 2 * self.pending <= self._max_frames and 2 * self.pending_bytes <= self._max_bytes
 

@@ -1,1 +1,1 @@
-"""From the bytes of a frame to its route, its batch and its columns."""
+"""Frames, batches and columns: finds routes, stores frames, and decodes fields, in compiled code."""

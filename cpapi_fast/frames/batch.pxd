@@ -7,11 +7,11 @@ from .frame cimport Frame, FrameCounters
 
 cdef class Batch:
     cdef:
-        # Payload bytes, side by side: arena_ptr[offsets_ptr[i]:offsets_ptr[i + 1]] is frame i. Owned.
+        # The payload bytes of all frames: arena_ptr[offsets_ptr[i]:offsets_ptr[i + 1]] is frame i. Owned.
         char* arena_ptr
         Py_ssize_t arena_len
         Py_ssize_t arena_capacity
-        # The columns share one block of memory for column_capacity frames. conids_ptr is its start, and owned.
+        # The columns share one owned block of memory for column_capacity frames, which starts at conids_ptr.
         int64_t* conids_ptr
         int64_t* received_ns_ptr
         int32_t* offsets_ptr
@@ -20,22 +20,22 @@ cdef class Batch:
         uint8_t* kinds_ptr
         Py_ssize_t frame_count
         Py_ssize_t column_capacity
-        # How many of the frames are KIND_MALFORMED.
+        # The number of frames of KIND_MALFORMED.
         Py_ssize_t malformed_count
         FrameCounters counters
-        # Set by finish(). After that no memory moves, and views may be handed out.
+        # Set by finish(). After that the memory does not move, so views of it can be created.
         bint is_finished
 
     @staticmethod
     cdef Batch new(Py_ssize_t arena_capacity, Py_ssize_t column_capacity, FrameCounters counters)
-    # Copies the bytes, which are borrowed for the call, and classifies them. Not after finish().
+    # Copies and classifies the bytes, which are borrowed for the call. Must not be called after finish().
     cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1
     cdef int finish(self, int64_t received_ns) except -1
     cdef Frame frame_at(self, Py_ssize_t index)
     # Raises IndexError. A function of its own, because a compiler saves more registers in every call of a function that
     # formats the message itself.
     cdef int raise_index_error(self) except -1
-    # The frames [start, stop), at least one, in a batch of their own. Only after finish().
+    # Copies the frames [start, stop), at least one, into a new batch. Must be called after finish().
     cdef Batch copy_range(self, Py_ssize_t start, Py_ssize_t stop)
     cdef int _grow_arena(self, Py_ssize_t wanted) except -1
     cdef int _grow_columns(self, Py_ssize_t wanted) except -1

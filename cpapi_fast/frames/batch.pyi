@@ -7,11 +7,11 @@ from .frame import Frame, FrameCounters
 
 @final
 class Batch:
-    """The frames of one socket read, their bytes side by side in one block of memory that the batch owns.
+    """The frames of one socket read, in columns over memory that the batch owns.
 
-    The columns are read-only memoryviews over that memory: they copy nothing, and a view keeps the memory alive. With n
-    frames, `payloads` has the bytes of all frames, `offsets` n+1 entries, the other columns n entries. That is the
-    layout of an Arrow record batch with a binary column. A batch never changes.
+    The columns are read-only memoryviews. They copy nothing, and each view keeps a reference to the batch. For n
+    frames, `payloads` has the bytes of all frames, `offsets` has n+1 entries, and the other columns have n entries.
+    That is the layout of an Arrow record batch with a binary column. A batch is immutable.
 
     Batches come from a `WsClient` or a `BatchBuilder`; the class cannot be called.
     """
@@ -33,33 +33,33 @@ class Batch:
         """int64, n entries: ns since the Unix epoch, the same for all frames of one socket read."""
     @property
     def topic_starts(self) -> memoryview[int]:
-        """int32, n entries: where the topic starts in the bytes of its frame; -1 when it is not plain text there."""
+        """int32, n entries: the position of the topic in the bytes of its frame; -1 if it is not plain text there."""
     @property
     def topic_lengths(self) -> memoryview[int]:
         """int32, n entries: the number of bytes of the topic.
 
-        With a start of -1: 0 when there is no topic, -1 when it is written with escapes (`Frame.topic` decodes it).
+        If the start is -1: 0 for a frame without a topic, -1 for a topic with escapes (`Frame.topic` decodes it).
         """
     @property
     def nbytes(self) -> int:
-        """How many payload bytes the batch holds."""
+        """The number of payload bytes in the batch."""
     def __len__(self) -> int:
         """The number of frames."""
     def __getitem__(self, index: int, /) -> Frame:
-        """Return one frame, with a copy of its bytes: keeping the frame does not keep the batch.
+        """Return one frame with a copy of its bytes. The frame does not keep a reference to the batch.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: the index is out of range.
         """
     def __iter__(self) -> Iterator[Frame]:
-        """Yield every frame as `batch[index]` does."""
+        """Iterate over all frames; each one is the same as `batch[index]`."""
 
 @final
 class BatchBuilder:
-    """Builds batches message by message: what a connection does in C, for Python (tests, replay, tools).
+    """Builds batches from single messages, as a connection does: for tests, replays and tools.
 
     Args:
-        counters: counts what is found when payloads of the frames are decoded; None counts nothing.
+        counters: counts invalid payloads when the payloads of the frames are decoded; None counts nothing.
     """
 
     def __init__(self, counters: FrameCounters | None = None) -> None: ...
@@ -73,17 +73,17 @@ class BatchBuilder:
             OverflowError: the batch would have more than 2 GiB of payload.
         """
     def finish(self, received_ns: int) -> Batch | None:
-        """Return the batch, or None when nothing was appended. The next `append` starts a new batch.
+        """Return the batch, or None if nothing was appended. The next `append` starts a new batch.
 
         Args:
-            received_ns: the receive time of all its frames, in ns since the Unix epoch.
+            received_ns: the receive time of all frames, in ns since the Unix epoch.
         """
 
 def slice_of(batch: Batch, start: int, stop: int) -> Batch:
-    """Return the frames `start` to `stop - 1` as a batch of their own.
+    """Return the frames `start` to `stop - 1` as a new batch.
 
-    That is a copy of their bytes, unless it is the whole batch, which is returned as it is.
+    The bytes are copied. If the range is the whole batch, the same object is returned.
 
     Raises:
-        IndexError: there are no such frames, or the range is empty.
+        IndexError: the range is empty or not within the batch.
     """

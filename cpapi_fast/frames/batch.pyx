@@ -1,6 +1,6 @@
-"""Batch: the frames of one socket read in two blocks of memory, the payload bytes and the columns.
+"""Batch: the frames of one socket read in two blocks of memory, one for payload bytes and one for columns.
 
-A batch is filled during one socket read, then finished, and does not change after that.
+A batch is filled during one socket read and then finished. After that it does not change.
 """
 
 cimport cython
@@ -13,7 +13,7 @@ from .classifier cimport KIND_MALFORMED, Classified
 from .column_view cimport column_view
 from .frame cimport new_frame, route_frame
 
-# The offsets of a batch that has no memory of its own yet: one entry, zero. Never written.
+# The offsets of a batch that has no memory yet: one entry, zero. Never written.
 cdef int32_t[1] _NO_OFFSETS = [0]
 
 
@@ -25,11 +25,11 @@ cdef int _raise_memory_error(Py_ssize_t size_bytes) except -1:
 @cython.final
 @cython.no_gc
 cdef class Batch:
-    """The frames of one socket read, their bytes side by side in one block of memory that the batch owns.
+    """The frames of one socket read, in columns over memory that the batch owns.
 
-    The columns are read-only memoryviews over that memory: they copy nothing, and a view keeps the memory alive. With n
-    frames, `payloads` has the bytes of all frames, `offsets` n+1 entries, the other columns n entries. That is the
-    layout of an Arrow record batch with a binary column. A batch never changes.
+    The columns are read-only memoryviews. They copy nothing, and each view keeps a reference to the batch. For n
+    frames, `payloads` has the bytes of all frames, `offsets` has n+1 entries, and the other columns have n entries.
+    That is the layout of an Arrow record batch with a binary column. A batch is immutable.
 
     Batches come from a `WsClient` or a `BatchBuilder`; the class cannot be called.
     """
@@ -64,9 +64,9 @@ cdef class Batch:
         if capacity < wanted:
             capacity = wanted
         elif capacity > MAX_BATCH_BYTES:
-            # append_ptr() does not check what fits, so the capacity must not exceed what int32 offsets can express.
+            # append_ptr() does not check its int32 offsets for overflow, so the capacity must not exceed their range.
             capacity = MAX_BATCH_BYTES
-        # An empty payload is legal (an empty heartbeat), and its pointer must not be NULL either.
+        # An empty payload is valid (an empty heartbeat), and its pointer must not be NULL.
         arena_ptr = <char*>PyMem_Realloc(self.arena_ptr, capacity if capacity > 0 else 1)
         if arena_ptr == NULL:
             _raise_memory_error(capacity)
@@ -124,10 +124,10 @@ cdef class Batch:
             self._grow_arena(start + data_len)
         if index == self.column_capacity:
             self._grow_columns(index + 1)
-        # Before the copy, while the bytes of the socket read are in the cache.
+        # Classify before the copy, while the bytes of the socket read are in the cache.
         route_frame(data_ptr, data_len, &route)
         if data_len > 0:
-            # The only copy of the payload; the batch owns it.
+            # The only copy of the payload.
             memcpy(self.arena_ptr + start, data_ptr, <size_t>data_len)
         self.arena_len = start + data_len
         self.offsets_ptr[index + 1] = <int32_t>(start + data_len)
@@ -211,20 +211,20 @@ cdef class Batch:
 
     @property
     def topic_starts(self):
-        """int32, n entries: where the topic starts in the bytes of its frame; -1 when it is not plain text there."""
+        """int32, n entries: the position of the topic in the bytes of its frame; -1 if it is not plain text there."""
         return column_view(self, self.topic_starts_ptr, b"i", self.frame_count, sizeof(int32_t))
 
     @property
     def topic_lengths(self):
         """int32, n entries: the number of bytes of the topic.
 
-        With a start of -1: 0 when there is no topic, -1 when it is written with escapes (`Frame.topic` decodes it).
+        If the start is -1: 0 for a frame without a topic, -1 for a topic with escapes (`Frame.topic` decodes it).
         """
         return column_view(self, self.topic_lengths_ptr, b"i", self.frame_count, sizeof(int32_t))
 
     @property
     def nbytes(self):
-        """How many payload bytes the batch holds."""
+        """The number of payload bytes in the batch."""
         return self.arena_len
 
     def __len__(self):
@@ -232,10 +232,10 @@ cdef class Batch:
         return self.frame_count
 
     def __getitem__(self, index):
-        """Return one frame, with a copy of its bytes: keeping the frame does not keep the batch.
+        """Return one frame with a copy of its bytes. The frame does not keep a reference to the batch.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: the index is out of range.
         """
         cdef Py_ssize_t position = PyNumber_AsSsize_t(index, IndexError)
         if position < 0:
@@ -245,7 +245,7 @@ cdef class Batch:
         return self.frame_at(position)
 
     def __iter__(self):
-        """Yield every frame as `batch[index]` does."""
+        """Iterate over all frames; each one is the same as `batch[index]`."""
         cdef Py_ssize_t index
         for index in range(self.frame_count):
             yield self.frame_at(index)
@@ -259,10 +259,10 @@ cdef class Batch:
 
 @cython.final
 cdef class BatchBuilder:
-    """Builds batches message by message: what a connection does in C, for Python (tests, replay, tools).
+    """Builds batches from single messages, as a connection does: for tests, replays and tools.
 
     Args:
-        counters: counts what is found when payloads of the frames are decoded; None counts nothing.
+        counters: counts invalid payloads when the payloads of the frames are decoded; None counts nothing.
     """
 
     cdef:
@@ -292,10 +292,10 @@ cdef class BatchBuilder:
             PyBuffer_Release(&view)
 
     def finish(self, int64_t received_ns):
-        """Return the batch, or None when nothing was appended. The next `append` starts a new batch.
+        """Return the batch, or None if nothing was appended. The next `append` starts a new batch.
 
         Args:
-            received_ns: the receive time of all its frames, in ns since the Unix epoch.
+            received_ns: the receive time of all frames, in ns since the Unix epoch.
         """
         cdef Batch batch = self._batch
         if batch is not None:
@@ -304,17 +304,17 @@ cdef class BatchBuilder:
         return batch
 
     def __reduce__(self):
-        # A copy would change a batch whose views the original has handed out.
+        # A copy could change a batch of which the original has created views.
         raise TypeError("a BatchBuilder cannot be copied or pickled")
 
 
 def slice_of(Batch batch not None, Py_ssize_t start, Py_ssize_t stop):
-    """Return the frames `start` to `stop - 1` as a batch of their own.
+    """Return the frames `start` to `stop - 1` as a new batch.
 
-    That is a copy of their bytes, unless it is the whole batch, which is returned as it is.
+    The bytes are copied. If the range is the whole batch, the same object is returned.
 
     Raises:
-        IndexError: there are no such frames, or the range is empty.
+        IndexError: the range is empty or not within the batch.
     """
     if start < 0 or start >= stop or stop > batch.frame_count:
         raise IndexError(f"the batch has {batch.frame_count} frames; [{start}, {stop}) is not a non-empty part of it")

@@ -14,26 +14,33 @@ class Classification:
         """One of ROUTED, NOT_JSON and UNDECIDED."""
     @property
     def kind(self) -> int:
-        """The value of the FrameKind; OTHER while undecided."""
+        """The value of the FrameKind; OTHER if the verdict is UNDECIDED."""
     @property
     def conid(self) -> int:
-        """The contract id, or -1."""
+        """The contract id; -1 if there is none."""
     @property
     def topic_start(self) -> int:
-        """Where the topic starts in the text, or -1."""
+        """The position of the topic in the text; -1 if it was not found."""
     @property
     def topic_length(self) -> int:
         """The number of bytes of the topic."""
 
 def classify_bytes(data: bytes | bytearray | memoryview) -> Classification:
-    """Find the route of one message without decoding it.
+    """Find the route of one message without decoding it, for tests.
 
-    No content raises. The cost does not depend on the length of `data` when the topic is the last or the first key of
-    the object.
+    No content raises an exception. If the topic is the last or the first key of the object, the cost does not depend on
+    the length of `data`.
 
     Args:
         data: one whole message, bytes-like.
     """
 
 def route_topic(topic: bytes) -> tuple[int, int]:
-    """Return the kind and the contract id that a topic alone implies; the id is -1 where the topic has none."""
+    """Return the value of the FrameKind and the contract id of a topic.
+
+    Args:
+        topic: the topic in UTF-8.
+
+    Returns:
+        The kind and the contract id; -1 for a topic without one.
+    """

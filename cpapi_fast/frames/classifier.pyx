@@ -1,20 +1,20 @@
 """Finds kind, topic and conid of a message without decoding JSON: C only, no GIL, no exceptions.
 
-It makes three attempts, the cheapest first. For every valid JSON text without a repeated `topic` key, an attempt that
-succeeds gives what a full decode gives; for text that is not valid JSON, it gives a route that is written in the text.
-When no attempt succeeds, the verdict is UNDECIDED and a JSON decoder takes over (the slow path).
+The classifier makes three attempts, the cheapest first. For valid JSON without a repeated `topic` key, an attempt that
+succeeds gives the same route as a full decode. For text that is not valid JSON, it gives the route of a topic in the
+text. If no attempt succeeds, the verdict is UNDECIDED, and the caller decodes the JSON (the slow path).
 
-**The tail probe is sound.** Suppose the text is valid JSON and ends with `,"topic":"V"}` where V has neither quote nor
-backslash. None of the four quotes in that ending has a backslash before it, so each of them opens or closes a string.
-The text ends outside of any string, so the last quote closes one; going back, the four alternate: close, open, close,
-open. Hence `topic` is a whole string followed by a colon: a key, with the string V as its value. The final brace closes
-the outermost value, since nothing follows, so the key is one of the top level. And as the text has no second `topic`
-key, it is the one (with two, a decoder keeps the last: this one again).
+**The tail probe is correct.** Let the text be valid JSON that ends with `,"topic":"V"}`, where V has no quote and no
+backslash. None of the four quotes in that ending follows a backslash, so each of them opens or closes a string. The
+text ends outside of any string, so the last quote closes a string. Backwards, the four quotes are therefore: close,
+open, close, open. So `topic` is a whole string followed by a colon: a key with the string V as its value. The final
+brace closes the outermost value, because nothing follows it, so the key is at the top level. (If the text has two
+`topic` keys, a decoder keeps the last one, which is this one.)
 
-**The head probe is sound** because `{"topic":"V"` at the start can only be the first key of the outermost object.
+**The head probe is correct** because `{"topic":"V"` at the start can only be the first key of the outermost object.
 
-**The search** goes over the keys of the outermost object, skips their values, and stops at the topic. It checks only
-the syntax that it needs to stay on the top level.
+**The search** iterates over the keys of the outermost object, skips their values, and stops at the topic. It checks
+only the syntax that it needs to stay at the top level.
 """
 
 cimport cython
@@ -30,8 +30,8 @@ ROUTED = VERDICT_ROUTED
 NOT_JSON = VERDICT_NOT_JSON
 UNDECIDED = VERDICT_UNDECIDED
 
-# A probe leaves a longer topic to the search, so that a frame that merely ends (or starts) with a long string costs
-# little.
+# The probes give up on a longer topic and leave it to the search. This bounds their cost for a frame that ends (or
+# starts) with a long string.
 cdef enum:
     PROBE_LIMIT = 256
 
@@ -48,7 +48,7 @@ cdef inline bint _has_account(const char* topic_ptr, Py_ssize_t topic_len) noexc
 
 
 cdef void _route_market_data(const char* topic_ptr, Py_ssize_t topic_len, Classified* route) noexcept nogil:
-    # `smd+<digits>`, then nothing, `@EXCH` or `;;;legs`. Anything else keeps KIND_OTHER.
+    # Sets the route for `smd+<digits>`, `smd+<digits>@EXCH` and `smd+<digits>;;;legs`. Other topics keep KIND_OTHER.
     cdef:
         Py_ssize_t position = 4
         int64_t conid = 0
@@ -110,14 +110,14 @@ cdef inline void _found(const char* data_ptr, Py_ssize_t start, Py_ssize_t lengt
 
 
 cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
-    # The text ends `,"topic":"V"}`; the module's docstring says why that is enough.
+    # Accepts a text that ends with `,"topic":"V"}`. The module's docstring explains why that is enough.
     cdef:
         Py_ssize_t end = data_len - 2          # the closing quote of V
         Py_ssize_t position
         Py_ssize_t lowest
         unsigned char byte
 
-    if data_len < 13:                          # {,"topic":""} would be the shortest
+    if data_len < 13:                          # shorter than {,"topic":""}
         return False
     if byte_at(data_ptr, data_len, data_len - 1) != c"}" or byte_at(data_ptr, data_len, end) != c'"':
         return False
@@ -139,7 +139,7 @@ cdef bint _probe_tail(const char* data_ptr, Py_ssize_t data_len, Classified* rou
 
 
 cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
-    # The text starts `{"topic":"V"` and goes on with a comma or a brace.
+    # Accepts a text that starts with `{"topic":"V"` and a comma or brace.
     cdef:
         Py_ssize_t position
         Py_ssize_t highest
@@ -161,7 +161,7 @@ cdef bint _probe_head(const char* data_ptr, Py_ssize_t data_len, Classified* rou
 
 
 cdef bint search_topic_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) noexcept nogil:
-    # Over the keys of the outermost object, to the first plain `topic` with a plain string as its value.
+    # Searches the keys of the outermost object for a `topic` without escapes whose value is a string without escapes.
     cdef:
         Quotes quotes
         Member member
@@ -232,17 +232,17 @@ cdef class Classification:
 
     @property
     def kind(self):
-        """The value of the FrameKind; OTHER while undecided."""
+        """The value of the FrameKind; OTHER if the verdict is UNDECIDED."""
         return self._route.kind
 
     @property
     def conid(self):
-        """The contract id, or -1."""
+        """The contract id; -1 if there is none."""
         return self._route.conid
 
     @property
     def topic_start(self):
-        """Where the topic starts in the text, or -1."""
+        """The position of the topic in the text; -1 if it was not found."""
         return self._route.topic_start
 
     @property
@@ -252,26 +252,33 @@ cdef class Classification:
 
 
 def classify_bytes(data):
-    """Find the route of one message without decoding it.
+    """Find the route of one message without decoding it, for tests.
 
-    No content raises. The cost does not depend on the length of `data` when the topic is the last or the first key of
-    the object.
+    No content raises an exception. If the topic is the last or the first key of the object, the cost does not depend on
+    the length of `data`.
 
     Args:
         data: one whole message, bytes-like.
     """
     cdef Py_buffer view
-    cdef Classification answer = Classification.__new__(Classification)
+    cdef Classification result = Classification.__new__(Classification)
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        answer._route = classify_ptr(<const char*>view.buf, view.len)
+        result._route = classify_ptr(<const char*>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
-    return answer
+    return result
 
 
 def route_topic(bytes topic not None):
-    """Return the kind and the contract id that a topic alone implies; the id is -1 where the topic has none."""
+    """Return the value of the FrameKind and the contract id of a topic.
+
+    Args:
+        topic: the topic in UTF-8.
+
+    Returns:
+        The kind and the contract id; -1 for a topic without one.
+    """
     cdef Classified route
     route_topic_ptr(topic, len(topic), &route)
     return route.kind, route.conid

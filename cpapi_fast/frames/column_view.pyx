@@ -1,4 +1,4 @@
-"""Read-only memoryviews over columns in C memory: no copy, and each view keeps the memory's owner alive."""
+"""Read-only memoryviews over columns in C memory, without a copy; each view keeps a reference to the owner."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
@@ -7,7 +7,7 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABL
 @cython.final
 @cython.internal
 cdef class _Column:
-    # A read-only buffer over memory of its owner, which it keeps alive.
+    # A read-only buffer over memory of `_owner`, to which it keeps a reference.
     cdef:
         object _owner
         void* _data_ptr

@@ -1,4 +1,4 @@
-"""What frames cost while they are pending in a queue."""
+"""Computes the cost of pending frames in bytes, which the bounds of queues limit."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Final
 
 from .batch import Batch
 
-#: What a pending frame costs besides its bytes: its entry in the columns, and most of the object it becomes. Without
-#: it, empty frames would cost nothing and a flood of them would never reach the bound.
+#: The cost of a pending frame in addition to its bytes, for its entries in the columns and most of its Frame object.
+#: Without it, empty frames would cost nothing, and any number of them could be pending.
 FRAME_OVERHEAD_BYTES: Final = 64
 
 
 def batch_cost_bytes(batch: Batch) -> int:
-    """What all frames of a batch cost while they are pending."""
+    """Return the cost of all frames of a batch while they are pending."""
     return batch.nbytes + FRAME_OVERHEAD_BYTES * len(batch)
 
 
 def cost_bytes(batch: Batch, start: int, stop: int) -> int:
-    """What frames [start, stop) of a batch cost while they are pending: their bytes, and 64 more for each."""
+    """Return the cost of frames [start, stop) of a batch while they are pending: their bytes, and 64 more for each."""
     count = stop - start
     if count == len(batch):
         return batch.nbytes + FRAME_OVERHEAD_BYTES * count

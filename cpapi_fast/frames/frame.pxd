@@ -1,4 +1,4 @@
-"""The C side of Frame, and the route of any bytes: the classifier, with a JSON decoder for what it leaves undecided."""
+"""The C interface of Frame, and the route of any bytes: the classifier with a JSON decoder as its slow path."""
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -15,20 +15,20 @@ cdef class Frame:
     cdef:
         bytes _raw
         int64_t _received_ns
-        int64_t _conid                  # NO_CONID where the frame has none
-        Py_ssize_t _topic_start         # into _raw; -1 when the topic does not stand there as plain text
-        Py_ssize_t _topic_length        # -1 with a start of -1: the topic is written with escapes
+        int64_t _conid                  # NO_CONID if the frame has none
+        Py_ssize_t _topic_start         # in _raw; -1 if the topic is not plain text there
+        Py_ssize_t _topic_length        # -1 with a start of -1: the topic has escapes
         uint8_t _kind
         object _payload                 # the decoded payload, or _NOT_DECODED, or _NOT_JSON
-        FrameCounters _counters         # None for a frame that came from no connection
+        FrameCounters _counters         # None for a frame without a connection
 
 
-# The slow path: decodes the text and routes on the result. It fails only when there is no memory.
+# The slow path: decodes the text and finds the route in the result. It fails only if there is no memory.
 cdef int route_decoded_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1
 
 
 cdef inline int route_frame(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
-    # The route of any bytes.
+    # Finds the route of any bytes.
     if not probe_smd_tail(data_ptr, data_len, route):
         route[0] = classify_ptr(data_ptr, data_len)
         if route.verdict == VERDICT_UNDECIDED:
@@ -36,7 +36,7 @@ cdef inline int route_frame(const char* data_ptr, Py_ssize_t data_len, Classifie
     return 0
 
 
-# A frame with a copy of these bytes. The other arguments are entries of a batch's columns.
+# Creates a frame with a copy of these bytes. The other arguments are entries of a batch's columns.
 cdef Frame new_frame(
     const char* data_ptr,
     Py_ssize_t data_len,

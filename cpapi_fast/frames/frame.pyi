@@ -6,72 +6,74 @@ from cpapi_fast.protocol.kinds import FrameKind
 
 @final
 class FrameCounters:
-    """Counts what is found when the payloads of routed frames are decoded. Shared by all frames of one connection."""
+    """Counts invalid payloads as they are decoded. All frames of one connection share one instance."""
 
     def __init__(self) -> None: ...
     @property
     def payload_errors(self) -> int:
-        """How often `payload` of a routed frame was not JSON."""
+        """How many payloads of frames with a route were not JSON."""
     @property
     def payloads_repaired(self) -> int:
-        """How many payloads had invalid UTF-8 and were decoded with U+FFFD in its place."""
+        """How many payloads had invalid UTF-8, which was decoded as U+FFFD."""
 
 @final
 class Frame:
     """One message of the gateway: its route, its bytes, and its payload on demand.
 
     A frame owns a copy of its bytes. Frames come from `classify`, a `Batch` or a `WsClient`; the class cannot be
-    called. Reading `kind`, `conid`, `topic` and `target` decodes no JSON, unless the topic is written with escapes.
+    called. Reading `kind`, `conid`, `topic` and `target` does not decode JSON, unless the topic has escapes.
     """
 
     @property
     def raw(self) -> bytes:
-        """The bytes as they were received, fragments joined."""
+        """The bytes as received, with the fragments of a message joined."""
     @property
     def kind(self) -> FrameKind:
-        """What the frame is. Known without decoding it."""
+        """The kind of the frame (FrameKind). Reading it does not decode the payload."""
     @property
     def topic(self) -> str | None:
-        """The topic, such as `smd+265598`; None when the frame has none."""
+        """The topic, such as `smd+265598`; None if the frame has none."""
     @property
     def channel(self) -> str | None:
         """The topic up to its first `+`, such as `smd`, `sts` or `tic`.
 
-        For a frame without a topic, the first of the keys `error`, `result` and `message` that its payload has, else
-        None. This decodes the payload.
+        For a frame without a topic, it is the first of the keys `error`, `result` and `message` that the payload has,
+        else None; this decodes the payload.
         """
     @property
     def conid(self) -> int | None:
         """The contract id of a MARKET_DATA frame; None for every other kind. 0 is a real contract id (combos)."""
     @property
     def target(self) -> str | None:
-        """What follows `smd+` when it is more than a conid (`265598@NYSE`, `28812380;;;1/1,2/-1`), else None."""
+        """The text after `smd+` if it is more than a conid (`265598@NYSE`, `28812380;;;1/1,2/-1`), else None."""
     @property
     def received_ns(self) -> int:
-        """When the socket read that brought the frame returned, in ns since the Unix epoch; 0 without a socket."""
+        """The time at which the socket read returned, in ns since the Unix epoch; 0 for a frame without a socket."""
     @property
     def payload(self) -> Any:
-        """The decoded JSON; None for HEARTBEAT and MALFORMED. Decoded on first use, then kept.
+        """The decoded JSON; None for HEARTBEAT and MALFORMED. Decoded on first use and then cached.
 
-        Invalid UTF-8 is decoded with U+FFFD in its place.
+        Invalid UTF-8 is decoded as U+FFFD.
 
         Raises:
-            MalformedPayloadError: the payload is not JSON, although its route was found. The error has the bytes as
-            `raw`.
+            MalformedPayloadError: the payload is not JSON, although a route was found. Its `raw` has the bytes.
         """
     @property
     def error(self) -> str | None:
-        """Why a MALFORMED frame is not JSON, as the decoder reports it; None for every other kind."""
+        """The decoder's message for a MALFORMED frame; None for every other kind."""
     def __len__(self) -> int:
         """The number of bytes of `raw`."""
 
 def classify(data: Buffer, *, strict: bool = False) -> Frame:
-    """Classify one message. Any bytes give a frame; no content raises.
+    """Classify one message and return its frame. No content raises an exception.
 
-    By default the payload is not decoded when the topic is found without that. With `strict=True` it is decoded at
-    once, and the kind is MALFORMED exactly when orjson rejects the text.
+    By default the payload is decoded only if the classifier cannot find the topic. With `strict=True` it is decoded
+    at once, and the kind is MALFORMED exactly if orjson rejects the text.
 
     Args:
         data: one whole message, bytes-like; copied, unless it is `bytes`.
-        strict: decode the payload now.
+        strict: decode the payload at once.
+
+    Returns:
+        The frame, with a `received_ns` of 0.
     """

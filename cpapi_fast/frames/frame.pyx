@@ -1,4 +1,4 @@
-"""Frame: one message with its route, which owns its bytes and decodes its payload on first use."""
+"""Frame: one message with its route; it owns its bytes and decodes its payload on first use."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -27,19 +27,19 @@ from cpapi_fast.protocol.kinds import FrameKind
 cdef object _loads = orjson.loads
 cdef object _JSONDecodeError = orjson.JSONDecodeError
 
-# A tuple, because an index costs less than a call of the enum.
+# Indexing a tuple costs less than calling the enum.
 cdef tuple _KINDS = tuple(FrameKind)
 
-# States of Frame._payload besides a decoded value.
+# Values of Frame._payload that are not a decoded payload.
 cdef object _NOT_DECODED = object()
 cdef object _NOT_JSON = object()
 
-# A frame without a topic is routed on the first of these keys that it has.
+# The channel of a frame without a topic is the first of these keys that its payload has.
 cdef tuple _CHANNEL_KEYS = ("error", "result", "message")
 
 
 cdef object _topic_of(object payload):
-    # The topic of a decoded payload; only a string counts.
+    # Returns the topic of a decoded payload; None if it is not a string.
     cdef object topic
     if type(payload) is dict:
         topic = (<dict>payload).get("topic")
@@ -75,19 +75,19 @@ cdef int _route_decoded(bytes raw, Classified* route) except -1:
 
 @cython.final
 cdef class FrameCounters:
-    """Counts what is found when the payloads of routed frames are decoded. Shared by all frames of one connection."""
+    """Counts invalid payloads as they are decoded. All frames of one connection share one instance."""
 
     def __init__(self):
         pass
 
     @property
     def payload_errors(self):
-        """How often `payload` of a routed frame was not JSON."""
+        """How many payloads of frames with a route were not JSON."""
         return self._payload_errors
 
     @property
     def payloads_repaired(self):
-        """How many payloads had invalid UTF-8 and were decoded with U+FFFD in its place."""
+        """How many payloads had invalid UTF-8, which was decoded as U+FFFD."""
         return self._payloads_repaired
 
     def __repr__(self):
@@ -95,7 +95,7 @@ cdef class FrameCounters:
 
 
 cdef object _decode(bytes raw, FrameCounters counters):
-    # The payload, or _NOT_JSON. Invalid UTF-8 is replaced by U+FFFD.
+    # Returns the payload, or _NOT_JSON. Replaces invalid UTF-8 by U+FFFD.
     cdef object payload
     try:
         return _loads(raw)
@@ -118,7 +118,7 @@ cdef object _decode(bytes raw, FrameCounters counters):
 
 
 cdef str _reason(bytes raw):
-    # Why the decoder rejects the text: a position, and nothing of the content.
+    # Returns the decoder's message, which has a position and no content; None if the text is JSON.
     try:
         _loads(raw)
     except _JSONDecodeError as error:
@@ -126,8 +126,8 @@ cdef str _reason(bytes raw):
     return None
 
 
-# Not tracked by the garbage collector, and allocated from a free list, because both make a frame cheaper. A reference
-# cycle through a frame is possible only where a user puts the frame into its own payload.
+# The garbage collector does not track frames, and a free list allocates them, because both save time. A reference cycle
+# through a frame is possible only if a user puts the frame into its own payload.
 @cython.final
 @cython.no_gc
 @cython.freelist(64)
@@ -135,7 +135,7 @@ cdef class Frame:
     """One message of the gateway: its route, its bytes, and its payload on demand.
 
     A frame owns a copy of its bytes. Frames come from `classify`, a `Batch` or a `WsClient`; the class cannot be
-    called. Reading `kind`, `conid`, `topic` and `target` decodes no JSON, unless the topic is written with escapes.
+    called. Reading `kind`, `conid`, `topic` and `target` does not decode JSON, unless the topic has escapes.
     """
 
     def __cinit__(self):
@@ -149,17 +149,17 @@ cdef class Frame:
 
     @property
     def raw(self):
-        """The bytes as they were received, fragments joined."""
+        """The bytes as received, with the fragments of a message joined."""
         return self._raw
 
     @property
     def kind(self):
-        """What the frame is. Known without decoding it."""
+        """The kind of the frame (FrameKind). Reading it does not decode the payload."""
         return _KINDS[self._kind]
 
     @property
     def topic(self):
-        """The topic, such as `smd+265598`; None when the frame has none."""
+        """The topic, such as `smd+265598`; None if the frame has none."""
         if self._topic_start >= 0:
             return PyUnicode_DecodeUTF8(
                 PyBytes_AS_STRING(self._raw) + self._topic_start, self._topic_length, "replace"
@@ -172,8 +172,8 @@ cdef class Frame:
     def channel(self):
         """The topic up to its first `+`, such as `smd`, `sts` or `tic`.
 
-        For a frame without a topic, the first of the keys `error`, `result` and `message` that its payload has, else
-        None. This decodes the payload.
+        For a frame without a topic, it is the first of the keys `error`, `result` and `message` that the payload has,
+        else None; this decodes the payload.
         """
         cdef object topic = self.topic
         cdef object payload
@@ -196,7 +196,7 @@ cdef class Frame:
 
     @property
     def target(self):
-        """What follows `smd+` when it is more than a conid (`265598@NYSE`, `28812380;;;1/1,2/-1`), else None."""
+        """The text after `smd+` if it is more than a conid (`265598@NYSE`, `28812380;;;1/1,2/-1`), else None."""
         cdef object topic
         cdef str target
         if self._kind != KIND_MARKET_DATA:
@@ -207,18 +207,17 @@ cdef class Frame:
 
     @property
     def received_ns(self):
-        """When the socket read that brought the frame returned, in ns since the Unix epoch; 0 without a socket."""
+        """The time at which the socket read returned, in ns since the Unix epoch; 0 for a frame without a socket."""
         return self._received_ns
 
     @property
     def payload(self):
-        """The decoded JSON; None for HEARTBEAT and MALFORMED. Decoded on first use, then kept.
+        """The decoded JSON; None for HEARTBEAT and MALFORMED. Decoded on first use and then cached.
 
-        Invalid UTF-8 is decoded with U+FFFD in its place.
+        Invalid UTF-8 is decoded as U+FFFD.
 
         Raises:
-            MalformedPayloadError: the payload is not JSON, although its route was found. The error has the bytes as
-            `raw`.
+            MalformedPayloadError: the payload is not JSON, although a route was found. Its `raw` has the bytes.
         """
         if self._payload is _NOT_DECODED:
             if self._kind == KIND_HEARTBEAT or self._kind == KIND_MALFORMED:
@@ -234,7 +233,7 @@ cdef class Frame:
 
     @property
     def error(self):
-        """Why a MALFORMED frame is not JSON, as the decoder reports it; None for every other kind."""
+        """The decoder's message for a MALFORMED frame; None for every other kind."""
         return _reason(self._raw) if self._kind == KIND_MALFORMED else None
 
     def __len__(self):
@@ -242,11 +241,11 @@ cdef class Frame:
         return PyBytes_GET_SIZE(self._raw)
 
     def __bool__(self):
-        # A heartbeat may be empty, and `while frame := await ws.next_message()` must not stop at it.
+        # `while frame := await ws.next_message()` must not stop at an empty heartbeat.
         return True
 
     def __repr__(self):
-        # Neither bytes nor topic: both may name an account.
+        # Without bytes and topic, because both may contain an account.
         conid = "" if self._conid == NO_CONID else f" conid={self._conid}"
         return f"<Frame {_KINDS[self._kind].label}{conid} {len(self._raw)} bytes>"
 
@@ -282,14 +281,17 @@ cdef Frame new_frame(
 
 
 def classify(data, *, bint strict=False):
-    """Classify one message. Any bytes give a frame; no content raises.
+    """Classify one message and return its frame. No content raises an exception.
 
-    By default the payload is not decoded when the topic is found without that. With `strict=True` it is decoded at
-    once, and the kind is MALFORMED exactly when orjson rejects the text.
+    By default the payload is decoded only if the classifier cannot find the topic. With `strict=True` it is decoded
+    at once, and the kind is MALFORMED exactly if orjson rejects the text.
 
     Args:
         data: one whole message, bytes-like; copied, unless it is `bytes`.
-        strict: decode the payload now.
+        strict: decode the payload at once.
+
+    Returns:
+        The frame, with a `received_ns` of 0.
     """
     cdef Py_buffer view
     cdef bytes raw
@@ -322,7 +324,7 @@ def classify(data, *, bint strict=False):
                 route.kind = KIND_OTHER
                 route.conid = NO_CONID
             else:
-                # The payload is decoded already, and `topic` reads it from there.
+                # `Frame.topic` reads the topic from the decoded payload.
                 route.topic_start = -1
                 route.topic_length = -1
                 _route_text(<str>topic, &route)

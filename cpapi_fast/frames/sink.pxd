@@ -1,6 +1,6 @@
-"""The C interface to every frame as soon as it is parsed, without a Python object.
+"""The C interface that passes each frame to a user's `cdef class` as it is parsed, without a Python object.
 
-A sink is a `cdef class` of its user, compiled out of tree::
+A sink is a `cdef class` in the user's own project::
 
     from cpapi_fast cimport KIND_MARKET_DATA, BorrowedFrame, FrameSink
 
@@ -12,7 +12,7 @@ A sink is a `cdef class` of its user, compiled out of tree::
                 self.conid = frame.conid
             return 0
 
-and given to a connection with `ws.use_sink(LastConid())`. See examples/c_sink.
+Pass an instance to a connection: `ws.use_sink(LastConid())`. examples/c_sink is a complete project.
 """
 
 from libc.stdint cimport int64_t, uint8_t
@@ -25,16 +25,16 @@ from .frame cimport FrameCounters
 cdef struct BorrowedFrame:
     const char* payload_ptr         # payload_len bytes, not terminated; never NULL
     Py_ssize_t payload_len
-    const char* topic_ptr           # topic_len bytes inside the payload; NULL when it is not plain text there
-    Py_ssize_t topic_len            # with NULL: 0 for no topic, -1 for one that is written with escapes
+    const char* topic_ptr           # topic_len bytes inside the payload; NULL if it is not plain text there
+    Py_ssize_t topic_len            # with NULL: 0 for no topic, -1 for a topic with escapes
     int64_t conid                   # of KIND_MARKET_DATA; NO_CONID in all others
     int64_t received_ns             # ns since the Unix epoch (UTC), taken once per socket read
     uint8_t kind                    # KIND_HEARTBEAT ... KIND_MALFORMED
 
 
 cdef class FrameSink:
-    # Called in the loop's thread, with the GIL, once per frame in the order of arrival, during the socket read: a slow
-    # sink delays the loop. An exception is handled like that of any callback.
+    # Called once per frame, in the order of arrival, during the socket read: in the loop's thread and with the GIL. A
+    # slow sink delays the loop. An exception is handled like that of a callback.
     cdef int on_frame(self, const BorrowedFrame* frame) except -1
     # Called after the last frame of a socket read, for sinks that publish once per read. It is not called for a sink
     # that was replaced during the read.

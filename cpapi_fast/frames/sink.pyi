@@ -8,15 +8,15 @@ from .frame import Frame, FrameCounters
 
 @disjoint_base
 class FrameSink:
-    """Receives frames in C, without a Python object for any of them: the base class of a user's own `cdef class`.
+    """Base class for a `cdef class` that receives frames in C, without creating Python objects.
 
-    It is subclassed in Cython only, through `from cpapi_fast cimport BorrowedFrame, FrameSink`. `on_frame` is called
-    with a pointer to kind, conid, topic, payload and receive time, all borrowed for the call; `on_read_end` is called
-    after the last frame of a socket read. Pass an instance to `ws.use_sink`. cpapi_fast/frames/sink.pxd has the whole
-    interface, and examples/c_sink is a project that builds a sink.
+    Subclass it in Cython: `from cpapi_fast cimport BorrowedFrame, FrameSink`. `on_frame` is called with a pointer to
+    kind, conid, topic, payload and receive time, which are valid only during the call. `on_read_end` is called after
+    the last frame of a socket read. Pass an instance to `ws.use_sink`. cpapi_fast/frames/sink.pxd documents the
+    interface, and examples/c_sink is a complete project.
 
-    A frame costs the classifier and one call through a pointer. An instance of this class itself raises `UsageError`
-    at its first frame.
+    The cost of a frame is the classifier and one call through a pointer. A sink that does not override `on_frame`
+    raises `UsageError` for each frame.
     """
 
 @final
@@ -24,7 +24,7 @@ class CallbackSink(FrameSink):
     """Calls a function with a `Frame` for each frame.
 
     Args:
-        callback: called with the frame.
+        callback: called with each frame.
         counters: shared by all frames of the connection.
     """
 
@@ -34,9 +34,13 @@ def hand_frame(sink: FrameSink, batch: Batch, index: int) -> None:
     """Pass one frame of a batch to a sink.
 
     Raises:
-        IndexError: there is no such frame.
-        BaseException: what the sink raises.
+        IndexError: the index is out of range.
+        BaseException: the exception of the sink.
     """
 
 def end_read(sink: FrameSink) -> None:
-    """Call a sink's `on_read_end`. Raises what the sink raises."""
+    """Call the `on_read_end` of a sink.
+
+    Raises:
+        BaseException: the exception of the sink.
+    """

@@ -1,4 +1,4 @@
-"""The C side of TextTable: from the bytes of a text to its slot."""
+"""The C interface of TextTable: finds the slot of a text from its bytes."""
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.list cimport PyList_GET_ITEM
@@ -8,62 +8,62 @@ from libc.string cimport memcmp
 from cpapi_fast._json.scan cimport byte_at, word_at
 
 
-# One place of the hash table. The first and the last eight bytes are the whole text up to a length of 16. Of a text
-# shorter than eight bytes, `first` is 0 and `last` is the text.
+# One place of the hash table, with the first and the last eight bytes of its text: all of it up to a length of 16. For
+# a text shorter than eight bytes, `first` is 0 and `last` is the text.
 cdef struct Place:
     uint64_t first
     uint64_t last
-    # -1 in an empty place, so that it equals no text.
+    # -1 in an empty place, so that no text equals it.
     int32_t length
     # -1: the place is empty.
     int32_t slot
 
 
 cdef enum:
-    # The text has no slot. For a frame also: the frame has no topic.
+    # The text has no slot, or the frame has no topic.
     NO_SLOT = -1
-    # The bytes do not decide it: they are not ASCII and may be invalid UTF-8, or the topic is written with escapes.
-    # Decode the text and look it up as a str.
+    # The bytes cannot be compared: they are not ASCII and may be invalid UTF-8, or the topic has escapes. Decode the
+    # text and find it as a str.
     UNRESOLVED = -2
 
 
-# How many readable bytes must stand before a text that is looked up. Before a topic that the classifier located stand
-# at least `{"topic":"`.
+# The number of readable bytes that must precede the text in a lookup. A topic that the classifier found follows at
+# least `{"topic":"`.
 cdef enum:
     BYTES_BEFORE = 8
 
 
 cdef class TextTable:
     cdef:
-        # A power of two of places, at least half of them empty. A text is at `home_of`, or further on with no empty
-        # place between.
+        # The number of places is a power of two, and at least half of them are empty. A text is in the place `home_of`,
+        # or in a later one with no empty place in between.
         Place* places_ptr
         size_t last_place
-        # A place's number is the highest bits of a hash of 64: what is left after this shift.
+        # A 64-bit hash shifted right by this number is the index of a place.
         int shift
         Py_ssize_t text_count
-        # The texts in UTF-8 by their slots; None where a slot is free. Slots are below its length, which never shrinks.
+        # The texts in UTF-8 by slot; None for a free slot. The list never shrinks, and all slots are below its length.
         list texts
         list _free
 
     cdef int32_t add(self, str text) except -1
     cdef int remove(self, Py_ssize_t slot) except -1
-    # UsageError where the slot has no text.
+    # Raises UsageError if the slot has no text.
     cdef int check(self, Py_ssize_t slot) except -1
-    # A slot or NO_SLOT.
+    # Returns a slot or NO_SLOT.
     cdef int32_t find(self, str text) except -2
     cdef int _grow(self) except -1
 
 
 cdef inline size_t home_of(TextTable table, uint64_t first, uint64_t last) noexcept:
-    # The highest bits of a product depend on every bit of its factors, the others only on those below them.
+    # The highest bits of a product depend on all bits of its factors; a lower bit depends only on those up to its own.
     return <size_t>(((first * 0x9E3779B97F4A7C15u >> 32) ^ last) * 0x9E3779B97F4A7C15u >> table.shift)
 
 
 cdef inline void words_of(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t length, uint64_t* first, uint64_t* last
 ) noexcept nogil:
-    # `start` is at least BYTES_BEFORE.
+    # Sets the members of a Place. `start` must be at least BYTES_BEFORE.
     last[0] = word_at(text_ptr, text_len, start + length - 8)
     if length >= 8:
         first[0] = word_at(text_ptr, text_len, start)
@@ -74,7 +74,7 @@ cdef inline void words_of(
 
 
 cdef inline bint is_same_text(TextTable table, Py_ssize_t slot, const char* text_ptr, Py_ssize_t length) noexcept:
-    # The text of the slot has this length.
+    # The text of the slot must have this length.
     return memcmp(PyBytes_AS_STRING(<bytes>PyList_GET_ITEM(table.texts, slot)), text_ptr, <size_t>length) == 0
 
 
@@ -92,7 +92,7 @@ cdef inline int32_t find_words(
     TextTable table, uint64_t first, uint64_t last, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start,
     Py_ssize_t length
 ) noexcept:
-    # The same as find_slot(), for a caller that has the words of words_of().
+    # The same as find_slot(), for a caller that has the results of words_of().
     cdef:
         const Place* place
         size_t home = home_of(table, first, last)
@@ -105,7 +105,7 @@ cdef inline int32_t find_words(
         elif place.slot < 0:
             break
         home = (home + 1) & table.last_place
-    # Invalid UTF-8 is decoded with U+FFFD in its place, and that text may have a slot.
+    # Invalid UTF-8 is decoded as U+FFFD, and the text with U+FFFD may have a slot.
     if ((first | last) & 0x8080808080808080u) == 0 and (
         length <= 16 or is_ascii(text_ptr, text_len, start, length)
     ):
@@ -116,7 +116,7 @@ cdef inline int32_t find_words(
 cdef inline int32_t find_slot(
     TextTable table, const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t length
 ) noexcept:
-    # The slot of text_ptr[start:start + length], NO_SLOT or UNRESOLVED. `start` is at least BYTES_BEFORE.
+    # Returns the slot of text_ptr[start:start + length], NO_SLOT or UNRESOLVED. `start` must be at least BYTES_BEFORE.
     cdef uint64_t first, last
     words_of(text_ptr, text_len, start, length, &first, &last)
     return find_words(table, first, last, text_ptr, text_len, start, length)

@@ -1,6 +1,6 @@
-"""A hash table from texts to small numbers (slots), over bytes: the base of the topic table and of tables of keys.
+"""A hash table that maps texts, as bytes, to small numbers (slots): for topics and for keys.
 
-Open addressing with linear probing. A lookup makes no Python object.
+Open addressing with linear probing. A lookup creates no Python object.
 """
 
 cimport cython
@@ -36,7 +36,7 @@ cdef inline Place _place_of(bytes text, Py_ssize_t slot):
 
 
 cdef inline void _put(TextTable table, const Place* place) noexcept:
-    # The table has an empty place, and does not have this text.
+    # The table must have an empty place and must not contain this text.
     cdef size_t home = home_of(table, place.first, place.last)
     while table.places_ptr[home].slot >= 0:
         home = (home + 1) & table.last_place
@@ -45,9 +45,9 @@ cdef inline void _put(TextTable table, const Place* place) noexcept:
 
 @cython.final
 cdef class TextTable:
-    """Slots of texts, for compiled modules only: it has no Python methods.
+    """Maps texts to slots, for compiled modules only. It has no Python methods.
 
-    Slots count up from 0. The slot of a removed text is given to the next text that is added.
+    Slots are numbered from 0. The slot of a removed text is reused for the next text that is added.
     """
 
     def __cinit__(self):
@@ -81,7 +81,7 @@ cdef class TextTable:
         try:
             padded = b"\0" * BYTES_BEFORE + text.encode()
         except UnicodeEncodeError:
-            # Half of a surrogate pair: no frame has such a text.
+            # A lone surrogate: no frame can contain such a text.
             return NO_SLOT
         slot = find_slot(self, padded, len(padded), BYTES_BEFORE, len(padded) - BYTES_BEFORE)
         return NO_SLOT if slot == UNRESOLVED else slot
@@ -96,7 +96,7 @@ cdef class TextTable:
         try:
             encoded = text.encode()
         except UnicodeEncodeError:
-            raise SubscriptionError("this text holds half of a surrogate pair, which no gateway can send") from None
+            raise SubscriptionError("this text has a lone surrogate, which UTF-8 cannot encode") from None
         if 2 * (self.text_count + 1) > <Py_ssize_t>self.last_place:
             self._grow()
         if self._free:
@@ -119,8 +119,8 @@ cdef class TextTable:
         gap = home_of(self, place.first, place.last)
         while self.places_ptr[gap].slot != slot:
             gap = (gap + 1) & self.last_place
-        # A lookup ends at an empty place. So each entry after the gap, up to the next empty place, moves into the gap
-        # unless its home lies between the gap and itself.
+        # A lookup ends at an empty place. So each entry after the gap, up to the next empty place, is moved into the
+        # gap unless its home is between the gap and the entry.
         at = gap
         while True:
             at = (at + 1) & self.last_place

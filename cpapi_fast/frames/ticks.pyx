@@ -1,15 +1,15 @@
 """Typed columns: fields of market data frames as float64, from the bytes of a batch.
 
-`parse_number` of the decoded value is the definition of what is a number, and which. This module computes the same with
-one of two paths:
+The number of a field is defined as the result of `parse_number` for its decoded value. This module computes the same
+result in one of two ways:
 
-* **The walk** of walk.pxd, in C. It is right about every valid JSON text, or rejects it.
-* **The slow path**: `Frame.payload` (orjson, with invalid UTF-8 repaired) and `parse_number`. It takes what the walk
-  rejects: escapes in a key or in a wanted text, numbers that decimals.pxd does not convert, and any text that does not
-  look like one JSON object with nothing after it.
+* **The walk** of walk.pxd, in C. For valid JSON it gives the defined result or rejects the text.
+* **The slow path**: `Frame.payload` (orjson, with invalid UTF-8 repaired) and `parse_number`. It decodes the texts that
+  the walk rejects: those with escapes in a key or a wanted value, with numbers that decimals.pxd does not convert, or
+  with anything else than one JSON object.
 
-From text that is not JSON but that the walk accepts, the columns have what is written in it. Otherwise the decoder
-rejects the text, no field of the frame is valid, and it is counted. `strict=True` always takes the slow path.
+If the walk accepts a text that is not JSON, the columns have the values that the text contains. Otherwise orjson
+rejects the text, no field of the frame is valid, and the frame is counted. `strict=True` always uses the slow path.
 """
 
 cimport cython
@@ -37,7 +37,7 @@ cdef object _number_prefix = number_prefix
 
 cdef object _FIELD = re.compile(r"[A-Za-z0-9_]{1,32}")
 
-# Names of fields that are not keys on the wire; `conid` is both.
+# The keys of the catalogue that frames do not use, for a hint in an error. Frames do use `conid`.
 cdef dict _CODES = {field.key: field.code for field in _FIELDS.values() if field.key != "conid"}
 
 
@@ -57,15 +57,15 @@ cdef tuple _checked(object fields):
         raise ConfigError(f"fields must be a list such as ['31', '84'], not a {type(fields).__name__}")
     for field in fields:
         if not isinstance(field, str):
-            raise ConfigError(f"a field is a key of the wire as text, such as '31', not a {type(field).__name__}")
-        # The text itself, also for a subclass of str such as an enum.
+            raise ConfigError(f"a field must be a str such as '31', not a {type(field).__name__}")
+        # An exact str, also for a subclass of str such as an enum.
         name = PyUnicode_FromObject(field)
         if name in _CODES:
-            raise ConfigError(f"on the wire the field {name!r} is called {_CODES[name]!r}; ask for that")
+            raise ConfigError(f"frames have the field {name!r} under its code {_CODES[name]!r}; use the code")
         if _FIELD.fullmatch(name) is None:
             raise ConfigError(
-                f"a field is a key of the wire such as '31', '87_raw' or '_updated': 1 to 32 ASCII letters, digits "
-                f"and underscores; {name[:40]!r} is invalid"
+                f"a field must be a key of the frames such as '31', '87_raw' or '_updated': 1 to 32 ASCII letters, "
+                f"digits and underscores; {name[:40]!r} is invalid"
             )
         if name in names:
             raise ConfigError(f"the field {name!r} is given twice; give each field once")
@@ -98,7 +98,7 @@ cdef int decode_payload_ptr(
     batch.append_ptr(payload_ptr, payload_len)
     batch.finish(0)
     frame = batch.frame_at(0)
-    # The caller knows that it is one. A heartbeat or malformed frame would have no payload.
+    # Decode the payload even if its own route is a heartbeat or malformed.
     frame._kind = KIND_MARKET_DATA
     return decoder._decode_frame(frame, 1, values_ptr, valid_ptr, prefixes_ptr)
 
@@ -107,26 +107,26 @@ cdef int decode_payload_ptr(
 cdef class TickDecoder:
     """Decodes fields of market data frames into float64 columns, without a Python object per frame.
 
-    What is a number, and which, is what `parse_number` returns for the decoded value: `C4,735.10` is 4735.1 with the
-    prefix C, `12.2M` is 12200000.0, a JSON number is itself. `N/A`, null, a list and a missing key are not numbers. Of
-    two equal keys the last one counts. Only keys of the outermost object count.
+    The number of a field is the result of `parse_number` for its decoded value: `C4,735.10` is 4735.1 with the prefix
+    C, `12.2M` is 12200000.0, and a JSON number is unchanged. `N/A`, null, a list and a missing key are not numbers. If
+    a key is repeated, the last one counts. Only keys of the outermost object count.
 
-    Make a decoder once and use it for any number of batches. Its cost grows with the length of a frame, and hardly with
-    the number of fields. Frames with an escape in a key or in a wanted text, with numbers of more than 19 digits or
-    beyond 27 powers of ten, are decoded by orjson, which takes about twenty times longer.
+    Create a decoder once and use it for any number of batches. The cost grows with the length of the frames, and hardly
+    with the number of fields. orjson decodes frames that have an escape in a key or in a requested value, or numbers of
+    more than 19 digits or beyond 27 powers of ten. That takes about twenty times longer.
 
-    Every valid JSON text is decoded exactly as described. Of text that is not JSON, by default one of two things holds:
-    no field of the frame is valid and `Ticks.malformed` counts it; or, where the error is inside of a value that was
-    not asked for or of a text that is not a number, the fields have what is written in the text. Invalid UTF-8 is not
-    an error: it is read as U+FFFD, as by `Frame.payload`.
+    Valid JSON is always decoded as described. For text that is not JSON, there are two cases by default. If the error
+    is inside a value that was not requested, or inside a string that is not a number, the fields may have the values
+    that the text contains. Otherwise no field of the frame is valid, and `Ticks.malformed` counts the frame. Invalid
+    UTF-8 is not an error: it is decoded as U+FFFD, as in `Frame.payload`.
 
     Args:
-        fields: keys as they stand on the wire: codes such as `31`, and `_updated`, `87_raw`; each at most once, 1 to 32
+        fields: keys as in the frames: codes such as `31`, and `_updated` or `87_raw`; each at most once, 1 to 32
             characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
         strict: decode each frame with orjson, so that `Ticks.malformed` counts every frame that orjson rejects. Slow.
 
     Raises:
-        ConfigError: a field is not a key of the wire, a field is given twice, or no field is given.
+        ConfigError: a field is invalid or given twice, or there is no field.
     """
 
     def __cinit__(self, fields=None, *, bint strict=False):
@@ -146,7 +146,7 @@ cdef class TickDecoder:
             Py_ssize_t field
             bytes key
             str name
-        # Sparse, so that an unwanted key usually meets an empty place at once; that branch is well predicted.
+        # The table is sparse, so that the lookup of an unwanted key usually ends at the first place.
         while size < 16 * self.field_count:
             size *= 2
         self.table.slots_ptr = <KeySlot*>PyMem_Calloc(<size_t>size, sizeof(KeySlot))
@@ -157,7 +157,7 @@ cdef class TickDecoder:
         for field, name in enumerate(self._fields):
             key = name.encode()
             if len(key) > 8:
-                # The bytes of an ASCII str, inside of the object that `_fields` holds.
+                # A pointer to the bytes inside the ASCII str object, which `_fields` references.
                 self.table.long_keys_ptr[self.table.long_key_count] = LongKey(PyUnicode_AsUTF8(name), len(key), field)
                 self.table.long_key_count += 1
             else:
@@ -167,7 +167,7 @@ cdef class TickDecoder:
     cdef int _decode_frame(
         self, Frame frame, Py_ssize_t stride, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
     ) except -1:
-        # The slow path. 0: the payload is not JSON.
+        # The slow path. Returns 0 if the payload is not JSON.
         cdef:
             object payload = None
             object value, number, prefix
@@ -188,7 +188,7 @@ cdef class TickDecoder:
 
     @property
     def fields(self):
-        """The decoded keys, in the order given."""
+        """The decoded keys as a tuple of str, in the given order."""
         return self._fields
 
     @property
@@ -199,14 +199,14 @@ cdef class TickDecoder:
     def decode(self, Batch batch not None):
         """Decode the fields of all MARKET_DATA frames of a batch.
 
-        A frame that goes to the decoder and is not JSON, or has invalid UTF-8, is counted by its connection too
-        (`stats.payload_errors`, `stats.payloads_repaired`).
+        The connection's counters `stats.payload_errors` and `stats.payloads_repaired` include the frames that orjson
+        decodes here and that are not JSON or have invalid UTF-8.
 
         Args:
             batch: a finished batch.
 
         Returns:
-            Columns of their own memory: they do not keep the batch alive.
+            The columns, which own their memory and keep no reference to the batch.
         """
         cdef:
             Ticks ticks = Ticks.__new__(Ticks)
@@ -255,11 +255,11 @@ cdef class TickDecoder:
 @cython.final
 @cython.no_gc
 cdef class Ticks:
-    """Columns over the MARKET_DATA frames of one batch, one row for each, in their order.
+    """Decoded columns with one row for each MARKET_DATA frame of a batch, in their order.
 
-    The columns are read-only memoryviews over one block of memory that the ticks own: nothing is copied, and a view
-    keeps the memory alive. `numpy.asarray(view)` and `pyarrow.py_buffer(view)` take them as they are. Making a view
-    costs one small object. Ticks come from `TickDecoder.decode`; the class cannot be called.
+    The columns are read-only memoryviews over one block of memory that the object owns. They copy nothing, and each
+    view keeps a reference to the object. `numpy.asarray(view)` and `pyarrow.py_buffer(view)` use them without a copy.
+    Creating a view costs one small object. Ticks come from `TickDecoder.decode`; the class cannot be called.
     """
 
     def __cinit__(self):
@@ -289,7 +289,7 @@ cdef class Ticks:
         return 0
 
     cdef Py_ssize_t _column(self, object field) except -1:
-        # Where the column of a field starts in each of the three matrices.
+        # Returns the entry at which the column of a field starts in each of the three matrices.
         cdef object index = self._columns.get(field) if isinstance(field, str) else None
         if index is None:
             shown = repr(field[:40]) if isinstance(field, str) else f"a {type(field).__name__}"
@@ -298,12 +298,12 @@ cdef class Ticks:
 
     @property
     def fields(self):
-        """The keys that `values`, `valid` and `prefixes` take."""
+        """The keys that `values`, `valid` and `prefixes` accept, as a tuple of str."""
         return self._fields
 
     @property
     def malformed(self):
-        """How many frames are not JSON; no field of their rows is valid."""
+        """The number of frames that are not JSON. Their rows have no valid fields."""
         return self._malformed
 
     @property
@@ -324,10 +324,10 @@ cdef class Ticks:
     def values(self, field):
         """float64, n entries: the numbers of a field, NaN where `valid` is 0.
 
-        Numbers are in the units of the wire; `_updated` is in ms since the Unix epoch, exactly.
+        Numbers are in the units of the frames. `_updated` is in ms since the Unix epoch, without rounding.
 
         Raises:
-            ConfigError: the decoder does not have this field.
+            ConfigError: the decoder was created without this field.
         """
         return column_view(self, self.values_ptr + self._column(field), b"d", self.row_count, sizeof(double))
 
@@ -337,7 +337,7 @@ cdef class Ticks:
         The gateway sends only fields that changed, so 0 usually means that the field did not change.
 
         Raises:
-            ConfigError: the decoder does not have this field.
+            ConfigError: the decoder was created without this field.
         """
         return column_view(self, self.valid_ptr + self._column(field), b"B", self.row_count, 1)
 
@@ -345,7 +345,7 @@ cdef class Ticks:
         """uint8, n entries: 67 (`C`) where a price is the prior close, 72 (`H`) where trading is halted, else 0.
 
         Raises:
-            ConfigError: the decoder does not have this field.
+            ConfigError: the decoder was created without this field.
         """
         return column_view(self, self.prefixes_ptr + self._column(field), b"B", self.row_count, 1)
 

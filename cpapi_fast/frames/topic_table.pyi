@@ -4,32 +4,32 @@ from .batch import Batch
 
 @final
 class TopicTable:
-    """Slots of topics: one table per feed, shared by everything that keeps state for each topic.
+    """Maps topics to slots. One table per feed is shared by all objects that keep state for each topic.
 
-    Slots count up from 0, so that a list or array indexed by slot can hold that state. The slot of a removed topic is
-    given to the next topic that is added.
+    Slots are numbered from 0, so that a list or array can be indexed by slot. The slot of a removed topic is reused for
+    the next topic that is added.
     """
 
     def __init__(self) -> None: ...
     def add(self, topic: str) -> int:
-        """Return the slot of a topic; a topic that is not in the table is added. Idempotent.
+        """Return the slot of a topic, and add the topic if the table does not have it. Idempotent.
 
         Args:
-            topic: the text as frames have it, such as `smd+265598`.
+            topic: the topic as in frames, such as `smd+265598`.
 
         Raises:
             SubscriptionError: the text cannot be encoded as UTF-8, so no frame can have it.
         """
     def remove(self, slot: int) -> None:
-        """Remove the topic of a slot; the slot is free for another topic.
+        """Remove the topic of a slot, so that the slot can be reused for another topic.
 
-        What other objects keep for the slot is removed by them, before this call.
+        Objects that keep state for the slot must remove it before this call.
 
         Raises:
             UsageError: the slot has no topic.
         """
     def check(self, slot: int) -> None:
-        """Raise unless the slot has a topic.
+        """Check that a slot has a topic.
 
         Raises:
             UsageError: the slot has no topic.
@@ -41,12 +41,12 @@ class TopicTable:
 
         Args:
             batch: a finished batch.
-            index: which of its frames.
+            index: the index of the frame in the batch.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: the index is out of range.
         """
     def slots_of(self, batch: Batch) -> list[int]:
-        """Return the slots of all frames of a batch as a list: `slot_of` for each, in one pass."""
+        """Return the slots of all frames of a batch as a list of int, as `slot_of` does for each, in one pass."""
     def __len__(self) -> int:
         """The number of topics."""

@@ -1,7 +1,7 @@
-"""A table of topics with a small number (slot) for each; it resolves the frames of a batch to slots in one pass.
+"""A table that maps topics to small numbers (slots), and finds the slots of all frames of a batch in one pass.
 
-A frame's identity is the text of its topic, as `Frame.topic` returns it. Nearly always that is the bytes that the batch
-points at. Where it is not (escapes, invalid UTF-8), the frame is decoded.
+The key is the topic as `Frame.topic` returns it. Nearly always its UTF-8 form equals the bytes in the batch. For topics
+with escapes or invalid UTF-8 it does not, so those are decoded.
 """
 
 cimport cython
@@ -11,7 +11,7 @@ from .text_table cimport BYTES_BEFORE, NO_SLOT, UNRESOLVED, find_slot
 
 
 cdef inline int32_t _slot_of_frame(TextTable texts, Batch batch, Py_ssize_t index) noexcept:
-    # The slot of the frame's topic, NO_SLOT or UNRESOLVED.
+    # Returns the slot of the frame's topic, NO_SLOT or UNRESOLVED.
     cdef:
         Py_ssize_t start = batch.topic_starts_ptr[index]
         Py_ssize_t length = batch.topic_lengths_ptr[index]
@@ -24,10 +24,10 @@ cdef inline int32_t _slot_of_frame(TextTable texts, Batch batch, Py_ssize_t inde
 
 @cython.final
 cdef class TopicTable:
-    """Slots of topics: one table per feed, shared by everything that keeps state for each topic.
+    """Maps topics to slots. One table per feed is shared by all objects that keep state for each topic.
 
-    Slots count up from 0, so that a list or array indexed by slot can hold that state. The slot of a removed topic is
-    given to the next topic that is added.
+    Slots are numbered from 0, so that a list or array can be indexed by slot. The slot of a removed topic is reused for
+    the next topic that is added.
     """
 
     def __cinit__(self):
@@ -74,10 +74,10 @@ cdef class TopicTable:
         return 0
 
     def add(self, str topic not None):
-        """Return the slot of a topic; a topic that is not in the table is added. Idempotent.
+        """Return the slot of a topic, and add the topic if the table does not have it. Idempotent.
 
         Args:
-            topic: the text as frames have it, such as `smd+265598`.
+            topic: the topic as in frames, such as `smd+265598`.
 
         Raises:
             SubscriptionError: the text cannot be encoded as UTF-8, so no frame can have it.
@@ -85,9 +85,9 @@ cdef class TopicTable:
         return self._texts.add(topic)
 
     def remove(self, Py_ssize_t slot):
-        """Remove the topic of a slot; the slot is free for another topic.
+        """Remove the topic of a slot, so that the slot can be reused for another topic.
 
-        What other objects keep for the slot is removed by them, before this call.
+        Objects that keep state for the slot must remove it before this call.
 
         Raises:
             UsageError: the slot has no topic.
@@ -95,7 +95,7 @@ cdef class TopicTable:
         self._texts.remove(slot)
 
     def check(self, Py_ssize_t slot):
-        """Raise unless the slot has a topic.
+        """Check that a slot has a topic.
 
         Raises:
             UsageError: the slot has no topic.
@@ -111,10 +111,10 @@ cdef class TopicTable:
 
         Args:
             batch: a finished batch.
-            index: which of its frames.
+            index: the index of the frame in the batch.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: the index is out of range.
         """
         cdef int32_t slot
         if index < 0 or index >= batch.frame_count:
@@ -123,7 +123,7 @@ cdef class TopicTable:
         return self._resolve_decoded(batch, index) if slot == UNRESOLVED else slot
 
     def slots_of(self, Batch batch not None):
-        """Return the slots of all frames of a batch as a list: `slot_of` for each, in one pass."""
+        """Return the slots of all frames of a batch as a list of int, as `slot_of` does for each, in one pass."""
         cdef Py_ssize_t index
         self.resolve(batch)
         return [self.slots_ptr[index] for index in range(batch.frame_count)]

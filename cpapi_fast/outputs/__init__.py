@@ -1,1 +1,1 @@
-"""Writers of files and the thread that runs them."""
+"""Writers of files, and the thread that runs them."""

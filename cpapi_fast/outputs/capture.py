@@ -26,15 +26,15 @@ from .interface import PART_SUFFIX, OutputCounts, import_arrow, output_error, pu
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
-#: The suffix of Arrow IPC streams (as registered; `.arrow` is the file format with a footer).
+#: The registered suffix of Arrow IPC streams. `.arrow` is the suffix of the file format, which has a footer.
 CAPTURE_SUFFIX: Final = ".arrows"
 
-#: The end of an IPC stream. Readers do not need it. It distinguishes a finished capture from one that was killed.
+#: The end of an IPC stream. Readers do not need it. It distinguishes a finished capture from that of a killed process.
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def capture_schema() -> Any:
-    """The pyarrow schema of a capture, with descriptions as metadata."""
+    """Return the pyarrow schema of a capture, with descriptions as metadata."""
     pa = import_arrow("pyarrow")
 
     def field(name: str, type_: Any, description: str) -> Any:
@@ -44,7 +44,7 @@ def capture_schema() -> Any:
     return pa.schema(
         [
             field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), when the socket read returned"),
-            field("kind", pa.uint8(), f"what the frame is: {kinds}"),
+            field("kind", pa.uint8(), f"kind of the frame: {kinds}"),
             field("conid", pa.int64(), "contract id of a market_data frame; -1 = none (0 is a real one)"),
             field("raw", pa.binary(), "the frame's bytes as received, fragments joined"),
         ],
@@ -62,8 +62,8 @@ def capture_schema() -> Any:
 class CaptureWriter:
     """Writes batches to a new capture. Not thread-safe.
 
-    Batches are kept, with their memory, until they have `flush_bytes` payload bytes or the oldest is `flush_interval_s`
-    old. Then they are written as one message. The writer has no timer: call `poll` while there is no batch.
+    Batches stay in memory until they have `flush_bytes` payload bytes together or the oldest is `flush_interval_s` old.
+    Then they are written as one message. The writer has no timer, so call `poll` while no batch arrives.
 
     Args:
         path: the file to create; the usual suffix is `.arrows`.
@@ -104,7 +104,7 @@ class CaptureWriter:
         self._stream = self._pa.ipc.new_stream(
             self._message, self._schema, options=self._pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
         )
-        # The schema is written with the first batch. An empty one makes the file readable from the start.
+        # Arrow writes the schema with the first batch. An empty batch makes the file readable from the start.
         self._stream.write_batch(self._pa.RecordBatch.from_pylist([], schema=self._schema))
         self._file = self._create(self._message.take())
 
@@ -119,10 +119,10 @@ class CaptureWriter:
         return self._whole_bytes
 
     def write(self, batch: Batch) -> None:
-        """Write a batch. Its memory is kept, not copied, until the next flush.
+        """Write a batch. The writer keeps a reference to the batch, without a copy, until the next flush.
 
         Raises:
-            OutputError: the file could not be written. All pending frames, these included, count as dropped.
+            OutputError: the file could not be written. All pending frames, including these, count as dropped.
             UsageError: the writer is closed.
         """
         if self._error is not None:
@@ -156,7 +156,11 @@ class CaptureWriter:
         self.counts.drop(len(batch), "write error")
 
     def poll(self) -> float:
-        """Flush if it is due. Returns the seconds until the next flush is due."""
+        """Flush if a flush is due. Raises like `flush`.
+
+        Returns:
+            The time until the next flush is due, in seconds of the clock.
+        """
         if not self._waiting:
             return self._flush_interval_s
         left_s = self._oldest_s + self._flush_interval_s - self._clock.monotonic_s()
@@ -169,7 +173,7 @@ class CaptureWriter:
         """Pass all pending frames to the operating system.
 
         Raises:
-            OutputError: the file could not be written. It then ends with its last complete message.
+            OutputError: the file could not be written. The file then ends with its last complete message.
         """
         if not self._waiting:
             return
@@ -184,7 +188,11 @@ class CaptureWriter:
             self.counts.pending -= batch.num_rows
 
     def close(self) -> None:
-        """Flush and finish the file; after an error, only close it. Idempotent."""
+        """Flush and finish the file; after an error, only close it. Idempotent.
+
+        Raises:
+            OutputError: the file could not be written.
+        """
         if self._file.closed:
             return
         try:
@@ -204,7 +212,7 @@ class CaptureWriter:
         self.close()
 
     def _create(self, header: bytes) -> io.FileIO:
-        """Create the file together with its header, so that it can be read at any moment."""
+        """Create the file with its header in one step, so that it is readable at all times."""
         part = self.path.with_name(self.path.name + PART_SUFFIX)
         try:
             with part.open("xb", buffering=0) as file, removed_on_error(part):
@@ -244,7 +252,7 @@ class CaptureWriter:
 
 
 class _MessageBuffer(io.RawIOBase):
-    """Collects the pieces of a message from the stream writer of Arrow, for one write to the file."""
+    """Collects the parts of a message that the stream writer of Arrow writes, for one write to the file."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -270,10 +278,10 @@ class _MessageBuffer(io.RawIOBase):
 class CaptureReader:
     """Reads the complete batches of a capture, and counts the bytes of an incomplete one at its end.
 
-    Iterate over it or call `read_all`. Each time, the file is read again and the attributes are updated.
+    Iterate over the reader or call `read_all`. Both read the file again and update the attributes.
 
     Args:
-        path: a capture that is finished, was killed, or is still being written.
+        path: a capture that is finished, is still being written, or is from a killed process.
 
     Attributes:
         batches: how many complete batches with frames were read.
@@ -294,7 +302,7 @@ class CaptureReader:
         self._pa = import_arrow("pyarrow")
 
     def __iter__(self) -> Iterator[Any]:
-        """The pyarrow record batches, in order."""
+        """Iterate over the pyarrow record batches in order."""
         pa = self._pa
         self.batches = 0
         self.torn_bytes = 0
@@ -316,7 +324,7 @@ class CaptureReader:
             while True:
                 try:
                     batch = reader.read_next_batch()
-                # The end of the stream, or an incomplete message, for which Arrow raises various errors.
+                # The end of the stream, or an incomplete message, which makes Arrow raise various errors.
                 except (StopIteration, pa.ArrowException, OSError):
                     break
                 whole_bytes = source.tell()
@@ -329,11 +337,11 @@ class CaptureReader:
         self.torn_bytes = 0 if self.is_finished else max(0, size - whole_bytes)
 
     def read_all(self) -> Any:
-        """All complete batches as one pyarrow Table."""
+        """Return all complete batches as one pyarrow Table. Raises ConfigError as described for the class."""
         batches = list(self)
         return self._pa.Table.from_batches(batches, schema=self.schema)
 
 
 def read_capture(path: str | os.PathLike[str]) -> CaptureReader:
-    """A reader of the capture at `path`; the same as `CaptureReader(path)`."""
+    """Return a reader of the capture at `path`. Equivalent to `CaptureReader(path)`."""
     return CaptureReader(path)

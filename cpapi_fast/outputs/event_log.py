@@ -25,12 +25,12 @@ _TYPES: Final[dict[type, str]] = {
     DiskChange: "disk",
 }
 
-#: The result of `poll`, in seconds. No work is ever due, because each line is written at once.
+#: The result of `poll`, in seconds. No work is ever due, because each line is written immediately.
 _NOTHING_DUE_S: Final = 60.0
 
 
 class EventLog:
-    """Writes events to a file of JSON lines. Each line is passed to the operating system in one write, at once.
+    """Writes events to a file of JSON lines. Each line is immediately passed to the operating system in one write.
 
     The file is created with the first event. Each line has `type` (`state`, `gap`, `backfill`, `disk`), `time` (UTC,
     ISO 8601), `row` (the number of frames before the event in the capture) and the attributes of the event. `*_ns` are
@@ -52,18 +52,18 @@ class EventLog:
 
     @property
     def files(self) -> list[Path]:
-        """The file; empty before the first event."""
+        """The file, as a list; the list is empty before the first event."""
         return [self.path] if self._whole_bytes else []
 
     def write_event(self, event: RecordedEvent, row: int) -> None:
         """Write one line.
 
         Args:
-            event: what happened.
-            row: the number of frames before it in the capture.
+            event: the event.
+            row: the number of frames before the event in the capture.
 
         Raises:
-            OutputError: the file cannot be created or written. It then ends with its last complete line.
+            OutputError: the file cannot be created or written. The file then ends with its last complete line.
         """
         if self._error is not None:
             self.discard_event(event)
@@ -91,11 +91,15 @@ class EventLog:
         self.counts.drop(1, "write error")
 
     def poll(self) -> float:
-        """Do nothing: no work is ever due."""
+        """Return 60 s, because no work is ever due."""
         return _NOTHING_DUE_S
 
     def close(self) -> None:
-        """Flush the file to the disk and close it. Idempotent."""
+        """Flush the file to the disk and close it. Idempotent.
+
+        Raises:
+            OutputError: the file could not be written.
+        """
         if self._file is None:
             return
         try:
@@ -112,7 +116,7 @@ class EventLog:
 
 
 def event_line(event: RecordedEvent, row: int) -> bytes:
-    """An event as one line of JSON."""
+    """Return an event as one line of JSON, with a newline at its end."""
     at_ns = event.time_ns if isinstance(event, (StateChange, DiskChange)) else _end_of(event)
     line: dict[str, Any] = {"type": _TYPES[type(event)], "time": _time_text(at_ns), "row": row}
     return orjson.dumps({**line, **_plain(event)}) + b"\n"

@@ -1,4 +1,4 @@
-"""The interface of all outputs, and what they share: counts, errors, and names for finished files."""
+"""The interface of all outputs, and their shared functions: counts, errors, and renaming of finished files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cpapi_fast.events import FeedEvent
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
-#: The suffix of a file that is not finished. It is never read, and only its writer removes it.
+#: The suffix of an unfinished file. Such a file is never read, and only its writer removes it.
 PART_SUFFIX: Final = ".part"
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -29,8 +29,8 @@ class OutputCounts:
 
     Attributes:
         received: how many frames, rows or events were passed to the output.
-        written: how many are in a file that can be read.
-        pending: how many are in memory, or in a file that is not finished.
+        written: how many are in a readable file.
+        pending: how many are in memory, or in an unfinished file.
         dropped: how many will never be written, by reason.
     """
 
@@ -62,12 +62,12 @@ class OutputCounts:
 
 @dataclass(frozen=True, slots=True)
 class DiskChange:
-    """The disk became slower than the data, or has caught up.
+    """An event: the disk became slower than the data, or has caught up.
 
     Attributes:
-        time_ns: when, in ns since the Unix epoch.
-        is_slow: True if it became slower, False if it has caught up.
-        policy: the policy for frames meanwhile: `hold`, `drop_oldest` or `drop_newest`.
+        time_ns: the time of the change, in ns since the Unix epoch.
+        is_slow: True if the disk became slower, False if it has caught up.
+        policy: the policy for frames while the disk is slow: `hold`, `drop_oldest` or `drop_newest`.
     """
 
     time_ns: int
@@ -80,40 +80,43 @@ RecordedEvent = FeedEvent | DiskChange
 
 
 class Output(Protocol):
-    """The interface of every output. Only one thread at a time uses it."""
+    """The interface of every output. Outputs are not thread-safe."""
 
     @property
     def name(self) -> str:
-        """Its name in the summary."""
+        """The name of the output in the summary."""
 
     @property
     def unit(self) -> str:
-        """What it counts: `frames`, `quotes` or `events`."""
+        """The unit of its counts: `frames`, `quotes` or `events`."""
 
     @property
     def counts(self) -> OutputCounts:
-        """Its counts."""
+        """The counts of the output."""
 
     @property
     def files(self) -> list[Path]:
-        """The files that can be read, oldest first."""
+        """The readable files, oldest first."""
 
     def poll(self) -> float:
-        """Do the work that is due. Returns the seconds of the clock until the next work is due.
+        """Do the work that is due, such as a flush.
+
+        Returns:
+            The time until the next work is due, in seconds of the clock.
 
         Raises:
             OutputError: a file cannot be written. The output then accepts nothing more.
         """
 
     def close(self) -> None:
-        """Write what is pending and finish the files; after an error, only close them. Raises as `poll` does."""
+        """Write the pending items and finish the files; after an error, only close them. Raises like `poll`."""
 
 
 class BatchOutput(Output, Protocol):
     """An output for batches."""
 
     def write(self, batch: Batch) -> None:
-        """Write a batch. Raises as `poll` does."""
+        """Write a batch. Raises like `poll`."""
 
     def discard(self, batch: Batch) -> None:
         """Count a batch as received and dropped, after an error."""
@@ -123,14 +126,14 @@ class EventOutput(Output, Protocol):
     """An output for events."""
 
     def write_event(self, event: RecordedEvent, row: int) -> None:
-        """Write an event; `row` is the number of frames before it. Raises as `poll` does."""
+        """Write an event. `row` is the number of frames before it. Raises like `poll`."""
 
     def discard_event(self, event: RecordedEvent) -> None:
         """Count an event as received and dropped, after an error."""
 
 
 def output_error(exc: BaseException, path: Path) -> OutputError:
-    """The `OutputError` for an error of the operating system, or of Arrow, while writing `path`."""
+    """Return the `OutputError` for an error of the operating system or of Arrow while writing `path`."""
     number = getattr(exc, "errno", None)
     reason = getattr(exc, "strerror", None) or str(exc)
     if number in _DISK_FULL:
@@ -147,10 +150,10 @@ def output_error(exc: BaseException, path: Path) -> OutputError:
 
 
 def import_arrow(name: str) -> Any:
-    """Import `pyarrow` or one of its modules.
+    """Import `pyarrow` or one of its modules, and return it.
 
     Raises:
-        MissingDependencyError: it is not installed; the message says how to install it.
+        MissingDependencyError: pyarrow is not installed. The message states how to install it.
     """
     import importlib
 
@@ -163,7 +166,7 @@ def import_arrow(name: str) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` if it is missing, and check that files can be created in it.
+    """Create `folder` if it does not exist, and check that files can be created in it.
 
     Raises:
         OutputError: the folder or a file in it cannot be created.
@@ -182,19 +185,22 @@ def make_folder(folder: Path) -> None:
 
 
 def unfinished_files(folder: Path) -> list[Path]:
-    """The unfinished files in `folder` that killed runs have left, sorted by name."""
+    """Return the unfinished files of killed runs in `folder`, sorted by name."""
     return sorted(path for path in folder.glob(f"*{PART_SUFFIX}") if not path.name.startswith("."))
 
 
 def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
-    """Write all of `data` to an unbuffered file. A full disk accepts a part, and fails at the next call."""
+    """Write all of `data` to an unbuffered file.
+
+    It calls `write` repeatedly, because a full disk accepts a part of the data before it fails.
+    """
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
 
 
 def sync(file: io.FileIO) -> None:
-    """Flush a file to the disk, if the file system supports it. Raises late write errors."""
+    """Flush a file to the disk, if the file system supports it. Raises OSError for delayed write errors."""
     try:
         os.fsync(file.fileno())
     except OSError as exc:
@@ -204,7 +210,7 @@ def sync(file: io.FileIO) -> None:
 
 @contextmanager
 def removed_on_error(part: Path) -> Iterator[None]:
-    """Remove an unfinished file when the block raises. On a full disk this also frees space."""
+    """Return a context manager that removes an unfinished file if its block raises, which also frees space."""
     try:
         yield
     except BaseException:
@@ -214,24 +220,24 @@ def removed_on_error(part: Path) -> Iterator[None]:
 
 
 def publish(part: Path, final: Path) -> None:
-    """Rename a finished file to its final name, atomically and never over another file.
+    """Rename a finished file to its final name, atomically and without overwriting another file.
 
     Raises:
-        FileExistsError: the name is taken. `part` is unchanged.
-        OSError: the file system refused.
+        FileExistsError: the final name exists. `part` is unchanged.
+        OSError: the file cannot be renamed.
     """
     try:
-        # A hard link fails if the name is taken; a rename on POSIX does not.
+        # A hard link fails if the name exists; a rename on POSIX overwrites the file.
         os.link(part, final)
     except FileExistsError:
         raise
     except OSError:
-        # The file system has no hard links (FAT, some network mounts), so the check is before the rename. On Windows
-        # the rename itself fails if the name is taken.
+        # The file system has no hard links (FAT, some network mounts), so check before the rename. On Windows the
+        # rename itself fails if the name exists.
         if final.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
         part.rename(final)
     else:
-        # The file has its final name. A second name that looks unfinished is no error.
+        # The file has its final name, so a failure to remove the other name is not an error.
         with suppress(OSError):
             part.unlink()

@@ -1,7 +1,7 @@
 """Quotes in Parquet files: one row per market data frame.
 
-A file has the suffix `.part` until it is finished. A killed run leaves a `.part` file, which is never read; the capture
-has its frames.
+A file has the suffix `.part` until it is finished. A killed process leaves a `.part` file, which is never read. Its
+frames are in the capture.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INT64: Final = range(-(2**63), 2**63)
 
 
 def quotes_schema() -> Any:
-    """The pyarrow schema of the quotes, with descriptions as metadata."""
+    """Return the pyarrow schema of the quotes, with descriptions as metadata."""
     pa = import_arrow("pyarrow")
 
     def field(name: str, type_: Any, description: str, *, nullable: bool = True, **metadata: str) -> Any:
@@ -45,7 +45,7 @@ def quotes_schema() -> Any:
 
     return pa.schema(
         [
-            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), when it was received", nullable=False),
+            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), the receive time", nullable=False),
             field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), from the gateway", code="_updated"),
             field("conid", pa.int64(), "contract id; 0 is a real one", nullable=False),
             field("target", pa.string(), "the subscribed target if it is more than a conid: 265598@NYSE"),
@@ -68,11 +68,11 @@ class LatestQuote:
     """The latest values of one subscription, merged over its frames.
 
     Attributes:
-        name: its target: `265598`, `265598@NYSE`.
-        received_ns: when its last frame was received, in ns since the Unix epoch.
+        name: the target of the subscription: `265598`, `265598@NYSE`.
+        received_ns: the receive time of its last frame, in ns since the Unix epoch.
         last, bid, ask: the latest prices; None before the first.
         availability: field 6509; None before the first.
-        rows: how many rows were written.
+        rows: how many rows were passed to the writer.
     """
 
     name: str
@@ -92,7 +92,7 @@ class QuotesWriter:
 
     Args:
         folder: the folder for the files; it must exist.
-        stem: the start of their names.
+        stem: the start of the file names.
         roll_interval_s: a file is finished this long after its first row, in seconds of `clock`.
         roll_rows: a file is also finished after this many rows.
         group_rows: how many rows are collected in memory before they are written to the unfinished file.
@@ -176,7 +176,11 @@ class QuotesWriter:
         self.counts.drop(count, "write error")
 
     def poll(self) -> float:
-        """Finish the file if it is due. Returns the seconds until the next file is due."""
+        """Finish the current file if that is due. Raises like `roll`.
+
+        Returns:
+            The time until the next file is due, in seconds of the clock.
+        """
         if not self.counts.pending:
             return self._roll_interval_s
         left_s = self._first_row_s + self._roll_interval_s - self._clock.monotonic_s()
@@ -202,7 +206,7 @@ class QuotesWriter:
         self.counts.pending = 0
 
     def close(self) -> None:
-        """Finish the current file. Idempotent."""
+        """Finish the current file. Idempotent. Raises like `roll`."""
         if not self._is_closed and self._error is None:
             self._is_closed = True
             self.roll()
@@ -292,7 +296,7 @@ class QuotesWriter:
 
 
 class _PartFile:
-    """A Parquet file that is not finished."""
+    """An unfinished Parquet file."""
 
     def __init__(self, final: Path, schema: Any) -> None:
         self.final: Final = final

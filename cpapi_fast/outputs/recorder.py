@@ -1,8 +1,8 @@
 """Recorder: the thread that writes batches and events to outputs, so that files never block the event loop.
 
-Files are written with blocking calls, and Parquet takes Python time: neither may stop the loop. The recorder has no
-queue of its own that could grow: `write` returns when the thread has written everything, and its caller keeps the
-bound on what is pending (see `Consumer.chunks`).
+Writing files blocks, and encoding Parquet takes time in Python; neither may delay the loop. The recorder's own queue
+does not grow: `write` returns when the thread has written everything, and its caller bounds the pending frames (see
+`Consumer.chunks`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from cpapi_fast.frames.batch import Batch
 
 from .interface import BatchOutput, EventOutput, Output, RecordedEvent
 
-#: What the thread is given at once, and the future that gets the error, or None, when it has written that.
+#: Items for the thread, and the future that gets the error, or None, after the thread has written them.
 _Job = tuple[Sequence[Batch | RecordedEvent], "asyncio.Future[Exception | None] | None"]
 
 
 class Recorder:
-    """Passes batches and events to outputs, in a thread of its own and in the order given. Make it in a running loop.
+    """Passes batches and events to outputs in its own thread, in the given order. Create it in a running loop.
 
-    After the first failure of an output nothing more is written to any: batches count as dropped, and the error is
-    raised by `write`, `failed` and `close`.
+    After the first failure of an output, nothing more is written to any output. Later batches count as dropped, and
+    `write`, `failed` and `close` raise the error.
 
     Args:
-        outputs: what to write batches to, in this order. They belong to the recorder, which also closes them.
-        events: what to write events to; it belongs to the recorder too.
-        clock: for the flushes that are due when no batch comes.
+        outputs: the outputs for batches, in this order. The recorder owns and closes them.
+        events: the output for events. The recorder owns and closes it.
+        clock: the clock of flushes that are due while no batch arrives.
     """
 
     def __init__(
@@ -49,17 +49,17 @@ class Recorder:
         self._ended: Final = asyncio.Event()
         self._error: Exception | None = None
         self._is_closing = False
-        # A daemon thread: a second Ctrl-C ends the process even if the disk hangs.
+        # A daemon thread, so that a second Ctrl-C ends the process even if the disk does not respond.
         self._thread: Final = threading.Thread(target=self._run, name="cpapi_fast recorder", daemon=True)
         self._thread.start()
 
     async def write(self, items: Sequence[Batch | RecordedEvent]) -> None:
-        """Write batches and events, and wait until the thread has done so.
+        """Write batches and events, and wait until the thread has written them.
 
-        A caller that is cancelled stops waiting; the items are written all the same.
+        If the caller is cancelled, the items are still written.
 
         Raises:
-            OutputError: an output has failed. What was not written counts as dropped there.
+            OutputError: an output has failed. Items that were not written count as dropped.
             UsageError: the recorder is closed.
         """
         written: asyncio.Future[Exception | None] = self._loop.create_future()
@@ -83,10 +83,10 @@ class Recorder:
             raise self._error.with_traceback(None)
 
     async def close(self) -> None:
-        """Write what was passed on, close the outputs, and wait until the thread has ended. A second call waits too.
+        """Write all items that were passed before, close the outputs, and wait for the end of the thread. Idempotent.
 
         Raises:
-            OutputError: an output failed, now or before.
+            OutputError: an output failed, now or earlier.
         """
         if not self._is_closing:
             self._is_closing = True
@@ -128,7 +128,7 @@ class Recorder:
             self._call_in_loop(self._ended.set)
 
     def _poll(self) -> float:
-        """Let the outputs do what is due; returns the seconds until the next is due."""
+        """Poll the outputs, and return the seconds until the next poll is due."""
         due_s = 60.0
         if self._error is None:
             try:
@@ -175,11 +175,11 @@ class Recorder:
         try:
             self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
-            # The loop was closed before `close` was awaited: no task is left to wake.
+            # The loop was closed before `close` was awaited, so no task waits.
             return
 
 
 def _resolve(written: asyncio.Future[Exception | None], error: Exception | None) -> None:
-    # As a result: an exception of a future whose task was cancelled would be logged.
+    # Errors are set as results, because asyncio logs an exception that a cancelled task does not retrieve.
     if not written.done():
         written.set_result(error)

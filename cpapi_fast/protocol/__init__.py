@@ -1,1 +1,1 @@
-"""IB's vocabulary: field codes, topics, kinds, numbers, history. No I/O."""
+"""IB's data formats: field codes, topics, kinds, numbers, history. No I/O."""

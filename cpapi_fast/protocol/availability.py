@@ -1,11 +1,12 @@
-"""Field 6509, the availability of a quote: only its letters tell a delayed or frozen quote from a live one."""
+"""Parses field 6509, the availability of a quote: live, delayed, frozen or not subscribed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-# The first letter decides. The others (P snapshot, p consolidated, B book, d internal) describe the data.
+# By the first letter: the word, the meaning, and whether the gateway sends quotes. The other letters (P snapshot,
+# p consolidated, B book, d internal) describe the data.
 _TIMINGS: Final = {
     "R": ("live", "in real time", True),
     "S": ("live", "streamed in real time", True),
@@ -25,8 +26,8 @@ class Availability:
 
     Attributes:
         letters: the field as received.
-        word: one or two words, for a column of a table.
-        meaning: the same as a phrase, for a sentence.
+        word: a short name for a column of a table, such as `frozen delayed`.
+        meaning: a longer phrase for a sentence.
         has_data: whether the gateway sends quotes.
     """
 
@@ -42,6 +43,6 @@ class Availability:
 
     @classmethod
     def parse(cls, letters: str) -> Availability:
-        """Parse field 6509. Undocumented letters become the word, and count as data."""
+        """Parse field 6509. Letters that are not documented become the word, and `has_data` is True for them."""
         word, meaning, has_data = _TIMINGS.get(letters[:1], (letters or "unknown", "of an unknown kind", True))
         return cls(letters, word, meaning, has_data)

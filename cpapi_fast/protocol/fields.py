@@ -1,9 +1,9 @@
 """The catalogue of market data fields: the code, key and meaning of each field of an `smd` frame.
 
-The list of codes is sparse and grows, so unknown codes are allowed everywhere: they are sent, and their values are
-passed on as text. Nearly every value is a JSON string with a decimal in display precision; the meanings below name the
-exceptions. Recorded frames contain 31, 55, 83 to 88, 6119, 6508, 6509, 7059 and `87_raw`; the rest comes from IB's
-documentation.
+IB adds codes, so codes that the catalogue does not contain are allowed everywhere: they are requested, and their values
+are passed on unchanged. Nearly every value is a JSON string with a decimal in display precision; the meanings below
+name the exceptions. Recorded frames contain 31, 55, 83 to 88, 6119, 6508, 6509, 7059 and `87_raw`; the rest comes from
+IB's documentation.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _ROWS: Final = (
     ("73", "market_value", "value of the position held, in real time even without a data subscription"),
     ("74", "avg_price", "average price of the position"),
     ("75", "unrealized_pnl", "profit or loss of the open position"),
-    ("76", "formatted_position", "size of the position, as text for display"),
+    ("76", "formatted_position", "size of the position as text for display"),
     ("77", "formatted_unrealized_pnl", "profit or loss of the open position, as text for display (K and M possible)"),
     ("78", "daily_pnl", "profit or loss since the prior close"),
-    ("79", "realized_pnl", "profit or loss of what was closed"),
+    ("79", "realized_pnl", "profit or loss of closed positions"),
     ("80", "unrealized_pnl_percent", "profit or loss of the open position, in percent"),
-    ("82", "change", "last price minus prior close; may carry a sign"),
+    ("82", "change", "last price minus prior close; may have a sign"),
     ("83", "change_percent", "last price against prior close, in percent; a JSON number on the wire"),
     ("84", "bid_price", "highest bid"),
-    ("85", "ask_size", "size offered at the ask; may hold thousands commas"),
+    ("85", "ask_size", "size offered at the ask; may have commas between thousands"),
     ("86", "ask_price", "lowest ask"),
-    ("87", "volume", "volume of the day in short form such as 12.2M; 87_raw comes along as a number"),
-    ("88", "bid_size", "size wanted at the bid; may hold thousands commas"),
+    ("87", "volume", "volume of the day in short form such as 12.2M; the frame also has 87_raw, a number"),
+    ("88", "bid_size", "size wanted at the bid; may have commas between thousands"),
     ("201", "right", "P for a put, C for a call"),
     ("6004", "exchange", "exchange"),
     ("6008", "conid", "contract id; a JSON number"),
@@ -56,7 +56,7 @@ _ROWS: Final = (
     ("6073", "regular_expiry", "regular expiry"),
     ("6119", "market_data_marker", "marker of the delivery; equals server_id"),
     ("6457", "underlying_conid", "contract id of the underlying; a JSON number"),
-    ("6508", "service_params", "ids of the services behind the data; sent without being requested"),
+    ("6508", "service_params", "ids of the services behind the data; sent even if it is not requested"),
     ("6509", "market_data_availability", "whether the data is real time, delayed, frozen or not subscribed"),
     ("7051", "company_name", "name of the company"),
     ("7057", "ask_codes", "venues quoting the ask, one letter each"),
@@ -128,7 +128,7 @@ _ROWS: Final = (
     ("7697", "futures_open_interest", "open interest of the future"),
     ("7698", "last_yield", "yield of the bond at the last price, in percent"),
     ("7699", "bid_yield", "yield of the bond at the bid, in percent"),
-    ("7700", "probability_of_max_return_alt", "documented with the same words as 7694"),
+    ("7700", "probability_of_max_return_alt", "IB's documentation describes it like 7694"),
     ("7702", "probability_of_max_loss", "implied odds of the largest possible loss, in percent"),
     ("7703", "profit_probability", "implied odds of any gain, in percent"),
     ("7704", "organization_type", "kind of issuer (bonds)"),
@@ -153,19 +153,19 @@ _ROWS: Final = (
 #: Every documented field by code, in order.
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType({row[0]: Field(*row) for row in _ROWS})
 
-#: The fields that the library requests, decodes and shows unless others are given, in the order of columns: last, bid,
-#: ask, ask size, bid size, volume. Every other default is derived from this one.
+#: The fields that the library requests, decodes and shows by default, in the order of columns: last, bid, ask, ask
+#: size, bid size, volume. All other default lists of fields are derived from this one.
 DEFAULT_FIELDS: Final = ("31", "84", "86", "85", "88", "87")
 
-#: The keys that a `TickDecoder` decodes unless others are given: the default fields without the volume, in the order of
-#: their codes, and `_updated`, the gateway's time.
+#: The keys that a `TickDecoder` decodes by default: the default fields without the volume, in the order of their codes,
+#: and `_updated`, the event time.
 DEFAULT_TICK_FIELDS: Final = (*sorted(code for code in DEFAULT_FIELDS if code != "87"), "_updated")
 
 _BY_KEY: Final[Mapping[str, str]] = MappingProxyType({field.key: field.code for field in FIELDS.values()})
 
 
 def field_code(key: str) -> str:
-    """Return the code of a field by its key: `field_code("last_price")` is `"31"`.
+    """Return the code of the field with this key: `field_code("last_price")` is `"31"`.
 
     Raises:
         SubscriptionError: no field has this key.

@@ -34,16 +34,17 @@ _BARS: Final[Mapping[str, tuple[int, ...]]] = {
 _UNIT_S: Final[Mapping[str, int]] = {"min": 60, "h": 3_600, "d": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,3})(min|[hdwmy])", re.ASCII)
 
-#: What the bars are made of: trades, the middle of bid and ask, or both.
+#: The prices that the bars are made of: trades, the midpoint of bid and ask, or bid and ask.
 HistorySource = Literal["trades", "midpoint", "bid_ask"]
 
-#: Their names in REST; the first is its default.
+#: Their names in REST. The first one is the default of the gateway.
 _REST_SOURCES: Final[Mapping[str, str]] = {"trades": "Last", "midpoint": "Midpoint", "bid_ask": "Bid_Ask"}
 
 #: The maximum number of bars in one response.
 MAX_BARS: Final = 1_000
 
-#: A smaller time is in seconds: in milliseconds it would be in 1973. Both units occur.
+#: The gateway sends times in seconds or in milliseconds. A smaller number is in seconds: in milliseconds it would be a
+#: time before 1974.
 _LEAST_EPOCH_MS: Final = 10**11
 
 
@@ -89,8 +90,12 @@ def rest_source(source: str) -> str:
 
 
 def span_back(seconds: float) -> tuple[str, str]:
-    """Return the shortest period that reaches `seconds` back from now, and the finest bar that fits one response."""
-    # One more, since a bar starts before the time in it.
+    """Return a short period that covers the last `seconds`, and the finest bar that fits in one response.
+
+    Returns:
+        The period and the bar in the gateway's format: `("30min", "1min")`.
+    """
+    # One minute more, because a bar starts before the times that it covers.
     minutes = math.ceil(max(seconds, 0.0) / 60.0) + 1
     if minutes <= 30:
         return f"{minutes}min", "1min"
@@ -140,7 +145,7 @@ class History:
         """Parse the decoded REST response or the decoded `smh` frame, which have the same members.
 
         Raises:
-            ShapeError: it has an unexpected shape.
+            ShapeError: the payload has an unexpected shape.
         """
         if not isinstance(payload, dict):
             raise ShapeError("the body is not an object")
@@ -162,7 +167,13 @@ class History:
         )
 
     def covering(self, first_ns: int, last_ns: int, *, bar_s: float) -> tuple[Bar, ...]:
-        """Return the bars that overlap `first_ns` to `last_ns`. `bar_s` is the length when the response has none."""
+        """Return the bars that overlap a period.
+
+        Args:
+            first_ns: the start of the period, in ns since the Unix epoch.
+            last_ns: the end of the period, in ns since the Unix epoch.
+            bar_s: the length of a bar in seconds, if the response does not contain it.
+        """
         length_ns = int((bar_s if self.bar_s is None else self.bar_s) * 1e9)
         return tuple(bar for bar in self.bars if bar.start_ns + length_ns > first_ns and bar.start_ns <= last_ns)
 

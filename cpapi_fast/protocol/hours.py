@@ -92,7 +92,7 @@ class TradingHours:
     time_zone: str
     holidays: frozenset[dt.date] = frozenset()
     _edges: list[tuple[int, int]] = field(init=False, repr=False, compare=False)
-    #: The latest minute and its result: `is_open` is called much more often than once a minute.
+    #: The last minute that `is_open` checked, and its result. It is called much more often than once a minute.
     _latest: tuple[int, bool] = field(init=False, repr=False, compare=False, default=(-1, False))
 
     def __post_init__(self) -> None:

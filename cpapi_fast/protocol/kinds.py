@@ -1,4 +1,4 @@
-"""The seven kinds of frame. The numbers equal those in `classifier.pxd`; the names are those of the Rust client."""
+"""The seven kinds of frame. The numbers equal those in `classifier.pxd`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 class FrameKind(IntEnum):
     """The kind of a frame, which follows from its topic.
 
-    The value is the one in `Batch.kinds` (uint8). `label` is the lower-case name that the Rust client uses.
+    `Batch.kinds` contains the values (uint8). `label` is the name in lower case.
     """
 
     HEARTBEAT = 0
@@ -21,5 +21,5 @@ class FrameKind(IntEnum):
 
     @property
     def label(self) -> str:
-        """`heartbeat`, `system`, `market_data`, `order`, `pnl`, `other` or `malformed`."""
+        """The name in lower case: `heartbeat`, `system`, `market_data`, `order`, `pnl`, `other` or `malformed`."""
         return self.name.lower()

@@ -1,4 +1,4 @@
-"""Converts numbers of the wire format, such as `C4,735.10` or `12.2M`, to float without guessing.
+"""Converts numbers in the gateway's format, such as `C4,735.10` or `12.2M`, to float without guessing.
 
 Nearly every field of an `smd` frame is a string with a formatted decimal; `83` and the `_raw` fields are JSON numbers.
 The accepted forms::
@@ -9,7 +9,7 @@ The accepted forms::
 * Commas must group thousands. `1,30` may have a decimal comma, so it is not a number.
 * `K`, `M` and `B` move the decimal point by 3, 6 and 9 places *before* the conversion, so `12.2M` is the float nearest
   to 12200000 and not the product of two rounded numbers.
-* `%` is a unit: `0.54%` is 0.54, the same as the JSON number 0.54 that `83` carries.
+* `%` is a unit: `0.54%` is 0.54, the same as the JSON number 0.54 of field 83.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ def parse_number(value: object) -> float | None:
     """Convert the value of a field to a float; return None when it is not a number (`N/A`, `-`, an empty string).
 
     Args:
-        value: a decoded JSON value. A string has one of the forms above. A bool, None, list or dict is not a number.
+        value: a decoded JSON value. A string has one of the forms above. A bool, None, a list or a dict is not a
+            number.
 
     Returns:
-        The nearest float, always finite; None for a number too large for a float.
+        The nearest float, always finite; None if the value is not a number or is too large for a float.
     """
     if isinstance(value, str):
         match = _NUMBER.fullmatch(value)

@@ -1,4 +1,4 @@
-"""The texts of subscribes and unsubscribes, and the handle of a subscription."""
+"""Builds the texts of subscribes and unsubscribes, and the handle of a subscription."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cpapi_fast.redaction import shown
 from .fields import DEFAULT_FIELDS, FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
 
-#: The interval for `tic` on the socket and `/tickle` over REST that Interactive Brokers recommends, in seconds.
+#: The interval that Interactive Brokers recommends for `tic` on the socket and `/tickle` over REST, in seconds.
 KEEPALIVE_INTERVAL_S: Final = 60.0
 
 #: The keepalive text of a socket. The gateway replies with a frame of topic `tic`.
@@ -30,7 +30,7 @@ _SERVER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class MarketDataFields(Sequence[str]):
     """The fields of a market data subscription: an immutable, hashable sequence of codes as str.
 
-    `cpapi_fast.FIELDS` has the meaning of the codes.
+    `cpapi_fast.FIELDS` describes the codes.
 
     Args:
         codes: field codes as str or int. Codes that the catalogue does not contain are allowed; repeated codes count
@@ -43,7 +43,7 @@ class MarketDataFields(Sequence[str]):
     __slots__ = ("_codes",)
 
     def __init__(self, codes: Iterable[str | int]) -> None:
-        # A single str or bytes is iterable too, and would silently become its characters.
+        # A single str or bytes is iterable too, and each character would become a code.
         if isinstance(codes, (str, bytes, bytearray, memoryview)) or not isinstance(codes, Iterable):
             raise SubscriptionError(f"field codes must be a list such as ['31', '84'], not {shown(codes)}")
         self._codes: tuple[str, ...] = tuple(dict.fromkeys(_field_code_text(code) for code in codes))
@@ -57,7 +57,7 @@ class MarketDataFields(Sequence[str]):
 
     @classmethod
     def from_codes(cls, codes: Iterable[str | int]) -> MarketDataFields:
-        """Return the fields with these codes; the same as calling the class."""
+        """Return the fields with these codes. Equivalent to `MarketDataFields(codes)`."""
         return cls(codes)
 
     def as_slice(self) -> tuple[str, ...]:
@@ -128,7 +128,12 @@ def market_data_target(conid: SupportsIndex, exchange: str | None = None) -> str
 def market_data_subscribe_text(
     conid: SupportsIndex, fields: MarketDataFields | None = None, *, exchange: str | None = None
 ) -> str:
-    """Return `smd+265598+{"fields":["31","84"]}`; the default fields are `MarketDataFields.default_l1()`.
+    """Return the text that subscribes to market data: `smd+265598+{"fields":["31","84"]}`.
+
+    Args:
+        conid: IB's contract id.
+        fields: the fields to receive; `MarketDataFields.default_l1()` by default.
+        exchange: restricts the data to one exchange, such as `NYSE`.
 
     Raises:
         SubscriptionError: see `market_data_target`; or `fields` is not a MarketDataFields.
@@ -137,7 +142,9 @@ def market_data_subscribe_text(
 
 
 def market_data_unsubscribe_text(conid: SupportsIndex, *, exchange: str | None = None) -> str:
-    """Return `umd+265598+{}`. The gateway does not confirm it, and frames in transit still arrive.
+    """Return the text that ends a market data subscription: `umd+265598+{}`.
+
+    The gateway does not confirm it, and frames in transit still arrive.
 
     Raises:
         SubscriptionError: see `market_data_target`.
@@ -164,10 +171,18 @@ def history_subscribe_text(
     outside_rth: bool = False,
     source: HistorySource = "trades",
 ) -> str:
-    """Return `smh+265598+{"period":"2h","bar":"5min","outsideRth":false,"source":"trades","format":"%o/%c/%h/%l/%v"}`.
+    """Return the text that requests bars of history on the socket: `smh+265598+{"period":"2h","bar":"5min",...}`.
 
-    The gateway replies with one frame of topic `smh+265598`, which `History.parse` parses. It allows five of these
-    subscriptions; each counts until `history_unsubscribe_text` of its `server_id` is sent.
+    The gateway replies with one frame of topic `smh+265598`, which `History.parse` parses. The gateway allows five
+    requests at a time. Each of them counts until `history_unsubscribe_text(server_id)` is sent.
+
+    Args:
+        conid: IB's contract id.
+        period: the length of the history, such as `2h`; see `Client.history`.
+        bar: the length of each bar, such as `5min`; see `Client.history`.
+        exchange: restricts the data to one exchange.
+        outside_rth: whether to include bars outside the regular trading hours.
+        source: what the bars are made of.
 
     Raises:
         SubscriptionError: the conid, exchange, period, bar or source is invalid.
@@ -181,7 +196,7 @@ def history_subscribe_text(
 
 
 def history_unsubscribe_text(server_id: str) -> str:
-    """Return `umh+<serverId>`, which ends an `smh` subscription.
+    """Return the text that ends a history request and frees its slot: `umh+<server_id>`.
 
     Raises:
         SubscriptionError: the id is invalid.
@@ -195,7 +210,7 @@ class Subscription:
     """The handle of a subscription.
 
     Attributes:
-        name: a name for people and logs: `market_data:265598`, `market_data:265598@NYSE`, `orders`, `pnl`.
+        name: the name in logs and messages: `market_data:265598`, `market_data:265598@NYSE`, `orders`, `pnl`.
         topic: the topic of its frames: `smd+265598`, `sor`, `spl`.
         payload: the text that subscribes.
         cancel_payload: the text that unsubscribes.
@@ -260,8 +275,8 @@ class Subscription:
     async def cancel(self) -> None:
         """Unsubscribe. Idempotent.
 
-        A subscription ends with its connection, so this does nothing after the connection has ended. If sending raises
-        another error than TransportError, `cancel` raises it and can be called again.
+        A subscription ends with its connection, so `cancel` does nothing after the connection has ended. If the send
+        fails with an exception other than TransportError, `cancel` raises that exception and can be called again.
         """
         if self._is_cancelled:
             return

@@ -42,13 +42,13 @@ class Client:
 
     Args:
         base_url: the gateway's REST base, such as `https://localhost:5000/v1/api`.
-        tls: which certificate to trust, for REST and WebSocket; `Tls.verify()` by default.
+        tls: the policy for the gateway's certificate, for REST and WebSocket; `Tls.verify()` by default.
         user_agent: the `User-Agent` header; `cpapi_fast/<version>` by default.
         connect_timeout_s: the time limit for name resolution, TCP and TLS.
         total_timeout_s: the time limit for a whole request.
         clock: the clock of all timers.
-        pacer: delays requests to stay below the gateway's rate limits. By default each client has its own; clients of
-            one gateway should share one. The time limits do not include the time that a request waits for the pacer.
+        pacer: delays requests to stay below the gateway's rate limits. By default each client has its own pacer; the
+            clients of one gateway should share one. The time limits do not include the wait for the pacer.
 
     Raises:
         ConfigError: the URL or another option is invalid.
@@ -80,7 +80,7 @@ class Client:
         self.user_agent: Final = f"cpapi_fast/{__version__}" if user_agent is None else user_agent
         if not isinstance(self.user_agent, str) or _USER_AGENT.fullmatch(self.user_agent) is None:
             raise HeaderRefusedError("user_agent must be printable ASCII of at most 256 characters")
-        #: The clock of all timers, also of the WebSocket.
+        #: The clock of all timers, including those of the WebSocket.
         self.clock: Final = clock
         #: Delays requests to stay below the gateway's rate limits.
         self.pacer: Final = RestPacer(clock) if pacer is None else pacer
@@ -146,16 +146,16 @@ class Client:
     # Requests
 
     async def tickle(self) -> SessionTicket:
-        """Keep the session alive and get its id and state: `POST /tickle`.
+        """Renew the session and return its id and state: `POST /tickle`.
 
-        The ticket has no session (`ticket.session is None`) when the gateway has none.
+        `ticket.session` is None if the gateway has no session.
 
         Raises:
             NotAuthenticatedError: status 401, a redirect to the login page, or the login page itself.
-            RateLimitedError: status 429; or an earlier 429 less than 15 minutes ago, and nothing was sent.
-            PaceError: too many requests wait; this one was not sent.
+            RateLimitedError: status 429; or an earlier 429 less than 15 minutes ago, so that nothing was sent.
+            PaceError: too many requests are waiting; this one was not sent.
             StatusError, RedirectError, DecodeError: another status, another redirect, or an unexpected body.
-            TransportError: no response; its subclasses state why.
+            TransportError: no response; the subclass states the reason.
             UsageError: the client is closed.
         """
         response = await self._rest.request("POST", "/tickle")
@@ -165,13 +165,17 @@ class Client:
         return ticket
 
     async def auth_status(self) -> AuthStatus:
-        """Get the state of the brokerage session. Raises what `tickle` raises."""
+        """Return the state of the brokerage session.
+
+        Raises:
+            CpapiError: like `tickle`.
+        """
         return await self._request_auth_status("/iserver/auth/status")
 
     async def health(self) -> AuthStatus:
-        """Get the state of the brokerage session, and raise unless it is usable.
+        """Return the state of the brokerage session if it is open, else raise.
 
-        A competing login does not raise; `competing` of the result reports it.
+        A competing login does not raise an exception. The attribute `competing` of the result reports it.
 
         Raises:
             NoSessionError: the gateway is not connected to Interactive Brokers.
@@ -195,7 +199,11 @@ class Client:
         return status
 
     async def accounts(self) -> Accounts:
-        """List the accounts; the gateway requires it once per session before orders. Raises what `tickle` raises."""
+        """Return the accounts. The gateway requires this request once per session before orders.
+
+        Raises:
+            CpapiError: like `tickle`.
+        """
         return (await self._rest.request("GET", "/iserver/accounts")).decode(Accounts.parse)
 
     async def history(
@@ -209,7 +217,7 @@ class Client:
         start_time: datetime | None = None,
         source: HistorySource = "trades",
     ) -> History:
-        """Request bars of history, at most 1,000. Five such requests run at once; others wait.
+        """Return bars of history, at most 1,000. At most five such requests run at once; others wait.
 
         Args:
             conid: IB's contract id.
@@ -218,8 +226,8 @@ class Client:
             bar: the length of each bar: `1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m` (a month).
             exchange: restricts the data to one exchange.
             outside_rth: whether to include bars outside the regular trading hours.
-            start_time: the end of the period; now by default.
-            source: what the bars are made of.
+            start_time: the end of the period, which IB calls its start time; with a time zone. Now by default.
+            source: the prices that the bars are made of.
 
         Raises:
             SubscriptionError: an argument is invalid. The gateway would silently use another value.
@@ -242,10 +250,10 @@ class Client:
         return (await self._rest.request("GET", "/iserver/marketdata/history", query=query)).decode(History.parse)
 
     async def init_brokerage_session(self, *, compete: bool = True) -> AuthStatus:
-        """Open the brokerage session of a logged-in user.
+        """Open the brokerage session of a logged-in user, and return its state.
 
         Args:
-            compete: take the brokerage session from another login of the same user if necessary.
+            compete: whether to take the brokerage session from another login of the same user.
 
         Raises:
             CompetingSessionError: another login still holds the brokerage session.
@@ -255,14 +263,14 @@ class Client:
         status = await self._request_auth_status(path, {"publish": True, "compete": bool(compete)})
         if status.competing and not status.authenticated:
             raise CompetingSessionError(
-                "another login of this user holds the brokerage session. End that login, or take the session over with "
+                "another login of this user holds the brokerage session. End that login, or take over the session with "
                 "init_brokerage_session(compete=True).",
                 path=path,
             )
         return status
 
     async def logout(self) -> bool:
-        """End the session at the gateway and remove its cookies; return whether the gateway confirms it.
+        """End the session at the gateway, remove its cookies, and return whether the gateway confirms the logout.
 
         Raises:
             CpapiError: like `tickle`.
@@ -280,11 +288,14 @@ class Client:
 
         Args:
             interval_s: the interval between requests.
-            on_result: called in the event loop with each ticket or error. Its exceptions go to the loop's exception
-                handler.
+            on_result: a plain function, called in the event loop with each ticket or error. Its exceptions are passed
+                to the loop's exception handler.
+
+        Returns:
+            The keepalive, whose `stop` ends it earlier.
 
         Raises:
-            ConfigError: the interval is not above zero.
+            ConfigError: the interval is not a finite number above zero, or `on_result` is a coroutine function.
             UsageError: the client is closed.
         """
         self._check_open()

@@ -1,6 +1,6 @@
-"""A cookie jar keyed by name only, since the gateway rejects two cookies of one name as a session mismatch.
+"""A cookie jar keyed by name only, because the gateway rejects two cookies with one name as a session mismatch.
 
-Other jars also key by domain and path, and drop cookies of hosts that are IP addresses. This one serves one gateway, so
+Other jars also key by domain and path, and drop cookies of hosts that are IP addresses. This jar is for one gateway, so
 it ignores Domain, Path and Secure.
 """
 
@@ -12,12 +12,12 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-#: More cookies and longer cookies than this are ignored, which bounds the `Cookie` header.
+#: The limits for the number of cookies and the length of each. Others are ignored, which bounds the `Cookie` header.
 MAX_COOKIES: Final = 64
 MAX_COOKIE_LENGTH: Final = 4096
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# What RFC 6265 allows, and the double quotes, commas, spaces and backslashes that servers send nevertheless.
+# The characters of RFC 6265, and also double quotes, commas, spaces and backslashes, because servers send them.
 _VALUE: Final = re.compile(r"[ !-:<-~]*")
 
 
@@ -38,7 +38,7 @@ class CookieJar:
         self._cookies: dict[str, tuple[str, float | None]] = {}
 
     def update(self, set_cookie_headers: Iterable[str]) -> None:
-        """Apply the `Set-Cookie` headers of a response. Invalid ones are ignored."""
+        """Store the cookies of the `Set-Cookie` headers of a response. Invalid headers are ignored."""
         for header in set_cookie_headers:
             pair, *attributes = header.split(";")
             name, separator, value = pair.partition("=")
@@ -55,13 +55,13 @@ class CookieJar:
                 self._cookies[name] = (value, ends_s)
 
     def header(self) -> str | None:
-        """Return the value of the `Cookie` header; None without cookies."""
+        """Return the value of the `Cookie` header; None if there is no cookie."""
         now_s = self._monotonic_s()
         self._cookies = {name: c for name, c in self._cookies.items() if c[1] is None or c[1] > now_s}
         return "; ".join(f"{name}={value}" for name, (value, _) in self._cookies.items()) or None
 
     def values(self) -> list[str]:
-        """Return the values, for redaction."""
+        """Return the values of all cookies, for redaction."""
         return [value for value, _ in self._cookies.values()]
 
     def clear(self) -> None:
@@ -69,7 +69,7 @@ class CookieJar:
         self._cookies.clear()
 
     def _lifetime_s(self, attributes: list[str]) -> float | None:
-        """The lifetime of a cookie; None for the lifetime of the client. Max-Age overrides Expires."""
+        """Return the lifetime of a cookie in seconds; None if it does not expire. Max-Age overrides Expires."""
         expires: float | None = None
         for attribute in attributes:
             name, _, value = attribute.partition("=")

@@ -14,17 +14,17 @@ from .session import SessionTicket
 
 
 class Keepalive:
-    """Requests `/tickle` at a fixed interval, also after failures. Create it with `Client.spawn_keepalive`.
+    """Requests `/tickle` at a fixed interval, even after failures. Create it with `Client.spawn_keepalive`.
 
-    A failed request is counted, and the next one is sent when it is due. An exception of the callback is counted and
+    A failed request is counted, and the next one is sent on schedule. An exception of the callback is counted and
     passed to the event loop's exception handler.
 
     Attributes:
         ticks: the number of successful requests.
         failures: the number of failed requests.
         callback_failures: the number of calls of `on_result` that raised.
-        last_ticket: the latest ticket.
-        last_error: why the latest request failed; None when it succeeded.
+        last_ticket: the latest ticket; None before the first.
+        last_error: the error of the latest request; None if it succeeded.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Keepalive:
 
     @property
     def is_running(self) -> bool:
-        """Whether more requests will be sent."""
+        """Whether the keepalive still sends requests."""
         return not self._task.done()
 
     async def stop(self) -> None:
-        """Stop, and cancel a request in flight. Idempotent."""
+        """Stop sending requests, and cancel a request in flight. Idempotent."""
         self._task.cancel()
         if self._task is not asyncio.current_task():
             await asyncio.wait([self._task])
@@ -64,7 +64,8 @@ class Keepalive:
     async def _run(self) -> None:
         due_s = self._clock.monotonic_s()
         while True:
-            # From due time to due time, so that slow responses do not stretch the interval. Missed ones are skipped.
+            # Computed from the last due time, so that slow responses do not prolong the interval. Missed requests are
+            # skipped.
             due_s = max(due_s + self._interval_s, self._clock.monotonic_s())
             await self._clock.sleep(due_s - self._clock.monotonic_s())
             await self._tick()

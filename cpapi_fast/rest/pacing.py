@@ -1,4 +1,4 @@
-"""Schedules REST requests so that they stay below every rate limit that the gateway documents."""
+"""Delays REST requests so that they stay below the rate limits that IB documents."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, UsageError
 
-#: How long the gateway responds only with 429 after too many requests, in seconds, as documented.
+#: The documented duration of the penalty after too many requests, in seconds.
 PENALTY_S: Final = 900.0
 
-#: The documented limit is 10 requests per second. Two remain for requests that are not paced here: WebSocket upgrades
-#: and a browser at the same gateway.
+#: The documented limit is 10 requests per second. The other two are left for requests that are not paced here:
+#: WebSocket upgrades and a browser at the same gateway.
 DEFAULT_REQUESTS_PER_S: Final = 8
 
 #: The documented limit of each endpoint: (maximum number of requests, window in seconds). A window of 0 limits the
-#: requests that are in flight at the same time. A path that ends with a slash stands for all paths below it together.
+#: requests in flight at the same time. A path that ends with a slash limits all paths below it together.
 DOCUMENTED_LIMITS: Final[Mapping[str, tuple[int, float]]] = MappingProxyType(
     {
         "/tickle": (1, 1.0),
@@ -46,9 +46,9 @@ _OVERALL: Final = "all requests together"
 class RestPacer:
     """Delays requests so that they stay below the rate limits of the gateway, in first-in, first-out order.
 
-    The gateway counts a request when it arrives, at an unknown time between sending and response. So a request counts
-    here from sending until one window after its response. However long requests take, and however many arrive at once
-    after a stall, no window at the gateway contains more requests than its limit.
+    The gateway counts a request when it arrives, at an unknown time between sending and response. So the pacer counts a
+    request from sending until one window after its response. Even if requests are slow, or many arrive at once after a
+    stall, no window at the gateway has more requests than its limit.
 
     A request that waits for the limit of its endpoint does not delay requests to other endpoints. All durations are
     seconds of `clock`. A pacer belongs to one event loop. Share it between clients of one gateway
@@ -58,11 +58,11 @@ class RestPacer:
     Args:
         clock: measures the windows.
         requests_per_s: the maximum number of requests of any kind per second.
-        max_wait_s: a request that would wait longer raises PaceError, immediately when the wait is known.
+        max_wait_s: a request that would wait longer raises PaceError, immediately if the wait is known in advance.
         limits: the limit of each endpoint, as in `DOCUMENTED_LIMITS`.
 
     Raises:
-        ConfigError: a number is not above zero, or a limit is not such a pair.
+        ConfigError: a number is not above zero, or a limit is not a pair of that form.
     """
 
     def __init__(
@@ -88,18 +88,18 @@ class RestPacer:
 
     @property
     def waiting(self) -> int:
-        """The number of requests that wait."""
+        """The number of waiting requests."""
         return len(self._queue)
 
     @property
     def penalty_left_s(self) -> float:
-        """The remaining seconds of the penalty after a 429, during which nothing is sent; 0.0 without a penalty."""
+        """The remaining seconds of the penalty after a 429, in which nothing is sent; 0.0 without a penalty."""
         return max(0.0, self._penalty_end_s - self.clock.monotonic_s())
 
     async def acquire(self, path: str, *, owner: object = None) -> Turn:
         """Wait until a request to `path` may be sent: `with await pacer.acquire(path):` around request and response.
 
-        A caller that is cancelled while it waits leaves the queue without using a turn.
+        If the caller is cancelled while it waits, it uses no turn.
 
         Args:
             path: the path below the base URL, without query, such as `/tickle`.
@@ -107,8 +107,8 @@ class RestPacer:
 
         Raises:
             PaceError: the request would wait longer than `max_wait_s`; it was not sent.
-            RateLimitedError: the penalty after a 429 is not over.
-            UsageError: `refuse_waiting` was called for the owner.
+            RateLimitedError: the penalty after a 429 has not ended.
+            UsageError: `refuse_waiting` was called with the owner.
         """
         self._raise_in_penalty(path)
         now_s = self.clock.monotonic_s()
@@ -136,7 +136,10 @@ class RestPacer:
     def penalize(self, path: str) -> RateLimitedError:
         """Refuse every request for the next `PENALTY_S` seconds, because the gateway returned 429 for `path`.
 
-        Requests that wait are refused immediately. Returns the error to raise for the request itself.
+        Waiting requests are refused immediately.
+
+        Returns:
+            The error to raise for the request to `path`.
         """
         self._penalty_end_s = self.clock.monotonic_s() + PENALTY_S
         self._penalized_path = path
@@ -171,7 +174,7 @@ class RestPacer:
         left: deque[_Waiter] = deque()
         for waiter in self._queue:
             if waiter.outcome.done():
-                # Cancelled, but its task has not run since.
+                # Cancelled, and its task has not run yet.
                 continue
             if all(limit.has_room(now_s) for limit in waiter.limits):
                 for limit in waiter.limits:
@@ -185,12 +188,12 @@ class RestPacer:
         self._set_timer(now_s)
 
     def _set_timer(self, now_s: float) -> None:
-        """Set the timer to the next time at which a waiter may be served or has to be refused."""
+        """Set the timer to the next time at which a waiter may get a turn or has to be refused."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._queue:
-            # The first waiter has the earliest deadline, since all may wait equally long.
+            # The first waiter has the earliest deadline, because all waiters have the same maximum wait.
             at_s = self._queue[0].deadline_s
             for limit in {limit for waiter in self._queue for limit in waiter.limits}:
                 if not limit.has_room(now_s) and limit.window_ends_s:
@@ -217,8 +220,8 @@ class RestPacer:
             self._serve()
 
     def _estimate(self, waiter: _Waiter, others: Iterable[_Waiter], now_s: float) -> tuple[_Limit, float]:
-        """Return the limit with the longest wait and the minimum wait in seconds, with `others` ahead in the queue."""
-        # A request that also waits for another endpoint may be overtaken.
+        """Return the limit with the longest minimum wait, and that wait in seconds, with `others` ahead."""
+        # A request that also waits for another limit may be overtaken, so it does not count as ahead.
         before = [other for other in others if set(other.limits) <= set(waiter.limits)]
         waits = []
         for limit in waiter.limits:
@@ -255,7 +258,7 @@ class RestPacer:
 
 
 class Turn:
-    """The permission to send one request. Leaving its `with` block, or `release`, ends it after the response."""
+    """The permission to send one request. It ends after the response, with its `with` block or with `release`."""
 
     __slots__ = ("_limits", "_pacer")
 
@@ -283,7 +286,7 @@ class Turn:
 
 
 class _Limit:
-    """A limit of `max_requests` in flight or answered within the last `window_s` seconds."""
+    """A limit on the requests that are in flight or had their response within the last `window_s` seconds."""
 
     __slots__ = ("in_flight", "max_requests", "name", "window_ends_s", "window_s")
 
@@ -294,7 +297,7 @@ class _Limit:
         self.max_requests: Final = max_requests
         self.window_s: Final = float(window_s)
         self.in_flight = 0
-        # When the window of each answered request ends; ascending.
+        # The end of the window of each request that has its response; ascending.
         self.window_ends_s: deque[float] = deque()
 
     def has_room(self, now_s: float) -> bool:
@@ -303,11 +306,11 @@ class _Limit:
         return self.in_flight + len(self.window_ends_s) < self.max_requests
 
     def earliest_s(self, ahead: int, now_s: float) -> float:
-        """The earliest time at which one more request has room, with `ahead` others before it."""
+        """Return the earliest time at which one more request has room, with `ahead` others before it."""
         free = self.max_requests - self.in_flight - len(self.window_ends_s)
         if ahead < free:
             return now_s
-        # The order in which room becomes free at the earliest, repeated every window.
+        # Room becomes free at the ends of the windows at the earliest, and the pattern repeats in each window.
         windows, place = divmod(ahead - free, self.max_requests)
         ends = len(self.window_ends_s)
         start_s = self.window_ends_s[place] if place < ends else now_s + self.window_s
@@ -322,7 +325,7 @@ class _Waiter:
         self.limits: Final = limits
         self.deadline_s: Final = deadline_s
         self.owner: Final = owner
-        # An error is a result, not an exception: asyncio logs exceptions that a cancelled waiter never retrieves.
+        # Errors are set as results, because asyncio logs an exception that a cancelled waiter does not retrieve.
         self.outcome: Final[asyncio.Future[Turn | CpapiError]] = asyncio.get_running_loop().create_future()
 
     def refuse(self, error: CpapiError) -> None:

@@ -1,4 +1,4 @@
-"""Turns an HTTP response of the gateway into its decoded JSON or a typed error. No I/O."""
+"""Converts an HTTP response of the gateway to decoded JSON or a typed error. No I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOGIN_PATH: Final = "/sso/login"
 _LOGIN_PAGE: Final = re.compile(rb"/sso/login|type\s*=\s*[\"']?password|<title>[^<]*\blog\s?-?in\b", re.IGNORECASE)
 
 _STATUS_HINTS: Final = {
-    403: "Add your address to the gateway's list of allowed ones.",
+    403: "Add your address to the gateway's list of allowed addresses.",
     404: "Check the base URL, which usually ends in /v1/api.",
 }
 
@@ -35,7 +35,7 @@ class RestResponse:
         location: the `Location` header, possibly empty.
         content_type: the `Content-Type` header, possibly empty.
         raw: the body.
-        origin: the gateway's origin, for advice where to log in.
+        origin: the gateway's origin, for the advice to log in there.
         secrets: texts that no error message may contain.
         date: the `Date` header, possibly empty.
     """
@@ -53,11 +53,12 @@ class RestResponse:
         """Decode the JSON of a successful response and pass it to `parse`.
 
         Returns:
-            What `parse` returns.
+            The result of `parse`.
 
         Raises:
             NotAuthenticatedError: status 401, a redirect to the login page, or the login page itself.
-            RedirectError, StatusError: another redirect, or another status than 2xx.
+            RedirectError: another redirect.
+            StatusError: another status that is not 2xx.
             DecodeError: the body is HTML or not JSON, or `parse` raised a ShapeError.
         """
         error = self._refusal() or self._html()
@@ -69,9 +70,9 @@ class RestResponse:
             except ShapeError as reason:
                 problem = str(reason)
             error = self._decode_error(
-                f"an unexpected body: {problem}", "Check the base URL and that it is one of a Client Portal gateway."
+                f"an unexpected body: {problem}", "Check that the base URL is that of a Client Portal gateway."
             )
-        # Raised outside the except block: the decoder's error as its context would contain the whole body.
+        # Raised outside the except block, because its context would be the decoder's error, which has the whole body.
         raise error
 
     @property
@@ -79,7 +80,7 @@ class RestResponse:
         return f"Log in at {self.origin} in a browser, then try again."
 
     def _refusal(self) -> CpapiError | None:
-        """The error for a status other than 2xx; None for 2xx."""
+        """Return the error for a status other than 2xx; None for 2xx."""
         path, status = self.path, self.status
         if status == 401:
             return NotAuthenticatedError(
@@ -117,7 +118,7 @@ class RestResponse:
         )
 
     def _html(self) -> CpapiError | None:
-        """The error for an HTML page, which gateways send with status 200 when nobody is logged in; None for others."""
+        """Return the error for an HTML page, which gateways send with status 200 without a login; None for others."""
         # Some responses have no content type, so a leading angle bracket counts as well.
         start = self.raw[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
         if "html" not in self.content_type.lower() and not start.startswith(b"<"):

@@ -17,7 +17,7 @@ _COOKIE_SAFE: Final = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
 class SessionTicket:
     """The response to `/tickle`. `repr` and error messages do not contain the session id.
 
-    The four flags come from `iserver.authStatus`; a flag that the response does not contain is None.
+    The four flags are those of `iserver.authStatus`. A flag that the response does not contain is None.
 
     Attributes:
         session: the session id that opens the WebSocket; None when the gateway has no session.
@@ -46,7 +46,7 @@ class SessionTicket:
         """Parse the decoded body of `/tickle`.
 
         Raises:
-            ShapeError: it has an unexpected shape.
+            ShapeError: the body has an unexpected shape.
         """
         body = _object(payload, "the body")
         iserver = _object(body.get("iserver"), "iserver", optional=True)
@@ -55,7 +55,7 @@ class SessionTicket:
         if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int)):
             raise ShapeError("ssoExpires is not a whole number")
         return cls(
-            # Some gateways send an empty id instead of none.
+            # Some gateways send an empty id if they have no session.
             session=_text(body, "session") or None,
             raw=raw,
             payload=body,
@@ -94,7 +94,7 @@ class AuthStatus:
         authenticated: whether the brokerage session is open.
         connected: whether the gateway is connected to Interactive Brokers.
         competing: whether another login of the same user holds the brokerage session.
-        established: whether it is ready for use; None on gateways that do not report it.
+        established: whether the brokerage session is ready for use; None if the gateway does not report it.
         message: the gateway's message, often empty.
         fail: the gateway's message about a failure, often empty.
         payload: the decoded body.
@@ -113,7 +113,7 @@ class AuthStatus:
         """Parse the decoded body of `/iserver/auth/status` or `/iserver/auth/ssodh/init`.
 
         Raises:
-            ShapeError: it has an unexpected shape.
+            ShapeError: the body has an unexpected shape.
         """
         body = _object(payload, "the body")
         authenticated = _flag(body, "authenticated")
@@ -133,7 +133,7 @@ class AuthStatus:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accounts:
-    """The accounts of the logged-in user. `repr` shows only their number.
+    """The accounts of the logged-in user. The `repr` contains only their number.
 
     Attributes:
         ids: the account ids.
@@ -150,7 +150,7 @@ class Accounts:
         """Parse the decoded body of `/iserver/accounts`.
 
         Raises:
-            ShapeError: it has an unexpected shape.
+            ShapeError: the body has an unexpected shape.
         """
         body = _object(payload, "the body")
         ids = body.get("accounts")
@@ -166,7 +166,7 @@ def parse_logout(payload: object) -> bool:
     """Return whether the decoded body of `/logout` confirms the logout.
 
     Raises:
-        ShapeError: it has an unexpected shape.
+        ShapeError: the body has an unexpected shape.
     """
     return _flag(_object(payload, "the body"), "status") is True
 

@@ -1,8 +1,8 @@
-"""The TLS policy, which decides which certificate of the gateway is trusted, for REST and WebSocket.
+"""The TLS policy: the gateway certificates that REST and WebSocket trust.
 
-The gateway ships with a self-signed certificate that has expired, so verification fails until it is replaced or pinned.
-The `SSLContext` itself enforces the policy, because the HTTP client sends the cookie before this package could check
-the peer's certificate.
+The gateway ships with a self-signed certificate that has expired, so verification fails until a user replaces or pins
+it. The `SSLContext` itself enforces the policy, because the HTTP client sends the cookie before this package can check
+the certificate.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _warned_insecure = False
 
 
 class InsecureTlsWarning(UserWarning):
-    """`Tls.insecure()` was chosen: an attacker on the network can read and change everything, including the session."""
+    """Warns about `Tls.insecure()`: an attacker on the network can read and change all data, including the session."""
 
 
 class Tls:
-    """Which certificate of the gateway to trust: `verify()`, `ca_file()`, `pinned()` or `insecure()`. Immutable."""
+    """The policy for the gateway's certificate: `verify()`, `ca_file()`, `pinned()` or `insecure()`. Immutable."""
 
     __slots__ = ("_mode", "_value")
 
@@ -58,14 +58,14 @@ class Tls:
 
     @classmethod
     def verify(cls) -> Tls:
-        """Trust the authorities that the machine trusts, and check host name and dates. The default."""
+        """Trust the certificate authorities of the machine, and check host name and dates. The default."""
         return cls._new("verify")
 
     @classmethod
     def ca_file(cls, path: str | os.PathLike[str]) -> Tls:
         """Trust only the certificates in this PEM file, and check host name and dates.
 
-        The file is read for the first connection, which raises ConfigError when the file is unusable.
+        The file is read before the first connection, which raises ConfigError if the file is unusable.
         """
         return cls._new("ca_file", os.fspath(path))
 
@@ -74,11 +74,11 @@ class Tls:
         """Trust only the certificate with this SHA-256 fingerprint, regardless of its host name and dates.
 
         Args:
-            sha256_hex: the fingerprint of the DER form as 64 hex digits, upper or lower case, with or without colons,
-                as `openssl x509 -fingerprint -sha256` prints it.
+            sha256_hex: the fingerprint of the DER form as 64 hex digits, in upper or lower case, with or without
+                colons, as `openssl x509 -fingerprint -sha256` prints it.
 
         Raises:
-            ConfigError: it is not 64 hex digits.
+            ConfigError: `sha256_hex` does not have 64 hex digits.
         """
         digits = sha256_hex.strip().replace(":", "").lower() if isinstance(sha256_hex, str) else ""
         if _FINGERPRINT.fullmatch(digits) is None:
@@ -110,12 +110,12 @@ class Tls:
     async def context(self, host: str, port: int, *, timeout_s: float) -> ssl.SSLContext:
         """Create an `SSLContext` that enforces this policy for connections to `host`.
 
-        Only `pinned` connects to the peer: it fetches the certificate over a separate connection without application
-        data, compares the fingerprint, and then trusts exactly that certificate. So nothing is sent to a peer with
-        another certificate, and the handshake fails if the certificate changes later.
+        Only `pinned` connects to the peer. It fetches the certificate over a separate connection without application
+        data, compares the fingerprint, and creates a context that trusts exactly that certificate. So no data is sent
+        to a peer with another certificate, and a handshake fails if the certificate has changed.
 
         Args:
-            host: name or address, without brackets.
+            host: the name or address, without brackets.
             port: the port.
             timeout_s: the time limit for fetching the certificate, in real seconds.
 
@@ -134,7 +134,7 @@ class Tls:
 
     def _ca_context(self) -> ssl.SSLContext:
         try:
-            # Not read by OpenSSL, whose errors are less specific. Text that is not ASCII is comment.
+            # Read here, because OpenSSL's errors are less specific. Text that is not ASCII can only be a comment.
             pem = Path(self._value).read_bytes().decode("ascii", "ignore")
         except OSError as error:
             problem = error.strerror or type(error).__name__
@@ -142,7 +142,7 @@ class Tls:
             problem = "the path is invalid"
         else:
             try:
-                # Without a certificate in it, create_default_context would use the machine's authorities.
+                # If the file has no certificate, create_default_context would use the machine's authorities.
                 if "-----BEGIN CERTIFICATE-----" in pem:
                     return _trusting_file(pem)
                 problem = "it contains no certificate"
@@ -180,7 +180,7 @@ class Tls:
 
 
 def trusting_anything() -> ssl.SSLContext:
-    """Create a context that accepts any certificate: to inspect one, and for `Tls.insecure()`."""
+    """Create a context that accepts any certificate, for `Tls.insecure()` and to inspect a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -189,8 +189,8 @@ def trusting_anything() -> ssl.SSLContext:
 
 def _trusting_file(pem: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=pem)
-    # Python 3.13 checks extensions strictly by default. Self-made authorities often fail that, and the result must not
-    # depend on the interpreter.
+    # Python 3.13 checks extensions strictly by default, which private authorities often fail. The result must not
+    # depend on the version of Python.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     # The file may contain the gateway's own certificate instead of an authority's.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -202,7 +202,7 @@ def trusting_only(der: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=der)
-    # PARTIAL_CHAIN: the certificate is trusted by itself, without the authority that signed it.
+    # PARTIAL_CHAIN: trust the certificate without the authority that signed it.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     return context
 
@@ -222,18 +222,18 @@ async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
     else:
         try:
             ssl_object: ssl.SSLObject = writer.get_extra_info("ssl_object")
-            # Every cipher needs a certificate; an empty one would match no pin.
+            # Every cipher needs a certificate. Empty bytes would not match any pin.
             return ssl_object.getpeercert(binary_form=True) or b""
         finally:
-            # Aborted, since closing would wait for the peer.
+            # Aborted, because close() would wait for the peer.
             writer.transport.abort()
     raise error
 
 
 def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
     """Return the error for a failed TCP connection."""
-    # asyncio's text repeats the address; the system's text states the reason. Errors of name resolution have negative
-    # numbers, for which os.strerror has no text.
+    # The text of asyncio repeats the address, and the text of the system states the reason. Errors of name resolution
+    # have negative numbers, for which os.strerror has no text.
     if reason.errno is not None and reason.errno > 0:
         detail = os.strerror(reason.errno)
     else:
@@ -243,7 +243,7 @@ def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
 
 def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | CertificateError:
     """Return the error for a failed TLS handshake."""
-    # Only errors that OpenSSL raised have these attributes.
+    # Only errors from OpenSSL have these attributes.
     why = getattr(reason, "verify_message", None) or getattr(reason, "reason", None) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
         return CertificateError(

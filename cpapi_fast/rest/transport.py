@@ -1,6 +1,6 @@
-"""Sends requests to one gateway with aiohttp: sets headers, enforces limits, and raises a typed error per failure.
+"""Sends requests to one gateway with aiohttp: sets headers, enforces limits, and converts failures to typed errors.
 
-The errors have no cause or context, because the errors of aiohttp contain request headers, including cookies.
+The typed errors have no cause or context, because the errors of aiohttp contain request headers, including cookies.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .responses import RestResponse
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
-#: A longer response body is a DecodeError. Expected bodies have a few kilobytes.
+#: The maximum length of a response body. Expected bodies have a few kilobytes.
 MAX_BODY_BYTES: Final = 1 << 20
 
 #: The idle time before the kernel sends TCP keepalive probes, and the interval between them, in seconds.
@@ -85,7 +85,7 @@ class RestTransport:
     async def request(
         self, method: str, path: str, body: dict[str, bool] | None = None, *, query: Mapping[str, str] | None = None
     ) -> RestResponse:
-        """Send one request as soon as the pacer permits, and return the response with any status but 429.
+        """Send one request as soon as the pacer permits, and return the response with any status except 429.
 
         Args:
             method: the HTTP method.
@@ -94,15 +94,16 @@ class RestTransport:
             query: the query parameters.
 
         Raises:
-            RateLimitedError: the status is 429, or the penalty of an earlier 429 is not over, and nothing was sent.
+            RateLimitedError: the status is 429; or the penalty of an earlier 429 has not ended, so that nothing was
+                sent.
             PaceError: the request would wait too long; nothing was sent.
-            TransportError: no response; its subclasses state why.
+            TransportError: no response; the subclass states the reason.
             DecodeError: the body is longer than MAX_BODY_BYTES.
             UsageError: the transport is closed, or was closed during the request.
         """
         context = await self._ssl_context()
         while True:
-            # Each attempt counts as one request at the gateway.
+            # The gateway counts each attempt as one request.
             with await self._pacer.acquire(path, owner=self):
                 # The transport may have been closed while this request waited.
                 if self._is_closed:
@@ -115,13 +116,13 @@ class RestTransport:
                     error: CpapiError = self._pacer.penalize(path)
                 except _BodyTooLongError:
                     error = DecodeError(
-                        f"{path} returned more than {MAX_BODY_BYTES} bytes. Check the base URL and that it is one of a "
+                        f"{path} returned more than {MAX_BODY_BYTES} bytes. Check that the base URL is that of a "
                         "Client Portal gateway.",
                         path=path,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
-                    # The peer may have closed a pooled connection. The requests are idempotent, so it is sent again;
-                    # each such failure removes a connection from the pool, so this ends.
+                    # The peer may have closed a pooled connection. All requests are idempotent, so this one is sent
+                    # again. Each such failure removes a connection from the pool, so the loop ends.
                     if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
                         continue
                     error = self._translate(f"{method} {self._url}{path}", reason)
@@ -177,7 +178,7 @@ class RestTransport:
         connect_s = real_s(self._connect_timeout_s)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=_socket_with_keepalive),
-            # `self.cookies` replaces it: aiohttp's jar drops cookies of hosts that are IP addresses.
+            # `self.cookies` is used instead, because aiohttp's jar drops cookies of hosts that are IP addresses.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=real_s(self._total_timeout_s), connect=connect_s, sock_connect=connect_s
@@ -191,7 +192,7 @@ class RestTransport:
     def _headers(self, method: str, *, has_body: bool) -> dict[str, str]:
         headers = {
             "User-Agent": self._user_agent,
-            # The gateway returns 401 unless both contain its own origin.
+            # The gateway returns 401 unless these two headers contain its own origin.
             "Origin": self._url.origin,
             "Referer": f"{self._url.origin}/",
             "Accept": "application/json",
@@ -204,7 +205,7 @@ class RestTransport:
         if has_body:
             headers["Content-Type"] = "application/json"
         elif method == "POST":
-            # The gateway returns 411 without it.
+            # Without this header the gateway returns 411.
             headers["Content-Length"] = "0"
         return headers
 
@@ -212,7 +213,7 @@ class RestTransport:
         return self.cookies.values() + ([] if self.last_session is None else [self.last_session])
 
     def _translate(self, what: str, reason: Exception) -> CpapiError:
-        """Return the typed error for an error of aiohttp. Its text contains no header."""
+        """Return the typed error for an error of aiohttp. Its message contains no header."""
         host, port = self._url.host, self._url.port
         if self._is_closed:
             return UsageError(f"the client was closed during {what}")
@@ -232,7 +233,7 @@ class RestTransport:
             )
         if isinstance(reason, (asyncio.TimeoutError, TimeoutError)):
             return RequestTimeoutError(
-                f"no response to {what} within {self._total_timeout_s:g} s: the gateway is busy or hangs. Try again "
+                f"no response to {what} within {self._total_timeout_s:g} s: the gateway may be overloaded. Try again "
                 "later."
             )
         if isinstance(reason, aiohttp.ClientConnectorError):
@@ -243,7 +244,7 @@ class RestTransport:
             )
         return ConnectError(
             f"the connection was lost during {what} ({type(reason).__name__}). Try again. If it fails again, check "
-            "that the gateway speaks TLS on this port and that your address is on its list of allowed ones."
+            "that the gateway speaks TLS on this port and that your address is on its list of allowed addresses."
         )
 
 
@@ -271,7 +272,7 @@ def _is_disconnect(reason: Exception) -> bool:
 
 
 class _BodyTooLongError(Exception):
-    """The body is longer than MAX_BODY_BYTES; the rest was not read."""
+    """The body is longer than MAX_BODY_BYTES, and the rest was not read."""
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -298,10 +299,10 @@ def _socket_with_keepalive(address: aiohttp.AddrInfoType) -> socket.socket:
     """Create a socket with TCP keepalive, so that the kernel detects an unreachable peer."""
     family, kind, protocol, _, _ = address
     sock = socket.socket(family, kind, protocol)
-    # Where the system rejects an option, its own keepalive interval applies.
+    # If the system rejects an option, its default keepalive interval applies.
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # macOS calls the first one TCP_KEEPALIVE.
+        # On macOS, TCP_KEEPIDLE is called TCP_KEEPALIVE.
         for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL"):
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), TCP_KEEPALIVE_S)

@@ -1,4 +1,4 @@
-"""Parses the base URL of a gateway and derives its other addresses."""
+"""Parses the base URL of a gateway, and derives its origin and the URL of its WebSocket."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class BaseUrl:
     Attributes:
         scheme: `http` or `https`.
         host: lower case, without brackets.
-        port: given, or the default of the scheme.
-        path: empty, or starting with a slash and not ending with one.
+        port: the given port, or the default of the scheme.
+        path: empty, or a path that starts with a slash and does not end with one.
     """
 
     scheme: str
@@ -38,8 +38,8 @@ class BaseUrl:
         """Parse and normalize a base URL.
 
         Raises:
-            ConfigError: it is not a valid base URL. The message contains no user info and no query, which may contain
-                secrets.
+            ConfigError: `url` is not a valid base URL. The message contains neither user info nor query, because they
+                may contain secrets.
         """
         if not isinstance(url, str):
             raise ConfigError(f"a base URL must be a str {_EXAMPLE}, not {type(url).__name__}")
@@ -88,7 +88,8 @@ def ws_url_from_base(base_url: str) -> str:
     """Return the WebSocket URL for a REST base: https becomes wss, http becomes ws, and `/ws` is appended.
 
     Raises:
-        ConfigError: another scheme, no host, an invalid port, user info, a query or a fragment.
+        ConfigError: the scheme is not http or https, the host or port is invalid, or there is user info, a query or a
+            fragment.
     """
     return BaseUrl.parse(base_url).ws_url
 
@@ -98,7 +99,7 @@ def _host(host: str | None) -> str:
         raise ConfigError(f"the base URL has no host. Use a URL {_EXAMPLE}.")
     if ":" in host:
         try:
-            # Python accepts a zone, but a header cannot contain one.
+            # Python accepts a zone index, but a header cannot contain one.
             if "%" in host:
                 raise ValueError
             return ipaddress.IPv6Address(host).compressed

@@ -6,10 +6,10 @@ import asyncio
 
 
 class BusyPoll:
-    """Keeps a loop busy: it polls its sockets continuously instead of sleeping until data arrives.
+    """Makes an event loop poll its sockets continuously instead of sleeping until data arrives.
 
-    This saves the time to wake a sleeping thread, which is most of the latency of a quiet feed. It uses a whole
-    processor core, whether data arrives or not. Other tasks of the loop run as before.
+    This saves the time to wake a sleeping thread, which is most of the latency of a feed with few frames. It uses a
+    whole processor core even if no data arrives. Other tasks of the loop run as usual.
 
     Args:
         loop: the running loop. Several instances may share it.
@@ -21,7 +21,7 @@ class BusyPoll:
         loop.call_soon(self._spin)
 
     def _spin(self) -> None:
-        # While a callback is due, a loop polls its sockets without a timeout.
+        # A loop with a callback that is ready polls its sockets without a timeout.
         if self._is_spinning:
             self._loop.call_soon(self._spin)
 

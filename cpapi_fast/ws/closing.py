@@ -13,7 +13,8 @@ from cpapi_fast.errors import CallbackError, ProtocolViolationError, TransportEr
 from .listener import FrameListener
 from .receive_queue import ReceiveQueue
 
-#: The delay between sending CLOSE and disconnecting: event loops that drop unsent bytes on disconnect send it first.
+#: The delay in seconds between sending CLOSE and disconnecting. Some event loops drop unsent bytes on disconnect, and
+#: the delay lets them send CLOSE first.
 _CLOSE_LINGER_S: Final = 0.01
 
 _CLOSE_INTERNAL_ERROR: Final = 1011
@@ -22,16 +23,16 @@ _CLOSE_INTERNAL_ERROR: Final = 1011
 class Closing:
     """Ends one connection, and records how it ended.
 
-    `on_close`, `on_violation` and `on_lost` are the callbacks of the `FrameListener` that `listener` is set to.
+    `on_close`, `on_violation` and `on_lost` are callbacks for the `FrameListener` in `listener`.
 
     Args:
-        queue: ended together with the connection.
+        queue: the receive queue, which ends with the connection.
         close_timeout_s: how long to wait for the peer's CLOSE frame, in seconds of the clock.
         clock: measures `close_timeout_s`.
 
     Attributes:
-        listener: the connection's listener.
-        close_code: the code of the peer's CLOSE frame, 1005 when it had none; None before.
+        listener: the connection's listener; set after creation.
+        close_code: the code of the peer's CLOSE frame, 1005 for a frame without a code; None before.
         close_reason: the reason in the peer's CLOSE frame, possibly empty; None before.
         is_closing: whether this side has started to close the connection.
         ended: done when the connection has ended.
@@ -50,11 +51,11 @@ class Closing:
         self._clock = clock
 
     async def close(self, code: int, reason: str) -> None:
-        """Send CLOSE and wait for the peer's; disconnect after `close_timeout_s`, or when the caller is cancelled."""
+        """Send CLOSE and wait for the peer's CLOSE. Disconnect after `close_timeout_s` or on cancellation."""
         if self.listener.transport is None:
             return
         self.is_closing = True
-        # Also resumes reading, which the peer's CLOSE needs.
+        # This also resumes reading, which is necessary to receive the peer's CLOSE.
         self._queue.discard()
         self.listener.start_close(code, reason)
         try:
@@ -67,35 +68,35 @@ class Closing:
             raise
 
     def fail(self, error: CallbackError) -> None:
-        """Send CLOSE with 1011 because a callback raised; frames that it has not received count as dropped."""
+        """Send CLOSE with 1011 because a callback raised. Pending and later frames count as dropped."""
         self._queue.fail(error)
         self.is_closing = True
         self.listener.start_close(_CLOSE_INTERNAL_ERROR, "")
         self._abort_later()
 
     async def wait(self) -> None:
-        """Wait for the end of the connection; raise the error unless the peer sent CLOSE."""
+        """Wait for the end of the connection, and raise the error unless the peer sent CLOSE."""
         await asyncio.shield(self.ended)
         if self._queue.error is not None:
             self._queue.is_error_seen = True
             raise self._queue.error.with_traceback(None)
 
     def on_close(self, code: int, reason: str) -> None:
-        """The peer has sent CLOSE, and the listener has answered it."""
+        """Record the peer's CLOSE, to which the listener has replied, and disconnect."""
         self.close_code, self.close_reason = code, reason
         self._queue.end(None)
         self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
-        # A graceful disconnect would wait forever for a peer that reads nothing.
+        # A graceful disconnect would wait forever for a peer that does not read.
         self._abort_later()
 
     def on_violation(self, code: int, text: str) -> None:
-        """The listener has sent CLOSE because the peer broke the protocol or a limit."""
+        """Record a violation of the protocol or a limit, for which the listener has sent CLOSE, and disconnect."""
         self._queue.end(ProtocolViolationError(f"the peer sent {text}; this side closed with {code}. Reconnect."))
         self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
         self._abort_later()
 
     def on_lost(self, error: BaseException | None) -> None:
-        """The connection has ended, with or without an error of the transport."""
+        """Record the end of the connection, with the error of the transport if there is one."""
         if isinstance(error, picows.WSError):
             reason: TransportError = ProtocolViolationError(
                 f"the peer broke the WebSocket protocol: {error}. Reconnect."

@@ -1,4 +1,4 @@
-"""WsClient: one WebSocket connection that opens, sends, receives and closes. It never reconnects."""
+"""WsClient: one WebSocket connection, which does not reconnect."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class WsClient(Sender):
     """One WebSocket connection to the gateway.
 
     There are two ways to read frames. *Pull*: `next_message()`, `async for frame in ws`, `ws.batches()` and
-    `ws.raw_stream()`. While more than `max_pending_bytes` wait unread, the socket is not read, so no frame is dropped
-    and memory is bounded. *Push*: `on_batch(callback)` is called in the loop's thread after each socket read;
-    `on_frame(callback)` and `use_sink(sink)` are called while the read is parsed. Frames that arrive before there is a
-    reader or callback are kept for the first one.
+    `ws.raw_stream()`. While `max_pending_bytes` or more are pending, the socket is not read, so no frame is dropped
+    and memory is bounded. *Push*: the callback of `on_batch` is called in the loop's thread after each socket read; the
+    callback of `on_frame` and the sink of `use_sink` are called while the read is parsed. Frames that arrive before
+    there is a reader or callback are queued for the first one.
 
-    An iteration ends without an error only when the peer sends CLOSE. Every other end raises an error whose
+    An iteration ends without an error only if the peer sends CLOSE. Every other end raises an error, and its
     `is_retryable` states whether a new connection can succeed.
 
     Create it with `connect` or `open`. Use it only in the thread of its event loop.
@@ -84,11 +84,11 @@ class WsClient(Sender):
 
         Args:
             client: provides the ticket, the URL and the TLS policy.
-            ticket: a fresh ticket; by default `client.tickle()` gets one.
+            ticket: a new ticket; by default it is requested with `client.tickle()`.
             options: limits and policies.
 
         Raises:
-            NoSessionError: `/tickle` returned no session.
+            NoSessionError: the ticket has no session.
             HeaderRefusedError: the session id is not valid in a header; nothing was sent.
             SessionError: `/tickle` failed; see `Client.tickle`.
             TransportError: the connection or the upgrade to a WebSocket failed.
@@ -119,17 +119,18 @@ class WsClient(Sender):
         clock: Clock = SYSTEM_CLOCK,
         options: WsOptions | None = None,
     ) -> WsClient:
-        """Open a WebSocket at `url`. Sends only these headers and those of the upgrade, and follows no redirect.
+        """Open a WebSocket at `url`. Only these headers and those of the upgrade are sent; redirects are not followed.
 
         Args:
             url: `wss://…` or `ws://…`.
             headers: names and values; checked before anything is sent.
             ssl_context: for `wss`; None for Python's default verification.
-            clock: measures the durations in `options`.
+            clock: the clock of the durations in `options`.
             options: limits and policies.
 
         Raises:
-            HeaderRefusedError: a header is invalid.
+            ConfigError: the URL is not a valid URL of a WebSocket.
+            HeaderRefusedError: a header is invalid; nothing was sent.
             CertificateError: the TLS context does not trust the peer's certificate.
             ConnectError: the connection was refused or reset, or the host name does not resolve.
             RequestTimeoutError: no WebSocket within `open_timeout_s`.
@@ -156,13 +157,13 @@ class WsClient(Sender):
     # Reading
 
     async def next_message(self) -> Frame | None:
-        """Wait for the next frame; return None after the peer's CLOSE frame (see `close_code`).
+        """Return the next frame, or None after the peer's CLOSE frame (see `close_code`). Waits until there is one.
 
-        Cancelling it loses no frame.
+        No frame is lost if the call is cancelled.
 
         Raises:
             TransportError: the connection ended without a CLOSE frame.
-            CallbackError: a callback raised before, under the policy `close`.
+            CallbackError: a callback raised, under the policy `close`.
             UsageError: another task is reading, or a callback receives the frames.
         """
         return await self._queue.next_frame()
@@ -177,7 +178,10 @@ class WsClient(Sender):
         return frame
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """Iterate over batches, one per socket read; ends and raises as `next_message` does."""
+        """Iterate over batches until close. Raises the same errors as `next_message`.
+
+        A socket read has one batch, or several if it has more than 256 KiB.
+        """
         while True:
             batch = await self._queue.next_batch()
             if batch is None:
@@ -185,32 +189,32 @@ class WsClient(Sender):
             yield batch
 
     async def raw_stream(self) -> AsyncIterator[bytes]:
-        """Iterate over the bytes of every frame until close; ends and raises as `next_message` does."""
+        """Iterate over the bytes of every frame until close. Raises the same errors as `next_message`."""
         async for frame in self:
             yield frame.raw
 
     def on_batch(self, callback: Callable[[Batch], object] | None) -> None:
         """Call `callback(batch)` after each socket read, in the loop's thread; None removes the callback.
 
-        Frames that wait are passed at once. `WsOptions.callback_errors` decides what happens when the callback raises.
-        Use `wait_closed()` to detect the end of the connection.
+        Pending frames are passed to the callback immediately. `WsOptions.callback_errors` decides what happens if the
+        callback raises. Use `wait_closed()` to detect the end of the connection.
 
         Raises:
-            UsageError: there is another callback or a waiting reader.
+            UsageError: another callback or sink is set, or a reader is waiting.
         """
         self._queue.push_batches(callback)
 
     def on_frame(self, callback: Callable[[Frame], object] | None) -> None:
-        """Call `callback(frame)` for each frame as soon as it is parsed; otherwise like `on_batch`."""
+        """Call `callback(frame)` for each frame as soon as the frame is parsed. Otherwise like `on_batch`."""
         self._queue.push_sink(None if callback is None else CallbackSink(callback, self._listener.counters))
 
     def use_sink(self, sink: FrameSink | None) -> None:
-        """Pass each frame to a `FrameSink` as soon as it is parsed; otherwise like `on_batch`.
+        """Pass each frame to a `FrameSink` as soon as the frame is parsed. Otherwise like `on_batch`.
 
         A sink is a `cdef class` that processes frames in C without creating Python objects; see `FrameSink`.
 
         Raises:
-            UsageError: `sink` is not a FrameSink, or there is another callback or a waiting reader.
+            UsageError: `sink` is not a FrameSink, another callback or sink is set, or a reader is waiting.
         """
         if sink is not None and not isinstance(sink, FrameSink):
             raise UsageError(
@@ -221,7 +225,11 @@ class WsClient(Sender):
     def hold_reading(self, is_held: bool) -> None:
         """Stop or resume reading the socket: flow control for callbacks.
 
-        Frames that were read before are still passed on. While reading is stopped, heartbeats and CLOSE wait as well.
+        Frames that were already read are still passed on. While reading is stopped, heartbeats and CLOSE are not
+        received.
+
+        Args:
+            is_held: True to stop reading, False to resume.
         """
         self._hold_socket(is_held)
 
@@ -234,7 +242,7 @@ class WsClient(Sender):
 
     @property
     def close_code(self) -> int | None:
-        """The code of the peer's CLOSE frame, 1005 when it has none; None before."""
+        """The code of the peer's CLOSE frame, 1005 for a frame without a code; None before."""
         return self._closing.close_code
 
     @property
@@ -268,7 +276,7 @@ class WsClient(Sender):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Send CLOSE and wait for the peer's CLOSE. Disconnects after `close_timeout_s`. Idempotent.
 
-        Frames that were received before can still be read; later ones are counted as dropped.
+        Frames that are already received can still be read. Later frames are counted as dropped.
 
         Args:
             code: 1000, 1001, or 3000 to 4999.
@@ -282,10 +290,10 @@ class WsClient(Sender):
         await self._closing.close(code, reason)
 
     async def wait_closed(self) -> None:
-        """Wait for the end of the connection: the way to detect it when callbacks receive the frames.
+        """Wait until the connection has ended; for connections whose frames are passed to a callback or sink.
 
         Raises:
-            TransportError: it did not end with a CLOSE frame.
+            TransportError: the connection did not end with a CLOSE frame.
             CallbackError: a callback raised, under the policy `close`.
         """
         await self._closing.wait()
@@ -296,7 +304,7 @@ class WsClient(Sender):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The error of a callback, and the loss of a connection that a callback reads, are raised nowhere else.
+        # An error of a callback, and the loss of a connection whose frames are pushed, are not raised anywhere else.
         was_open = self.is_open
         await self.close()
         ended_with = self._queue.error
@@ -330,7 +338,7 @@ class WsClient(Sender):
     def _on_callback_error(self, error: BaseException) -> None:
         self._callback_errors += 1
         if not isinstance(error, (Exception, asyncio.CancelledError)):
-            # Ctrl-C or sys.exit() in a callback: raised inside the socket read, it would lose the remaining frames.
+            # Ctrl-C or sys.exit() in a callback. Raised later, because the socket read would lose its remaining frames.
             self._loop.call_soon(_raise, error)
         elif self.options.callback_errors == "report":
             self._loop.call_exception_handler(

@@ -1,4 +1,4 @@
-"""What a connection needs from the REST client, as a Protocol."""
+"""The interface that a connection needs from the REST client, as a Protocol."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class GatewayClient(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """The clock that measures every duration."""
+        """The clock of all timers."""
 
     async def tickle(self) -> SessionTicket:
-        """Get a fresh session ticket."""
+        """Request a new session ticket from the gateway."""
 
     async def ssl_context(self) -> ssl.SSLContext | None:
-        """The context of the TLS policy; None for a plain connection."""
+        """Return the context of the TLS policy; None for a connection without TLS."""

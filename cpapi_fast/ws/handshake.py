@@ -1,4 +1,4 @@
-"""Opens one WebSocket: checks the headers before anything is sent, and raises one typed error for each failure."""
+"""Opens one WebSocket: checks the headers before it sends anything, and converts failures to typed errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cpapi_fast.errors import (
 
 from .listener import FrameListener
 
-#: Discards everything: picows logs the upgrade request, including the cookie, at level 9 and below.
+#: Discards all messages, because picows logs the upgrade request with the cookie at level 9 and below.
 _SILENT_LOGGER: Final = logging.Logger("cpapi_fast.picows", logging.CRITICAL + 1)
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -40,21 +40,21 @@ async def open_websocket(
     timeout_s: float,
     max_frame_bytes: int,
 ) -> None:
-    """Connect `listener` to `url`. Sends only these headers and those of the upgrade.
+    """Connect `listener` to `url`. Only these headers and those of the upgrade are sent.
 
-    Follows no redirect, since that would send the cookie to another host.
+    Redirects are not followed, because that would send the cookie to another host.
 
     Args:
         listener: receives every frame, including those sent together with the response to the upgrade.
         url: `wss://...` or `ws://...`.
         headers: names and values.
         ssl_context: for `wss`; None for Python's default verification.
-        timeout_s: real seconds for connecting, TLS and the upgrade together.
+        timeout_s: the time limit for connecting, TLS and the upgrade together, in real seconds.
         max_frame_bytes: a longer frame closes the connection with 1009.
 
     Raises:
         HeaderRefusedError: a header is invalid; nothing was sent.
-        ConfigError: the URL is not one of a WebSocket.
+        ConfigError: the URL is not a valid URL of a WebSocket.
         CertificateError: the TLS context does not trust the peer's certificate.
         ConnectError: the connection was refused or reset, or the host name does not resolve.
         RequestTimeoutError: no WebSocket within `timeout_s`.
@@ -74,7 +74,8 @@ async def open_websocket(
                 ssl_context=ssl_context,
                 websocket_handshake_timeout=timeout_s,
                 logger_name=_SILENT_LOGGER,
-                # Otherwise picows hides a PING at the end of a read, and with it the flag that ends a batch.
+                # With auto pong, picows does not report a PING at the end of a read, which has the flag that ends a
+                # batch.
                 enable_auto_pong=False,
                 enable_auto_ping=False,
                 max_frame_size=max_frame_bytes,
@@ -94,7 +95,7 @@ async def open_websocket(
         raise HandshakeError("the peer closed the connection during the upgrade. Try again.")
     raw_socket = transport.underlying_transport.get_extra_info("socket")
     if raw_socket is not None:
-        # If the peer has closed the connection, the reader gets the error.
+        # If the peer has already closed the connection, this fails, and the reader gets the error.
         with contextlib.suppress(OSError):
             raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
@@ -124,7 +125,10 @@ def _describe_refusal(status: int | None) -> str:
     if status is None:
         return "the response to the upgrade is not one of a WebSocket server. Check host, port and path."
     if status in (401, 403):
-        return f"the gateway refused the upgrade with status {status}. Log in with a browser, then connect again."
+        return (
+            f"the gateway refused the upgrade with status {status}. Log in to the gateway in a browser, then connect "
+            "again."
+        )
     if 300 <= status < 400:
         return f"the gateway redirected the upgrade (status {status}). Log in to the gateway in a browser."
     if status == 404:

@@ -13,11 +13,11 @@ class FrameListener(WSListener):
 
     Args:
         counters: shared with every frame of the connection.
-        max_frame_bytes: the limit for one frame that picows has, too.
-        max_message_bytes: the limit for the fragments of one message together.
-        deliver: called with each finished `Batch`: one per socket read that had frames, several for a read of more
+        max_frame_bytes: the limit for one frame, the same as picows has.
+        max_message_bytes: the limit for all fragments of one message together.
+        deliver: called with each finished `Batch`: one for each socket read with frames, several for a read of more
             than 256 KiB. It must not raise.
-        on_close: called once with (code, reason) when the peer's CLOSE frame was read and answered.
+        on_close: called once with (code, reason) when the peer's CLOSE frame was read and a CLOSE frame was sent back.
         on_violation: called once with (code, text) when the listener closes because the peer violated the protocol.
         on_lost: called once, after every other call, with the exception that ended the connection, or None.
         on_write_paused: called with True when the socket's write buffer is full, with False when it has drained.
@@ -29,13 +29,13 @@ class FrameListener(WSListener):
         counters: the argument.
         frames_received: messages, each counted once; the fragments of a message count as one.
         bytes_received: their payload bytes.
-        reads: socket reads that had at least one message.
+        reads: socket reads with at least one message.
         malformed: messages that are not JSON.
         pings: PING frames.
         pongs: PONG frames.
-        fragments: frames that were a part of a message.
+        fragments: frames that were part of a fragmented message.
         frames_after_end: data frames after CLOSE or a violation; they are not delivered.
-        frames_sunk: those of `frames_received` that were passed to a sink.
+        frames_sunk: the part of `frames_received` that was passed to a sink.
     """
 
     @property
@@ -73,8 +73,11 @@ class FrameListener(WSListener):
         on_sink_error: Callable[[BaseException], None],
     ) -> None: ...
     def set_sink(self, sink: FrameSink | None) -> None:
-        """Lend every message to `sink` from now on, or with None, copy messages into batches again."""
+        """Pass every message to `sink` from now on; None copies messages into batches again."""
     def start_close(self, code: int, reason: str) -> bool:
-        """Send CLOSE; return False when it is too late. Frames are delivered until the peer's CLOSE arrives."""
+        """Send CLOSE, and return whether it was sent. Frames are delivered until the peer's CLOSE arrives.
+
+        It is not sent if the connection has ended or CLOSE was sent before.
+        """
     def abandon(self) -> None:
-        """Drop the connection, now or as soon as it opens. For an attempt to connect that was cancelled."""
+        """Disconnect now, or as soon as the connection opens, after an attempt to connect was cancelled."""

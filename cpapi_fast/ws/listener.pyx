@@ -1,10 +1,10 @@
-"""The picows listener: turns the frames of one connection into batches, and each way a connection ends into one call.
+"""The picows listener: turns the frames of one connection into batches, and reports the end with one callback.
 
-The only module that cimports picows. It does what picows leaves to its user: it joins fragments, answers PING and
-CLOSE, closes the connection on what RFC 6455 forbids, and finishes a batch at the end of each socket read.
-`on_ws_frame` does not raise, because an exception there would lose the rest of the read.
+This is the only module that cimports picows. It does the parts of RFC 6455 that picows leaves to its user: it joins
+fragments, replies to PING and CLOSE, and closes the connection on protocol violations. It finishes a batch at the end
+of each socket read. `on_ws_frame` does not raise, because an exception there would lose the rest of the read.
 
-Frames are copied into batches, or lent one by one to a `FrameSink`.
+Frames are copied into batches, or passed one by one to a `FrameSink`, which borrows them.
 """
 
 cimport cython
@@ -27,12 +27,12 @@ cdef enum:
     CLOSE_PROTOCOL_ERROR = 1002
     CLOSE_MESSAGE_TOO_BIG = 1009
 
-# A read of more than this becomes several batches. After a pause a read has megabytes. In one block, they would leave
-# the processor's cache before a consumer reads them, and the block would be fresh memory each time.
+# A larger read becomes several batches. After a pause, a read can have megabytes. A single batch of that size would not
+# fit in the processor's cache, and its memory would be newly allocated each time.
 cdef enum:
     BATCH_BYTES = 256 * 1024
 
-# How RFC 6455 reports a CLOSE frame without a code; it is never on the wire.
+# The code that RFC 6455 reserves for a CLOSE frame without a code. It is never sent.
 cdef enum:
     CLOSE_NO_CODE = 1005
 
@@ -43,11 +43,11 @@ cdef class FrameListener(WSListener):
 
     Args:
         counters: shared with every frame of the connection.
-        max_frame_bytes: the limit for one frame that picows has, too.
-        max_message_bytes: the limit for the fragments of one message together.
-        deliver: called with each finished `Batch`: one per socket read that had frames, several for a read of more
+        max_frame_bytes: the limit for one frame, the same as picows has.
+        max_message_bytes: the limit for all fragments of one message together.
+        deliver: called with each finished `Batch`: one for each socket read with frames, several for a read of more
             than 256 KiB. It must not raise.
-        on_close: called once with (code, reason) when the peer's CLOSE frame was read and answered.
+        on_close: called once with (code, reason) when the peer's CLOSE frame was read and a CLOSE frame was sent back.
         on_violation: called once with (code, text) when the listener closes because the peer violated the protocol.
         on_lost: called once, after every other call, with the exception that ended the connection, or None.
         on_write_paused: called with True when the socket's write buffer is full, with False when it has drained.
@@ -59,13 +59,13 @@ cdef class FrameListener(WSListener):
         counters: the argument.
         frames_received: messages, each counted once; the fragments of a message count as one.
         bytes_received: their payload bytes.
-        reads: socket reads that had at least one message.
+        reads: socket reads with at least one message.
         malformed: messages that are not JSON.
         pings: PING frames.
         pongs: PONG frames.
-        fragments: frames that were a part of a message.
+        fragments: frames that were part of a fragmented message.
         frames_after_end: data frames after CLOSE or a violation; they are not delivered.
-        frames_sunk: those of `frames_received` that were passed to a sink.
+        frames_sunk: the part of `frames_received` that was passed to a sink.
     """
 
     cdef:
@@ -88,7 +88,7 @@ cdef class FrameListener(WSListener):
         object _on_sink_error
         FrameSink _sink                        # None: frames become batches
         Batch _batch
-        Py_ssize_t _usual_frames               # in the last batch; sizes the columns of the next
+        Py_ssize_t _usual_frames               # in the last batch: the columns of the next one start with this size
         int64_t _received_ns                   # of the current socket read, 0 before its first message
         Py_ssize_t _max_frame_bytes
         Py_ssize_t _max_message_bytes
@@ -132,7 +132,7 @@ cdef class FrameListener(WSListener):
         PyMem_Free(self._message_ptr)
 
     def abandon(self):
-        """Drop the connection, now or as soon as it opens. For an attempt to connect that was cancelled."""
+        """Disconnect now, or as soon as the connection opens, after an attempt to connect was cancelled."""
         self._is_abandoned = True
         self._is_ended = True
         if self.transport is not None:
@@ -140,7 +140,7 @@ cdef class FrameListener(WSListener):
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
-        # Only this future has the cause of an end that picows itself initiated.
+        # Only this future has the reason if picows itself ended the connection.
         transport.disconnected_future.add_done_callback(self._on_disconnected_future)
         if self._is_abandoned:
             transport.disconnect(False)
@@ -150,14 +150,14 @@ cdef class FrameListener(WSListener):
         if self._is_ended or (
             transport.is_close_frame_sent and not self._is_closing and not self._is_before_refusal(frame)
         ):
-            # picows delivers frames after CLOSE and after it has closed on a violation. They must not be delivered.
+            # picows calls this method even after CLOSE and after a violation. Those frames must not be delivered.
             self._is_ended = True
             if kind == WSMsgType.TEXT or kind == WSMsgType.BINARY or kind == WSMsgType.CONTINUATION:
                 self.frames_after_end += 1
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._violate(CLOSE_PROTOCOL_ERROR, "a frame with reserved bits, and no extension was agreed on")
         elif kind == WSMsgType.TEXT or kind == WSMsgType.BINARY:
-            # Treated alike: the gateway sends its JSON text with the binary opcode.
+            # No difference: the gateway sends its JSON text with the binary opcode.
             if self._is_in_message:
                 self._violate(CLOSE_PROTOCOL_ERROR, "a new message inside a fragmented one")
             elif frame.payload_size > self._max_message_bytes:
@@ -179,9 +179,9 @@ cdef class FrameListener(WSListener):
         elif kind == WSMsgType.PONG:
             self.pongs += 1
         elif kind == WSMsgType.CLOSE:
-            self._answer_close(transport, frame)
+            self._reply_to_close(transport, frame)
         if frame.last_in_buffer:
-            # For any kind of frame: a batch must not wait for the next read because a control frame ended this one.
+            # Also after a control frame, or the batch would wait for the next read.
             self._end_read()
 
     cpdef on_ws_disconnected(self, WSTransport transport):
@@ -209,12 +209,15 @@ cdef class FrameListener(WSListener):
             on_lost(error)
 
     def set_sink(self, FrameSink sink):
-        """Lend every message to `sink` from now on, or with None, copy messages into batches again."""
+        """Pass every message to `sink` from now on; None copies messages into batches again."""
         self._flush()
         self._sink = sink
 
     def start_close(self, int code, str reason):
-        """Send CLOSE; return False when it is too late. Frames are delivered until the peer's CLOSE arrives."""
+        """Send CLOSE, and return whether it was sent. Frames are delivered until the peer's CLOSE arrives.
+
+        It is not sent if the connection has ended or CLOSE was sent before.
+        """
         cdef WSTransport transport = self.transport
         if transport is None or self._is_ended or transport.is_close_frame_sent:
             return False
@@ -223,8 +226,9 @@ cdef class FrameListener(WSListener):
         return True
 
     cdef bint _is_before_refusal(self, WSFrame frame):
-        # picows parses one frame ahead. When it rejects a frame, it closes at once and then delivers the frame before
-        # it, as the last of its read, with the rejected bytes after it. That frame is valid and must be delivered.
+        # picows parses one frame ahead. When it rejects a frame, it sends CLOSE first and then passes the previous
+        # frame to on_ws_frame, as the last one of its read and followed by the rejected bytes. That frame is valid and
+        # must be delivered.
         cdef bint is_before = (
             frame.last_in_buffer
             and frame.tail_size > 0
@@ -235,11 +239,11 @@ cdef class FrameListener(WSListener):
         return is_before
 
     cdef inline int _take(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
-        # One whole message, borrowed.
+        # Processes one whole message, which is borrowed.
         if self._received_ns == 0:
             self._start_read()
         if self._sink is None and self._batch is not None and self._batch.arena_len + data_len > BATCH_BYTES:
-            # Before this message is counted and its receiver is chosen: the receiver of the batch may set a sink.
+            # Flush before the sink is checked, because the receiver of the batch may set a sink.
             self._flush()
         if self._sink is not None:
             return self._lend(data_ptr, data_len)
@@ -251,11 +255,11 @@ cdef class FrameListener(WSListener):
 
     cdef int _lend(self, const char* data_ptr, Py_ssize_t data_len) except -1:
         cdef:
-            FrameSink sink = self._sink            # a reference of its own: the sink may replace itself
+            FrameSink sink = self._sink            # keeps a reference, because the sink may replace itself
             BorrowedFrame frame
             Classified route
         route_frame(data_ptr, data_len, &route)
-        # Counted after everything that can fail, and before the sink sees the frame.
+        # Count after everything that can fail, and before the sink gets the frame.
         self.frames_received += 1
         self.frames_sunk += 1
         self.bytes_received += data_len
@@ -282,7 +286,7 @@ cdef class FrameListener(WSListener):
     cdef int _append(self, const char* data_ptr, Py_ssize_t data_len, Py_ssize_t tail_len) except -1:
         cdef Batch batch = self._batch
         if batch is None:
-            # The rest of the read bounds what can still be added to this batch, so the arena is allocated once.
+            # The rest of the read bounds the size of this batch, so the arena is allocated only once.
             batch = Batch.new(max(data_len, min(data_len + tail_len, BATCH_BYTES)), self._usual_frames, self.counters)
             self._batch = batch
         batch.append_ptr(data_ptr, data_len)
@@ -312,7 +316,7 @@ cdef class FrameListener(WSListener):
         self._message_len = wanted
         if frame.fin:
             self._is_in_message = False
-            # There is no buffer when all fragments are empty, and a sink must not get NULL.
+            # If all fragments are empty, there is no buffer, but a sink must not get NULL.
             whole_ptr = self._message_ptr
             if whole_ptr == NULL:
                 whole_ptr = b""
@@ -358,13 +362,13 @@ cdef class FrameListener(WSListener):
             CLOSE_MESSAGE_TOO_BIG, f"a message of {size_bytes} bytes or more; the limit is {self._max_message_bytes}"
         )
 
-    cdef int _answer_close(self, WSTransport transport, WSFrame frame) except -1:
+    cdef int _reply_to_close(self, WSTransport transport, WSFrame frame) except -1:
         cdef int code = frame.get_close_code()
         cdef object reason = frame.get_close_reason()
         self._is_ended = True
         if not transport.is_close_frame_sent:
             if code == 0:
-                # picows would send the code 0. A CLOSE without a code is answered with one without a code.
+                # Reply without a code to a CLOSE without a code. picows would send the code 0.
                 transport.send(WSMsgType.CLOSE, None)
             else:
                 transport.send_close(<WSCloseCode>code, None)

@@ -18,15 +18,14 @@ class WsOptions:
         max_frame_bytes: a longer frame closes the connection with 1009.
         max_message_bytes: the limit for all fragments of one message together; a longer message closes the connection
             with 1009.
-        max_pending_bytes: in the pull forms, the socket is not read while this many bytes wait unread.
-        callback_errors: what happens when a callback of the push forms raises. `close`: the connection is closed with
-            1011, later frames are counted as dropped, and `CallbackError` is raised by `wait_closed()`, by the
-            `async with` block and by every later call that reads. `report`: the exception is passed to the event
-            loop's exception handler, and the callback gets the next frame or batch. Both count it in
-            `stats.callback_errors`.
-        busy_poll: keep the event loop from sleeping while the connection is open. This saves the time to wake a
-            thread, tens of microseconds per frame, and uses one processor core at 100 %. It helps only with a core to
-            spare; on a busy machine it increases the latency.
+        max_pending_bytes: with pull, the socket is not read while the pending frames cost this many bytes or more.
+        callback_errors: what happens if a callback or sink raises. `close`: the connection is closed with
+            1011, later frames are counted as dropped, and `wait_closed()`, the `async with` block and every later read
+            raise `CallbackError`. `report`: the exception is passed to the event loop's exception handler, and the
+            callback gets the next frame or batch. `stats.callback_errors` counts both.
+        busy_poll: prevents the event loop from sleeping while the connection is open. This saves the time to wake a
+            thread, tens of microseconds per frame, and uses one processor core at 100 %. It helps only if a core is
+            free; on a busy machine it increases the latency.
 
     Raises:
         ConfigError: a limit is not above zero, or a policy or flag is invalid.

@@ -9,7 +9,8 @@ from typing import Final
 
 from cpapi_fast.clock import Clock
 
-#: How often to check whether a socket has data that is not read, and how soon to check again if it had.
+#: The interval between checks whether a socket has unread data, and the shorter interval after a check that found some,
+#: both in seconds.
 _CHECK_S: Final = 1.0
 _CHECK_AGAIN_S: Final = 0.01
 
@@ -17,14 +18,15 @@ _CHECK_AGAIN_S: Final = 0.01
 class ReadWatch:
     """Reads a reset connection to its end on uvloop, which otherwise can miss the reset.
 
-    When a socket reports an error, uvloop reads it once more and then stops to poll it (libuv's uv_poll gives up). If
-    there was data before the error, as when a gateway is killed while it sends, the error itself is never read, and
-    the connection would seem open forever. So polling is restarted for a socket that has data and is not read.
+    When a socket reports an error, uvloop reads it once more and then stops polling it (as libuv's uv_poll does). If
+    there is data before the error, for example because a gateway was killed while it was sending, the error is never
+    read, and the connection would seem open forever. So this class restarts polling for a socket that has data and is
+    not read.
 
     Args:
         transport: the transport of the connection.
-        reads: returns how many reads of it there were.
-        clock: measures the time between two checks.
+        reads: returns the number of socket reads so far.
+        clock: the clock of the interval between two checks.
     """
 
     def __init__(self, transport: asyncio.Transport, reads: Callable[[], int], clock: Clock) -> None:
@@ -39,12 +41,12 @@ class ReadWatch:
     def where_needed(
         cls, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, reads: Callable[[], int], clock: Clock
     ) -> ReadWatch | None:
-        """A new ReadWatch if the loop is uvloop; None on loops that do not need it."""
+        """Return a new ReadWatch if the loop is uvloop; None for other loops, which do not need it."""
         return cls(transport, reads, clock) if type(loop).__module__.startswith("uvloop") else None
 
     def _check(self) -> None:
         reads = self._reads()
-        # A transport that is paused or closing must not be read.
+        # A transport that is paused or closing must not be resumed.
         is_unread = self._transport.is_reading() and (self._was_unread or reads == self._last_reads)
         self._last_reads = reads
         self._was_unread = is_unread and _can_be_read(self._transport)
@@ -55,7 +57,7 @@ class ReadWatch:
             self._timer = self._clock.call_later(_CHECK_AGAIN_S if self._was_unread else _CHECK_S, self._check)
 
     def stop(self) -> None:
-        """Stop the checks: the connection has ended."""
+        """Stop the checks. Idempotent."""
         self._is_stopped = True
         self._timer.cancel()
 

@@ -1,6 +1,6 @@
-"""The receive queue between the socket and its single reader or callback: bounded by flow control, and counted.
+"""The receive queue between a socket and its single reader or callback: counted, and bounded by flow control.
 
-At every moment: received = delivered + dropped + pending. Once the queue is empty, a sink gets its frames directly from
+At all times: received = delivered + dropped + pending. When the queue is empty, a sink gets its frames directly from
 the listener, which counts them.
 """
 
@@ -18,13 +18,13 @@ from cpapi_fast.frames.sink import FrameSink, end_read, hand_frame
 
 
 class ReceiveQueue:
-    """Batches of one connection for a reader (pull) or a callback (push).
+    """Queues the batches of one connection for a reader (pull), or passes them to a callback or sink (push).
 
     Args:
-        max_pending_bytes: when more than this waits, the socket is not read until half of it has been consumed.
+        max_pending_bytes: when the pending frames cost this much, the socket is not read until they cost half of it.
         hold: called with True to stop reading the socket, and with False to resume.
         attach: called with the sink that gets frames directly from the listener, or with None.
-        on_callback_error: called with an exception that a callback raised; calls `fail` to stop the delivery.
+        on_callback_error: called with an exception that a callback raised. It calls `fail` to stop the delivery.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class ReceiveQueue:
         self.dropped = 0
         self.pending = 0
         self.is_ended = False
-        #: Why the connection ended; None for a CLOSE frame. Valid when `is_ended`.
+        #: The error that ended the connection; None for a CLOSE frame. Valid if `is_ended`.
         self.error: CpapiError | None = None
-        #: Whether `error` was raised to a reader.
+        #: Whether a reader got `error`.
         self.is_error_seen = False
         self._max_pending_bytes = max_pending_bytes
         self._hold = hold
@@ -61,7 +61,7 @@ class ReceiveQueue:
         return self._push is not None
 
     def put(self, batch: Batch) -> None:
-        """Add the batch of one socket read."""
+        """Queue a batch, or pass it to the callback or sink."""
         if self._is_discarding:
             self.dropped += len(batch)
             return
@@ -76,7 +76,7 @@ class ReceiveQueue:
             self._wake()
 
     def end(self, error: CpapiError | None) -> None:
-        """Mark the end. Pending frames can still be read. Only the first call has an effect."""
+        """Mark the end of the connection. Pending frames can still be read. Only the first call has an effect."""
         if not self.is_ended:
             self.is_ended = True
             self.error = error
@@ -91,9 +91,9 @@ class ReceiveQueue:
             self._hold(False)
 
     def fail(self, error: CpapiError) -> None:
-        """End because a callback raised. Pending and later frames count as dropped."""
+        """Mark the end with the error of a callback. Pending and later frames count as dropped."""
         self._has_failed = True
-        # Replaces an earlier error: the pending frames of an ended connection may still be passed to a callback.
+        # Replaces an earlier error, because pending frames can be passed to a callback after the connection has ended.
         self.is_ended = True
         self.error = error
         self.is_error_seen = False
@@ -128,8 +128,8 @@ class ReceiveQueue:
             return
 
         def push(batch: Batch) -> None:
-            # A batch stays in the queue until the sink has got its last frame: the sink may remove itself, and its
-            # successor, which may be set before this returns, gets the rest.
+            # A batch stays in the queue until the sink has its last frame. The sink may remove itself, and the next
+            # sink, which may be set before this function returns, gets the rest.
             self._enqueue(batch)
             drain()
 
@@ -169,7 +169,7 @@ class ReceiveQueue:
         self._pending_bytes += batch_cost_bytes(batch)
 
     def _step(self) -> bool:
-        # Counts the next frame as delivered; returns whether it was the last of its batch.
+        # Counts the next frame as delivered, and returns whether it is the last frame of its batch.
         self._cursor += 1
         self._count_delivered(1)
         is_last = self._cursor == len(self._queue[0])
@@ -179,7 +179,7 @@ class ReceiveQueue:
         return is_last
 
     def _pop(self) -> Batch:
-        # The next batch, without the frames that were read one by one.
+        # Removes and returns the next batch, without the frames that were read one by one.
         batch = self._queue.popleft()
         self._pending_bytes -= batch_cost_bytes(batch)
         if self._cursor:
@@ -191,15 +191,15 @@ class ReceiveQueue:
         return batch
 
     async def next_frame(self) -> Frame | None:
-        """Return the next frame; None after a CLOSE frame.
+        """Return the next frame, or None after a CLOSE frame.
 
         Raises:
-            CpapiError: the connection ended without a CLOSE frame.
+            CpapiError: the connection ended without a CLOSE frame, or a callback raised.
             UsageError: another task is reading, or a callback or sink is set.
         """
         if not self._queue and not await self._has_more():
             return None
-        # `_step` inlined: every frame that is read one by one takes this path.
+        # `_step` is inlined, because every frame that is read one by one takes this path.
         batch = self._queue[0]
         cursor = self._cursor
         frame = batch[cursor]
@@ -214,7 +214,7 @@ class ReceiveQueue:
         return frame
 
     async def next_batch(self) -> Batch | None:
-        """Return the next batch; otherwise like `next_frame`."""
+        """Return the next batch. Otherwise like `next_frame`."""
         if not self._queue and not await self._has_more():
             return None
         batch = self._pop()

@@ -15,14 +15,14 @@ from .listener import FrameListener
 
 
 class Sender(ABC):
-    """Sends texts over the connection of `_listener`. Created in the thread of its event loop."""
+    """Sends texts on the connection of `_listener`. Create it in the thread of its event loop."""
 
     _listener: FrameListener
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
-        #: Done when the socket's write buffer has room again; None while it has.
+        #: Done when the socket's write buffer has room again; None if it has room.
         self._drained: asyncio.Future[None] | None = None
 
     @property
@@ -37,7 +37,7 @@ class Sender(ABC):
 
         Raises:
             TransportError: the connection has ended or is closing.
-            SubscriptionError: `text` is not a str, or UTF-8 cannot encode it.
+            SubscriptionError: `text` is not a str that UTF-8 can encode.
             UsageError: called outside the loop's thread.
         """
         self.send_nowait(text)
@@ -45,7 +45,7 @@ class Sender(ABC):
             await asyncio.shield(self._drained)
 
     def send_nowait(self, text: str) -> None:
-        """Send one text message without waiting. What the socket does not accept at once is buffered without a limit.
+        """Send one text message without waiting. Text that the socket does not accept is buffered without a limit.
 
         Raises:
             TransportError, SubscriptionError, UsageError: like `send_text`.
@@ -68,8 +68,8 @@ class Sender(ABC):
     ) -> Subscription:
         """Subscribe to the quotes of one instrument: sends `smd+<conid>+{"fields":[…]}`.
 
-        Only data confirms it. The gateway silently ignores subscribes until it has sent `system` with `success`, and
-        silently ends each subscription after 15 minutes.
+        The gateway confirms it only with data. It silently ignores subscribes until it has sent `system` with
+        `success`, and silently ends each subscription after 15 minutes.
 
         Args:
             conid: IB's contract id.
@@ -83,15 +83,28 @@ class Sender(ABC):
         return await self._subscribe(Subscription.market_data(self.send_text, conid, fields, exchange=exchange))
 
     async def unsubscribe_market_data(self, conid: int, *, exchange: str | None = None) -> None:
-        """End a market data subscription: sends `umd+<conid>+{}`. The gateway does not confirm it."""
+        """End a market data subscription: sends `umd+<conid>+{}`. The gateway does not confirm it.
+
+        Raises:
+            SubscriptionError: `conid` or `exchange` is invalid.
+            TransportError: the connection has ended.
+        """
         await self.send_text(market_data_unsubscribe_text(conid, exchange=exchange))
 
     async def subscribe_orders(self) -> Subscription:
-        """Subscribe to order updates: sends `sor+{}`. Call `Client.accounts` before."""
+        """Subscribe to order updates: sends `sor+{}`. Call `Client.accounts` first.
+
+        Raises:
+            TransportError: the connection has ended.
+        """
         return await self._subscribe(Subscription.orders(self.send_text))
 
     async def subscribe_pnl(self) -> Subscription:
-        """Subscribe to profit and loss: sends `spl+{}`."""
+        """Subscribe to profit and loss: sends `spl+{}`.
+
+        Raises:
+            TransportError: the connection has ended.
+        """
         return await self._subscribe(Subscription.pnl(self.send_text))
 
     async def _subscribe(self, subscription: Subscription) -> Subscription:

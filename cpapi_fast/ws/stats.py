@@ -7,32 +7,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WsStats:
-    """A snapshot of the counters of one connection.
+    """The counters of one connection at one time.
 
-    frames_received = delivered + dropped + pending, at every moment.
+    At all times: frames_received = delivered + dropped + pending.
     """
 
-    #: Messages received, and their payload bytes. The fragments of one message count as one.
+    #: Received messages, and their payload bytes. The fragments of one message count as one.
     frames_received: int
     bytes_received: int
     #: Frames passed to a reader or a callback, including a callback that then raised.
     delivered: int
     #: Frames received after `close()`, or after a callback raised under the policy `close`.
     dropped: int
-    #: Frames that wait for a reader.
+    #: Frames that no reader or callback has received yet.
     pending: int
-    #: Socket reads that brought at least one message.
+    #: Socket reads with at least one message.
     reads: int
-    #: Messages that are not JSON. They are delivered like any other.
+    #: Messages that are not JSON. They are delivered like all others.
     malformed: int
     #: Payloads that could not be decoded although the frame has a route.
     payload_errors: int
-    #: Payloads with invalid UTF-8, decoded with U+FFFD in its place.
+    #: Payloads with invalid UTF-8, which was decoded as U+FFFD.
     payloads_repaired: int
     #: Exceptions raised by callbacks.
     callback_errors: int
+    #: Received PING and PONG frames.
     pings: int
     pongs: int
+    #: Frames that were part of a fragmented message.
     fragments: int
     #: Data frames that the peer sent after its CLOSE frame or after a protocol violation. They are not delivered, and
     #: frames_received does not include them.

@@ -21,7 +21,7 @@ impl Fnv {
     }
 }
 
-/// The answers of a run: a digest of them in a checked run, else a cheap sum, so that no compiler drops the work.
+/// The answers of a run: a digest in a checked run, else a cheap sum, so that the compiler does not remove the work.
 pub struct Answers {
     digest: Option<Fnv>,
     sum: u64,
@@ -47,7 +47,7 @@ impl Answers {
         }
     }
 
-    /// One decoded payload: `size` of it in a timed run; in a checked run its fields, by a look-up of their text.
+    /// Adds one decoded payload: its `size` in a timed run, or its fields as returned by `text_of` in a checked run.
     #[inline]
     pub fn dict(&mut self, size: usize, text_of: impl Fn(&str) -> Option<String>) {
         let Some(digest) = &mut self.digest else {
@@ -78,7 +78,7 @@ pub const FIELDS: [&str; 6] = ["31", "84", "85", "86", "88", "_updated"];
 /// The numbers of one market data frame, in the order of [`FIELDS`].
 pub type Row = [Option<f64>; FIELDS.len()];
 
-/// Rows before the columns are passed on, and their memory is used again.
+/// The number of rows after which the columns are passed on and their memory is reused.
 const ROWS: usize = 4096;
 
 /// The columns job: float64 columns with validity, passed on after a number of rows.
@@ -119,7 +119,7 @@ impl Columns {
                 }
             }
         }
-        // The compiler must assume that all of them are read; it costs nothing.
+        // The compiler must assume that all values are read. This costs nothing.
         black_box((&self.values, &self.valid));
         self.values.iter_mut().for_each(Vec::clear);
         self.valid.iter_mut().for_each(Vec::clear);
@@ -131,7 +131,7 @@ impl Columns {
     }
 }
 
-/// The latency job: a stamp for each frame after `use_of`.
+/// The latency job: records the time of each frame after `use_of`.
 pub struct Latency<F> {
     stamps: Stamps,
     path: PathBuf,

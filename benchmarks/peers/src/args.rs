@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What is done with each frame.
+/// The job to do for each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
     /// Count the messages that the client returns.
@@ -62,7 +62,7 @@ impl Args {
             }
         }
         let url = url.ok_or("--url ws[s]://HOST:PORT/PATH is missing")?;
-        let job = job.ok_or_else(|| format!("--job is missing; offered here: {offered:?}"))?;
+        let job = job.ok_or_else(|| format!("--job is missing; supported are {offered:?}"))?;
         if job == Job::Latency && (stamps.is_none() || frames == 0) {
             return Err("--job latency needs --frames N and --stamps FILE".to_owned());
         }
@@ -80,7 +80,7 @@ fn job_named(name: &str, offered: &[Job]) -> Result<Job, String> {
         "latency" => Job::Latency,
         _ => return Err(format!("no such job: {name}")),
     };
-    if offered.contains(&job) { Ok(job) } else { Err(format!("job {name} is not offered here, but {offered:?}")) }
+    if offered.contains(&job) { Ok(job) } else { Err(format!("job {name} is not supported; supported are {offered:?}")) }
 }
 
 fn split_url(url: &str) -> Option<(bool, String, u16, String)> {

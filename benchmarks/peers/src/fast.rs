@@ -1,6 +1,6 @@
 //! fastwebsockets without a parser: it returns the unparsed message. `sonic` adds the JSON of each job.
 //!
-//! The upgrade is done by hand, so that the stream below stays a plain one: hyper's would be boxed.
+//! This module performs the upgrade itself, because hyper would return a boxed stream.
 
 use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -55,7 +55,7 @@ where
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut head).await? == 0 {
-            return Err("the server hung up during the upgrade".into());
+            return Err("the server disconnected during the upgrade".into());
         }
     }
     if !head.starts_with(b"HTTP/1.1 101 ") {

@@ -18,7 +18,7 @@ mod work;
 
 use args::Args;
 
-/// For bezant, which it helps; the others showed no clear difference. README.md has the comparison.
+/// Used because it makes bezant faster; the others showed no clear difference. README.md has the comparison.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

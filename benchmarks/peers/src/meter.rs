@@ -94,7 +94,7 @@ pub struct Stamps {
 }
 
 impl Stamps {
-    /// Room for `frames` stamps, touched now so that no page fault lands in a latency.
+    /// Reserves memory for `frames` stamps and writes to it, so that no page fault occurs during the measurement.
     pub fn new(frames: usize) -> Self {
         let mut times = vec![1; frames];
         times.clear();
@@ -107,7 +107,7 @@ impl Stamps {
         }
     }
 
-    /// Writes them as little-endian int64.
+    /// Writes the stamps as little-endian int64.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -1,4 +1,4 @@
-//! The display numbers of the wire, `C4,735.10` or `12.2M`, as the nearest float64.
+//! Converts numbers in the gateway's format, such as `C4,735.10` or `12.2M`, to the nearest float64.
 //!
 //! The forms are those of `cpapi_fast.protocol.numbers`:
 //!
@@ -12,7 +12,7 @@ const EXACT_POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// The number in `text`, or None where it holds none, or none that is finite.
+/// Returns the number in `text`; None if it is not a number or not finite.
 ///
 /// One pass checks the form and gathers the digits. A mantissa below 2^53 and a power of ten up to 22 are both exact, so
 /// one division or multiplication rounds once and correctly; longer numbers go to the standard library.
@@ -90,7 +90,7 @@ pub fn parse_number(text: &str) -> Option<f64> {
     exponent += scale;
     let power = usize::try_from(exponent.unsigned_abs()).ok()?;
     if !has_exponent && digits <= 19 && mantissa < 1 << 53 && power < EXACT_POWERS.len() {
-        #[allow(clippy::cast_precision_loss)] // below 2^53, so none is lost
+        #[allow(clippy::cast_precision_loss)] // below 2^53, so it is exact
         let exact = mantissa as f64;
         let value = if exponent < 0 { exact / EXACT_POWERS[power] } else { exact * EXACT_POWERS[power] };
         return Some(if negative { -value } else { value });

@@ -1,4 +1,4 @@
-//! Where a frame belongs: its kind, and the conid of market data.
+//! The route of a frame: its kind, and the conid of market data.
 
 /// The kinds that all contenders distinguish: the `common` dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Route {
     #[inline]
     pub fn of_topic(topic: &str) -> Self {
         if let Some(target) = topic.strip_prefix("smd+") {
-            // `parse` would take a sign, which no conid has.
+            // `parse` would accept a sign, which a conid does not have.
             let conid = target.parse().ok().filter(|_| target.as_bytes()[0].is_ascii_digit());
             return conid.map_or(Self::of(Kind::Other), |conid| Self { kind: Kind::MarketData, conid });
         }

@@ -1,4 +1,4 @@
-//! The best a Rust engineer would write: fastwebsockets, and sonic-rs for what a job needs of the JSON.
+//! fastwebsockets with sonic-rs, which decodes only the parts of the JSON that a job needs.
 
 use std::fmt;
 
@@ -26,14 +26,14 @@ pub fn main(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The route by a lazy `get` of the topic: what lies behind it is never looked at, what lies before it is skipped.
+/// Finds the route with a lazy `get` of the topic, which skips the text before it and does not read the text after it.
 fn route(payload: &[u8]) -> Route {
     if payload.is_empty() || payload == b"{}" {
         return Route::of(Kind::Heartbeat);
     }
     match sonic_rs::get(payload, ["topic"]) {
         Ok(topic) => topic.as_str().map_or(Route::of(Kind::Other), Route::of_topic),
-        // No topic, not an object, or not JSON: rare, so a whole parse may tell them apart.
+        // No topic, not an object, or not JSON. This is rare, so a whole parse may distinguish them.
         Err(_) if sonic_rs::from_slice::<LazyValue>(payload).is_ok() => Route::of(Kind::Other),
         Err(_) => Route::of(Kind::Malformed),
     }
@@ -88,7 +88,7 @@ impl Work<[u8]> for Tabulate {
     }
 }
 
-/// The keys of a frame that the columns are made of.
+/// The keys of a frame that become columns.
 #[derive(Deserialize)]
 struct Quote {
     #[serde(default)]
@@ -121,7 +121,7 @@ struct Topic {
 #[derive(Default)]
 struct Number(Option<f64>);
 
-/// Makes a `T` of a JSON scalar and of nothing else; lists and objects are skipped.
+/// Creates a `T` from a JSON scalar; lists and objects are skipped.
 trait FromScalar: Default {
     fn from_text(text: &str) -> Self;
     fn from_number(number: f64) -> Self;

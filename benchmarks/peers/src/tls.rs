@@ -1,4 +1,4 @@
-//! TLS for the stacks that take a stream of ours: rustls with its default provider (aws-lc-rs), as bezant has it.
+//! TLS for the stacks that accept a stream: rustls with its default provider (aws-lc-rs), as in bezant.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,10 +20,10 @@ pub type Tls = TlsStream<BufReader<TcpStream>>;
 /// rustls reads the socket in pieces of 4 KiB at first; a buffer below it saves system calls.
 const READ_BUFFER: usize = 256 * 1024;
 
-/// Opens TLS over `tcp`, trusting only what is in `cafile`.
+/// Opens TLS on `tcp`, and trusts only the certificates in `cafile`.
 ///
 /// # Errors
-/// When the file holds no certificate, or the server's is not signed by one of it.
+/// If the file has no certificate, or none of its certificates has signed that of the server.
 pub async fn open(tcp: TcpStream, host: &str, cafile: Option<&Path>) -> Result<Tls, Failure> {
     let cafile = cafile.ok_or("wss needs --cafile PATH")?;
     let mut roots = RootCertStore::empty();

@@ -59,7 +59,7 @@ where
                 frames += 1;
             }
             Message::Close(_) => break,
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {} // tungstenite itself answers
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {} // tungstenite itself replies
         }
     }
     Ok((frames, meter.stop()))

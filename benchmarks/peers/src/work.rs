@@ -5,7 +5,7 @@ pub trait Work<M: ?Sized> {
     /// Does the job's work for one message.
     fn message(&mut self, message: &M);
 
-    /// What is left to do after the last message, and the digest if one was asked for.
+    /// Does the remaining work after the last message, and returns the digest of a checked run.
     fn finish(&mut self) -> Option<u64>;
 }
 
