@@ -29,6 +29,7 @@ class Machine:
 
     - before `tick`, `subscribe` and `unsubscribe`: of `topics_due`, and of the topic itself;
     - before `on_subscription_frame` and `on_refused`: of their topic;
+    - before `on_paused`: of none, since a consumer that is full may pause the socket many times a second;
     - before every other input: of all topics.
 
     Args:
