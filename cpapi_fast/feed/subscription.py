@@ -89,7 +89,7 @@ def spec_of(
         texts.cancel_payload,
         needs_brokerage=needs_brokerage,
         is_market_data=is_market_data,
-        usual_interval_s=usual_interval_s,
+        usual_interval_s=None if usual_interval_s is None else float(usual_interval_s),
         hours=hours,
     )
 

@@ -27,14 +27,14 @@ _MAX_TEXTS: Final = 10_000
 class DecisionRecorder:
     """Writes every input of one machine to a new file.
 
-    Lines are buffered, and written in the caller's thread after 2 s or 64 KiB. A write that fails ends the record; the
-    feed continues.
+    Lines are buffered, and written in the caller's thread after 2 s or 64 KiB. An input that cannot be written ends the
+    record; the feed continues.
 
     Args:
         path: the file; it must not exist.
         options: the options of the machine.
         seed: the seed of the machine.
-        on_error: called once if the record ends because a write failed.
+        on_error: called once with the reason if the record ends before the feed.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class DecisionRecorder:
         options: FeedOptions,
         seed: int,
         *,
-        on_error: Callable[[OSError], None] | None = None,
+        on_error: Callable[[Exception], None] | None = None,
     ) -> None:
-        #: The error of the write that ended the record; None while it is written.
-        self.error: OSError | None = None
+        #: The error that ended the record before the feed; None while it is written.
+        self.error: Exception | None = None
         self._on_error: Final = on_error
         self._path: Final = Path(path)
         self._redactor: Final = ConsistentRedactor()
@@ -101,7 +101,26 @@ class DecisionRecorder:
         """
         if self.error is not None:
             return
-        redact, name = self._redact, method.__name__
+        try:
+            self._add(self._line(method.__name__, args, kwargs, activity, last_frame_s, outcome))
+        except Exception as error:  # noqa: BLE001 - numbers and trading hours of the user may be of any type
+            # The lines before it are complete and can be replayed.
+            self.flush()
+            self._fail(error)
+            return
+        if self._pending_size >= _MAX_PENDING or time.monotonic() - self._written_s >= _FLUSH_S:
+            self.flush()
+
+    def _line(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        activity: Mapping[str, Activity],
+        last_frame_s: float,
+        outcome: list[Action] | Exception,
+    ) -> dict[str, Any]:
+        redact = self._redact
         line: dict[str, Any] = {"input": name, "arguments": encode_arguments(name, args, kwargs, redact)}
         known = self._activity
         changed = {topic: now for topic, now in activity.items() if known.get(topic) != now}
@@ -116,9 +135,7 @@ class DecisionRecorder:
         if name == "unsubscribe":
             # A later subscription to the same topic starts without activity.
             known.pop(args[0], None)
-        self._add(line)
-        if self._pending_size >= _MAX_PENDING or time.monotonic() - self._written_s >= _FLUSH_S:
-            self.flush()
+        return line
 
     def flush(self) -> None:
         """Write the buffered lines."""
@@ -133,7 +150,9 @@ class DecisionRecorder:
         self._pending_size = 0
         self._written_s = time.monotonic()
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
+        if self.error is not None:
+            return
         self.error = error
         if self._file is not None:
             # Closing tries to write the rest again, and fails again.

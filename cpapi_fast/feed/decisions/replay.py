@@ -55,14 +55,14 @@ def replay_decisions(path: str | Path) -> Iterator[Decision]:
         machine: Machine | None = None
         for number, text in enumerate(file, start=1):
             if not text.endswith("\n"):
-                return
+                break
             line = _parse(text, number)
             if machine is None:
                 machine = _new_machine(line)
             else:
                 yield _replay(machine, line, number)
         if machine is None:
-            raise DecisionRecordError("the file is empty", line=1)
+            raise DecisionRecordError("the file has no complete line", line=1)
 
 
 def _parse(text: str, number: int) -> dict[str, Any]:

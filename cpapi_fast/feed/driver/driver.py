@@ -246,8 +246,8 @@ class Driver:
                 self._timer_s = self._clock.monotonic_s() + _RETRY_S
                 self._timer = self._clock.call_later(_RETRY_S, self._tick)
 
-    def _on_record_error(self, error: OSError) -> None:
-        self._report("the decision record of a cpapi_fast feed has ended, because a write failed", error)
+    def _on_record_error(self, error: Exception) -> None:
+        self._report("the decision record of a cpapi_fast feed has ended before the feed", error)
 
     def _report(self, message: str, error: BaseException) -> None:
         asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

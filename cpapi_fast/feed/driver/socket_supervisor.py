@@ -76,7 +76,7 @@ class SocketSupervisor:
         self._is_held = is_held
         if self._ws is not None:
             self._ws.hold_reading(is_held)
-            self._carry_out(self._runner.put(self._runner.machine.on_paused, is_held, self._runner.now()))
+            self._carry_out(self._runner.put_for((), self._runner.machine.on_paused, is_held, self._runner.now()))
 
     def stats(self) -> WsStats:
         """The sum of the counters of all sockets."""

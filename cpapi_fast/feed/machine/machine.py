@@ -29,6 +29,7 @@ class Machine:
 
     - before `tick`, `subscribe` and `unsubscribe`: those of `topics_due`, and of the topic itself;
     - before `on_subscription_frame` and `on_refused`: those of their topic;
+    - before `on_paused`: none, because a full consumer may pause the socket many times a second;
     - before every other input: those of all topics.
 
     Args:

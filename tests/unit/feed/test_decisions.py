@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import TextIO
 
@@ -130,7 +131,7 @@ def test_a_last_line_that_is_cut_off_is_accepted(tmp_path: Path):
 @pytest.mark.parametrize(
     ("damage", "line", "message"),
     [
-        (lambda lines: [], 1, "empty"),
+        (lambda lines: [], 1, "no complete line"),
         (lambda lines: ['{"format":"else"}', *lines[1:]], 1, "not a decision record"),
         (lambda lines: [lines[0].replace('"version":1', '"version":99'), *lines[1:]], 1, "version 99"),
         (lambda lines: [lines[0].replace('"seed":"9', '"seed":"x'), *lines[1:]], 1, "options are damaged"),
@@ -176,7 +177,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path: Path):
 
 def test_a_write_that_fails_ends_the_record_and_not_the_feed(tmp_path: Path):
     file = tmp_path / "decisions"
-    errors: list[OSError] = []
+    errors: list[Exception] = []
     run = Recorded(file)
     run.recorder = DecisionRecorder(file, OPTIONS, 1, on_error=errors.append)
     run.recorder.open()
@@ -193,6 +194,40 @@ def test_a_write_that_fails_ends_the_record_and_not_the_feed(tmp_path: Path):
     run.recorder.close()
     assert len(errors) == 1
     assert file.stat().st_size == size
+
+
+def test_an_input_that_cannot_be_written_ends_the_record_and_not_the_feed(tmp_path: Path):
+    file = tmp_path / "decisions"
+    errors: list[Exception] = []
+    run = Recorded(file)
+    run.recorder = DecisionRecorder(file, OPTIONS, 1, on_error=errors.append)
+    run.recorder.open()
+    run.put("start", moment(1.0))
+    run.put("subscribe", SubscriptionSpec("smd+1", "smd+1+{}", "umd+1+{}", usual_interval_s=Fraction(1)), moment(2.0))
+    assert "smd+1" in run.machine.subscriptions
+    run.put("stop", moment(3.0))
+    run.recorder.close()
+    assert [type(error) for error in errors] == [TypeError]
+    assert run.recorder.error is errors[0]
+    assert [decision.input for decision in cf.replay_decisions(file)] == ["start"]
+
+
+async def test_an_interval_of_any_number_type_is_recorded(tmp_path: Path):
+    file = tmp_path / "decisions"
+    async with cf.Client("http://127.0.0.1:9/v1/api") as client:
+        feed = cf.Feed(client, cf.FeedOptions(record_decisions=file))
+        subscription = await feed.subscribe_market_data(1, usual_interval_s=Fraction(3, 2))  # type: ignore[arg-type]
+        assert subscription.status is not None
+        async with feed:
+            pass
+    assert [decision.input for decision in cf.replay_decisions(file)][:2] == ["subscribe", "start"]
+
+
+def test_a_file_without_a_complete_line_is_rejected(tmp_path: Path):
+    file = tmp_path / "decisions"
+    file.write_text("not a record")
+    with pytest.raises(cf.DecisionRecordError, match="no complete line"):
+        list(cf.replay_decisions(file))
 
 
 def test_the_command_prints_the_decisions(tmp_path: Path):

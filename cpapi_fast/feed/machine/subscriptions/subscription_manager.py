@@ -204,9 +204,11 @@ class SubscriptionManager:
         topics = self._timers.topics_due(now_s)
         if self._has_socket and len(self._queue):
             topics += self._queue.topics_due(now_s)
+        # After a pause of the reading all topics are due together.
+        due = frozenset(topics)
         for subscription in self.subscriptions.values():
             is_stale = subscription.state is FeedState.STALE or not subscription.spec.is_market_data
-            if not is_stale and subscription.topic not in topics:
+            if not is_stale and subscription.topic not in due:
                 return topics
         # `is_all_stale` may depend on the topics that are not market data.
         return topics + [other.topic for other in self.subscriptions.values() if not other.spec.is_market_data]
