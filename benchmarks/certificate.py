@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from tests import certificates
+from tests.servers import certificates
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:

@@ -1,5 +1,7 @@
 """Draws the results: CPU time per frame by job, latency, and the classifier by topic position and frame size.
 
+`cpu-route.png` is the compact figure of README.md.
+
 Usage: python -m benchmarks.plots FOLDER   (redraws the plots of FOLDER/results.json, without measuring)
 
 The same results always give the same files.
@@ -54,8 +56,10 @@ CLASSIFIER_LINES: Final = {
 }
 #: The dashed line in each CPU plot.
 FLOOR: Final = "picows_floor"
-#: The plot that is also written as a PNG.
-HEADLINE: Final = "cpu-smd151-plain"
+#: The setting and the job of the compact plot in README.md, a PNG of 1,200 x 600 pixels.
+HEADLINE: Final = ("smd151 plain", "route")
+HEADLINE_SIZE: Final = (8.0, 4.0)
+HEADLINE_DPI: Final = 150
 
 STYLE: Final = {
     "font.family": "sans-serif",
@@ -108,39 +112,49 @@ def write(results: Mapping[str, Any], folder: Path) -> list[Path]:
         for name, figure in figures.items():
             paths.append(folder / f"{name}.svg")
             figure.savefig(paths[-1], metadata={"Date": None, "Creator": None})
-            if name == HEADLINE:
-                paths.append(folder / f"{name}.png")
-                figure.savefig(paths[-1], dpi=150, metadata={"Software": None})
+        setting, job = HEADLINE
+        rows = [row for row in results.get("throughput", {}).get(setting, ()) if row["job"] in (job, "count")]
+        if any(row["job"] == job for row in rows):
+            paths.append(folder / f"cpu-{job}.png")
+            headline(rows).savefig(paths[-1], dpi=HEADLINE_DPI, metadata={"Software": None})
     return paths
 
 
 def bars(setting: str, rows: Sequence[Row]) -> Figure:
     """CPU time of the client per frame: a panel for each job, the fastest client first."""
     corpus, transport = setting.split()
-    panels = {
-        title: sorted((row for row in rows if row["job"] == job), key=lambda row: median(row["cpu_ns"]))
-        for job, title in JOB_TITLES.items()
-        if any(row["job"] == job for row in rows)
-    }
+    panels = {title: _fastest_first(rows, job) for job, title in JOB_TITLES.items() if _fastest_first(rows, job)}
     title = f"CPU time of the client per frame: {CORPUS_TITLES.get(corpus, corpus)}, {transport}"
-    floors = [median(row["cpu_ns"]) for row in rows if row["contender"] == FLOOR]
-    marks = [Line2D([], [], color="#22262b", label="fastest to slowest run")]
-    if floors:
-        marks.append(Line2D([], [], color="#5c636d", linestyle="--", label="picows with a no-op listener"))
-    figure, axes = _panels(title, rows, panels, marks)
+    floors = _floors(rows)
+    figure, axes = _panels(title, rows, panels, _bar_marks(floors))
     values = [value for row in rows for value in row["cpu_ns"]]
     for ax, chosen in zip(axes, panels.values(), strict=True):
-        medians = [median(row["cpu_ns"]) for row in chosen]
-        highest = [max(row["cpu_ns"]) for row in chosen]
-        ax.barh(range(len(chosen)), medians, height=0.7, color=[GROUPS[row["group"]][1] for row in chosen])
-        ax.hlines(range(len(chosen)), [min(row["cpu_ns"]) for row in chosen], highest, color="#22262b", linewidth=1.2)
-        for place, (value, end) in enumerate(zip(medians, highest, strict=True)):
-            ax.annotate(in_units(value), (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
-        for value in floors:
-            ax.axvline(value, color="#5c636d", linestyle="--", linewidth=1)
-        _name_rows(ax, chosen)
-        _log_axis(ax, values)
+        _draw_bars(ax, chosen, floors, values)
     axes[-1].set_xlabel("user + system CPU time, median of the runs (logarithmic scale)")
+    return figure
+
+
+def headline(rows: Sequence[Row]) -> Figure:
+    """CPU time of the client per frame for the job of `HEADLINE` alone, on one small panel."""
+    setting, job = HEADLINE
+    chosen, floors = _fastest_first(rows, job), _floors(rows)
+    width, height = HEADLINE_SIZE
+    figure = Figure(HEADLINE_SIZE)
+    title = f"CPU time per frame for kind and conid: {CORPUS_TITLES[setting.split()[0]]}"
+    figure.text(0.15 / width, 1 - 0.3 / height, title, fontsize=12, fontweight="bold")
+    handles = [*_group_patches(chosen), *_bar_marks(floors)]
+    place = (0.05 / width, 1 - 0.36 / height)
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=place, ncols=len(handles), frameon=False, fontsize=8
+    )
+    left, top, bottom = 2.3, 0.7, 0.55
+    ax = figure.add_axes(
+        (left / width, bottom / height, (width - left - RIGHT) / width, (height - top - bottom) / height)
+    )
+    ax.grid(axis="x")
+    ax.tick_params(labelsize=9)
+    _draw_bars(ax, chosen, floors, [*floors, *(value for row in chosen for value in row["cpu_ns"])])
+    ax.set_xlabel("user + system CPU time, median of the runs (logarithmic scale)", fontsize=9)
     return figure
 
 
@@ -205,8 +219,7 @@ def _panels(
     height = HEAD + FOOT + sum(TITLE + BAR * len(chosen) + AXIS for chosen in panels.values())
     figure = Figure((WIDTH, height))
     figure.text(0.15 / WIDTH, 1 - 0.3 / height, title, fontsize=13, fontweight="bold")
-    present = {row["group"] for row in rows}
-    handles = [Patch(color=colour, label=name) for group, (name, colour) in GROUPS.items() if group in present]
+    handles = _group_patches(rows)
     place = (0.05 / WIDTH, 1 - 0.38 / height)
     columns = len(handles) + len(marks)
     figure.legend(
@@ -222,6 +235,39 @@ def _panels(
         axes.append(ax)
         top = bottom + AXIS
     return figure, axes
+
+
+def _group_patches(rows: Sequence[Row]) -> list[Patch]:
+    present = {row["group"] for row in rows}
+    return [Patch(color=colour, label=name) for group, (name, colour) in GROUPS.items() if group in present]
+
+
+def _fastest_first(rows: Sequence[Row], job: str) -> list[Row]:
+    return sorted((row for row in rows if row["job"] == job), key=lambda row: median(row["cpu_ns"]))
+
+
+def _floors(rows: Sequence[Row]) -> list[float]:
+    return [median(row["cpu_ns"]) for row in rows if row["contender"] == FLOOR]
+
+
+def _bar_marks(floors: Sequence[float]) -> list[Line2D]:
+    marks = [Line2D([], [], color="#22262b", label="fastest to slowest run")]
+    if floors:
+        marks.append(Line2D([], [], color="#5c636d", linestyle="--", label="picows with a no-op listener"))
+    return marks
+
+
+def _draw_bars(ax: Axes, rows: Sequence[Row], floors: Sequence[float], values: Sequence[float]) -> None:
+    medians = [median(row["cpu_ns"]) for row in rows]
+    highest = [max(row["cpu_ns"]) for row in rows]
+    ax.barh(range(len(rows)), medians, height=0.7, color=[GROUPS[row["group"]][1] for row in rows])
+    ax.hlines(range(len(rows)), [min(row["cpu_ns"]) for row in rows], highest, color="#22262b", linewidth=1.2)
+    for place, (value, end) in enumerate(zip(medians, highest, strict=True)):
+        ax.annotate(in_units(value), (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
+    for value in floors:
+        ax.axvline(value, color="#5c636d", linestyle="--", linewidth=1)
+    _name_rows(ax, rows)
+    _log_axis(ax, values)
 
 
 def _name_rows(ax: Axes, rows: Sequence[Row]) -> None:

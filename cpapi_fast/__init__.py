@@ -8,10 +8,10 @@ The folders, in the order in which data flows::
     rest       REST requests to the gateway: client, transport, session, pacing, TLS
     ws         One WebSocket connection: handshake, listener, receive queue, client, closing
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
-    feed       Feed: connections, subscriptions and events of a market data feed, on the state machine of `machine`
+    feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
     outputs    Writers of files and the thread that runs them
-    collect    Collecting market data: a feed, recorded into files
-    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice
+    collect    Collects market data: a feed whose frames and events are written to files
+    doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
 """

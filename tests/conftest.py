@@ -35,8 +35,8 @@ from hypothesis import HealthCheck, settings
 
 import cpapi_fast as cf
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
-from tests.compiled import compile_in, load
-from tests.support import LOOPS, TIMEOUT_S, new_loop
+from tests.support.compiled import compile_in, load
+from tests.support.loops import LOOPS, TIMEOUT_S, new_loop
 
 T = TypeVar("T")
 

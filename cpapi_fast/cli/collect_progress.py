@@ -106,7 +106,7 @@ class Progress:
         return plain_line(status, *rates, time.time_ns())
 
     def _table(self, _width: int, height: int) -> Any:
-        """One row per instrument, and the line below."""
+        """One row per instrument, and the progress line below them."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text

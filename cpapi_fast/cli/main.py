@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("cpapi-fast: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except OSError as exc:
-        # The file writers raise errors of their own, so this is stdout: its reader is gone (`cpapi-fast ... | head`)
-        # or its disk is full. Python must not flush into it again.
+        # The file writers raise OutputError, so this is stdout: its reader has exited (`cpapi-fast ... | head`), or its
+        # disk is full. Python must not flush into it again.
         if not isinstance(exc, BrokenPipeError):
             print(f"cpapi-fast: error: {exc.strerror or exc}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,9 +95,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Subscribe to quotes and write them to files: every frame to an Arrow IPC stream, the quotes to Parquet files, "
-        "and events (state changes, gaps) to JSON lines. The command reconnects by itself after a lost connection, a "
-        "nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints progress and "
-        "notices to stderr, and a summary to stdout."
+        "and events (state changes, gaps) to JSON lines. The command reconnects automatically after a lost connection, "
+        "a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints progress "
+        "and notices to stderr, and a summary to stdout."
     )
     _add_source(parser)
     parser.add_argument(

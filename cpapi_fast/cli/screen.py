@@ -45,7 +45,7 @@ class Screen(ABC):
         return not self._thread.is_alive()
 
     def refresh(self) -> None:
-        """Draw as soon as the stream has accepted the drawing before. Drawings that are too late are left out."""
+        """Draw as soon as the previous drawing is finished. Several calls before that cause one drawing."""
         self._is_refresh_due = True
         self._wake.set()
 
@@ -100,7 +100,7 @@ class Screen(ABC):
 
 
 class TerminalScreen(Screen):
-    """A terminal that is drawn on in place, with rich. Make it with `on`."""
+    """A terminal that is drawn on in place, with rich. Create it with `on`."""
 
     def __init__(self, console: Any, live: Any, draw: Callable[[int, int], Any], interval_s: float | None) -> None:
         super().__init__(interval_s)
@@ -123,8 +123,8 @@ class TerminalScreen(Screen):
             stream: where to draw.
             draw: called in the thread with the current width and height; returns what to draw, for rich.
             interval_s: the time between two drawings; None draws only after `refresh`.
-            is_alternate: True uses the alternate screen of the terminal, which is left at the end; False draws below
-                the lines before, and the last drawing stays.
+            is_alternate: True draws on the alternate screen of the terminal until the end; False draws below the
+                existing lines, and the last drawing stays.
         """
         if not stream.isatty():
             return None

@@ -26,7 +26,7 @@ from .tail import Tail, View, lines, plain, quote_line, state_line, time_text
 #: The field code of the ticker symbol, which is always requested.
 _SYMBOL = "55"
 
-#: The closing table has every row, whatever the height of the terminal.
+#: The table that is printed at the end has every row, whatever the height of the terminal.
 _UNLIMITED_HEIGHT: Final = 10_000
 
 _TERMINAL_INTERVAL_S: Final = 0.25
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     check_source(args)
     fields = MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A ticker symbol that the terminal's encoding does not have must not end the command.
+        # A symbol that the terminal's encoding cannot represent must not end the command.
         sys.stdout.reconfigure(errors="replace")
     run_loop(_run(args, fields), uvloop=False if args.asyncio else None)
     return 0
@@ -75,7 +75,7 @@ class EndCondition:
         self._end_s = None if duration_s is None else clock.monotonic_s() + duration_s
 
     async def within(self, seconds: float) -> bool:
-        """Wait for `seconds` real seconds or until the end, whichever is first; whether it is the end."""
+        """Wait for `seconds` real seconds or until the end, whichever is first. Returns whether it is the end."""
         if self._end_s is not None:
             seconds = min(seconds, self._clock.real_s(max(self._end_s - self._clock.monotonic_s(), 0.0)))
         try:

@@ -35,7 +35,7 @@ def chosen_tls(args: argparse.Namespace) -> Tls:
         return Tls.pinned(args.fingerprint)
     if not args.insecure:
         return Tls.verify()
-    # The warning for programs names a line of this file. The command prints one about the option instead.
+    # The library's warning would name a line of this file. The command prints one about the option instead.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureTlsWarning)
         policy = Tls.insecure()

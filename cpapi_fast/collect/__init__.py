@@ -1,1 +1,1 @@
-"""Collecting market data: a feed, recorded into files."""
+"""Collects market data: a feed whose frames and events are written to files."""

@@ -47,10 +47,10 @@ _POLICIES: Final[dict[str, OverflowPolicy]] = {
 
 _OTHER: Final = bytes([FrameKind.OTHER])
 
-#: The reason of a run whose task was cancelled.
+#: The reason why a run ended whose task was cancelled.
 _CANCELLED: Final = "cancelled"
 
-#: How much is passed to the recorder at once: enough to keep its thread busy, and little beside the usual bound.
+#: How much is passed to the recorder at a time: enough to keep its thread busy, little compared with the usual bound.
 _CHUNK_BYTES: Final = 1024 * 1024
 
 #: How often `latest_status` is updated, in real seconds.
@@ -122,8 +122,8 @@ class Collector:
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
         """Collect until `stop` is set, the duration is over, or an error occurs. The files are finished in each case.
 
-        A gateway that is unreachable, in its nightly reset or without a login is not an error: the feed reconnects by
-        itself. See `CollectOptions.give_up_after_s`.
+        A gateway that is unreachable, in its nightly reset or without a login is not an error: the feed reconnects
+        automatically. See `CollectOptions.give_up_after_s`.
 
         Args:
             stop: ends the run when it is set; None to run until the duration is over.

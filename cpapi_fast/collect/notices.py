@@ -1,4 +1,4 @@
-"""Notices of a run: one line of text when data stops, when it comes back, and when the disk is slow."""
+"""Notices of a run: one line of text when data stops, when it returns, and when the disk is slow."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Notices:
 
     @property
     def is_in_trouble(self) -> bool:
-        """Whether there is no data, for a cause that was reported."""
+        """Whether the feed delivers no data, for a cause that was reported."""
         return self._since_s is not None
 
     def on_event(self, event: RecordedEvent) -> None:
-        """Report an event, if a person should know of it."""
+        """Report an event that matters to a person."""
         if isinstance(event, DiskChange):
             self._on_disk(event)
         elif isinstance(event, Gap):

@@ -1,4 +1,4 @@
-"""Checks every step from the URL of a gateway to a quote, and reports the first failure with one advice.
+"""Checks every step from the URL of a gateway to a quote, and reports the first failure with advice.
 
 ::
 

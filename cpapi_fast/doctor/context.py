@@ -1,4 +1,4 @@
-"""What the steps of one diagnosis share: options, results of earlier steps, and how a step reports its result."""
+"""DiagnosisContext: the options and earlier results that the steps of one diagnosis share; results of steps."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _date_s(text: str) -> float | None:
 
 
 def first_sentence(error: CpapiError) -> str:
-    """What happened, without the advice that follows in the error's text."""
+    """Return the problem in an error's text, without the advice that follows it."""
     return str(error).partition(". ")[0].rstrip(".")
 
 

@@ -45,7 +45,7 @@ class Problem(enum.IntEnum):
     TLS = 12
     #: The server is not a Client Portal gateway, or the base path is wrong.
     NOT_A_GATEWAY = 20
-    #: Nobody is logged in.
+    #: No user is logged in.
     LOGIN_NEEDED = 21
     #: Another login of the same user holds the brokerage session.
     COMPETING = 22
@@ -57,7 +57,7 @@ class Problem(enum.IntEnum):
     GATEWAY_ERROR = 25
     #: The gateway refuses this machine's address.
     FORBIDDEN = 26
-    #: Somebody is logged in, but the brokerage session is not open.
+    #: A user is logged in, but the brokerage session is not open.
     NOT_AUTHENTICATED = 27
     #: The gateway accepts connections and sends no response in time, or closes them.
     NO_RESPONSE = 28
@@ -145,7 +145,7 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """0, or the number of the problem."""
+        """The exit code of the command: 0, or the number of the problem."""
         failure = self.failure
         return 0 if failure is None or failure.problem is None else int(failure.problem)
 

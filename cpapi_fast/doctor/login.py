@@ -78,13 +78,13 @@ async def _no_http(context: DiagnosisContext, error: TransportError) -> StepResu
 
 
 async def session(context: DiagnosisContext) -> StepResult:
-    """Check that somebody is logged in, so that a session exists."""
+    """Check that a user is logged in, so that a session exists."""
     advice = f"Log in at {context.base.origin} in a browser, then run this command again."
     ticket = context.ticket
     if isinstance(ticket, NotAuthenticatedError):
         return result_of(ticket, context)
     if ticket.session is None:
-        return failure(Problem.LOGIN_NEEDED, "/tickle returned no session: nobody is logged in", advice)
+        return failure(Problem.LOGIN_NEEDED, "/tickle returned no session: no user is logged in", advice)
     try:
         context.cookie = ticket.cookie_header()
     except HeaderRefusedError:
@@ -133,7 +133,7 @@ async def authenticated(context: DiagnosisContext) -> StepResult:
     if not context.init:
         return failure(
             Problem.NOT_AUTHENTICATED,
-            "somebody is logged in, but the brokerage session is not open",
+            "a user is logged in, but the brokerage session is not open",
             "Open it: run this command with --init, or call Client.init_brokerage_session().",
         )
     started_s = context.clock.monotonic_s()

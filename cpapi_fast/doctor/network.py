@@ -92,7 +92,7 @@ async def _resolve(context: DiagnosisContext) -> list[str]:
 
 
 async def _connect_problem(context: DiagnosisContext, address: str) -> str | None:
-    """Connect to an address; return why that fails, or None when it succeeds."""
+    """Connect to an address. Returns the reason of a failure, or None."""
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(address, context.base.port), context.real_timeout_s)
     except TimeoutError:
@@ -110,7 +110,7 @@ async def _connect_problem(context: DiagnosisContext, address: str) -> str | Non
 
 @dataclass(frozen=True)
 class _Certificate:
-    """The peer's certificate, trusted or not. What is not known is None."""
+    """The peer's certificate, trusted or not."""
 
     sha256: str
     version: str
@@ -293,7 +293,7 @@ async def _no_tls(context: DiagnosisContext, error: OSError) -> StepResult:
 
 
 async def first_bytes(context: DiagnosisContext) -> bytes:
-    """Return the first bytes of the response to a plain HTTP request without cookies; empty when none come."""
+    """Return the first bytes of the response to a plain HTTP request without cookies; empty if none arrive."""
     base = context.base
 
     async def send_request() -> bytes:

@@ -20,7 +20,7 @@ from .diagnosis import Problem
 #: The default fields without the volume; the symbol (a dash marks an unknown conid), and the availability.
 _FIELDS: Final = MarketDataFields((*(code for code in DEFAULT_FIELDS if code != "87"), "55", "6509"))
 
-#: The gateway sends a heartbeat every 10 seconds. Only after more than that is a missing one a failure.
+#: The gateway sends a heartbeat every 10 seconds. A missing one is a failure only after this time.
 HEARTBEATS_DUE_S: Final = 12.0
 
 #: From these differences between the clocks on, the step reports a warning or a failure.
@@ -125,7 +125,7 @@ async def sts(context: DiagnosisContext) -> StepResult:
                 "Open it: run this command with --init.",
             )
         result = ok("the socket reports connected and authenticated")
-    # Sent in this step, so that the quote arrives while the next one waits for a heartbeat.
+    # Sent in this step, so that the quote arrives while the next step waits for a heartbeat.
     subscription = await context.ws.subscribe_market_data(context.conid, _FIELDS)
     context.stack.push_async_callback(subscription.cancel)
     return result

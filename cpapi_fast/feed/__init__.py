@@ -1,17 +1,17 @@
-"""Feed: connections, subscriptions and events of a market data feed, on the state machine of `machine`.
+"""Feed: subscriptions that persist across connections, on the state machine in `machine`.
 
 The files::
 
     options.py         the options of a feed
     tracker.pyx        counts the frames of each topic in C, and picks the frames to inspect
     last_values.pyx    the last value of every field
-    tracked_topics.py  the topics of its subscriptions, with one slot each
-    machine/           the state machine: inputs go in, actions come out
+    tracked_topics.py  the topics of the subscriptions, with one slot each
+    machine/           the state machine: decides what to send, request and report
     decisions/         the decision record, and its replay
     backfill.py        history for gaps
     driver/            connects the machine to sockets, REST and timers
-    status.py          counters and statuses as users get them
-    subscription.py    one subscription as users hold it
+    status.py          counters, statuses and last values, as returned to users
+    subscription.py    FeedSubscription, the handle of one subscription
     feed_consumers.py  the consumers of a feed
     state_waiters.py   tasks that wait for a state
     feed.py            Feed

@@ -1,4 +1,4 @@
-"""Backfiller: requests bars of history for gaps in market data, only as many at once as the gateway serves."""
+"""Backfiller: requests bars of history for gaps in market data, at most five requests at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cpapi_fast.protocol.history import History, bar_length_s, span_back
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.protocol.topics import history_subscribe_text, history_unsubscribe_text
 
-#: How many `smh` the gateway serves at once, and how many history requests over REST.
+#: How many `smh` the gateway serves at a time, and how many history requests over REST.
 SLOTS: Final = 5
 
 #: How often the history of one gap is requested when the gateway refuses or the connection ends.
@@ -31,17 +31,17 @@ _READY_STATES: Final = (FeedState.AUTHENTICATED, FeedState.STREAMING)
 class Backfiller:
     """Turns each `Gap` of a market data subscription into one `Backfill`, with bars or with the reason for none.
 
-    It has no socket of its own: the driver of the feed passes events and frames to it. It belongs to one event loop.
+    It has no socket: the driver of the feed passes events and frames to it. It belongs to one event loop.
 
-    A finished `smh` keeps its slot at the gateway until `umh` with its `serverId`, which only the reply contains. So a
-    slot is given back with every reply, even a late one. The slot of a request without a reply counts as taken until
-    the connection ends. The end of a connection frees all slots; requests without a reply are repeated on the next.
+    The gateway keeps the slot of a finished `smh` until it receives `umh` with the `serverId` from the reply. So every
+    reply frees a slot, even a late one. The slot of a request without a reply counts as taken until the connection
+    ends. The end of a connection frees all slots; requests without a reply are repeated on the next connection.
 
     Args:
         source: `smh` for history over the socket, `rest` for history over REST, None to fill no gaps.
-        clock: of all timers, and the gateway's where time is compressed.
+        clock: the clock of all timers; with compressed time, the one that the gateway uses too.
         send: sends a text on the socket; must not raise.
-        request: requests history over REST, as `Client.history`.
+        request: requests history over REST, such as `Client.history`.
         on_backfill: called with every result.
         timeout_s: how long to wait for the reply to an `smh`, in seconds.
         retry_s: the pause before a refused request is repeated, in seconds.
@@ -87,7 +87,7 @@ class Backfiller:
 
     @property
     def slots_in_use(self) -> int:
-        """How many slots are taken at the gateway, as far as is known here."""
+        """How many slots count as taken at the gateway."""
         return len(self._slots) + len(self._tasks)
 
     # --- input ------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class Backfiller:
         self._is_ready = False
 
     def on_connection_lost(self) -> None:
-        """Repeat what has no reply on the next connection. Idempotent."""
+        """Queue the requests without a reply for the next connection. Idempotent."""
         self._is_ready = False
         jobs = [slot.job for slot in self._slots.values() if slot.job is not None]
         self._clear_slots()
@@ -154,11 +154,11 @@ class Backfiller:
         if slot.timer is not None:
             slot.timer.cancel()
             slot.timer = None
-        # A refused request takes no slot. Any other reply has the id that gives its slot back, or keeps it for good.
+        # A refused request takes no slot. Any other reply has the id that frees its slot; without one it stays taken.
         if refusal is not None or self._unsubscribe(payload.get("serverId")):
             del self._slots[int(target)]
         if job is None:
-            # Too late: the Backfill of its gap has already been reported, with an error.
+            # A late reply: the Backfill of its gap was already reported, with an error.
             pass
         elif refusal is not None:
             self._retry(job, "the gateway refused the request for history", delay_s=self._retry_s)
@@ -205,7 +205,7 @@ class Backfiller:
             if slot is None:
                 self._send_request(job)
             elif slot.job is not None:
-                # It has the same topic as a request under way, so it is sent after that one.
+                # Its topic equals that of an outstanding request, so it is sent after that one.
                 passed.append(job)
             else:
                 self._fail(job, "an earlier request for this history never got a reply on this connection")
@@ -213,7 +213,7 @@ class Backfiller:
 
     def _send_request(self, job: _Job) -> None:
         job.tries += 1
-        # Both times are the gateway's: the age of the gap decides how much history to request.
+        # In the gateway's time: the age of the gap decides how much history to request.
         back_s = (self._clock.time_ns() - self._clock.of_machine_ns(job.gap.last_good_ns)) / 1e9
         job.period, job.bar = span_back(back_s)
         if job.source == "rest":
@@ -326,7 +326,7 @@ class Backfiller:
 
 
 class _Job:
-    # One gap on its way to its history.
+    # One gap and the request for its history.
 
     __slots__ = ("bar", "conid", "exchange", "first_good_ns", "gap", "period", "source", "tries")
 
@@ -341,7 +341,7 @@ class _Job:
 
 
 class _Slot:
-    # A slot at the gateway. Without a job, nobody waits for its reply any more.
+    # A slot at the gateway. Without a job, its reply is late and only frees the slot.
 
     __slots__ = ("job", "timer")
 

@@ -1,4 +1,4 @@
-"""Feed: market data with a report of every state change and every gap; it reconnects and resubscribes by itself."""
+"""Feed: market data with an event for each state change and each gap. It reconnects and resubscribes automatically."""
 
 from __future__ import annotations
 
@@ -39,13 +39,12 @@ class Feed:
 
     `async for item in feed` and `feed.batches()` read a default consumer with the policy `drop_oldest`, which keeps
     what arrives after the start. `feed.consumer(...)` adds further consumers. A program that reads only those should
-    add the first before `start`: then no default consumer is made.
+    add the first one before `start`, so that no default consumer is created.
 
     Args:
         client: the gateway. It stays open when the feed is closed.
         options: policies.
-        on_login_required: called with the event, once each time somebody has to log in to the gateway. A plain
-            function.
+        on_login_required: a plain function that is called with the event each time the state becomes `LOGIN_REQUIRED`.
 
     Raises:
         ConfigError: `on_login_required` is a coroutine function.
@@ -72,7 +71,7 @@ class Feed:
         self._gaps = 0
         self._last_change: StateChange | None = None
         self._state_waiters: Final = StateWaiters(client.clock)
-        # Why it cannot be used any more; None while it can.
+        # The error of every later call; None while the feed can be used.
         self._ended_with: CpapiError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -89,13 +88,13 @@ class Feed:
         """
         self._check_loop()
         if self._is_started:
-            raise UsageError("a feed is started once; it reconnects by itself, and after `aclose` make a new one")
+            raise UsageError("a feed can be started only once. Create a new one after `aclose`.")
         self._is_started = True
         self._consumers.start()
         self._driver.start()
 
     async def aclose(self) -> None:
-        """Close the connection and end all consumers; what is pending can still be read. Idempotent."""
+        """Close the connection and end all consumers; pending items can still be read. Idempotent."""
         self._check_loop()
         if self._is_closed:
             return
@@ -105,7 +104,7 @@ class Feed:
         finally:
             # Also after a cancellation: tasks that read or wait must not do so forever.
             self._dispatcher.end(None)
-            self._end(UsageError("the feed is closed; make a new one"))
+            self._end(UsageError("the feed is closed. Create a new one."))
 
     async def __aenter__(self) -> Feed:
         await self.start()
@@ -199,7 +198,7 @@ class Feed:
         needs_brokerage: bool = True,
         usual_interval_s: float | None = None,
     ) -> FeedSubscription:
-        """Subscribe to any other topic. A topic of market data, such as a combination's, is renewed and probed too.
+        """Subscribe to any other topic. Market data topics (`smd+...`), such as combinations, are renewed and probed.
 
         Args:
             topic: the topic of its frames, such as `ssd+DU1234567`.
@@ -232,7 +231,7 @@ class Feed:
     def _subscribe(self, texts: Subscription, spec: SubscriptionSpec) -> FeedSubscription:
         self._check_loop()
         if self._is_closed:
-            raise UsageError("the feed is closed; make a new one")
+            raise UsageError("the feed is closed. Create a new one.")
         if self._ended_with is not None:
             raise self._ended_with.with_traceback(None)
         self._driver.subscribe(spec)
@@ -251,10 +250,10 @@ class Feed:
         """Add a reader with its own queue and counters; it receives what arrives from now on.
 
         Args:
-            policy: what happens to frames that it is too slow for. `block` needs `FeedOptions(overload="block")`.
+            policy: what happens to frames beyond the bounds. `block` needs `FeedOptions(overload="block")`.
             max_pending_frames: how many frames may be pending; `options.max_pending_frames` by default.
             max_pending_bytes: how many bytes, with 64 more for each frame; `options.max_pending_bytes` by default.
-            name: for people and logs.
+            name: the name in logs and error messages.
 
         Raises:
             ConfigError: an unknown policy, or a bound that is not a whole number above zero.
@@ -266,8 +265,8 @@ class Feed:
     def on_item(self, callback: Callable[[Frame | FeedEvent], object], *, name: str | None = None) -> CallbackConsumer:
         """Call `callback(item)` for each frame and event from now on; `close()` of the result stops it.
 
-        The callback runs in the loop's thread, before the next item. What it raises is passed to the loop's exception
-        handler, and the callback is called again with the next item.
+        The callback runs in the loop's thread, before the next item. An exception of the callback is passed to the
+        loop's exception handler, and the callback is called again with the next item.
         """
         return self._consumers.add_callback(callback, name=name)
 
@@ -296,7 +295,7 @@ class Feed:
 
     @property
     def next_try_s(self) -> float | None:
-        """The time until the next attempt to reach the gateway, in seconds of the clock; None while none is planned."""
+        """The time until the next attempt to reach the gateway, in seconds of the clock; None if none is scheduled."""
         due_s = self._driver.machine.next_try_s
         return None if due_s is None else max(due_s - self._clock.monotonic_s(), 0.0)
 
@@ -307,7 +306,7 @@ class Feed:
 
     @property
     def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
-        """The status of every subscription, in the order in which they were made."""
+        """The status of every subscription, in the order of the subscribes."""
         return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
 
     def status_of(self, topic: str) -> SubscriptionStatus | None:
@@ -319,7 +318,7 @@ class Feed:
 
     @property
     def stats(self) -> FeedStats:
-        """The counters, now."""
+        """The current counters."""
         requests = self._driver.machine.requests
         return FeedStats(
             connection=self._driver.stats(),
@@ -345,7 +344,7 @@ class Feed:
         topic = f"smd+{market_data_target(conid, exchange)}"
         last_values = self._driver.topics.last_values
         if last_values is None:
-            raise UsageError("last values are not kept: FeedOptions(last_values=True) keeps them")
+            raise UsageError("last values are not kept. Set FeedOptions(last_values=True).")
         state = self._driver.machine.subscriptions.get(topic)
         if state is None:
             raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
@@ -356,7 +355,7 @@ class Feed:
     # --- called by the driver and the dispatcher --------------------------------------------------
 
     def _hold(self, is_held: bool) -> None:
-        # The dispatcher is made before the driver.
+        # The dispatcher is created before the driver.
         self._driver.hold(is_held)
 
     def _on_misuse(self, error: UsageError) -> None:

@@ -1,4 +1,4 @@
-"""The consumers of a feed: bounds by its options, names, and the default consumer that `async for` reads."""
+"""The consumers of a feed: their names, their default bounds, and the default consumer that `async for` reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FeedConsumers:
         self._count = 0
 
     def start(self) -> None:
-        """Add the default consumer if there is no other: it keeps what arrives before the first read."""
+        """Add the default consumer if there is no other, so that it keeps what arrives before the first read."""
         if self._count == 0:
             self._default = self._add_default()
 
@@ -82,7 +82,7 @@ class FeedConsumers:
         return f"consumer {self._count}" if name is None else name
 
     def _close_unread_default(self) -> None:
-        # The program reads through other consumers: nothing is kept for a reader that does not exist.
+        # The program reads other consumers. The default one would only keep frames that are never read.
         if self._default is not None and not self._is_default_read:
             self._default.close()
             self._default = None

@@ -16,7 +16,7 @@ cdef enum:
 cdef struct Field:
     int64_t received_ns
     double updated_s
-    # The value as it is written, unless it is in `text`. Owned.
+    # The JSON text of the value, unless it is in `text`. Owned.
     char* long_ptr
     int32_t length
     # The slot of its key.
@@ -24,7 +24,7 @@ cdef struct Field:
     char[SHORT] text
 
 
-# What is kept for one topic.
+# The fields of one topic.
 cdef struct Fields:
     Field* fields_ptr
     int32_t field_count
@@ -36,7 +36,7 @@ cdef struct Fields:
     bint is_kept
 
 
-# A member of the frame at hand. `key` is a slot, or NO_SLOT for a key that is new.
+# A member of the current frame. `key` is a slot, or NO_SLOT for a new key.
 cdef struct Span:
     int32_t key
     int32_t key_start

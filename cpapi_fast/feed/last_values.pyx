@@ -1,8 +1,7 @@
-"""The last value of every field of every topic, with the times of the frame that brought it.
+"""The last value of every field of every topic, with the times of the frame that contained it.
 
-A value is stored as it is written in the frame, and decoded when it is requested. A frame that the object iterator does
-not take, or that has an escape or unknown bytes beyond ASCII in a key, is decoded at once for its keys and stored
-whole.
+A value is stored as its JSON text, and decoded when it is requested. A frame that the object iterator cannot read, or
+whose keys have escapes or bytes beyond ASCII, takes the slow path: it is decoded at once for its keys and stored whole.
 """
 
 cimport cython
@@ -21,7 +20,7 @@ from cpapi_fast.frames.text_table cimport BYTES_BEFORE, NO_SLOT, UNRESOLVED, fin
 from cpapi_fast.errors import MalformedPayloadError
 
 cdef enum:
-    # The slot of the key `topic`, whose value is no field.
+    # The slot of the key `topic`, whose value is not a field.
     TOPIC_KEY = 0
     # Shorter than any text with a topic of market data.
     SHORTEST_TEXT = 16
@@ -191,7 +190,7 @@ cdef class LastValues:
         for index in range(batch.frame_count):
             if batch.kinds_ptr[index] != KIND_MARKET_DATA:
                 continue
-            # Read through the table each time: a merge makes objects, and a finalizer may resolve another batch.
+            # Read through the table each time: a merge creates objects, and a finalizer may resolve another batch.
             slot = self._topics.slots_ptr[index]
             if slot < 0 or slot >= self._capacity or not self._topics_ptr[slot].is_kept:
                 continue
@@ -219,7 +218,7 @@ cdef class LastValues:
         return 0
 
     cdef Field* _field(self, int32_t slot, int32_t key) except NULL:
-        # The field of a topic; made when there is none.
+        # The field of a topic, created if it does not exist.
         cdef:
             Fields* fields = &self._topics_ptr[slot]
             int32_t at = -1
@@ -279,7 +278,7 @@ cdef class LastValues:
             if span.value_length > SHORT:
                 _put_long(field, text_ptr + span.value_start, span.value_length)
             elif span.value_start <= readable_len - SHORT:
-                # More than the value: a copy of known length takes two instructions.
+                # Copies more than the value, because a copy of constant length takes two instructions.
                 memcpy(field.text, text_ptr + span.value_start, SHORT)
             else:
                 memcpy(field.text, text_ptr + span.value_start, <size_t>span.value_length)

@@ -23,8 +23,8 @@ class FeedOptions:
     """Policies of one `Feed`. The defaults follow the gateway's documentation and recorded sessions.
 
     Args:
-        competing: what to do about another login of the same user: `observe` waits until it has ended; `reclaim` takes
-            the brokerage session back, which ends the other login.
+        competing: what to do about another login of the same user: `observe` waits until it ends; `reclaim` takes the
+            brokerage session back, which ends the other login.
         ready_timeout_s: how long to wait for `system` with `success` on an open socket.
         ready_fallback: what to do after that time: `subscribe` anyway, or `reconnect`. Both emit an event.
         keepalive_interval_s: how often to send `tic` on the socket and `/tickle` over REST.
@@ -32,12 +32,12 @@ class FeedOptions:
         renew_after_s: the lowest and the highest age at which a market data subscription is renewed. Each renewal
             draws its own age, so that hundreds are not due together. The gateway ends a subscription after 15 minutes.
         send_interval_s: the pause between two texts on the socket.
-        answer_timeout_s: how long a subscribe may have no reply before the subscription is stale.
+        answer_timeout_s: how long to wait for the reply to a subscribe before the subscription is stale.
         stale_factor: the staleness limit of a subscription, in its usual intervals between ticks.
         stale_after_min_s: the lowest staleness limit.
         stale_after_max_s: the highest staleness limit of a subscription that ticks at least `stale_factor` times in
             this time.
-        reconnect_base_s: the bound of the first random pause before a reconnect; it doubles from try to try.
+        reconnect_base_s: the bound of the first random pause before a reconnect; it doubles with each try.
         reconnect_max_s: the highest bound.
         nightly: the time of day of the gateway's reset, when the pauses are at least half of `reconnect_max_s`; None
             for no such time.
@@ -50,11 +50,11 @@ class FeedOptions:
         backfill_timeout_s: how long an `smh` request may have no reply.
         overload: `consumers`: each consumer drops, conflates or halts by its own policy. `block` also allows consumers
             with the policy `block`: a full one stops the socket from being read, which delays every consumer.
-        max_pending_frames: the bound of a consumer that has none of its own.
-        max_pending_bytes: the same in bytes.
+        max_pending_frames: the bound of a consumer that is added without one.
+        max_pending_bytes: the bound of such a consumer in bytes.
         last_values: keep the latest value of every field for `last_value`; this costs more than receiving a frame.
         ws: limits and timeouts of each connection.
-        seed: of the jitter; None draws one.
+        seed: the seed of the jitter; None draws one.
         record_decisions: write the feed's inputs and decisions to this new file, which `replay_decisions` reads. It
             contains no session id, cookie, account or price. About 100 kB an hour for a few subscriptions.
 
@@ -104,7 +104,7 @@ class FeedOptions:
             raise ConfigError(f"backfill must be 'smh', 'rest' or None, not {self.backfill!r}")
         if self.overload not in ("consumers", "block"):
             raise ConfigError(f"overload must be 'consumers' or 'block', not {self.overload!r}")
-        # These are used much later, for example at night, so that an error would appear too late.
+        # Checked here because they are used much later, for example at night.
         if self.nightly is not None and not isinstance(self.nightly, DailyWindow):
             raise ConfigError(f"nightly must be a DailyWindow or None, not {type(self.nightly).__name__}")
         if not isinstance(self.ws, WsOptions):

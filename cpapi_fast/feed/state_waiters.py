@@ -1,4 +1,4 @@
-"""Tasks that wait for a state of the feed; each is woken by the first change to it, even if another follows at once."""
+"""Tasks that wait for a state of the feed. Each wakes at the first change to it, even if the state changes again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StateWaiters:
         Raises:
             CpapiError: the error that `end` was called with.
         """
-        # Not asyncio.wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
+        # Not asyncio.wait_for: before Python 3.12 it loses a cancellation that arrives together with the result.
         waiter: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         timer = None if timeout_s is None else self._clock.call_later(timeout_s, _resolve, waiter, None)
         self._waiters[waiter] = states
@@ -52,7 +52,7 @@ class StateWaiters:
                 _resolve(waiter, state)
 
     def end(self, error: CpapiError) -> None:
-        """Raise `error` in every task that waits: no further state will come."""
+        """Raise `error` in every task that waits, because the state will not change any more."""
         for waiter in self._waiters:
             _resolve(waiter, error)
 

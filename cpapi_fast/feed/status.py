@@ -1,4 +1,4 @@
-"""What a feed reports on request: its counters, the status of its subscriptions, and last values."""
+"""Values that a feed returns on request: counters, the status of subscriptions, and last values."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class SubscriptionStatus:
         ticks: the same without replies to subscribes.
         last_ns: the receive time of the last frame, in ns since the Unix epoch; 0 before the first.
         age_s: the time since then, in seconds of the feed's clock; None before the first frame.
-        usual_interval_s: the usual time between its ticks, in seconds; None as long as it is not known.
+        usual_interval_s: the usual time between its ticks, in seconds; None until it is learned.
         renewals: how often it was renewed.
         is_in_gap: whether data is missing now.
     """
@@ -117,7 +117,7 @@ class FeedStats:
         connections: how many connections there were.
         state_changes: how many `StateChange` events were reported, including those of subscriptions.
         gaps: how many `Gap` events were reported.
-        renewals: how many subscribes were repeated in time, before their subscription ended.
+        renewals: how many subscribes were repeated before the lifetime of their subscription ended.
         probes: how many subscribes were repeated to check whether a quiet subscription still streams.
         resubscribes: how many stale subscriptions were resubscribed.
         calls_failed: how many REST calls failed.

@@ -1,4 +1,4 @@
-"""FeedSubscription: one subscription of a feed as the user holds it, and what is checked before it is sent."""
+"""FeedSubscription: the handle of one subscription of a feed, and the checks before a subscribe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FeedSubscription:
     """A subscription of a feed; it persists across reconnects until it is cancelled.
 
     Attributes:
-        name: for people and logs: `market_data:265598`, `orders`, `pnl`; otherwise the topic.
+        name: the name in logs: `market_data:265598`, `orders`, `pnl`; otherwise the topic.
         topic: the topic of its frames: `smd+265598`, `sor`.
     """
 
@@ -52,7 +52,7 @@ class FeedSubscription:
 
 
 def check_texts(*texts: str) -> None:
-    """Check texts that are sent as they are.
+    """Check texts that are sent unchanged.
 
     Raises:
         SubscriptionError: one of them is empty, or cannot be encoded as UTF-8.
@@ -74,7 +74,7 @@ def spec_of(
     usual_interval_s: float | None = None,
     hours: TradingHours | None = None,
 ) -> SubscriptionSpec:
-    """What the machine needs to know about a subscription.
+    """The parameters of a subscription for the state machine.
 
     Raises:
         ConfigError: `usual_interval_s` is not above zero, or `hours` is not TradingHours.
@@ -95,4 +95,4 @@ def spec_of(
 
 
 async def send_nothing(_text: str) -> None:
-    """Stand in for the way to send that a `Subscription` needs: in a feed, the machine decides when texts are sent."""
+    """Do nothing. A `Subscription` needs a function that sends, but in a feed the state machine sends the texts."""

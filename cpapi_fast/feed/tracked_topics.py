@@ -1,4 +1,4 @@
-"""The topics of a feed's subscriptions: one slot each in the topic table, and all that is kept by slot."""
+"""The topics of a feed's subscriptions: one slot each in the topic table, and the data kept per slot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tracker import Tracker
 
 
 class TrackedTopics:
-    """One topic table, and what the feed keeps for each of its slots.
+    """The topic table of a feed, and the counts and last values of each of its slots.
 
     Args:
         keeps_last_values: whether to keep the last value of every field.
@@ -45,7 +45,7 @@ class TrackedTopics:
             self.last_values.add(slot)
 
     def remove(self, topic: str) -> None:
-        """Count the frames of a topic no longer."""
+        """Stop counting the frames of a topic, and delete its counts and last values."""
         slot = self._table.find(topic)
         self._updated_ms.pop(slot, None)
         if self.last_values is not None:
@@ -54,25 +54,25 @@ class TrackedTopics:
         self._table.remove(slot)
 
     def watch(self, topic: str) -> None:
-        """Have every frame of a topic inspected; a topic without a subscription is ignored."""
+        """Inspect every frame of a topic; a topic without a subscription is ignored."""
         slot = self._table.find(topic)
         if slot >= 0:
             self.tracker.watch(slot)
 
     def unwatch(self, topic: str) -> None:
-        """Have the frames of a topic counted only; a topic without a subscription is ignored."""
+        """Only count the frames of a topic; a topic without a subscription is ignored."""
         slot = self._table.find(topic)
         if slot >= 0:
             self.tracker.unwatch(slot)
             self._updated_ms.pop(slot, None)
 
     def repeats_update(self, slot: int, updated_ms: int) -> bool:
-        """Whether `_updated` of a watched topic's frame equals that of the frame before. Keeps it for the next one."""
+        """Whether a frame has the same `_updated` as the frame of its topic before. Stores it for the next frame."""
         is_repeated = self._updated_ms.get(slot) == updated_ms
         self._updated_ms[slot] = updated_ms
         return is_repeated
 
     def activity(self, topics: Iterable[str]) -> dict[str, Activity]:
-        """The received frames of some topics; those without a subscription are left out."""
+        """The counts of the received frames of some topics; topics without a subscription are left out."""
         find, read = self._table.find, self.tracker.read
         return {topic: Activity(*read(slot)) for topic in topics if (slot := find(topic)) >= 0}

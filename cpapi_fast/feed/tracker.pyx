@@ -1,6 +1,6 @@
 """Counts the frames of each topic with the time of the last one, and picks the frames of a batch to inspect in Python.
 
-One pass in C over a batch, as it comes from the socket. A pass that picks no frame makes no Python object.
+Each batch is scanned once, in C. A scan that picks no frame creates no Python object.
 """
 
 cimport cython
@@ -178,7 +178,7 @@ cdef class Tracker:
         self._last_s = now_s
         if self._last_values is not None:
             if inspected is not None:
-                # As above: sorted() and the list make objects.
+                # As above: sorted() and the list create objects.
                 self._resolve(batch)
             self._last_values.merge_resolved(batch, now_s)
         return inspected

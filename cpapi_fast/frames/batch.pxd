@@ -32,6 +32,9 @@ cdef class Batch:
     cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1
     cdef int finish(self, int64_t received_ns) except -1
     cdef Frame frame_at(self, Py_ssize_t index)
+    # Raises IndexError. A function of its own, because a compiler saves more registers in every call of a function that
+    # formats the message itself.
+    cdef int raise_index_error(self) except -1
     # The frames [start, stop), at least one, in a batch of their own. Only after finish().
     cdef Batch copy_range(self, Py_ssize_t start, Py_ssize_t stop)
     cdef int _grow_arena(self, Py_ssize_t wanted) except -1

@@ -153,6 +153,9 @@ cdef class Batch:
             self.counters,
         )
 
+    cdef int raise_index_error(self) except -1:
+        raise IndexError(f"the batch has {self.frame_count} frames")
+
     cdef Batch copy_range(self, Py_ssize_t start, Py_ssize_t stop):
         cdef:
             int32_t first_byte = self.offsets_ptr[start]
@@ -231,7 +234,7 @@ cdef class Batch:
         if position < 0:
             position += self.frame_count
         if position < 0 or position >= self.frame_count:
-            raise IndexError(f"the batch has {self.frame_count} frames")
+            self.raise_index_error()
         return self.frame_at(position)
 
     def __iter__(self):

@@ -11,9 +11,15 @@ from .batch import Batch
 FRAME_OVERHEAD_BYTES: Final = 64
 
 
+def batch_cost_bytes(batch: Batch) -> int:
+    """What all frames of a batch cost while they are pending."""
+    return batch.nbytes + FRAME_OVERHEAD_BYTES * len(batch)
+
+
 def cost_bytes(batch: Batch, start: int, stop: int) -> int:
     """What frames [start, stop) of a batch cost while they are pending: their bytes, and 64 more for each."""
-    if stop - start == len(batch):
-        return batch.nbytes + FRAME_OVERHEAD_BYTES * (stop - start)
+    count = stop - start
+    if count == len(batch):
+        return batch.nbytes + FRAME_OVERHEAD_BYTES * count
     offsets = batch.offsets
-    return int(offsets[stop]) - int(offsets[start]) + FRAME_OVERHEAD_BYTES * (stop - start)
+    return int(offsets[stop]) - int(offsets[start]) + FRAME_OVERHEAD_BYTES * count

@@ -89,7 +89,7 @@ def hand_frame(FrameSink sink not None, Batch batch not None, Py_ssize_t index):
         BaseException: what the sink raises.
     """
     if index < 0 or index >= batch.frame_count:
-        raise IndexError(f"the batch has {batch.frame_count} frames")
+        batch.raise_index_error()
     hand_over(sink, batch, index)
 
 

@@ -140,7 +140,7 @@ class GatewayFaults:
         self.drop_sockets()
 
     def end_maintenance(self) -> None:
-        """End the maintenance. The session is unchanged unless it expired: refused requests do not keep it alive."""
+        """End the maintenance. The session is unchanged, unless it expired: refused requests do not extend it."""
         self._state.maintenance_status = None
 
     async def run_nightly_reset(

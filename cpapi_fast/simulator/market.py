@@ -25,7 +25,7 @@ _TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._]{1,32}|;;;[0-9A-Za-z
 _VENUES: Final = "QNPZCEA"
 _LETTERS: Final = "ABCDEFGHIKLMNOPRSTUVW"
 
-#: Shares of instruments and moves that produce the rarer forms of a price.
+#: The fractions of instruments and moves that produce the rare forms of a price.
 _THIN_SHARE: Final = 0.1
 _PRIOR_CLOSE_SHARE: Final = 0.12
 _HALT_PER_MOVE: Final = 0.002

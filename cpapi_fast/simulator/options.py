@@ -41,7 +41,7 @@ class SimulatorOptions:
         user: the user name in `system` and `sts`.
         accounts: the accounts; the first one is selected.
         ready_delay_s: time from authentication to `system` with `success`; None never sends the opening burst.
-            Subscribes before it are ignored without a reply.
+            Subscribes that arrive earlier are ignored without a reply.
         opening_burst: the order of the opening burst.
         heartbeat_interval_s: time between two `system.hb`.
         tic_replies: how many equal replies a `tic` gets.

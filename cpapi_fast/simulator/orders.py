@@ -40,7 +40,7 @@ class OrderStream:
         self._script: list[dict[str, Any]] = []
 
     def first(self, now: Moment) -> list[bytes]:
-        """Nothing: `sor` sends only updates. Clients get earlier orders over REST."""
+        """No frame: `sor` sends only updates. Clients get earlier orders over REST."""
         self._timer.start(now.s)
         return []
 

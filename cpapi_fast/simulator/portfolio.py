@@ -90,7 +90,7 @@ class SummaryStream:
         return self._frames(rows, now.ms)
 
     def poll(self, now: Moment) -> list[bytes]:
-        """A few rows that moved."""
+        """A frame with the few rows that changed."""
         if not self._timer.is_due(now.s):
             return []
         names = self._random.sample(_AMOUNTS, 4)

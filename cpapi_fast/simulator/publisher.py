@@ -15,13 +15,13 @@ from .topic_streams import Moment
 GRID_S: Final = 0.5
 #: How often frames are written when a rate is set, in real seconds.
 _WRITE_S: Final = 0.005
-#: After a delay, frames for at most this much time are made up, in real seconds.
+#: After a delay of the event loop, missed frames of at most this much time are sent, in real seconds.
 _MAX_CREDIT_S: Final = 0.1
 _MAX_FRAMES: Final = 4_096
 
 
 class Publisher:
-    """Sends what no client requested at that moment, from two endless tasks."""
+    """Sends the frames that time causes, not a request: market data, other topics, heartbeats. Two endless tasks."""
 
     def __init__(self, state: GatewayState, connections: ConnectionRegistry) -> None:
         self._state = state

@@ -13,7 +13,7 @@ from cpapi_fast.errors import ConfigError
 
 from .frame_writer import FrameWriter
 
-#: Frames go out in writes of about this size.
+#: Frames are sent in writes of about this size.
 _CHUNK_BYTES: Final = 128 * 1024
 _CHUNK_LINES: Final = 1_024
 #: How often to check whether a client has read, in real seconds.

@@ -36,7 +36,7 @@ class GatewaySession:
         self.change_id()
 
     def change_id(self) -> None:
-        """Change the session id without an announcement."""
+        """Change the session id without an `sts` frame."""
         self.id = f"{self._random.getrandbits(128):032x}"
 
     def next_server_id(self) -> str:
@@ -58,7 +58,7 @@ class GatewaySession:
             self.open_brokerage(compete=True)
 
     def log_out(self) -> None:
-        """End both levels."""
+        """End the login and the brokerage session."""
         self.end_brokerage()
         self.is_logged_in = False
         self.is_competing = False

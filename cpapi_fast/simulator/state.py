@@ -69,7 +69,7 @@ class GatewayState:
         subscribes_to_drop: how many of the next subscribes are dropped without a reply.
         channels_to_drop: the channels (`smd`, `sor`) that `subscribes_to_drop` applies to.
         order_subscribes_to_refuse: how many of the next `sor` subscribes are refused.
-        log: the data frames written so far, when the options ask for a log.
+        log: the data frames written so far; empty without `keep_log`.
         last_request_s: when the last REST request was accepted, on the gateway's clock.
         replay_done: set once the whole replay file was sent on a socket.
         responding: cleared while the gateway is stalled.

@@ -22,7 +22,7 @@ from .wire import payload
 #: Channels that need the brokerage session; without it their subscribes are dropped.
 _BROKERAGE: Final = frozenset({"smd", "smh", "sbd", "sor", "str"})
 SUBSCRIBES: Final = _BROKERAGE | {"spl", "ssd", "sld"}
-#: More than any client starts on one socket.
+#: The range of seeds for one socket; no client starts more streams on it.
 _STREAMS_PER_SOCKET: Final = 1_000
 
 

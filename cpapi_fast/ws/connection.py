@@ -230,7 +230,7 @@ class WsClient(Sender):
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
-        return not self._queue.is_ended and not self._closing.is_closing and not self._closing.ended.done()
+        return not self._queue.is_ended and not self._closing.is_closing
 
     @property
     def close_code(self) -> int | None:

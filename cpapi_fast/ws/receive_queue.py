@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.frames.batch import Batch, slice_of
-from cpapi_fast.frames.cost import cost_bytes
+from cpapi_fast.frames.cost import batch_cost_bytes
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.frames.sink import FrameSink, end_read, hand_frame
 
@@ -166,7 +166,7 @@ class ReceiveQueue:
 
     def _enqueue(self, batch: Batch) -> None:
         self._queue.append(batch)
-        self._pending_bytes += cost_bytes(batch, 0, len(batch))
+        self._pending_bytes += batch_cost_bytes(batch)
 
     def _step(self) -> bool:
         # Counts the next frame as delivered; returns whether it was the last of its batch.
@@ -181,7 +181,7 @@ class ReceiveQueue:
     def _pop(self) -> Batch:
         # The next batch, without the frames that were read one by one.
         batch = self._queue.popleft()
-        self._pending_bytes -= cost_bytes(batch, 0, len(batch))
+        self._pending_bytes -= batch_cost_bytes(batch)
         if self._cursor:
             batch = slice_of(batch, self._cursor, len(batch))
             self._cursor = 0

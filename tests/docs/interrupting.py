@@ -13,7 +13,7 @@ from typing import TextIO
 
 
 class Watched:
-    """A stream that interrupts the main thread, as Ctrl-C does, when the pattern stands in what was written to it."""
+    """A stream that interrupts the main thread, as Ctrl-C does, once its text contains the pattern."""
 
     def __init__(self, stream: TextIO, pattern: str) -> None:
         self._stream = stream

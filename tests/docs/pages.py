@@ -1,11 +1,11 @@
 """The pages that a reader sees, and the code blocks in them.
 
-A comment right before a block says how its test runs it; without one, the block is a program or a list of commands that
-ends by itself with exit code 0. The reader does not see the comments. Several are separated by `;`:
+A comment right before a block defines how its test runs it. Without one, the block is a program or a list of commands
+that ends by itself with exit code 0. The reader does not see the comments. Several are separated by `;`:
 
     <!-- test: after -->             runs in the folder of all blocks before it on the page, after these
     <!-- test: in NAME -->           is put into the program tests/docs/setups/NAME.txt in place of its line `BLOCK`
-    <!-- test: until REGEX -->       is interrupted as by Ctrl-C once the pattern stands in what it has printed
+    <!-- test: until REGEX -->       is interrupted as by Ctrl-C once its output contains the pattern
     <!-- test: exit CODE -->         ends with this exit code
     <!-- test: file NAME -->         is the text of a file that later blocks of the page use
     <!-- test: not run, REASON -->   cannot run here; test_blocks.py counts these

@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from cpapi_fast import FeedState
-from tests.fault_proxy import NewLinks
+from tests.servers.fault_proxy import NewLinks
 
 from .rig import BRISK, NATURAL, QUIET, STEADY, Rig
 
@@ -63,13 +63,13 @@ CALLS: Final = ("/tickle", "/iserver/accounts", "/iserver/auth/ssodh/init", "/ws
 CLOSE_CODES: Final = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4999)
 
 
-async def leaves(rig: Rig) -> None:
-    """Wait until the feed has detected the fault, however soon it recovered."""
-    await rig.wait_for(lambda: rig.departures > rig.departures_seen, "the fault is noticed")
+async def fault_is_detected(rig: Rig) -> None:
+    """Wait until the feed has detected the fault, even if it has recovered since."""
+    await rig.wait_for(lambda: rig.departures > rig.departures_seen, "the fault is detected")
 
 
-async def gaps_are_told(rig: Rig, before: int) -> None:
-    """Wait until each instrument that ticks has a gap more than the `before` it had."""
+async def gaps_are_reported(rig: Rig, before: int) -> None:
+    """Wait until each instrument that ticks has a gap after the first `before` gaps."""
     ticking = {f"smd+{conid}" for conid in rig.conids if conid != QUIET}
     await rig.wait_for(
         lambda: ticking <= {gap.subscription for gap in rig.events.gaps[before:]}, "a gap of every stream"
@@ -100,68 +100,68 @@ async def finish(rig: Rig, random: Random) -> None:
 @fault("network")
 async def half_open(rig: Rig, random: Random) -> None:
     rig.proxy.half_open()
-    await leaves(rig)
+    await fault_is_detected(rig)
     if random.random() < 0.5:
         # The gateway keeps writing to the old socket as well as to the new one.
         await rig.streams()
-    await rig.lives(random.uniform(0.0, 20.0))
-    rig.proxy.bury()
+    await rig.wait(random.uniform(0.0, 20.0))
+    rig.proxy.reset_half_open()
 
 
 @fault("network")
-async def half_open_and_nobody_there(rig: Rig, random: Random) -> None:
+async def half_open_and_silent(rig: Rig, random: Random) -> None:
     await rig.proxy.treat_new_links(NewLinks.SILENT)
     rig.proxy.half_open()
-    await leaves(rig)
-    await rig.lives(random.uniform(5.0, 40.0))
+    await fault_is_detected(rig)
+    await rig.wait(random.uniform(5.0, 40.0))
     await rig.proxy.treat_new_links(NewLinks.FORWARDED)
-    rig.proxy.bury()
+    rig.proxy.reset_half_open()
 
 
 @fault("network")
-async def nobody_listens(rig: Rig, random: Random) -> None:
+async def connections_refused(rig: Rig, random: Random) -> None:
     await rig.proxy.treat_new_links(NewLinks.REFUSED)
     rig.proxy.reset()
-    await rig.lives(random.uniform(5.0, 40.0))
+    await rig.wait(random.uniform(5.0, 40.0))
     await rig.proxy.treat_new_links(NewLinks.FORWARDED)
 
 
 @fault("network")
 async def short_stall(rig: Rig, random: Random) -> None:
     rig.proxy.stall()
-    await rig.lives(random.uniform(1.0, 10.0))
+    await rig.wait(random.uniform(1.0, 10.0))
     rig.proxy.resume()
 
 
 @fault("network")
 async def long_stall(rig: Rig, random: Random) -> None:
     rig.proxy.stall()
-    await leaves(rig)
-    await rig.lives(random.uniform(1.0, 60.0))
+    await fault_is_detected(rig)
+    await rig.wait(random.uniform(1.0, 60.0))
     rig.proxy.resume()
 
 
 @fault("network")
 async def one_byte_reads(rig: Rig, random: Random) -> None:
     rig.proxy.write_bytewise()
-    await rig.lives(random.uniform(5.0, 10.0))
+    await rig.wait(random.uniform(5.0, 10.0))
     if random.random() < 0.5:
         rig.proxy.reset()
-        await rig.lives(5.0)
+        await rig.wait(5.0)
     rig.proxy.write_bytewise(on=False)
 
 
 @fault("network")
 async def slow_link(rig: Rig, random: Random) -> None:
     rig.proxy.slow_down(random.uniform(2_000.0, 20_000.0))
-    await rig.lives(random.uniform(10.0, 30.0))
+    await rig.wait(random.uniform(10.0, 30.0))
     rig.proxy.slow_down(None)
 
 
 @fault("network")
 async def cut_anywhere(rig: Rig, random: Random) -> None:
     rig.proxy.cut_after(random.randrange(1, 5_000), with_reset=random.random() < 0.5)
-    await rig.lives(30.0)
+    await rig.wait(30.0)
     rig.proxy.cut_after(None)
 
 
@@ -169,7 +169,7 @@ async def cut_anywhere(rig: Rig, random: Random) -> None:
 async def garbage(rig: Rig, random: Random) -> None:
     # A first byte with reserved bits set: invalid at the start of a frame.
     rig.proxy.inject(bytes([0xF0 | random.randrange(16)]) + random.randbytes(random.randrange(1, 400)))
-    await leaves(rig)
+    await fault_is_detected(rig)
 
 
 # --- the gateway's socket ---------------------------------------------------------------------------------------------
@@ -186,17 +186,17 @@ async def close_frame(rig: Rig, random: Random) -> None:
 
 
 @fault("gateway")
-async def plays_dead(rig: Rig, random: Random) -> None:
+async def gateway_stalls(rig: Rig, random: Random) -> None:
     rig.gateway.faults.stall()
-    await leaves(rig)
-    await rig.lives(random.uniform(1.0, 30.0))
+    await fault_is_detected(rig)
+    await rig.wait(random.uniform(1.0, 30.0))
     rig.gateway.faults.resume()
 
 
 @fault("gateway")
 async def fragments(rig: Rig, random: Random) -> None:
     rig.gateway.faults.fragment_frames()
-    await rig.lives(40.0)
+    await rig.wait(40.0)
     rig.gateway.faults.fragment_frames(on=False)
 
 
@@ -211,7 +211,7 @@ async def invalid_utf8(rig: Rig, random: Random) -> None:
         for connection in rig.gateway.open_connections:
             # On a socket without subscriptions it would belong to none.
             connection.send([frame for topic, frame in frames.items() if topic in connection.subscriptions])
-        await rig.lives(1.0)
+        await rig.wait(1.0)
 
 
 @fault("gateway")
@@ -235,20 +235,20 @@ async def strange_frames(rig: Rig, random: Random) -> None:
 async def session_expires(rig: Rig, random: Random) -> None:
     before = len(rig.events.gaps)
     if rig.gateway.faults.end_brokerage_session():
-        await gaps_are_told(rig, before)
+        await gaps_are_reported(rig, before)
 
 
 @fault("gateway")
 async def session_changes(rig: Rig, random: Random) -> None:
     rig.gateway.faults.change_session_id()
-    await leaves(rig)
+    await fault_is_detected(rig)
 
 
 @fault("gateway")
 async def competing_login(rig: Rig, random: Random) -> None:
     rig.gateway.faults.start_competing()
     await rig.state(FeedState.COMPETING)
-    await rig.lives(random.uniform(0.0, 60.0))
+    await rig.wait(random.uniform(0.0, 60.0))
     rig.gateway.faults.stop_competing()
 
 
@@ -258,7 +258,7 @@ async def logged_out(rig: Rig, random: Random) -> None:
     rig.gateway.faults.log_out()
     await rig.state(FeedState.LOGIN_REQUIRED)
     assert rig.logins_required > logins_before
-    await rig.lives(random.uniform(0.0, 60.0))
+    await rig.wait(random.uniform(0.0, 60.0))
     rig.gateway.faults.log_in(has_brokerage=random.random() < 0.5)
 
 
@@ -278,7 +278,7 @@ async def wrong_answer(rig: Rig, random: Random) -> None:
     if random.random() < 0.5:
         rig.gateway.faults.end_brokerage_session()
     rig.gateway.faults.drop_sockets()
-    await rig.lives(20.0)
+    await rig.wait(20.0)
     rig.gateway.faults.clear_rest_failures()
 
 
@@ -287,7 +287,7 @@ async def slow_answers(rig: Rig, random: Random) -> None:
     for call in CALLS:
         rig.gateway.faults.fail_rest(call, status=503, delay_s=random.uniform(5.0, 60.0), times=1)
     rig.gateway.faults.drop_sockets()
-    await rig.lives(20.0)
+    await rig.wait(20.0)
     rig.gateway.faults.clear_rest_failures()
 
 
@@ -295,7 +295,7 @@ async def slow_answers(rig: Rig, random: Random) -> None:
 
 
 @fault("gateway")
-async def stream_dies(rig: Rig, random: Random) -> None:
+async def stream_ends(rig: Rig, random: Random) -> None:
     topic = f"smd+{random.choice([BRISK, STEADY, NATURAL])}"
     before = len(rig.events.gaps)
     if rig.gateway.faults.end_stream(topic.removeprefix("smd+")):
@@ -305,16 +305,16 @@ async def stream_dies(rig: Rig, random: Random) -> None:
 
 
 @fault("gateway")
-async def all_streams_die(rig: Rig, random: Random) -> None:
+async def all_streams_end(rig: Rig, random: Random) -> None:
     before = len(rig.events.gaps)
     killed = [rig.gateway.faults.end_stream(str(conid)) for conid in rig.conids]
     if all(killed):
-        await gaps_are_told(rig, before)
+        await gaps_are_reported(rig, before)
 
 
 @fault("gateway")
-async def subscribes_vanish(rig: Rig, random: Random) -> None:
-    # A stream of orders or P&L that stops cannot be detected: probes get no reply.
+async def subscribes_dropped(rig: Rig, random: Random) -> None:
+    # A stopped stream of orders or P&L cannot be detected, since probes get no reply.
     rig.gateway.faults.drop_subscribes(random.randrange(1, 6), channels=["smd"])
     rig.gateway.faults.drop_sockets()
 

@@ -14,7 +14,7 @@ import sys
 from typing import Final
 
 from tests.integration.leaks import memory_meter
-from tests.support import run
+from tests.support.loops import run
 
 from .rig import BRISK, Rig
 

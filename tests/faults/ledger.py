@@ -104,7 +104,7 @@ class Ledger:
                 f"{(received_ns - lost[0].sent_ns) / 1e6:.3f} ms before the next good one on {frame.connection}"
             )
         elif gap is None and 0 < account.connection != frame.connection:
-            self.problems.append(f"{topic}: it goes on with connection {frame.connection} without a gap")
+            self.problems.append(f"{topic}: it continues with connection {frame.connection} without a gap")
         account.lost += len(lost)
         account.empty_gaps += gap is not None and not lost
         account.connection = frame.connection

@@ -16,7 +16,7 @@ from typing import Any
 import cpapi_fast as cf
 from cpapi_fast.clock import Clock
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
-from tests.fault_proxy import FaultProxy
+from tests.servers.fault_proxy import FaultProxy
 
 from .ledger import Ledger
 
@@ -251,13 +251,13 @@ class Rig:
         )
 
     async def wait_for(
-        self, condition: Callable[[], object], what: str, *, timeout_s: float = PATIENCE_S, looking_s: float = 0.005
+        self, condition: Callable[[], object], what: str, *, timeout_s: float = PATIENCE_S, poll_s: float = 0.005
     ) -> None:
         """Wait in real time."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s:g} s; {self.story()}"
-            await asyncio.sleep(looking_s)
+            await asyncio.sleep(poll_s)
 
     async def streams(self, *, timeout_s: float = PATIENCE_S) -> float:
         """Wait until every subscription has new data, and check; returns the seconds of the clock that it took."""
@@ -279,7 +279,7 @@ class Rig:
         """Wait until the feed is in one of these states."""
         await self.wait_for(lambda: self.feed.state in states, f"state {states}", timeout_s=timeout_s)
 
-    async def lives(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
         """Wait for so many seconds of the clock."""
         await self.clock.sleep(seconds)
 

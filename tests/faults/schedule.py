@@ -39,7 +39,7 @@ class Schedule:
     async def step(self) -> None:
         """Wait for a while, apply a fault or two, and wait until everything streams again."""
         await self._rig.streams()
-        await self._rig.lives(self._random.uniform(0.0, 10.0))
+        await self._rig.wait(self._random.uniform(0.0, 10.0))
         drawn = self.draw()
         name = "+".join(fault.name for fault in drawn)
         self.done.append(name)

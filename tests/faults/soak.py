@@ -22,7 +22,7 @@ from random import Random
 from typing import Final
 
 import cpapi_fast as cf
-from tests.support import LOOPS, run
+from tests.support.loops import LOOPS, run
 
 from .lateness import Lateness
 from .rig import SPEED, Rig, adds_up, sockets
@@ -75,12 +75,12 @@ class Soak:
     async def _quiet(self, lateness: Lateness) -> None:
         rig, seconds = self._rig, self._random.uniform(*_QUIET_S)
         # The consequences of the last fault end first: a stream that stopped is detected only now.
-        await rig.lives(90.0)
+        await rig.wait(90.0)
         await rig.streams()
         rig.events.clear()
         lateness.take_s()
         connections = rig.feed.stats.connections
-        await rig.lives(seconds)
+        await rig.wait(seconds)
         if lateness.take_s() > _BUSY_S:
             self.busy_windows += 1
             return

@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 
-from tests.support import run
+from tests.support.loops import run
 
 from .rig import BRISK, STEADY, Rig
 
@@ -27,7 +27,7 @@ async def main(speed: float) -> None:
             print("streams", flush=True)  # noqa: T201
             await loop.run_in_executor(None, sys.stdin.readline)
             await rig.streams()
-            await rig.lives(1.0 + speed / 2.0)
+            await rig.wait(1.0 + speed / 2.0)
             await rig.streams()
             quiet = {
                 "reconnects": rig.feed.stats.connections - connections,

@@ -34,7 +34,7 @@ async def test_no_request_is_sent_during_the_penalty_after_a_429(call: str) -> N
         await rig.streams()
         rig.gateway.faults.fail_rest(call, status=429, times=1)
         rig.gateway.faults.drop_sockets()
-        await rig.wait_for(lambda: rig.events.causes()[Cause.RATE_LIMITED], "the penalty is reported", looking_s=0.001)
+        await rig.wait_for(lambda: rig.events.causes()[Cause.RATE_LIMITED], "the penalty is reported", poll_s=0.001)
         requests_before = len(rig.gateway.requests)
         refused = next(request for request in reversed(rig.gateway.requests) if request.status == 429)
         await rig.streams(timeout_s=40.0)
@@ -58,7 +58,7 @@ async def test_a_login_page_requires_a_login_and_the_feed_continues_after_it(ans
         rig.gateway.faults.log_out()
         await rig.state(FeedState.LOGIN_REQUIRED)
         requests_before = len(rig.gateway.requests)
-        await rig.lives(70.0)
+        await rig.wait(70.0)
         # Reported once, not at every check; and the checks are few.
         assert rig.logins_required == 1
         assert 1 <= len(rig.gateway.requests) - requests_before <= 10

@@ -111,9 +111,9 @@ async def test_a_blocking_consumer_holds_the_socket_without_a_socket_timeout() -
         connections = rig.feed.stats.connections
         burst = asyncio.ensure_future(rig.gateway.faults.send_burst(20_000))
         # Twice the socket timeout, and longer than any staleness limit.
-        await rig.lives(120.0)
+        await rig.wait(120.0)
         held = rig.frames
-        await rig.lives(10.0)
+        await rig.wait(10.0)
         assert rig.frames == held, "the socket was read on"
         assert rig.events.states() == []
         assert rig.feed.stats.connections == connections

@@ -85,7 +85,7 @@ def test_frames_written_to_an_abandoned_socket_are_not_lost() -> None:
         (ShortLedger(*sent(1, 2)).got(1).gap(1, 2), "a gap without a frame after it"),
         (ShortLedger(*sent(1, 3)).got(1).gap(1, 2).gap(1, 3).got(3), "a gap without a frame after it"),
         (ShortLedger(*sent(1)).gap(1, 2, None).got(1), "a gap of no subscription"),
-        (ShortLedger(*sent(1), *sent(2, connection=2)).got(1, 2), "goes on with connection 2 without a gap"),
+        (ShortLedger(*sent(1), *sent(2, connection=2)).got(1, 2), "continues with connection 2 without a gap"),
         # The gap of another subscription does not count.
         (ShortLedger(*sent(1, 2, 3)).got(1).gap(1, 3, B).got(3), "1 frames lost without a gap"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from cpapi_fast import Cause, FeedState
 
-from .catalog import leaves
+from .catalog import fault_is_detected
 from .lateness import Lateness
 from .rig import BRISK, NATURAL, QUIET, STEADY, Rig
 
@@ -75,7 +75,7 @@ async def test_a_competing_login_is_observed_until_it_ends() -> None:
         await rig.streams()
         rig.gateway.faults.start_competing()
         await rig.state(FeedState.COMPETING)
-        await rig.lives(120.0)
+        await rig.wait(120.0)
         # Observed only: the other login keeps the session.
         assert rig.feed.state is FeedState.COMPETING
         rig.gateway.faults.stop_competing()
@@ -111,7 +111,7 @@ async def test_renewals_keep_streams_that_end_after_ten_minutes_without_a_gap(an
         await rig.streams()
         connections = rig.feed.stats.connections
         # Longer than the lifetime of a stream.
-        await rig.lives(750.0)
+        await rig.wait(750.0)
         await rig.streams()
         if rig.feed.stats.connections == connections:
             # If a busy machine lost the connection, the lost frames are in gaps.
@@ -136,7 +136,7 @@ async def test_one_stopped_stream_is_detected_by_its_own_interval() -> None:
     async with Rig() as rig, Lateness() as lateness:
         await rig.streams()
         # Long enough to learn its interval.
-        await rig.lives(30.0)
+        await rig.wait(30.0)
         rig.events.clear()
         start_s = rig.clock.monotonic_s()
         assert rig.gateway.faults.end_stream(str(STEADY)) == 1
@@ -156,12 +156,12 @@ async def test_a_stalled_socket_is_detected_by_missing_heartbeats() -> None:
         await rig.streams()
         start_s = rig.clock.monotonic_s()
         rig.proxy.half_open()
-        await leaves(rig)
+        await fault_is_detected(rig)
         # Thirty seconds, a real second, and the time that a busy machine needs.
         busy_s = 1.0 + BUSY * lateness.take_s()
         assert rig.clock.monotonic_s() - start_s < 30.0 + busy_s * rig.clock.speed
         assert rig.events.causes()[Cause.SOCKET_SILENT]
-        rig.proxy.bury()
+        rig.proxy.reset_half_open()
         await rig.streams()
 
 
@@ -170,7 +170,7 @@ async def test_a_changed_session_is_detected_by_the_keepalive() -> None:
     async with Rig(conids=(QUIET,)) as rig:
         await rig.streams()
         rig.gateway.faults.change_session_id()
-        await leaves(rig)
+        await fault_is_detected(rig)
         assert rig.events.causes()[Cause.SESSION_CHANGED]
         await rig.streams()
 
@@ -183,14 +183,14 @@ async def test_subscriptions_change_from_several_tasks_while_connections_are_los
             for turn in range(12):
                 conid = first + turn % 4
                 subscription = await rig.feed.subscribe_market_data(conid)
-                await rig.lives(1.0 + turn)
+                await rig.wait(1.0 + turn)
                 if turn % 3:
                     await subscription.cancel()
                     await subscription.cancel()
 
         async def flap() -> None:
             for _ in range(4):
-                await rig.lives(15.0)
+                await rig.wait(15.0)
                 rig.proxy.reset()
 
         await asyncio.gather(change(1_000), change(2_000), change(3_000), flap())
@@ -214,7 +214,7 @@ async def test_feeds_of_one_process_do_not_affect_each_other() -> None:
         connections = other.feed.stats.connections
         for fault in (rig.proxy.reset, rig.gateway.faults.change_session_id, rig.gateway.faults.end_brokerage_session):
             fault()
-            await leaves(rig)
+            await fault_is_detected(rig)
             await rig.streams()
         await other.streams()
         if other.feed.stats.connections == connections:

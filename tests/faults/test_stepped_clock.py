@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clock_step import SteppedClock
+from tests.support.clock_step import SteppedClock
 
 
 @pytest.mark.parametrize("speed", [1.0, 20.0])

@@ -2,7 +2,7 @@
 
 python -m tests.fuzz.bites           looks at every extension, then runs both of the next lines in a child
 python -m tests.fuzz.bites inside    classifies a text that lies in a block of its own: nothing happens
-python -m tests.fuzz.bites outside   says that the text is one byte longer than its block: the process dies
+python -m tests.fuzz.bites outside   claims that the text is one byte longer than its block: the process is killed
 """
 
 from __future__ import annotations

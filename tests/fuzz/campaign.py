@@ -127,7 +127,7 @@ def _is_clean(target: str, process: subprocess.Popen[bytes], log: Path) -> bool:
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--folder", type=Path, default=Path(".fuzz"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests import frames, generator
 from tests.fuzz.targets import TARGETS
+from tests.oracles import generator
+from tests.support import frames
 
 #: How many of the generator's texts are added.
 GENERATED = 300
@@ -34,7 +35,7 @@ def _batches() -> Iterator[bytes]:
     for count in (1, 2, 7, 33):
         for start in range(0, 4 * count, count):
             appended = b"".join(map(_appended, pool[start : start + count]))
-            # Finish, keep views, take a slice from the second frame on and one that is none, start anew.
+            # Finish, keep views, take a slice from the second frame on and an invalid one, start again.
             slices = b"\xe0\x02\x01" + b"\xe4\x00\x01" + b"\xe0\x01\x02"
             yield appended + b"\xc0" + slices + appended[: len(appended) // 2] + b"\xc1"
 

@@ -14,9 +14,13 @@ from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
 from cpapi_fast.frames.frame import FrameCounters, classify
 from cpapi_fast.frames.ticks import TickDecoder
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import comparison, frames, last_values_oracle, tick_oracle, tracker_oracle
-from tests.batches import batch_of
 from tests.fuzz import wire
+from tests.oracles import comparison
+from tests.oracles import last_values as last_values_oracle
+from tests.oracles import ticks as tick_oracle
+from tests.oracles import tracker as tracker_oracle
+from tests.support import frames
+from tests.support.batches import batch_of
 
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
@@ -69,7 +73,7 @@ def batch(data: bytes) -> None:
     while reader:
         action = reader.byte()
         if action < 0xC0:
-            # Three of four: a text of up to 255 bytes, or of up to 64 kB when the length says so.
+            # Three of four: a text of up to 255 bytes, or of up to 64 kB for a larger length.
             length = reader.byte() if action % 16 else reader.word()
             text = reader.take(length)
             builder.append((text, bytearray(text), memoryview(text))[action % 3])
@@ -171,7 +175,7 @@ def _pieces(stream: bytes, plan: bytes) -> Iterator[bytes]:
 
 
 def fragments(data: bytes) -> None:
-    """A stream of WebSocket frames, cut anywhere, through picows and our listener: RFC 6455 says what arrives."""
+    """A stream of WebSocket frames, cut anywhere, through picows and our listener; RFC 6455 defines what arrives."""
     reader = Reader(data)
     form = ("batch", "frame", "pull")[reader.byte() % 3]
     plan = reader.take(4) or b"\x00"

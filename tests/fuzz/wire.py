@@ -22,13 +22,13 @@ from cpapi_fast.clock import SYSTEM_CLOCK
 from cpapi_fast.errors import TransportError
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests import frames
+from tests.support import frames
 
 T = TypeVar("T")
 
 MAX_FRAME_BYTES, MAX_MESSAGE_BYTES = 4_000, 6_000
 
-#: What a CLOSE frame may say, as picows knows it: these codes, and all from 3000 on. 0 stands for a frame without one.
+#: The codes that picows accepts in a CLOSE frame, besides all from 3000 on. 0 is a frame without a code.
 CLOSE_CODES = frozenset({0, 1000, 1001, 1002, 1003, *range(1006, 1015)})
 
 _SILENT = logging.getLogger("tests.fuzz.silent")
@@ -45,14 +45,14 @@ class Outcome(NamedTuple):
     fragments: int
     pings: int
     pongs: int
-    #: The stream was refused for what a CLOSE frame said, not for a header; only `expected` knows.
+    #: The stream was refused for the content of a CLOSE frame, not for a header; only `expected` sets this.
     is_close_refused: bool = False
 
     def allows(self, seen: Outcome) -> bool:
         """Whether a client may come to `seen` where this is what the stream holds.
 
-        picows goes on parsing behind a CLOSE that it has refused. When that CLOSE was the first frame of its read, the
-        listener cannot tell a frame that ends a later read from one that came before it, and takes that one in.
+        picows continues parsing after a CLOSE that it has refused. When that CLOSE was the first frame of its read, the
+        listener cannot distinguish a frame that ends a later read from an earlier one, and accepts it.
         """
         if self.is_close_refused:
             is_longer = len(seen.messages) - len(self.messages) in (0, 1)
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
 
 
 class _Loop(asyncio.AbstractEventLoop):
-    """As much of a loop as picows and the client ask for; its time stands still until `run_all`."""
+    """The part of an event loop that picows and the client use. Its time does not pass until `run_all`."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -102,7 +102,7 @@ class _Loop(asyncio.AbstractEventLoop):
 
 
 class _Transport(asyncio.Transport):
-    """The other end of picows: keeps what is written, and ends the connection when it is told to."""
+    """The transport of picows: it keeps written data and ends the connection on request."""
 
     def __init__(self, loop: _Loop, protocol: WSProtocol) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class _Header(NamedTuple):
 
 
 class _RefusedError(Exception):
-    """A header, or what a CLOSE frame says, is against the protocol."""
+    """A header or the content of a CLOSE frame violates the protocol."""
 
 
 def _header(data: bytes) -> _Header | None:
@@ -289,7 +289,7 @@ def expected(stream: bytes) -> Outcome:
     try:
         while (header := _header(stream)) is not None and len(stream) >= header.size + header.length:
             payload, stream = stream[header.size :][: header.length], stream[header.size + header.length :]
-            # What CLOSE says is looked at before its reserved bits.
+            # The content of a CLOSE frame is checked before its reserved bits.
             is_close_refused = header.opcode == frames.CLOSE
             code = _close_code(payload) if is_close_refused else 0
             is_close_refused = False

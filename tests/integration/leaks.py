@@ -1,4 +1,4 @@
-"""Runs many frames or many connections through real sockets and tells how much memory is still in use afterwards.
+"""Runs many frames or connections through real sockets and prints how much memory stays in use afterwards.
 
 Run by test_leaks.py in a process of its own; prints one JSON line: the bytes that each round left behind.
 
@@ -29,7 +29,7 @@ from cpapi_fast.errors import CallbackError, CpapiError
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests import frames, support
+from tests.support import frames, loops
 
 #: How many connections are open at the same time, to get their waits over with together.
 ABREAST: Final = 100
@@ -57,7 +57,7 @@ class Mallinfo2(ctypes.Structure):
 
 
 def memory_meter() -> Callable[[], int]:
-    """Gives the bytes in use by everything that C or Python has allocated; where nobody counts them, Python's blocks.
+    """Return the bytes that C and Python have allocated or, where the system does not count them, Python's blocks.
 
     PYTHONMALLOC=malloc makes every Python object a block of malloc, which the C library (or AddressSanitizer in its
     place) accounts for exactly: what is free again is not counted, however much the process keeps for later.
@@ -82,7 +82,7 @@ def memory_meter() -> Callable[[], int]:
 
 
 class Peer(asyncio.Protocol):
-    """A server's end that keeps nothing: answers the upgrade, then does what the path asks for.
+    """The server's side of a connection. It answers the upgrade, does what the path names, and keeps nothing.
 
     `/close` sends frames and CLOSE; `/open` sends frames and answers the client's CLOSE; `/deaf` answers nothing; the
     others end in the way of their name.
@@ -228,7 +228,7 @@ async def one_connection(port: int, path: str, form: str | None, *, is_leaking: 
 
 async def all_closed() -> None:
     """Wait until every socket is closed, and until the last timer of a client has run."""
-    while Peer.open_count:  # noqa: ASYNC110  no event tells it
+    while Peer.open_count:  # noqa: ASYNC110  there is no event for it
         await asyncio.sleep(0.01)
     await asyncio.sleep(2 * CLOCK.real_s(OPTIONS.close_timeout_s))
 
@@ -272,7 +272,7 @@ def main(what: str, loop: str, count: int, limit: float, *, is_leaking: bool) ->
     meter = memory_meter()
 
     def measured(number: int) -> int:
-        support.run(ROUNDS[what](number, is_leaking=is_leaking), loop=loop, timeout_s=300.0)
+        loops.run(ROUNDS[what](number, is_leaking=is_leaking), loop=loop, timeout_s=300.0)
         gc.collect()
         gc.collect()
         return meter()

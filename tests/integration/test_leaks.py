@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import LOOPS
+from tests.support.loops import LOOPS
 
 SCRIPT = Path(__file__).with_name("leaks.py")
 

@@ -1,4 +1,4 @@
-"""What README and examples/ show is run as it stands, in a process of its own."""
+"""The code of README and examples/ runs unchanged, in a process of its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_example_of_columns_prints_both_spreads(tmp_path: Path) -> None:
     assert all(float(spread) > 0 and int(frames) >= 2 for _, spread, frames in lines)
 
 
-def test_the_example_of_a_feed_tells_what_broke_and_goes_on(tmp_path: Path) -> None:
+def test_the_example_of_a_feed_reports_the_lost_connection_and_continues(tmp_path: Path) -> None:
     printed = run_python(str(ROOT / "examples" / "feed.py"), folder=tmp_path)
     assert printed.count("feed: connecting -> open") >= 3
     assert "connection_lost" in printed

@@ -1,6 +1,6 @@
 """docs/architecture.md, the docstrings of the folders and `help(cpapi_fast)` show the same map.
 
-`python -m tests.meta.test_architecture` writes the purposes of the table anew, from the docstrings.
+`python -m tests.meta.test_architecture` updates the purposes of the table from the docstrings.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def test_one_file_compiles_against_picows():
 
 
 #: Imports the package and each module on top of it, each in a process of its own; prints what failed.
-#: The package comes first whichever module is asked for, so it is imported once, before the processes part.
+#: Every import of a module imports the package first, so it is imported once, before the process forks.
 FORKING = """
 import os, sys, traceback
 import cpapi_fast

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def headings() -> list[tuple[str, str]]:
-    """(version, what stands in parentheses) of every release in the changelog, newest first."""
+    """(version, text in parentheses) of every release in the changelog, newest first."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     return re.findall(r"^## (\S+) \((.+)\)$", text, re.MULTILINE)
 

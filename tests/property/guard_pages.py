@@ -1,4 +1,4 @@
-"""Classify and decode texts that touch memory nobody may read: one byte too far, and this process dies.
+"""Classifies and decodes texts next to protected memory: reading one byte too far kills the process.
 
 Run by test_memory_bounds.py in a process of its own. Each text is laid right before a page without access, then right
 after one, and handed over as a memoryview, which the classifier works on without a copy; the walk over columns gets its
@@ -20,8 +20,9 @@ from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.classifier import classify_bytes
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.frames.ticks import TickDecoder
-from tests import frames, generator
-from tests.tick_oracle import CDecoder
+from tests.oracles import generator
+from tests.oracles.ticks import CDecoder
+from tests.support import frames
 
 PAGE = mmap.PAGESIZE
 #: The readable part between the two guards; longer texts are left out.

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from cpapi_fast.frames.classifier import route_topic
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import frames, generator, reference
-from tests.comparison import BATCH_SIZE, ORACLE, Oracle, check_all
+from tests.oracles import generator, reference
+from tests.oracles.comparison import BATCH_SIZE, ORACLE, Oracle, check_all
+from tests.support import frames
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "200000"))
 SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
@@ -117,7 +118,7 @@ def test_the_table_in_c_is_the_table(topic: str):
 
 
 def test_seeded_texts():
-    """200,000 texts, or as many as asked for; the seed and the text stand in the message of a failure."""
+    """200,000 texts, or as many as requested; the message of a failure has the seed and the text."""
     texts = generator.Generator(SEED)
     families: Counter[str] = Counter()
 

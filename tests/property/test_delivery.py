@@ -16,9 +16,10 @@ from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import ConsumerOverflowError, CpapiError, TransportError, UsageError
 from cpapi_fast.events import Cause, FeedEvent, FeedState, StateChange
-from cpapi_fast.frames.batch import Batch, BatchBuilder
+from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
-from tests.consumer_model import Entry, Model
+from tests.oracles.consumer import Entry, Model
+from tests.support.batches import batch_of
 
 POLICIES = ("drop_oldest", "drop_newest", "conflate", "halt", "block")
 
@@ -101,12 +102,8 @@ class Consumers(RuleBasedStateMachine):
     @rule(frames=FRAMES, skipped=st.integers(0, 3), cut=st.integers(0, 3))
     def put(self, frames: list[tuple[str, set[str], int]], skipped: int, cut: int) -> None:
         self.now_ns += 7
-        builder = BatchBuilder()
         raws = [self.raw_of(*frame) for frame in frames]
-        for raw in raws:
-            builder.append(raw)
-        batch = builder.finish(self.now_ns)
-        assert batch is not None
+        batch = batch_of(raws, self.now_ns)
         stop = len(batch) - cut
         if skipped < stop:
             raws = raws[skipped:stop]

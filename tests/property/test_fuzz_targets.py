@@ -11,9 +11,13 @@ from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
-from tests import comparison, frames, last_values_oracle, tick_oracle, tracker_oracle
 from tests.fuzz import targets, wire
 from tests.fuzz.seeds import dictionary, seeds
+from tests.oracles import comparison
+from tests.oracles import last_values as last_values_oracle
+from tests.oracles import ticks as tick_oracle
+from tests.oracles import tracker as tracker_oracle
+from tests.support import frames
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import frames, generator
-from tests.batches import batch_of
-from tests.last_values_oracle import Twins
+from tests.oracles import generator
+from tests.oracles.last_values import Twins
 from tests.property.test_ticks import payloads
+from tests.support import frames
+from tests.support.batches import batch_of
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
 SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))

@@ -1,4 +1,4 @@
-"""Every input in any order, also what no driver would say: the machine stays consistent, and finds its way back."""
+"""The state machine stays consistent for any inputs in any order, and streams again afterwards."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ ANY_OPTIONS = [
     FeedOptions(renew_after_s=(10.0, 20.0), stale_after_max_s=20.0, keepalive_interval_s=5.0, send_interval_s=1.0),
 ]
 ENDS = [Cause.CONNECTION_LOST, Cause.CLOSED_BY_GATEWAY, Cause.PROTOCOL_VIOLATION, Cause.INTERNAL_ERROR]
-#: However it was treated, it streams again within this time of a gateway that does nothing wrong.
+#: With a gateway that works, the machine streams again within this time.
 BACK_S = 1_800.0
 
 
 class MachineInAnyOrder(RuleBasedStateMachine):
-    """A machine, and what a driver would know of it."""
+    """A machine, and the state that its driver would have."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         return Moment(self.s, ns + self.step_ns, ns)
 
     def do(self, actions: list[Action]) -> None:
-        """What a driver does, and what it could not do."""
+        """Do what a driver does, and check that each action is possible."""
         for action in actions:
             if isinstance(action, OpenSocket):
                 assert self.sockets == 0, "two sockets"
@@ -103,10 +103,10 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             elif isinstance(action, Unwatch):
                 self.watched.discard(action.topic)
             elif isinstance(action, Emit):
-                self._hear(action.event)
+                self._note_event(action.event)
         assert isinstance(self.machine.due_s, float)
 
-    def _hear(self, event: object) -> None:
+    def _note_event(self, event: object) -> None:
         if isinstance(event, Gap):
             assert event.subscription in self.subscribed
             if not self.is_clock_set and event.first_good_ns is not None:
@@ -195,7 +195,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
     def socket_opens_too_late(self) -> None:
         self.sockets = 1
         self.do(self.machine.on_socket_opened(self.now()))
-        assert self.sockets == 0, "a socket that nobody wants stays open"
+        assert self.sockets == 0, "an unused socket stays open"
 
     @rule(failure=st.sampled_from(list(Failure)))
     def socket_fails(self, failure: Failure) -> None:
@@ -228,7 +228,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         stream_id=st.sampled_from([None, "q1", "q1", "q2"]),
     )
     def frame(self, topic: str, count: int, is_snapshot: bool, stream_id: str | None) -> None:
-        """Of any topic; the machine is told of one that is not armed as well."""
+        """A frame of any topic; the machine gets it even if the topic is not armed."""
         now = self.now()
         for _ in range(count):
             self.last_frame_s = self.s
@@ -242,7 +242,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
 
     @rule(pass_s=st.sampled_from([0.001, 0.3, 2.0, 11.0, 61.0, 950.0]))
     def time_passes(self, pass_s: float) -> None:
-        """With every tick at its time, and a heartbeat now and then."""
+        """Let time pass, with every tick at its time and some heartbeats."""
         self._pass(pass_s)
 
     def _pass(self, pass_s: float) -> None:
@@ -300,12 +300,12 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         assert set(manager.subscriptions) == self.subscribed
 
     @invariant()
-    def states_are_told(self) -> None:
+    def states_are_reported(self) -> None:
         assert self.machine.state is self.state
         assert {topic for topic, one in self.machine.subscriptions.items() if one.is_stale_reported} == self.stale
 
     def teardown(self) -> None:
-        """Whatever was done to it: with a gateway that does everything right it streams, and stops when told to."""
+        """After any inputs the machine streams with a gateway that works, and it can be stopped."""
         if self.is_started:
             self.do(self.machine.on_paused(False, self.now()))
             if "smd+1" not in self.subscribed and len(self.subscribed) > 2:
@@ -331,7 +331,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         raise AssertionError(f"still {self.state} after {BACK_S} s")
 
     def _go_well(self) -> None:
-        """What a gateway would do that does everything right."""
+        """Answer as a gateway that works."""
         step, keepalive = self.machine._calls.step, self.machine._calls.keepalive
         if self.opening:
             self.socket_opens()

@@ -12,7 +12,7 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("guard_pages.py")
 
-# Page protection is asked for through mprotect, which POSIX systems have; the C code is the same on all systems.
+# Page protection needs mprotect, which POSIX systems have; the C code is the same on all systems.
 if sys.platform != "win32":
 
     def run_guarded(action: str) -> subprocess.CompletedProcess[str]:

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast.frames.ticks import TickDecoder
-from tests import generator
-from tests.batches import batch_of
-from tests.tick_oracle import CDecoder, check_payloads, check_row, decoded
+from tests.oracles import generator
+from tests.oracles.ticks import CDecoder, check_payloads, check_row, decoded
+from tests.support.batches import batch_of
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "40000"))
 SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))

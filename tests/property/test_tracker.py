@@ -9,8 +9,9 @@ import os
 import random
 
 from cpapi_fast.frames.batch import BatchBuilder
-from tests import frames, generator
-from tests.tracker_oracle import Twins
+from tests.oracles import generator
+from tests.oracles.tracker import Twins
+from tests.support import frames
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
 SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))

@@ -113,12 +113,12 @@ class Faults:
 
     def half_open(self) -> None:
         """The gateway is gone, and no FIN was received."""
-        dead_s = self.world.machine.options.socket_timeout_s + TICK_S
+        detected_s = self.world.machine.options.socket_timeout_s + TICK_S
         is_calm = self.is_calm
-        self._begin("half_open", dead_s + 0.1)
+        self._begin("half_open", detected_s + 0.1)
         self.world.socket.freeze()
         if is_calm:
-            self._noticed(dead_s, "a silent socket", FeedState.DISCONNECTED)
+            self._noticed(detected_s, "a silent socket", FeedState.DISCONNECTED)
 
     def cut(self) -> None:
         """The network is interrupted for a while."""
@@ -272,10 +272,10 @@ class Faults:
         instrument = subscription.instrument
         if instrument is None or not instrument.is_regular or not is_calm or not instrument.is_open(world.now_s):
             return
-        dead_s = min(60.0, 5.0 * instrument.period_s) + TICK_S
+        detected_s = min(60.0, 5.0 * instrument.period_s) + TICK_S
         known_s = world.now_s - max(subscription.streaming_since_s, self._opened_s(subscription))
-        if instrument.period_s <= 1.0 and known_s > 600.0 and instrument.is_open(world.now_s + dead_s):
-            world.after(dead_s, self._check_killed, self._era, subscription, world.now_s)
+        if instrument.period_s <= 1.0 and known_s > 600.0 and instrument.is_open(world.now_s + detected_s):
+            world.after(detected_s, self._check_killed, self._era, subscription, world.now_s)
 
     def _opened_s(self, subscription: SimulatedSubscription) -> float:
         sessions = subscription.instrument.sessions if subscription.instrument is not None else None

@@ -91,7 +91,7 @@ class SimulatedSocket:
     def end(self, cause: Cause = Cause.CONNECTION_LOST) -> None:
         """End the socket, so that both sides notice."""
         if self.is_held:
-            # Nobody reads the socket, so nobody notices yet.
+            # The socket is not read, so the end is not noticed yet.
             self._pending_end = cause
         elif self.is_open:
             self._forget()

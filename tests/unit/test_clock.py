@@ -47,7 +47,7 @@ def test_monotonic_time_never_runs_backwards() -> None:
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_speed_that_is_none_is_refused(speed: float) -> None:
+def test_an_invalid_speed_is_refused(speed: float) -> None:
     with pytest.raises(ConfigError):
         Clock(speed)
 

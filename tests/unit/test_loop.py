@@ -10,7 +10,7 @@ import pytest
 
 from cpapi_fast.loop import new_event_loop, run
 from cpapi_fast.ws.busy_poll import BusyPoll
-from tests.support import LOOPS
+from tests.support.loops import LOOPS
 
 
 async def loop_module() -> str:

@@ -1,8 +1,8 @@
-"""What `cpapi-fast tail` shows: quotes in a terminal.
+"""The content of the screen of `cpapi-fast tail`.
 
 The files::
 
-    view.py      a feed and its events in, a `View` of the current state out
+    view.py      the values to show, as a `View`
     text.py      a `View` as lines of text, for a terminal of any size
 """
 

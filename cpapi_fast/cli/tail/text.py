@@ -1,4 +1,4 @@
-"""A `View` as lines of styled text, for a terminal of any size. Pure functions, no I/O."""
+"""Formats a `View` as lines of styled text, for a terminal of any size. Pure functions, no I/O."""
 
 from __future__ import annotations
 

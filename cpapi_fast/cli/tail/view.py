@@ -1,4 +1,4 @@
-"""What `tail` shows, as plain values: a feed and its events in, a `View` of the current state out. No rendering."""
+"""Tail: collects the values that `cpapi-fast tail` shows, and returns them as a `View`. No rendering."""
 
 from __future__ import annotations
 

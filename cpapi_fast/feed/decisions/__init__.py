@@ -1,4 +1,4 @@
-"""The decision record of a feed: a file with every input of its machine, and the replay of that file."""
+"""Decision records: files with every input of a feed's machine, and their replay."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from .replay import replay_decisions
 
 
 def main() -> int:
-    """Replay one file; 1 if it is damaged or its actions differ."""
+    """Replay one file; returns the exit code: 1 if the file is damaged or the actions differ."""
     parser = argparse.ArgumentParser(prog="python -m cpapi_fast.feed.decisions", description=__doc__)
     parser.add_argument("file", help="the file of FeedOptions(record_decisions=...)")
     parser.add_argument("--all", action="store_true", help="also inputs without actions")
@@ -32,7 +32,7 @@ def main() -> int:
     except (DecisionRecordError, OSError) as error:
         sys.stderr.write(f"{arguments.file}: {error}\n")
         return 1
-    sys.stdout.write(f"{count} inputs replayed, and all actions are those of the record\n")
+    sys.stdout.write(f"{count} inputs replayed; all actions equal those of the record\n")
     return 0
 
 

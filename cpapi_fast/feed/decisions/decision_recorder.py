@@ -1,4 +1,4 @@
-"""The writer of a decision record."""
+"""DecisionRecorder: writes a decision record."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from cpapi_fast.redaction import ConsistentRedactor
 
 from .record_format import FORMAT, VERSION, encode_action, encode_arguments, encode_options
 
-#: Lines are written when this many characters wait, or when this many seconds have passed.
-_MOST_PENDING: Final = 64 * 1024
+#: Lines are written when this many characters are buffered, or when this many seconds have passed.
+_MAX_PENDING: Final = 64 * 1024
 _FLUSH_S: Final = 2.0
 #: How many redacted texts are remembered, so that topics and payloads are redacted once only.
-_MOST_TEXTS: Final = 10_000
+_MAX_TEXTS: Final = 10_000
 
 
 class DecisionRecorder:
     """Writes every input of one machine to a new file.
 
-    Lines are buffered, and written on the caller's thread at most every 2 s or 64 KiB. An input that cannot
-    be written ends the record, not the feed.
+    Lines are buffered, and written in the caller's thread after 2 s or 64 KiB. An input that cannot be written ends the
+    record; the feed continues.
 
     Args:
         path: the file; it must not exist.
-        options: of the machine.
-        seed: of the machine.
-        on_error: called once with the reason if the record ends before the feed.
+        options: the options of the machine.
+        seed: the seed of the machine.
+        on_error: called once with the error that ended the record.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class DecisionRecorder:
         *,
         on_error: Callable[[Exception], None] | None = None,
     ) -> None:
-        #: Why the record has ended before the feed; None if it has not.
+        #: The error that ended the record; None while it is written.
         self.error: Exception | None = None
         self._on_error: Final = on_error
         self._path: Final = Path(path)
@@ -95,7 +95,7 @@ class DecisionRecorder:
             method: the input, a method of the machine.
             args: its arguments by position.
             kwargs: its arguments by name.
-            activity: the received frames that the machine had observed before it.
+            activity: the counts of received frames that were passed to `Machine.observe` before it.
             last_frame_s: when the last frame of any kind was received.
             outcome: its actions, or the error that it raised.
         """
@@ -108,7 +108,7 @@ class DecisionRecorder:
             self.flush()
             self._fail(error)
             return
-        if self._pending_size >= _MOST_PENDING or time.monotonic() - self._written_s >= _FLUSH_S:
+        if self._pending_size >= _MAX_PENDING or time.monotonic() - self._written_s >= _FLUSH_S:
             self.flush()
 
     def _line(
@@ -138,7 +138,7 @@ class DecisionRecorder:
         return line
 
     def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the buffered lines."""
         if self._file is None:
             return
         try:
@@ -155,7 +155,7 @@ class DecisionRecorder:
             return
         self.error = error
         if self._file is not None:
-            # Closing writes the rest once more, and fails again.
+            # Closing tries to write the rest again, and fails again.
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
@@ -163,7 +163,7 @@ class DecisionRecorder:
             self._on_error(error)
 
     def close(self) -> None:
-        """Write the lines that wait, and close the file. Idempotent."""
+        """Write the buffered lines, and close the file. Idempotent."""
         self.flush()
         if self._file is not None:
             file, self._file = self._file, None
@@ -181,6 +181,6 @@ class DecisionRecorder:
         redacted = self._texts.get(text)
         if redacted is None:
             redacted = self._redactor(text)
-            if len(self._texts) < _MOST_TEXTS:
+            if len(self._texts) < _MAX_TEXTS:
                 self._texts[text] = redacted
         return redacted

@@ -1,4 +1,4 @@
-"""The lines of a decision record: JSON objects, the first with options and seed, each other one with an input.
+"""The format of a decision record: JSON lines, the first with options and seed, each other one with an input.
 
 A line with an input has these members: `input` and `arguments`; `activity`, the received frames of the topics that
 have changed since the last line; `last_frame_s`; and `actions`, or `error` for an input that raised.

@@ -1,4 +1,4 @@
-"""The reader of a decision record: it gives a new machine the same inputs, and compares its actions."""
+"""Replays a decision record: passes its inputs to a new machine, and compares the actions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .record_format import FORMAT, INPUTS, VERSION, decode_arguments, decode_opt
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One input of a machine and what followed from it.
+    """One input of a machine and the actions that followed from it.
 
     Attributes:
         line: the number of its line in the record.
         now: the time of the input.
         input: the name of the input, a method of `Machine`.
         arguments: its arguments without the time, by name.
-        actions: the actions of the replayed machine, which are those of the record.
+        actions: the actions of the replayed machine, which equal those of the record.
         error: the name of the error that the input raised; None if it raised none.
     """
 
@@ -48,7 +48,7 @@ def replay_decisions(path: str | Path) -> Iterator[Decision]:
 
     Raises:
         DecisionRecordError: the file is damaged, or not a decision record of this version.
-        ReplayMismatchError: the machine has other actions than the record.
+        ReplayMismatchError: the actions of the machine differ from those of the record.
         OSError: the file cannot be read.
     """
     with Path(path).open(encoding="ascii", errors="replace") as file:
@@ -80,7 +80,7 @@ def _new_machine(head: dict[str, Any]) -> Machine:
         raise DecisionRecordError("the file is not a decision record", line=1)
     if head.get("version") != VERSION:
         raise DecisionRecordError(
-            f"the record has version {head.get('version')!r}, and this library reads version {VERSION}", line=1
+            f"the record has version {head.get('version')!r}, but this library reads version {VERSION}", line=1
         )
     try:
         return Machine(decode_options(head["options"]), seed=int(head["seed"]))

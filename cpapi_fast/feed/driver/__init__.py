@@ -2,12 +2,12 @@
 
 The files::
 
-    machine_runner.py      gives the machine its inputs, and records them
-    rest_calls.py          makes the machine's calls over REST
+    machine_runner.py      calls the inputs of the machine, and records them
+    rest_calls.py          makes the machine's REST calls
     socket_supervisor.py   opens and closes sockets
-    frame_inspector.py     delivers frames, and inspects the few that concern the machine
-    control_frames.py      reads the contents of those
-    failures.py            the failures that correspond to errors
+    frame_inspector.py     delivers frames, and inspects the few that the machine needs
+    control_frames.py      reads the payloads of inspected frames
+    failures.py            converts errors to failures and causes
     driver.py              carries out the machine's actions, and sets its timer
 """
 

@@ -1,4 +1,4 @@
-"""The contents of the frames that concern the connection or the state of a subscription."""
+"""Reads the payloads of inspected frames: `sts` flags, and the header of `smd` frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SessionFlags(NamedTuple):
 
 
 class SmdHeader(NamedTuple):
-    """What distinguishes a snapshot from a tick, and one stream from another, in an `smd` frame."""
+    """The members of an `smd` frame that distinguish a snapshot from a tick, and one stream from another."""
 
     has_availability: bool
     updated_ms: int | None

@@ -1,4 +1,4 @@
-"""Machine, REST and socket connected: each action of the machine is carried out, and its timer calls it again."""
+"""Driver: carries out the actions of the machine, and sets its timer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .rest_calls import RestCalls
 from .socket_supervisor import SocketSupervisor
 
 _NEVER: Final = float("inf")
-#: After an error of this library the machine's timer runs again after this time, not at once.
+#: The pause before the next tick after a tick that raised, which only a bug causes.
 _RETRY_S: Final = 1.0
 _NO_ACTIVITY: Final = Activity(0, 0, 0.0)
 _CLOSING: Final = "cpapi_fast feed close"
@@ -47,7 +47,7 @@ class Driver:
 
     Args:
         client: the gateway; it stays open.
-        options: the policies.
+        options: the options of the feed.
         delivery: receives frames and events.
         on_event: called with each event after the consumers have it.
         on_misuse: called if the client was closed while the feed was running.
@@ -102,7 +102,7 @@ class Driver:
     # --- for the feed -----------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to connect.
+        """Start to connect.
 
         Raises:
             OutputError: the decision record cannot be written.
@@ -112,14 +112,14 @@ class Driver:
         self.carry_out(self._runner.put(self.machine.start, self._runner.now()))
 
     def halt(self) -> None:
-        """Close the socket and stop all timers, without waiting for it."""
+        """Close the socket and stop all timers, without waiting for their end."""
         self.carry_out(self._runner.put(self.machine.stop, self._runner.now()))
         self._backfiller.close()
         if self._recorder is not None:
             self._recorder.flush()
 
     async def stop(self) -> None:
-        """Close the socket, cancel calls, stop all timers, and wait until all has ended."""
+        """Close the socket, cancel all calls, stop all timers, and wait for their end."""
         self.halt()
         try:
             calls = [task for task in self._tasks if task.get_name() != _CLOSING]

@@ -1,4 +1,4 @@
-"""The failures and causes that correspond to errors of REST and of the socket."""
+"""Converts errors of REST and of the socket to the failures and causes of the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cpapi_fast.feed.machine import Failure
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:
-    """The failure that corresponds to an error of REST or of the upgrade, and the pause that the error requires."""
+    """Return the failure for an error of REST or of the upgrade, and the pause that it requires, if any."""
     if isinstance(error, RateLimitedError):
         return Failure.RATE_LIMITED, error.retry_after_s
     if isinstance(error, (NotAuthenticatedError, NoSessionError)):
@@ -49,7 +49,7 @@ def _failure_of_status(status: int | None) -> Failure:
 
 
 def cause_of_end(error: CpapiError | None) -> Cause:
-    """The cause that corresponds to the end of a socket; None for a CLOSE frame of the gateway."""
+    """Return the cause for the end of a socket. Pass None for a CLOSE frame of the gateway."""
     if error is None:
         return Cause.CLOSED_BY_GATEWAY
     if isinstance(error, ProtocolViolationError):
@@ -60,5 +60,5 @@ def cause_of_end(error: CpapiError | None) -> Cause:
 
 
 def describe_end(close_code: int | None) -> str:
-    """The detail of an event after a CLOSE frame. Its reason is a text of the peer, and is left out."""
+    """Return the detail of the event after a CLOSE frame, without the reason, which is a text of the peer."""
     return f"the gateway sent CLOSE with code {close_code}"

@@ -1,4 +1,4 @@
-"""The frames of a feed: all are delivered, and the few that concern the connection or a subscription are inspected."""
+"""FrameInspector: delivers all frames of a feed, and inspects the few that the machine needs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class FrameInspector:
         clock: the clock of the feed.
         delivery: receives frames.
         topics: counts frames, keeps last values, and finds the frames to inspect.
-        backfiller: takes the replies to its requests for history.
-        runner: receives what the inspected frames contain.
+        backfiller: receives the replies to its requests for history.
+        runner: receives the content of the inspected frames.
         carry_out: carries out the actions that follow.
     """
 
@@ -62,7 +62,7 @@ class FrameInspector:
             slot = self._topics.slot_of(batch, index)
             is_of_subscription = slot >= 0
             if not is_of_subscription and self._backfiller.takes(frame):
-                # Its bars come after everything that was received before them.
+                # Deliver everything received before the reply first, then the bars.
                 self._delivery.put(batch, start, index + 1)
                 start = index + 1
                 self._backfiller.on_frame(frame)

@@ -1,4 +1,4 @@
-"""One place for the inputs of a machine: the received frames are observed first, and each input is recorded."""
+"""MachineRunner: calls the inputs of a machine, with the counts of received frames, and records each input."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ P = ParamSpec("P")
 
 
 class MachineRunner:
-    """Gives a machine its inputs.
+    """Calls the inputs of one machine. All calls go through here, so that none is missing in the decision record.
 
     Args:
         machine: the machine.
         clock: the clock of its inputs.
-        topics: the received frames.
+        topics: has the counts of received frames.
         recorder: records each input with its actions; None records nothing.
     """
 
@@ -33,7 +33,7 @@ class MachineRunner:
         self._recorder: Final = recorder
 
     def now(self) -> Moment:
-        """The current time, as an input needs it."""
+        """The current time on all clocks of an input."""
         return Moment(self._clock.monotonic_s(), time.time_ns(), self._clock.time_ns())
 
     def topics_due(self, now: Moment, *topics: str) -> Iterable[str]:
@@ -42,13 +42,13 @@ class MachineRunner:
         return [*due, *topics] if topics else due
 
     def put(self, method: Callable[P, list[Action]], *args: P.args, **kwargs: P.kwargs) -> list[Action]:
-        """Call an input of the machine after the frames of all topics were observed. Returns its actions."""
+        """Pass the counts of all topics to the machine, then call an input. Returns its actions."""
         return self.put_for(self.machine.subscriptions, method, *args, **kwargs)
 
     def put_for(
         self, topics: Iterable[str], method: Callable[P, list[Action]], *args: P.args, **kwargs: P.kwargs
     ) -> list[Action]:
-        """The same after the frames of some topics were observed."""
+        """The same as `put`, with the counts of some topics only."""
         activity, last_frame_s = self._topics.activity(topics), self._topics.tracker.last_s
         self.machine.observe(activity, last_frame_s)
         if self._recorder is None:

@@ -1,4 +1,4 @@
-"""The machine's calls over REST: how each is made, and how its outcome becomes an input."""
+"""RestCalls: makes the machine's REST calls, and passes each outcome to the machine."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RestCalls:
 
     Args:
         client: the gateway.
-        runner: receives the outcomes.
+        runner: passes the outcomes to the machine.
         carry_out: carries out the actions that follow.
         on_misuse: called if the client was closed while the feed was running.
-        report: called with errors that no gateway causes.
+        report: called with errors that are bugs of this library.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class RestCalls:
     def _take_ticket(self, ticket: SessionTicket) -> SessionFacts:
         self.ticket = ticket
         if ticket.session != self._session:
-            # Only the fact that it has changed leaves this place, never the session id.
+            # The machine gets a number instead of the session id, which is secret.
             self._session = ticket.session
             self._generation += 1
         generation = None if ticket.session is None else self._generation

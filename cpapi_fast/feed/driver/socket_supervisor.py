@@ -1,4 +1,4 @@
-"""The sockets of a feed: how one is opened and closed, and how its end becomes an input of the machine."""
+"""SocketSupervisor: opens and closes the sockets of a feed, and passes each end to the machine."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class SocketSupervisor:
 
     Args:
         client: the gateway.
-        options: of each connection.
-        runner: receives what happens to the socket.
+        options: the options of each connection.
+        runner: passes the opening and the end of the socket to the machine.
         carry_out: carries out the actions that follow.
         on_batch: receives the frames of the current socket.
         on_lost: called when the current socket has ended or is closed.
         on_misuse: called if the client was closed while the feed was running.
-        report: called with errors that no gateway causes.
+        report: called with errors that are bugs of this library.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SocketSupervisor:
         report: Callable[[str, BaseException], None],
     ) -> None:
         self._client: Final = client
-        # Under another policy, frames whose handling fails would be lost without a gap.
+        # With `callback_errors="report"`, frames whose handling fails would be lost without a gap.
         self._options: Final = dataclasses.replace(options, callback_errors="close")
         self._runner: Final = runner
         self._carry_out: Final = carry_out
@@ -67,7 +67,7 @@ class SocketSupervisor:
     def send(self, text: str) -> None:
         """Send a text on the current socket, if there is one."""
         if self._ws is not None:
-            # The task that waits for the end of the socket reports it.
+            # `run` waits for the end of the socket and reports it.
             with contextlib.suppress(TransportError):
                 self._ws.send_nowait(text)
 
@@ -93,7 +93,7 @@ class SocketSupervisor:
         runner = self._runner
         self._ws = ws
         self._open_sockets.add(ws)
-        # Before the first frame is inspected. A feed that was stopped in the meantime closes the socket here.
+        # Before the first frame is inspected. If the feed was stopped in the meantime, this closes the socket.
         self._carry_out(runner.put(runner.machine.on_socket_opened, runner.now()))
         if self._ws is ws:
             ws.on_batch(self._on_batch)
@@ -144,14 +144,14 @@ class SocketSupervisor:
             raise
 
     def take(self) -> WsClient | None:
-        """Give up the current socket, so that its end is no input any longer; `close` has to be called with it."""
+        """Remove and return the current socket, so that its end is not an input. Call `close` with it."""
         ws, self._ws = self._ws, None
         if ws is not None:
             self._on_lost()
         return ws
 
     async def close(self, ws: WsClient) -> None:
-        """Close a socket that was given up, and wait for its end."""
+        """Close a socket that `take` returned, and wait for its end."""
         # The peer's CLOSE has to be read.
         ws.hold_reading(False)
         try:

@@ -1,20 +1,23 @@
 """The policy of a feed as a pure state machine: inputs go in, actions come out.
 
-The machine has no clock, performs no I/O and draws its jitter from a seed. Its decisions are a function of its inputs,
-so tests simulate a year in seconds, and a recorded run of a user can be replayed exactly.
+The machine has no clock, performs no I/O and draws its jitter from a seed. Its decisions depend on its inputs only, so
+tests simulate a year in seconds, and the recorded run of a user can be replayed exactly.
 
-Inputs are methods of `Machine`. Each returns the actions that follow from it. The time is part of each input. The
-numbers of received frames are an input as well: `Machine.observe` takes them over before the input that needs them,
-and `Machine.topics_due` says which topics a tick needs. Nothing in here reads a counter or a clock.
+An input is a method of `Machine` that takes the current time and returns actions: what to send, what to request over
+REST, which event to emit. The driver (`feed/driver`) calls the inputs and carries out the actions. `Machine.due_s` is
+the time of the next timer input, `Machine.tick`. The counts of received frames are passed to `Machine.observe` before
+an input that needs them; `Machine.topics_due` returns the topics whose counts a tick needs.
 
-One object has one reason to change, and owns the state that it changes::
+The two folders are the two halves of the machine. To follow one frame or failure, start at its input in `machine.py`.
+Each class owns the state that it changes::
 
     machine.py                         every input: which objects handle it, and when the next tick is due
-    actions.py, advice.py              the types of inputs and actions; what a user should do about each cause
+    actions.py                         the types of inputs and actions
+    advice.py                          what a user should do about each cause
 
     session/
         session_lifecycle.py           the steps to a session over REST, and what follows from each failure
-        session_calls.py               the calls that wait for a response, the keepalive, the time of the next try
+        session_calls.py               the calls without a response yet, the keepalive, the time of the next try
         connection_lifecycle.py        the phases of the socket and of the brokerage session on it
         socket_timeout.py              whether an open socket still delivers frames
         retry_policy.py                how long to wait before the next try
@@ -28,11 +31,12 @@ One object has one reason to change, and owns the state that it changes::
         subscription_state.py          the record of one subscription, in one part for each of the three above
         interval_estimator.py          the usual interval of its ticks, and its staleness limit
         resubscribe_behaviour.py       how the gateway treats a repeated subscribe
-        send_queue.py, timers.py       what waits to be sent; what is due when
+        send_queue.py                  the texts to send, at a limited rate
+        timers.py                      when each subscription is checked or renewed
 
-The session side informs the subscriptions of three things only (`ConnectionUser`): subscribes are accepted, the
-connection has ended, send this text. The subscriptions inform the session side through the return values of their
-methods, which `Machine` passes on: data was received, a subscribe was refused, all market data is stale.
+`session` calls three methods of `subscriptions` (`ConnectionUser`): subscribe to everything, drop everything, send a
+text. `subscriptions` never calls `session`: its methods return whether data was received, a subscribe was refused, or
+all market data is stale, and `Machine` passes that on.
 """
 
 from __future__ import annotations

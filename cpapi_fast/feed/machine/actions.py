@@ -13,7 +13,7 @@ class Moment(NamedTuple):
     """The time of an input, on the three clocks that a feed needs.
 
     Attributes:
-        s: seconds of the feed's clock, which never run backwards: for timers.
+        s: seconds of the feed's clock, which never goes back: for timers.
         ns: ns since the Unix epoch on the machine's own clock, as in `Frame.received_ns`: for events.
         day_ns: ns since the Unix epoch on the feed's clock: for times of day. The same as `ns` at speed 1.
     """
@@ -24,7 +24,13 @@ class Moment(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """The frames of one topic: how many were received, and when the last one was; zeros before the first."""
+    """The received frames of one topic; zeros before the first.
+
+    Attributes:
+        frames: how many were received.
+        last_ns: the receive time of the last one, in ns since the Unix epoch.
+        last_s: the same in seconds of the feed's clock.
+    """
 
     frames: int
     last_ns: int
@@ -32,11 +38,14 @@ class Activity(NamedTuple):
 
 
 class SessionFacts(NamedTuple):
-    """What a response contains about the session; None for what it does not contain.
+    """The state of the session in a response; None for what the response does not contain.
 
     Attributes:
-        generation: a number that increases with every change of the session id, which itself is not an input; None
-            without a session.
+        generation: a number that increases with every change of the session id; None without a session. The id itself
+            is secret and never reaches the machine.
+        authenticated: whether the brokerage session is open.
+        connected: whether the gateway is connected to IB.
+        competing: whether another login of the same user competes for the brokerage session.
     """
 
     generation: int | None
@@ -46,7 +55,7 @@ class SessionFacts(NamedTuple):
 
 
 class CallKind(enum.Enum):
-    """A call over REST."""
+    """The endpoint of a REST call."""
 
     TICKLE = "/tickle"
     INIT = "/iserver/auth/ssodh/init"
@@ -54,20 +63,20 @@ class CallKind(enum.Enum):
 
 
 class Failure(enum.Enum):
-    """Why a call over REST or the opening of the socket failed."""
+    """Why a REST call or the opening of the socket failed."""
 
     NOT_LOGGED_IN = "not_logged_in"
     COMPETING = "competing"
     RATE_LIMITED = "rate_limited"
     GATEWAY_ERROR = "gateway_error"
     UNREACHABLE = "unreachable"
-    #: By this side, for example because the certificate is not trusted: a retry alone does not help.
+    #: This side refused, for example because the certificate is not trusted. A retry alone does not help.
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Make a call. Its outcome is an input with its number: `on_facts`, `on_accounts` or `on_call_failed`."""
+    """Make a REST call. Its outcome is an input with the same number: `on_facts`, `on_accounts` or `on_call_failed`."""
 
     kind: CallKind
     number: int
@@ -81,7 +90,7 @@ class OpenSocket:
 
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
-    """Close the socket. Its end is not an input; frames that were received before its end still are."""
+    """Close the socket. Frames received before its end are still inputs; the end itself is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +102,21 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Inspect every frame of a topic from now on: each is an input, `on_subscription_frame`."""
+    """Pass every frame of a topic to `on_subscription_frame` from now on."""
 
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unwatch:
-    """Inspect the frames of a topic no longer; they are only counted."""
+    """Only count the frames of a topic from now on."""
 
     topic: str
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Put an event into the stream, here."""
+    """Put an event into the stream, after the frames that were received so far."""
 
     event: FeedEvent
 

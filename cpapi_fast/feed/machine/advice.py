@@ -1,4 +1,4 @@
-"""What the user should do about each cause, in plain sentences."""
+"""What the user should do about each cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every input of a feed's policy; each returns the actions that follow from it."""
+"""Machine: the inputs of a feed's state machine. Each returns the actions that follow from it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _NEVER: Final = float("inf")
 
 
 class Machine:
-    """The policy of one feed, as a pure function of its inputs.
+    """The policy of one feed: decides what to send, request and report.
 
     Every input returns the actions that follow from it, in order. After each input `due_s` is the time of the next
-    `tick`. Before an input, `observe` informs the machine which frames were received:
+    `tick`. Before each input, pass the counts of received frames to `observe`:
 
-    - before `tick`, `subscribe` and `unsubscribe`: of `topics_due`, and of the topic itself;
-    - before `on_subscription_frame` and `on_refused`: of their topic;
-    - before `on_paused`: of none, since a consumer that is full may pause the socket many times a second;
-    - before every other input: of all topics.
+    - before `tick`, `subscribe` and `unsubscribe`: those of `topics_due`, and of the topic itself;
+    - before `on_subscription_frame` and `on_refused`: those of their topic;
+    - before `on_paused`: none, because a full consumer may pause the socket many times a second;
+    - before every other input: those of all topics.
 
     Args:
-        options: the policies.
-        seed: of the jitter.
+        options: the options of the feed.
+        seed: the seed of the jitter.
     """
 
     def __init__(self, options: FeedOptions, *, seed: int = 0) -> None:
-        #: When to call `tick` next, in seconds of the clock; infinity for not before the next input.
+        #: When to call `tick` next, in seconds of the clock; infinity if only another input can change that.
         self.due_s = _NEVER
         self._session_due_s = _NEVER
         random = Random(seed)
@@ -52,14 +52,15 @@ class Machine:
         )
         self._session = SessionLifecycle(options, self._reporter, self._calls, self._connection)
         self.options: Final = options
-        #: All subscriptions by topic, and the counters of what was sent for them. To be read only.
+        #: All subscriptions by topic. Read-only for callers, like `requests`.
         self.subscriptions: Final = self._manager.subscriptions
+        #: Counts the renewals, probes and resubscribes that were sent.
         self.requests: Final = self._manager.requests
 
     def _act(self, action: Action) -> None:
         self._actions.append(action)
 
-    def _done(self) -> list[Action]:
+    def _take_actions(self) -> list[Action]:
         calls = self._calls
         self._session_due_s = min(calls.retry_s, calls.keepalive_s, self._connection.due_s, self._socket_timeout.due_s)
         self.due_s = min(self._session_due_s, self._manager.due_s)
@@ -67,7 +68,7 @@ class Machine:
         self._reporter.detail = ""
         return actions
 
-    # --- what it knows ----------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------
 
     @property
     def state(self) -> FeedState:
@@ -91,14 +92,14 @@ class Machine:
 
     @property
     def next_try_s(self) -> float | None:
-        """When the gateway is tried again, in seconds of the clock; None if no try is scheduled."""
+        """When to try to reach the gateway again, in seconds of the clock; None if no try is scheduled."""
         retry_s = self._calls.retry_s
         return None if retry_s == _NEVER else retry_s
 
-    # --- what was received ------------------------------------------------------------------------
+    # --- received frames --------------------------------------------------------------------------
 
     def topics_due(self, now_s: float, last_frame_s: float) -> Collection[str]:
-        """The topics that have to be observed before a tick at this time.
+        """The topics whose counts `observe` needs before a tick at this time.
 
         Args:
             now_s: the time of the tick, in seconds of the clock.
@@ -111,28 +112,28 @@ class Machine:
         return self._manager.topics_due(now_s)
 
     def observe(self, activity: Mapping[str, Activity], last_frame_s: float) -> None:
-        """Take over which frames were received until now.
+        """Store the counts of the frames that were received until now.
 
         Args:
-            activity: of some topics, over all connections; topics without a subscription are ignored.
+            activity: the counts of some topics, over all connections; topics without a subscription are ignored.
             last_frame_s: when the last frame of any kind was received, in seconds of the clock; 0 before the first.
         """
         self._socket_timeout.last_frame_s = last_frame_s
         self._manager.observe(activity)
 
-    # --- from the user ----------------------------------------------------------------------------
+    # --- inputs from the user ----------------------------------------------------------------------------
 
     def start(self, now: Moment) -> list[Action]:
         """Begin to connect."""
         if self._connection.phase is Phase.IDLE:
             self._session.start(now)
-        return self._done()
+        return self._take_actions()
 
     def stop(self, now: Moment) -> list[Action]:
-        """Disconnect. Open gaps are reported without an end."""
+        """Disconnect, and report the open gaps without an end."""
         if self._connection.phase is not Phase.IDLE:
             self._session.stop(now)
-        return self._done()
+        return self._take_actions()
 
     def subscribe(self, spec: SubscriptionSpec, now: Moment) -> list[Action]:
         """Subscribe as soon as the connection allows it, and after each reconnect.
@@ -141,49 +142,63 @@ class Machine:
             LimitError: all market data lines of the account are in use.
         """
         self._manager.add(spec, now)
-        return self._done()
+        return self._take_actions()
 
     def unsubscribe(self, topic: str, now: Moment) -> list[Action]:
         """End a subscription."""
         self._manager.remove(topic, now)
-        return self._done()
+        return self._take_actions()
 
     def on_paused(self, is_paused: bool, now: Moment) -> list[Action]:
-        """This side has stopped to read the socket, or reads it again."""
+        """This side has stopped reading the socket, or reads it again. While paused, nothing becomes stale."""
         if is_paused:
             self._socket_timeout.pause()
             self._manager.pause()
         else:
             self._socket_timeout.resume(now.s)
             self._manager.resume(now.s)
-        return self._done()
+        return self._take_actions()
 
-    # --- from REST --------------------------------------------------------------------------------
+    # --- inputs from REST --------------------------------------------------------------------------------
 
     def on_facts(self, number: int, facts: SessionFacts, now: Moment) -> list[Action]:
-        """`/tickle` or `ssodh/init` has responded."""
+        """A call to `/tickle` or `ssodh/init` got its response.
+
+        Args:
+            number: `Call.number`; a number that is not expected is ignored.
+            facts: the state of the session in the response.
+            now: the current time.
+        """
         self._session.on_facts(number, facts, now)
-        return self._done()
+        return self._take_actions()
 
     def on_accounts(self, number: int, now: Moment) -> list[Action]:
-        """`/iserver/accounts` has responded."""
+        """A call to `/iserver/accounts` got its response."""
         self._session.on_accounts(number, now)
-        return self._done()
+        return self._take_actions()
 
     def on_call_failed(
         self, number: int, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
     ) -> list[Action]:
-        """A call has failed; `retry_after_s` if the response or the client's pacer requires a pause."""
+        """A call failed.
+
+        Args:
+            number: `Call.number`.
+            failure: why.
+            now: the current time.
+            retry_after_s: the pause that the response or the client's pacer requires; None if neither does.
+            detail: the text of the error, for the event.
+        """
         self._reporter.detail = detail
         self._session.on_call_failed(number, failure, now, retry_after_s)
-        return self._done()
+        return self._take_actions()
 
-    # --- from the socket --------------------------------------------------------------------------
+    # --- inputs from the socket --------------------------------------------------------------------------
 
     def on_socket_opened(self, now: Moment) -> list[Action]:
         """The socket is open."""
         self._connection.on_socket_opened(now)
-        return self._done()
+        return self._take_actions()
 
     def on_socket_failed(
         self, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
@@ -191,27 +206,27 @@ class Machine:
         """The socket could not be opened."""
         self._reporter.detail = detail
         self._session.on_socket_failed(failure, now, retry_after_s)
-        return self._done()
+        return self._take_actions()
 
     def on_socket_ended(self, cause: Cause, now: Moment, *, detail: str = "") -> list[Action]:
-        """The socket has ended without a `CloseSocket`."""
+        """The socket ended without a `CloseSocket`."""
         self._reporter.detail = detail
         if self._connection.has_socket:
-            self._connection.leave(cause, now, has_ended=True)
-        return self._done()
+            self._connection.reconnect(cause, now, has_ended=True)
+        return self._take_actions()
 
     def on_ready(self, now: Moment) -> list[Action]:
-        """The gateway has sent `system` with `success`: it accepts subscribes."""
+        """The gateway sent `system` with `success`: it accepts subscribes."""
         if self._connection.on_ready(now):
             self._manager.resubscribe_unanswered(now)
-        return self._done()
+        return self._take_actions()
 
     def on_status(
         self, authenticated: bool | None, connected: bool | None, competing: bool | None, now: Moment
     ) -> list[Action]:
-        """The gateway has sent `sts`, complete or in part; None for what it does not contain."""
+        """The gateway sent `sts`, complete or in part; None for what it does not contain."""
         self._connection.on_status(authenticated, connected, competing, now)
-        return self._done()
+        return self._take_actions()
 
     def on_subscription_frame(
         self,
@@ -227,38 +242,38 @@ class Machine:
         Args:
             topic: its topic.
             received_ns: its receive time.
-            now: now.
-            is_snapshot: whether it looks like a reply to a subscribe, not like a tick.
+            now: the current time.
+            is_snapshot: whether it has the form of a reply to a subscribe, not of a tick.
             stream_id: its `server_id`, if it has one.
         """
         if self._manager.on_frame(topic, received_ns, now, is_snapshot=is_snapshot, stream_id=stream_id):
             self._connection.on_data(now)
-        return self._done()
+        return self._take_actions()
 
     def on_refused(self, topic: str, now: Moment) -> list[Action]:
-        """An error frame names a topic, such as `sor` with code 500."""
+        """The gateway sent an error frame for a topic, such as `sor` with code 500."""
         if self._manager.on_refused(topic, now):
             self._session.on_refused(now)
-        return self._done()
+        return self._take_actions()
 
-    # --- time -------------------------------------------------------------------------------------
+    # --- inputs from the timer -------------------------------------------------------------------------------------
 
     def tick(self, now: Moment) -> list[Action]:
-        """Do what is due."""
+        """Do what is due: keepalives, timeouts, checks, renewals, queued texts."""
         manager, connection = self._manager, self._connection
         if self._socket_timeout.note_lateness(now.s - self.due_s, now.s):
-            manager.be_lenient(self._socket_timeout.lenient_until_s)
+            manager.set_grace(self._socket_timeout.grace_until_s)
         is_session_due = self._session_due_s <= now.s
         if is_session_due:
             self._calls.retry(now, is_live=connection.phase is Phase.LIVE)
             connection.tick(now)
             self._calls.keep_alive(now)
             if connection.has_socket and self._socket_timeout.has_timed_out(now.s):
-                connection.leave(Cause.SOCKET_SILENT, now)
+                connection.reconnect(Cause.SOCKET_SILENT, now)
         manager.tick(now)
         is_live = connection.phase is Phase.LIVE
         if is_live and self._reporter.state is not FeedState.STALE and manager.is_all_stale(now.s):
             connection.on_all_stale(now)
-        if is_session_due and connection.is_give_up_due(now.s) and manager.is_all_stale(now.s):
-            connection.give_up(now)
-        return self._done()
+        if is_session_due and connection.is_replacement_due(now.s) and manager.is_all_stale(now.s):
+            connection.replace_socket(now)
+        return self._take_actions()

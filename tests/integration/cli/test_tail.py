@@ -14,7 +14,7 @@ from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
 from tests.conftest import Enter
-from tests.support import until
+from tests.support.loops import until
 
 CONIDS = (265598, 8314)
 COLUMNS = ("31", "84", "7051")
@@ -113,7 +113,7 @@ async def test_a_lost_connection_keeps_everything_and_is_counted(gateway: Simula
     assert any("gap in smd+265598" in event for event in view.events)
 
 
-async def test_what_is_unsubscribed_is_no_row(feed: Feed, tail: Tail) -> None:
+async def test_an_unsubscribed_topic_has_no_row(feed: Feed, tail: Tail) -> None:
     await streaming(tail)
     await feed.unsubscribe_market_data(8314)
     assert [row.name for row in tail.view().rows] == ["265598"]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from cpapi_fast.simulator import Certificate, SimulatedGateway
-from tests.commands import LIMIT_S, PYTHON, Ended, command, ended, start
 from tests.conftest import Enter, StartGateway
+from tests.support.commands import LIMIT_S, PYTHON, Ended, command, ended, start
 
 CONIDS = ("--conids", "265598,8314")
 
@@ -63,7 +63,7 @@ async def test_it_ends_by_itself_when_its_time_is_over() -> None:
 
 
 if sys.platform != "win32":
-    from tests.terminal import Terminal
+    from tests.support.terminal import Terminal
 
     async def run_until(pattern: str, *arguments: object, first: str | None = None) -> Ended:
         """Run the command until its output matches `pattern`, then send Ctrl-C."""
@@ -108,7 +108,7 @@ if sys.platform != "win32":
         assert "Log in to the gateway in a browser" in result.out
 
     @pytest.mark.time_limit(90.0)
-    async def test_another_login_is_waited_for_or_thrown_out(gateway: SimulatedGateway) -> None:
+    async def test_a_competing_login_is_observed_or_reclaimed(gateway: SimulatedGateway) -> None:
         gateway.faults.start_competing()
         waiting = await run_until("COMPETING for", *tail(gateway, "--interval", "0.1"))
         assert (waiting.code, "last=" in waiting.out) == (0, False)
@@ -116,7 +116,7 @@ if sys.platform != "win32":
         taking = await run_until("265598 .*last=", *tail(gateway, "--competing", "reclaim"))
         assert taking.code == 0
 
-    async def test_a_reader_that_goes_away_is_the_end_and_no_traceback(gateway: SimulatedGateway) -> None:
+    async def test_a_closed_pipe_ends_the_command_without_a_traceback(gateway: SimulatedGateway) -> None:
         readable, writable = os.pipe()
         process = await asyncio.create_subprocess_exec(
             *PYTHON, "-m", "cpapi_fast", *map(str, tail(gateway, "--interval", "0.05")),

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from cpapi_fast.outputs.capture import read_capture
 from cpapi_fast.simulator import SimulatedGateway
-from tests.commands import Ended
+from tests.support.commands import Ended
 
 FINGERPRINT = "0" * 64
 
@@ -26,21 +26,21 @@ def gateway_command(gateway: SimulatedGateway, folder: Path, *more: object, tls:
     return (*arguments, *more)
 
 
-def check_bad_input(result: Ended, said: str, code: int) -> None:
+def check_bad_input(result: Ended, expected_text: str, code: int) -> None:
     assert result.code == code, result
-    assert re.search(said, result.err), result
+    assert re.search(expected_text, result.err), result
     assert result.out == ""
     check_lines(result, 1)
 
 
-def check_gave_up(result: Ended, said: str) -> None:
+def check_gave_up(result: Ended, expected_text: str) -> None:
     """One line for what is wrong, one for the end; and a summary."""
     assert result.code == 1, result
     assert "ended after" in result.out
     check_lines(result, 2)
-    assert re.search(said, result.err.splitlines()[0]), result
+    assert re.search(expected_text, result.err.splitlines()[0]), result
     assert "error: no data for" in result.err.splitlines()[1]
-    assert re.search(said, result.err.splitlines()[1]), result
+    assert re.search(expected_text, result.err.splitlines()[1]), result
 
 
 def check_lines(result: Ended, count: int) -> None:

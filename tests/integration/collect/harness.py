@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from cpapi_fast.outputs.capture import read_capture
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
-from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
+from cpapi_fast.simulator import SimulatedGateway
 from cpapi_fast.ws.options import WsOptions
 
 CONIDS = (265598, 8314)
@@ -42,14 +40,6 @@ def options_of(
     patient |= dict.fromkeys(("ready_timeout_s", "socket_timeout_s"), patience_s)
     feed = FeedOptions(**({"ws": ws, "nightly": None, "seed": 7} | patient | (feed_options or {})))
     return CollectOptions(**({"conids": CONIDS, "out": folder, "feed": feed} | options))
-
-
-@asynccontextmanager
-async def world(**options: Any) -> AsyncIterator[tuple[SimulatedGateway, Client]]:
-    """A gateway and a client with the same compressed clock."""
-    gateway_options = SimulatorOptions(**({"speed": 20.0, "seed": 7, "keep_sent": 100_000} | options))
-    async with SimulatedGateway(gateway_options) as gateway, client_of(gateway) as client:
-        yield gateway, client
 
 
 def captured(folder: Path) -> list[tuple[int, int, bytes]]:

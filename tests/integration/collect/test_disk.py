@@ -1,4 +1,4 @@
-"""A full disk ends a run; a slow one holds the socket or drops frames, as the policy says."""
+"""A full disk ends a run; a slow one holds the socket or drops frames, depending on the policy."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from typing import Any
 import pytest
 
 from cpapi_fast.collect.collector import Collector
-from cpapi_fast.collect.reports import Summary
 from cpapi_fast.errors import OutputError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs import quotes as quotes_module
 from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.rest.client import Client
+from cpapi_fast.simulator import SimulatedGateway
+from tests.conftest import Enter, StartGateway
 from tests.integration.collect.harness import (
     captured,
     check_summary,
+    client_of,
     happened,
     options_of,
-    world,
 )
-from tests.support import run
 
 
-def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.gateway(rate=100.0)
+async def test_disk_full(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def write_all(_file: object, _data: object) -> None:
         raise OSError(28, "No space left on device")
 
-    async def body() -> Collector:
-        async with world(rate=100.0) as (gateway, client):
-            collector = Collector(client, options_of(client, tmp_path, flush_interval_s=1.0))
-            running = asyncio.create_task(collector.run())
-            await gateway.wait_for(lambda: any(counts.written > 10 for _, counts in collector.status().outputs))
-            monkeypatch.setattr("cpapi_fast.outputs.capture.write_all", write_all)
-            monkeypatch.setattr(quotes_module, "write_all", write_all)
-            with pytest.raises(OutputError, match="free some space"):
-                await running
-            return collector
-
-    collector = run(body())
+    collector = Collector(client, options_of(client, tmp_path, flush_interval_s=1.0))
+    running = asyncio.create_task(collector.run())
+    await gateway.wait_for(lambda: any(counts.written > 10 for _, counts in collector.status().outputs))
+    monkeypatch.setattr("cpapi_fast.outputs.capture.write_all", write_all)
+    monkeypatch.setattr(quotes_module, "write_all", write_all)
+    with pytest.raises(OutputError, match="free some space"):
+        await running
     check_summary(collector.summary, tmp_path)
     assert collector.summary is not None
     assert collector.summary.outputs[0].counts.dropped_total > 0
 
 
-def test_a_slow_disk_holds_the_socket_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_disk_holds_the_socket_and_loses_nothing(
+    start_gateway: StartGateway, enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The socket is not read for a while: a replayed file is complete even if the disk is slower than the gateway."""
     lines = [b'{"31":"%d","topic":"smd+%d"}' % (number, number % 7) for number in range(20_000)]
     write = QuotesWriter.write
@@ -61,24 +62,22 @@ def test_a_slow_disk_holds_the_socket_and_loses_nothing(tmp_path: Path, monkeypa
     replay.write_bytes(b"\n".join(lines))
     out = tmp_path / "out"
 
-    async def body() -> Summary:
-        async with world(speed=1.0, replay=replay) as (_gateway, client):
-            stop = asyncio.Event()
-            options = options_of(client, out, conids=(), max_queue_bytes=50_000)
-            collector = Collector(client, options, on_notice=notices.append)
-            running = asyncio.create_task(collector.run(stop))
-            most_queued = 0
-            while (counts := dict(collector.status().outputs).get("quotes")) is None or counts.received < len(lines):
-                most_queued = max(most_queued, collector.status().queued_bytes)
-                await asyncio.sleep(0.001)
-            stop.set()
-            assert most_queued > 50_000, "the bound was reached"
-            # The bound, and a socket read of at most 256 KiB that exceeds it, with the overhead of its small frames.
-            assert most_queued < 50_000 + 4 * 256 * 1024
-            return await running
-
+    gateway = await start_gateway(speed=1.0, replay=replay)
+    client = await enter(client_of(gateway))
     notices: list[str] = []
-    summary = run(body())
+    stop = asyncio.Event()
+    options = options_of(client, out, conids=(), max_queue_bytes=50_000)
+    collector = Collector(client, options, on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    most_queued = 0
+    while (counts := dict(collector.status().outputs).get("quotes")) is None or counts.received < len(lines):
+        most_queued = max(most_queued, collector.status().queued_bytes)
+        await asyncio.sleep(0.001)
+    stop.set()
+    assert most_queued > 50_000, "the bound was reached"
+    # The bound, and a socket read of at most 256 KiB that exceeds it, with the overhead of its small frames.
+    assert most_queued < 50_000 + 4 * 256 * 1024
+    summary = await running
     check_summary(summary, out)
     assert any("the socket is not read until" in notice for notice in notices)
     assert any(line["type"] == "disk" and line["is_slow"] for line in happened(out))
@@ -88,8 +87,8 @@ def test_a_slow_disk_holds_the_socket_and_loses_nothing(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
-def test_a_slow_disk_drops_by_the_policy_and_reports_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Any
+async def test_a_slow_disk_drops_by_the_policy_and_reports_it(
+    start_gateway: StartGateway, enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Any
 ) -> None:
     lines = [b'{"31":"%d","topic":"smd+%d"}' % (number, number % 7) for number in range(20_000)]
     write = QuotesWriter.write
@@ -104,19 +103,17 @@ def test_a_slow_disk_drops_by_the_policy_and_reports_it(
     out = tmp_path / "out"
     notices: list[str] = []
 
-    async def body() -> Summary:
-        async with world(speed=1.0, replay=replay) as (gateway, client):
-            stop = asyncio.Event()
-            options = options_of(client, out, conids=(), max_queue_bytes=20_000, slow_disk=policy)
-            collector = Collector(client, options, on_notice=notices.append)
-            running = asyncio.create_task(collector.run(stop))
-            await asyncio.wait_for(gateway.replay_done.wait(), 20)
-            await gateway.wait_for(lambda: collector.status().queued_bytes == 0, timeout_s=20)
-            assert collector.status().dropped
-            stop.set()
-            return await running
-
-    summary = run(body())
+    gateway = await start_gateway(speed=1.0, replay=replay)
+    client = await enter(client_of(gateway))
+    stop = asyncio.Event()
+    options = options_of(client, out, conids=(), max_queue_bytes=20_000, slow_disk=policy)
+    collector = Collector(client, options, on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    await asyncio.wait_for(gateway.replay_done.wait(), 20)
+    await gateway.wait_for(lambda: collector.status().queued_bytes == 0, timeout_s=20)
+    assert collector.status().dropped
+    stop.set()
+    summary = await running
     check_summary(summary, out)
     rows = [raw for _, _, raw in captured(out) if raw.startswith(b'{"31"')]
     gaps = [line for line in happened(out) if line["type"] == "gap"]
@@ -131,8 +128,8 @@ def test_a_slow_disk_drops_by_the_policy_and_reports_it(
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
-def test_a_disk_that_hangs_is_reported_and_one_bound_holds_everything_pending(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Any
+async def test_a_disk_that_hangs_is_reported_and_one_bound_holds_everything_pending(
+    start_gateway: StartGateway, enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Any
 ) -> None:
     lines = [b'{"31":"%d","topic":"smd+%d"}' % (number, number % 7) for number in range(20_000)]
     write = QuotesWriter.write
@@ -148,26 +145,24 @@ def test_a_disk_that_hangs_is_reported_and_one_bound_holds_everything_pending(
     out = tmp_path / "out"
     notices: list[str] = []
 
-    async def body() -> Summary:
-        async with world(speed=1.0, replay=replay) as (gateway, client):
-            stop = asyncio.Event()
-            options = options_of(client, out, conids=(), max_queue_bytes=100_000, slow_disk=policy)
-            collector = Collector(client, options, on_notice=notices.append)
-            running = asyncio.create_task(collector.run(stop))
-            try:
-                await asyncio.wait_for(gateway.replay_done.wait(), 20)
-                await gateway.wait_for(lambda: any(f"dropped ({policy})" in notice for notice in notices), timeout_s=20)
-                status = collector.status()
-                assert all(counts.written == 0 for name, counts in status.outputs if name == "quotes")
-                # One frame may be pending beside the chunk that is being written.
-                assert 50_000 < status.queued_bytes < 100_000 + 200
-            finally:
-                is_released.set()
-            await gateway.wait_for(lambda: collector.status().queued_bytes == 0, timeout_s=20)
-            stop.set()
-            return await running
-
-    summary = run(body())
+    gateway = await start_gateway(speed=1.0, replay=replay)
+    client = await enter(client_of(gateway))
+    stop = asyncio.Event()
+    options = options_of(client, out, conids=(), max_queue_bytes=100_000, slow_disk=policy)
+    collector = Collector(client, options, on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    try:
+        await asyncio.wait_for(gateway.replay_done.wait(), 20)
+        await gateway.wait_for(lambda: any(f"dropped ({policy})" in notice for notice in notices), timeout_s=20)
+        status = collector.status()
+        assert all(counts.written == 0 for name, counts in status.outputs if name == "quotes")
+        # One frame may be pending beside the chunk that is being written.
+        assert 50_000 < status.queued_bytes < 100_000 + 200
+    finally:
+        is_released.set()
+    await gateway.wait_for(lambda: collector.status().queued_bytes == 0, timeout_s=20)
+    stop.set()
+    summary = await running
     check_summary(summary, out)
     gaps = [line for line in happened(out) if line["type"] == "gap"]
     assert sum(line["frames_dropped"] for line in gaps) == summary.consumer.dropped > 0

@@ -20,19 +20,20 @@ from cpapi_fast.errors import (
 )
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
+from cpapi_fast.simulator import SimulatedGateway
+from tests.conftest import Enter, StartGateway
 from tests.integration.collect.harness import (
     CONIDS,
     check_summary,
+    client_of,
     happened_name,
     options_of,
     states,
-    world,
 )
-from tests.support import run
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "said"),
+    ("options", "error", "expected_text"),
     [
         *(
             (
@@ -45,96 +46,77 @@ from tests.support import run
         ({"has_brokerage": False, "is_competing": True}, CompetingSessionError, "other login"),
     ],
 )
-def test_give_up_after_ends_a_run_without_data(
-    tmp_path: Path, options: dict[str, Any], error: type[CpapiError], said: str
+async def test_give_up_after_ends_a_run_without_data(
+    start_gateway: StartGateway,
+    enter: Enter,
+    tmp_path: Path,
+    options: dict[str, Any],
+    error: type[CpapiError],
+    expected_text: str,
 ) -> None:
     options = dict(options)
     is_competing = options.pop("is_competing", False)
 
-    async def body() -> Collector:
-        async with world(speed=50.0, **options) as (gateway, client):
-            if is_competing:
-                gateway.faults.start_competing()
-            collector = Collector(client, options_of(client, tmp_path, give_up_after_s=60.0))
-            with pytest.raises(error, match="no data for 60 s") as caught:
-                await collector.run()
-            assert said in str(caught.value)
-            return collector
-
-    collector = run(body())
+    gateway = await start_gateway(speed=50.0, **options)
+    client = await enter(client_of(gateway))
+    if is_competing:
+        gateway.faults.start_competing()
+    collector = Collector(client, options_of(client, tmp_path, give_up_after_s=60.0))
+    with pytest.raises(error, match="no data for 60 s") as caught:
+        await collector.run()
+    assert expected_text in str(caught.value)
     assert collector.summary is not None
     assert "no data for 60 s" in collector.summary.reason
     assert states(tmp_path)
 
 
-def test_nothing_collected_is_an_error_and_leaves_no_empty_capture(tmp_path: Path) -> None:
-    async def body() -> Collector:
-        async with world(is_logged_in=False) as (_gateway, client):
-            collector = Collector(client, options_of(client, tmp_path, duration_s=40.0))
-            with pytest.raises(CpapiError, match="the duration is over before anything was received") as caught:
-                await collector.run()
-            assert "Log in" in str(caught.value)
-            return collector
-
-    collector = run(body())
+@pytest.mark.gateway(is_logged_in=False)
+async def test_nothing_collected_is_an_error_and_leaves_no_empty_capture(client: Client, tmp_path: Path) -> None:
+    collector = Collector(client, options_of(client, tmp_path, duration_s=40.0))
+    with pytest.raises(CpapiError, match="the duration is over before anything was received") as caught:
+        await collector.run()
+    assert "Log in" in str(caught.value)
     assert collector.summary is not None
     assert [path.name for path in tmp_path.iterdir()] == [happened_name(tmp_path)]
     assert collector.summary.outputs[0].files == ()
 
 
-def test_a_wrong_fingerprint_ends_the_run_at_once(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with world() as (gateway, _client):
-            async with Client(gateway.url, tls=Tls.pinned("0" * 64), clock=gateway.clock) as client:
-                with pytest.raises(PinMismatchError, match="fingerprint"):
-                    await collect(client, options_of(client, tmp_path))
-            assert list(gateway.requests) == []
-
-    run(body())
+async def test_a_wrong_fingerprint_ends_the_run_at_once(gateway: SimulatedGateway, tmp_path: Path) -> None:
+    async with Client(gateway.url, tls=Tls.pinned("0" * 64), clock=gateway.clock) as client:
+        with pytest.raises(PinMismatchError, match="fingerprint"):
+            await collect(client, options_of(client, tmp_path))
+    assert list(gateway.requests) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_instruments_than_lines(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with world() as (_gateway, client):
-            with pytest.raises(LimitError, match="100"):
-                await collect(client, options_of(client, tmp_path, conids=tuple(range(1, 102))))
-
-    run(body())
+async def test_more_instruments_than_lines(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(LimitError, match="100"):
+        await collect(client, options_of(client, tmp_path, conids=tuple(range(1, 102))))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stopped_while_connecting(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with world() as (gateway, client):
-            gateway.faults.stall()
-            stop = asyncio.Event()
-            collector = Collector(client, options_of(client, tmp_path))
-            running = asyncio.create_task(collector.run(stop))
-            await asyncio.sleep(0.05)
-            stop.set()
-            with pytest.raises(TransportError, match="stopped before anything was received"):
-                await running
-            assert collector.summary is not None
-            gateway.faults.resume()
-
-    run(body())
+async def test_stopped_while_connecting(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    gateway.faults.stall()
+    stop = asyncio.Event()
+    collector = Collector(client, options_of(client, tmp_path))
+    running = asyncio.create_task(collector.run(stop))
+    await asyncio.sleep(0.05)
+    stop.set()
+    with pytest.raises(TransportError, match="stopped before anything was received"):
+        await running
+    assert collector.summary is not None
+    gateway.faults.resume()
     assert list(tmp_path.glob("capture*")) == []
 
 
-def test_cancelled_run_finishes_its_files(tmp_path: Path) -> None:
-    async def body() -> Collector:
-        async with world() as (gateway, client):
-            collector = Collector(client, options_of(client, tmp_path))
-            running = asyncio.create_task(collector.run())
-            await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-            with pytest.raises(UsageError):
-                await collector.run()
-            return collector
-
-    collector = run(body())
+async def test_cancelled_run_finishes_its_files(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    collector = Collector(client, options_of(client, tmp_path))
+    running = asyncio.create_task(collector.run())
+    await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with pytest.raises(UsageError):
+        await collector.run()
     check_summary(collector.summary, tmp_path)
     assert collector.status().state == "ended"

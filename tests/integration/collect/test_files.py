@@ -9,36 +9,36 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast.collect.collector import collect
-from cpapi_fast.collect.reports import Summary
 from cpapi_fast.protocol.kinds import FrameKind
+from cpapi_fast.rest.client import Client
+from tests.conftest import Enter, StartGateway
 from tests.integration.collect.harness import (
     CONIDS,
     captured,
     check_summary,
+    client_of,
     options_of,
     quoted,
     sent,
-    world,
 )
-from tests.reference import full_decode
-from tests.support import LOOPS, run
+from tests.oracles.reference import full_decode
 
 DATA = Path(__file__).parents[2] / "data"
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.each_loop
 @pytest.mark.parametrize("tls", [True, False])
-def test_every_frame_of_the_gateway_is_in_the_capture(tmp_path: Path, loop: str, tls: bool) -> None:
-    async def body() -> tuple[Summary, list[bytes]]:
-        async with world(tls=tls, rate=200.0) as (gateway, client):
-            notices: list[str] = []
-            options = options_of(client, tmp_path / "new" / "folder", duration_s=20.0)
-            summary = await collect(client, options, on_notice=notices.append)
-            assert notices == []
-            assert gateway.connections[0].close_code == 1000
-            return summary, sent(gateway)
-
-    summary, frames = run(body(), loop=loop)
+async def test_every_frame_of_the_gateway_is_in_the_capture(
+    start_gateway: StartGateway, enter: Enter, tmp_path: Path, tls: bool
+) -> None:
+    gateway = await start_gateway(tls=tls, rate=200.0)
+    client = await enter(client_of(gateway))
+    notices: list[str] = []
+    options = options_of(client, tmp_path / "new" / "folder", duration_s=20.0)
+    summary = await collect(client, options, on_notice=notices.append)
+    assert notices == []
+    assert gateway.connections[0].close_code == 1000
+    frames = sent(gateway)
     folder = tmp_path / "new" / "folder"
     check_summary(summary, folder)
     assert summary.reason == "the duration is over"
@@ -57,20 +57,21 @@ def test_every_frame_of_the_gateway_is_in_the_capture(tmp_path: Path, loop: str,
 
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.jsonl")), ids=lambda path: path.stem)
-def test_replayed_file_is_captured_byte_for_byte(tmp_path: Path, path: Path) -> None:
+async def test_replayed_file_is_captured_byte_for_byte(
+    start_gateway: StartGateway, enter: Enter, tmp_path: Path, path: Path
+) -> None:
     lines = path.read_bytes().splitlines()
     assert lines
 
-    async def body() -> tuple[Summary, list[bytes]]:
-        async with world(replay=path) as (gateway, client):
-            stop = asyncio.Event()
-            running = asyncio.create_task(collect(client, options_of(client, tmp_path, conids=()), stop=stop))
-            await asyncio.wait_for(gateway.replay_done.wait(), 10)
-            await asyncio.sleep(0.1)
-            stop.set()
-            return await running, sent(gateway)
-
-    summary, frames = run(body())
+    gateway = await start_gateway(replay=path)
+    client = await enter(client_of(gateway))
+    stop = asyncio.Event()
+    running = asyncio.create_task(collect(client, options_of(client, tmp_path, conids=()), stop=stop))
+    await asyncio.wait_for(gateway.replay_done.wait(), 10)
+    await asyncio.sleep(0.1)
+    stop.set()
+    summary = await running
+    frames = sent(gateway)
     check_summary(summary, tmp_path)
     assert summary.reason == "stopped"
     rows = captured(tmp_path)
@@ -85,27 +86,19 @@ def test_replayed_file_is_captured_byte_for_byte(tmp_path: Path, path: Path) -> 
     assert [raw for _, _, raw in rows] == frames
 
 
-def test_runs_at_the_same_time_write_different_files(tmp_path: Path) -> None:
-    async def body() -> list[Summary]:
-        async with world() as (_gateway, client):
-            options = options_of(client, tmp_path, duration_s=60.0)
-            return list(await asyncio.gather(*(collect(client, options) for _ in range(3))))
-
-    summaries = run(body())
+async def test_runs_at_the_same_time_write_different_files(client: Client, tmp_path: Path) -> None:
+    options = options_of(client, tmp_path, duration_s=60.0)
+    summaries = list(await asyncio.gather(*(collect(client, options) for _ in range(3))))
     files = [path for summary in summaries for output in summary.outputs for path, _ in output.files]
     assert len(set(files)) == len(files) == 9
 
 
-def test_unfinished_files_are_reported_and_left_unchanged(tmp_path: Path) -> None:
+async def test_unfinished_files_are_reported_and_left_unchanged(client: Client, tmp_path: Path) -> None:
     part = tmp_path / "quotes-20260101T000000Z-00001.parquet.part"
     part.write_bytes(b"half")
 
-    async def body() -> list[str]:
-        async with world() as (_gateway, client):
-            notices: list[str] = []
-            await collect(client, options_of(client, tmp_path, duration_s=60.0), on_notice=notices.append)
-            return notices
-
-    (notice,) = run(body())
+    notices: list[str] = []
+    await collect(client, options_of(client, tmp_path, duration_s=60.0), on_notice=notices.append)
+    (notice,) = notices
     assert str(part) in notice
     assert part.read_bytes() == b"half"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast.collect.collector import Collector
-from cpapi_fast.collect.reports import Summary
+from cpapi_fast.rest.client import Client
+from cpapi_fast.simulator import SimulatedGateway
 from tests.integration.collect.harness import (
     CONIDS,
     check_summary,
@@ -16,9 +17,7 @@ from tests.integration.collect.harness import (
     happened_name,
     options_of,
     receive_times,
-    world,
 )
-from tests.support import run
 
 ENDS = {
     "lost": (lambda gateway: gateway.faults.drop_sockets(), "connection_lost"),
@@ -31,33 +30,31 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_run_reconnects_and_records_the_gap(tmp_path: Path, end: str) -> None:
+@pytest.mark.gateway(speed=50.0)
+async def test_a_run_reconnects_and_records_the_gap(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, end: str
+) -> None:
     action, cause = ENDS[end]
 
-    async def body() -> tuple[Summary, list[str]]:
-        async with world(speed=50.0) as (gateway, client):
-            notices: list[str] = []
-            stop = asyncio.Event()
-            options = options_of(client, tmp_path, {"socket_timeout_s": 50.0})
-            collector = Collector(client, options, on_notice=notices.append)
-            running = asyncio.create_task(collector.run(stop))
-            await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
-            action(gateway)
-            await gateway.wait_for(lambda: any(cause.replace("_", " ") in notice for notice in notices), timeout_s=15)
-            gateway.faults.resume()
-            rows = sum(quote.rows for quote in collector.status().latest)
-            await gateway.wait_for(lambda: any("data again after" in notice for notice in notices), timeout_s=15)
-            await gateway.wait_for(lambda: sum(quote.rows for quote in collector.status().latest) > rows + 4)
-            await gateway.wait_for(lambda: collector.status().gaps >= len(CONIDS), timeout_s=15)
-            assert collector.status().advice == ""
-            stop.set()
-            summary = await running
-            said = "".join(notices) + (tmp_path / happened_name(tmp_path)).read_text()
-            assert gateway.session_id not in said
-            assert "DU1234567" not in said
-            return summary, notices
-
-    summary, notices = run(body())
+    notices: list[str] = []
+    stop = asyncio.Event()
+    options = options_of(client, tmp_path, {"socket_timeout_s": 50.0})
+    collector = Collector(client, options, on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+    action(gateway)
+    await gateway.wait_for(lambda: any(cause.replace("_", " ") in notice for notice in notices), timeout_s=15)
+    gateway.faults.resume()
+    rows = sum(quote.rows for quote in collector.status().latest)
+    await gateway.wait_for(lambda: any("data again after" in notice for notice in notices), timeout_s=15)
+    await gateway.wait_for(lambda: sum(quote.rows for quote in collector.status().latest) > rows + 4)
+    await gateway.wait_for(lambda: collector.status().gaps >= len(CONIDS), timeout_s=15)
+    assert collector.status().advice == ""
+    stop.set()
+    summary = await running
+    reported = "".join(notices) + (tmp_path / happened_name(tmp_path)).read_text()
+    assert gateway.session_id not in reported
+    assert "DU1234567" not in reported
     check_summary(summary, tmp_path)
     assert summary.reason == "stopped"
     assert summary.feed.connections >= 2
@@ -67,7 +64,7 @@ def test_a_run_reconnects_and_records_the_gap(tmp_path: Path, end: str) -> None:
     for topic in ("smd+265598", "smd+8314"):
         gaps = [line for line in lines if line["type"] == "gap" and line["subscription"] == topic]
         assert any(line["cause"] == cause and line["first_good_ns"] for line in gaps)
-    # A gap stands at its place between the frames of the capture.
+    # A gap is at its place between the frames of the capture.
     times = receive_times(tmp_path)
     for line in lines:
         if line["type"] == "gap" and line["first_good_ns"]:
@@ -75,18 +72,18 @@ def test_a_run_reconnects_and_records_the_gap(tmp_path: Path, end: str) -> None:
             assert line["last_good_ns"] in times[: line["row"]]
 
 
-def test_a_gateway_that_comes_later_is_waited_for(tmp_path: Path) -> None:
-    async def body() -> Summary:
-        async with world(speed=50.0) as (gateway, client):
-            gateway.faults.begin_maintenance()
-            notices: list[str] = []
-            stop = asyncio.Event()
-            collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
-            running = asyncio.create_task(collector.run(stop))
-            await gateway.wait_for(lambda: any("gateway error" in notice for notice in notices))
-            gateway.faults.end_maintenance()
-            await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
-            stop.set()
-            return await running
-
-    check_summary(run(body()), tmp_path)
+@pytest.mark.gateway(speed=50.0)
+async def test_a_gateway_that_comes_later_is_waited_for(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    gateway.faults.begin_maintenance()
+    notices: list[str] = []
+    stop = asyncio.Event()
+    collector = Collector(client, options_of(client, tmp_path), on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    await gateway.wait_for(lambda: any("gateway error" in notice for notice in notices))
+    gateway.faults.end_maintenance()
+    await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+    stop.set()
+    summary = await running
+    check_summary(summary, tmp_path)

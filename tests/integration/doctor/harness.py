@@ -11,8 +11,8 @@ from cpapi_fast.doctor import Diagnosis, Finding, Outcome, Problem, Step, diagno
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from cpapi_fast.simulator.market import Market
-from tests.clocks import VariableSpeedClock
-from tests.http_server import SESSION
+from tests.servers.http import SESSION
+from tests.support.clocks import VariableSpeedClock
 
 USER, ACCOUNT = "user1234", "DU1234567"
 #: Instruments of seed 0 by their field 6509.

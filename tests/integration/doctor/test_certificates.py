@@ -11,14 +11,14 @@ import pytest
 from cpapi_fast.doctor import Diagnosis, Outcome, Problem, Step, diagnose
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
-from tests.certificates import make
-from tests.http_server import HttpServer, http_response
 from tests.integration.doctor.harness import (
     QUICK,
     check,
     diagnose_gateway,
     finding_of,
 )
+from tests.servers.certificates import make
+from tests.servers.http import HttpServer, http_response
 
 
 async def against(

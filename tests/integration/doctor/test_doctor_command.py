@@ -19,10 +19,10 @@ import pytest
 from cpapi_fast.clock import Clock
 from cpapi_fast.doctor import Problem
 from cpapi_fast.simulator import Certificate, SimulatedGateway, SimulatorOptions
-from tests.clocks import SkewedClock
-from tests.commands import PYTHON, Ended, command, ended, start
 from tests.integration.doctor.harness import ACCOUNT, DELAYED, LIVE, QUICK, USER
-from tests.raw_server import Peer, RawServer
+from tests.servers.raw import Peer, RawServer
+from tests.support.clocks import SkewedClock
+from tests.support.commands import PYTHON, Ended, command, ended, start
 
 #: The step `heartbeat` fails after a second without a heartbeat.
 SHORT_WAIT = "import cpapi_fast.doctor.stream as stream; stream.HEARTBEATS_DUE_S = 1.0"
@@ -117,11 +117,11 @@ async def test_every_class_of_failure_has_its_exit_code() -> None:
     secrets = [USER, ACCOUNT, "x-sess-uuid", "0.5e005301"]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        nobody = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
+        unused = f"https://127.0.0.1:{taken.getsockname()[1]}/v1/api"
         calls += [
             (2, "url", "correct", ["--url", "http://user:geheim@localhost"]),
             (10, "dns", "--url", ["--url", "https://gateway.invalid/v1/api"]),
-            (11, "tcp", "start the gateway", ["--url", nobody]),
+            (11, "tcp", "start the gateway", ["--url", unused]),
         ]
         async with AsyncExitStack() as stack:
             ssh = await stack.enter_async_context(RawServer(greet, upgrade=False))

@@ -19,14 +19,14 @@ from tests.integration.doctor.harness import (
 
 
 @pytest.mark.parametrize("logged_out", ["unauthorized", "redirect", "html", "json"])
-async def test_nobody_is_logged_in(logged_out: str) -> None:
+async def test_a_gateway_without_a_login(logged_out: str) -> None:
     diagnosis = await diagnose_simulated({"is_logged_in": False, "logged_out_response": logged_out})
     check(
         diagnosis, Problem.LOGIN_NEEDED, Step.SESSION, "login|logged in", r"log in at http://127\.0\.0\.1:\d+ in a br"
     )
 
 
-async def test_a_session_that_cannot_stand_in_a_header() -> None:
+async def test_a_session_id_that_is_not_valid_in_a_header() -> None:
     body = b'{"session":"0123456789abcdef\\r\\nX: y","iserver":{}}'
     diagnosis = await diagnose_after(lambda gateway: gateway.faults.fail_rest("/tickle", status=200, body=body))
     check(diagnosis, Problem.LOGIN_NEEDED, Step.SESSION, "not valid in a header", "log in")

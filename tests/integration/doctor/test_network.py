@@ -18,8 +18,8 @@ from tests.integration.doctor.harness import (
     diagnose_simulated,
     finding_of,
 )
-from tests.raw_server import Peer as RawPeer
-from tests.raw_server import RawServer
+from tests.servers.raw import Peer as RawPeer
+from tests.servers.raw import RawServer
 
 
 async def test_an_invalid_url() -> None:

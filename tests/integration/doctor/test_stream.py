@@ -11,8 +11,6 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.doctor import Diagnosis, Finding, Outcome, Problem, Step, diagnose
 from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 from cpapi_fast.simulator.wire import encode_frame
-from tests.clocks import SkewedClock
-from tests.http_server import SESSION, TICKLE, HttpServer, http_response
 from tests.integration.doctor.harness import (
     LIVE,
     QUICK,
@@ -24,8 +22,10 @@ from tests.integration.doctor.harness import (
     diagnose_simulated,
     finding_of,
 )
-from tests.raw_server import Peer as RawPeer
-from tests.raw_server import RawServer, answer_close
+from tests.servers.http import SESSION, TICKLE, HttpServer, http_response
+from tests.servers.raw import Peer as RawPeer
+from tests.servers.raw import RawServer, answer_close
+from tests.support.clocks import SkewedClock
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from cpapi_fast.events import BackfillSource
 from cpapi_fast.feed.backfill import Backfiller
 from cpapi_fast.simulator import SimulatedGateway
 from tests.conftest import Enter
-from tests.support import until
+from tests.support.loops import until
 
 SOURCES: list[BackfillSource] = ["smh", "rest"]
 STREAMING = cf.FeedState.STREAMING

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clock_step import HOUR_NS, SteppedClock
+from tests.support.clock_step import HOUR_NS, SteppedClock
 
 #: Prints the time of every clock function, once for each line that it reads.
 READER = """
@@ -31,20 +31,20 @@ for _ in sys.stdin:
 LISTENER = """
 import asyncio, json, sys
 from cpapi_fast.ws.connection import WsClient
-from tests.raw_server import RawServer
-from tests import frames
+from tests.servers.raw import RawServer
+from tests.support import frames
 
 async def main():
-    asked = asyncio.Queue()
+    requests = asyncio.Queue()
     loop = asyncio.get_running_loop()
     async def script(peer):
-        while await asked.get():
+        while await requests.get():
             await peer.send(frames.ws_frame(frames.smd(265598)))
     async with RawServer(script) as server, await WsClient.open(server.url) as ws:
         while await loop.run_in_executor(None, sys.stdin.readline):
-            asked.put_nowait(True)
+            requests.put_nowait(True)
             print(json.dumps((await ws.next_message()).received_ns), flush=True)
-        asked.put_nowait(False)
+        requests.put_nowait(False)
 
 asyncio.run(main())
 """
@@ -86,10 +86,10 @@ def test_every_wall_clock_function_is_stepped_and_monotonic_time_is_not(tmp_path
     with Process(clock, READER) as process:
         for off in (0, hours, 0):
             clock.step(off * 3_600.0)
-            said = process.ask()
-            for name, wall_ns in said["wall"].items():
+            reported = process.ask()
+            for name, wall_ns in reported["wall"].items():
                 assert abs(wall_ns - time.time_ns() - off * HOUR_NS) < SLACK_NS, name
-            assert abs(said["monotonic"] - time.monotonic_ns()) < SLACK_NS
+            assert abs(reported["monotonic"] - time.monotonic_ns()) < SLACK_NS
 
 
 @pytest.mark.parametrize("hours", [1, -1])

@@ -288,7 +288,7 @@ async def test_a_closed_feed_ends_its_readers_leaves_no_task_and_cannot_be_used_
     await feed.aclose()
     with pytest.raises(cf.UsageError, match="closed"):
         await feed.subscribe_market_data(1)
-    with pytest.raises(cf.UsageError, match="started once"):
+    with pytest.raises(cf.UsageError, match="started only once"):
         await feed.start()
     with pytest.raises(cf.UsageError, match="closed"):
         await feed.wait_for(STREAMING)

@@ -9,7 +9,7 @@ import pytest
 
 import cpapi_fast as cf
 from cpapi_fast.simulator import SimulatedGateway
-from tests.support import until
+from tests.support.loops import until
 
 STREAMING = cf.FeedState.STREAMING
 

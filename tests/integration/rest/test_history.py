@@ -13,7 +13,7 @@ from cpapi_fast.protocol.topics import history_subscribe_text, history_unsubscri
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
 from cpapi_fast.ws.connection import WsClient
-from tests.support import until
+from tests.support.loops import until
 
 PATH = "/v1/api/iserver/marketdata/history"
 

@@ -11,9 +11,9 @@ from cpapi_fast.errors import PaceError, RateLimitedError, UsageError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.pacing import PENALTY_S, RestPacer
 from cpapi_fast.simulator import SimulatedGateway
-from tests.http_server import unpaced
 from tests.integration.simulator.plain_client import http
-from tests.support import until
+from tests.servers.http import unpaced
+from tests.support.loops import until
 
 #: Seconds of the clock, which may run fast; none of these tests is about them.
 PATIENT = {"connect_timeout_s": 2_000.0, "total_timeout_s": 2_000.0}

@@ -108,7 +108,7 @@ async def connected(
     is_ready: bool = True,
     **kwargs: Any,
 ) -> AsyncIterator[Socket]:
-    """A socket opened with the session in its cookie; its opening burst is read, unless told otherwise."""
+    """A socket opened with the session in its cookie; by default its opening burst is read."""
     headers = {"Cookie": cookie or session_cookie(gateway)} if has_cookie else {}
     async with http() as session, session.ws_connect(gateway.ws_url, headers=headers, **kwargs) as ws:
         socket = Socket(gateway, ws)

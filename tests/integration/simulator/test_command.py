@@ -81,21 +81,21 @@ def test_taken_port_is_one_line_and_a_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         (("--replay", "no-such-file.jsonl"), "cannot read the replay file no-such-file.jsonl"),
         (("--speed", "0"), "speed must be a finite number above zero"),
         (("--port", "99999"), "port must be from 0"),
     ],
 )
-def test_options_that_cannot_be_right_are_one_line_and_a_failure(
-    arguments: tuple[str, ...], said: str, tmp_path: Path
+def test_invalid_options_are_one_line_and_a_failure(
+    arguments: tuple[str, ...], expected_text: str, tmp_path: Path
 ) -> None:
     with start("--port", "0", "--no-tls", *arguments) as process:
         out, complaints = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, out) == (2, "")
     assert complaints.count("\n") == 1
-    assert said in complaints
+    assert expected_text in complaints
 
 
 @pytest.mark.parametrize("conids", ["abc", "1,,2", "", "1;2"])

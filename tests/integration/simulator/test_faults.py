@@ -104,7 +104,7 @@ async def test_stalled_gateway_neither_reads_nor_writes_until_it_resumes(
     await socket.topic("smd+265598")
 
 
-async def test_expired_session_ends_brokerage_topics_in_silence(
+async def test_expired_session_ends_brokerage_topics_without_a_frame(
     gateway: SimulatedGateway, socket: Socket, session: aiohttp.ClientSession
 ) -> None:
     await socket.replies(f"smd+265598+{L1}", "spl+{}", "sor+{}")

@@ -91,9 +91,7 @@ async def test_gateway_can_stay_not_ready(start_gateway: StartGateway, connect: 
     assert await socket.replies() == []
 
 
-async def test_connecting_while_nobody_is_logged_in_is_closed_with_1000(
-    start_gateway: StartGateway, connect: Connect
-) -> None:
+async def test_connecting_without_a_login_is_closed_with_1000(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(is_logged_in=False)
     socket = await connect(gateway, is_ready=False)
     message = await socket.closed()
@@ -248,7 +246,7 @@ async def test_subscriptions_end_with_their_socket(gateway: SimulatedGateway, co
     assert await socket.replies() == []
 
 
-async def test_lines_over_the_limit_are_ignored_in_silence(start_gateway: StartGateway, connect: Connect) -> None:
+async def test_lines_over_the_limit_are_ignored_without_a_reply(start_gateway: StartGateway, connect: Connect) -> None:
     gateway = await start_gateway(market_data_lines=2)
     socket = await connect(gateway)
     await socket.replies(*(f"smd+{conid}+{L1}" for conid in (1, 2, 3)))

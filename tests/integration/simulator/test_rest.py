@@ -263,7 +263,7 @@ async def test_certificate_is_trusted_as_a_ca_file_and_has_the_reported_fingerpr
     assert not path.exists()
 
 
-async def test_expired_certificate_is_refused_by_who_verifies(start_gateway: StartGateway) -> None:
+async def test_an_expired_certificate_is_refused_by_a_client_that_verifies(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(tls=True, certificate=Certificate.expired())
     context = ssl.create_default_context(cafile=str(gateway.certificate_path))
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):

@@ -14,10 +14,10 @@ import pytest
 
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.ws.connection import WsClient
-from tests.compiled import compile_in, load
-from tests.files import quote
-from tests.frames import smd, ws_close, ws_frames
-from tests.raw_server import Peer, RawServer
+from tests.servers.raw import Peer, RawServer
+from tests.support.compiled import compile_in, load
+from tests.support.files import quote
+from tests.support.frames import smd, ws_close, ws_frames
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "c_sink"
 

@@ -15,9 +15,9 @@ from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
-from tests.raw_server import CLOSE_OPCODE, PONG_OPCODE, TEXT_OPCODE, Peer, RawServer, answer_close, idle
-from tests.support import assert_balanced, until
+from tests.servers.raw import CLOSE_OPCODE, PONG_OPCODE, TEXT_OPCODE, Peer, RawServer, answer_close, idle
+from tests.support.frames import smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
+from tests.support.loops import assert_balanced, until
 
 pytestmark = pytest.mark.each_loop
 
@@ -109,7 +109,7 @@ async def test_sending_waits_while_the_peer_does_not_read() -> None:
         assert slowest_s > 0.1
 
 
-async def test_the_socket_is_not_read_while_nobody_reads_and_nothing_is_lost() -> None:
+async def test_the_socket_is_not_read_without_a_reader_and_nothing_is_lost() -> None:
     count, payload = 20_000, smd(7, size=1000)
     sent = 0
 

@@ -18,9 +18,9 @@ from cpapi_fast.errors import (
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_close, ws_frame, ws_frames
-from tests.raw_server import CLOSE_OPCODE, TEXT_OPCODE, Peer, RawServer, answer_close, idle
-from tests.support import assert_balanced, until
+from tests.servers.raw import CLOSE_OPCODE, TEXT_OPCODE, Peer, RawServer, answer_close, idle
+from tests.support.frames import smd, ws_close, ws_frame, ws_frames
+from tests.support.loops import assert_balanced, until
 
 pytestmark = pytest.mark.each_loop
 

@@ -18,9 +18,9 @@ from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import Certificate
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_frame
-from tests.raw_server import Peer, RawServer, idle
-from tests.support import until
+from tests.servers.raw import Peer, RawServer, idle
+from tests.support.frames import smd, ws_frame
+from tests.support.loops import until
 
 pytestmark = pytest.mark.each_loop
 

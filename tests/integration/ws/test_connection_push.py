@@ -17,9 +17,9 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_close, ws_frame, ws_frames
-from tests.raw_server import CLOSE_OPCODE, Peer, RawServer, idle
-from tests.support import LOOPS, assert_balanced, until
+from tests.servers.raw import CLOSE_OPCODE, Peer, RawServer, idle
+from tests.support.frames import smd, ws_close, ws_frame, ws_frames
+from tests.support.loops import LOOPS, assert_balanced, until
 
 pytestmark = pytest.mark.each_loop
 
@@ -114,8 +114,8 @@ async def test_a_raising_callback_under_report_continues_and_is_reported_to_the_
         await peer.send(ws_frames([smd(n) for n in range(5)]) + ws_close())
         await idle(peer)
 
-    told: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
     seen: list[int | None] = []
 
     def callback(frame: Frame) -> None:
@@ -127,7 +127,7 @@ async def test_a_raising_callback_under_report_continues_and_is_reported_to_the_
         ws.on_frame(callback)
         await ws.wait_closed()
         assert seen == list(range(5))
-        assert [str(context["exception"]) for context in told] == ["0", "1", "2", "3", "4"]
+        assert [str(context["exception"]) for context in reported] == ["0", "1", "2", "3", "4"]
         assert ws.stats.callback_errors == 5
 
 

@@ -12,9 +12,9 @@ from cpapi_fast.errors import HandshakeError, TransportError
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import Certificate
 from cpapi_fast.ws.connection import WsClient
-from tests.frames import smd, ws_close, ws_frame, ws_frames, ws_ping
-from tests.raw_server import PONG_OPCODE, Peer, RawServer, answer_close, idle
-from tests.support import until
+from tests.servers.raw import PONG_OPCODE, Peer, RawServer, answer_close, idle
+from tests.support.frames import smd, ws_close, ws_frame, ws_frames, ws_ping
+from tests.support.loops import until
 
 SESSION = "0123456789abcdef0123456789abcdef"
 CERTIFICATE = Certificate.make()

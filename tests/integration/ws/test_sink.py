@@ -13,9 +13,9 @@ from cpapi_fast.frames.frame import classify
 from cpapi_fast.frames.sink import FrameSink
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.ws.connection import WsClient
-from tests.frames import corpus, smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
-from tests.raw_server import Peer, RawServer, idle, on_request
-from tests.support import arrive, assert_balanced, until
+from tests.servers.raw import Peer, RawServer, idle, on_request
+from tests.support.frames import corpus, smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
+from tests.support.loops import arrive, assert_balanced, until
 
 pytestmark = pytest.mark.each_loop
 
@@ -28,8 +28,8 @@ def described(payload: bytes) -> tuple[int, int, Any, bytes]:
     return int(frame.kind), -1 if frame.conid is None else frame.conid, frame.topic, payload
 
 
-def told(event: tuple[int, int, Any, bytes, int]) -> tuple[int, int, Any, bytes]:
-    """The values that a sink got, in the form of `described`."""
+def received(event: tuple[int, int, Any, bytes, int]) -> tuple[int, int, Any, bytes]:
+    """The values that a sink received, in the form of `described`."""
     kind, conid, topic, payload, _received_ns = event
     if isinstance(topic, tuple):
         start, length = topic
@@ -53,7 +53,7 @@ async def test_a_sink_gets_every_frame_of_every_kind_with_its_route(sinks: Modul
             ws.use_sink(sink)
             await ws.send_text("go")
             await ws.wait_closed()
-        assert [told(event) for event in sink.frames] == [described(payload) for payload in payloads]
+        assert [received(event) for event in sink.frames] == [described(payload) for payload in payloads]
         assert {event[0] for event in sink.frames} == set(FrameKind)
         stats = ws.stats
         assert (stats.delivered, stats.dropped, stats.pending) == (len(payloads), 0, 0)
@@ -121,7 +121,7 @@ async def test_a_sink_gets_fragments_as_one_message(sinks: ModuleType, size: int
         ws.use_sink(sink)
         await ws.send_text("go")
         await ws.wait_closed()
-        assert [told(event) for event in sink.frames] == [described(text) for text in (payload, payload, smd(2))]
+        assert [received(event) for event in sink.frames] == [described(text) for text in (payload, payload, smd(2))]
         assert ws.stats.fragments == 2 * len(pieces)
         assert ws.stats.frames_received == ws.stats.delivered == 3
 

@@ -11,9 +11,9 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
-from tests.raw_server import PONG_OPCODE, TEXT_OPCODE, Peer, RawServer, idle
-from tests.support import assert_balanced
+from tests.servers.raw import PONG_OPCODE, TEXT_OPCODE, Peer, RawServer, idle
+from tests.support.frames import smd, ws_close, ws_fragments, ws_frame, ws_frames, ws_ping
+from tests.support.loops import assert_balanced
 
 pytestmark = pytest.mark.each_loop
 

@@ -15,9 +15,9 @@ from cpapi_fast.errors import CallbackError, TransportError, UsageError
 from cpapi_fast.frames.sink import FrameSink
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
-from tests.frames import smd, ws_close, ws_frame, ws_frames
-from tests.raw_server import CLOSE_OPCODE, Peer, RawServer, on_request
-from tests.support import LOOPS, TIMEOUT_S, arrive, assert_balanced
+from tests.servers.raw import CLOSE_OPCODE, Peer, RawServer, on_request
+from tests.support.frames import smd, ws_close, ws_frame, ws_frames
+from tests.support.loops import LOOPS, TIMEOUT_S, arrive, assert_balanced
 
 pytestmark = pytest.mark.each_loop
 
@@ -138,7 +138,7 @@ async def test_a_sink_may_close_the_connection(sinks: ModuleType) -> None:
         await ws.send_text("go")
         await ws.wait_closed()
         await asyncio.gather(*tasks)
-        # The read goes on to its end; what the peer sent after it is dropped.
+        # The read continues to its end; later frames of the peer are dropped.
         assert sink.conids == [0, 1, 2, 3]
         assert ws.close_code == 3000
         assert (ws.stats.delivered, ws.stats.dropped) == (4, 1)

@@ -13,7 +13,7 @@ from benchmarks import corpus, digest, flatness, registry, run, sender, throughp
 from benchmarks.registry import Contender
 from benchmarks.run import Cell, Sample, WrongAnswerError
 from cpapi_fast.protocol.numbers import parse_number
-from tests import reference
+from tests.oracles import reference
 
 # The sender and the workers measure with it; Windows has none.
 pytest.importorskip("resource")
@@ -251,8 +251,8 @@ def test_manifest_of_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_unknown_contender_is_refused() -> None:
-    with pytest.raises(ValueError, match="no contender nobody; there are "):
-        registry.select(registry.PYTHON, ["nobody"])
+    with pytest.raises(ValueError, match="no contender unknown; there are "):
+        registry.select(registry.PYTHON, ["unknown"])
 
 
 @pytest.mark.parametrize("size", flatness.SIZES)

@@ -40,7 +40,7 @@ class TestCompare:
         assert [change.verdict for change in changes] == ["same", "new"]
         assert verdict.failures(changes) == []
 
-    def test_a_path_that_is_gone_fails(self):
+    def test_a_missing_path_fails(self):
         (line,) = map(str, verdict.failures(verdict.compare({"a": 1.0, "b": 9.0}, {"a": 1.0})))
         assert line.startswith("b is no longer measured: 9.0 instructions per frame before, - now")
         assert "CPAPI_FAST_BASELINE" in line
@@ -105,7 +105,7 @@ class TestMeasure:
         with pytest.raises(GateError, match="read/batch seems to cost"):
             counts_of(list(self.LAYOUT), [*self.SEGMENTS[:7], self.SEGMENTS[5]])
 
-    def test_without_valgrind_it_says_how_to_install_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def test_without_valgrind_the_error_shows_how_to_install_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(GateError, match="apt-get install valgrind"):
             measure.valgrind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -117,9 +118,9 @@ def test_plots_are_svg_with_every_contender(tmp_path: Path) -> None:
     paths = plots.write(canned(), tmp_path)
     assert [path.name for path in paths] == [
         "cpu-smd151-plain.svg",
-        "cpu-smd151-plain.png",
         "latency.svg",
         "classifier.svg",
+        "cpu-route.png",
     ]
     texts = {
         path.name: "".join(ElementTree.parse(path).getroot().itertext()) for path in paths if path.suffix == ".svg"
@@ -147,6 +148,14 @@ def test_bars_grow_with_the_logarithm() -> None:
     assert [ax.get_xscale() for ax in figure.axes] == ["log"] * 3
     assert {ax.get_xlim() for ax in figure.axes} == {(10.0, 2 * 1_990.0)}
     assert [bar.get_width() for bar in figure.axes[1].patches] == [60.0, 580.0, 960.0]
+
+
+def test_the_figure_of_the_readme_shows_one_job_in_1200_by_600_pixels(tmp_path: Path) -> None:
+    plots.write(canned(), tmp_path)
+    header = (tmp_path / "cpu-route.png").read_bytes()[16:24]
+    assert struct.unpack(">II", header) == (1_200, 600)
+    (panel,) = plots.headline(canned()["throughput"]["smd151 plain"]).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["cpapi on batch", "picows orjson", "bezant"]
 
 
 @pytest.mark.parametrize(
@@ -189,5 +198,5 @@ def test_report_refuses_bad_arguments(arguments: list[str], capsys: pytest.Captu
 def test_report_lists_the_contenders(monkeypatch: pytest.MonkeyPatch) -> None:
     # The peers are built after the tests have run.
     monkeypatch.delenv("CPAPI_FAST_REQUIRE_ALL", raising=False)
-    with pytest.raises(SystemExit, match="no contender nobody; there are"):
-        report.main(["--only", "nobody"])
+    with pytest.raises(SystemExit, match="no contender unknown; there are"):
+        report.main(["--only", "unknown"])

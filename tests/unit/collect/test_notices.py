@@ -48,8 +48,8 @@ def test_no_notices_in_normal_operation() -> None:
         (change("competing", "competing"), "competing (competing); do this"),
         (change("stale", "all_stale"), "stale (all stale); do this"),
         (
-            change("disconnected", "unreachable", detail="nobody there"),
-            "disconnected (unreachable: nobody there); do this",
+            change("disconnected", "unreachable", detail="no server"),
+            "disconnected (unreachable: no server); do this",
         ),
     ],
 )

@@ -19,7 +19,8 @@ from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.ws.stats import WsStats
-from tests.files import make_batch, quote
+from tests.support.batches import batch_of
+from tests.support.files import quote
 
 STATS = WsStats(
     frames_received=1234, bytes_received=1_500_000, delivered=1230, dropped=3, pending=1, reads=9, malformed=2,
@@ -41,7 +42,7 @@ def collected(folder: Path) -> Summary:
     outputs = []
     with CaptureWriter(folder / "capture-x.arrows") as capture, QuotesWriter(folder, "quotes-x", roll_rows=2) as quotes:
         for number in range(3):
-            batch = make_batch([quote(number, _31="1.5")])
+            batch = batch_of([quote(number, _31="1.5")])
             capture.write(batch)
             quotes.write(batch)
     events = EventLog(folder / "events-x.jsonl")

@@ -12,8 +12,8 @@ from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.batches import FRAME_COST, batch_of, event, numbered, put, short
-from tests.frames import smd
+from tests.support.batches import FRAME_COST, batch_of, event, numbered, put, short
+from tests.support.frames import smd
 
 
 def quote(topic: str, **fields: Any) -> bytes:
@@ -117,7 +117,7 @@ async def test_nothing_is_merged_across_an_event() -> None:
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "unmergeable",
     [
         b'{"31":nul,"topic":"smd+1"}',
         # The classifier uses the first topic, a JSON decoder the last.
@@ -125,12 +125,12 @@ async def test_nothing_is_merged_across_an_event() -> None:
         b'{"31":' + b"[" * 500 + b"]" * 500 + b',"topic":"smd+1"}',
     ],
 )
-async def test_frames_that_cannot_be_decoded_and_encoded_again_are_not_merged(odd: bytes) -> None:
+async def test_frames_that_cannot_be_decoded_and_encoded_again_are_not_merged(unmergeable: bytes) -> None:
     delivery, consumer = consumer_of()
-    for raw in (quote("smd+1", _31="1"), odd, odd, quote("smd+1", _31="2"), quote("smd+1", _84="3")):
+    for raw in (quote("smd+1", _31="1"), unmergeable, unmergeable, quote("smd+1", _31="2"), quote("smd+1", _84="3")):
         put(delivery, batch_of([raw]))
     seen = [item.raw for item in await rest(delivery, consumer)]
-    assert seen == [quote("smd+1", _31="1"), odd, odd, quote("smd+1", _31="2", _84="3")]
+    assert seen == [quote("smd+1", _31="1"), unmergeable, unmergeable, quote("smd+1", _31="2", _84="3")]
     assert balance(consumer) == (5, 4, 1, 0, 0)
 
 

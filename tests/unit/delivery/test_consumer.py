@@ -12,7 +12,7 @@ from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import TransportError, UsageError
 from cpapi_fast.frames.batch import Batch
-from tests.batches import FRAME_COST, event, numbered, put, short
+from tests.support.batches import FRAME_COST, event, numbered, put, short
 
 
 def make() -> tuple[Dispatcher, Consumer]:

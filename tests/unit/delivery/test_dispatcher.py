@@ -11,7 +11,7 @@ from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import CallbackError, ConfigError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
-from tests.batches import event, numbered, put, short
+from tests.support.batches import event, numbered, put, short
 
 BOUNDS: dict[str, Any] = {"policy": "drop_oldest", "max_pending_frames": 1000, "max_pending_bytes": 10**9}
 

@@ -14,8 +14,8 @@ from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConsumerOverflowError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import slice_of
-from tests.batches import FRAME_COST, batch_of, event, numbered, put, short
-from tests.frames import smd
+from tests.support.batches import FRAME_COST, batch_of, event, numbered, put, short
+from tests.support.frames import smd
 
 #: Steps ("put", first, count, received_ns), ("event", number), ("read", n) or ("end",), and the expected items.
 TABLE: dict[str, tuple[OverflowPolicy, int, list[tuple[Any, ...]], list[Any]]] = {

@@ -13,11 +13,12 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.doctor import Diagnosis, Finding, Outcome, Problem, Step, diagnose, report_line
 from cpapi_fast.doctor.observer import SocketObserver
 from cpapi_fast.errors import ConfigError, SubscriptionError
-from tests.files import make_batch, quote
+from tests.support.batches import batch_of
+from tests.support.files import quote
 
 OK = Finding(Step.URL, Outcome.OK, "fine", facts={"port": 5000}, elapsed_s=0.01)
 WARNING = Finding(Step.DNS, Outcome.WARNING, "so so", "Do this.")
-WITHOUT_ADVICE = Finding(Step.TCP, Outcome.WARNING, "odd", "")
+WITHOUT_ADVICE = Finding(Step.TCP, Outcome.WARNING, "unusual", "")
 FAILURE = Finding(Step.TLS, Outcome.FAILURE, "bad", "Do that.", Problem.TLS)
 SKIPPED = Finding(Step.REST, Outcome.NOT_REACHED, "")
 
@@ -31,7 +32,7 @@ def test_healthy() -> None:
 def test_warnings_alone_are_healthy() -> None:
     diagnosis = Diagnosis("https://localhost:5000/v1/api", (OK, WITHOUT_ADVICE, WARNING))
     assert (diagnosis.is_healthy, diagnosis.exit_code) == (True, 0)
-    assert diagnosis.summary == "healthy, with a warning: tcp: odd"
+    assert diagnosis.summary == "healthy, with a warning: tcp: unusual"
     assert diagnosis.advice == "Do this."
 
 
@@ -90,7 +91,7 @@ async def test_an_invalid_timeout(timeout_s: float) -> None:
 
 def observer_of(*frames: bytes) -> SocketObserver:
     observer = SocketObserver(Clock(), "smd+265598")
-    observer.on_batch(make_batch(frames))
+    observer.on_batch(batch_of(frames))
     return observer
 
 
@@ -116,7 +117,7 @@ def test_heartbeats_give_the_lead_of_this_clock() -> None:
 def test_a_quote() -> None:
     observer = observer_of(quote(8314, _31="1"), quote(_6509="DPB"))
     assert (observer.quotes, observer.has_price, observer.is_unknown) == (1, False, False)
-    observer.on_batch(make_batch([quote(_84="H271.55")]))
+    observer.on_batch(batch_of([quote(_84="H271.55")]))
     assert (observer.quotes, observer.has_price) == (2, True)
     assert (observer.quote or {})["6509"] == "DPB"
 
@@ -139,7 +140,7 @@ async def test_waiting_ends_with_the_condition_the_socket_or_the_timeout() -> No
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     assert not await observer.until(lambda: observer.is_ready, ended, 0.2)
     asyncio.get_running_loop().call_later(
-        0.01, observer.on_batch, make_batch([b'{"topic":"system","success":"somebody"}'])
+        0.01, observer.on_batch, batch_of([b'{"topic":"system","success":"somebody"}'])
     )
     assert await observer.until(lambda: observer.is_ready, ended, 100.0)
     asyncio.get_running_loop().call_later(0.01, ended.set_result, None)

@@ -14,7 +14,7 @@ from cpapi_fast.events import Backfill, Cause, Gap
 from cpapi_fast.feed.backfill import SLOTS, Backfiller
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.protocol.history import History
-from tests.hand_clock import START_NS, HandClock, settle
+from tests.support.clocks import START_NS, HandClock, settle
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
@@ -397,7 +397,7 @@ async def test_over_rest_at_most_five_requests_at_once() -> None:
 @pytest.mark.parametrize(
     ("error", "delay_s"),
     [
-        (ConnectError("nobody there"), 5.0),
+        (ConnectError("no server"), 5.0),
         (StatusError("a 503", status=503), 5.0),
         (RateLimitedError("a 429", retry_after_s=900.0), 900.0),
     ],

@@ -237,7 +237,7 @@ def test_the_command_prints_the_decisions(tmp_path: Path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert "Call /tickle 1 False" in result.stdout
-    assert result.stdout.endswith("18 inputs replayed, and all actions are those of the record\n")
+    assert result.stdout.endswith("18 inputs replayed; all actions equal those of the record\n")
     file.write_text("{}\n")
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (1, f"{file}: line 1: the file is not a decision record\n")

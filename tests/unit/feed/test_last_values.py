@@ -15,7 +15,7 @@ from cpapi_fast.errors import UsageError
 from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
-from tests.batches import batch_of
+from tests.support.batches import batch_of
 
 TOPIC = "smd+8314"
 

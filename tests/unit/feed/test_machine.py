@@ -1,4 +1,4 @@
-"""The way to data, input by input: which state it leads to, for which cause, and what is done about it."""
+"""From no connection to data: each input leads to a state, a cause and actions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.feed.machine_harness import SMD, SOR, SPL, Bench
 DOWN, READY, STREAMING = FeedState.DISCONNECTED, FeedState.READY, FeedState.STREAMING
 
 
-def test_the_way_to_data_step_by_step():
+def test_every_step_from_start_to_streaming():
     bench = Bench(SMD)
     assert bench.start() == [(FeedState.CONNECTING, Cause.STARTED)]
     assert bench.waits_for() is CallKind.TICKLE
@@ -25,7 +25,7 @@ def test_the_way_to_data_step_by_step():
     assert bench.accounts() == []
     assert bench.did(OpenSocket) == [OpenSocket()]
     assert bench.opened() == [(FeedState.OPEN, Cause.SOCKET_OPENED)]
-    # Nothing is subscribed before the gateway listens and the brokerage session is open.
+    # Nothing is subscribed before the gateway is ready and the brokerage session is open.
     assert bench.sent() == []
     assert bench.ready() == [(READY, Cause.READY)]
     assert bench.sent() == []
@@ -35,21 +35,21 @@ def test_the_way_to_data_step_by_step():
     assert bench.machine.state is STREAMING
 
 
-def test_status_may_come_before_ready():
+def test_the_status_may_arrive_before_ready():
     bench = Bench(SMD).to("open")
     assert bench.status(True) == []
     assert bench.ready() == [(READY, Cause.READY), (FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
     assert bench.sent() == ["smd+1+{}"]
 
 
-def test_without_a_status_the_ticket_counts():
+def test_without_a_status_the_session_ticket_decides():
     bench = Bench(SMD).to("open")
     bench.ready()
     assert bench.passes(1.9) == []
     assert bench.passes(0.2) == [(FeedState.AUTHENTICATED, Cause.LOGGED_IN)]
 
 
-def test_a_session_that_is_not_open_is_opened():
+def test_a_closed_brokerage_session_is_opened():
     bench = Bench(SMD).to("started")
     bench.facts(1, False)
     assert bench.waits_for() is CallKind.INIT
@@ -57,7 +57,7 @@ def test_a_session_that_is_not_open_is_opened():
     assert bench.waits_for() is CallKind.ACCOUNTS
 
 
-def test_a_session_that_does_not_open_needs_a_human():
+def test_a_session_that_does_not_open_requires_a_login():
     bench = Bench(SMD).to("started")
     for _ in range(20):
         if bench.machine.state is FeedState.LOGIN_REQUIRED:
@@ -91,7 +91,7 @@ def test_topics_of_the_outer_session_do_not_wait_for_the_brokerage_session():
         (Failure.COMPETING, FeedState.COMPETING, Cause.COMPETING, 30.0, 30.0),
     ],
 )
-def test_what_follows_a_failed_call(
+def test_a_failed_call_is_reported_and_retried(
     failure: Failure, state: FeedState, cause: Cause, soonest_s: float, latest_s: float
 ):
     bench = Bench(SMD).to("started")
@@ -103,7 +103,7 @@ def test_what_follows_a_failed_call(
     assert bench.waits_for() is CallKind.TICKLE
 
 
-def test_a_login_page_in_passing_calls_nobody():
+def test_a_short_login_page_requires_no_login():
     bench = Bench(SMD).to("started")
     assert bench.fails(Failure.NOT_LOGGED_IN) == []
     bench.passes(5.1)
@@ -111,7 +111,7 @@ def test_a_login_page_in_passing_calls_nobody():
     assert FeedState.LOGIN_REQUIRED not in [state for state, _ in bench.states()]
 
 
-def test_a_login_is_called_for_once_and_then_looked_for_quietly():
+def test_a_required_login_is_reported_once_and_then_polled():
     bench = Bench(SMD).to("started")
     bench.fails(Failure.NOT_LOGGED_IN)
     bench.passes(5.1)
@@ -121,13 +121,13 @@ def test_a_login_is_called_for_once_and_then_looked_for_quietly():
         assert bench.waits_for() is None
         bench.passes(1.1)
         assert bench.waits_for() is CallKind.TICKLE
-        # Whatever the login page looks like.
+        # The form of the login page does not matter.
         assert bench.fails(Failure.NOT_LOGGED_IN) == []
     bench.passes(30.1)
     assert bench.facts(2, True) == [(FeedState.CONNECTING, Cause.LOGGED_IN)]
 
 
-def test_no_session_in_an_answer_is_no_login_either():
+def test_a_response_without_a_session_requires_a_login():
     bench = Bench(SMD).to("started")
     assert bench.facts(None, None) == []
     bench.passes(5.1)
@@ -138,13 +138,13 @@ def test_no_session_in_an_answer_is_no_login_either():
     ("cause", "closes"),
     [(Cause.CONNECTION_LOST, False), (Cause.CLOSED_BY_GATEWAY, False), (Cause.PROTOCOL_VIOLATION, False)],
 )
-def test_a_socket_that_ends_is_opened_again(cause: Cause, closes: bool):
+def test_a_lost_socket_is_opened_again(cause: Cause, closes: bool):
     bench = Bench(SMD).to("streaming")
     last_ns = bench.ns
     assert bench.ended(cause) == [(DOWN, cause)]
     assert bool(bench.did(CloseSocket)) is closes
     assert bench.passes(1.1) == []
-    # Told when the try gets as far as the socket, so that a gateway which only tickles does not fill the stream.
+    # Reported only when an attempt reaches the socket; a gateway that answers only tickles must not fill the stream.
     assert bench.facts(1, True) == []
     assert bench.fails(Failure.GATEWAY_ERROR) == [(DOWN, Cause.GATEWAY_ERROR)]
     bench.passes(60.0)
@@ -162,7 +162,7 @@ def test_a_socket_that_ends_is_opened_again(cause: Cause, closes: bool):
     assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, cause)]
 
 
-def test_a_silent_socket_is_given_up_after_thirty_seconds():
+def test_a_socket_without_frames_is_closed_after_thirty_seconds():
     bench = Bench(SPL).to("streaming")
     for _ in range(5):
         bench.passes(10.0)
@@ -172,7 +172,7 @@ def test_a_silent_socket_is_given_up_after_thirty_seconds():
     assert bench.did(CloseSocket) == [CloseSocket()]
 
 
-def test_what_waits_in_the_socket_is_read_before_a_blocked_loop_calls_it_silent():
+def test_after_a_blocked_loop_waiting_frames_are_read_before_the_socket_is_closed():
     bench = Bench(SPL).to("streaming")
     bench.s += 45.0
     assert bench.tick() == []
@@ -183,7 +183,7 @@ def test_what_waits_in_the_socket_is_read_before_a_blocked_loop_calls_it_silent(
     assert bench.passes(1.1)[0] == (DOWN, Cause.SOCKET_SILENT)
 
 
-def test_silence_means_nothing_while_we_do_not_read():
+def test_a_held_socket_is_not_closed_for_missing_frames():
     bench = Bench(SMD).to("streaming")
     bench.paused(True)
     assert bench.passes(300.0) == []
@@ -193,24 +193,24 @@ def test_silence_means_nothing_while_we_do_not_read():
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_new_session_under_an_open_socket_means_dead_data(is_first: bool):
+def test_a_changed_session_closes_the_open_socket(is_first: bool):
     bench = Bench(SMD).to("streaming")
     bench.beats(60.1)
     assert bench.waits_for() is CallKind.TICKLE
     assert bench.facts(2, is_first) == [(DOWN, Cause.SESSION_CHANGED)]
     assert bench.did(CloseSocket) == [CloseSocket()]
-    # At once: nothing is wrong with the gateway.
+    # Immediately, since the gateway works.
     bench.passes(0.01)
     assert bench.waits_for() is CallKind.TICKLE
 
 
-def test_both_keepalives_every_minute_and_through_every_failure():
+def test_both_keepalives_are_sent_every_minute_despite_failures():
     bench = Bench(SPL).to("streaming")
     for failure in (Failure.GATEWAY_ERROR, Failure.UNREACHABLE, Failure.REFUSED, Failure.COMPETING):
         bench.beats(60.1)
         assert bench.waits_for() is CallKind.TICKLE
         bench.fails(failure)
-        # Sooner than usual, as nobody knows.
+        # Sooner than usual, since the session is now unknown.
         bench.beats(10.1)
         assert bench.waits_for() is CallKind.TICKLE
         bench.facts(1, True)
@@ -218,7 +218,7 @@ def test_both_keepalives_every_minute_and_through_every_failure():
     assert bench.machine.state is STREAMING
 
 
-def test_a_login_that_is_needed_under_an_open_socket():
+def test_a_required_login_closes_the_open_socket():
     bench = Bench(SMD).to("streaming")
     bench.beats(60.1)
     assert bench.fails(Failure.NOT_LOGGED_IN) == []
@@ -239,7 +239,7 @@ def test_the_brokerage_session_ends_and_is_opened_again():
     bench.passes(0.2)
     assert bench.sent() == ["smd+1+{}"]
     assert bench.frame()[-1] == (STREAMING, Cause.DATA)
-    # What needs only the outer session went on.
+    # The topic that needs only the outer session continued.
     assert [gap.subscription for gap in bench.gaps()] == ["smd+1"]
     assert bench.gaps()[0].cause is Cause.SESSION_ENDED
 
@@ -253,7 +253,7 @@ def test_fragments_of_a_status_are_merged():
 
 
 @pytest.mark.parametrize("competing", ["observe", "reclaim"])
-def test_another_login(competing: str):
+def test_a_competing_login_is_observed_or_reclaimed(competing: str):
     bench = Bench(SMD, options=FeedOptions(competing=competing)).to("streaming")
     assert bench.do(bench.machine.on_status(None, None, True, bench.now())) == [(STREAMING, Cause.COMPETING)]
     bench.status(False)
@@ -268,7 +268,7 @@ def test_another_login(competing: str):
         assert bench.facts(1, True, competing=False)[0] == (READY, Cause.LOGGED_IN)
     else:
         assert bench.pending[-1].compete
-        # Lost again at once: not fought over without end.
+        # Lost again immediately: it is not reclaimed again and again.
         bench.facts(None, False, competing=True)
         assert bench.waits_for() is None
         bench.beats(30.1)
@@ -280,13 +280,13 @@ def test_another_login(competing: str):
     ("fallback", "expected"),
     [("subscribe", (READY, Cause.READY_TIMEOUT)), ("reconnect", (DOWN, Cause.READY_TIMEOUT))],
 )
-def test_a_gateway_that_never_says_ready(fallback: str, expected: tuple[FeedState, Cause]):
+def test_a_gateway_that_never_sends_ready(fallback: str, expected: tuple[FeedState, Cause]):
     bench = Bench(SMD, options=FeedOptions(ready_fallback=fallback)).to("open")
     assert bench.passes(9.9) == []
     assert bench.passes(0.2)[0] == expected
 
 
-def test_a_gateway_that_says_ready_late_is_asked_again():
+def test_a_late_ready_repeats_the_subscribes():
     bench = Bench(SMD).to("open")
     bench.status(True)
     bench.passes(10.1)
@@ -296,7 +296,7 @@ def test_a_gateway_that_says_ready_late_is_asked_again():
     assert bench.sent() == ["umd+1+{}", "smd+1+{}"]
 
 
-def test_nobody_asks_in_the_penalty_box():
+def test_no_request_is_sent_during_the_penalty():
     bench = Bench(SMD).to("streaming")
     bench.beats(60.1)
     assert bench.fails(Failure.RATE_LIMITED) == [(STREAMING, Cause.RATE_LIMITED)]
@@ -308,7 +308,7 @@ def test_nobody_asks_in_the_penalty_box():
     assert bench.waits_for() is CallKind.TICKLE
 
 
-def test_at_night_it_is_asked_seldom():
+def test_attempts_are_rare_during_the_nightly_reset():
     window = DailyWindow("00:00", "23:59", "UTC")
     for seed in range(20):
         bench = Bench(SMD, options=FeedOptions(nightly=window), seed=seed).to("started")
@@ -318,12 +318,12 @@ def test_at_night_it_is_asked_seldom():
         assert 30.0 <= bench.machine.due_s - bench.s <= 60.0
 
 
-def test_dead_data_under_a_living_socket():
+def test_stopped_data_on_a_working_socket_is_detected():
     bench = Bench(SMD).to("authenticated")
     bench.beats(10.1)
     assert bench.machine.state is FeedState.STALE
     assert (FeedState.STALE, Cause.ALL_STALE) in bench.states()
-    # Maybe the session has changed: asked at once, and given up after a while.
+    # The session may have changed, so it is requested immediately; later the socket is closed.
     assert bench.waits_for() is CallKind.TICKLE
     bench.facts(1, True)
     bench.beats(10.1)
@@ -331,7 +331,7 @@ def test_dead_data_under_a_living_socket():
     assert bench.states()[-1] == (DOWN, Cause.ALL_STALE)
 
 
-def test_one_dead_instrument_beside_living_profit_and_loss_is_not_dead_data():
+def test_one_stopped_instrument_beside_working_pnl_is_not_stopped_data():
     bench = Bench(SMD, SPL).to("authenticated")
     for _ in range(30):
         bench.beats(5.0)
@@ -339,7 +339,7 @@ def test_one_dead_instrument_beside_living_profit_and_loss_is_not_dead_data():
         bench.responds()
     assert bench.states("smd+1") == [(FeedState.STALE, Cause.SUBSCRIPTION_SILENT)]
     assert (FeedState.STALE, Cause.ALL_STALE) not in bench.states()
-    # When that falls silent as well, it is.
+    # When P&L stops as well, the data counts as stopped.
     bench.beats(90.0)
     assert bench.states()[-1] == (FeedState.STALE, Cause.ALL_STALE)
 
@@ -351,13 +351,13 @@ def test_stop_in_every_state():
         bench.do(bench.machine.stop(bench.now()))
         assert bool(bench.did(CloseSocket)) is had_socket, place
         assert bench.states()[-1] == (DOWN, Cause.STOPPED)
-        # Answers that come too late change nothing.
+        # Late responses change nothing.
         for call in bench.pending:
             assert bench.machine.on_call_failed(call.number, Failure.UNREACHABLE, bench.now()) == []
         assert bench.machine.on_socket_opened(bench.now()) == [CloseSocket()]
 
 
-def test_an_answer_to_a_call_of_before_changes_nothing():
+def test_a_late_response_to_an_earlier_call_is_ignored():
     bench = Bench(SMD).to("streaming")
     bench.beats(60.1)
     old = bench.pending[-1]
@@ -378,25 +378,25 @@ def test_every_cause_has_advice():
     assert set(ADVICE) == set(Cause)
 
 
-def test_the_words_of_an_error_are_in_its_event():
+def test_the_text_of_an_error_is_in_its_event():
     bench = Bench(SMD).to("started")
     call = bench.pending.pop()
     bench.do(bench.machine.on_call_failed(call.number, Failure.UNREACHABLE, bench.now(), detail="no route"))
     assert bench.events[-1].detail == "no route"
 
 
-def test_the_lines_of_an_account():
+def test_market_data_lines_are_limited():
     bench = Bench(SMD, options=FeedOptions(market_data_lines=1))
     with pytest.raises(LimitError) as caught:
         bench.machine.subscribe(Bench.spec(2), bench.now())
     assert (caught.value.most, caught.value.in_use) == (1, 1)
-    # Orders and profit are no market data; one line freed is one to take.
+    # Orders take no market data line, and a freed line can be used again.
     bench.machine.subscribe(SOR, bench.now())
     bench.machine.unsubscribe("smd+1", bench.now())
     bench.machine.subscribe(Bench.spec(2), bench.now())
 
 
-def test_subscribing_and_unsubscribing_while_it_runs():
+def test_subscribing_and_unsubscribing_while_streaming():
     bench = Bench(SMD).to("streaming")
     bench.passes(1.0)
     assert [a for a in bench.machine.subscribe(Bench.spec(2), bench.now()) if isinstance(a, Send)] == [Send("smd+2+{}")]
@@ -405,7 +405,7 @@ def test_subscribing_and_unsubscribing_while_it_runs():
     assert bench.machine.unsubscribe("smd+2", bench.now()) == []
 
 
-def test_many_are_replayed_in_turn():
+def test_many_subscribes_are_paced():
     specs = [Bench.spec(conid) for conid in range(50)]
     bench = Bench(*specs).to("authenticated")
     assert len(bench.texts) == 2

@@ -1,4 +1,4 @@
-"""The small parts of the machine: rhythm, backoff, paced texts, timers."""
+"""Parts of the state machine: interval estimator, backoff, send queue and timers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def subscription(topic: str) -> SubscriptionState:
         (3_600.0, 18_000.0, True),
     ],
 )
-def test_how_much_silence_is_too_much(usual_s: float | None, limit_s: float, is_infrequent: bool):
+def test_the_staleness_limit_of_a_usual_interval(usual_s: float | None, limit_s: float, is_infrequent: bool):
     found = interval(usual_s)
     assert found.limit_s == pytest.approx(limit_s)
     assert found.is_infrequent is is_infrequent
@@ -42,57 +42,57 @@ def test_how_much_silence_is_too_much(usual_s: float | None, limit_s: float, is_
 
 
 @pytest.mark.parametrize("every_s", [0.5, 1.0, 20.0, 3_600.0])
-def test_an_even_rhythm_is_learned(every_s: float):
+def test_a_regular_interval_is_learned(every_s: float):
     found = interval()
     for _ in range(50):
         found.learn(1 if every_s > 5 else 10, every_s * (1 if every_s > 5 else 10))
     assert found.usual_s == pytest.approx(every_s)
 
 
-def test_a_rhythm_that_changes_is_followed():
+def test_a_changed_interval_is_learned():
     found = interval()
     found.learn(100, 100.0)
-    # The night, ...
+    # The market closes for the night ...
     for _ in range(30):
-        found.forgive(500.0)
+        found.learn_pause(500.0)
     assert found.is_infrequent
-    # ... and the opening.
+    # ... and opens again.
     found.learn(20, 10.0)
     assert found.usual_s is not None
     assert found.usual_s < 2.0
     assert not found.is_infrequent
 
 
-def test_given_rhythms_are_not_learned():
+def test_a_given_interval_does_not_change():
     found = interval(4.0)
     found.learn(1_000, 1.0)
-    found.forgive(1_000.0)
-    found.tolerate(15.0, 0.75)
+    found.learn_pause(1_000.0)
+    found.raise_limit(15.0, 0.75)
     assert (found.usual_s, found.limit_s) == (4.0, 20.0)
 
 
-def test_a_pause_that_proved_harmless_is_allowed():
+def test_a_harmless_pause_raises_the_limit():
     found = interval()
     found.learn(100, 100.0)
-    found.tolerate(6.0, 0.75)
+    found.raise_limit(6.0, 0.75)
     assert 0.75 * found.limit_s > 6.0
-    # Not for good, and not without bound.
+    # The limit decreases again, and it has a bound.
     found.learn(100_000, 100_000.0)
     assert found.limit_s == pytest.approx(5.0)
     for _ in range(100):
-        found.tolerate(3.9 * found.limit_s, 0.75)
+        found.raise_limit(3.9 * found.limit_s, 0.75)
     assert found.limit_s <= 30.0
 
 
 @pytest.mark.parametrize(("ticks", "elapsed_s"), [(0, 5.0), (-1, 5.0), (5, 0.0), (5, -1.0)])
-def test_nothing_is_learned_from_nothing(ticks: int, elapsed_s: float):
+def test_nothing_is_learned_without_ticks_or_time(ticks: int, elapsed_s: float):
     found = interval()
     found.learn(10, 10.0)
     found.learn(ticks, elapsed_s)
     assert found.usual_s == 1.0
 
 
-def test_backoff_grows_to_its_bound_and_is_drawn_anew():
+def test_backoff_grows_to_its_bound_with_full_jitter():
     waits = [[] for _ in range(12)]
     for seed in range(300):
         backoff = Backoff(1.0, 60.0, Random(seed))
@@ -104,7 +104,7 @@ def test_backoff_grows_to_its_bound_and_is_drawn_anew():
         assert 0.9 * bound_s < max(wait) <= bound_s
 
 
-def test_backoff_begins_anew_and_is_slow_when_asked():
+def test_backoff_can_be_slow_and_is_reset():
     backoff = Backoff(1.0, 60.0, Random(1))
     for _ in range(1_000):
         assert 30.0 <= backoff.next_s(is_slow=True) <= 60.0
@@ -112,7 +112,7 @@ def test_backoff_begins_anew_and_is_slow_when_asked():
     assert backoff.next_s() <= 1.0
 
 
-def test_texts_leave_in_turn_and_urgent_ones_first():
+def test_texts_are_sent_in_order_and_urgent_ones_first():
     sends = SendQueue(0.5)
     for topic in "abc":
         sends.put(QueuedRequest(topic, Purpose.SUBSCRIBE))
@@ -123,13 +123,13 @@ def test_texts_leave_in_turn_and_urgent_ones_first():
         if item is not None:
             left.append((step * 0.125, item.topic))
     assert [topic for _, topic in left] == [None, "a", "b", "c"]
-    # After a rest two may leave together, no more.
+    # After a pause two texts may be sent in a row, but no more.
     assert [at_s for at_s, _ in left] == [0.0, 0.125, 0.5, 1.0]
     assert sends.due_s is None
     assert sends.take(1_000.0) is None
 
 
-def test_one_that_sends_two_texts_takes_two_turns():
+def test_a_request_with_two_texts_takes_two_turns():
     sends = SendQueue(0.5)
     sends.put(QueuedRequest("a", Purpose.RESUBSCRIBE))
     sends.put(QueuedRequest("b", Purpose.RESUBSCRIBE))
@@ -141,13 +141,13 @@ def test_one_that_sends_two_texts_takes_two_turns():
     assert len(sends) == 0
 
 
-def test_timers_give_each_line_once_and_in_time():
+def test_timers_return_each_subscription_once_when_it_is_due():
     timers = Timers()
     subscriptions = {name: subscription(name) for name in "abc"}
     for index, item in enumerate(subscriptions.values()):
         item.staleness.check_s = 10.0 + index
         timers.set(item)
-    # Later than before: the old entry is left behind. Earlier: a new one counts.
+    # A later time leaves the old entry in place; an earlier one adds an entry.
     subscriptions["a"].staleness.check_s = 20.0
     timers.set(subscriptions["a"])
     subscriptions["c"].request.renew_s = 5.0
@@ -166,7 +166,7 @@ def test_timers_give_each_line_once_and_in_time():
     assert timers.due_s == 20.0
 
 
-def test_timers_stay_few():
+def test_obsolete_timers_are_removed():
     timers = Timers()
     subscriptions = {"a": subscription("a")}
     for step in range(10_000):

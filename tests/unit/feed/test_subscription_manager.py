@@ -1,4 +1,4 @@
-"""Subscriptions: renewed in time, quiet ones told from dead ones, refusals, holes."""
+"""Subscriptions are renewed, probed when quiet, resubscribed when stopped, and every loss is a gap."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ STALE, STREAMING = FeedState.STALE, FeedState.STREAMING
 
 
 def answer(bench: Bench, topic: str = "smd+1", stream_id: str = "q1") -> None:
-    """A snapshot, which comes twice."""
+    """Deliver a snapshot, which the gateway sends twice."""
     bench.passes(0.04)
     for _ in range(2):
         bench.frame(topic, is_snapshot=True, stream_id=stream_id)
 
 
-def test_each_is_renewed_before_nine_minutes_and_no_gap_is_seen():
+def test_a_subscription_is_renewed_within_nine_minutes_without_a_gap():
     bench = Bench(SMD).to("streaming")
     for _ in range(10):
         bench.ticks(600.0, 1.0)
@@ -46,39 +46,39 @@ def test_renewals_are_jittered():
     assert len(moments) == 10
 
 
-def test_a_snapshot_is_no_tick():
+def test_a_snapshot_does_not_count_as_a_tick():
     bench = Bench(SMD).to("streaming")
     bench.runs(2_000.0)
     assert bench.machine.requests.renewals >= 2
     subscription = bench.machine.subscriptions["smd+1"]
     assert subscription.request.snapshots == bench.activity["smd+1"].frames
-    # Only that long silences are harmless was learned.
+    # Only long pauses were learned, as harmless.
     assert subscription.staleness.interval.usual_s is None or subscription.staleness.interval.usual_s > 40.0
 
 
 @pytest.mark.parametrize("every_s", [0.5, 1.0, 3.0, 10.0])
-def test_one_that_ticks_and_dies_is_told_within_five_intervals(every_s: float):
+def test_a_stopped_stream_is_reported_stale_within_five_intervals(every_s: float):
     bench = Bench(SMD, Bench.spec(2)).to("streaming")
     bench.frame("smd+2")
     for _ in range(200):
         bench.ticks(every_s, every_s)
         bench.frame("smd+2", stream_id="q2")
-    last_ns, died_s = bench.ns, bench.s
+    last_ns, stopped_s = bench.ns, bench.s
     limit_s = min(60.0, max(5.0 * every_s, 2.5))
     while not bench.states("smd+1"):
         bench.passes(0.1)
         bench.frame("smd+2", stream_id="q2")
         bench.last_frame_s = bench.s
-        assert bench.s - died_s < limit_s + 0.4
+        assert bench.s - stopped_s < limit_s + 0.4
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
-    # Asked before it was called dead, then ended and asked for anew.
+    # A probe, and then a resubscribe.
     assert bench.sent()[-2:] == ["umd+1+{}", "smd+1+{}"]
     answer(bench, stream_id="q5")
     assert bench.states("smd+1")[1:] == [(STREAMING, Cause.DATA)]
     assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, Cause.SUBSCRIPTION_SILENT)]
 
 
-def test_one_that_pauses_and_answers_is_not_dead():
+def test_a_quiet_stream_that_answers_a_probe_is_not_stale():
     bench = Bench(SMD).to("streaming")
     bench.ticks(100.0, 1.0)
     bench.sent()
@@ -91,9 +91,9 @@ def test_one_that_pauses_and_answers_is_not_dead():
     assert bench.gaps() == []
 
 
-def test_an_answer_from_a_new_stream_tells_that_the_old_one_had_died():
+def test_a_reply_with_a_new_stream_id_shows_that_the_old_stream_had_stopped():
     bench = Bench(SMD).to("streaming")
-    # A renewal of the living stream shows that this gateway keeps its id.
+    # A renewal of a working stream shows that this gateway keeps its id.
     bench.ticks(540.0, 1.0)
     last_ns = bench.ns
     bench.sent()
@@ -104,20 +104,20 @@ def test_an_answer_from_a_new_stream_tells_that_the_old_one_had_died():
     assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, Cause.SUBSCRIPTION_SILENT)]
 
 
-def test_a_gateway_that_gives_live_streams_new_ids_is_found_out():
+def test_a_gateway_that_changes_the_ids_of_working_streams_is_recognized():
     bench = Bench(SMD).to("streaming")
     for number in range(2, 8):
         bench.passes(3_000.0 if number > 3 else 700.0)
         answer(bench, stream_id=f"q{number}")
         if number == 2:
-            # One question more, right after the answer: that stream lives for certain.
+            # A second reply right after the first: that stream certainly works.
             answer(bench, stream_id="q2b")
     assert bench.states("smd+1") == []
-    # Where it was not known yet there may have been a hole.
+    # Before the gateway was recognized, one gap may have been reported.
     assert len(bench.gaps()) <= 1
 
 
-def test_an_hourly_instrument_is_not_called_dead_for_a_day():
+def test_an_instrument_with_one_tick_an_hour_is_not_stale_for_a_day():
     bench = Bench(SMD).to("streaming")
     texts = []
     for _ in range(24):
@@ -128,21 +128,21 @@ def test_an_hourly_instrument_is_not_called_dead_for_a_day():
     assert len(texts) <= 24 * 3_600 / 480 + 10
 
 
-def test_outside_of_its_trading_hours_nothing_is_expected():
+def test_outside_its_trading_hours_a_subscription_is_not_probed():
     noon = dt.datetime.fromtimestamp(EPOCH_NS // 10**9, dt.UTC)
     assert noon.hour == 12
     hours = TradingHours.weekdays("09:00", "12:10", "UTC")
     bench = Bench(Bench.spec(1, hours=hours)).to("streaming")
     bench.ticks(400.0, 1.0)
     bench.sent()
-    # Until after closing time, then long.
+    # Ticks until after closing time, then a long pause.
     bench.ticks(110.0, 1.0)
     bench.runs(4_000.0)
     assert bench.machine.requests.probes == 0
     assert bench.states("smd+1") == []
 
 
-def test_a_subscribe_that_is_lost_is_told_and_sent_again():
+def test_a_lost_subscribe_is_reported_and_sent_again():
     bench = Bench(SMD, SPL).to("authenticated")
     sent_ns = bench.ns
     bench.frame("spl")
@@ -153,7 +153,7 @@ def test_a_subscribe_that_is_lost_is_told_and_sent_again():
     assert bench.gaps() == [Gap("smd+1", sent_ns, bench.ns, Cause.SUBSCRIPTION_SILENT)]
 
 
-def test_what_stays_dead_is_asked_for_less_and_less():
+def test_a_stream_that_stays_stopped_is_resubscribed_less_and_less_often():
     bench = Bench(SMD, SPL, options=FeedOptions(keepalive_interval_s=10_000.0)).to("authenticated")
     bench.frame("spl")
     bench.sent()
@@ -170,7 +170,7 @@ def test_what_stays_dead_is_asked_for_less_and_less():
     assert all(pause <= 61.0 for pause in pauses)
 
 
-def test_a_refused_order_stream_is_asked_for_after_accounts():
+def test_a_refused_order_subscribe_is_repeated_after_the_accounts_request():
     bench = Bench(SMD, SOR).to("streaming")
     bench.do(bench.machine.on_refused("sor", bench.now()))
     assert bench.states("sor") == [(STALE, Cause.SUBSCRIPTION_REFUSED)]
@@ -179,7 +179,7 @@ def test_a_refused_order_stream_is_asked_for_after_accounts():
     bench.ticks(5.0, 0.5)
     bench.passes(0.3)
     assert "sor+{}" in bench.sent()
-    # Told once, however often it is refused; and later each time.
+    # Reported once, however often it is refused; repeated later each time.
     bench.do(bench.machine.on_refused("sor", bench.now()))
     bench.accounts()
     bench.ticks(9.0, 0.5)
@@ -190,13 +190,13 @@ def test_a_refused_order_stream_is_asked_for_after_accounts():
     assert [gap.cause for gap in bench.gaps() if gap.subscription == "sor"] == [Cause.SUBSCRIPTION_REFUSED]
 
 
-def test_a_refusal_of_something_else_is_not_ours():
+def test_a_refusal_of_an_unknown_topic_is_ignored():
     bench = Bench(SMD).to("streaming")
     assert bench.do(bench.machine.on_refused("sor", bench.now())) == []
     assert bench.waits_for() is None
 
 
-def test_a_frame_that_was_on_its_way_moves_the_hole():
+def test_a_frame_in_transit_moves_the_start_of_the_gap():
     bench = Bench(SMD).to("streaming")
     bench.ended(Cause.CONNECTION_LOST)
     bench.passes(0.01)
@@ -213,7 +213,7 @@ def test_a_frame_that_was_on_its_way_moves_the_hole():
 
 
 @pytest.mark.parametrize("how", ["stop", "unsubscribe"])
-def test_a_hole_that_nothing_will_end_is_told_without_an_end(how: str):
+def test_a_gap_that_cannot_end_is_reported_without_an_end(how: str):
     bench = Bench(SMD).to("streaming")
     last_ns = bench.ns
     bench.ended(Cause.CONNECTION_LOST)
@@ -225,7 +225,7 @@ def test_a_hole_that_nothing_will_end_is_told_without_an_end(how: str):
     assert bench.gaps() == [Gap("smd+1", last_ns, None, Cause.CONNECTION_LOST)]
 
 
-def test_two_losses_make_one_hole():
+def test_two_lost_connections_make_one_gap():
     bench = Bench(SMD).to("streaming")
     last_ns = bench.ns
     bench.ended(Cause.CONNECTION_LOST)
@@ -246,7 +246,7 @@ def test_two_losses_make_one_hole():
     assert bench.gaps() == [Gap("smd+1", last_ns, bench.ns, Cause.CONNECTION_LOST)]
 
 
-def test_a_second_subscribe_changes_the_text_and_nothing_else():
+def test_a_second_subscribe_changes_only_the_parameters():
     bench = Bench(SMD).to("streaming")
     bench.passes(1.0)
     other = Bench.spec(1, usual_interval_s=7.0)
@@ -256,7 +256,7 @@ def test_a_second_subscribe_changes_the_text_and_nothing_else():
     assert bench.states("smd+1") == []
 
 
-def test_what_the_user_knows_of_a_rhythm_counts():
+def test_a_given_usual_interval_sets_the_staleness_limit():
     spec = Bench.spec(1, usual_interval_s=4.0)
     bench = Bench(spec, SPL).to("streaming")
     bench.frame("spl")
@@ -266,7 +266,7 @@ def test_what_the_user_knows_of_a_rhythm_counts():
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
 
 
-def test_one_without_a_rhythm_is_asked_twice_before_it_is_dead():
+def test_without_a_usual_interval_two_subscribes_are_sent_before_the_subscription_is_stale():
     bench = Bench(SMD, SPL).to("streaming")
     bench.frame("spl")
     bench.sent()
@@ -279,7 +279,7 @@ def test_one_without_a_rhythm_is_asked_twice_before_it_is_dead():
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
 
 
-def test_what_was_queued_for_an_ended_subscription_is_not_sent():
+def test_queued_texts_of_an_ended_subscription_are_not_sent():
     specs = [Bench.spec(conid) for conid in range(20)]
     bench = Bench(*specs).to("authenticated")
     sent = bench.sent()
@@ -288,11 +288,11 @@ def test_what_was_queued_for_an_ended_subscription_is_not_sent():
         bench.do(bench.machine.unsubscribe(spec.topic, bench.now()))
     bench.passes(2.0)
     assert bench.sent() == []
-    # Never subscribed to, so there is nothing to end, and no hole.
+    # Never subscribed, so there is nothing to unsubscribe and no gap.
     assert bench.gaps() == []
 
 
-def test_a_look_that_fails_is_not_the_last_one():
+def test_a_failed_check_is_repeated():
     class Faulty(TradingHours):
         is_failing = False
 
@@ -308,7 +308,7 @@ def test_a_look_that_fails_is_not_the_last_one():
     with pytest.raises(ArithmeticError):
         bench.passes(30.0)
     Faulty.is_failing = False
-    # Renewed, and watched: it has died meanwhile.
+    # Renewals and probes continue, and the stopped stream is detected.
     bench.beats(600.0)
     assert bench.machine.requests.renewals + bench.machine.requests.probes > 0
     assert (STALE, Cause.SUBSCRIPTION_SILENT) in bench.states("smd+1")

@@ -12,8 +12,8 @@ from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
-from tests import frames
-from tests.batches import batch_of
+from tests.support import frames
+from tests.support.batches import batch_of
 
 SMD = b'{"31":"187.05","topic":"smd+8314"}'
 NYSE = b'{"31":"187.05","topic":"smd+8314@NYSE"}'

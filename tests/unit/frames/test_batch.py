@@ -17,8 +17,8 @@ from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import frames
-from tests.batches import batch_of
+from tests.support import frames
+from tests.support.batches import batch_of
 
 RECEIVED_NS = 1_767_225_600_000_000_001
 
@@ -33,7 +33,7 @@ TEXTS = [SMD, b"", SOR, b"{}", ESCAPED, NO_TOPIC, b"ech+hb", CUT]
 
 
 def address_of(view: memoryview) -> int:
-    """Where the memory of a read-only view is: ctypes lends writable memory only, so the C API has to be asked."""
+    """The address of a read-only view. ctypes accepts writable memory only, so this uses the C API."""
 
     class Buffer(ctypes.Structure):
         _fields_ = [
@@ -527,7 +527,7 @@ def test_a_frame_does_not_change(name: str):
 
 
 def test_repr_shows_no_content():
-    """Topics name accounts, payloads hold sessions: neither stands in a log because somebody logged a frame."""
+    """Topics contain accounts and payloads contain session ids, so the repr of a frame shows neither."""
     tic = f'{{"topic":"tic","id":"{frames.SESSION}"}}'.encode()
     pnl = f'{{"topic":"spl+{frames.ACCOUNT}","args":{{}}}}'.encode()
     malformed = f"oops {frames.SESSION} {frames.ACCOUNT}".encode()
@@ -573,7 +573,7 @@ def test_no_weak_references():
 
 
 def test_a_batch_cannot_exceed_int32_offsets():
-    # Zeros that nobody has written to cost no memory until they are copied.
+    # Untouched zeros take no memory until they are copied.
     mebibytes = memoryview(bytes(1100 << 20))
     builder = BatchBuilder()
     builder.append(mebibytes)

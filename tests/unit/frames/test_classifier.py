@@ -6,7 +6,7 @@ import pytest
 
 from cpapi_fast.frames.classifier import NOT_JSON, ROUTED, UNDECIDED, Classification, classify_bytes, route_topic
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import frames
+from tests.support import frames
 
 NO_CONID = -1
 INT64_MAX = 2**63 - 1

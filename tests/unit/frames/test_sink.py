@@ -10,15 +10,15 @@ import pytest
 from cpapi_fast.errors import UsageError
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.frames.sink import CallbackSink, FrameSink, end_read, hand_frame
-from tests.files import make_batch
-from tests.frames import corpus, smd
+from tests.support.batches import batch_of
+from tests.support.frames import corpus, smd
 
 ESCAPED = b'{"t\\u006fpic":"smd+8314"}'
 
 
 def test_a_frame_of_a_batch_is_passed_with_its_columns(sinks: ModuleType):
     payloads = [*corpus(), ESCAPED, b'{"topic":""}']
-    batch = make_batch(payloads, received_ns=123_456_789)
+    batch = batch_of(payloads, received_ns=123_456_789)
     sink = sinks.Recorder()
     for index in range(len(batch)):
         hand_frame(sink, batch, index)
@@ -38,7 +38,7 @@ def test_a_frame_of_a_batch_is_passed_with_its_columns(sinks: ModuleType):
 
 def test_the_sink_of_a_callback_makes_the_same_frames_as_a_batch():
     payloads = [*corpus(), ESCAPED]
-    batch = make_batch(payloads, received_ns=7)
+    batch = batch_of(payloads, received_ns=7)
     frames: list[Frame] = []
     counters = FrameCounters()
     sink = CallbackSink(frames.append, counters)
@@ -57,14 +57,14 @@ def test_the_sink_of_a_callback_makes_the_same_frames_as_a_batch():
 def test_an_index_outside_of_the_batch_raises(sinks: ModuleType, index: int):
     sink = sinks.Recorder()
     with pytest.raises(IndexError, match="2 frames"):
-        hand_frame(sink, make_batch([smd(1), smd(2)]), index)
+        hand_frame(sink, batch_of([smd(1), smd(2)]), index)
     assert sink.events == []
 
 
 def test_an_exception_of_a_sink_is_raised(sinks: ModuleType):
     sink = sinks.Recorder(lambda: 1 / 0, lambda: {}["end"])
     with pytest.raises(ZeroDivisionError):
-        hand_frame(sink, make_batch([smd(1)]), 0)
+        hand_frame(sink, batch_of([smd(1)]), 0)
     with pytest.raises(KeyError):
         end_read(sink)
     assert (sink.conids, sink.events[-1]) == ([1], "end")
@@ -72,20 +72,20 @@ def test_an_exception_of_a_sink_is_raised(sinks: ModuleType):
 
 def test_on_read_end_is_optional(sinks: ModuleType):
     sink = sinks.Counter()
-    hand_frame(sink, make_batch([smd(1)]), 0)
+    hand_frame(sink, batch_of([smd(1)]), 0)
     end_read(sink)
     assert (sink.frames, sink.bytes) == (1, 151)
 
 
 def test_the_base_class_raises_with_advice():
     with pytest.raises(UsageError, match="Cython"):
-        hand_frame(FrameSink(), make_batch([smd(1)]), 0)
+        hand_frame(FrameSink(), batch_of([smd(1)]), 0)
     end_read(FrameSink())
 
 
 def test_none_as_sink_or_batch_raises(sinks: ModuleType):
     with pytest.raises(TypeError):
-        hand_frame(None, make_batch([smd(1)]), 0)  # type: ignore[arg-type]
+        hand_frame(None, batch_of([smd(1)]), 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         hand_frame(sinks.Counter(), None, 0)  # type: ignore[arg-type]
     with pytest.raises(TypeError):

@@ -19,9 +19,9 @@ import pytest
 import cpapi_fast as cf
 from cpapi_fast.frames.ticks import TickDecoder, Ticks
 from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS
-from tests import frames
-from tests.batches import batch_of
-from tests.tick_oracle import NOTHING, CDecoder, cell, check_payloads, check_row, expected, rows_of, spelled
+from tests.oracles.ticks import NOTHING, CDecoder, cell, check_payloads, check_row, expected, rows_of, spelled
+from tests.support import frames
+from tests.support.batches import batch_of
 from tests.unit.protocol.test_numbers import NO_NUMBERS, NUMBERS
 
 RECEIVED_NS = 1_767_225_600_000_000_001

@@ -12,7 +12,7 @@ from cpapi_fast.errors import SubscriptionError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.text_table import TextTable
 from cpapi_fast.frames.topic_table import TopicTable
-from tests.batches import batch_of
+from tests.support.batches import batch_of
 
 
 def test_slots_count_up_and_stay():
@@ -123,7 +123,7 @@ def test_batches_of_any_size_are_resolved():
         assert slots == [0 if number % 5 == 3 else -1 for number in range(count)]
 
 
-def test_a_batch_is_resolved_anew_after_its_topics_change():
+def test_a_batch_is_resolved_again_after_its_topics_change():
     table = TopicTable()
     batch = batch_of([b'{"topic":"sor"}', b'{"topic":"spl"}'])
     assert table.slots_of(batch) == [-1, -1]

@@ -19,8 +19,9 @@ from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import capture as capture_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.files import file_size_limit, make_batch, quote
-from tests.hand_clock import HandClock
+from tests.support.batches import batch_of
+from tests.support.clocks import HandClock
+from tests.support.files import file_size_limit, quote
 
 FRAMES = [
     b'{"topic":"system","success":"user1234"}',
@@ -56,7 +57,7 @@ def test_every_frame_byte_for_byte_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.arrows"
     with CaptureWriter(path) as writer:
         for number in range(5):
-            writer.write(make_batch(FRAMES, received_ns=10**18 + number))
+            writer.write(batch_of(FRAMES, received_ns=10**18 + number))
             check_counts(writer)
         assert writer.counts.pending == 5 * len(FRAMES)
     assert (writer.counts.received, writer.counts.written, writer.counts.pending) == (40, 40, 0)
@@ -90,9 +91,9 @@ def test_opens_from_the_first_moment_and_while_open(tmp_path: Path) -> None:
     path = tmp_path / "a.arrows"
     writer = CaptureWriter(path)
     assert rows_of(path) == []
-    writer.write(make_batch([b"{}"]))
+    writer.write(batch_of([b"{}"]))
     writer.flush()
-    writer.write(make_batch([b"[]"]))
+    writer.write(batch_of([b"[]"]))
     reader = read_capture(path)
     assert [batch.num_rows for batch in reader] == [1]
     assert (reader.torn_bytes, reader.is_finished) == (0, False)
@@ -103,7 +104,7 @@ def test_opens_from_the_first_moment_and_while_open(tmp_path: Path) -> None:
 def test_plain_arrow_reads_it_too(tmp_path: Path) -> None:
     path = tmp_path / "a.arrows"
     with CaptureWriter(path) as writer:
-        writer.write(make_batch(FRAMES))
+        writer.write(batch_of(FRAMES))
     with pa.OSFile(str(path)) as source:
         assert pa.ipc.open_stream(source).read_all()["raw"].to_pylist() == FRAMES
 
@@ -111,30 +112,30 @@ def test_plain_arrow_reads_it_too(tmp_path: Path) -> None:
 def test_buffers_are_compressed(tmp_path: Path) -> None:
     path = tmp_path / "a.arrows"
     with CaptureWriter(path) as writer:
-        writer.write(make_batch([quote(_31="271.81")] * 10_000))
+        writer.write(batch_of([quote(_31="271.81")] * 10_000))
     assert path.stat().st_size < 100_000
 
 
 def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
     writer = CaptureWriter(tmp_path / "a.arrows", flush_bytes=1000, flush_interval_s=2.0, clock=clock)
-    writer.write(make_batch([b"x" * 999]))
+    writer.write(batch_of([b"x" * 999]))
     assert writer.counts.written == 0
-    writer.write(make_batch([b"x"]))
+    writer.write(batch_of([b"x"]))
     assert writer.counts.written == 2
 
     assert writer.poll() == 2.0
-    writer.write(make_batch([b"a"]))
+    writer.write(batch_of([b"a"]))
     clock.move(1.5)
     assert writer.poll() == 0.5
-    writer.write(make_batch([b"b"]))
+    writer.write(batch_of([b"b"]))
     clock.move(0.5)
     assert writer.poll() == 2.0
     assert (writer.counts.written, writer.counts.pending) == (4, 0)
 
     # Under load `poll` is not called: `write` flushes when the time is over.
-    writer.write(make_batch([b"c"]))
+    writer.write(batch_of([b"c"]))
     clock.move(2.0)
-    writer.write(make_batch([b"d"]))
+    writer.write(batch_of([b"d"]))
     assert (writer.counts.written, writer.counts.pending) == (6, 0)
     check_counts(writer)
     writer.close()
@@ -168,7 +169,7 @@ def test_closed_writer(tmp_path: Path) -> None:
     writer.close()
     writer.close()
     with pytest.raises(UsageError):
-        writer.write(make_batch([b"{}"]))
+        writer.write(batch_of([b"{}"]))
     check_counts(writer)
 
 
@@ -189,19 +190,19 @@ def failing_write(after_bytes: int):
 def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.arrows"
     writer = CaptureWriter(path)
-    writer.write(make_batch([b"first"]))
+    writer.write(batch_of([b"first"]))
     writer.flush()
     size = path.stat().st_size
     monkeypatch.setattr(capture_module, "write_all", failing_write(100))
-    writer.write(make_batch([b"second", b"third"]))
+    writer.write(batch_of([b"second", b"third"]))
     with pytest.raises(OutputError, match="free some space") as caught:
         writer.flush()
     assert caught.value.path == str(path)
     assert path.stat().st_size == size, "cut back to the last whole message"
     check_counts(writer)
     with pytest.raises(OutputError):
-        writer.write(make_batch([b"fourth"]))
-    writer.discard(make_batch([b"fifth"]))
+        writer.write(batch_of([b"fourth"]))
+    writer.discard(batch_of([b"fifth"]))
     writer.close()
     check_counts(writer)
     assert writer.counts.written == 1
@@ -213,7 +214,7 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_disk_full_at_the_end_of_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.arrows"
     writer = CaptureWriter(path)
-    writer.write(make_batch([b"first"]))
+    writer.write(batch_of([b"first"]))
     writer.flush()
     monkeypatch.setattr(capture_module, "write_all", failing_write(3))
     with pytest.raises(OutputError):
@@ -251,7 +252,7 @@ if sys.platform != "win32":
 
         def fill_the_disk() -> None:
             for _ in range(1000):
-                writer.write(make_batch(frames))
+                writer.write(batch_of(frames))
                 writer.flush()
 
         with file_size_limit(100_000), pytest.raises(OutputError, match="free some space"):
@@ -269,7 +270,7 @@ def test_torn_at_every_byte(tmp_path: Path) -> None:
     with CaptureWriter(whole) as writer:
         ends.append(writer.nbytes)
         for number in range(3):
-            writer.write(make_batch([b"%d" % number] * (number + 1)))
+            writer.write(batch_of([b"%d" % number] * (number + 1)))
             writer.flush()
             ends.append(writer.nbytes)
     data = whole.read_bytes()
@@ -287,7 +288,7 @@ def test_torn_at_every_byte(tmp_path: Path) -> None:
 def test_junk_after_the_last_message(tmp_path: Path) -> None:
     path = tmp_path / "a.arrows"
     with CaptureWriter(path) as writer:
-        writer.write(make_batch([b"{}"]))
+        writer.write(batch_of([b"{}"]))
     data = path.read_bytes()
     for junk in (b"\0" * 100, b"\xff" * 3, os.urandom(50)):
         # In place of the end of the stream, as after a power cut, and after it.
@@ -335,7 +336,7 @@ def test_any_frames_come_back(tmp_path_factory, batches: list[tuple[list[bytes],
     path = tmp_path_factory.mktemp("capture") / "a.arrows"
     with CaptureWriter(path, flush_bytes=flush_bytes, flush_interval_s=1e9) as writer:
         for frames, received_ns in batches:
-            writer.write(make_batch(frames, received_ns))
+            writer.write(batch_of(frames, received_ns))
             check_counts(writer)
     assert writer.counts.written == sum(len(frames) for frames, _ in batches)
     assert rows_of(path) == [row for frames, received_ns in batches for row in expected_rows(frames, received_ns)]

@@ -12,7 +12,7 @@ from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
-from tests.files import file_size_limit
+from tests.support.files import file_size_limit
 
 NOON_NS = 1_767_268_800_123_456_789
 

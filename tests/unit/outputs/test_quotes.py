@@ -18,8 +18,9 @@ from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, 
 from cpapi_fast.outputs import quotes as quotes_module
 from cpapi_fast.outputs.quotes import QuotesWriter, quotes_schema
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.files import file_size_limit, make_batch, quote
-from tests.hand_clock import HandClock
+from tests.support.batches import batch_of
+from tests.support.clocks import HandClock
+from tests.support.files import file_size_limit, quote
 
 FULL_SNAPSHOT = (
     b'{"6509":"DPB","conidEx":"265598","topic":"smd+265598","conid":265598,"_updated":1777552273601,"6119":"q7",'
@@ -51,7 +52,7 @@ def test_one_row_per_market_data_frame(tmp_path: Path) -> None:
         b'{"conid":265598,"86":"H3","6509":5,"_updated":"x","topic":"smd+265598@NYSE"}',
     ]
     with QuotesWriter(tmp_path, "run") as writer:
-        writer.write(make_batch(frames, 42))
+        writer.write(batch_of(frames, 42))
         check_counts(writer)
         assert (writer.counts.received, writer.counts.pending) == (4, 4)
     assert (writer.counts.written, writer.counts.pending) == (4, 0)
@@ -80,7 +81,7 @@ def test_one_row_per_market_data_frame(tmp_path: Path) -> None:
 
 def test_schema(tmp_path: Path) -> None:
     with QuotesWriter(tmp_path) as writer:
-        writer.write(make_batch([FULL_SNAPSHOT]))
+        writer.write(batch_of([FULL_SNAPSHOT]))
     file = pq.ParquetFile(writer.files[0])
     schema = file.schema_arrow
     assert {field.name: field.type for field in schema} == {
@@ -108,7 +109,7 @@ def test_routed_frame_that_is_no_json_is_counted(tmp_path: Path) -> None:
     broken = b'{"31":"1","84":nonsense,"topic":"smd+265598"}'
     repaired = b'{"58":"\x99","31":"1","topic":"smd+265598"}'
     with QuotesWriter(tmp_path) as writer:
-        batch = make_batch([broken, repaired])
+        batch = batch_of([broken, repaired])
         assert list(batch.kinds) == [int(FrameKind.MARKET_DATA)] * 2
         writer.write(batch)
     assert writer.counts.dropped == {"malformed": 1}
@@ -121,13 +122,13 @@ def test_routed_frame_that_is_no_json_is_counted(tmp_path: Path) -> None:
 )
 def test_updated_that_is_no_int64(tmp_path: Path, updated: str) -> None:
     with QuotesWriter(tmp_path) as writer:
-        writer.write(make_batch([b'{"_updated":%b,"topic":"smd+1"}' % updated.encode()]))
+        writer.write(batch_of([b'{"_updated":%b,"topic":"smd+1"}' % updated.encode()]))
     assert rows_of(tmp_path)[0]["updated_ms"] is None
 
 
 def test_no_quotes_no_file(tmp_path: Path) -> None:
     with QuotesWriter(tmp_path) as writer:
-        writer.write(make_batch([b"{}", b'{"topic":"system","hb":1}']))
+        writer.write(batch_of([b"{}", b'{"topic":"system","hb":1}']))
     assert list(tmp_path.iterdir()) == []
     assert writer.counts.received == 0
 
@@ -135,12 +136,12 @@ def test_no_quotes_no_file(tmp_path: Path) -> None:
 def test_rolls_by_rows(tmp_path: Path) -> None:
     with QuotesWriter(tmp_path, "q", roll_rows=10, group_rows=4) as writer:
         for number in range(23):
-            writer.write(make_batch([quote(number)]))
+            writer.write(batch_of([quote(number)]))
             check_counts(writer)
             assert writer.counts.written == (number + 1) // 10 * 10
             parts = list(tmp_path.glob("*.part"))
             assert len(parts) == ((number + 1) % 10 >= 4), "a row group is on the disk, aside"
-        writer.write(make_batch([quote(number) for number in range(23, 45)]))
+        writer.write(batch_of([quote(number) for number in range(23, 45)]))
     assert [pq.read_metadata(path).num_rows for path in writer.files] == [10, 10, 10, 10, 5]
     assert [path.name for path in writer.files] == [f"q-{number:05d}.parquet" for number in range(1, 6)]
     assert [row["conid"] for row in rows_of(tmp_path)] == list(range(45))
@@ -153,16 +154,16 @@ def test_rolls_by_time_from_the_first_row(tmp_path: Path) -> None:
     writer = QuotesWriter(tmp_path, roll_interval_s=60.0, clock=clock)
     assert writer.poll() == 60.0
     clock.move(500)
-    writer.write(make_batch([quote()]))
+    writer.write(batch_of([quote()]))
     clock.move(59)
     assert writer.poll() == 1.0
     assert writer.counts.pending == 1
     clock.move(1)
     assert writer.poll() == 60.0
     assert writer.counts.written == 1
-    writer.write(make_batch([quote()]))
+    writer.write(batch_of([quote()]))
     clock.move(60)
-    writer.write(make_batch([quote()]))
+    writer.write(batch_of([quote()]))
     assert writer.counts.written == 3
     writer.close()
     assert len(writer.files) == 2
@@ -170,8 +171,8 @@ def test_rolls_by_time_from_the_first_row(tmp_path: Path) -> None:
 
 def test_latest_merges_deltas(tmp_path: Path) -> None:
     with QuotesWriter(tmp_path) as writer:
-        writer.write(make_batch([FULL_SNAPSHOT], 5))
-        writer.write(make_batch([quote(_84="280.5"), b'{"86":"7","topic":"smd+265598@NYSE"}'], 9))
+        writer.write(batch_of([FULL_SNAPSHOT], 5))
+        writer.write(batch_of([quote(_84="280.5"), b'{"86":"7","topic":"smd+265598@NYSE"}'], 9))
     assert set(writer.latest) == {"265598", "265598@NYSE"}
     latest = writer.latest["265598"]
     assert (latest.received_ns, latest.last, latest.bid, latest.ask, latest.availability, latest.rows) == (
@@ -182,7 +183,7 @@ def test_latest_merges_deltas(tmp_path: Path) -> None:
 
 def test_unfinished_file_has_no_final_name(tmp_path: Path) -> None:
     writer = QuotesWriter(tmp_path, group_rows=1)
-    writer.write(make_batch([quote()]))
+    writer.write(batch_of([quote()]))
     assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
     assert (writer.files, writer.counts.pending) == ([], 1)
     writer.close()
@@ -193,7 +194,7 @@ def test_never_overwrites(tmp_path: Path) -> None:
     final = tmp_path / "q-00001.parquet"
     final.write_bytes(b"precious")
     writer = QuotesWriter(tmp_path, "q")
-    writer.write(make_batch([quote()]))
+    writer.write(batch_of([quote()]))
     with pytest.raises(OutputError, match="never overwritten"):
         writer.close()
     writer.close()
@@ -207,7 +208,7 @@ def test_leftover_of_another_run_is_not_touched(tmp_path: Path) -> None:
     part = tmp_path / "q-00001.parquet.part"
     part.write_bytes(b"half")
     writer = QuotesWriter(tmp_path, "q")
-    writer.write(make_batch([quote()]))
+    writer.write(batch_of([quote()]))
     with pytest.raises(OutputError, match="never overwritten"):
         writer.roll()
     assert part.read_bytes() == b"half"
@@ -232,12 +233,12 @@ def failing_write(after_bytes: int):
 def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_bytes: int) -> None:
     writer = QuotesWriter(tmp_path, "q", group_rows=2, roll_rows=10)
     for number in range(10):
-        writer.write(make_batch([quote(number)]))
+        writer.write(batch_of([quote(number)]))
     monkeypatch.setattr(quotes_module, "write_all", failing_write(after_bytes))
 
     def fill_the_disk() -> None:
         for number in range(10, 1000):
-            writer.write(make_batch([quote(number)]))
+            writer.write(batch_of([quote(number)]))
 
     with pytest.raises(OutputError, match="free some space") as caught:
         fill_the_disk()
@@ -246,7 +247,7 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_bytes:
     received = writer.counts.received
     assert writer.counts.pending == 0
     with pytest.raises(OutputError):
-        writer.write(make_batch([quote(), b"{}"]))
+        writer.write(batch_of([quote(), b"{}"]))
     assert writer.counts.received == received + 1
     writer.close()
     check_counts(writer)
@@ -260,9 +261,9 @@ if sys.platform != "win32":
 
     def test_disk_full_for_real(tmp_path: Path) -> None:
         writer = QuotesWriter(tmp_path, group_rows=1000, roll_rows=1000)
-        writer.write(make_batch([quote(number, _31=str(number)) for number in range(1000)]))
+        writer.write(batch_of([quote(number, _31=str(number)) for number in range(1000)]))
         with file_size_limit(4096), pytest.raises(OutputError, match="free some space"):
-            writer.write(make_batch([quote(number, _31=os.urandom(4).hex()) for number in range(1000)]))
+            writer.write(batch_of([quote(number, _31=os.urandom(4).hex()) for number in range(1000)]))
         writer.close()
         check_counts(writer)
         assert (writer.counts.written, writer.counts.dropped_total) == (1000, 1000)
@@ -273,14 +274,14 @@ def test_all_of_the_batch_that_failed_is_accounted_for(tmp_path: Path, monkeypat
     writer = QuotesWriter(tmp_path, group_rows=2)
     monkeypatch.setattr(quotes_module, "write_all", failing_write(0))
     with pytest.raises(OutputError):
-        writer.write(make_batch([*(quote(number) for number in range(7)), b"{}"]))
+        writer.write(batch_of([*(quote(number) for number in range(7)), b"{}"]))
     check_counts(writer)
     assert (writer.counts.received, writer.counts.dropped) == (7, {"write error": 7})
 
 
-def test_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     writer = QuotesWriter(tmp_path / "missing")
-    writer.write(make_batch([quote()]))
+    writer.write(batch_of([quote()]))
     with pytest.raises(OutputError, match="cannot write"):
         writer.close()
 
@@ -289,7 +290,7 @@ def test_closed_writer(tmp_path: Path) -> None:
     writer = QuotesWriter(tmp_path)
     writer.close()
     with pytest.raises(UsageError):
-        writer.write(make_batch([quote()]))
+        writer.write(batch_of([quote()]))
 
 
 def test_options_are_checked(tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_any_bytes_are_a_row_or_counted(tmp_path_factory, data: st.DataObject) -
             raw = raw or bytearray(b"x")
         frames.append(bytes(raw))
     folder = tmp_path_factory.mktemp("quotes")
-    batch = make_batch(frames, 7)
+    batch = batch_of(frames, 7)
     with QuotesWriter(folder) as writer:
         writer.write(batch)
         check_counts(writer)

@@ -15,7 +15,7 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.outputs.interface import DiskChange, OutputCounts
 from cpapi_fast.outputs.recorder import Recorder
-from tests.files import make_batch
+from tests.support.batches import batch_of
 
 
 class Fake:
@@ -68,7 +68,7 @@ class Fake:
 
 @pytest.mark.each_loop
 async def test_all_batches_in_order_to_all_outputs() -> None:
-    batches = [make_batch([b"%d" % number]) for number in range(1000)]
+    batches = [batch_of([b"%d" % number]) for number in range(1000)]
     outputs = (Fake(), Fake())
 
     recorder = Recorder(outputs)
@@ -90,7 +90,7 @@ async def test_write_returns_when_everything_is_written_and_does_not_block_the_l
     output.gate.clear()
 
     recorder = Recorder([output])
-    batches = [make_batch([b"x" * 1000]) for _ in range(100)]
+    batches = [batch_of([b"x" * 1000]) for _ in range(100)]
     writing = asyncio.create_task(recorder.write(batches))
     await asyncio.sleep(0.05)
     assert not writing.done()
@@ -107,7 +107,7 @@ async def test_items_of_a_cancelled_write_are_written_all_the_same() -> None:
     output.gate.clear()
 
     recorder = Recorder([output])
-    writing = asyncio.create_task(recorder.write([make_batch([b"x"]), make_batch([b"y"])]))
+    writing = asyncio.create_task(recorder.write([batch_of([b"x"]), batch_of([b"y"])]))
     await asyncio.sleep(0)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -125,7 +125,7 @@ async def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> No
 
     async def put_for_ever() -> None:
         while True:
-            await recorder.write([make_batch([b"{}", b"[]"])])
+            await recorder.write([batch_of([b"{}", b"[]"])])
             await asyncio.sleep(0)
 
     with pytest.raises(OutputError):
@@ -133,7 +133,7 @@ async def test_the_first_failure_ends_it_and_everything_is_accounted_for() -> No
     with pytest.raises(OutputError):
         await failed
     with pytest.raises(OutputError):
-        await recorder.write([make_batch([b"{}"])])
+        await recorder.write([batch_of([b"{}"])])
     with pytest.raises(OutputError):
         await recorder.close()
     for output in (first, second):
@@ -149,7 +149,7 @@ async def test_a_failure_ends_a_write_that_waits() -> None:
     output.gate.clear()
 
     recorder = Recorder([output])
-    putting = asyncio.create_task(recorder.write([make_batch([b"x"])]))
+    putting = asyncio.create_task(recorder.write([batch_of([b"x"])]))
     await asyncio.sleep(0.01)
     output.gate.set()
     with pytest.raises(OutputError):
@@ -185,9 +185,9 @@ async def test_events_keep_their_place_between_the_frames() -> None:
 
     recorder = Recorder([frames], events=events)
     recorder.put_event(changes[0])
-    await recorder.write([make_batch([b"1", b"2"])])
+    await recorder.write([batch_of([b"1", b"2"])])
     recorder.put_event(changes[1])
-    await recorder.write([make_batch([b"3"])])
+    await recorder.write([batch_of([b"3"])])
     recorder.put_event(changes[2])
     assert recorder.outputs == (frames, events)
     await recorder.close()
@@ -207,7 +207,7 @@ async def test_a_failing_file_of_events_ends_it_too() -> None:
     with pytest.raises(OutputError, match="events"):
         await recorder.failed()
     with pytest.raises(OutputError, match="events"):
-        await recorder.write([make_batch([b"1"])])
+        await recorder.write([batch_of([b"1"])])
     with pytest.raises(OutputError, match="events"):
         await recorder.close()
     assert (events.counts.received, events.counts.written, events.counts.dropped_total) == (3, 1, 2)
@@ -219,7 +219,7 @@ async def test_other_failures_are_raised_too(fail_on: str) -> None:
     output = Fake(fail_on=fail_on, fail_at=1, poll_s=0.001)
 
     recorder = Recorder([output])
-    await recorder.write([make_batch([b"x"])])
+    await recorder.write([batch_of([b"x"])])
     if fail_on == "poll":
         with pytest.raises(OutputError):
             await recorder.failed()
@@ -241,7 +241,7 @@ async def test_capture_is_flushed_in_time_without_another_batch(tmp_path: Path) 
     path = tmp_path / "a.arrows"
 
     recorder = Recorder([CaptureWriter(path, flush_interval_s=0.05)])
-    await recorder.write([make_batch([b"{}"])])
+    await recorder.write([batch_of([b"{}"])])
     started_s = time.monotonic()
     while read_capture(path).read_all().num_rows == 0:
         assert time.monotonic() - started_s < 5

@@ -25,6 +25,6 @@ from cpapi_fast.protocol.availability import Availability
     ],
 )
 def test_the_first_letter_decides(letters: str, word: str, is_live: bool, has_data: bool) -> None:
-    said = Availability.parse(letters)
-    assert (said.letters, said.word, said.is_live, said.has_data) == (letters, word, is_live, has_data)
-    assert said.meaning
+    parsed = Availability.parse(letters)
+    assert (parsed.letters, parsed.word, parsed.is_live, parsed.has_data) == (letters, word, is_live, has_data)
+    assert parsed.meaning

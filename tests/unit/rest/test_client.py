@@ -28,9 +28,9 @@ from cpapi_fast.errors import (
 )
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
-from tests.certificates import make
-from tests.http_server import SESSION, TICKLE, HttpServer, headers_of, http_response, unpaced
-from tests.support import until
+from tests.servers.certificates import make
+from tests.servers.http import SESSION, TICKLE, HttpServer, headers_of, http_response, unpaced
+from tests.support.loops import until
 
 URL = "https://localhost:5000/v1/api"
 

@@ -19,9 +19,9 @@ from cpapi_fast.errors import (
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.keepalive import Keepalive
 from cpapi_fast.rest.session import SessionTicket
-from tests.clocks import SleepClock
-from tests.http_server import SESSION, TICKLE, HttpServer, http_response
-from tests.support import until
+from tests.servers.http import SESSION, TICKLE, HttpServer, http_response
+from tests.support.clocks import HandClock
+from tests.support.loops import until
 
 #: A minute passes in 60 ms.
 FAST = 1000.0
@@ -123,7 +123,7 @@ async def test_a_callback_that_raises_is_reported_and_the_keepalive_continues() 
 
 
 async def test_requests_are_one_interval_apart() -> None:
-    clock = SleepClock()
+    clock = HandClock()
     times: list[float] = []
 
     async def tickle() -> SessionTicket:
@@ -134,13 +134,13 @@ async def test_requests_are_one_interval_apart() -> None:
 
     keepalive = Keepalive(tickle, interval_s=30.0, clock=clock)
     assert keepalive.ticks == 0
-    await until(lambda: len(times) >= 5)
+    await clock.advance(150.0)
     await keepalive.stop()
-    assert times[:5] == [30.0, 60.0, 90.0, 120.0, 150.0]
+    assert times == [30.0, 60.0, 90.0, 120.0, 150.0]
 
 
 async def test_missed_requests_are_skipped() -> None:
-    clock = SleepClock()
+    clock = HandClock()
     times: list[float] = []
 
     async def tickle() -> SessionTicket:
@@ -149,9 +149,9 @@ async def test_missed_requests_are_skipped() -> None:
         return SessionTicket.parse({}, b"", 0)
 
     keepalive = Keepalive(tickle, interval_s=60.0, clock=clock)
-    await until(lambda: len(times) >= 4)
+    await clock.advance(480.0)
     await keepalive.stop()
-    assert times[:4] == [60.0, 360.0, 420.0, 480.0]
+    assert times == [60.0, 360.0, 420.0, 480.0]
 
 
 async def test_stopping() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ import pytest
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, StatusError, UsageError
 from cpapi_fast.rest.pacing import DOCUMENTED_LIMITS, PENALTY_S, RestPacer, Turn
 from cpapi_fast.simulator.rate_limits import RateLimiter
-from tests.hand_clock import HandClock, settle
-from tests.support import run
+from tests.support.clocks import HandClock, settle
 
 
 class Bench:
@@ -27,7 +25,7 @@ class Bench:
         self.sent: list[tuple[float, str]] = []
         self.tasks: list[asyncio.Task[None]] = []
 
-    def ask(self, path: str, *, lasts_s: float = 0.0, owner: object = None) -> asyncio.Task[None]:
+    def request(self, path: str, *, lasts_s: float = 0.0, owner: object = None) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(self._ask(path, lasts_s, owner))
         self.tasks.append(task)
         return task
@@ -62,7 +60,7 @@ async def test_all_requests_together_are_eight_per_second_and_in_order() -> None
     bench = Bench()
     paths = [f"/{number}" for number in range(20)]
     for path in paths:
-        bench.ask(path)
+        bench.request(path)
     await bench.advance(0.5)
     assert len(bench.sent) == 8
     await bench.advance(2.0)
@@ -74,9 +72,9 @@ async def test_all_requests_together_are_eight_per_second_and_in_order() -> None
 
 async def test_a_request_counts_until_a_second_after_its_response() -> None:
     bench = Bench(requests_per_s=2)
-    bench.ask("/slow", lasts_s=10.0)
+    bench.request("/slow", lasts_s=10.0)
     for number in range(3):
-        bench.ask(f"/{number}")
+        bench.request(f"/{number}")
     await bench.advance(20.0)
     assert await bench.end() == [None] * 4
     # The slow request always counts: until its response, it may arrive at the gateway at any moment.
@@ -86,21 +84,21 @@ async def test_a_request_counts_until_a_second_after_its_response() -> None:
 @pytest.mark.parametrize("path", sorted(DOCUMENTED_LIMITS))
 async def test_every_documented_limit_is_kept(path: str) -> None:
     most, per_s = DOCUMENTED_LIMITS[path]
-    asked = path + "notifications" if path.endswith("/") else path
+    requested = path + "notifications" if path.endswith("/") else path
 
     bench = Bench(requests_per_s=1000, max_wait_s=2000.0)
     for _ in range(most + 1):
-        bench.ask(asked, lasts_s=0.25)
+        bench.request(requested, lasts_s=0.25)
     await bench.advance(2000.0)
     assert await bench.end() == [None] * (most + 1)
-    assert bench.times(asked) == [0.0] * most + [0.25 + per_s]
+    assert bench.times(requested) == [0.0] * most + [0.25 + per_s]
 
 
 async def test_a_path_prefix_has_one_limit() -> None:
     bench = Bench()
-    bench.ask("/fyi/settings")
-    bench.ask("/fyi/unreadnumber")
-    bench.ask("/fyi")
+    bench.request("/fyi/settings")
+    bench.request("/fyi/unreadnumber")
+    bench.request("/fyi")
     await bench.advance(5.0)
     assert bench.sent == [(0.0, "/fyi/settings"), (0.0, "/fyi"), (1.0, "/fyi/unreadnumber")]
 
@@ -108,7 +106,7 @@ async def test_a_path_prefix_has_one_limit() -> None:
 async def test_a_request_that_waits_for_its_endpoint_delays_no_other() -> None:
     bench = Bench()
     for path in ("/iserver/account/orders", "/iserver/account/orders", "/tickle", "/tickle", "/iserver/accounts"):
-        bench.ask(path)
+        bench.request(path)
     await bench.advance(10.0)
     assert bench.times("/iserver/account/orders") == [0.0, 5.0]
     assert bench.times("/tickle") == [0.0, 1.0]
@@ -132,7 +130,7 @@ async def test_a_request_that_would_wait_too_long_is_refused_immediately() -> No
         assert word in str(error)
     assert bench.clock.timers == 0
     await bench.advance(26.0)
-    waiting = bench.ask("/sso/validate")
+    waiting = bench.request("/sso/validate")
     await bench.advance(30.0)
     assert waiting.done()
     assert bench.times("/sso/validate") == [63.0]
@@ -141,7 +139,7 @@ async def test_a_request_that_would_wait_too_long_is_refused_immediately() -> No
 async def test_the_queue_is_limited_to_what_can_be_sent_within_max_wait() -> None:
     bench = Bench(requests_per_s=4, max_wait_s=2.0)
     for _ in range(20):
-        bench.ask("/iserver/accounts")
+        bench.request("/iserver/accounts")
     await settle()
     assert (len(bench.sent), bench.pacer.waiting) == (4, 8)
     await bench.advance(3.0)
@@ -154,7 +152,7 @@ async def test_the_queue_is_limited_to_what_can_be_sent_within_max_wait() -> Non
 async def test_requests_that_can_be_overtaken_do_not_count_in_the_estimate() -> None:
     bench = Bench(requests_per_s=1, max_wait_s=10.0, limits={"/slow": (1, 10.0)})
     for path in ("/slow", "/slow", *(f"/{number}" for number in range(11))):
-        bench.ask(path)
+        bench.request(path)
     await settle()
     # Ten of the others may come before the second slow one has its turn; that the eleventh cannot is known.
     assert (len(bench.sent), bench.pacer.waiting) == (1, 11)
@@ -167,7 +165,7 @@ async def test_requests_that_can_be_overtaken_do_not_count_in_the_estimate() -> 
 async def test_a_request_that_has_waited_too_long_is_refused() -> None:
     bench = Bench(max_wait_s=3.0)
     for _ in range(6):
-        bench.ask("/iserver/marketdata/history", lasts_s=10.0)
+        bench.request("/iserver/marketdata/history", lasts_s=10.0)
     await bench.advance(2.9)
     assert not bench.tasks[5].done()
     await bench.advance(0.2)
@@ -182,8 +180,8 @@ async def test_a_request_that_has_waited_too_long_is_refused() -> None:
 @pytest.mark.parametrize("grants", [False, True])
 async def test_a_cancelled_request_returns_its_turn(grants: bool) -> None:
     bench = Bench(requests_per_s=1)
-    first = bench.ask("/0", lasts_s=1.0)
-    second, third = bench.ask("/1"), bench.ask("/2")
+    first = bench.request("/0", lasts_s=1.0)
+    second, third = bench.request("/1"), bench.request("/2")
     await bench.advance(1.5)
     if grants:
         # The turn is granted, and the request is cancelled before its task runs.
@@ -200,8 +198,8 @@ async def test_a_cancelled_request_returns_its_turn(grants: bool) -> None:
 
 async def test_a_request_cancelled_right_before_its_turn_is_skipped() -> None:
     bench = Bench(requests_per_s=1)
-    bench.ask("/0")
-    second, third = bench.ask("/1"), bench.ask("/2")
+    bench.request("/0")
+    second, third = bench.request("/1"), bench.request("/2")
     await settle()
     second.cancel()
     bench.clock._now_s = 1.0
@@ -213,10 +211,10 @@ async def test_a_request_cancelled_right_before_its_turn_is_skipped() -> None:
 
 async def test_a_request_cancelled_in_flight_still_counts() -> None:
     bench = Bench()
-    first = bench.ask("/tickle", lasts_s=30.0)
+    first = bench.request("/tickle", lasts_s=30.0)
     await bench.advance(1.0)
     first.cancel()
-    bench.ask("/tickle")
+    bench.request("/tickle")
     await bench.advance(2.0)
     assert bench.times("/tickle") == [0.0, 2.0]
 
@@ -231,7 +229,7 @@ async def test_a_turn_ends_once() -> None:
     with await bench.pacer.acquire("/1") as second:
         second.release()
     assert isinstance(second, Turn)
-    bench.ask("/2")
+    bench.request("/2")
     await bench.advance(0.9)
     assert bench.sent == []
     await bench.advance(0.2)
@@ -244,7 +242,7 @@ async def test_a_turn_ends_once() -> None:
 async def test_after_a_429_nothing_is_sent_for_fifteen_minutes() -> None:
     bench = Bench()
     for _ in range(12):
-        bench.ask("/iserver/accounts")
+        bench.request("/iserver/accounts")
     await settle()
     error = bench.pacer.penalize("/tickle")
     assert (error.status, error.path, error.retry_after_s) == (429, "/tickle", PENALTY_S)
@@ -268,7 +266,7 @@ async def test_after_a_429_nothing_is_sent_for_fifteen_minutes() -> None:
 async def test_a_granted_turn_is_refused_when_the_penalty_starts_before_it_is_used() -> None:
     bench = Bench(requests_per_s=1)
     turn = await bench.pacer.acquire("/0")
-    second = bench.ask("/1")
+    second = bench.request("/1")
     await settle()
     turn.give_back()
     bench.pacer.penalize("/0")
@@ -294,8 +292,8 @@ async def test_a_second_429_restarts_the_penalty() -> None:
 async def test_only_the_waiting_requests_of_an_owner_are_refused() -> None:
     bench = Bench(requests_per_s=1)
     mine, yours = object(), object()
-    bench.ask("/0")
-    first, second = bench.ask("/1", owner=mine), bench.ask("/2", owner=yours)
+    bench.request("/0")
+    first, second = bench.request("/1", owner=mine), bench.request("/2", owner=yours)
     await settle()
     bench.pacer.refuse_waiting(mine)
     with pytest.raises(UsageError, match="closed"):
@@ -307,8 +305,8 @@ async def test_only_the_waiting_requests_of_an_owner_are_refused() -> None:
 
 async def test_a_request_refused_and_cancelled_at_once_is_cancelled() -> None:
     bench = Bench(requests_per_s=1)
-    bench.ask("/0")
-    second, third = bench.ask("/1"), bench.ask("/2")
+    bench.request("/0")
+    second, third = bench.request("/1"), bench.request("/2")
     await settle()
     bench.pacer.penalize("/0")
     second.cancel()
@@ -346,38 +344,35 @@ def test_the_repr_of_a_pacer() -> None:
 # Compared with the count of the gateway
 
 
-def arrivals(seed: int) -> Iterator[tuple[float, str]]:
+async def arrivals(seed: int) -> list[tuple[float, str]]:
     """The arrival times of requests at a gateway that stalls at times and then responds to all of them at once."""
     chance = random.Random(seed)
     paths = ["/tickle", "/iserver/accounts", "/iserver/auth/status", "/iserver/marketdata/history"]
     arrived: list[tuple[float, str]] = []
+    bench = Bench(max_wait_s=10_000.0)
 
-    async def scenario() -> None:
-        bench = Bench(max_wait_s=10_000.0)
+    async def request(path: str) -> None:
+        await asyncio.sleep(0)
+        with await bench.pacer.acquire(path), contextlib.suppress(CpapiError):
+            sent_s = bench.clock.monotonic_s()
+            lasts_s = chance.choice([0.0, 0.01, chance.uniform(0.0, 3.0)])
+            # A gateway that stalls handles what has piled up when it is back, at the end of a multiple of 5 s.
+            arrival_s = sent_s + lasts_s if chance.random() < 0.7 else sent_s - sent_s % 5.0 + 5.0
+            answered = asyncio.Event()
+            bench.clock.call_later(arrival_s + chance.uniform(0.0, 0.2) - sent_s, answered.set)
+            await answered.wait()
+            arrived.append((arrival_s, path))
 
-        async def ask(path: str) -> None:
-            await asyncio.sleep(0)
-            with await bench.pacer.acquire(path), contextlib.suppress(CpapiError):
-                sent_s = bench.clock.monotonic_s()
-                lasts_s = chance.choice([0.0, 0.01, chance.uniform(0.0, 3.0)])
-                # A gateway that stalls handles what has piled up when it is back, at the end of a multiple of 5 s.
-                arrival_s = sent_s + lasts_s if chance.random() < 0.7 else sent_s - sent_s % 5.0 + 5.0
-                answered = asyncio.Event()
-                bench.clock.call_later(arrival_s + chance.uniform(0.0, 0.2) - sent_s, answered.set)
-                await answered.wait()
-                arrived.append((arrival_s, path))
+    tasks = [asyncio.get_running_loop().create_task(request(chance.choice(paths))) for _ in range(120)]
+    await bench.advance(2_000.0)
+    await asyncio.gather(*tasks)
 
-        tasks = [asyncio.get_running_loop().create_task(ask(chance.choice(paths))) for _ in range(120)]
-        await bench.advance(2_000.0)
-        await asyncio.gather(*tasks)
-
-    run(scenario())
-    return iter(sorted(arrived))
+    return sorted(arrived)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_gateway_never_counts_too_many_requests_whatever_the_network_delays(seed: int) -> None:
+async def test_the_gateway_never_counts_too_many_requests_whatever_the_network_delays(seed: int) -> None:
     gateway = RateLimiter()
-    seen = list(arrivals(seed))
+    seen = await arrivals(seed)
     assert len(seen) == 120
     assert [path for now_s, path in seen if not gateway.allows(path, now_s)] == []

@@ -19,7 +19,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.rest.responses import RestResponse
 from cpapi_fast.rest.session import SessionTicket
-from tests.http_server import SESSION
+from tests.servers.http import SESSION
 
 ORIGIN = "https://localhost:5000"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cpapi_fast.errors import HeaderRefusedError, NoSessionError
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket, parse_logout
-from tests.http_server import SESSION, TICKLE
+from tests.servers.http import SESSION, TICKLE
 
 
 def ticket(**members: Any) -> SessionTicket:

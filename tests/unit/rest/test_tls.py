@@ -15,8 +15,8 @@ import pytest
 from cpapi_fast.errors import CertificateError, ConfigError, ConnectError, PinMismatchError, RequestTimeoutError
 from cpapi_fast.rest import tls as tls_module
 from cpapi_fast.rest.tls import InsecureTlsWarning, Tls, tls_failure
-from tests.certificates import Certificate, make
-from tests.http_server import HttpServer, http_response
+from tests.servers.certificates import Certificate, make
+from tests.servers.http import HttpServer, http_response
 
 HOST = "127.0.0.1"
 

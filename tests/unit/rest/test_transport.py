@@ -28,8 +28,8 @@ from cpapi_fast.rest import tls as tls_module
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.rest.transport import MAX_BODY_BYTES
-from tests.certificates import make
-from tests.http_server import TICKLE, HttpServer, headers_of, http_response, unpaced
+from tests.servers.certificates import make
+from tests.servers.http import TICKLE, HttpServer, headers_of, http_response, unpaced
 
 
 async def failure(client: Client) -> CpapiError:
@@ -142,11 +142,11 @@ def _peer_port(sock: socket.socket) -> int | None:
 @pytest.mark.each_loop
 async def test_a_pooled_connection_that_the_peer_closed_is_replaced() -> None:
     # Each connection sends one response and is closed on the second request.
-    asked: list[bytes] = []
+    requests: list[bytes] = []
 
     def script(request: bytes) -> bytes | None:
-        asked.append(request)
-        return None if len(asked) == 2 else http_response(TICKLE)
+        requests.append(request)
+        return None if len(requests) == 2 else http_response(TICKLE)
 
     async with HttpServer(script) as peer, Client(peer.url, pacer=unpaced()) as client:
         await client.tickle()

@@ -260,7 +260,7 @@ def test_history_forgets_the_oldest_trades_and_goes_on_from_there() -> None:
     assert (first["c"], before["c"]) == (101.0, 100.99)
 
 
-def test_a_long_history_is_made_in_no_time() -> None:
+def test_a_long_history_is_generated_quickly() -> None:
     trades = history.TradeHistory("5", 10_000, 2, NOON_S)
     trades.record(10_100, 4, NOON_S)
     bars = bars_of(trades, "15y", "1m", now_s=NOON_S)
@@ -321,7 +321,7 @@ def test_lines_of_a_replay_file(tmp_path: Path, content: bytes, expected: list[b
         {"keep_sent": -1},
     ],
 )
-def test_options_that_cannot_be_right(changes: dict[str, Any]) -> None:
+def test_invalid_options(changes: dict[str, Any]) -> None:
     (name,) = changes
     with pytest.raises(ConfigError, match=name):
         SimulatorOptions(**changes)

@@ -7,20 +7,10 @@ import asyncio
 import pytest
 
 from cpapi_fast.errors import CallbackError, TransportError, UsageError
-from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.frame import FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
 from cpapi_fast.ws.receive_queue import ReceiveQueue
-from tests.frames import smd
-
-
-def batch_of(count: int, first: int = 0) -> Batch:
-    builder = BatchBuilder()
-    for number in range(first, first + count):
-        builder.append(smd(number))
-    batch = builder.finish(1)
-    assert batch is not None
-    return batch
+from tests.support.batches import numbered
 
 
 class Holder:
@@ -38,10 +28,10 @@ def make(max_pending_bytes: int = 1000) -> tuple[ReceiveQueue, Holder]:
 async def test_reading_stops_when_the_queue_is_full_and_resumes_at_half() -> None:
     inbox, holder = make(1000)  # a batch of one costs 151 + 64
     for number in range(4):
-        inbox.put(batch_of(1, number))
+        inbox.put(numbered(number, 1))
     assert holder.calls == []
-    inbox.put(batch_of(1, 4))
-    inbox.put(batch_of(1, 5))
+    inbox.put(numbered(4, 1))
+    inbox.put(numbered(5, 1))
     assert holder.calls == [True]
     for left in (5, 4, 3):
         assert (await inbox.next_frame()) is not None
@@ -53,17 +43,17 @@ async def test_reading_stops_when_the_queue_is_full_and_resumes_at_half() -> Non
 
 def test_discarding_resumes_reading_and_counts() -> None:
     inbox, holder = make(100)
-    inbox.put(batch_of(3))
+    inbox.put(numbered(0, 3))
     assert holder.calls == [True]
     inbox.discard()
     assert holder.calls == [True, False]
-    inbox.put(batch_of(5))
+    inbox.put(numbered(0, 5))
     assert (inbox.pending, inbox.dropped, inbox.delivered) == (3, 5, 0)
 
 
 async def test_pending_frames_are_read_before_the_end() -> None:
     inbox, _ = make()
-    inbox.put(batch_of(2))
+    inbox.put(numbered(0, 2))
     inbox.end(TransportError("first"))
     inbox.end(None)
     first = await inbox.next_frame()
@@ -95,7 +85,7 @@ def test_the_exception_of_a_callback_is_reported_and_every_frame_is_counted() ->
         raise ValueError
 
     inbox.push_sink(CallbackSink(fail, FrameCounters()))
-    inbox.put(batch_of(3))
+    inbox.put(numbered(0, 3))
     assert len(holder.errors) == 3
     assert (inbox.delivered, inbox.dropped, inbox.pending) == (3, 0, 0)
 
@@ -110,7 +100,7 @@ def test_after_a_failed_callback_no_pending_frame_is_delivered(by_frame: bool) -
         raise ValueError
 
     for number in range(3):
-        inbox.put(batch_of(2, number))
+        inbox.put(numbered(number, 2))
     if by_frame:
         inbox.push_sink(CallbackSink(fail, FrameCounters()))
     else:
@@ -122,7 +112,7 @@ def test_after_a_failed_callback_no_pending_frame_is_delivered(by_frame: bool) -
 
 def test_frames_pending_at_a_close_can_still_be_pushed() -> None:
     inbox, _ = make(10_000)
-    inbox.put(batch_of(3))
+    inbox.put(numbered(0, 3))
     inbox.discard()
     seen: list[object] = []
     inbox.push_sink(CallbackSink(seen.append, FrameCounters()))

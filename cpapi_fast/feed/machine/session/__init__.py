@@ -1,1 +1,1 @@
-"""The session, the socket and the brokerage session of one feed."""
+"""From no connection to an open brokerage session: REST calls, socket, retries."""

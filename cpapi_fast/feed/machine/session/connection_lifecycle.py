@@ -1,4 +1,4 @@
-"""The phases of the socket and of the brokerage session on it, from opening to live data and back."""
+"""The phases of a connection: opening the socket, waiting for `system`, opening the brokerage session, live data."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ from .socket_timeout import SocketTimeout
 from .state_reporter import StateReporter
 
 _NEVER: Final = float("inf")
-#: The gateway sends `sts` within a quarter of a second after `system`; after this time the ticket decides.
+#: The gateway sends `sts` within 0.25 s after `system`. Without it after this time, the session from `/tickle` decides.
 _STS_WAIT_S: Final = 2.0
-#: After a connection has streamed for this long, the backoff starts again.
+#: After a connection has streamed for this long, the backoff starts with its shortest pause again.
 _STABLE_S: Final = 60.0
-#: How long a socket is kept while all market data is stale; doubled each time, up to the maximum.
+#: A socket is replaced after all market data was stale for this long; doubled each time, up to the maximum.
 _ALL_STALE_S: Final = 10.0
 _ALL_STALE_MAX_S: Final = 900.0
 
 
 class Phase(enum.Enum):
-    """How far the connection is."""
+    """The phase of a connection."""
 
+    #: Not started, or stopped.
     IDLE = "idle"
-    #: No socket: waiting for the next try, or for a response.
-    AWAY = "away"
+    #: Waiting for the next try, or for a response over REST.
+    NO_SOCKET = "no socket"
+    #: The socket is being opened.
     OPENING = "opening"
-    #: A socket: before `system`; after it, but without a brokerage session; with everything subscribed.
+    #: The socket is open; `system` has not arrived.
     OPEN = "open"
+    #: The gateway accepts subscribes; the brokerage session is not open.
     READY = "ready"
+    #: The brokerage session is open, and everything is subscribed.
     LIVE = "live"
 
 
@@ -42,13 +46,13 @@ _WITH_SOCKET: Final = frozenset({Phase.OPEN, Phase.READY, Phase.LIVE})
 
 
 class ConnectionUser(Protocol):
-    """What sends on the socket, and is informed when that becomes possible or impossible."""
+    """The user of a connection, which subscribes and sends texts. Implemented by `SubscriptionManager`."""
 
-    def go_live(self, now: Moment, *, has_brokerage: bool) -> None:
-        """The gateway accepts subscribes; all of them if the brokerage session is open."""
+    def subscribe_all(self, now: Moment, *, has_brokerage: bool) -> None:
+        """Subscribe to everything; without a brokerage session, only to what does not need one."""
 
-    def lose(self, cause: Cause, *, brokerage_only: bool = False) -> None:
-        """The connection has ended, or only the brokerage session."""
+    def drop_all(self, cause: Cause, *, brokerage_only: bool = False) -> None:
+        """Drop all subscriptions because the connection ended; or those that need the brokerage session."""
 
     def send_text(self, text: str, now: Moment) -> None:
         """Send a text on the socket."""
@@ -61,9 +65,9 @@ class ConnectionLifecycle:
         options: pauses and policies.
         act: receives each action, in order.
         reporter: receives the states of the feed.
-        calls: makes calls for the brokerage session, and waits before a reconnect.
+        calls: makes calls for the brokerage session, and schedules a reconnect.
         socket_timeout: checks the open socket.
-        user: informed when the connection changes.
+        user: subscribes when the gateway accepts it, and drops its subscriptions when the connection ends.
     """
 
     def __init__(
@@ -91,11 +95,12 @@ class ConnectionLifecycle:
         self._has_accounts = False
         self._all_stale_tries = 0
         self._streaming_since_s = _NEVER
-        #: When to do what; infinity for never.
+        #: When to stop waiting for `system`, to stop waiting for `sts`, to send `tic`, and to replace the socket;
+        #: infinity for never.
         self._ready_s = _NEVER
         self._sts_s = _NEVER
         self._tic_s = _NEVER
-        self._give_up_s = _NEVER
+        self._replace_s = _NEVER
 
     @property
     def has_socket(self) -> bool:
@@ -105,19 +110,19 @@ class ConnectionLifecycle:
     # --- opening ----------------------------------------------------------------------------------
 
     def on_accounts(self, now: Moment) -> None:
-        """Open the socket, or subscribe on the open one: `/iserver/accounts` is required before both."""
+        """Open the socket, or subscribe on the open one. Both require `/iserver/accounts` first."""
         self._has_accounts = True
-        if self.phase is Phase.AWAY:
+        if self.phase is Phase.NO_SOCKET:
             self.phase = Phase.OPENING
             if self._reporter.state is FeedState.DISCONNECTED:
-                # Not earlier: a gateway that responds to nothing but /tickle would cause an event with every try.
+                # Not before this response: a gateway that responds only to /tickle would cause an event per try.
                 self._reporter.enter(FeedState.CONNECTING, Cause.RETRY, now)
             self._act(OpenSocket())
         elif self.phase is Phase.READY and self._calls.session.authenticated is not False:
             self._go_live(now)
 
     def on_socket_opened(self, now: Moment) -> None:
-        """Wait for `system` on the new socket, or close it if it is not wanted any longer."""
+        """Wait for `system` on the new socket; close it if the feed was stopped in the meantime."""
         if self.phase is not Phase.OPENING:
             self._act(CloseSocket())
             return
@@ -131,7 +136,7 @@ class ConnectionLifecycle:
         self._reporter.enter(FeedState.OPEN, Cause.SOCKET_OPENED, now)
 
     def on_ready(self, now: Moment) -> bool:
-        """Subscribe, because the gateway has sent `system`. Returns whether earlier subscribes may have been lost."""
+        """Subscribe, because the gateway sent `system`. Returns whether earlier subscribes may have been lost."""
         is_late = self.has_socket and self.phase is not Phase.OPEN and not self._has_ready
         if self.phase is Phase.OPEN:
             self._become_ready(Cause.READY, now)
@@ -144,7 +149,7 @@ class ConnectionLifecycle:
         self.phase = Phase.READY
         self._ready_s = _NEVER
         self._reporter.enter(FeedState.READY, cause, now)
-        self._user.go_live(now, has_brokerage=False)
+        self._user.subscribe_all(now, has_brokerage=False)
         if not self._has_sts:
             self._sts_s = now.s + _STS_WAIT_S
         self._check_brokerage(now)
@@ -152,7 +157,7 @@ class ConnectionLifecycle:
     # --- the brokerage session --------------------------------------------------------------------
 
     def on_session(self, now: Moment) -> None:
-        """Follow new facts about the session, from the keepalive's response."""
+        """Continue with the session facts from the keepalive's response."""
         if self._calls.session.authenticated is not None:
             self._has_sts = True
         self._check_brokerage(now)
@@ -160,7 +165,7 @@ class ConnectionLifecycle:
     def on_status(
         self, authenticated: bool | None, connected: bool | None, competing: bool | None, now: Moment
     ) -> None:
-        """Follow an `sts`; None for what it does not contain."""
+        """Continue with the session facts from `sts`; None for what it does not contain."""
         old = self._calls.session
         self._calls.session = old._replace(
             authenticated=old.authenticated if authenticated is None else authenticated,
@@ -180,61 +185,61 @@ class ConnectionLifecycle:
         if self.phase is Phase.LIVE and authenticated is False:
             self.phase = Phase.READY
             self._has_accounts = False
-            self._give_up_s = self._streaming_since_s = _NEVER
-            self._user.lose(Cause.SESSION_ENDED, brokerage_only=True)
+            self._replace_s = self._streaming_since_s = _NEVER
+            self._user.drop_all(Cause.SESSION_ENDED, brokerage_only=True)
             self._reporter.enter(FeedState.READY, Cause.SESSION_ENDED, now)
             calls.step = None
-            calls.ask(CallKind.TICKLE, now)
+            calls.request(CallKind.TICKLE, now)
         elif self.phase is Phase.READY and self._has_sts:
             if authenticated is False:
                 self._has_accounts = False
                 if calls.step is None and calls.retry_s == _NEVER:
-                    calls.ask(CallKind.TICKLE, now)
+                    calls.request(CallKind.TICKLE, now)
             elif self._has_accounts:
                 self._go_live(now)
             elif calls.step is None:
                 calls.retry_s = _NEVER
-                calls.ask(CallKind.ACCOUNTS, now)
+                calls.request(CallKind.ACCOUNTS, now)
 
     def _go_live(self, now: Moment) -> None:
         self.phase = Phase.LIVE
         self._sts_s = self._calls.retry_s = _NEVER
         self._reporter.enter(FeedState.AUTHENTICATED, Cause.LOGGED_IN, now)
-        self._user.go_live(now, has_brokerage=True)
+        self._user.subscribe_all(now, has_brokerage=True)
 
     # --- data -------------------------------------------------------------------------------------
 
     def on_data(self, now: Moment) -> None:
-        """Report that data flows, if it did not before."""
+        """Report `STREAMING`, unless the feed streams already."""
         if self.phase is Phase.LIVE and self._reporter.state is not FeedState.STREAMING:
-            self._give_up_s = _NEVER
+            self._replace_s = _NEVER
             self._streaming_since_s = now.s
             self._reporter.enter(FeedState.STREAMING, Cause.DATA, now)
 
     def on_all_stale(self, now: Moment) -> None:
-        """Report that all market data is stale, request the session at once, and plan to give up the socket."""
+        """Report `STALE`, check the session at once, and schedule the replacement of the socket."""
         self._streaming_since_s = _NEVER
         self._reporter.enter(FeedState.STALE, Cause.ALL_STALE, now)
         # The session may have changed while the socket was open.
         self._calls.keepalive_s = now.s
-        self._give_up_s = now.s + min(_ALL_STALE_S * 2.0 ** min(self._all_stale_tries, 10), _ALL_STALE_MAX_S)
+        self._replace_s = now.s + min(_ALL_STALE_S * 2.0 ** min(self._all_stale_tries, 10), _ALL_STALE_MAX_S)
 
-    def is_give_up_due(self, now_s: float) -> bool:
-        """Whether the socket was kept for long enough while all market data was stale; True only once."""
-        if now_s < self._give_up_s:
+    def is_replacement_due(self, now_s: float) -> bool:
+        """Whether the socket is due for replacement. True once per schedule."""
+        if now_s < self._replace_s:
             return False
-        self._give_up_s = _NEVER
+        self._replace_s = _NEVER
         return True
 
-    def give_up(self, now: Moment) -> None:
+    def replace_socket(self, now: Moment) -> None:
         """Reconnect, because all market data is still stale."""
         self._all_stale_tries += 1
-        self.leave(Cause.ALL_STALE, now)
+        self.reconnect(Cause.ALL_STALE, now)
 
     # --- ends -------------------------------------------------------------------------------------
 
-    def leave(self, cause: Cause, now: Moment, *, has_ended: bool = False) -> None:
-        """Close the socket, unless it has ended, and reconnect after a pause."""
+    def reconnect(self, cause: Cause, now: Moment, *, has_ended: bool = False) -> None:
+        """Close the socket, unless it has ended, and schedule the next try."""
         if now.s - self._streaming_since_s >= _STABLE_S:
             self._calls.retry_policy.reset()
             self._all_stale_tries = 0
@@ -243,16 +248,16 @@ class ConnectionLifecycle:
         is_immediate = cause is Cause.SESSION_CHANGED
         self._calls.retry_s = now.s + (0.0 if is_immediate else self._calls.retry_policy.backoff(now))
 
-    def close(self, cause: Cause, *, has_ended: bool = False, phase: Phase = Phase.AWAY) -> None:
+    def close(self, cause: Cause, *, has_ended: bool = False, phase: Phase = Phase.NO_SOCKET) -> None:
         """Close the socket, unless it has ended or there is none, and continue with `phase`."""
         if not has_ended and (self.has_socket or self.phase is Phase.OPENING):
             self._act(CloseSocket())
-        self._user.lose(cause)
+        self._user.drop_all(cause)
         self._socket_timeout.stop()
         self.phase = phase
         self.generation = None
         self._has_accounts = False
-        self._ready_s = self._sts_s = self._tic_s = self._give_up_s = self._streaming_since_s = _NEVER
+        self._ready_s = self._sts_s = self._tic_s = self._replace_s = self._streaming_since_s = _NEVER
         self._calls.clear()
 
     # --- time -------------------------------------------------------------------------------------
@@ -260,19 +265,19 @@ class ConnectionLifecycle:
     @property
     def due_s(self) -> float:
         """When `tick` is due."""
-        return min(self._ready_s, self._sts_s, self._tic_s, self._give_up_s)
+        return min(self._ready_s, self._sts_s, self._tic_s, self._replace_s)
 
     @property
     def change_due_s(self) -> float:
-        """When `tick` may begin or end subscriptions."""
-        return min(self._ready_s, self._sts_s, self._give_up_s)
+        """When `tick` may subscribe or drop subscriptions."""
+        return min(self._ready_s, self._sts_s, self._replace_s)
 
     def tick(self, now: Moment) -> None:
-        """Do what is due, except for giving up the socket."""
+        """Do what is due, except for replacing the socket."""
         if self._ready_s <= now.s:
             self._ready_s = _NEVER
             if self._options.ready_fallback == "reconnect":
-                self.leave(Cause.READY_TIMEOUT, now)
+                self.reconnect(Cause.READY_TIMEOUT, now)
             else:
                 self._become_ready(Cause.READY_TIMEOUT, now)
         if self._sts_s <= now.s:

@@ -9,7 +9,7 @@ from cpapi_fast.feed.options import FeedOptions
 
 
 class Backoff:
-    """Random pauses with a bound that doubles from try to try, so that clients of one gateway do not retry together.
+    """Random pauses below a bound that doubles with each try, so that clients do not retry at the same moment.
 
     Args:
         base_s: the first bound.
@@ -37,26 +37,26 @@ class Backoff:
 
 
 class RetryPolicy:
-    """The pauses between tries.
+    """The pauses of one feed between tries.
 
     Args:
-        options: bounds and windows.
+        options: bounds, nightly window and penalty.
         random: the source of the jitter.
     """
 
     def __init__(self, options: FeedOptions, random: Random) -> None:
-        #: Until then nothing is requested; a request during the penalty would extend it.
+        #: When the penalty ends. No request is made before, because it would extend the penalty.
         self.penalty_until_s = 0.0
         self._options = options
         self._backoff = Backoff(options.reconnect_base_s, options.reconnect_max_s, random)
 
     def note_limit(self, now: Moment, retry_after_s: float | None) -> None:
-        """Start a penalty, because the gateway or the client's pacer has limited the rate."""
+        """Start the penalty after a 429, or the pause that the client's pacer requires."""
         wait_s = self._options.penalty_s if retry_after_s is None else retry_after_s
         self.penalty_until_s = max(self.penalty_until_s, now.s + wait_s)
 
     def after(self, failure: Failure, now: Moment, retry_after_s: float | None) -> float:
-        """How long to wait after this failure."""
+        """The pause after this failure, in seconds."""
         if failure is Failure.RATE_LIMITED:
             return self.penalty_until_s - now.s
         if failure is Failure.REFUSED:
@@ -64,7 +64,7 @@ class RetryPolicy:
         return max(self.backoff(now), retry_after_s or 0.0)
 
     def backoff(self, now: Moment) -> float:
-        """The next pause; a long one in the window of the nightly reset, except for the first."""
+        """The next pause; in the window of the nightly reset a long one, unless it is the first."""
         nightly = self._options.nightly
         return self._backoff.next_s(
             is_slow=nightly is not None and self._backoff.tries > 0 and nightly.holds(now.day_ns)

@@ -1,4 +1,4 @@
-"""The calls over REST that a feed waits for, and the facts about the session that their responses contain."""
+"""The REST calls without a response yet, and the facts about the session that responses contain."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NEVER: Final = float("inf")
 
 
 class SessionCalls:
-    """At most one call for the next step, and at most one keepalive.
+    """The REST calls of one feed: at most one for the next step towards a connection, and at most one keepalive.
 
     Args:
-        options: pauses.
+        options: intervals and pauses.
         random: the source of the jitter.
         act: receives each action, in order.
-        reporter: receives a notice while the gateway's rate limit forbids calls.
+        reporter: receives a notice when the penalty prevents a call.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class SessionCalls:
     ) -> None:
         #: The latest facts about the session from REST and `sts`; None for what was never reported.
         self.session = SessionFacts(None, None, None, None)
-        #: The call that the next step waits for, and the keepalive.
+        #: The call for the next step, and the keepalive; None if no response is outstanding.
         self.step: Call | None = None
         self.keepalive: Call | None = None
-        #: When to start with the first step again, and when to send the keepalive; infinity for never.
+        #: When to restart from the first step, and when to send the keepalive; infinity for never.
         self.retry_s = _NEVER
         self.keepalive_s = _NEVER
         self.retry_policy: Final = RetryPolicy(options, random)
@@ -43,8 +43,8 @@ class SessionCalls:
         self._reporter = reporter
         self._count = 0
 
-    def ask(self, kind: CallKind, now: Moment, *, is_live: bool = False, compete: bool = False) -> None:
-        """Make the call for the next step; during a penalty make none, and retry after it unless data flows."""
+    def request(self, kind: CallKind, now: Moment, *, is_live: bool = False, compete: bool = False) -> None:
+        """Make the call for the next step. During a penalty make none, and retry after it unless `is_live`."""
         if now.s >= self.retry_policy.penalty_until_s:
             self.step = self._call(kind, compete=compete)
         elif not is_live:
@@ -58,7 +58,7 @@ class SessionCalls:
         return call
 
     def take_step(self, number: int) -> Call | None:
-        """Remove the call for the next step, if it has this number."""
+        """Remove and return the call for the next step; None if it has another number."""
         step = self.step
         if step is None or step.number != number:
             return None
@@ -66,23 +66,23 @@ class SessionCalls:
         return step
 
     def take_keepalive(self, number: int) -> bool:
-        """Remove the keepalive, if it has this number. Returns whether it had."""
+        """Remove the keepalive. Returns False if it has another number."""
         if self.keepalive is None or self.keepalive.number != number:
             return False
         self.keepalive = None
         return True
 
     def clear(self) -> None:
-        """Wait for no response, and send no keepalive, because the socket has ended."""
+        """Ignore all outstanding responses and send no keepalive, because the socket has ended."""
         self.step = self.keepalive = None
         self.keepalive_s = _NEVER
 
     def retry(self, now: Moment, *, is_live: bool) -> None:
-        """Start with the first step again, if it is due."""
+        """Restart from the first step, if that is due."""
         if self.retry_s <= now.s:
             self.retry_s = _NEVER
             if self.step is None:
-                self.ask(CallKind.TICKLE, now, is_live=is_live)
+                self.request(CallKind.TICKLE, now, is_live=is_live)
 
     def keep_alive(self, now: Moment) -> None:
         """Send the keepalive, if it is due."""

@@ -13,11 +13,11 @@ from .session_calls import SessionCalls
 from .state_reporter import StateReporter
 
 _NEVER: Final = float("inf")
-#: During its reset the gateway shows its login page for a moment. It is asked again after this time, so many times,
-#: before the user is asked to log in.
+#: During its reset the gateway returns its login page for a moment. A login is required only after this many login
+#: pages, with this pause between two requests.
 _LOGIN_PAGE_S: Final = 5.0
 _LOGIN_PAGES: Final = 2
-#: How many times the brokerage session may fail to open before the user is asked to log in.
+#: How many requests to open the brokerage session may fail before a login is required, and the pause between them.
 _INITS: Final = 3
 _INIT_WAIT_S: Final = 2.0
 #: The pause before the keepalive that follows a failed one.
@@ -56,9 +56,9 @@ class SessionLifecycle:
 
     def start(self, now: Moment) -> None:
         """Begin with the first step."""
-        self._connection.phase = Phase.AWAY
+        self._connection.phase = Phase.NO_SOCKET
         self._reporter.enter(FeedState.CONNECTING, Cause.STARTED, now)
-        self._calls.ask(CallKind.TICKLE, now)
+        self._calls.request(CallKind.TICKLE, now)
 
     def stop(self, now: Moment) -> None:
         """Close the socket and stop all timers."""
@@ -99,13 +99,13 @@ class SessionLifecycle:
         if failure is Failure.RATE_LIMITED:
             self._calls.retry_policy.note_limit(now, retry_after_s)
         if self._connection.phase is Phase.OPENING:
-            self._connection.phase = Phase.AWAY
+            self._connection.phase = Phase.NO_SOCKET
             self._fail(failure, now, retry_after_s)
 
     def on_refused(self, now: Moment) -> None:
         """Request `/iserver/accounts`, because the gateway has refused a subscribe that requires it."""
         if self._is_live and self._calls.step is None:
-            self._calls.ask(CallKind.ACCOUNTS, now, is_live=True)
+            self._calls.request(CallKind.ACCOUNTS, now, is_live=True)
 
     @property
     def _is_live(self) -> bool:
@@ -114,7 +114,7 @@ class SessionLifecycle:
     def _on_step(self, step: Call, facts: SessionFacts, now: Moment) -> None:
         calls, connection = self._calls, self._connection
         if step.kind is CallKind.INIT:
-            # Its response does not contain the session's id.
+            # The response to `ssodh/init` does not contain the session id.
             facts = facts._replace(generation=calls.session.generation)
         calls.session = facts
         if facts.generation is None:
@@ -122,7 +122,7 @@ class SessionLifecycle:
             return
         self._login_pages = 0
         if connection.has_socket and facts.generation != connection.generation:
-            connection.leave(Cause.SESSION_CHANGED, now)
+            connection.reconnect(Cause.SESSION_CHANGED, now)
         elif facts.competing and not facts.authenticated:
             self._on_competing(now)
         elif facts.authenticated is not False:
@@ -130,12 +130,12 @@ class SessionLifecycle:
             if self._reporter.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
                 state = FeedState.READY if connection.has_socket else FeedState.CONNECTING
                 self._reporter.enter(state, Cause.LOGGED_IN, now)
-            calls.ask(CallKind.ACCOUNTS, now, is_live=self._is_live)
+            calls.request(CallKind.ACCOUNTS, now, is_live=self._is_live)
         elif facts.connected is False:
             self._fail(Failure.GATEWAY_ERROR, now, None)
         elif step.kind is CallKind.TICKLE and self._inits < _INITS:
             self._inits += 1
-            calls.ask(CallKind.INIT, now, is_live=self._is_live)
+            calls.request(CallKind.INIT, now, is_live=self._is_live)
         elif self._inits < _INITS:
             calls.retry_s = now.s + _INIT_WAIT_S
         else:
@@ -144,7 +144,7 @@ class SessionLifecycle:
 
     def _on_keepalive(self, facts: SessionFacts, now: Moment) -> None:
         if facts.generation is None:
-            # Some gateways require a login by a response of the usual form.
+            # Some gateways report a missing login with a regular response instead of an error.
             self._on_keepalive_failed(Failure.NOT_LOGGED_IN, now)
             return
         self._login_pages = 0
@@ -154,7 +154,7 @@ class SessionLifecycle:
             return
         if facts.generation != connection.generation:
             # The socket continues to send heartbeats, but no data.
-            connection.leave(Cause.SESSION_CHANGED, now)
+            connection.reconnect(Cause.SESSION_CHANGED, now)
             return
         connection.on_session(now)
 
@@ -166,7 +166,7 @@ class SessionLifecycle:
         elif failure is Failure.COMPETING:
             self._on_competing(now)
         elif step.kind is CallKind.ACCOUNTS and self._is_live:
-            # Requested because of a refused subscribe. The next refusal requests it again.
+            # It was requested because of a refused subscribe, and the next refusal requests it again.
             if failure is Failure.RATE_LIMITED:
                 self._reporter.notice(Cause.RATE_LIMITED, now)
         else:
@@ -204,14 +204,14 @@ class SessionLifecycle:
         self._calls.session = self._calls.session._replace(competing=True)
         self._reporter.enter(FeedState.COMPETING, Cause.COMPETING, now)
         if self._options.competing == "reclaim" and now.s >= self._reclaim_s:
-            # At a limited rate: two programs that reclaim from each other would not stop.
+            # At a limited rate, because two programs that reclaim from each other never stop.
             self._reclaim_s = now.s + self._options.keepalive_interval_s
-            self._calls.ask(CallKind.INIT, now, is_live=self._is_live, compete=True)
+            self._calls.request(CallKind.INIT, now, is_live=self._is_live, compete=True)
         else:
             self._calls.retry_s = now.s + self._options.login_poll_s
 
     def _fail(self, failure: Failure, now: Moment, retry_after_s: float | None) -> None:
-        """Wait, then start with the first step again."""
+        """Schedule a restart from the first step, and report the failure."""
         self._calls.retry_s = now.s + self._calls.retry_policy.after(failure, now, retry_after_s)
         if failure is Failure.NOT_LOGGED_IN:
             self._on_login_page(now)

@@ -1,16 +1,16 @@
-"""Whether an open socket still delivers frames. A gateway sends a heartbeat every 10 s."""
+"""Detects a socket that delivers no frames. The gateway sends a heartbeat every 10 s, so frames are always due."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _NEVER: Final = float("inf")
-#: A timer that is this late shows that the event loop was blocked, ...
+#: A timer that is this late shows that the event loop was blocked. Frames may then wait unread in the socket.
 _LATE_S: Final = 1.0
-#: ... and frames that wait in the socket get this long to be read before anything counts as quiet.
+#: The grace period after that: nothing times out or becomes stale while the waiting frames are read.
 _GRACE_S: Final = 1.0
-#: How often in succession this is granted.
-_MOST_GRACES: Final = 3
+#: How many grace periods may follow each other.
+_MAX_GRACES: Final = 3
 
 
 class SocketTimeout:
@@ -23,18 +23,18 @@ class SocketTimeout:
     def __init__(self, timeout_s: float) -> None:
         #: When the last frame of any kind was received, on any socket of the feed.
         self.last_frame_s = 0.0
-        #: When to check the socket.
+        #: When to check the socket; infinity for never.
         self.due_s = _NEVER
-        #: Until when frames may still wait in the socket after the event loop was blocked.
-        self.lenient_until_s = 0.0
+        #: When the grace period ends.
+        self.grace_until_s = 0.0
         self._timeout_s = timeout_s
-        self._counts_from_s = 0.0
+        self._quiet_from_s = 0.0
         self._is_paused = False
         self._graces = 0
 
     def start(self, now_s: float) -> None:
         """Watch a socket that was opened now."""
-        self._counts_from_s = now_s
+        self._quiet_from_s = now_s
         self.due_s = now_s + self._timeout_s
 
     def stop(self) -> None:
@@ -50,35 +50,35 @@ class SocketTimeout:
         """Expect frames from now on, because the socket is read again."""
         if self._is_paused:
             self._is_paused = False
-            self._counts_from_s = now_s
+            self._quiet_from_s = now_s
 
     def note_lateness(self, late_s: float, now_s: float) -> bool:
-        """Take over how late the timer is. Returns whether frames may wait in the socket because of it."""
+        """Start a grace period if the timer is late. Returns whether it started."""
         if late_s <= _LATE_S:
-            if now_s >= self.lenient_until_s:
+            if now_s >= self.grace_until_s:
                 self._graces = 0
             return False
-        if self._graces >= _MOST_GRACES:
+        if self._graces >= _MAX_GRACES:
             return False
         self._graces += 1
-        self.lenient_until_s = now_s + _GRACE_S
+        self.grace_until_s = now_s + _GRACE_S
         return True
 
     def will_time_out(self, now_s: float, last_frame_s: float) -> bool:
-        """Whether a check at this time may find a silent socket."""
-        return now_s >= self.due_s and now_s >= max(last_frame_s, self._counts_from_s) + self._timeout_s
+        """Whether a check at this time may time out, if the last frame was received at `last_frame_s`."""
+        return now_s >= self.due_s and now_s >= max(last_frame_s, self._quiet_from_s) + self._timeout_s
 
     def has_timed_out(self, now_s: float) -> bool:
-        """Whether the socket is due for a check and has delivered nothing for too long; else schedules the next."""
+        """Check the socket if that is due. Returns whether it timed out; if not, the next check is scheduled."""
         if now_s < self.due_s:
             return False
-        limit_s = max(self.last_frame_s, self._counts_from_s) + self._timeout_s
+        limit_s = max(self.last_frame_s, self._quiet_from_s) + self._timeout_s
         if self._is_paused:
             self.due_s = now_s + self._timeout_s
         elif now_s < limit_s:
             self.due_s = limit_s
-        elif now_s < self.lenient_until_s:
-            self.due_s = self.lenient_until_s
+        elif now_s < self.grace_until_s:
+            self.due_s = self.grace_until_s
         else:
             return True
         return False

@@ -18,13 +18,13 @@ class StateReporter:
 
     def __init__(self, act: Callable[[Action], None]) -> None:
         self.state = FeedState.DISCONNECTED
-        #: The text of the error that is being handled; part of the events that follow from it.
+        #: The text of the error that the current input reports; part of the events that follow from it.
         self.detail = ""
         self._cause = Cause.STOPPED
         self._act = act
 
     def enter(self, state: FeedState, cause: Cause, now: Moment) -> None:
-        """Change the state; the same state is a notice."""
+        """Change the state and report it; if the state stays the same, report a notice instead."""
         if state is self.state:
             self.notice(cause, now)
             return
@@ -32,7 +32,7 @@ class StateReporter:
         self._report(previous, cause, now)
 
     def notice(self, cause: Cause, now: Moment) -> None:
-        """Report something that leaves the state as it is; once, not with every retry."""
+        """Report a cause without a change of state, once: the same cause again is not reported."""
         if cause is not self._cause:
             self._report(self.state, cause, now)
 

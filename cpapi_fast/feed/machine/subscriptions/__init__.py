@@ -1,1 +1,1 @@
-"""The subscriptions of one feed: requests, staleness and gaps."""
+"""The subscriptions of one feed: what to send for them, when they are stale, and which data is missing."""

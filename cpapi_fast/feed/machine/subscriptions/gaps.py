@@ -25,23 +25,23 @@ class Gaps:
         self._act = act
 
     def open(self, subscription: SubscriptionState, last_good_ns: int, cause: Cause) -> None:
-        """Open a gap. An open gap stays as it is."""
+        """Open a gap, unless one is open already."""
         if subscription.open_gap is None:
             subscription.open_gap = OpenGap(last_good_ns, cause)
 
     def open_after_last_frame(self, subscription: SubscriptionState, cause: Cause) -> None:
-        """Open a gap if data was expected: frames that the gateway sends from now on are not received."""
+        """Open a gap after the last frame, if data was expected. Frames sent from now on are not received."""
         if subscription.has_data or subscription.request.is_sent:
             last_good_ns = subscription.activity.last_ns or subscription.request.first_sent_ns
             self.open(subscription, last_good_ns, cause)
 
     def move_start(self, subscription: SubscriptionState, last_good_ns: int) -> None:
-        """Let an open gap begin after a frame that was received late."""
+        """Move the start of an open gap to a frame that was received late."""
         if subscription.open_gap is not None:
             subscription.open_gap.last_good_ns = last_good_ns
 
     def close(self, subscription: SubscriptionState, first_good_ns: int | None) -> None:
-        """Report the open gap, if there is one; without an end if `first_good_ns` is None."""
+        """Close and report the open gap, if there is one; without an end if `first_good_ns` is None."""
         gap, subscription.open_gap = subscription.open_gap, None
         if gap is not None:
             self._act(Emit(Gap(subscription.topic, gap.last_good_ns, first_good_ns, gap.cause)))

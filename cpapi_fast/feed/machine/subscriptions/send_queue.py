@@ -1,4 +1,4 @@
-"""Texts that wait to be sent, at a limited rate: bursts of thousands have broken TLS connections."""
+"""The texts to send, at a limited rate: bursts of thousands of texts have broken TLS connections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 from collections import deque
 from typing import Final, NamedTuple
 
-#: How many entries may leave at one moment: one whose turn it is, and one more after a rest.
+#: How many entries may be sent at one moment: the one that is due, and one more after an idle time.
 _BURST: Final = 2
 
 
@@ -20,12 +20,12 @@ class Purpose(enum.Enum):
     RENEW = "renew"
     #: A repeated subscribe that checks whether a quiet subscription still streams.
     PROBE = "probe"
-    #: Unsubscribe and subscribe, because there was no reply.
+    #: An unsubscribe and a subscribe, because there was no reply.
     RESUBSCRIBE = "resubscribe"
 
 
 class QueuedRequest(NamedTuple):
-    """A subscription that has a text to send; or, without a topic, a text as it is."""
+    """A request for the subscription of `topic`; without a topic, `text` as it is."""
 
     topic: str | None
     purpose: Purpose
@@ -60,22 +60,22 @@ class SendQueue:
 
     @property
     def due_s(self) -> float | None:
-        """When the next entry may leave; None if the queue is empty."""
+        """When the next entry may be sent; None if the queue is empty."""
         return self._next_s if self._queue else None
 
     def topics_due(self, now_s: float) -> list[str]:
-        """The topics of the entries that may leave now."""
+        """The topics of the entries that may be sent now."""
         if not self._queue or now_s < self._next_s:
             return []
         return [item.topic for item in itertools.islice(self._queue, _BURST) if item.topic is not None]
 
     def take(self, now_s: float) -> QueuedRequest | None:
-        """Remove the next entry if it may leave now."""
+        """Remove and return the next entry; None if none may be sent now."""
         if not self._queue or now_s < self._next_s:
             return None
         self._next_s = max(self._next_s, now_s - self._interval_s) + self._interval_s
         return self._queue.popleft()
 
     def charge(self, count: int) -> None:
-        """Count `count` texts that the last entry sent beyond its first."""
+        """Delay the next entry, because the last one sent `count` texts more than one."""
         self._next_s += count * self._interval_s

@@ -1,7 +1,7 @@
-"""Whether a quiet subscription still streams: when to check it, when to probe it, and when it is stale.
+"""When to check a quiet subscription, when to probe it, and when it is stale.
 
 After 75 % of its staleness limit a quiet subscription is probed: its subscribe is repeated, and the gateway replies
-with a snapshot even if the stream is active. Only a subscription that does not reply either is stale.
+with a snapshot even if the stream is active. The subscription is stale only if the probe is not answered.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .subscription_state import SubscriptionSpec, SubscriptionState
 from .timers import Timers
 
 _NEVER: Final = float("inf")
-#: A subscription is probed after this part of its staleness limit.
+#: A quiet subscription is probed after this fraction of its staleness limit.
 _PROBE_PART: Final = 0.75
-#: A subscription that ticks is checked this often at least, so that the estimated interval follows its ticks.
+#: The longest interval between two checks of a frequent subscription, so that the estimate follows its ticks.
 CHECK_S: Final = 15.0
-#: Outside its trading hours a subscription is checked this often.
+#: The interval between two checks outside the trading hours of a subscription.
 _CLOSED_CHECK_S: Final = 60.0
 #: The shortest pause before a check.
 _SOONEST_S: Final = 0.05
@@ -32,16 +32,16 @@ _RETRY_MAX_S: Final = 60.0
 _REFUSED_S: Final = 5.0
 
 
-class Verdict(enum.Enum):
+class CheckResult(enum.Enum):
     """The result of a check."""
 
-    #: Nothing is to be done.
-    FINE = "fine"
-    #: It has been quiet for so long that it has to be probed.
+    #: Nothing has to be done.
+    OK = "ok"
+    #: It was quiet for so long that it has to be probed.
     QUIET = "quiet"
-    #: A repeated subscribe had no reply; the gateway may not reply to those, so it has to be resubscribed.
+    #: A repeated subscribe had no reply. This gateway may never reply to those, so it has to be resubscribed.
     UNANSWERED = "unanswered"
-    #: It does not stream.
+    #: Its staleness limit has passed, and a subscribe was not answered.
     STALE = "stale"
 
 
@@ -60,18 +60,22 @@ class StalenessMonitor:
     # --- the interval -----------------------------------------------------------------------------
 
     def new_interval(self, spec: SubscriptionSpec) -> IntervalEstimator:
-        """An interval estimator for a new subscription."""
+        """Return an interval estimator for a new subscription."""
         options = self._options
         return IntervalEstimator(
             options.stale_factor, options.stale_after_min_s, options.stale_after_max_s, spec.usual_interval_s
         )
 
     def replace_interval(self, subscription: SubscriptionState) -> None:
-        """Start with the interval that the user has given now."""
+        """Use the interval that the user gave for an existing subscription."""
         subscription.staleness.interval = self.new_interval(subscription.spec)
 
     def learn(self, subscription: SubscriptionState, now_s: float) -> bool:
-        """Learn from the ticks since the last check. Returns False for one whose single ticks are learned instead."""
+        """Learn from the ticks since the last check.
+
+        Returns:
+            False for an infrequent subscription, whose ticks are learned one by one in `on_tick`.
+        """
         staleness = subscription.staleness
         if staleness.interval.is_infrequent:
             return False
@@ -82,47 +86,47 @@ class StalenessMonitor:
         return True
 
     def on_tick(self, subscription: SubscriptionState, now_s: float, *, is_infrequent: bool) -> None:
-        """A tick of a streaming subscription was inspected."""
+        """Learn from one inspected tick of a streaming subscription."""
         staleness = subscription.staleness
         if staleness.pause_from_s is not None:
-            staleness.interval.tolerate(now_s - staleness.pause_from_s, _PROBE_PART)
+            staleness.interval.raise_limit(now_s - staleness.pause_from_s, _PROBE_PART)
             staleness.pause_from_s = None
         if is_infrequent:
             staleness.interval.learn(1, now_s - staleness.counted_s)
             self.count_from(subscription, now_s)
 
     def count_from(self, subscription: SubscriptionState, now_s: float) -> None:
-        """Learn nothing from the ticks until now."""
+        """Start to count ticks for the estimate now; earlier ones are not learned."""
         subscription.staleness.counted_ticks = subscription.ticks
         subscription.staleness.counted_s = now_s
 
     # --- quiet time -------------------------------------------------------------------------------
 
     def start_quiet_time(self, subscription: SubscriptionState, now_s: float) -> None:
-        """Count its quiet time from now."""
+        """Count the quiet time from now."""
         subscription.staleness.quiet_from_s = now_s
 
     def on_streaming(self, subscription: SubscriptionState, now_s: float) -> None:
-        """It streams again."""
+        """Reset the pause between resubscribes, because the subscription streams again."""
         subscription.staleness.retries = 0
         self.count_from(subscription, now_s)
 
     def on_reply(self, subscription: SubscriptionState, now_s: float) -> None:
-        """A frame was received after a text that waited for a reply: a probed pause was harmless."""
-        staleness, asked_s = subscription.staleness, subscription.request.unanswered_s
-        if staleness.quiet_at_probe_s > 0.0 and asked_s is not None:
-            pause_s = staleness.quiet_at_probe_s + now_s - asked_s
-            staleness.interval.forgive(pause_s)
+        """Learn that the pause before a probe was harmless, because a frame was received after the probe."""
+        staleness, waiting_since_s = subscription.staleness, subscription.request.unanswered_s
+        if staleness.quiet_at_probe_s > 0.0 and waiting_since_s is not None:
+            pause_s = staleness.quiet_at_probe_s + now_s - waiting_since_s
+            staleness.interval.learn_pause(pause_s)
             staleness.pause_from_s = now_s - pause_s
         staleness.quiet_at_probe_s = 0.0
 
-    def judge(self, subscription: SubscriptionState, now: Moment) -> Verdict:
-        """Decide about a subscription that was sent and is not stale yet."""
+    def check(self, subscription: SubscriptionState, now: Moment) -> CheckResult:
+        """Check a subscription that was sent and is not stale."""
         spec, staleness, request = subscription.spec, subscription.staleness, subscription.request
         interval = staleness.interval
         if request.unanswered_s is not None and now.s >= self._reply_due_s(subscription, now.s):
             is_unknown = interval.usual_s is None or interval.limit_s > self._options.stale_after_max_s
-            return Verdict.UNANSWERED if request.is_repeat and is_unknown else Verdict.STALE
+            return CheckResult.UNANSWERED if request.is_repeat and is_unknown else CheckResult.STALE
         if spec.hours is not None and not spec.hours.is_open(now.day_ns):
             staleness.quiet_from_s = now.s
         elif request.unanswered_s is None and request.queued is None:
@@ -130,30 +134,30 @@ class StalenessMonitor:
             if quiet_s >= _PROBE_PART * interval.limit_s:
                 staleness.quiet_at_probe_s = quiet_s
                 if spec.is_market_data:
-                    return Verdict.QUIET
+                    return CheckResult.QUIET
                 if quiet_s >= interval.limit_s:
-                    # The gateway does not reply to a repeated subscribe of these; the user has given the interval.
-                    return Verdict.STALE
-        return Verdict.FINE
+                    # Not probed: the gateway does not reply to a repeated subscribe of these topics.
+                    return CheckResult.STALE
+        return CheckResult.OK
 
     def _reply_due_s(self, subscription: SubscriptionState, now_s: float) -> float:
-        """When the subscription becomes stale without a reply."""
-        asked_s = subscription.request.unanswered_s
-        if asked_s is None:
-            asked_s = now_s
+        """When the subscription becomes stale if there is no reply."""
+        waiting_since_s = subscription.request.unanswered_s
+        if waiting_since_s is None:
+            waiting_since_s = now_s
         staleness, options = subscription.staleness, self._options
         interval = staleness.interval
         limit_s = interval.limit_s
         if subscription.state is FeedState.OPEN or interval.usual_s is None or limit_s > options.stale_after_max_s:
-            return asked_s + options.answer_timeout_s
-        # A frequent one has to tick by then anyway.
+            return waiting_since_s + options.answer_timeout_s
+        # A frequent subscription has to tick within its limit even without a reply.
         quiet_from_s = max(subscription.activity.last_s, staleness.quiet_from_s)
-        return max(quiet_from_s + limit_s, asked_s + (1.0 - _PROBE_PART) * limit_s)
+        return max(quiet_from_s + limit_s, waiting_since_s + (1.0 - _PROBE_PART) * limit_s)
 
     # --- the next check ---------------------------------------------------------------------------
 
     def check_at(self, subscription: SubscriptionState, due_s: float) -> None:
-        """Check it at this time."""
+        """Schedule the next check for this time."""
         if subscription.staleness.check_s != due_s:
             subscription.staleness.check_s = due_s
             self._timers.set(subscription)
@@ -175,7 +179,7 @@ class StalenessMonitor:
         self.check_at(subscription, now_s + min(_REFUSED_S * 2.0 ** min(refusals, 10), _RETRY_MAX_S))
 
     def plan(self, subscription: SubscriptionState, now: Moment) -> None:
-        """Schedule the next check: early enough to probe in time, and not earlier than necessary."""
+        """Schedule the next check for the earliest time at which something can be due."""
         spec, staleness = subscription.spec, subscription.staleness
         interval = staleness.interval
         if subscription.state is FeedState.STALE:
@@ -199,11 +203,11 @@ class StalenessMonitor:
         subscription.staleness.check_s = _NEVER
 
     def set_failed_check(self, subscription: SubscriptionState, now_s: float) -> None:
-        """Check again in a while, because this check raised."""
+        """Schedule the next check after one that raised."""
         subscription.staleness.check_s = now_s + CHECK_S
 
     def drop(self, subscription: SubscriptionState) -> None:
-        """Forget what belongs to the connection or session that has ended."""
+        """Reset what belongs to the connection or session that has ended."""
         staleness = subscription.staleness
         staleness.check_s = _NEVER
         staleness.retries = 0

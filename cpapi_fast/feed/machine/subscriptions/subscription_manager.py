@@ -1,4 +1,4 @@
-"""All subscriptions of one feed: which exist, what state each is in, and what follows from each frame and timer."""
+"""The subscriptions of one feed: which exist, the state of each, and what follows from each frame and timer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cpapi_fast.feed.options import FeedOptions
 
 from .gaps import Gaps
 from .send_queue import Purpose, QueuedRequest, SendQueue
-from .staleness import CHECK_S, StalenessMonitor, Verdict
+from .staleness import CHECK_S, CheckResult, StalenessMonitor
 from .subscription_requests import SubscriptionRequests
 from .subscription_state import SubscriptionSpec, SubscriptionState
 from .timers import Timers
@@ -23,7 +23,7 @@ _NEVER: Final = float("inf")
 
 
 class SubscriptionManager:
-    """All subscriptions of one feed.
+    """Adds, subscribes, checks and removes the subscriptions of one feed.
 
     Args:
         options: pauses and limits.
@@ -40,12 +40,12 @@ class SubscriptionManager:
         self._queue = SendQueue(options.send_interval_s)
         self._staleness = StalenessMonitor(options, self._timers)
         self.requests: Final = SubscriptionRequests(options, random, act, self._queue, self._timers, self._gaps)
-        #: Which subscriptions may be sent: none, those that need no brokerage session, or all.
+        #: Without a socket no subscribe may be sent; without a brokerage session, only those that need none.
         self._has_socket = False
         self._has_brokerage = False
-        #: While the socket is not read, and until this time, a quiet subscription is not judged.
+        #: Quiet subscriptions are not checked while the socket is not read, nor before the end of the grace period.
         self._is_paused = False
-        self._lenient_until_s = 0.0
+        self._grace_until_s = 0.0
 
     # --- the user ---------------------------------------------------------------------------------
 
@@ -81,7 +81,7 @@ class SubscriptionManager:
             )
 
     def remove(self, topic: str, now: Moment) -> None:
-        """Unsubscribe. An open gap is reported without an end."""
+        """Unsubscribe, and report an open gap without an end."""
         subscription = self.subscriptions.pop(topic, None)
         if subscription is None:
             return
@@ -93,16 +93,16 @@ class SubscriptionManager:
 
     # --- the connection ---------------------------------------------------------------------------
 
-    def go_live(self, now: Moment, *, has_brokerage: bool) -> None:
-        """The gateway accepts subscribes: subscribe to everything that the session allows."""
+    def subscribe_all(self, now: Moment, *, has_brokerage: bool) -> None:
+        """Subscribe to everything; without a brokerage session, only to what does not need one."""
         self._has_socket = True
         self._has_brokerage = has_brokerage
         for subscription in self.subscriptions.values():
             self._subscribe(subscription, now)
         self._send_due(now)
 
-    def lose(self, cause: Cause, *, brokerage_only: bool = False) -> None:
-        """Drop the subscriptions whose connection or brokerage session has ended. STOPPED ends their gaps as well."""
+    def drop_all(self, cause: Cause, *, brokerage_only: bool = False) -> None:
+        """Drop all subscriptions, or those that need the brokerage session. The cause STOPPED closes their gaps."""
         if cause is Cause.STOPPED:
             for subscription in self.subscriptions.values():
                 self._gaps.close(subscription, None)
@@ -124,7 +124,7 @@ class SubscriptionManager:
         self._send_due(now)
 
     def resubscribe_unanswered(self, now: Moment) -> None:
-        """Resubscribe what has no frame yet, because the gateway did not accept subscribes before."""
+        """Resubscribe what has no frame yet, because the gateway may have lost earlier subscribes."""
         for subscription in self.subscriptions.values():
             if subscription.request.is_sent and subscription.state is not FeedState.STREAMING:
                 self.requests.queue(subscription, Purpose.RESUBSCRIBE)
@@ -133,7 +133,7 @@ class SubscriptionManager:
     # --- received frames --------------------------------------------------------------------------
 
     def observe(self, activity: Mapping[str, Activity]) -> None:
-        """Take over which frames of some topics were received until now."""
+        """Store the counts of the received frames of some topics."""
         subscriptions = self.subscriptions
         for topic, current in activity.items():
             subscription = subscriptions.get(topic)
@@ -147,7 +147,7 @@ class SubscriptionManager:
             return False
         request, staleness = subscription.request, self._staleness
         if not request.is_sent:
-            # It was sent before the subscription ended: the gap begins after it.
+            # The gateway sent it before the subscription was dropped: the gap begins after it.
             self._gaps.move_start(subscription, received_ns)
             return False
         was_first, was_infrequent = not subscription.has_data, subscription.staleness.interval.is_infrequent
@@ -176,7 +176,7 @@ class SubscriptionManager:
         return True
 
     def on_refused(self, topic: str, now: Moment) -> bool:
-        """Subscribe again later to what the gateway refused. Returns whether this feed had subscribed to it."""
+        """Schedule another subscribe after a refusal. Returns whether this feed had subscribed to the topic."""
         subscription = self.subscriptions.get(topic)
         if subscription is None or not subscription.request.is_sent:
             return False
@@ -200,7 +200,7 @@ class SubscriptionManager:
         return timer_s if send_s is None or timer_s < send_s else send_s
 
     def topics_due(self, now_s: float) -> list[str]:
-        """The topics whose activity has to be observed before anything is checked or sent at this time."""
+        """The topics whose counts `observe` needs before a tick at this time."""
         topics = self._timers.topics_due(now_s)
         if self._has_socket and len(self._queue):
             topics += self._queue.topics_due(now_s)
@@ -211,7 +211,7 @@ class SubscriptionManager:
             if not is_stale and subscription.topic not in due:
                 return topics
         # `is_all_stale` may depend on the topics that are not market data.
-        return topics + [one.topic for one in self.subscriptions.values() if not one.spec.is_market_data]
+        return topics + [other.topic for other in self.subscriptions.values() if not other.spec.is_market_data]
 
     def tick(self, now: Moment) -> None:
         """Do what is due."""
@@ -223,7 +223,7 @@ class SubscriptionManager:
         self._send_due(now)
 
     def is_all_stale(self, now_s: float) -> bool:
-        """Whether there are market data subscriptions, each is stale, and no other topic had a frame recently."""
+        """Whether every market data subscription is stale (and one exists), and no other topic had a recent frame."""
         is_any = False
         for subscription in self.subscriptions.values():
             if subscription.spec.is_market_data:
@@ -233,25 +233,25 @@ class SubscriptionManager:
             elif (
                 subscription.request.is_sent and now_s - subscription.activity.last_s < self._options.stale_after_max_s
             ):
-                # P&L or another topic continues, so the instruments are the reason and not the connection.
+                # Another topic such as P&L still streams, so the connection is not the reason.
                 return False
         return is_any
 
     def pause(self) -> None:
-        """Judge no quiet subscription until `resume`, because the socket is not read."""
+        """Check no quiet subscription until `resume`, because the socket is not read."""
         self._is_paused = True
 
     def resume(self, now_s: float) -> None:
-        """Count the quiet time of every subscription from now, because the socket is read again."""
+        """Count the quiet time of every subscription from now, because the socket is read again. Idempotent."""
         if self._is_paused:
             self._is_paused = False
             for subscription in self.subscriptions.values():
                 self.requests.wait_from(subscription, now_s)
                 self._staleness.check_after_pause(subscription, now_s)
 
-    def be_lenient(self, until_s: float) -> None:
-        """Judge no quiet subscription before this time, because frames may wait in the socket."""
-        self._lenient_until_s = until_s
+    def set_grace(self, until_s: float) -> None:
+        """Check no quiet subscription before `until_s`, because frames may wait unread in the socket."""
+        self._grace_until_s = until_s
 
     def _on_timer(self, subscription: SubscriptionState, now: Moment) -> None:
         try:
@@ -261,7 +261,7 @@ class SubscriptionManager:
                 self._staleness.clear_check(subscription)
                 self._check(subscription, now)
         except BaseException:
-            # A check may fail in trading hours that the user has implemented. Later ones have to take place.
+            # A user's own class of trading hours may raise. The next check must be scheduled all the same.
             self._staleness.set_failed_check(subscription, now.s)
             raise
         finally:
@@ -274,21 +274,21 @@ class SubscriptionManager:
             return
         if not subscription.request.is_sent:
             return
-        if self._is_paused or now.s < self._lenient_until_s:
-            staleness.check_at(subscription, now.s + CHECK_S if self._is_paused else self._lenient_until_s)
+        if self._is_paused or now.s < self._grace_until_s:
+            staleness.check_at(subscription, now.s + CHECK_S if self._is_paused else self._grace_until_s)
             return
         if staleness.learn(subscription, now.s):
             if subscription.staleness.interval.is_infrequent:
                 self._watch(subscription)
             else:
                 self._unwatch_unless_needed(subscription)
-        verdict = staleness.judge(subscription, now)
-        if verdict is Verdict.UNANSWERED:
+        result = staleness.check(subscription, now)
+        if result is CheckResult.UNANSWERED:
             self.requests.queue_resubscribe_after_probe(subscription)
-        elif verdict is Verdict.STALE:
+        elif result is CheckResult.STALE:
             self._go_stale(subscription, now)
         else:
-            if verdict is Verdict.QUIET:
+            if result is CheckResult.QUIET:
                 self.requests.queue_probe(subscription)
             staleness.plan(subscription, now)
 
@@ -304,7 +304,7 @@ class SubscriptionManager:
                 self._act(Send(item.text))
                 continue
             subscription = self.subscriptions.get(item.topic)
-            # The entry of a subscription that has ended since is obsolete.
+            # An entry whose subscription was dropped or removed in the meantime is obsolete.
             if subscription is not None and subscription.request.queued is item:
                 self._send(subscription, item.purpose, now)
 
@@ -316,7 +316,7 @@ class SubscriptionManager:
             was_stale = subscription.state is FeedState.STALE
             subscription.state = FeedState.OPEN
             if was_stale and not subscription.spec.is_market_data:
-                # The only confirmation is that the gateway does not refuse it again.
+                # Such topics get no reply; a renewed refusal is the only sign of failure.
                 self._staleness.clear_check(subscription)
                 self._report(subscription, FeedState.OPEN, FeedState.STALE, Cause.RETRY, now)
         self._staleness.plan(subscription, now)

@@ -1,4 +1,4 @@
-"""The texts that subscribe, renew, probe and resubscribe, and what the replies to them show."""
+"""Sends the subscribes of all kinds (first, renewal, probe, resubscribe), and evaluates the replies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .subscription_state import SubscriptionState
 from .timers import Timers
 
 _NEVER: Final = float("inf")
-#: The gateway replies to a market data subscribe with a snapshot in this many frames.
+#: In how many frames the gateway sends the snapshot that replies to a market data subscribe.
 _SNAPSHOTS: Final = 2
 #: A stream that had a frame within this time, or within two usual intervals, counts as active.
 _ACTIVE_S: Final = 1.0
@@ -30,9 +30,9 @@ class SubscriptionRequests:
         options: pauses and limits.
         random: the source of the jitter of renewals.
         act: receives each action, in order.
-        queue: receives what has to be sent.
+        queue: receives the requests to send.
         timers: receives the time of each renewal.
-        gaps: opens a gap where a reply shows that one is possible.
+        gaps: opens a gap when a reply shows that frames may be missing.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SubscriptionRequests:
     # --- queue ------------------------------------------------------------------------------------
 
     def queue(self, subscription: SubscriptionState, purpose: Purpose, *, is_urgent: bool = False) -> None:
-        """Queue a text, unless one is queued already."""
+        """Queue a request for a subscription, unless one is queued already."""
         if subscription.request.queued is None:
             subscription.request.queued = QueuedRequest(subscription.topic, purpose)
             self._queue.put(subscription.request.queued, is_urgent=is_urgent)
@@ -69,7 +69,7 @@ class SubscriptionRequests:
         request = subscription.request
         if not request.is_sent and request.queued is None:
             if not request.first_sent_ns:
-                # Before the text is sent, so that the first gap cannot begin too late.
+                # The time before the text is sent, so that the first gap cannot begin too late.
                 request.first_sent_ns = now.ns
             self.queue(subscription, Purpose.SUBSCRIBE)
 
@@ -84,7 +84,7 @@ class SubscriptionRequests:
         self.queue(subscription, Purpose.PROBE if self._behaviour.replies else Purpose.RESUBSCRIBE, is_urgent=True)
 
     def queue_resubscribe_after_probe(self, subscription: SubscriptionState) -> None:
-        """Queue a resubscribe because a repeated subscribe had no reply; the gateway may not reply to those."""
+        """Queue a resubscribe after an unanswered repeated subscribe, which some gateways never answer."""
         subscription.request.has_unanswered_repeat = True
         self.queue(subscription, Purpose.RESUBSCRIBE, is_urgent=True)
 
@@ -98,7 +98,7 @@ class SubscriptionRequests:
     # --- texts ------------------------------------------------------------------------------------
 
     def send(self, subscription: SubscriptionState, purpose: Purpose, now: Moment) -> None:
-        """Send the text of a queue entry whose turn it is."""
+        """Send the text of an entry that was taken from the queue."""
         spec, request, activity = subscription.spec, subscription.request, subscription.activity
         request.queued = None
         frequent_s = subscription.staleness.interval.frequent_s
@@ -106,7 +106,7 @@ class SubscriptionRequests:
         is_repeat = self._count(subscription, purpose, is_active=is_active)
         if purpose is not Purpose.SUBSCRIBE and not is_repeat:
             if subscription.state is FeedState.STREAMING and frequent_s and not is_active:
-                # The reply cannot show whether the stream had ended, so a gap is reported to be safe.
+                # The reply cannot show whether the stream had ended before, so a gap is reported to be safe.
                 self._gaps.open(subscription, activity.last_ns, Cause.SUBSCRIPTION_SILENT)
             self._act(Send(spec.cancel_payload))
             self._queue.charge(1)
@@ -115,7 +115,7 @@ class SubscriptionRequests:
         request.sent_s = now.s
         if spec.is_market_data:
             request.snapshots_due = _SNAPSHOTS
-            request.is_repeat = request.owes_snapshot = is_repeat
+            request.is_repeat = request.awaits_snapshot = is_repeat
             request.stream_id_before_repeat = request.stream_id if is_repeat else None
             request.frame_ns_before_repeat = activity.last_ns or request.first_sent_ns
             request.ticked_before_repeat = is_active
@@ -155,7 +155,7 @@ class SubscriptionRequests:
         changes_ids = self._behaviour.changes_ids
         if id_before == stream_id:
             is_certain = is_trial or request.ticked_before_repeat
-            self._behaviour.note_same_stream(is_certain=is_certain, has_reply=request.owes_snapshot)
+            self._behaviour.note_same_stream(is_certain=is_certain, has_reply=request.awaits_snapshot)
             return False
         self._behaviour.note_new_stream(is_trial=is_trial)
         if is_trial or subscription.open_gap is not None:
@@ -166,19 +166,19 @@ class SubscriptionRequests:
                 self._gaps.open(subscription, request.frame_ns_before_repeat, Cause.SUBSCRIPTION_SILENT)
             return False
         self._gaps.open(subscription, request.frame_ns_before_repeat, Cause.SUBSCRIPTION_SILENT)
-        if self._behaviour.may_try(now_s):
+        if self._behaviour.may_start_trial(now_s):
             request.is_trial = True
             self.queue(subscription, Purpose.PROBE)
         return changes_ids is False
 
     def on_data(self, subscription: SubscriptionState, received_ns: int, *, is_snapshot: bool) -> bool:
-        """Note a frame of the subscription. Returns whether it is a snapshot that replies to a subscribe."""
+        """Record a frame of the subscription. Returns whether it is a snapshot that replies to a subscribe."""
         request = subscription.request
         request.refusals = 0
         request.frame_ns_before_repeat = received_ns
         if not is_snapshot:
             return False
-        request.owes_snapshot = False
+        request.awaits_snapshot = False
         if request.snapshots_due <= 0:
             return False
         request.snapshots_due -= 1
@@ -186,7 +186,7 @@ class SubscriptionRequests:
         return True
 
     def on_reply(self, subscription: SubscriptionState) -> None:
-        """A frame was received after a text that waited for a reply."""
+        """Record that the outstanding reply has arrived."""
         request = subscription.request
         if request.has_unanswered_repeat:
             self._behaviour.note_unanswered()
@@ -194,46 +194,46 @@ class SubscriptionRequests:
         request.unanswered_s = None
 
     def on_unwatched(self, subscription: SubscriptionState) -> None:
-        """Conclude from the ticks alone, because the frames of the subscription are not inspected any longer."""
+        """Conclude from the frames inspected so far, because further ones are only counted."""
         request = subscription.request
         request.snapshots_due = 0
-        if request.owes_snapshot:
-            # It ticks, and no snapshot was received.
-            request.owes_snapshot = False
+        if request.awaits_snapshot:
+            # The stream ticks, but sent no snapshot.
+            request.awaits_snapshot = False
             self._behaviour.note_unanswered()
         if request.stream_id_before_repeat is not None:
-            # Every frame had the id of before.
+            # Every inspected frame had the same id as before.
             request.stream_id_before_repeat = None
             is_certain = request.is_trial or request.ticked_before_repeat
             self._behaviour.note_same_stream(is_certain=is_certain, has_reply=False)
             request.is_trial = False
 
     def on_stale(self, subscription: SubscriptionState) -> None:
-        """There was no reply."""
+        """Record that the reply did not arrive."""
         request = subscription.request
         request.has_unanswered_repeat = request.is_repeat
         request.stream_id_before_repeat = None
 
     def on_refused(self, subscription: SubscriptionState) -> int:
-        """Count a refusal. Returns how many there were before it."""
+        """Count a refusal. Returns how many refusals preceded it."""
         refusals = subscription.request.refusals
         subscription.request.refusals += 1
         return refusals
 
     def wait_from(self, subscription: SubscriptionState, now_s: float) -> None:
-        """Let an outstanding reply be due as if its text had been sent now."""
+        """Restart the time limit of an outstanding reply."""
         if subscription.request.unanswered_s is not None:
             subscription.request.unanswered_s = now_s
 
     def drop(self, subscription: SubscriptionState) -> None:
-        """Forget what belongs to the connection or session that has ended."""
+        """Reset what belongs to the connection or session that has ended."""
         request = subscription.request
         request.is_sent = False
         request.queued = None
         request.unanswered_s = None
         request.snapshots_due = 0
         request.renew_s = _NEVER
-        request.is_repeat = request.has_unanswered_repeat = request.owes_snapshot = False
+        request.is_repeat = request.has_unanswered_repeat = request.awaits_snapshot = False
         request.stream_id_before_repeat = None
         request.is_trial = False
         request.stream_id = None

@@ -1,4 +1,4 @@
-"""The record of one subscription, in three parts that have one owner module each."""
+"""The state of one subscription, in three parts. Each part is changed by one module only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_ACTIVITY: Final = Activity(0, 0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSpec:
-    """What a user subscribes to.
+    """The parameters of a subscription.
 
     Attributes:
         topic: the topic of its frames, which identifies it: `smd+265598`, `sor`.
@@ -26,8 +26,8 @@ class SubscriptionSpec:
         cancel_payload: the text that unsubscribes.
         needs_brokerage: whether it requires an open brokerage session.
         is_market_data: whether the gateway replies to it with a snapshot, and ends it after 15 minutes.
-        usual_interval_s: its usual interval between ticks, if the user knows it; None estimates the interval.
-        hours: its trading hours, if the user knows them.
+        usual_interval_s: the usual interval between its ticks, if the user gave it; None estimates the interval.
+        hours: its trading hours, if the user gave them.
     """
 
     topic: str
@@ -41,23 +41,23 @@ class SubscriptionSpec:
 
 @dataclass(slots=True)
 class OpenGap:
-    """A gap without an end: data is missing since `last_good_ns`, and the next frame of the subscription ends it."""
+    """A gap without an end: frames are missing after `last_good_ns`, until the next frame of the subscription."""
 
     last_good_ns: int
     cause: Cause
 
 
 class RequestState:
-    """What was sent for a subscription and which reply is outstanding. Changed by `subscription_requests` only."""
+    """The texts sent for a subscription, and the outstanding reply. Changed by `subscription_requests` only."""
 
     __slots__ = (
+        "awaits_snapshot",
         "first_sent_ns",
         "frame_ns_before_repeat",
         "has_unanswered_repeat",
         "is_repeat",
         "is_sent",
         "is_trial",
-        "owes_snapshot",
         "queued",
         "refusals",
         "renew_s",
@@ -79,15 +79,15 @@ class RequestState:
         self.first_sent_ns = 0
         #: Its entry in the send queue.
         self.queued: QueuedRequest | None = None
-        #: Since when a text waits for a reply; None if none does.
+        #: When the unanswered text was sent; None if no reply is outstanding.
         self.unanswered_s: float | None = None
-        #: How many of the next frames may be snapshots, and how many frames were: these are not ticks.
+        #: How many of the next frames may be snapshots, and how many frames were snapshots. Snapshots are not ticks.
         self.snapshots_due = 0
         self.snapshots = 0
         #: When to renew it, and how often it was renewed.
         self.renew_s = _NEVER
         self.renewals = 0
-        #: How often in succession the gateway refused it.
+        #: How many consecutive times the gateway refused it.
         self.refusals = 0
         #: `server_id` of its latest inspected frame on this connection.
         self.stream_id: str | None = None
@@ -95,13 +95,14 @@ class RequestState:
         #: was not answered.
         self.is_repeat = False
         self.has_unanswered_repeat = False
-        #: A repeated subscribe has brought no snapshot yet.
-        self.owes_snapshot = False
-        #: When the subscribe was repeated: the stream's id, whether it had just ticked, and its latest frame.
+        #: Whether a repeated subscribe has had no snapshot yet.
+        self.awaits_snapshot = False
+        #: When the subscribe was repeated: the stream's id, whether it had just ticked, and the receive time of its
+        #: latest frame.
         self.stream_id_before_repeat: str | None = None
         self.ticked_before_repeat = False
         self.frame_ns_before_repeat = 0
-        #: It was repeated directly after a reply, to learn how the gateway treats an active stream.
+        #: Whether the repeated subscribe is a trial; see `resubscribe_behaviour`.
         self.is_trial = False
 
 
@@ -123,21 +124,21 @@ class StalenessState:
         self.interval = interval
         #: When to check it.
         self.check_s = _NEVER
-        #: Its quiet time counts from here at the earliest.
+        #: Its quiet time starts here, or at its last frame if that is later.
         self.quiet_from_s = 0.0
-        #: Up to which tick, and until when, its ticks went into the interval estimator.
+        #: The number of ticks, and the time, up to which the interval estimator has learned.
         self.counted_ticks = 0
         self.counted_s = 0.0
         #: The time of its last tick before the pause that caused a probe; None if there was none.
         self.pause_from_s: float | None = None
         #: How long it had been quiet when it was probed; zero if it was not.
         self.quiet_at_probe_s = 0.0
-        #: How often in succession it was resubscribed without a reply.
+        #: How many consecutive times it was resubscribed without a reply.
         self.retries = 0
 
 
 class SubscriptionState:
-    """The state of one subscription. Its own attributes are changed by `subscription_manager` only."""
+    """The state of one subscription. Attributes without another owner are changed by `subscription_manager` only."""
 
     __slots__ = (
         "activity",
@@ -158,23 +159,23 @@ class SubscriptionState:
         self.spec = spec
         #: DISCONNECTED (not sent on this connection), OPEN (sent, no frame yet), STREAMING, STALE.
         self.state = FeedState.DISCONNECTED
-        #: The frames of it that were received, as far as the machine was informed.
+        #: Its received frames, as of the last `Machine.observe`.
         self.activity = _NO_ACTIVITY
         #: Whether a frame was received since the user subscribed.
         self.has_data = False
-        #: Whether the user was informed that it is stale, and not yet that it streams again.
+        #: Whether the last reported state is STALE.
         self.is_stale_reported = False
         #: Whether each of its frames is inspected.
         self.is_watched = False
         self.request = RequestState()
         self.staleness = StalenessState(interval)
-        #: Changed by `gaps` only.
+        #: The gap that has no end yet. Changed by `gaps` only.
         self.open_gap: OpenGap | None = None
-        #: When its entry in `timers` is due; changed there only.
+        #: When its entry in `timers` is due. Changed by `timers` only.
         self.timer_s = _NEVER
 
     def quiet_s(self, now_s: float) -> float:
-        """For how long it has been quiet although frames were due."""
+        """How long it has been quiet, in seconds."""
         since_s = max(self.activity.last_s, self.staleness.quiet_from_s)
         if not self.has_data:
             since_s = max(since_s, self.request.sent_s)

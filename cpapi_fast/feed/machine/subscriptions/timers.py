@@ -1,4 +1,4 @@
-"""When to check or renew which subscription: a heap with one current entry per subscription."""
+"""When to check or renew each subscription: a heap with one current entry per subscription."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from .subscription_state import SubscriptionState
 
 _NEVER: Final = float("inf")
-#: The heap is rebuilt when it has more entries than this many per subscription, plus a few.
-_SLACK: Final = 4
-_SPARE: Final = 64
+#: The heap is rebuilt when it has more entries than this many per subscription, plus the extra ones.
+_ENTRIES_PER_SUBSCRIPTION: Final = 4
+_EXTRA_ENTRIES: Final = 64
 
 
 class Timers:
-    """A heap of subscriptions. An entry is due at the earlier of `check_s` and `renew_s`, or is obsolete."""
+    """A heap of subscriptions by due time, the earlier of `check_s` and `renew_s`. Obsolete entries are skipped."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, SubscriptionState]] = []
@@ -29,7 +29,7 @@ class Timers:
         return self._heap[0][0] if self._heap else _NEVER
 
     def set(self, subscription: SubscriptionState) -> None:
-        """Take over changed times. A later time than before takes effect when the earlier entry is due."""
+        """Schedule a subscription after a change of its times. A later time takes effect when its old entry is due."""
         check_s, renew_s = subscription.staleness.check_s, subscription.request.renew_s
         due_s = min(renew_s, check_s)
         if due_s < subscription.timer_s:
@@ -43,16 +43,16 @@ class Timers:
         count = len(heap)
         if not count or heap[0][0] > now_s:
             return []
-        topics, places = [heap[0][2].topic], [1, 2]
-        for place in places:
-            if place < count and heap[place][0] <= now_s:
-                topics.append(heap[place][2].topic)
-                # The children of a place in a heap are not due before it is.
-                places += (2 * place + 1, 2 * place + 2)
+        topics, positions = [heap[0][2].topic], [1, 2]
+        for position in positions:
+            if position < count and heap[position][0] <= now_s:
+                topics.append(heap[position][2].topic)
+                # The children of an entry in the heap are not due before it.
+                positions += (2 * position + 1, 2 * position + 2)
         return topics
 
     def take(self, now_s: float) -> SubscriptionState | None:
-        """Remove a subscription that is due; the caller calls `set` after it has handled it."""
+        """Remove and return a subscription that is due; None if none is. Call `set` after handling it."""
         heap = self._heap
         while heap and heap[0][0] <= now_s:
             due_s, _, subscription = heapq.heappop(heap)
@@ -64,8 +64,8 @@ class Timers:
         return None
 
     def shrink(self, subscriptions: dict[str, SubscriptionState]) -> None:
-        """Drop obsolete entries if there are many."""
-        if len(self._heap) > _SLACK * len(subscriptions) + _SPARE:
+        """Remove the obsolete entries if there are many."""
+        if len(self._heap) > _ENTRIES_PER_SUBSCRIPTION * len(subscriptions) + _EXTRA_ENTRIES:
             self._heap = []
             for subscription in subscriptions.values():
                 subscription.timer_s = _NEVER

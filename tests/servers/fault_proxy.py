@@ -1,6 +1,6 @@
-"""A TCP proxy between a client and the gateway simulator, whose faults are switched while it runs.
+"""A TCP proxy between a client and the simulator, with faults that tests switch on and off.
 
-It sees bytes only, so TLS passes through it untouched. REST and WebSocket go through the same port.
+It forwards bytes, so TLS passes unchanged. REST and WebSocket use the same port.
 """
 
 from __future__ import annotations
@@ -15,70 +15,70 @@ from types import TracebackType
 
 from cpapi_fast.simulator.frame_writer import reset
 
-#: What is read from one side at a time.
+#: The most bytes of one read.
 _CHUNK_BYTES = 64 * 1024
-#: A slow link passes on what belongs to so much time at once.
+#: A slow link forwards the bytes of this much time at once.
 _SLOW_STEP_S = 0.01
 
 
 class NewLinks(enum.Enum):
-    """What becomes of a client that connects now."""
+    """How the proxy treats new clients."""
 
     FORWARDED = "forwarded"
-    #: Accepted by the operating system, and never a byte in either direction.
+    #: Accepted by the operating system, but no byte passes in either direction.
     SILENT = "silent"
-    #: No such port.
+    #: The port refuses connections.
     REFUSED = "refused"
 
 
 class Link:
-    """One client's connection and the one to the gateway that belongs to it.
+    """The connection of one client, and its connection to the gateway.
 
     Attributes:
         number: counts the links of a proxy, from 1.
-        is_dead: half-open: neither data nor FIN nor RST passes any more, either way, for ever.
-        downstream_bytes: how many bytes the client was sent.
+        is_half_open: neither data nor FIN nor RST passes in either direction any more.
+        downstream_bytes: the number of bytes sent to the client.
     """
 
     def __init__(self, proxy: FaultProxy, number: int, client: asyncio.StreamWriter) -> None:
         self._proxy = proxy
         self.number = number
         self._writers = [client]
-        self._buried = asyncio.Event()
-        self.is_dead = False
+        self._is_reset = asyncio.Event()
+        self.is_half_open = False
         self.downstream_bytes = 0
 
     def add(self, writer: asyncio.StreamWriter) -> None:
-        """The gateway's side is connected."""
+        """Add the connection to the gateway."""
         self._writers.append(writer)
 
     def reset(self) -> None:
-        """RST on both sides."""
+        """Send RST to both sides."""
         for writer in self._writers:
             reset(writer.transport)
 
     def finish(self) -> None:
-        """FIN on both sides, after what was written."""
+        """Send FIN to both sides, after pending data."""
         for writer in self._writers:
             writer.close()
 
-    def bury(self) -> None:
-        """End a dead link."""
-        self.is_dead = False
-        self._buried.set()
+    def reset_half_open(self) -> None:
+        """Reset a half-open link."""
+        self.is_half_open = False
+        self._is_reset.set()
         self.reset()
 
-    async def burial(self) -> None:
-        """What there is to do for a dead link."""
-        await self._buried.wait()
+    async def wait_for_reset(self) -> None:
+        """Wait until a half-open link is reset."""
+        await self._is_reset.wait()
 
     def inject(self, data: bytes) -> None:
-        """Send bytes to the client that the gateway never sent."""
+        """Send bytes to the client that the gateway has not sent."""
         if not self._writers[0].transport.is_closing():
             self._writers[0].write(data)
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_downstream: bool) -> None:
-        """Pass bytes on until the end of the stream, as the proxy's faults want it."""
+        """Forward bytes until the end of the stream, subject to the faults of the proxy."""
         proxy = self._proxy
         while data := await reader.read(_CHUNK_BYTES):
             await self._permission(writer)
@@ -96,29 +96,29 @@ class Link:
 
     async def _permission(self, writer: asyncio.StreamWriter) -> None:
         await self._proxy.flowing.wait()
-        if self.is_dead:
-            await self.burial()
+        if self.is_half_open:
+            await self.wait_for_reset()
         if writer.transport.is_closing():
             raise ConnectionResetError
 
 
 class FaultProxy:
-    """Listens on `port` and forwards to the gateway's; all faults take effect at once, on links that stand too.
+    """Listens on `port` and forwards to the gateway. Faults affect open links immediately.
 
     Args:
-        host: where the gateway listens.
-        port: and on which port.
+        host: the host of the gateway.
+        port: the port of the gateway.
 
     Attributes:
-        flowing: not set while the link is stalled.
-        links: those that stand now, dead ones included, oldest first.
-        made: how many links there have been.
+        flowing: not set while links are stalled.
+        links: the open links, half-open ones included, oldest first.
+        made: the number of links so far.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._target = host, port
         self._server: asyncio.Server | None = None
-        # Bound and never listening: while nobody listens the port is refused, and nobody else can get it.
+        # Bound and never listening: it reserves the port while connections are refused.
         self._place = socket.socket()
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
@@ -134,7 +134,7 @@ class FaultProxy:
 
     @property
     def port(self) -> int:
-        """Where clients connect to; the same after it was closed to them and opened again."""
+        """The port for clients. It stays the same while connections are refused."""
         port: int = self._place.getsockname()[1]
         return port
 
@@ -153,7 +153,7 @@ class FaultProxy:
         for task in tasks:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        # uvloop closes what was aborted in its next round.
+        # uvloop closes aborted transports in its next round.
         await asyncio.sleep(0)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
@@ -162,54 +162,54 @@ class FaultProxy:
     # --- faults ---
 
     def reset(self) -> None:
-        """End every link that is not half-open, RST on both sides."""
-        for link in self._living():
+        """Reset every link that is not half-open."""
+        for link in self._working_links():
             link.reset()
 
     def finish(self) -> None:
-        """End every link that is not half-open, FIN on both sides."""
-        for link in self._living():
+        """Send FIN to both sides of every link that is not half-open."""
+        for link in self._working_links():
             link.finish()
 
     def half_open(self) -> None:
-        """Every link that stands goes silent for ever: no data, no FIN, no RST, whatever either side does."""
+        """Stop all open links without a FIN or RST to either side."""
         for link in self.links:
-            link.is_dead = True
+            link.is_half_open = True
 
-    def bury(self) -> None:
-        """Reset the half-open links, as two ends do that look after their keepalive."""
+    def reset_half_open(self) -> None:
+        """Reset the half-open links, as TCP keepalive would."""
         for link in self.links:
-            if link.is_dead:
-                link.bury()
+            if link.is_half_open:
+                link.reset_half_open()
 
     def stall(self) -> None:
-        """Stop forwarding, both ways, until `resume`; nothing is lost."""
+        """Stop forwarding in both directions until `resume`; nothing is lost."""
         self.flowing.clear()
 
     def resume(self) -> None:
-        """Go on forwarding."""
+        """Continue forwarding."""
         self.flowing.set()
 
     def write_bytewise(self, *, on: bool = True) -> None:
-        """Pass on one byte at a time, with a round of the loop between two."""
+        """Forward one byte at a time, with a round of the loop in between."""
         self._is_bytewise = on
 
     def slow_down(self, bytes_per_s: float | None) -> None:
-        """Pass on so many bytes per real second, each way; None is as fast as it goes."""
+        """Forward `bytes_per_s` bytes per real second in each direction; None removes the limit."""
         self._bytes_per_s = bytes_per_s
 
     def cut_after(self, downstream_bytes: int | None, *, with_reset: bool = False) -> None:
-        """End the link on which the so-manieth byte from now passes to a client, all links counted together."""
+        """End a link after this many bytes to clients, counted over all links."""
         self._cut_after = downstream_bytes
         self._cut_is_reset = with_reset
 
     def inject(self, data: bytes) -> None:
-        """Send bytes to every client that the gateway never sent."""
-        for link in self._living():
+        """Send bytes to every client that the gateway has not sent."""
+        for link in self._working_links():
             link.inject(data)
 
     async def treat_new_links(self, how: NewLinks) -> None:
-        """Decide what becomes of clients that connect from now on."""
+        """Set how new clients are treated."""
         if how is NewLinks.REFUSED:
             self._stop_listening()
         elif self._server is None:
@@ -217,17 +217,17 @@ class FaultProxy:
         self._new_links = how
 
     async def heal(self) -> None:
-        """Switch everything off. Links that are half-open stay so."""
+        """Switch all faults off. Half-open links stay half-open."""
         self.resume()
         self.write_bytewise(on=False)
         self.slow_down(None)
         self.cut_after(None)
         await self.treat_new_links(NewLinks.FORWARDED)
 
-    # --- what links ask ---
+    # --- for links ---
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """The parts in which data is passed on now; asked for one by one, since that may change in the middle."""
+        """The parts in which data is forwarded. The faults may change between two parts."""
         at = 0
         while at < len(data):
             size = len(data)
@@ -241,14 +241,14 @@ class FaultProxy:
             at += size
 
     async def pause(self, size: int) -> None:
-        """What a link waits after so many bytes."""
+        """Wait as long as a link must after `size` bytes."""
         if self._bytes_per_s is not None:
             await asyncio.sleep(size / self._bytes_per_s)
         elif self._is_bytewise:
             await asyncio.sleep(0)
 
     def count(self, link: Link, size: int) -> None:
-        """Bytes went downstream over a link; it ends when they were the ones to cut after."""
+        """Count bytes sent to a client, and end the link if `cut_after` is reached."""
         if self._cut_after is None:
             return
         self._cut_after -= size
@@ -261,8 +261,8 @@ class FaultProxy:
 
     # --- links ---
 
-    def _living(self) -> list[Link]:
-        return [link for link in self.links if not link.is_dead]
+    def _working_links(self) -> list[Link]:
+        return [link for link in self.links if not link.is_half_open]
 
     async def _listen(self) -> None:
         listener = socket.socket()
@@ -285,18 +285,18 @@ class FaultProxy:
         self.links.append(link)
         try:
             if self._new_links is NewLinks.SILENT:
-                link.is_dead = True
-                await link.burial()
+                link.is_half_open = True
+                await link.wait_for_reset()
             else:
                 await self._carry(link, reader, writer)
         except asyncio.CancelledError:
-            # The proxy is closed; asyncio's server would take a cancelled task of its own for an error.
+            # The proxy is closed. asyncio's server would report a cancelled task as an error.
             pass
         except OSError:
-            # One side was reset: so is the other, unless the link is dead and tells nobody.
-            if link.is_dead:
+            # One side was reset. The other is reset too, unless the link is half-open.
+            if link.is_half_open:
                 with contextlib.suppress(asyncio.CancelledError):
-                    await link.burial()
+                    await link.wait_for_reset()
         finally:
             self.links.remove(link)
             link.reset()

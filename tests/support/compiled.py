@@ -1,4 +1,4 @@
-"""Cython sources of tests and examples, compiled as a user would: out of the tree, against the installed package."""
+"""Compiles Cython sources of tests and examples outside the tree, against the installed package."""
 
 from __future__ import annotations
 

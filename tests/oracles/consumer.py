@@ -1,4 +1,4 @@
-"""A slow and obvious model of a consumer: one list of everything that arrived, searched from the start each time.
+"""A slow and simple model of a consumer: one list of all items, searched from the start each time.
 
 It uses nothing of `cpapi_fast.delivery`.
 """

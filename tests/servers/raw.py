@@ -1,4 +1,4 @@
-"""A WebSocket server that follows a script byte for byte and records what it receives."""
+"""A WebSocket server that sends scripted bytes and records what it receives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-from tests.frames import ws_close, ws_frame
+from tests.support.frames import ws_close, ws_frame
 
 CLOSE_OPCODE, PING_OPCODE, PONG_OPCODE, TEXT_OPCODE = 8, 9, 10, 1
 

@@ -1,7 +1,7 @@
 """Frames without a socket: the corpus of our own fixtures, and the bytes of WebSocket frames.
 
-The fixtures have the shapes that protocol.md documents, with values of our own. A text stands in the file of the kind
-it has (`tests/data/<label>.jsonl`), so the corpus does not lean on the oracle.
+The fixtures have the shapes that protocol.md documents, with values of our own. Each file of `tests/data` has
+the frames of one kind, so the corpus does not depend on the oracle.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 
 from cpapi_fast.protocol.kinds import FrameKind
 
-DATA: Final = Path(__file__).parent / "data"
+DATA: Final = Path(__file__).parents[1] / "data"
 
-#: Ids that stand in fixtures; none of them is anybody's.
+#: Invented ids of the fixtures.
 ACCOUNT: Final = "U1234567"
 PAPER_ACCOUNT: Final = "DU1234567"
 SESSION: Final = "0123456789abcdef0123456789abcdef"

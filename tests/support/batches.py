@@ -9,13 +9,14 @@ from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.frame import Frame, FrameCounters
-from tests.frames import smd
+from tests.support.frames import smd
 
 #: The cost of one frame of `numbered`: its bytes and the overhead.
 FRAME_COST = 151 + 64
 
 
 def batch_of(raws: Iterable[bytes], received_ns: int = 1, counters: FrameCounters | None = None) -> Batch:
+    """A batch of these frames."""
     builder = BatchBuilder(counters)
     for raw in raws:
         builder.append(raw)

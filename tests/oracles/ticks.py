@@ -1,4 +1,4 @@
-"""What typed columns have to hold, found out the slow and obvious way, and the comparison with what they do hold."""
+"""A slow and simple model of typed columns, and the comparison with the real ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import orjson
 from cpapi_fast.frames import ticks as ticks_module
 from cpapi_fast.frames.ticks import TickDecoder, Ticks
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
-from tests.batches import batch_of
+from tests.support.batches import batch_of
 
 #: How many payloads share a batch.
 BATCH_SIZE: Final = 512
@@ -39,7 +39,7 @@ def cell(value: object) -> Cell:
 
 
 def decoded(payload: bytes) -> object:
-    """The JSON value, invalid UTF-8 repaired; ValueError when it is none."""
+    """The JSON value with invalid UTF-8 repaired; ValueError if the text is not JSON."""
     try:
         return orjson.loads(payload)
     except ValueError:

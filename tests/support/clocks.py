@@ -1,8 +1,9 @@
-"""HandClock: a clock that a test moves by hand, together with its timers."""
+"""Clocks for tests: `HandClock`, which a test moves, and clocks in real time with a wrong time or a changing speed."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from cpapi_fast.clock import Clock
@@ -37,6 +38,14 @@ class HandClock(Clock):
         self._timers.append(handle)
         return handle
 
+    async def sleep(self, seconds: float) -> None:
+        is_over = asyncio.Event()
+        timer = self.call_later(seconds, is_over.set)
+        try:
+            await is_over.wait()
+        finally:
+            timer.cancel()
+
     @property
     def timers(self) -> int:
         return sum(not timer.cancelled() for timer in self._timers)
@@ -64,3 +73,33 @@ async def settle() -> None:
     """Let every task run until it waits for time or I/O."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+class SkewedClock(Clock):
+    """A clock whose time of day is wrong by a constant."""
+
+    def __init__(self, ahead_s: float) -> None:
+        super().__init__()
+        self._ahead_ns = int(ahead_s * 1e9)
+
+    def time_ns(self) -> int:
+        return super().time_ns() + self._ahead_ns
+
+
+class VariableSpeedClock(Clock):
+    """A clock whose speed a test changes while it runs; its time of day stays the machine's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed_at_s, self._elapsed_s = time.monotonic(), 0.0
+
+    def monotonic_s(self) -> float:
+        return self._elapsed_s + (time.monotonic() - self._changed_at_s) * self.speed
+
+    def time_ns(self) -> int:
+        return time.time_ns()
+
+    def set_speed(self, speed: float) -> None:
+        """Set the speed from this moment."""
+        self._elapsed_s, self._changed_at_s = self.monotonic_s(), time.monotonic()
+        self.speed = speed  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Helpers that tests share: running a coroutine on either loop, with one time limit for all, and waiting in it."""
+"""Event loops for tests, their time limit, and waiting for conditions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: No test waits longer than this for anything; a hang is a failure, not a stuck run.
+#: The time limit of a test, so that a test that hangs fails.
 TIMEOUT_S = 30.0
 
 #: The loops to run on: uvloop is optional at run time, plain asyncio always works.
@@ -29,9 +29,9 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, loop: str = LOOPS[0], timeout_s: float = TIMEOUT_S) -> T:
-    """Run `coroutine` to its end on a fresh loop and fail when it does not end in time.
+    """Run `coroutine` to its end on a new loop, and fail if it exceeds the time limit.
 
-    Errors that the loop would only log (a task's exception nobody looked at) fail the test too.
+    Errors that the loop would only log, such as the exception of a task that was never awaited, fail the test too.
     """
     unhandled: list[dict[str, Any]] = []
 
@@ -56,12 +56,12 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def arrive(ws: WsClient, count: int) -> None:
-    """Ask the peer of `on_request` for its next write, and wait until `count` frames have come in all."""
+    """Request the next write of the peer of `on_request`, and wait until `count` frames were received in all."""
     await ws.send_text("go")
     await until(lambda: ws.stats.frames_received >= count)
 
 
 def assert_balanced(ws: WsClient) -> None:
-    """What was received is accounted for, at this moment."""
+    """Every received frame is delivered, dropped or pending."""
     stats = ws.stats
     assert stats.frames_received == stats.delivered + stats.dropped + stats.pending

@@ -1,4 +1,4 @@
-"""The oracle of last values: every frame decoded and merged into dictionaries, and the comparison."""
+"""A model of last values, which decodes and merges every frame into dictionaries, and the comparison."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.kinds import FrameKind
-from tests.comparison import is_equal
+from tests.oracles.comparison import is_equal
 
 Fields = dict[str, tuple[Any, int, float]]
 

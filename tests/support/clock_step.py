@@ -1,4 +1,4 @@
-"""The wall clock of a process of one's own, stepped while it runs; its monotonic clock goes on as ever. Linux only."""
+"""Steps the wall clock of a child process while it runs; its monotonic clock does not change (Linux only)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent / "native" / "clock_step.c"
+SOURCE = Path(__file__).parents[1] / "native" / "clock_step.c"
 
 NS = 1_000_000_000
 HOUR_NS = 3_600 * NS
@@ -38,5 +38,5 @@ class SteppedClock:
     def step(self, seconds: float) -> None:
         """From now on the clock is off by so many seconds, either way."""
         with self._file.open("r+b") as file, mmap.mmap(file.fileno(), 8) as page:
-            # One write of eight aligned bytes: nobody sees half of it.
+            # One write of eight aligned bytes is atomic.
             page[:8] = struct.pack("=q", round(seconds * NS))

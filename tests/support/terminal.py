@@ -1,4 +1,4 @@
-"""Runs the command in a pseudo-terminal of a given size, and reads its screen (POSIX only)."""
+"""Runs a command in a pseudo-terminal of a given size, and reads its screen (POSIX only)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from types import TracebackType
 
-from tests.commands import LIMIT_S, PYTHON
+from tests.support.commands import LIMIT_S, PYTHON
 
 _CODES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _HOME = b"\x1b[H"
@@ -82,7 +82,7 @@ class Terminal:
         return _text(bytes(self.shown).rpartition(b"\x1b[?1049l")[2])
 
     def row(self, name: str) -> str:
-        """The line of the last drawing that starts with `name`; empty if there is none."""
+        """The line of the last drawing that starts with `name`, or an empty string."""
         return next((line for line in self.screen.splitlines() if line.startswith(name)), "")
 
     async def until(self, condition: Callable[[], object]) -> None:

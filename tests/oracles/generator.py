@@ -1,8 +1,7 @@
-"""A fast, seeded generator of texts that a classifier could get wrong.
+"""A fast, seeded generator of texts that are difficult to classify.
 
-One `Generator` gives the same texts for the same seed. Each family is one method; families that make JSON also make it
-by hand, from pieces, so that white space, escapes and key order are free. Making a text costs some microseconds: the
-normal run makes 200,000.
+A `Generator` returns the same texts for the same seed. Each family is one method. Families of JSON build it from
+pieces, so that white space, escapes and key order vary. A text takes some microseconds: the normal run makes 200,000.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
-from tests import frames
+from tests.support import frames
 
 T = TypeVar("T")
 
@@ -250,7 +249,7 @@ class Generator:
         self.seed = seed
         self._random = random.Random(seed)
         self._corpus = tuple(frames.corpus())
-        # A family that stands here twice is made twice as often. The deep ones are thousands of bytes long.
+        # A family listed twice is generated twice as often. The deep ones are thousands of bytes long.
         families = (
             *(self.plain, self.plain, self.spaced, self.nested, self.escaped, self.escaped_strings, self.no_string),
             *(self.mutated, self.mutated, self.mutated_fixture, self.truncated, self.truncated, self.soup, self.soup),

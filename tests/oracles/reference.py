@@ -1,8 +1,7 @@
-"""The slow, obvious oracle: decode the whole text with orjson, then look the topic up in the table.
+"""The slow and simple oracle of routes, which decodes the whole text with orjson.
 
-It shares no code with the classifier. What valid JSON is, is what orjson accepts. The two questions that a decoded
-value cannot answer (where does the topic stand in the text, and is its key there twice) are answered by a scan over the
-tokens of a text that orjson has accepted before.
+It shares no code with the classifier. Valid JSON is what orjson accepts. The position of the topic, and whether its key
+occurs twice, cannot be seen in a decoded value, so a scan over the tokens of the text finds them.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ HEARTBEAT: Final = Answer(FrameKind.HEARTBEAT)
 MALFORMED: Final = Answer(FrameKind.MALFORMED)
 NO_TOPIC: Final = Answer(FrameKind.OTHER)
 
-#: Where a topic stands when there is none, and when it is written with escapes.
+#: The position of a topic that is missing, and of one that is written with escapes.
 NO_SPAN: Final = (-1, 0)
 ESCAPED_SPAN: Final = (-1, -1)
 

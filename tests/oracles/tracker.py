@@ -1,4 +1,4 @@
-"""The oracle of a tracker: dictionaries by `Frame.topic`, compared with the tracker after every step."""
+"""A model of a tracker, with dictionaries by `Frame.topic`, and the comparison after every step."""
 
 from __future__ import annotations
 

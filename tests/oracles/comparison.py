@@ -1,4 +1,4 @@
-"""Holds the classifier, frames and batches against the oracle, text by text."""
+"""Compares the classifier, frames and batches with the oracle, text by text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.classifier import NOT_JSON, ROUTED, classify_bytes
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
-from tests import reference
-from tests.reference import Answer, Refused
+from tests.oracles import reference
+from tests.oracles.reference import Answer, Refused
 
 #: How many texts share a batch.
 BATCH_SIZE: Final = 512
@@ -62,7 +62,7 @@ def is_equal(left: object, right: object) -> bool:
 def check_frame(data: bytes, frame: Frame, answers: Iterable[Answer], oracle: Oracle = ORACLE) -> None:
     """Compare every attribute of a frame with the results that its text allows."""
     answer = answer_of(frame)
-    assert answer in answers, f"{answer} is none of {sorted(answers, key=str)}"
+    assert answer in answers, f"{answer} is not one of {sorted(answers, key=str)}"
     assert frame.raw == data
     assert len(frame) == len(data)
     is_malformed = answer.kind is FrameKind.MALFORMED
@@ -109,7 +109,7 @@ def check_span(data: bytes, frame: Frame, span: tuple[int, int], oracle: Oracle 
 
 
 def check_batch(texts: list[bytes], lazy: list[Frame], builder: BatchBuilder, oracle: Oracle = ORACLE) -> None:
-    """Close the batch of these texts: its columns and its frames say what `classify` said of each."""
+    """Finish the batch of these texts, and compare its columns and frames with the results of `classify`."""
     batch = builder.finish(RECEIVED_NS)
     assert batch is not None
     assert len(batch) == len(texts)

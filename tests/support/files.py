@@ -1,20 +1,9 @@
-"""Helpers for tests of outputs: batches with given frames, and a full disk."""
+"""Helpers for tests of outputs: a market data frame, and a full disk."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-
-from cpapi_fast.frames.batch import Batch, BatchBuilder
-
-
-def make_batch(frames: Sequence[bytes], received_ns: int = 1) -> Batch:
-    builder = BatchBuilder()
-    for frame in frames:
-        builder.append(frame)
-    batch = builder.finish(received_ns)
-    assert batch is not None
-    return batch
+from collections.abc import Iterator
 
 
 def quote(conid: int = 265598, **fields: object) -> bytes:

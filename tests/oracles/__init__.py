@@ -1,0 +1,1 @@
+"""Slow and simple models of the library, and generators of input, which tests compare it with."""

@@ -1,0 +1,1 @@
+"""Servers and a proxy for tests, which send scripted bytes or cause faults on the network."""
