@@ -16,6 +16,8 @@ PREVIEW_LENGTH: Final = 120
 _MIN_SECRET_LENGTH: Final = 4
 
 _PATTERNS: Final = (
+    # The account in the topic of a subscribe or unsubscribe for profit and loss, account summary or ledger.
+    re.compile(r"""((?<![0-9A-Za-z])(?:spl|pnl|ssd|sld|upl|usd|uld)\+)([^+\s"'\\{}\[\],;&<>]+)"""),
     # The value after a key that names a secret.
     re.compile(
         r"""(["']?(?:session|sessionId|token|access_token|MAC|user|userId|username|account|acct|password|cookie)["']?\s*[:=]\s*)"""

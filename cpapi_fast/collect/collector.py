@@ -191,7 +191,7 @@ class Collector:
             feed=feed.stats,
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
-            outputs=tuple(_summary_of(output) for output in recorder.outputs),
+            outputs=tuple(OutputSummary.of(output) for output in recorder.outputs),
         )
         self._update_status()
         return self.summary, error
@@ -392,11 +392,3 @@ def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, 
             if not isinstance(exc.__cause__, FileExistsError):
                 raise
         number += 1
-
-
-def _summary_of(output: Any) -> OutputSummary:
-    sizes = []
-    for path in output.files:
-        with suppress(OSError):  # A finished file may have been moved already.
-            sizes.append((path, path.stat().st_size))
-    return OutputSummary(output.name, output.unit, output.counts, tuple(sizes))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cpapi_fast.outputs.interface import OutputCounts
+from cpapi_fast.outputs.interface import Output, OutputCounts
 from cpapi_fast.outputs.quotes import LatestQuote
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ class OutputSummary:
     unit: str
     counts: OutputCounts
     files: tuple[tuple[Path, int], ...]
+
+    @classmethod
+    def of(cls, output: Output) -> OutputSummary:
+        """Return the result of an output that is closed."""
+        sizes = []
+        for path in output.files:
+            with suppress(OSError):  # A finished file may have been moved already.
+                sizes.append((path, path.stat().st_size))
+        return cls(output.name, output.unit, output.counts, tuple(sizes))
 
 
 @dataclass(frozen=True)

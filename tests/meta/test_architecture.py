@@ -13,7 +13,7 @@ from tests.meta.layers import DOCUMENT, PACKAGE, purpose, sources, table
 #: About so many modules lie in one folder at most; the simulator is a program of its own.
 MOST_MODULES = 16
 #: About so many lines a module has at most.
-MOST_LINES = 600
+MOST_LINES = 400
 
 
 def purposes() -> dict[str, str]:

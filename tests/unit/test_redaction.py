@@ -33,6 +33,8 @@ SESSION = "0123456789abcdef0123456789abcdef"
         ("DU1234567C", "DU1234567"),
         ("5c1f3e0a-1234-4abc-8def-0123456789ab", "4abc"),
         ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2ln", "eyJzdWIiOiIxMjM0NTY3ODkwIn0"),
+        ('{"topic":"ssd+F1234","result":[]}', "F1234"),
+        ('sld+Joe.Smith+{"keys":[]}', "Joe.Smith"),
         ("<input name=token value=x>session:'a b'", "a b"),
     ],
 )
@@ -49,7 +51,7 @@ def test_known_secrets_are_redacted() -> None:
 
 
 def test_ordinary_words_stay() -> None:
-    text = '{"error":"no bridge","code":500,"connected":false,"conid":265598,"31":"271.67","topic":"smd+265598"}'
+    text = '{"error":"no bridge","code":500,"connected":false,"conid":265598,"31":"271.67","topic":"smd+265598"} spl+{}'
     assert redact(text, ["", "1", "no"]) == text
 
 
