@@ -59,7 +59,7 @@ def plain_line(status: CollectStatus, frames_per_s: float, bytes_per_s: float, n
     if status.queued_bytes:
         parts.append(f"{size_text(status.queued_bytes)} waiting for the disk")
     if status.advice:
-        parts.append(f"to do: {status.advice}")
+        parts.append(f"action: {status.advice}")
     return "  ".join(parts)
 
 

@@ -118,8 +118,8 @@ def _head(view: View, *, is_low: bool) -> list[Line]:
     return [
         [("cpapi-fast tail  ", "bold"), (view.where, _DIM)],
         state,
-        [("why    ", _DIM), (_reason_text(view), "" if style == _GOOD else style)],
-        [("to do  ", _DIM), (view.advice or "none", "")],
+        [("cause  ", _DIM), (_reason_text(view), "" if style == _GOOD else style)],
+        [("action ", _DIM), (view.advice or "none", "")],
         [("last   ", _DIM), (last, "")],
         [],
     ]
@@ -132,7 +132,7 @@ def _state_text(view: View) -> str:
 def _reason_text(view: View) -> str:
     # The next attempt comes before the details, because the end of the line may be cut.
     if view.next_try_s is not None:
-        again = f", next try in {age_text(view.next_try_s)}"
+        again = f", next attempt in {age_text(view.next_try_s)}"
     else:
         again = ", trying now" if view.state is FeedState.DISCONNECTED else ""
     return f"{words(view.cause.value)}{again}{f': {view.detail}' if view.detail else ''}"

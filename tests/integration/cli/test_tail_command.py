@@ -97,7 +97,9 @@ if sys.platform != "win32":
             result = await run_until("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
         assert (result.code, result.err) == (0, "")
         assert "feed disconnected: unreachable" in result.out
-        assert re.search(r"DISCONNECTED for .*: unreachable, (next try in|trying now).*; Start the gateway", result.out)
+        assert re.search(
+            r"DISCONNECTED for .*: unreachable, (next attempt in|trying now).*; Start the gateway", result.out
+        )
 
     @pytest.mark.time_limit(90.0)
     @pytest.mark.gateway(is_logged_in=False)
@@ -146,7 +148,7 @@ if sys.platform != "win32":
         # The gateway closes: the values stay with marked ages, and the cause and the next attempt are shown.
         await gateway.aclose()
         await terminal.until(lambda: "cut off" in terminal.row("265598"))
-        await terminal.until(lambda: re.search(r"why .*, next try in ", terminal.screen))
+        await terminal.until(lambda: re.search(r"cause .*, next attempt in ", terminal.screen))
         assert re.search(r"^(DISCONNECTED|CONNECTING) for", terminal.screen, re.MULTILINE)
         kept = terminal.row("265598").split()[2:5]
         assert all(re.fullmatch(r"[CH]?[0-9,.]+", price) for price in kept), terminal.screen

@@ -85,10 +85,10 @@ def test_plain_line_of_a_feed_in_trouble() -> None:
     line = plain_line(
         status(subscriptions=known, gaps=1200, dropped=7, advice="log in", state="login_required"), 0, 0, time.time_ns()
     )
-    for part in ("login_required", "4 stale (1, 2, 3 …)", "1,200 gaps", "7 dropped", "to do: log in"):
+    for part in ("login_required", "4 stale (1, 2, 3 …)", "1,200 gaps", "7 dropped", "action: log in"):
         assert part in line
     well = plain_line(status(subscriptions={"5": known["5"]}), 0, 0, time.time_ns())
-    for part in ("stale", "gaps", "dropped", "to do"):
+    for part in ("stale", "gaps", "dropped", "action"):
         assert part not in well
 
 

@@ -177,8 +177,8 @@ def test_a_wide_terminal() -> None:
     assert text_of(found) == [
         "cpapi-fast tail  https://localhost:5000/v1/api",
         "STREAMING for 75 s  12 frames/s  1,234 frames  0 gaps  1 connection",
-        "why    data",
-        "to do  nothing to do",
+        "cause  data",
+        "action nothing to do",
         "last   12:00:01 feed streaming: data",
         "",
         "conid   symbol    last     bid     ask  ask size  bid size  volume  6509      age  state      ticks  gaps",
@@ -194,8 +194,8 @@ def test_a_lost_connection_keeps_the_values_and_marks_their_age() -> None:
     found = lines(lost(), 200, 40)
     text = text_of(found)
     assert text[1].startswith("DISCONNECTED for 75 s")
-    assert text[2] == "why    connection lost, next try in 3.2 s"
-    assert text[3] == "to do  nothing to do: it connects again by itself"
+    assert text[2] == "cause  connection lost, next attempt in 3.2 s"
+    assert text[3] == "action nothing to do: it connects again by itself"
     assert text[7] == (
         "265598  AAPL    271.81  271.80  271.82       500     1,300   12.2M  live  42 s !  cut off     17     0"
     )
@@ -205,12 +205,12 @@ def test_a_lost_connection_keeps_the_values_and_marks_their_age() -> None:
 
 def test_a_connection_attempt() -> None:
     text = text_of(lines(replace(lost(), next_try_s=None), 200, 40))
-    assert text[2] == "why    connection lost, trying now"
+    assert text[2] == "cause  connection lost, trying now"
 
 
 def test_details_come_after_the_next_attempt() -> None:
     found = lines(lost(detail="no route to host"), 200, 40)
-    assert text_of(found)[2] == "why    connection lost, next try in 3.2 s: no route to host"
+    assert text_of(found)[2] == "cause  connection lost, next attempt in 3.2 s: no route to host"
 
 
 def test_a_row_before_its_first_frame() -> None:
@@ -258,7 +258,7 @@ def test_rows_that_do_not_fit_are_left_out_and_counted() -> None:
 
 def test_a_low_terminal_has_the_state_and_the_quotes() -> None:
     text = text_of(lines(lost(), 80, 5))
-    assert text[0] == "DISCONNECTED for 75 s: connection lost, next try in 3.2 s"
+    assert text[0] == "DISCONNECTED for 75 s: connection lost, next attempt in 3.2 s"
     assert text[1].startswith("conid")
     assert text[2].startswith("265598")
 
@@ -281,7 +281,7 @@ def test_a_quote_as_a_line() -> None:
 
 def test_the_state_as_a_line() -> None:
     assert state_line(lost()) == (
-        "DISCONNECTED for 75 s: connection lost, next try in 3.2 s; nothing to do: it connects again by itself"
+        "DISCONNECTED for 75 s: connection lost, next attempt in 3.2 s; nothing to do: it connects again by itself"
     )
 
 
