@@ -88,10 +88,12 @@ class SocketObserver:
                 return False
             self._changed = asyncio.Event()
             changed = asyncio.ensure_future(self._changed.wait())
-            await asyncio.wait(
-                (changed, ended), timeout=self._clock.real_s(left_s), return_when=asyncio.FIRST_COMPLETED
-            )
-            changed.cancel()
+            try:
+                await asyncio.wait(
+                    (changed, ended), timeout=self._clock.real_s(left_s), return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                changed.cancel()
         return True
 
     def _record(self, frame: Frame, payload: dict[str, Any]) -> None:
