@@ -91,7 +91,9 @@ def quote_line(row: Row, columns: Sequence[str], feed_state: FeedState, time: st
 
 def state_line(view: View) -> str:
     """The state of the feed as one line: state, duration, cause, next attempt and advice."""
-    return f"{_state_text(view)}: {_reason_text(view)}{f'; {view.advice}' if view.advice else ''}"
+    line = f"{_state_text(view)}: {_reason_text(view)}"
+    # The detail can be a sentence with its full stop.
+    return f"{line.removesuffix('.')}; {view.advice}" if view.advice else line
 
 
 def state_word(row: Row, feed_state: FeedState) -> str:
