@@ -244,7 +244,7 @@ async def test_capture_is_flushed_in_time_without_another_batch(tmp_path: Path) 
     await recorder.write([batch_of([b"{}"])])
     started_s = time.monotonic()
     while read_capture(path).read_all().num_rows == 0:
-        assert time.monotonic() - started_s < 5
+        assert time.monotonic() - started_s < 25
         await asyncio.sleep(0.01)
     await recorder.close()
 
