@@ -197,9 +197,20 @@ class ProtocolViolationError(TransportError):
 
 
 class CertificateError(TransportError):
-    """The TLS policy does not trust the peer's certificate."""
+    """The TLS policy does not trust the peer's certificate.
+
+    Attributes:
+        verify_code: OpenSSL's number of the reason (`X509_V_ERR_...`), such as 62 for a wrong host name; None if
+            OpenSSL did not decide.
+        verify_message: OpenSSL's text for it; empty without one.
+    """
 
     is_retryable = False
+
+    def __init__(self, message: str, *, verify_code: int | None = None, verify_message: str = "") -> None:
+        super().__init__(message)
+        self.verify_code = verify_code
+        self.verify_message = verify_message
 
 
 class PinMismatchError(CertificateError):

@@ -11,6 +11,7 @@ from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
+from cpapi_fast.one_loop import OneLoop
 
 from .consumer_queue import ConsumerQueue
 from .overflow import OverflowPolicy
@@ -22,8 +23,8 @@ T = TypeVar("T")
 class Consumer:
     """One reader of a feed: `async for` iterates over frames and events, `batches()` over batches and events.
 
-    Create it with `Feed.consumer`. Read it in the thread of the feed's loop, with one task at a time. Nothing is lost
-    if a waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
+    Create it with `Feed.consumer`. Read it in the feed's event loop, with one task at a time. Nothing is lost if a
+    waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
     feed ended with an error, that error is raised instead.
 
     Attributes:
@@ -33,12 +34,18 @@ class Consumer:
     """
 
     def __init__(
-        self, name: str, policy: OverflowPolicy, queue: ConsumerQueue, on_close: Callable[[Consumer], None]
+        self,
+        name: str,
+        policy: OverflowPolicy,
+        queue: ConsumerQueue,
+        on_close: Callable[[Consumer], None],
+        owner: OneLoop,
     ) -> None:
         self.name: Final = name
         self.policy: Final = policy
         self.queue: Final = queue
         self._on_close = on_close
+        self._owner = owner
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -61,6 +68,7 @@ class Consumer:
             if cursor == queue.stop:
                 queue.finish_slice(frame.received_ns)
             return frame
+        self._owner.check()
         while True:
             item = queue.next_item() if queue.waiter is None else None
             if item is not None:
@@ -139,6 +147,7 @@ class _Reader(Generic[T]):
 
     async def __anext__(self) -> T:
         consumer = self._consumer
+        consumer._owner.check()
         while True:
             item = self._take() if consumer.queue.waiter is None else None
             if item is not None:

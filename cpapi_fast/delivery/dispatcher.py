@@ -10,6 +10,7 @@ from cpapi_fast.errors import CallbackError, ConfigError, CpapiError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.cost import cost_bytes
+from cpapi_fast.one_loop import OneLoop
 
 from .callback_consumer import Callback, CallbackConsumer
 from .conflation import ConflatingQueue
@@ -46,11 +47,19 @@ class Dispatcher:
         hold: called with True when a consumer with the policy `block` is full, and with False when all of them are at
             half of their bounds or below.
         on_callback_error: called with a `CallbackError` after a callback raised; its cause is the original exception.
+        owner: the event loop of the feed, in which consumers are read.
     """
 
-    def __init__(self, *, hold: Callable[[bool], None], on_callback_error: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        *,
+        hold: Callable[[bool], None],
+        on_callback_error: Callable[[Exception], None],
+        owner: OneLoop | None = None,
+    ) -> None:
         self._hold = hold
         self._on_callback_error = on_callback_error
+        self._owner = OneLoop("feed") if owner is None else owner
         # Replaced and never changed in place, because consumers are added and removed while the dispatcher iterates.
         self._consumers: tuple[Consumer | CallbackConsumer, ...] = ()
         self._recipients: tuple[Recipient, ...] = ()
@@ -114,7 +123,7 @@ class Dispatcher:
             queue = Block(*bounds, self._on_full, self._on_read)
             queue.is_socket_held = self._is_held
             self._blocking.append(queue)
-        consumer = Consumer(name, policy, queue, self._remove)
+        consumer = Consumer(name, policy, queue, self._remove, self._owner)
         self._add(consumer)
         return consumer
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ipaddress
 import os
 import socket
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from cpapi_fast.errors import CertificateError, PinMismatchError
 from cpapi_fast.redaction import preview
-from cpapi_fast.rest.tls import tls_failure, trusting_anything, trusting_only
+from cpapi_fast.rest.peer_certificate import PeerCertificate, handshake
+from cpapi_fast.rest.tls import trusting_anything
 
 from .context import DiagnosisContext, StepResult, failure, ok, warning
 from .diagnosis import Problem
@@ -108,64 +107,12 @@ async def _connect_problem(context: DiagnosisContext, address: str) -> str | Non
 # The certificate
 
 
-@dataclass(frozen=True)
-class _Certificate:
-    """The peer's certificate, trusted or not."""
-
-    sha256: str
-    version: str
-    matches_host: bool
-    #: What `getpeercert()` returns; empty when OpenSSL rejects the certificate even as a trusted one.
-    details: dict[str, Any]
-
-    @property
-    def is_self_signed(self) -> bool | None:
-        return self.details["subject"] == self.details["issuer"] if self.details else None
-
-    def date(self, name: str) -> datetime | None:
-        """`notBefore` or `notAfter`."""
-        text = self.details.get(name)
-        return None if text is None else datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
-
-    @property
-    def names(self) -> list[str]:
-        """The host names and addresses in it."""
-        return [str(name) for _, name in self.details.get("subjectAltName", ())]
-
-    def problems(self, host: str, now: datetime) -> list[str]:
-        """Return the reasons not to trust it, as clauses."""
-        found = []
-        start, end = self.date("notBefore"), self.date("notAfter")
-        if end is not None and end < now:
-            found.append(f"it expired on {end:%Y-%m-%d}")
-        if start is not None and start > now:
-            found.append(f"it is not valid before {start:%Y-%m-%d %H:%M} UTC")
-        if self.is_self_signed:
-            found.append("it is self-signed")
-        if not self.matches_host:
-            names = self.names
-            hosts = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "") if names else "no host name"
-            found.append(f"it is for {hosts}, not for {host}")
-        return found
-
-    def facts(self, now: datetime) -> dict[str, Any]:
-        end = self.date("notAfter")
-        return {
-            "sha256": self.sha256,
-            "tls_version": self.version,
-            "matches_host": self.matches_host,
-            "self_signed": self.is_self_signed,
-            "not_after": None if end is None else end.isoformat(),
-            "expired": None if end is None else end < now,
-        }
-
-
 async def tls(context: DiagnosisContext) -> StepResult:
     """Check that the server speaks TLS and that the TLS policy trusts its certificate."""
     if context.base.scheme == "http":
         return _plain(context)
     try:
-        seen = await _fetch_certificate(context)
+        seen = await PeerCertificate.fetch(context.base.host, context.base.port, timeout_s=context.real_timeout_s)
     except TimeoutError:
         return failure(
             Problem.TLS,
@@ -191,11 +138,11 @@ async def tls(context: DiagnosisContext) -> StepResult:
             **facts,
         )
     except ssl.SSLCertVerificationError as error:
-        reasons = seen.problems(context.base.host, now) or [str(tls_failure("", 0, error)).partition(". ")[0]]
+        refusal = seen.refusal(context.base.host, policy.mode, error.verify_code, error.verify_message, now)
         return failure(
             Problem.TLS,
-            f"the certificate is not trusted: {' and '.join(reasons)}; its SHA-256 is {seen.sha256}",
-            f"Pass --fingerprint {seen.sha256} if this is your gateway's certificate.",
+            f"the certificate is not trusted: {' and '.join(refusal.reasons)}; its SHA-256 is {seen.sha256}",
+            refusal.advice,
             **facts,
         )
     except (OSError, TimeoutError, CertificateError):
@@ -219,7 +166,7 @@ def _plain(context: DiagnosisContext) -> StepResult:
     )
 
 
-def _trusted(context: DiagnosisContext, seen: _Certificate, now: datetime) -> StepResult:
+def _trusted(context: DiagnosisContext, seen: PeerCertificate, now: datetime) -> StepResult:
     facts = seen.facts(now)
     if context.tls.mode == "insecure":
         return warning(
@@ -239,37 +186,6 @@ def _trusted(context: DiagnosisContext, seen: _Certificate, now: datetime) -> St
             **facts,
         )
     return ok(f"the certificate is trusted ({seen.version}); its SHA-256 is {seen.sha256}", **facts)
-
-
-async def _fetch_certificate(context: DiagnosisContext) -> _Certificate:
-    """Fetch the certificate, trusted or not, over three connections without application data."""
-    der, _, version = await _handshake(context, trusting_anything())
-    only = trusting_only(der)
-    details: dict[str, Any] = {}
-    with suppress(ssl.SSLError):
-        # Python decodes only certificates that the context trusts.
-        _, details, _ = await _handshake(context, only)
-    only.check_hostname = True
-    try:
-        await _handshake(context, only)
-        matches_host = True
-    except ssl.SSLError:
-        matches_host = False
-    return _Certificate(hashlib.sha256(der).hexdigest(), version, matches_host, details)
-
-
-async def _handshake(context: DiagnosisContext, ssl_context: ssl.SSLContext) -> tuple[bytes, dict[str, Any], str]:
-    base = context.base
-    _, writer = await asyncio.wait_for(
-        asyncio.open_connection(base.host, base.port, ssl=ssl_context, server_hostname=base.host),
-        context.real_timeout_s,
-    )
-    try:
-        ssl_object: ssl.SSLObject = writer.get_extra_info("ssl_object")
-        der = ssl_object.getpeercert(binary_form=True) or b""
-        return der, dict(ssl_object.getpeercert() or {}), ssl_object.version() or "TLS"
-    finally:
-        writer.transport.abort()
 
 
 async def _no_tls(context: DiagnosisContext, error: OSError) -> StepResult:
@@ -309,6 +225,10 @@ async def first_bytes(context: DiagnosisContext) -> bytes:
         return await asyncio.wait_for(send_request(), min(context.real_timeout_s, 2.0))
     except (OSError, TimeoutError):
         return b""
+
+
+async def _handshake(context: DiagnosisContext, ssl_context: ssl.SSLContext) -> None:
+    await handshake(context.base.host, context.base.port, ssl_context, timeout_s=context.real_timeout_s)
 
 
 async def speaks_tls(context: DiagnosisContext) -> bool:

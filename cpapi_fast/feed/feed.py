@@ -16,6 +16,7 @@ from cpapi_fast.errors import ConfigError, CpapiError, UsageError
 from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
+from cpapi_fast.one_loop import OneLoop
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
 from cpapi_fast.rest.client import Client
@@ -62,7 +63,8 @@ class Feed:
         self.options: Final = FeedOptions() if options is None else options
         self._clock = client.clock
         self._on_login_required = on_login_required
-        self._dispatcher = Dispatcher(hold=self._hold, on_callback_error=self._report_callback_error)
+        self._loop: Final = OneLoop("feed")
+        self._dispatcher = Dispatcher(hold=self._hold, on_callback_error=self._report_callback_error, owner=self._loop)
         self._driver = Driver(client, self.options, self._dispatcher, self._on_event, self._on_misuse)
         self._consumers = FeedConsumers(self._dispatcher, self.options)
         self._is_started = False
@@ -73,7 +75,6 @@ class Feed:
         self._state_waiters: Final = StateWaiters(client.clock)
         # The error of every later call; None while the feed can be used.
         self._ended_with: CpapiError | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"<Feed {self.state.value}, {len(self._driver.machine.subscriptions)} subscriptions>"
@@ -369,15 +370,7 @@ class Feed:
         self._state_waiters.end(error)
 
     def _check_loop(self) -> None:
-        # Timers and sockets of a loop must not be used from another thread, and asyncio would not report it.
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise UsageError(
-                "a feed belongs to the event loop in which it was first used; from another thread, use "
-                "asyncio.run_coroutine_threadsafe with that loop"
-            )
+        self._loop.check()
 
     def _on_event(self, event: FeedEvent) -> None:
         if isinstance(event, Gap):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 import time
@@ -14,6 +13,7 @@ from typing import Final, SupportsIndex
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import (
+    CertificateError,
     CompetingSessionError,
     ConfigError,
     HeaderRefusedError,
@@ -21,6 +21,7 @@ from cpapi_fast.errors import (
     NotAuthenticatedError,
     UsageError,
 )
+from cpapi_fast.one_loop import OneLoop
 from cpapi_fast.protocol.history import History, HistorySource, bar_length_s, check_period, rest_source, start_time_text
 from cpapi_fast.protocol.topics import market_data_target
 
@@ -29,6 +30,7 @@ from .pacing import RestPacer
 from .session import Accounts, AuthStatus, SessionTicket, parse_logout
 from .tls import Tls
 from .transport import RestTransport
+from .trust import Trust
 from .urls import BaseUrl
 
 _USER_AGENT: Final = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
@@ -37,8 +39,8 @@ _USER_AGENT: Final = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 class Client:
     """The REST client of one gateway. Use it as `async with Client(...) as client`, or call `aclose`.
 
-    It connects with the first request. All durations are seconds of `clock`. A client belongs to one event loop; its
-    methods may run concurrently.
+    It connects with the first request. All durations are seconds of `clock`. A client belongs to the event loop in
+    which it is first used: in another one, its async methods raise UsageError. They may run concurrently.
 
     Args:
         base_url: the gateway's REST base, such as `https://localhost:5000/v1/api`.
@@ -87,18 +89,20 @@ class Client:
         if self.pacer.clock is not clock:
             raise ConfigError("the pacer has another clock than the client. Pass the same clock to both.")
         self._connect_timeout_s: Final = connect_timeout_s
+        self._owner: Final = OneLoop("client")
         self._rest: Final = RestTransport(
             self._url,
             self._tls,
             ssl_context=self.ssl_context,
+            on_refused=self.certificate_refused,
             user_agent=self.user_agent,
             connect_timeout_s=connect_timeout_s,
             total_timeout_s=total_timeout_s,
             clock=clock,
             pacer=self.pacer,
+            owner=self._owner,
         )
-        self._context: ssl.SSLContext | None = None
-        self._context_lock: Final = asyncio.Lock()
+        self._trust: Final = Trust(self._tls, self._url.host, self._url.port)
         self._keepalives: Final[set[Keepalive]] = set()
         self._is_closed = False
 
@@ -130,18 +134,28 @@ class Client:
     async def ssl_context(self) -> ssl.SSLContext | None:
         """Return the context of the TLS policy, which REST and WebSocket share; None for http.
 
+        The trusted certificates are read again when their file has changed, and after the gateway's certificate was
+        refused. While nothing has changed, each call returns the same context.
+
         Raises:
             ConfigError, CertificateError, PinMismatchError, ConnectError, RequestTimeoutError: see `Tls.context`.
-            UsageError: the client is closed.
+            UsageError: the client is closed, or belongs to another event loop.
         """
-        self._check_open()
+        self._check_usable()
         if self._url.scheme == "http":
             return None
-        async with self._context_lock:
-            if self._context is None:
-                timeout_s = self.clock.real_s(self._connect_timeout_s)
-                self._context = await self._tls.context(self._url.host, self._url.port, timeout_s=timeout_s)
-            return self._context
+        return await self._trust.context(timeout_s=self.clock.real_s(self._connect_timeout_s))
+
+    async def certificate_refused(self, context: ssl.SSLContext | None, error: CertificateError) -> CertificateError:
+        """Return the error to raise when a context of `ssl_context` has refused the gateway's certificate.
+
+        It names what is wrong with the certificate. The next `ssl_context` reads the trusted certificates again.
+
+        Args:
+            context: the context.
+            error: the error of the handshake.
+        """
+        return await self._trust.refused(context, error, timeout_s=self.clock.real_s(self._connect_timeout_s))
 
     # Requests
 
@@ -156,7 +170,7 @@ class Client:
             PaceError: too many requests are waiting; this one was not sent.
             StatusError, RedirectError, DecodeError: another status, another redirect, or an unexpected body.
             TransportError: no response; the subclass states the reason.
-            UsageError: the client is closed.
+            UsageError: the client is closed, or belongs to another event loop.
         """
         response = await self._rest.request("POST", "/tickle")
         received_ns = time.time_ns()
@@ -296,23 +310,29 @@ class Client:
 
         Raises:
             ConfigError: the interval is not a finite number above zero, or `on_result` is a coroutine function.
-            UsageError: the client is closed.
+            UsageError: the client is closed, or the running event loop is not the client's.
         """
-        self._check_open()
+        self._check_usable()
         self._keepalives.difference_update([keepalive for keepalive in self._keepalives if not keepalive.is_running])
         keepalive = Keepalive(self.tickle, interval_s=interval_s, clock=self.clock, on_result=on_result)
         self._keepalives.add(keepalive)
         return keepalive
 
     async def aclose(self) -> None:
-        """Stop the keepalives and close the connections. The gateway's session stays open. Idempotent."""
+        """Stop the keepalives and close the connections. The gateway's session stays open. Idempotent.
+
+        Raises:
+            UsageError: the client belongs to another event loop.
+        """
+        if not self._is_closed:
+            self._owner.check()
         self._is_closed = True
         while self._keepalives:
             await self._keepalives.pop().stop()
         await self._rest.close()
 
     async def __aenter__(self) -> Client:
-        self._check_open()
+        self._check_usable()
         return self
 
     async def __aexit__(
@@ -320,9 +340,10 @@ class Client:
     ) -> None:
         await self.aclose()
 
-    def _check_open(self) -> None:
+    def _check_usable(self) -> None:
         if self._is_closed:
             raise UsageError("this client is closed. Create a new one.")
+        self._owner.check()
 
     async def _request_auth_status(self, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
         return (await self._rest.request("POST", path, body)).decode(AuthStatus.parse)

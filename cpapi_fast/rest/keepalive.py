@@ -9,6 +9,7 @@ from typing import Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.one_loop import OneLoop
 
 from .session import SessionTicket
 
@@ -48,7 +49,8 @@ class Keepalive:
         self._interval_s: Final = interval_s
         self._clock: Final = clock
         self._on_result: Final = on_result
-        self._task: Final = asyncio.get_running_loop().create_task(self._run(), name="cpapi_fast keepalive")
+        self._loop: Final = OneLoop("keepalive")
+        self._task: Final = self._loop.check().create_task(self._run(), name="cpapi_fast keepalive")
 
     @property
     def is_running(self) -> bool:
@@ -56,7 +58,14 @@ class Keepalive:
         return not self._task.done()
 
     async def stop(self) -> None:
-        """Stop sending requests, and cancel a request in flight. Idempotent."""
+        """Stop sending requests, and cancel a request in flight. Idempotent.
+
+        Raises:
+            UsageError: called in another event loop.
+        """
+        if self._task.done():
+            return
+        self._loop.check()
         self._task.cancel()
         if self._task is not asyncio.current_task():
             await asyncio.wait([self._task])

@@ -10,6 +10,7 @@ from typing import Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, UsageError
+from cpapi_fast.one_loop import OneLoop
 
 #: The documented duration of the penalty after too many requests, in seconds.
 PENALTY_S: Final = 900.0
@@ -51,7 +52,7 @@ class RestPacer:
     stall, no window at the gateway has more requests than its limit.
 
     A request that waits for the limit of its endpoint does not delay requests to other endpoints. All durations are
-    seconds of `clock`. A pacer belongs to one event loop. Share it between clients of one gateway
+    seconds of `clock`. A pacer belongs to one event loop at a time. Share it between clients of one gateway
     (`Client(pacer=...)`), and use it for your own requests to that gateway:
     `with await pacer.acquire("/portfolio/accounts"): ...`.
 
@@ -85,6 +86,7 @@ class RestPacer:
         self._timer: asyncio.TimerHandle | None = None
         self._penalty_end_s = 0.0
         self._penalized_path = ""
+        self._loop = OneLoop("pacer", outlives_loop=True)
 
     @property
     def waiting(self) -> int:
@@ -108,8 +110,9 @@ class RestPacer:
         Raises:
             PaceError: the request would wait longer than `max_wait_s`; it was not sent.
             RateLimitedError: the penalty after a 429 has not ended.
-            UsageError: `refuse_waiting` was called with the owner.
+            UsageError: `refuse_waiting` was called with the owner, or the pacer belongs to another event loop.
         """
+        self._loop.check()
         self._raise_in_penalty(path)
         now_s = self.clock.monotonic_s()
         waiter = _Waiter(path, self._limits_of(path), now_s + self.max_wait_s, owner)

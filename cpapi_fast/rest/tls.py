@@ -15,7 +15,7 @@ import re
 import ssl
 import warnings
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal, NoReturn, TypeAlias
 
 from cpapi_fast.errors import (
     CertificateError,
@@ -33,6 +33,9 @@ _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
 _warned_insecure = False
 
+#: The names of the policies.
+TlsMode: TypeAlias = Literal["verify", "ca_file", "pinned", "insecure"]
+
 
 class InsecureTlsWarning(UserWarning):
     """Warns about `Tls.insecure()`: an attacker on the network can read and change all data, including the session."""
@@ -43,14 +46,14 @@ class Tls:
 
     __slots__ = ("_mode", "_value")
 
-    _mode: Literal["verify", "ca_file", "pinned", "insecure"]
+    _mode: TlsMode
     _value: str
 
     def __init__(self) -> None:
         raise TypeError("use Tls.verify(), Tls.ca_file(path), Tls.pinned(fingerprint) or Tls.insecure()")
 
     @classmethod
-    def _new(cls, mode: Literal["verify", "ca_file", "pinned", "insecure"], value: str = "") -> Tls:
+    def _new(cls, mode: TlsMode, value: str = "") -> Tls:
         self = object.__new__(cls)
         object.__setattr__(self, "_mode", mode)
         object.__setattr__(self, "_value", value)
@@ -65,7 +68,8 @@ class Tls:
     def ca_file(cls, path: str | os.PathLike[str]) -> Tls:
         """Trust only the certificates in this PEM file, and check host name and dates.
 
-        The file is read before the first connection, which raises ConfigError if the file is unusable.
+        A client reads the file before its first connection, and again when the file has changed or a certificate was
+        refused. While the file is unusable, requests raise ConfigError.
         """
         return cls._new("ca_file", os.fspath(path))
 
@@ -103,9 +107,19 @@ class Tls:
         return cls._new("insecure")
 
     @property
-    def mode(self) -> Literal["verify", "ca_file", "pinned", "insecure"]:
+    def mode(self) -> TlsMode:
         """The name of the policy."""
         return self._mode
+
+    @property
+    def trusted_paths(self) -> tuple[str, ...]:
+        """The files and folders with the trusted certificates; empty for `pinned` and `insecure`."""
+        if self._mode == "ca_file":
+            return (self._value,)
+        if self._mode == "verify":
+            paths = ssl.get_default_verify_paths()
+            return tuple(path for path in (paths.cafile, paths.capath) if path)
+        return ()
 
     async def context(self, host: str, port: int, *, timeout_s: float) -> ssl.SSLContext:
         """Create an `SSLContext` that enforces this policy for connections to `host`.
@@ -130,25 +144,50 @@ class Tls:
         if self._mode == "insecure":
             return trusting_anything()
         # In a thread: reading the certificates takes milliseconds, which would delay a running feed.
-        return await asyncio.to_thread(ssl.create_default_context if self._mode == "verify" else self._ca_context)
+        return await asyncio.to_thread(self.context_of_files)
 
-    def _ca_context(self) -> ssl.SSLContext:
+    def context_of_files(self, pem: str | None = None) -> ssl.SSLContext:
+        """Create the context of `verify` or `ca_file`. Blocks while it reads the files.
+
+        Args:
+            pem: what `read_ca_file` has returned; read here by default.
+
+        Raises:
+            ConfigError: the CA file is missing, unreadable or contains no certificate.
+        """
+        if self._mode == "verify":
+            return ssl.create_default_context()
+        if pem is None:
+            pem = self.read_ca_file()
+        try:
+            # If the file has no certificate, create_default_context would use the machine's authorities.
+            if "-----BEGIN CERTIFICATE-----" in pem:
+                return _trusting_file(pem)
+            problem = "it contains no certificate"
+        except (ssl.SSLError, ValueError):
+            problem = "it contains a damaged certificate"
+        raise self._unusable(problem)
+
+    def read_ca_file(self) -> str:
+        """Return the text of the CA file. Blocks while it reads.
+
+        Raises:
+            ConfigError: the file is missing or unreadable.
+        """
         try:
             # Read here, because OpenSSL's errors are less specific. Text that is not ASCII can only be a comment.
-            pem = Path(self._value).read_bytes().decode("ascii", "ignore")
+            return Path(self._value).read_bytes().decode("ascii", "ignore")
         except OSError as error:
             problem = error.strerror or type(error).__name__
         except ValueError:
             problem = "the path is invalid"
-        else:
-            try:
-                # If the file has no certificate, create_default_context would use the machine's authorities.
-                if "-----BEGIN CERTIFICATE-----" in pem:
-                    return _trusting_file(pem)
-                problem = "it contains no certificate"
-            except (ssl.SSLError, ValueError):
-                problem = "it contains a damaged certificate"
-        raise ConfigError(f"cannot use the CA file {self._value!r}: {problem}. Use a PEM file with CERTIFICATE blocks.")
+        raise self._unusable(problem)
+
+    def _unusable(self, problem: str) -> ConfigError:
+        return ConfigError(
+            f"cannot use the CA file {self._value!r}: {problem}. Use a PEM file with CERTIFICATE blocks. It is read "
+            "again at each try."
+        )
 
     async def _fetch_pinned(self, host: str, port: int, timeout_s: float) -> bytes:
         der = await _fetch_certificate(host, port, timeout_s)
@@ -247,7 +286,9 @@ def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | Ce
     why = getattr(reason, "verify_message", None) or getattr(reason, "reason", None) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
         return CertificateError(
-            f"the certificate of {host}:{port} is not trusted: {why}. Pin it with --fingerprint or "
-            "Tls.pinned(fingerprint), or pass its CA with --ca-file or Tls.ca_file(path)."
+            f"the certificate of {host}:{port} is not trusted: {why.rstrip('.')}. Pin it with --fingerprint or "
+            "Tls.pinned(fingerprint), or pass its CA with --ca-file or Tls.ca_file(path).",
+            verify_code=getattr(reason, "verify_code", None),
+            verify_message=why.rstrip("."),
         )
     return ConnectError(f"no TLS with {host}:{port}: {why}. Use http:// if the gateway speaks plain http on this port.")

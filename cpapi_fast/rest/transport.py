@@ -28,6 +28,7 @@ from cpapi_fast.errors import (
     RequestTimeoutError,
     UsageError,
 )
+from cpapi_fast.one_loop import OneLoop
 
 from .cookies import CookieJar
 from .pacing import RestPacer
@@ -49,11 +50,13 @@ class RestTransport:
         url: the gateway.
         tls: the TLS policy; here it only selects the error for a certificate failure.
         ssl_context: returns the context of the policy, or None for http.
+        on_refused: called when this context refuses the gateway's certificate; returns the error to raise.
         user_agent: the `User-Agent` header.
         connect_timeout_s: the time limit for name resolution, TCP and TLS, in seconds of the clock.
         total_timeout_s: the time limit for a whole request, in seconds of the clock.
         clock: the clock of the time limits and of the cookies.
         pacer: delays requests to stay below the gateway's rate limits.
+        owner: the event loop of the client; by default that of the first request.
     """
 
     def __init__(
@@ -62,11 +65,13 @@ class RestTransport:
         tls: Tls,
         *,
         ssl_context: Callable[[], Awaitable[ssl.SSLContext | None]],
+        on_refused: Callable[[ssl.SSLContext | None, CertificateError], Awaitable[CertificateError]] | None = None,
         user_agent: str,
         connect_timeout_s: float,
         total_timeout_s: float,
         clock: Clock,
         pacer: RestPacer,
+        owner: OneLoop | None = None,
     ) -> None:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
         #: The latest session id, which no error message may contain.
@@ -74,6 +79,7 @@ class RestTransport:
         self._url: Final = url
         self._tls: Final = tls
         self._ssl_context: Final = ssl_context
+        self._on_refused: Final = on_refused
         self._user_agent: Final = user_agent
         self._connect_timeout_s: Final = connect_timeout_s
         self._total_timeout_s: Final = total_timeout_s
@@ -81,6 +87,7 @@ class RestTransport:
         self._pacer: Final = pacer
         self._http: aiohttp.ClientSession | None = None
         self._is_closed = False
+        self._owner: Final = OneLoop("client") if owner is None else owner
 
     async def request(
         self, method: str, path: str, body: dict[str, bool] | None = None, *, query: Mapping[str, str] | None = None
@@ -99,8 +106,9 @@ class RestTransport:
             PaceError: the request would wait too long; nothing was sent.
             TransportError: no response; the subclass states the reason.
             DecodeError: the body is longer than MAX_BODY_BYTES.
-            UsageError: the transport is closed, or was closed during the request.
+            UsageError: the transport is closed, was closed during the request, or belongs to another event loop.
         """
+        self._owner.check()
         context = await self._ssl_context()
         while True:
             # The gateway counts each attempt as one request.
@@ -126,7 +134,9 @@ class RestTransport:
                     if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
                         continue
                     error = self._translate(f"{method} {self._url}{path}", reason)
-            # Raised outside the except block, so that the original error is not its context.
+            # Outside the except block, so that the original error is not the context of this one.
+            if isinstance(error, CertificateError) and self._on_refused is not None:
+                error = await self._on_refused(context, error)
             raise error
 
     async def _send(
@@ -164,7 +174,14 @@ class RestTransport:
             )
 
     async def close(self) -> None:
-        """Close the connections. Requests in flight raise UsageError. Idempotent."""
+        """Close the connections. Requests in flight raise UsageError. Idempotent.
+
+        Raises:
+            UsageError: the transport belongs to another event loop.
+        """
+        if self._is_closed:
+            return
+        self._owner.check()
         self._is_closed = True
         self._pacer.refuse_waiting(self)
         http, self._http = self._http, None

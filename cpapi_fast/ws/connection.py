@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
-from cpapi_fast.errors import CallbackError, NoSessionError, UsageError
+from cpapi_fast.errors import CallbackError, CertificateError, NoSessionError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame, FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
@@ -40,7 +40,7 @@ class WsClient(Sender):
     An iteration ends without an error only if the peer sends CLOSE. Every other end raises an error, and its
     `is_retryable` states whether a new connection can succeed.
 
-    Create it with `connect` or `open`. Use it only in the thread of its event loop.
+    Create it with `connect` or `open`. Use it in its event loop: calls from another loop or thread raise UsageError.
     """
 
     #: The interval at which to send `tic` and `/tickle`, in seconds.
@@ -51,7 +51,7 @@ class WsClient(Sender):
         self.options: Final = options
         self._clock = clock
         self._queue = ReceiveQueue(
-            options.max_pending_bytes, self._hold_socket, self._attach_sink, self._on_callback_error
+            options.max_pending_bytes, self._hold_socket, self._attach_sink, self._on_callback_error, self._owner
         )
         self._closing = Closing(self._queue, options.close_timeout_s, clock)
         self._listener = FrameListener(
@@ -101,13 +101,15 @@ class WsClient(Sender):
                 path="/tickle",
             )
         headers = [("Cookie", ticket.cookie_header()), ("User-Agent", client.user_agent)]
-        return await cls.open(
-            client.ws_url,
-            headers=headers,
-            ssl_context=await client.ssl_context(),
-            clock=client.clock,
-            options=options,
-        )
+        context = await client.ssl_context()
+        try:
+            return await cls.open(
+                client.ws_url, headers=headers, ssl_context=context, clock=client.clock, options=options
+            )
+        except CertificateError as refused:
+            error = refused
+        # Outside the except block, so that the first error is not the context of this one.
+        raise await client.certificate_refused(context, error)
 
     @classmethod
     async def open(
@@ -164,11 +166,12 @@ class WsClient(Sender):
         Raises:
             TransportError: the connection ended without a CLOSE frame.
             CallbackError: a callback raised, under the policy `close`.
-            UsageError: another task is reading, or a callback receives the frames.
+            UsageError: another task is reading, a callback receives the frames, or this is another event loop.
         """
         return await self._queue.next_frame()
 
     def __aiter__(self) -> AsyncIterator[Frame]:
+        self._owner.check_call()
         return self
 
     async def __anext__(self) -> Frame:
@@ -200,12 +203,14 @@ class WsClient(Sender):
         callback raises. Use `wait_closed()` to detect the end of the connection.
 
         Raises:
-            UsageError: another callback or sink is set, or a reader is waiting.
+            UsageError: another callback or sink is set, a reader is waiting, or this is another event loop or thread.
         """
+        self._owner.check_call()
         self._queue.push_batches(callback)
 
     def on_frame(self, callback: Callable[[Frame], object] | None) -> None:
         """Call `callback(frame)` for each frame as soon as the frame is parsed. Otherwise like `on_batch`."""
+        self._owner.check_call()
         self._queue.push_sink(None if callback is None else CallbackSink(callback, self._listener.counters))
 
     def use_sink(self, sink: FrameSink | None) -> None:
@@ -216,6 +221,7 @@ class WsClient(Sender):
         Raises:
             UsageError: `sink` is not a FrameSink, another callback or sink is set, or a reader is waiting.
         """
+        self._owner.check_call()
         if sink is not None and not isinstance(sink, FrameSink):
             raise UsageError(
                 f"{type(sink).__name__} is not a FrameSink. Subclass FrameSink in Cython, or use on_frame(callback)."
@@ -230,7 +236,11 @@ class WsClient(Sender):
 
         Args:
             is_held: True to stop reading, False to resume.
+
+        Raises:
+            UsageError: called in another event loop or thread.
         """
+        self._owner.check_call()
         self._hold_socket(is_held)
 
     # State
@@ -283,8 +293,9 @@ class WsClient(Sender):
             reason: at most 123 bytes of UTF-8.
 
         Raises:
-            UsageError: the code or the reason is invalid.
+            UsageError: the code or the reason is invalid, or this is another event loop.
         """
+        self._owner.check()
         if not (code in (1000, 1001) or 3000 <= code <= 4999) or len(reason.encode()) > 123:
             raise UsageError("a CLOSE frame has the code 1000, 1001 or 3000 to 4999, and a reason of at most 123 bytes")
         await self._closing.close(code, reason)
@@ -295,10 +306,13 @@ class WsClient(Sender):
         Raises:
             TransportError: the connection did not end with a CLOSE frame.
             CallbackError: a callback raised, under the policy `close`.
+            UsageError: called in another event loop.
         """
+        self._owner.check()
         await self._closing.wait()
 
     async def __aenter__(self) -> WsClient:
+        self._owner.check()
         return self
 
     async def __aexit__(

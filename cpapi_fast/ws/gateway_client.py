@@ -6,6 +6,7 @@ import ssl
 from typing import Protocol
 
 from cpapi_fast.clock import Clock
+from cpapi_fast.errors import CertificateError
 from cpapi_fast.rest.session import SessionTicket
 
 
@@ -29,3 +30,6 @@ class GatewayClient(Protocol):
 
     async def ssl_context(self) -> ssl.SSLContext | None:
         """Return the context of the TLS policy; None for a connection without TLS."""
+
+    async def certificate_refused(self, context: ssl.SSLContext | None, error: CertificateError) -> CertificateError:
+        """Return the error to raise when a context of `ssl_context` has refused the gateway's certificate."""

@@ -109,8 +109,11 @@ def _typed_error(error: BaseException, timeout_s: float) -> CpapiError | None:
             f"no WebSocket within {timeout_s:g} s. Check that the gateway runs and is reachable."
         )
     if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
         return CertificateError(
-            f"the certificate is not trusted: {error.verify_message}. Trust it with a CA file, or pin its fingerprint."
+            f"the certificate is not trusted: {why}. Trust it with a CA file, or pin its fingerprint.",
+            verify_code=error.verify_code,
+            verify_message=why,
         )
     if isinstance(error, (picows.WSInvalidURL, ValueError)):
         return ConfigError("the WebSocket URL has no host, an invalid port, or a fragment")

@@ -15,6 +15,7 @@ from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.cost import batch_cost_bytes
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.frames.sink import FrameSink, end_read, hand_frame
+from cpapi_fast.one_loop import OneLoop
 
 
 class ReceiveQueue:
@@ -25,6 +26,7 @@ class ReceiveQueue:
         hold: called with True to stop reading the socket, and with False to resume.
         attach: called with the sink that gets frames directly from the listener, or with None.
         on_callback_error: called with an exception that a callback raised. It calls `fail` to stop the delivery.
+        owner: the event loop of the connection, in which it is read.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class ReceiveQueue:
         hold: Callable[[bool], None],
         attach: Callable[[FrameSink | None], None],
         on_callback_error: Callable[[BaseException], None],
+        owner: OneLoop | None = None,
     ) -> None:
         self.delivered = 0
         self.dropped = 0
@@ -46,6 +49,7 @@ class ReceiveQueue:
         self._hold = hold
         self._attach = attach
         self._on_callback_error = on_callback_error
+        self._owner = OneLoop("connection") if owner is None else owner
         self._queue: deque[Batch] = deque()
         self._cursor = 0
         self._pending_bytes = 0
@@ -195,13 +199,18 @@ class ReceiveQueue:
 
         Raises:
             CpapiError: the connection ended without a CLOSE frame, or a callback raised.
-            UsageError: another task is reading, or a callback or sink is set.
+            UsageError: another task is reading, a callback or sink is set, or the loop is not the connection's.
         """
-        if not self._queue and not await self._has_more():
-            return None
         # `_step` is inlined, because every frame that is read one by one takes this path.
-        batch = self._queue[0]
         cursor = self._cursor
+        if not cursor:
+            # Once per batch.
+            self._owner.check()
+            if not self._queue and not await self._has_more():
+                return None
+            # Another reader may have begun the batch meanwhile.
+            cursor = self._cursor
+        batch = self._queue[0]
         frame = batch[cursor]
         self.delivered += 1
         self.pending -= 1
@@ -215,6 +224,7 @@ class ReceiveQueue:
 
     async def next_batch(self) -> Batch | None:
         """Return the next batch. Otherwise like `next_frame`."""
+        self._owner.check()
         if not self._queue and not await self._has_more():
             return None
         batch = self._pop()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from abc import ABC, abstractmethod
 
 import picows
 
-from cpapi_fast.errors import SubscriptionError, TransportError, UsageError
+from cpapi_fast.errors import SubscriptionError, TransportError
+from cpapi_fast.one_loop import OneLoop
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_unsubscribe_text
 
 from .listener import FrameListener
@@ -20,8 +20,8 @@ class Sender(ABC):
     _listener: FrameListener
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread_id = threading.get_ident()
+        self._owner = OneLoop("connection")
+        self._loop = self._owner.check()
         #: Done when the socket's write buffer has room again; None if it has room.
         self._drained: asyncio.Future[None] | None = None
 
@@ -38,8 +38,9 @@ class Sender(ABC):
         Raises:
             TransportError: the connection has ended or is closing.
             SubscriptionError: `text` is not a str that UTF-8 can encode.
-            UsageError: called outside the loop's thread.
+            UsageError: called in another event loop.
         """
+        self._owner.check()
         self.send_nowait(text)
         while self._drained is not None and self.is_open:
             await asyncio.shield(self._drained)
@@ -48,16 +49,14 @@ class Sender(ABC):
         """Send one text message without waiting. Text that the socket does not accept is buffered without a limit.
 
         Raises:
-            TransportError, SubscriptionError, UsageError: like `send_text`.
+            TransportError, SubscriptionError: like `send_text`.
+            UsageError: called in another event loop or thread.
         """
         try:
             encoded = text.encode()
         except (AttributeError, UnicodeEncodeError):
             raise SubscriptionError("only a str that UTF-8 can encode can be sent") from None
-        if threading.get_ident() != self._thread_id:
-            raise UsageError(
-                "a connection is used only in its loop's thread. Call asyncio.run_coroutine_threadsafe from others."
-            )
+        self._owner.check_call()
         transport = self._listener.transport
         if transport is None or not self.is_open:
             raise TransportError("the connection has ended; nothing was sent. Reconnect and subscribe again.")
