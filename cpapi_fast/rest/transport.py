@@ -161,6 +161,9 @@ class RestTransport:
             ssl=True if context is None else context,
             trace_request_ctx=attempt,
         ) as response:
+            if response.status == 401:
+                # The cookies of an ended session, or of a gateway that was restarted, may be the reason for it.
+                self.cookies.clear()
             self.cookies.update(response.headers.getall("Set-Cookie", []))
             return RestResponse(
                 path=path,

@@ -19,6 +19,7 @@ from cpapi_fast.errors import (
     ConnectError,
     CpapiError,
     DecodeError,
+    NotAuthenticatedError,
     PinMismatchError,
     RedirectError,
     RequestTimeoutError,
@@ -98,6 +99,22 @@ async def test_cookies_are_sent_once_per_name_also_to_an_ip_address() -> None:
         await client.tickle()
     sent = [headers_of(request).get("cookie") for request in peer.requests]
     assert sent == [None, ["x-sess-uuid=1; b=2"], ["x-sess-uuid=3; b=2"], ["x-sess-uuid=3"]]
+
+
+async def test_cookies_that_were_refused_are_not_sent_again() -> None:
+    def script(request: bytes) -> bytes:
+        # A gateway that was restarted knows no earlier session.
+        if headers_of(request).get("cookie") == ["x-sess-uuid=old"]:
+            return http_response(status=401)
+        return http_response(TICKLE, headers=["Set-Cookie: x-sess-uuid=new"])
+
+    async with HttpServer(script) as peer, Client(peer.url, pacer=unpaced()) as client:
+        client._rest.cookies.update(["x-sess-uuid=old"])
+        assert isinstance(await failure(client), NotAuthenticatedError)
+        await client.tickle()
+        await client.tickle()
+    sent = [headers_of(request).get("cookie") for request in peer.requests]
+    assert sent == [["x-sess-uuid=old"], None, ["x-sess-uuid=new"]]
 
 
 async def test_no_redirect_is_followed() -> None:
