@@ -77,6 +77,7 @@ from .frames.frame import Frame, FrameCounters, classify
 from .frames.sink import FrameSink
 from .frames.ticks import TickDecoder, Ticks
 from .loop import new_event_loop, run
+from .meaning import Meaning
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.quotes import QuotesWriter
 from .protocol.fields import FIELDS, Field, field_code
@@ -149,6 +150,7 @@ __all__ = [
     "LimitError",
     "MalformedPayloadError",
     "MarketDataFields",
+    "Meaning",
     "MissingDependencyError",
     "NoSessionError",
     "NotAuthenticatedError",

@@ -8,11 +8,11 @@
     ├── SubscriptionError (ValueError)           no   an invalid conid, field code or topic
     │   └── LimitError (.limit, .most, .in_use)  no   a limit of the gateway is reached; nothing was sent
     ├── UsageError (RuntimeError)                no   the call is invalid in this state: two readers, a closed client
-    ├── SessionError (.status, .path)            no   a response of the gateway over REST
-    │   ├── NoSessionError                       YES  the gateway has no session yet
+    ├── SessionError (.status, .path, .meaning)  no   a response of the gateway over REST
+    │   ├── NoSessionError                       YES  the gateway has no session, or no brokerage session, yet
     │   ├── NotAuthenticatedError                no   no user is logged in; a person has to log in
     │   ├── CompetingSessionError                no   another login holds the brokerage session
-    │   ├── StatusError                          YES for 429 and 5xx, no for the rest
+    │   ├── StatusError                          depends on the meaning: YES for 429 and 5xx, no for most others
     │   │   └── RateLimitedError (.retry_after_s) YES status 429; nothing is sent during the penalty
     │   ├── RedirectError                        no   a redirect to another page than the login; not followed
     │   └── DecodeError (.preview)               no   HTML, or JSON with an unexpected shape
@@ -20,7 +20,7 @@
     ├── TransportError                           YES  the connection failed or ended without a CLOSE frame
     │   ├── ConnectError                         YES  no connection: DNS, refused, reset
     │   ├── RequestTimeoutError (TimeoutError)   YES  no response within a time limit
-    │   ├── HandshakeError (.status)             YES  the upgrade to a WebSocket failed
+    │   ├── HandshakeError (.status, .meaning)   depends on the meaning; the upgrade to a WebSocket failed
     │   ├── ProtocolViolationError               YES  the peer violated the protocol or a size limit
     │   └── CertificateError                     no   the TLS policy does not trust the certificate
     │       └── PinMismatchError                 no   the certificate is not the pinned one; no cookie was sent
@@ -38,6 +38,8 @@ Messages and `repr`s contain no session id, cookie or account.
 from __future__ import annotations
 
 from typing import ClassVar
+
+from .meaning import Meaning
 
 
 class CpapiError(Exception):
@@ -85,16 +87,31 @@ class SessionError(CpapiError):
     Attributes:
         status: the HTTP status; None when the error has none.
         path: the requested path, without host and query.
+        meaning: what the response means, by the table that feed and doctor read too; None if there was no response.
+        advice: what to do; the end of the message. Possibly empty.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, path: str | None = None) -> None:
+    meaning: Meaning | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        path: str | None = None,
+        meaning: Meaning | None = None,
+        advice: str = "",
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.path = path
+        self.advice = advice
+        if meaning is not None:
+            self.meaning = meaning
 
 
 class NoSessionError(SessionError):
-    """The gateway is reachable but has no session yet."""
+    """The gateway is reachable but has no session yet, or the brokerage session is not open yet (`no bridge`)."""
 
     is_retryable = True
 
@@ -102,9 +119,13 @@ class NoSessionError(SessionError):
 class NotAuthenticatedError(SessionError):
     """No user is logged in at the gateway. Log in to the gateway in a browser."""
 
+    meaning = Meaning.LOGIN_REQUIRED
+
 
 class CompetingSessionError(SessionError):
     """Another login of the same user holds the brokerage session."""
+
+    meaning = Meaning.COMPETING
 
 
 class StatusError(SessionError):
@@ -113,9 +134,19 @@ class StatusError(SessionError):
     #: Retryable statuses below 500. Those from 500 on are always retryable.
     _RETRYABLE: ClassVar[frozenset[int]] = frozenset({429})
 
-    def __init__(self, message: str, *, status: int, path: str | None = None) -> None:
-        super().__init__(message, status=status, path=path)
-        self.is_retryable = status >= 500 or status in self._RETRYABLE
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        path: str | None = None,
+        meaning: Meaning | None = None,
+        advice: str = "",
+        is_retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, status=status, path=path, meaning=meaning, advice=advice)
+        by_status = status >= 500 or status in self._RETRYABLE
+        self.is_retryable = by_status if is_retryable is None else is_retryable
 
 
 class RateLimitedError(StatusError):
@@ -126,6 +157,7 @@ class RateLimitedError(StatusError):
     """
 
     is_retryable = True
+    meaning = Meaning.RATE_LIMITED
 
     def __init__(self, message: str, *, path: str | None = None, retry_after_s: float) -> None:
         super().__init__(message, status=429, path=path)
@@ -135,6 +167,8 @@ class RateLimitedError(StatusError):
 class RedirectError(SessionError):
     """A redirect to a page other than the login. It is not followed, because its target would get the cookie."""
 
+    meaning = Meaning.REDIRECT
+
 
 class DecodeError(SessionError):
     """The body is not JSON, or JSON with an unexpected shape.
@@ -143,8 +177,19 @@ class DecodeError(SessionError):
         preview: the start of the body as one line of at most 120 characters, without anything that looks like a secret.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, path: str | None = None, preview: str = "") -> None:
-        super().__init__(message, status=status, path=path)
+    meaning = Meaning.UNEXPECTED_BODY
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        path: str | None = None,
+        meaning: Meaning | None = None,
+        advice: str = "",
+        preview: str = "",
+    ) -> None:
+        super().__init__(message, status=status, path=path, meaning=meaning, advice=advice)
         self.preview = preview
 
 
@@ -185,11 +230,24 @@ class HandshakeError(TransportError):
 
     Attributes:
         status: the HTTP status of the response; None without one.
+        meaning: what the response means, by the table that REST and doctor read too; None if there was no response.
+        advice: what to do; the end of the message. Possibly empty.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        meaning: Meaning | None = None,
+        advice: str = "",
+        is_retryable: bool = True,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.meaning = meaning
+        self.advice = advice
+        self.is_retryable = is_retryable
 
 
 class ProtocolViolationError(TransportError):

@@ -58,6 +58,10 @@ class Cause(enum.Enum):
     GATEWAY_ERROR = "gateway_error"
     RATE_LIMITED = "rate_limited"
     REFUSED = "refused"
+    BROKERAGE_CLOSED = "brokerage_closed"
+    FORBIDDEN = "forbidden"
+    UPGRADE_REFUSED = "upgrade_refused"
+    NOT_A_GATEWAY = "not_a_gateway"
     #: Causes in the session.
     NOT_LOGGED_IN = "not_logged_in"
     SESSION_ENDED = "session_ended"

@@ -14,11 +14,13 @@ from cpapi_fast.errors import (
     CertificateError,
     ConfigError,
     CpapiError,
-    DecodeError,
+    HandshakeError,
     NotAuthenticatedError,
-    RedirectError,
-    StatusError,
+    RateLimitedError,
+    SessionError,
 )
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.response_table import DOCTOR_VOICE, Place, advice_for
 from cpapi_fast.rest.pacing import RestPacer
 from cpapi_fast.rest.responses import RestResponse
 from cpapi_fast.rest.session import AuthStatus, SessionTicket
@@ -127,7 +129,7 @@ class DiagnosisContext:
         response = await self._rest.request(method, path, body)
         now_ns = self.clock.time_ns()
         self.response_times_s.append(self.clock.monotonic_s() - started_s)
-        date_s = _date_s(response.date)
+        date_s = _date_s(response.headers.get("date", ""))
         if date_s is not None:
             # The header has whole seconds; half a second later is right on average.
             self.date_leads_s.append(now_ns / 1e9 - date_s - 0.5)
@@ -145,42 +147,47 @@ def _date_s(text: str) -> float | None:
         return None
 
 
-def first_sentence(error: CpapiError) -> str:
+#: The class of failure of each meaning of a response.
+PROBLEMS: Final[Mapping[Meaning, Problem]] = {
+    Meaning.LOGIN_REQUIRED: Problem.LOGIN_NEEDED,
+    Meaning.BROKERAGE_CLOSED: Problem.NOT_AUTHENTICATED,
+    Meaning.COMPETING: Problem.COMPETING,
+    Meaning.ACCOUNTS_FIRST: Problem.GATEWAY_ERROR,
+    Meaning.ADDRESS_REFUSED: Problem.FORBIDDEN,
+    Meaning.FORBIDDEN: Problem.FORBIDDEN,
+    Meaning.UPGRADE_REFUSED: Problem.WEBSOCKET,
+    Meaning.RATE_LIMITED: Problem.RATE_LIMITED,
+    Meaning.SERVER_ERROR: Problem.GATEWAY_ERROR,
+    Meaning.PROXY_ERROR: Problem.GATEWAY_ERROR,
+    Meaning.TIMED_OUT: Problem.GATEWAY_ERROR,
+    Meaning.GONE: Problem.GATEWAY_ERROR,
+    Meaning.BAD_REQUEST: Problem.GATEWAY_ERROR,
+    Meaning.NOT_FOUND: Problem.NOT_A_GATEWAY,
+    Meaning.REDIRECT: Problem.NOT_A_GATEWAY,
+    Meaning.NOT_A_GATEWAY: Problem.NOT_A_GATEWAY,
+    Meaning.UNEXPECTED_BODY: Problem.NOT_A_GATEWAY,
+}
+
+
+def advice_of(meaning: Meaning, context: DiagnosisContext) -> str:
+    """Return what to do about a response, in the words of the doctor."""
+    return advice_for(meaning, Place(context.base.origin, context.base.path), DOCTOR_VOICE)
+
+
+def problem_of(error: CpapiError) -> str:
     """Return the problem in an error's text, without the advice that follows it."""
-    return str(error).partition(". ")[0].rstrip(".")
+    advice = getattr(error, "advice", "")
+    return str(error).removesuffix(advice).rstrip(" .") if advice else str(error).partition(". ")[0].rstrip(".")
 
 
 def result_of(error: CpapiError, context: DiagnosisContext) -> StepResult:
     """Return the failure for an error, for steps that have nothing more specific to report."""
-    found = first_sentence(error)
-    origin = context.base.origin
-    status = getattr(error, "status", None)
-    if isinstance(error, NotAuthenticatedError):
-        return failure(Problem.LOGIN_NEEDED, found, f"Log in at {origin} in a browser, then run this command again.")
-    if isinstance(error, StatusError) and status == 429:
-        return failure(
-            Problem.RATE_LIMITED,
-            f"{error.path} returned status 429: all programs together exceed 10 requests per second",
-            "Stop every program that uses this gateway and wait 15 minutes. Until then it refuses every request.",
-        )
-    if isinstance(error, StatusError) and status == 403:
-        return failure(
-            Problem.FORBIDDEN,
-            f"{error.path} returned status 403: the gateway refuses this machine's address",
-            "Add this machine's address to ips/allow in the gateway's conf.yaml, then restart the gateway.",
-        )
-    if isinstance(error, StatusError) and status is not None and status >= 500:
-        return failure(
-            Problem.GATEWAY_ERROR,
-            f"{error.path} returned status {status}",
-            "Wait: around the nightly reset this lasts ten minutes. If it lasts longer, restart the gateway.",
-        )
-    if isinstance(error, (StatusError, RedirectError, DecodeError)):
-        return failure(
-            Problem.NOT_A_GATEWAY,
-            found,
-            f"Open {origin} in a browser and check that it is a Client Portal gateway and that you are logged in.",
-        )
+    found = problem_of(error)
+    if isinstance(error, (SessionError, HandshakeError)) and error.meaning is not None:
+        meaning = error.meaning
+        if isinstance(error, RateLimitedError):
+            found = f"{error.path} returned status 429: all programs together exceed 10 requests per second"
+        return failure(PROBLEMS[meaning], found, advice_of(meaning, context), meaning=meaning.value)
     if isinstance(error, CertificateError):
         return failure(Problem.TLS, found, "Run this command again: the certificate changed during the diagnosis.")
     if isinstance(error, ConfigError):

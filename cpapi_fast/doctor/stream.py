@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from cpapi_fast.errors import CpapiError, HandshakeError
+from cpapi_fast.errors import CpapiError
 from cpapi_fast.protocol.availability import Availability
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS
 from cpapi_fast.protocol.topics import MarketDataFields
@@ -14,7 +14,7 @@ from cpapi_fast.redaction import preview
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 
-from .context import USER_AGENT, DiagnosisContext, StepResult, failure, first_sentence, ok, result_of, warning
+from .context import USER_AGENT, DiagnosisContext, StepResult, failure, ok, result_of, warning
 from .diagnosis import Problem
 
 #: The default fields without the volume; the symbol (a dash marks an unknown conid), and the availability.
@@ -29,6 +29,8 @@ SKEW_FAILURE_S: Final = 20.0
 
 #: A response that takes this long is reported as a warning.
 _SLOW_RESPONSE_S: Final = 2.0
+
+_SAME_AT_UPGRADE: Final = frozenset({Problem.RATE_LIMITED, Problem.FORBIDDEN})
 
 #: How long to wait for the peer's CLOSE frame.
 _CLOSE_TIMEOUT_S: Final = 1.0
@@ -46,30 +48,14 @@ async def websocket(context: DiagnosisContext) -> StepResult:
                 open_timeout_s=context.timeout_s, close_timeout_s=min(_CLOSE_TIMEOUT_S, context.timeout_s)
             ),
         )
-    except HandshakeError as error:
-        return _refused_upgrade(context, error)
     except CpapiError as error:
         result = result_of(error, context)
-        return failure(Problem.WEBSOCKET, result.found, result.advice)
+        # The exit code tells the step. These two classes are the same at each step.
+        problem = result.problem if result.problem in _SAME_AT_UPGRADE else Problem.WEBSOCKET
+        return result._replace(problem=problem)
     context.stack.push_async_callback(ws.close)
     ws.on_batch(context.observer.on_batch)
     return ok("the socket is open")
-
-
-def _refused_upgrade(context: DiagnosisContext, error: HandshakeError) -> StepResult:
-    found = first_sentence(error)
-    origin = context.base.origin
-    if error.status == 429:
-        return failure(Problem.RATE_LIMITED, found, "Stop every program that uses this gateway and wait 15 minutes.")
-    if error.status == 404:
-        return failure(Problem.WEBSOCKET, found, f"Pass --url {origin}/v1/api")
-    if error.status in (401, 403) or (error.status is not None and 300 <= error.status < 400):
-        return failure(Problem.WEBSOCKET, found, f"Log in at {origin} in a browser again.")
-    return failure(
-        Problem.WEBSOCKET,
-        found,
-        "Wait a minute and run this command again. If it fails again, restart the gateway.",
-    )
 
 
 async def ready(context: DiagnosisContext) -> StepResult:

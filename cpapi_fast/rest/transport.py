@@ -29,6 +29,7 @@ from cpapi_fast.errors import (
     UsageError,
 )
 from cpapi_fast.one_loop import OneLoop
+from cpapi_fast.protocol.response_table import Place
 
 from .cookies import CookieJar
 from .pacing import RestPacer
@@ -168,12 +169,10 @@ class RestTransport:
             return RestResponse(
                 path=path,
                 status=response.status,
-                location=response.headers.get("Location", ""),
-                content_type=response.headers.get("Content-Type", ""),
+                headers={name.lower(): value for name, value in response.headers.items()},
                 raw=await _read_bounded(response),
-                origin=self._url.origin,
+                place=Place(self._url.origin, self._url.path),
                 secrets=self._secrets(),
-                date=response.headers.get("Date", ""),
             )
 
     async def close(self) -> None:

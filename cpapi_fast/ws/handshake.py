@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 import picows
 
@@ -22,11 +23,16 @@ from cpapi_fast.errors import (
     HeaderRefusedError,
     RequestTimeoutError,
 )
+from cpapi_fast.protocol.response_rules import ServerResponse, Step, judge
+from cpapi_fast.protocol.response_table import ROWS, Place, advice_for
 
 from .listener import FrameListener
 
 #: Discards all messages, because picows logs the upgrade request with the cookie at level 9 and below.
 _SILENT_LOGGER: Final = logging.Logger("cpapi_fast.picows", logging.CRITICAL + 1)
+
+#: The words of a cookie's value; the gateway's own is `{"session":"..."}`.
+_COOKIE_WORD: Final = re.compile(r"(?!session\")[^\s=,{}\"':]+")
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -86,7 +92,7 @@ async def open_websocket(
         )
     except BaseException as error:
         listener.abandon()
-        typed = _typed_error(error, timeout_s)
+        typed = _typed_error(error, url, headers, timeout_s)
         if typed is None:
             raise
         # Not chained: the original may contain the peer's headers, including a cookie.
@@ -100,10 +106,11 @@ async def open_websocket(
             raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def _typed_error(error: BaseException, timeout_s: float) -> CpapiError | None:
+def _typed_error(
+    error: BaseException, url: str, headers: Sequence[tuple[str, str]], timeout_s: float
+) -> CpapiError | None:
     if isinstance(error, picows.WSHandshakeError):
-        status = None if error.response is None else int(error.response.status)
-        return HandshakeError(_describe_refusal(status), status=status)
+        return _refused(error, url, headers)
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
         return RequestTimeoutError(
             f"no WebSocket within {timeout_s:g} s. Check that the gateway runs and is reachable."
@@ -124,16 +131,24 @@ def _typed_error(error: BaseException, timeout_s: float) -> CpapiError | None:
     return None
 
 
-def _describe_refusal(status: int | None) -> str:
-    if status is None:
-        return "the response to the upgrade is not one of a WebSocket server. Check host, port and path."
-    if status in (401, 403):
-        return (
-            f"the gateway refused the upgrade with status {status}. Log in to the gateway in a browser, then connect "
-            "again."
-        )
-    if 300 <= status < 400:
-        return f"the gateway redirected the upgrade (status {status}). Log in to the gateway in a browser."
-    if status == 404:
-        return "there is no WebSocket at this path (status 404). Check that the base URL ends in /v1/api."
-    return f"the gateway refused the upgrade with status {status}. Try again."
+def _refused(error: picows.WSHandshakeError, url: str, sent: Sequence[tuple[str, str]]) -> HandshakeError:
+    """Return the error for a response that is no upgrade, by the same table as responses over REST."""
+    response = error.response
+    status = None if response is None else int(response.status)
+    headers = {} if response is None else {str(name).lower(): str(value) for name, value in response.headers.items()}
+    # A body may repeat the cookie that was sent or set.
+    cookies = [value for name, value in sent if name.lower() == "cookie"] + [headers.get("set-cookie", "")]
+    secrets = [word for cookie in cookies for word in _COOKIE_WORD.findall(cookie.partition("=")[2].partition(";")[0])]
+    verdict = judge(ServerResponse(Step.UPGRADE, status, headers, error.raw_body or b"", secrets))
+    if verdict is None:
+        raise AssertionError("every response to an upgrade has a rule")
+    parts = urlsplit(url.replace("ws", "http", 1))
+    place = Place(f"{parts.scheme}://{parts.netloc}", parts.path.removesuffix("/ws"))
+    advice = advice_for(verdict.meaning, place)
+    return HandshakeError(
+        f"the WebSocket at {parts.path or '/'} {verdict.found}. {advice}",
+        status=status,
+        meaning=verdict.meaning,
+        advice=advice,
+        is_retryable=ROWS[verdict.meaning].is_retryable,
+    )

@@ -96,7 +96,9 @@ def errors_table() -> list[str]:
     rows = []
     for name, value in vars(errors).items():
         if isinstance(value, type) and issubclass(value, errors.CpapiError):
-            retryable = "depends on the status" if name == "StatusError" else "yes" if value.is_retryable else "no"
+            retryable = "yes" if value.is_retryable else "no"
+            if name in ("StatusError", "HandshakeError"):
+                retryable = "depends on the meaning"
             first = inspect.cleandoc(value.__doc__ or "").splitlines()[0]
             base = value.__mro__[1].__name__
             rows.append(_row(f"`{name}`", f"`{base}`", first, retryable))

@@ -68,6 +68,7 @@ NAMES = frozenset(
         "LimitError",
         "MalformedPayloadError",
         "MarketDataFields",
+        "Meaning",
         "MissingDependencyError",
         "NoSessionError",
         "NotAuthenticatedError",

@@ -30,6 +30,7 @@ from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.rest.client import Client
 from cpapi_fast.ws.stats import WsStats
 
+from .failures import Explainer
 from .frame_inspector import FrameInspector
 from .machine_runner import MachineRunner
 from .rest_calls import RestCalls
@@ -73,7 +74,8 @@ class Driver:
         self._on_event: Final = on_event
         self.topics: Final = TrackedTopics(keeps_last_values=options.last_values)
         self._runner: Final = MachineRunner(self.machine, client.clock, self.topics, self._recorder)
-        self._rest: Final = RestCalls(client, self._runner, self.carry_out, on_misuse, self._report)
+        explain = Explainer(client, is_reclaiming=options.competing == "reclaim")
+        self._rest: Final = RestCalls(client, self._runner, explain, self.carry_out, on_misuse, self._report)
         self._backfiller: Final = Backfiller(
             options.backfill,
             clock=client.clock,
@@ -89,6 +91,7 @@ class Driver:
             client,
             options.ws,
             self._runner,
+            explain,
             carry_out=self.carry_out,
             on_batch=self._inspector.on_batch,
             on_lost=self._backfiller.on_connection_lost,

@@ -2,50 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
 from cpapi_fast.errors import (
     CallbackError,
     CertificateError,
-    CompetingSessionError,
     ConfigError,
     CpapiError,
     HandshakeError,
     NoSessionError,
-    NotAuthenticatedError,
     ProtocolViolationError,
     RateLimitedError,
-    StatusError,
+    SessionError,
     TransportError,
 )
 from cpapi_fast.events import Cause
 from cpapi_fast.feed.machine import Failure
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.response_rules import ServerResponse, Step, judge, step_of
+from cpapi_fast.protocol.response_table import FEED_VOICE, RECLAIMING_VOICE, Place, advice_for
+from cpapi_fast.rest.client import Client
+
+#: The failure of each meaning of a response.
+FAILURES: Final[Mapping[Meaning, Failure]] = {
+    Meaning.LOGIN_REQUIRED: Failure.NOT_LOGGED_IN,
+    Meaning.BROKERAGE_CLOSED: Failure.BROKERAGE_CLOSED,
+    Meaning.COMPETING: Failure.COMPETING,
+    Meaning.ACCOUNTS_FIRST: Failure.GATEWAY_ERROR,
+    Meaning.ADDRESS_REFUSED: Failure.FORBIDDEN,
+    Meaning.FORBIDDEN: Failure.FORBIDDEN,
+    Meaning.UPGRADE_REFUSED: Failure.UPGRADE_REFUSED,
+    Meaning.RATE_LIMITED: Failure.RATE_LIMITED,
+    Meaning.SERVER_ERROR: Failure.GATEWAY_ERROR,
+    Meaning.PROXY_ERROR: Failure.GATEWAY_ERROR,
+    Meaning.TIMED_OUT: Failure.GATEWAY_ERROR,
+    Meaning.GONE: Failure.GATEWAY_ERROR,
+    Meaning.BAD_REQUEST: Failure.GATEWAY_ERROR,
+    Meaning.NOT_FOUND: Failure.NOT_A_GATEWAY,
+    Meaning.REDIRECT: Failure.NOT_A_GATEWAY,
+    Meaning.NOT_A_GATEWAY: Failure.NOT_A_GATEWAY,
+    Meaning.UNEXPECTED_BODY: Failure.GATEWAY_ERROR,
+}
+
+
+class Explanation(NamedTuple):
+    """An error as an input of the machine.
+
+    Attributes:
+        failure: its class.
+        retry_after_s: the pause that it requires, if any.
+        detail: its text; without the advice if `advice` has it.
+        advice: what to do about this response; empty for the advice of the failure.
+    """
+
+    failure: Failure
+    retry_after_s: float | None
+    detail: str
+    advice: str
+
+
+class Explainer:
+    """Explains errors of one gateway to the machine of one feed.
+
+    Args:
+        client: the gateway, whose address the advice has.
+        is_reclaiming: whether the feed takes the session back from other logins.
+    """
+
+    def __init__(self, client: Client, *, is_reclaiming: bool) -> None:
+        self._place: Final = Place(client.origin, client.base_url.removeprefix(client.origin))
+        self._voice: Final = RECLAIMING_VOICE if is_reclaiming else FEED_VOICE
+
+    def __call__(self, error: CpapiError) -> Explanation:
+        """Return the failure for an error, its detail and its advice."""
+        failure, retry_after_s = failure_of(error)
+        meaning = _meaning_of(error)
+        if meaning is None:
+            return Explanation(failure, retry_after_s, str(error), "")
+        client_advice = getattr(error, "advice", "")
+        detail = str(error).removesuffix(client_advice).rstrip(" .") if client_advice else str(error)
+        return Explanation(failure, retry_after_s, detail, advice_for(meaning, self._place, self._voice))
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:
     """Return the failure for an error of REST or of the upgrade, and the pause that it requires, if any."""
     if isinstance(error, RateLimitedError):
         return Failure.RATE_LIMITED, error.retry_after_s
-    if isinstance(error, (NotAuthenticatedError, NoSessionError)):
+    meaning = _meaning_of(error)
+    if meaning is not None:
+        return FAILURES[meaning], None
+    if isinstance(error, NoSessionError):
         return Failure.NOT_LOGGED_IN, None
-    if isinstance(error, CompetingSessionError):
-        return Failure.COMPETING, None
     if isinstance(error, (CertificateError, ConfigError)):
         return Failure.REFUSED, None
-    if isinstance(error, (HandshakeError, StatusError)):
-        return _failure_of_status(error.status), None
     if isinstance(error, TransportError):
         return Failure.UNREACHABLE, None
     return Failure.GATEWAY_ERROR, None
 
 
-def _failure_of_status(status: int | None) -> Failure:
-    if status is None:
-        return Failure.UNREACHABLE
-    if status in (401, 403):
-        return Failure.NOT_LOGGED_IN
-    if status == 404:
-        # The URL belongs to another server.
-        return Failure.REFUSED
-    return Failure.RATE_LIMITED if status == 429 else Failure.GATEWAY_ERROR
+def _meaning_of(error: CpapiError) -> Meaning | None:
+    """The meaning of the response behind an error; None without a response."""
+    if not isinstance(error, (SessionError, HandshakeError)):
+        return None
+    if error.meaning is not None or error.status is None:
+        return error.meaning
+    step = Step.UPGRADE if isinstance(error, HandshakeError) else step_of(error.path or "")
+    verdict = judge(ServerResponse(step, error.status))
+    return None if verdict is None else verdict.meaning
 
 
 def cause_of_end(error: CpapiError | None) -> Cause:

@@ -10,7 +10,7 @@ from cpapi_fast.feed.machine import Action, Call, CallKind, Failure, SessionFact
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.session import AuthStatus, SessionTicket
 
-from .failures import failure_of
+from .failures import Explainer
 from .machine_runner import MachineRunner
 
 
@@ -20,6 +20,7 @@ class RestCalls:
     Args:
         client: the gateway.
         runner: passes the outcomes to the machine.
+        explain: explains errors to the machine.
         carry_out: carries out the actions that follow.
         on_misuse: called if the client was closed while the feed was running.
         report: called with errors that are bugs of this library.
@@ -29,6 +30,7 @@ class RestCalls:
         self,
         client: Client,
         runner: MachineRunner,
+        explain: Explainer,
         carry_out: Callable[[list[Action]], None],
         on_misuse: Callable[[UsageError], None],
         report: Callable[[str, BaseException], None],
@@ -38,6 +40,7 @@ class RestCalls:
         self.failed = 0
         self._client: Final = client
         self._runner: Final = runner
+        self._explain: Final = explain
         self._carry_out: Final = carry_out
         self._on_misuse: Final = on_misuse
         self._report: Final = report
@@ -55,9 +58,9 @@ class RestCalls:
             return
         except CpapiError as error:
             self.failed += 1
-            failure, retry_after_s = failure_of(error)
+            failure, retry_after_s, detail, advice = self._explain(error)
             actions = runner.put(
-                on_failed, number, failure, runner.now(), retry_after_s=retry_after_s, detail=str(error)
+                on_failed, number, failure, runner.now(), retry_after_s=retry_after_s, detail=detail, advice=advice
             )
         except Exception as error:  # noqa: BLE001 - a bug must not end the feed; the loop's handler receives it
             self.failed += 1

@@ -17,7 +17,7 @@ from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 from cpapi_fast.ws.stats import WsStats
 
-from .failures import cause_of_end, describe_end, failure_of
+from .failures import Explainer, cause_of_end, describe_end
 from .machine_runner import MachineRunner
 
 _NO_STATS: Final = WsStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -30,6 +30,7 @@ class SocketSupervisor:
         client: the gateway.
         options: the options of each connection.
         runner: passes the opening and the end of the socket to the machine.
+        explain: explains errors to the machine.
         carry_out: carries out the actions that follow.
         on_batch: receives the frames of the current socket.
         on_lost: called when the current socket has ended or is closed.
@@ -42,6 +43,7 @@ class SocketSupervisor:
         client: Client,
         options: WsOptions,
         runner: MachineRunner,
+        explain: Explainer,
         *,
         carry_out: Callable[[list[Action]], None],
         on_batch: Callable[[Batch], None],
@@ -53,6 +55,7 @@ class SocketSupervisor:
         # With `callback_errors="report"`, frames whose handling fails would be lost without a gap.
         self._options: Final = dataclasses.replace(options, callback_errors="close")
         self._runner: Final = runner
+        self._explain: Final = explain
         self._carry_out: Final = carry_out
         self._on_batch: Final = on_batch
         self._on_lost: Final = on_lost
@@ -124,8 +127,10 @@ class SocketSupervisor:
             self._on_misuse(error)
             return None
         except CpapiError as error:
-            failure, retry_after_s = failure_of(error)
-            actions = runner.put(on_failed, failure, runner.now(), retry_after_s=retry_after_s, detail=str(error))
+            failure, retry_after_s, detail, advice = self._explain(error)
+            actions = runner.put(
+                on_failed, failure, runner.now(), retry_after_s=retry_after_s, detail=detail, advice=advice
+            )
         except Exception as error:  # noqa: BLE001 - a bug must not end the feed; the loop's handler receives it
             self._report("a cpapi_fast feed failed unexpectedly to open its socket", error)
             actions = runner.put(on_failed, Failure.GATEWAY_ERROR, runner.now())

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cpapi_fast.events import FeedEvent
+from cpapi_fast.events import Cause, FeedEvent
 
 
 class Moment(NamedTuple):
@@ -72,6 +72,19 @@ class Failure(enum.Enum):
     UNREACHABLE = "unreachable"
     #: This side refused, for example because the certificate is not trusted. A retry alone does not help.
     REFUSED = "refused"
+    #: The gateway responds, but the brokerage session is not open: `no bridge`.
+    BROKERAGE_CLOSED = "brokerage_closed"
+    #: The gateway, or a proxy before it, refuses this machine. A retry alone does not help.
+    FORBIDDEN = "forbidden"
+    #: The server responds to REST and refuses the WebSocket.
+    UPGRADE_REFUSED = "upgrade_refused"
+    #: Another server than a gateway responds, or none at this path. A retry alone does not help.
+    NOT_A_GATEWAY = "not_a_gateway"
+
+    @property
+    def cause(self) -> Cause:
+        """The cause of the events that report it."""
+        return Cause(self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,24 @@
-"""What the user should do about each cause."""
+"""What the user should do about each cause, if the driver does not pass the advice for one response."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from cpapi_fast.events import Cause
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.response_table import FEED_VOICE, RECLAIMING_VOICE, Place, Voice, advice_for
 
 _NONE: Final = "No action required."
 _RECONNECTS: Final = "No action required: the feed reconnects automatically."
 _RETRIES: Final = "The feed retries automatically."
+
+#: For texts without the gateway's address, because the machine does not know it.
+_SOMEWHERE: Final = Place("the gateway", "the base URL")
+
+
+def _of(meaning: Meaning, voice: Voice = FEED_VOICE) -> str:
+    return advice_for(meaning, _SOMEWHERE, voice).replace("Log in at the gateway", "Log in to the gateway")
+
 
 ADVICE: Final[dict[Cause, str]] = {
     Cause.STARTED: _NONE,
@@ -29,16 +39,15 @@ ADVICE: Final[dict[Cause, str]] = {
     Cause.GATEWAY_ERROR: (
         f"No action required during the nightly reset. {_RETRIES} If the error persists, run `cpapi-fast doctor`."
     ),
-    Cause.RATE_LIMITED: (
-        "Stop other programs that send too many requests to this gateway. The feed sends none for 15 minutes, then "
-        "retries."
-    ),
+    Cause.RATE_LIMITED: _of(Meaning.RATE_LIMITED),
     Cause.REFUSED: f"Check the URL, the certificate, its fingerprint and the options. {_RETRIES}",
-    Cause.NOT_LOGGED_IN: "Log in to the gateway in a browser. The feed continues automatically.",
+    Cause.BROKERAGE_CLOSED: _of(Meaning.BROKERAGE_CLOSED),
+    Cause.FORBIDDEN: _of(Meaning.FORBIDDEN),
+    Cause.UPGRADE_REFUSED: _of(Meaning.UPGRADE_REFUSED),
+    Cause.NOT_A_GATEWAY: f"Check host, port and path of the base URL. {_RETRIES}",
+    Cause.NOT_LOGGED_IN: _of(Meaning.LOGIN_REQUIRED),
     Cause.SESSION_ENDED: "No action required: the feed opens the brokerage session again.",
-    Cause.COMPETING: (
-        "End the other login of this user, which holds the session, or set competing='reclaim' to take it back."
-    ),
+    Cause.COMPETING: _of(Meaning.COMPETING),
     Cause.SUBSCRIPTION_SILENT: (
         "No action required: the feed resubscribes. If this repeats, check the conid, the market data permissions, "
         "and how many market data lines are in use."
@@ -50,3 +59,10 @@ ADVICE: Final[dict[Cause, str]] = {
     ),
     Cause.CONSUMER_OVERFLOW: "Read faster, or choose another overflow policy for this consumer.",
 }
+
+
+def advice_on(cause: Cause, *, is_reclaiming: bool) -> str:
+    """Return the advice for a cause, without what the options have chosen already."""
+    if is_reclaiming and cause is Cause.COMPETING:
+        return _of(Meaning.COMPETING, RECLAIMING_VOICE)
+    return ADVICE[cause]

@@ -43,7 +43,7 @@ class Machine:
         self._session_due_s = _NEVER
         random = Random(seed)
         self._actions: list[Action] = []
-        self._reporter = StateReporter(self._act)
+        self._reporter = StateReporter(self._act, is_reclaiming=options.competing == "reclaim")
         self._calls = SessionCalls(options, random, self._act, self._reporter)
         self._manager = SubscriptionManager(options, random, self._act)
         self._socket_timeout = SocketTimeout(options.socket_timeout_s)
@@ -66,6 +66,7 @@ class Machine:
         self.due_s = min(self._session_due_s, self._manager.due_s)
         actions, self._actions = self._actions, []
         self._reporter.detail = ""
+        self._reporter.advice = {}
         return actions
 
     # --- state ------------------------------------------------------------------------------------
@@ -178,7 +179,14 @@ class Machine:
         return self._take_actions()
 
     def on_call_failed(
-        self, number: int, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
+        self,
+        number: int,
+        failure: Failure,
+        now: Moment,
+        *,
+        retry_after_s: float | None = None,
+        detail: str = "",
+        advice: str = "",
     ) -> list[Action]:
         """A call failed.
 
@@ -188,8 +196,10 @@ class Machine:
             now: the current time.
             retry_after_s: the pause that the response or the client's pacer requires; None if neither does.
             detail: the text of the error, for the event.
+            advice: what to do about this response, for the event; empty for the advice of its cause.
         """
         self._reporter.detail = detail
+        self._reporter.advice = {failure.cause: advice}
         self._session.on_call_failed(number, failure, now, retry_after_s)
         return self._take_actions()
 
@@ -201,10 +211,17 @@ class Machine:
         return self._take_actions()
 
     def on_socket_failed(
-        self, failure: Failure, now: Moment, *, retry_after_s: float | None = None, detail: str = ""
+        self,
+        failure: Failure,
+        now: Moment,
+        *,
+        retry_after_s: float | None = None,
+        detail: str = "",
+        advice: str = "",
     ) -> list[Action]:
         """The socket could not be opened."""
         self._reporter.detail = detail
+        self._reporter.advice = {failure.cause: advice}
         self._session.on_socket_failed(failure, now, retry_after_s)
         return self._take_actions()
 

@@ -32,9 +32,10 @@ from tests.support.clocks import SkewedClock
     ("status", "problem", "advice"),
     [
         (401, Problem.WEBSOCKET, "log in"),
-        (302, Problem.WEBSOCKET, "log in"),
-        (404, Problem.WEBSOCKET, "--url .*/v1/api"),
-        (503, Problem.WEBSOCKET, "wait a minute"),
+        (403, Problem.WEBSOCKET, "proxy .* Upgrade"),
+        (404, Problem.WEBSOCKET, "proxy .* Upgrade"),
+        (426, Problem.WEBSOCKET, "proxy .* Upgrade"),
+        (503, Problem.WEBSOCKET, "wait"),
         (429, Problem.RATE_LIMITED, "15 minutes"),
     ],
 )

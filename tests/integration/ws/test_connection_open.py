@@ -13,6 +13,8 @@ from cpapi_fast.errors import (
     HeaderRefusedError,
     RequestTimeoutError,
 )
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.response_table import ROWS
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import Certificate
@@ -64,17 +66,30 @@ async def test_an_invalid_websocket_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"),
+    ("answer", "status", "meaning"),
     [
-        (b"HTTP/1.1 401 Unauthorized\r\nSet-Cookie: x-sess-uuid=secret\r\nContent-Length: 6\r\n\r\nsecret", 401),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/sso/Login?secret\r\n\r\n", 302),
-        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 503),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", 200),
-        (b"SSH-2.0-OpenSSH secret\r\n\r\n", None),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", None),
+        (
+            b"HTTP/1.1 401 Unauthorized\r\nSet-Cookie: x-sess-uuid=secret\r\nContent-Length: 6\r\n\r\nsecret",
+            401,
+            Meaning.LOGIN_REQUIRED,
+        ),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/gw/sso/Login?secret\r\n\r\n",
+            302,
+            Meaning.LOGIN_REQUIRED,
+        ),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 503, Meaning.SERVER_ERROR),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", 200, Meaning.UPGRADE_REFUSED),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope", 403, Meaning.UPGRADE_REFUSED),
+        (b"SSH-2.0-OpenSSH secret\r\n\r\n", None, Meaning.UPGRADE_REFUSED),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            None,
+            Meaning.UPGRADE_REFUSED,
+        ),
     ],
 )
-async def test_a_refused_upgrade_is_a_handshake_error(answer: bytes, status: int | None) -> None:
+async def test_a_refused_upgrade_is_a_handshake_error(answer: bytes, status: int | None, meaning: Meaning) -> None:
     async def script(peer: Peer) -> None:
         await peer.read_request()
         await peer.send(answer)
@@ -83,7 +98,9 @@ async def test_a_refused_upgrade_is_a_handshake_error(answer: bytes, status: int
     async with RawServer(script, upgrade=False) as server:
         with pytest.raises(HandshakeError) as caught:
             await WsClient.open(server.url)
-        assert caught.value.is_retryable
+        assert caught.value.meaning is meaning
+        assert caught.value.is_retryable is ROWS[meaning].is_retryable
+        assert str(caught.value).endswith(caught.value.advice)
         assert caught.value.status in (status, 101 if status is None else status)
         assert "secret" not in repr(caught.value) + str(caught.value.__cause__)
 

@@ -58,11 +58,12 @@ def test_valid_values_are_accepted():
 @pytest.mark.parametrize(
     ("error", "failure", "retry_after_s"),
     [
-        (StatusError("", status=404), Failure.REFUSED, None),
-        (HandshakeError("", status=404), Failure.REFUSED, None),
+        (StatusError("", status=404), Failure.NOT_A_GATEWAY, None),
+        (HandshakeError("", status=404), Failure.UPGRADE_REFUSED, None),
         (CertificateError(""), Failure.REFUSED, None),
         (StatusError("", status=503), Failure.GATEWAY_ERROR, None),
-        (StatusError("", status=403), Failure.NOT_LOGGED_IN, None),
+        (StatusError("", status=403), Failure.FORBIDDEN, None),
+        (HandshakeError("", status=403), Failure.UPGRADE_REFUSED, None),
         (HandshakeError("", status=429), Failure.RATE_LIMITED, None),
         (HandshakeError("", status=None), Failure.UNREACHABLE, None),
         (RateLimitedError("", path="/tickle", retry_after_s=7.0), Failure.RATE_LIMITED, 7.0),

@@ -9,17 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpapi_fast.errors import (
+    CompetingSessionError,
     CpapiError,
     DecodeError,
+    NoSessionError,
     NotAuthenticatedError,
     RedirectError,
     SessionError,
     StatusError,
 )
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.response_table import ROWS, Place, advice_for
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.rest.responses import RestResponse
-from cpapi_fast.rest.session import SessionTicket
+from cpapi_fast.rest.session import Accounts, SessionTicket
 from tests.servers.http import SESSION
+from tests.support.refusals import REFUSALS, Refusal
 
 ORIGIN = "https://localhost:5000"
 
@@ -27,7 +32,8 @@ ORIGIN = "https://localhost:5000"
 def an_answer(
     raw: bytes = b"{}", *, status: int = 200, location: str = "", content_type: str = "application/json"
 ) -> RestResponse:
-    return RestResponse("/tickle", status, location, content_type, raw, ORIGIN, ["geheim"])
+    headers = {"location": location, "content-type": content_type}
+    return RestResponse("/tickle", status, headers, raw, Place(ORIGIN, "/v1/api"), ["geheim"])
 
 
 def decode(answer: RestResponse) -> Any:
@@ -78,22 +84,50 @@ def test_responses_of_a_gateway_without_a_login(answer: RestResponse) -> None:
     ("status", "is_retryable", "advice"),
     [
         (400, False, "log"),
-        (403, False, "allowed"),
+        (403, False, "ips/allow"),
         (404, False, "/v1/api"),
+        (408, True, "later"),
+        (410, False, "Log in"),
         (411, False, "log"),
-        (500, True, "later"),
-        (503, True, "later"),
+        (500, True, "Wait"),
+        (503, True, "Wait"),
         (304, False, "log"),
         (302, False, "log"),
     ],
 )
 def test_another_status(status: int, is_retryable: bool, advice: str) -> None:
-    error = error_of(an_answer(b'{"error":"Please query /accounts first"}', status=status))
+    error = error_of(an_answer(b'{"error":"something new"}', status=status))
     assert type(error) is StatusError
     assert error.status == status
     assert error.is_retryable is is_retryable
     assert advice in str(error)
-    assert "Please query /accounts first" in str(error)
+    assert '"something new"' in str(error)
+    assert str(error).endswith(error.advice)
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case.name)
+@pytest.mark.parametrize("path", ["/tickle", "/iserver/marketdata/history"])
+def test_every_response_has_the_error_of_its_meaning(case: Refusal, path: str) -> None:
+    response = RestResponse(path, case.status, case.headers, case.body, Place(ORIGIN, "/v1/api"))
+    with pytest.raises(SessionError) as caught:
+        response.decode(Accounts.parse)
+    error = caught.value
+    meaning = case.meaning if path == "/tickle" else case.at_brokerage
+    assert error.meaning is meaning
+    assert error.is_retryable is ROWS[meaning].is_retryable
+    assert (error.status, error.path) == (case.status, path)
+    assert error.advice == advice_for(meaning, Place(ORIGIN, "/v1/api"))
+    assert f"{path} " in str(error)
+    assert str(error).endswith(error.advice)
+    assert "secret" not in str(error)
+    kind = {
+        Meaning.LOGIN_REQUIRED: NotAuthenticatedError,
+        Meaning.BROKERAGE_CLOSED: NoSessionError,
+        Meaning.COMPETING: CompetingSessionError,
+        Meaning.REDIRECT: RedirectError,
+        Meaning.UNEXPECTED_BODY: DecodeError,
+    }
+    assert type(error) is kind.get(meaning, StatusError)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +166,9 @@ def test_another_redirect(status: int, location: str, shown: str) -> None:
 def test_html_instead_of_json(raw: bytes, content_type: str) -> None:
     error = error_of(an_answer(raw, content_type=content_type))
     assert isinstance(error, DecodeError)
-    assert "probably nobody is logged in" in str(error)
-    assert error.preview in str(error)
+    assert "HTML instead of JSON" in str(error)
+    assert "check that the base URL" in str(error)
+    assert "logged in" in error.advice
     assert not error.is_retryable
 
 

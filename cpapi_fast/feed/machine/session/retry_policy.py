@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Final
 
 from cpapi_fast.feed.machine.actions import Failure, Moment
 from cpapi_fast.feed.options import FeedOptions
+
+#: Failures that last until a person has changed something.
+_SLOW: Final = frozenset({Failure.REFUSED, Failure.FORBIDDEN, Failure.NOT_A_GATEWAY})
 
 
 class Backoff:
@@ -59,7 +63,7 @@ class RetryPolicy:
         """The pause after this failure, in seconds."""
         if failure is Failure.RATE_LIMITED:
             return self.penalty_until_s - now.s
-        if failure is Failure.REFUSED:
+        if failure in _SLOW:
             return self._options.reconnect_max_s
         return max(self.backoff(now), retry_after_s or 0.0)
 

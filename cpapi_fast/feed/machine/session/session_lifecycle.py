@@ -23,15 +23,6 @@ _INIT_WAIT_S: Final = 2.0
 #: The pause before the keepalive that follows a failed one.
 _KEEPALIVE_RETRY_S: Final = 10.0
 
-_CAUSE_OF: Final = {
-    Failure.NOT_LOGGED_IN: Cause.NOT_LOGGED_IN,
-    Failure.COMPETING: Cause.COMPETING,
-    Failure.RATE_LIMITED: Cause.RATE_LIMITED,
-    Failure.GATEWAY_ERROR: Cause.GATEWAY_ERROR,
-    Failure.UNREACHABLE: Cause.UNREACHABLE,
-    Failure.REFUSED: Cause.REFUSED,
-}
-
 
 class SessionLifecycle:
     """The steps of one feed: `/tickle`, `ssodh/init` if necessary, `/iserver/accounts`, then the socket.
@@ -216,6 +207,6 @@ class SessionLifecycle:
         if failure is Failure.NOT_LOGGED_IN:
             self._on_login_page(now)
         elif self._connection.has_socket or self._reporter.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
-            self._reporter.notice(_CAUSE_OF[failure], now)
+            self._reporter.notice(failure.cause, now)
         else:
-            self._reporter.enter(FeedState.DISCONNECTED, _CAUSE_OF[failure], now)
+            self._reporter.enter(FeedState.DISCONNECTED, failure.cause, now)

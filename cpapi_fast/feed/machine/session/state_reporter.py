@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cpapi_fast.events import Cause, FeedState, StateChange
 from cpapi_fast.feed.machine.actions import Action, Emit, Moment
-from cpapi_fast.feed.machine.advice import ADVICE
+from cpapi_fast.feed.machine.advice import advice_on
 
 
 class StateReporter:
@@ -14,12 +14,16 @@ class StateReporter:
 
     Args:
         act: receives each action, in order.
+        is_reclaiming: whether the feed takes the session back from other logins.
     """
 
-    def __init__(self, act: Callable[[Action], None]) -> None:
+    def __init__(self, act: Callable[[Action], None], *, is_reclaiming: bool = False) -> None:
         self.state = FeedState.DISCONNECTED
         #: The text of the error that the current input reports; part of the events that follow from it.
         self.detail = ""
+        #: The advice for one cause that the current input has; the table of causes has all others.
+        self.advice: dict[Cause, str] = {}
+        self._is_reclaiming = is_reclaiming
         self._cause = Cause.STOPPED
         self._act = act
 
@@ -38,4 +42,5 @@ class StateReporter:
 
     def _report(self, previous: FeedState, cause: Cause, now: Moment) -> None:
         self._cause = cause
-        self._act(Emit(StateChange(now.ns, self.state, previous, cause, ADVICE[cause], detail=self.detail)))
+        advice = self.advice.get(cause) or advice_on(cause, is_reclaiming=self._is_reclaiming)
+        self._act(Emit(StateChange(now.ns, self.state, previous, cause, advice, detail=self.detail)))

@@ -1,0 +1,195 @@
+"""The table of responses, by meaning: whether to retry, how long a feed waits, and what to do. No I/O
+
+REST client, WebSocket handshake, feed and doctor all read this table, so they cannot disagree about a response.
+`protocol.response_rules` finds the meaning of a response. A new kind of response needs a `Meaning`, a row in `ROWS`,
+and a rule at the place where it takes precedence.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cpapi_fast.meaning import Meaning
+
+
+class Pause(enum.Enum):
+    """How long a feed waits before it tries again."""
+
+    #: A random pause that grows with each try.
+    BACKOFF = "backoff"
+    #: The longest pause of the backoff, because a person has to change something.
+    LONGEST = "longest"
+    #: Until a person has logged in, checked periodically.
+    LOGIN = "login"
+    #: Until the other login has ended, checked periodically.
+    COMPETING = "competing"
+    #: Until the penalty for too many requests has ended.
+    PENALTY = "penalty"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One meaning.
+
+    Attributes:
+        is_retryable: whether the same request can succeed later without a person and without a change of the program.
+        pause: how long a feed waits before it tries again.
+        advice: what to do; `{origin}`, `{base_path}` and the texts of `Voice` are replaced.
+    """
+
+    is_retryable: bool
+    pause: Pause
+    advice: str
+
+
+ROWS: Final[Mapping[Meaning, Row]] = {
+    Meaning.LOGIN_REQUIRED: Row(False, Pause.LOGIN, "Log in at {origin} in a browser.{continues}"),
+    Meaning.BROKERAGE_CLOSED: Row(True, Pause.BACKOFF, "{open_session}"),
+    Meaning.COMPETING: Row(
+        False, Pause.COMPETING, "End the other login of this user (TWS, a phone, another gateway){take_over}."
+    ),
+    Meaning.ACCOUNTS_FIRST: Row(True, Pause.BACKOFF, "Call accounts(), then try again.{retries}"),
+    Meaning.ADDRESS_REFUSED: Row(
+        False,
+        Pause.LONGEST,
+        "Add this machine's address to ips/allow in the gateway's conf.yaml, then restart the gateway.{retries}",
+    ),
+    Meaning.FORBIDDEN: Row(
+        False,
+        Pause.LONGEST,
+        "Check what refuses this machine: ips/allow in the gateway's conf.yaml, or a proxy or firewall before the "
+        "gateway.{retries}",
+    ),
+    Meaning.UPGRADE_REFUSED: Row(
+        False,
+        Pause.BACKOFF,
+        "Check the proxy between this machine and the gateway, because REST works: it has to pass the WebSocket at "
+        "{base_path}/ws, with the headers Upgrade and Connection and over HTTP/1.1.{retries}",
+    ),
+    Meaning.RATE_LIMITED: Row(
+        True,
+        Pause.PENALTY,
+        "Stop other programs that send too many requests to this gateway, and wait 15 minutes: until then it refuses "
+        "every request.{retries}",
+    ),
+    Meaning.SERVER_ERROR: Row(
+        True,
+        Pause.BACKOFF,
+        "Wait: around the nightly reset this lasts ten minutes. If it lasts longer, restart the gateway.{retries}",
+    ),
+    Meaning.PROXY_ERROR: Row(
+        True,
+        Pause.BACKOFF,
+        "Check that the gateway behind this proxy runs, and that the proxy has its address. Around the nightly reset, "
+        "wait ten minutes.{retries}",
+    ),
+    Meaning.TIMED_OUT: Row(
+        True, Pause.BACKOFF, "Try again later. If this repeats, check whether the gateway is overloaded.{retries}"
+    ),
+    Meaning.GONE: Row(
+        False, Pause.BACKOFF, "Log in at {origin} in a browser again: the server has ended this session.{retries}"
+    ),
+    Meaning.BAD_REQUEST: Row(
+        False,
+        Pause.BACKOFF,
+        "Check the gateway's log. If a proxy is in between, check that it passes requests and headers "
+        "unchanged.{retries}",
+    ),
+    Meaning.NOT_FOUND: Row(False, Pause.LONGEST, "{right_path}{retries}"),
+    Meaning.REDIRECT: Row(
+        False,
+        Pause.LONGEST,
+        "Open {origin} in a browser, and correct {base_url} to that of a Client Portal gateway.{retries}",
+    ),
+    Meaning.NOT_A_GATEWAY: Row(
+        False,
+        Pause.LONGEST,
+        "Correct host or port in {base_url}: another server than a Client Portal gateway listens there.{retries}",
+    ),
+    Meaning.UNEXPECTED_BODY: Row(
+        False,
+        Pause.BACKOFF,
+        "Open {origin} in a browser and check that {base_url} is that of a Client Portal gateway and that you are "
+        "logged in.{retries}",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server is, for the advice.
+
+    Attributes:
+        origin: scheme, host and port.
+        base_path: the path of the base URL, such as `/v1/api`.
+    """
+
+    origin: str
+    base_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who gives the advice: what its reader can call, set or pass.
+
+    Attributes:
+        open_session: how to open the brokerage session.
+        take_over: how to take it from another login, as the end of a sentence; empty if that was chosen already.
+        retries: what happens without the reader; empty if nothing does.
+        continues: what happens after the reader has logged in.
+        base_url: what the reader calls the base URL.
+    """
+
+    open_session: str
+    take_over: str
+    retries: str = ""
+    continues: str = ""
+    base_url: str = "the base URL"
+
+
+CLIENT_VOICE: Final = Voice(
+    open_session="Call init_brokerage_session(), then try again.",
+    take_over=", or take over the session with init_brokerage_session(compete=True)",
+)
+FEED_VOICE: Final = Voice(
+    open_session="No action required: the feed opens the brokerage session again. If this lasts, log in to the gateway "
+    "again.",
+    take_over=", or set competing='reclaim' to take the session back",
+    retries=" The feed retries automatically.",
+    continues=" The feed continues automatically.",
+)
+RECLAIMING_VOICE: Final = Voice(
+    open_session=FEED_VOICE.open_session,
+    take_over=" if this gateway is to keep the session: the feed takes it back, at most once per keepalive_interval_s",
+    retries=FEED_VOICE.retries,
+    continues=FEED_VOICE.continues,
+)
+DOCTOR_VOICE: Final = Voice(
+    open_session="Open it: run this command with --init, or call Client.init_brokerage_session().",
+    take_over=", or take the session over by running this command with --init",
+    base_url="--url",
+)
+
+
+def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> str:
+    """Return what to do about a response, in one or two sentences."""
+    origin, base_path = place.origin, place.base_path
+    right_path = (
+        f"Use {origin}/v1/api as {voice.base_url}."
+        if not base_path.endswith("/v1/api")
+        else f"Open {origin} in a browser and correct {voice.base_url}: nothing of a Client Portal gateway is at "
+        f"{base_path}."
+    )
+    return ROWS[meaning].advice.format(
+        origin=origin,
+        base_path=base_path,
+        right_path=right_path,
+        open_session=voice.open_session,
+        take_over=voice.take_over,
+        retries=voice.retries,
+        continues=voice.continues,
+        base_url=voice.base_url,
+    )
