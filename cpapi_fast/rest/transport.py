@@ -77,6 +77,8 @@ class RestTransport:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
         #: The latest session id, which no error message may contain.
         self.last_session: str | None = None
+        # The latest cookies that were refused, which no error message may contain either.
+        self._refused_cookies: list[str] = []
         self._url: Final = url
         self._tls: Final = tls
         self._ssl_context: Final = ssl_context
@@ -164,6 +166,7 @@ class RestTransport:
         ) as response:
             if response.status == 401:
                 # The cookies of an ended session, or of a gateway that was restarted, may be the reason for it.
+                self._refused_cookies = self.cookies.values() or self._refused_cookies
                 self.cookies.clear()
             self.cookies.update(response.headers.getall("Set-Cookie", []))
             return RestResponse(
@@ -229,7 +232,8 @@ class RestTransport:
         return headers
 
     def _secrets(self) -> list[str]:
-        return self.cookies.values() + ([] if self.last_session is None else [self.last_session])
+        known = [*self.cookies.values(), *self._refused_cookies]
+        return known if self.last_session is None else [*known, self.last_session]
 
     def _translate(self, what: str, reason: Exception) -> CpapiError:
         """Return the typed error for an error of aiohttp. Its message contains no header."""
