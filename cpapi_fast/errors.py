@@ -212,9 +212,23 @@ class PaceError(CpapiError):
 
 
 class TransportError(CpapiError):
-    """The connection failed, or ended without a CLOSE frame from the peer."""
+    """The connection failed, or ended without a CLOSE frame from the peer.
+
+    Attributes:
+        meaning: what the server's behaviour means, by the table that REST, feed and doctor read; None if it is unknown.
+        advice: what to do; the end of the message. Possibly empty.
+    """
 
     is_retryable = True
+
+    def __init__(
+        self, message: str, *, meaning: Meaning | None = None, advice: str = "", is_retryable: bool | None = None
+    ) -> None:
+        super().__init__(message)
+        self.meaning = meaning
+        self.advice = advice
+        if is_retryable is not None:
+            self.is_retryable = is_retryable
 
 
 class ConnectError(TransportError):
@@ -243,11 +257,8 @@ class HandshakeError(TransportError):
         advice: str = "",
         is_retryable: bool = True,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, meaning=meaning, advice=advice, is_retryable=is_retryable)
         self.status = status
-        self.meaning = meaning
-        self.advice = advice
-        self.is_retryable = is_retryable
 
 
 class ProtocolViolationError(TransportError):

@@ -40,5 +40,17 @@ class Meaning(enum.Enum):
     REDIRECT = "redirect"
     #: Another server than a Client Portal gateway.
     NOT_A_GATEWAY = "not_a_gateway"
+    #: The AirPlay Receiver of macOS, which listens on port 5000, the default of the gateway.
+    AIRPLAY = "airplay"
+    #: The API port of TWS or IB Gateway, which are other programs than the Client Portal gateway.
+    TWS_API = "tws_api"
+    #: The login page of a network, which answers in place of every server.
+    CAPTIVE_PORTAL = "captive_portal"
+    #: A server that speaks TLS where the URL says http, or the other way round.
+    WRONG_SCHEME = "wrong_scheme"
+    #: No gateway has answered yet, and the server closes connections without an answer.
+    HANGS_UP = "hangs_up"
+    #: No gateway has answered yet, and the server accepts connections without an answer.
+    NO_ANSWER = "no_answer"
     #: The body is HTML, not JSON, or has an unexpected shape.
     UNEXPECTED_BODY = "unexpected_body"

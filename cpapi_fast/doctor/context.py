@@ -14,15 +14,15 @@ from cpapi_fast.errors import (
     CertificateError,
     ConfigError,
     CpapiError,
-    HandshakeError,
     NotAuthenticatedError,
     RateLimitedError,
     SessionError,
+    TransportError,
 )
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_table import DOCTOR_VOICE, Place, advice_for
 from cpapi_fast.rest.pacing import RestPacer
-from cpapi_fast.rest.responses import RestResponse
+from cpapi_fast.rest.responses import Contact, RestResponse
 from cpapi_fast.rest.session import AuthStatus, SessionTicket
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.rest.transport import RestTransport
@@ -120,8 +120,12 @@ class DiagnosisContext:
     @property
     def address(self) -> str:
         """Host and port, for messages."""
-        host = f"[{self.base.host}]" if ":" in self.base.host else self.base.host
-        return f"{host}:{self.base.port}"
+        return self.base.address
+
+    @property
+    def contact(self) -> Contact:
+        """Whether a gateway has answered."""
+        return self._rest.contact
 
     async def request(self, method: str, path: str, body: dict[str, bool] | None = None) -> RestResponse:
         """Send one request and record its duration and `Date`. Raises what `RestTransport.request` raises."""
@@ -165,13 +169,24 @@ PROBLEMS: Final[Mapping[Meaning, Problem]] = {
     Meaning.NOT_FOUND: Problem.NOT_A_GATEWAY,
     Meaning.REDIRECT: Problem.NOT_A_GATEWAY,
     Meaning.NOT_A_GATEWAY: Problem.NOT_A_GATEWAY,
+    Meaning.AIRPLAY: Problem.NOT_A_GATEWAY,
+    Meaning.TWS_API: Problem.NOT_A_GATEWAY,
+    Meaning.CAPTIVE_PORTAL: Problem.NOT_A_GATEWAY,
+    Meaning.HANGS_UP: Problem.NOT_A_GATEWAY,
+    Meaning.WRONG_SCHEME: Problem.TLS,
+    Meaning.NO_ANSWER: Problem.NO_RESPONSE,
     Meaning.UNEXPECTED_BODY: Problem.NOT_A_GATEWAY,
 }
 
 
 def advice_of(meaning: Meaning, context: DiagnosisContext) -> str:
     """Return what to do about a response, in the words of the doctor."""
-    return advice_for(meaning, Place(context.base.origin, context.base.path), DOCTOR_VOICE)
+    if meaning is Meaning.WRONG_SCHEME:
+        # As it can be pasted.
+        scheme, _, rest = str(context.base).partition("://")
+        return f"Pass --url {'http' if scheme == 'https' else 'https'}://{rest}"
+    place = Place(context.base.origin, context.base.path, is_known=context.contact.has_gateway)
+    return advice_for(meaning, place, DOCTOR_VOICE)
 
 
 def problem_of(error: CpapiError) -> str:
@@ -183,7 +198,7 @@ def problem_of(error: CpapiError) -> str:
 def result_of(error: CpapiError, context: DiagnosisContext) -> StepResult:
     """Return the failure for an error, for steps that have nothing more specific to report."""
     found = problem_of(error)
-    if isinstance(error, (SessionError, HandshakeError)) and error.meaning is not None:
+    if isinstance(error, (SessionError, TransportError)) and error.meaning is not None:
         meaning = error.meaning
         if isinstance(error, RateLimitedError):
             found = f"{error.path} returned status 429: all programs together exceed 10 requests per second"

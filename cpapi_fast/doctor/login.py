@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final
 
-from cpapi_fast.errors import (
-    DecodeError,
-    HeaderRefusedError,
-    NotAuthenticatedError,
-    StatusError,
-    TransportError,
-)
-from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.errors import DecodeError, HeaderRefusedError, NotAuthenticatedError, StatusError, TransportError
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket
 
-from .context import DiagnosisContext, StepResult, failure, ok, result_of, warning
+from .context import DiagnosisContext, StepResult, advice_of, failure, ok, result_of, warning
 from .diagnosis import Problem
-from .network import first_bytes, speaks_tls
-
-#: Members of the response to `/tickle`. A response without any of them comes from another JSON server.
-_TICKLE_MEMBERS: Final = frozenset({"session", "iserver", "ssoExpires", "collission", "error"})
 
 #: The interval between two checks whether the brokerage session is open, in seconds of the clock.
 _POLL_INTERVAL_S: Final = 1.0
@@ -31,36 +21,17 @@ async def rest(context: DiagnosisContext) -> StepResult:
     try:
         response = await context.request("POST", "/tickle")
     except TransportError as error:
-        return await _no_http(context, error)
+        if error.meaning is Meaning.WRONG_SCHEME:
+            found = f"{context.address} speaks TLS, but the URL says http"
+            return failure(Problem.TLS, found, advice_of(error.meaning, context))
+        return result_of(error, context)
     try:
-        context.ticket = response.decode(lambda body: _ticket(body, response.raw))
+        context.ticket = response.decode(lambda body: SessionTicket.of_gateway(body, response.raw, time.time_ns()))
     except NotAuthenticatedError as error:
         # A gateway sent this; the next step reports it.
         context.ticket = error
     seconds = context.response_times_s[-1]
     return ok(f"/tickle responded within {seconds * 1000:.0f} ms", response_s=round(seconds, 4))
-
-
-def _ticket(body: Any, raw: bytes) -> SessionTicket:
-    if not isinstance(body, dict) or not _TICKLE_MEMBERS & body.keys():
-        raise ShapeError("the body has no member of a gateway's response")
-    return SessionTicket.parse(body, raw, time.time_ns())
-
-
-async def _no_http(context: DiagnosisContext, error: TransportError) -> StepResult:
-    base = context.base
-    if base.scheme == "http":
-        if await speaks_tls(context):
-            url = str(base).replace("http://", "https://", 1)
-            return failure(Problem.TLS, f"{context.address} speaks TLS, but the URL says http", f"Pass --url {url}")
-        greeting = await first_bytes(context)
-        if greeting and not greeting.startswith(b"HTTP/"):
-            return failure(
-                Problem.NOT_A_GATEWAY,
-                f"{context.address} does not speak http",
-                "Correct the port in --url: another server listens there.",
-            )
-    return result_of(error, context)
 
 
 async def session(context: DiagnosisContext) -> StepResult:

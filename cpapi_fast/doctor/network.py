@@ -12,18 +12,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cpapi_fast.errors import CertificateError, PinMismatchError
-from cpapi_fast.redaction import preview
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.rest.identify import Sign, identify
 from cpapi_fast.rest.peer_certificate import PeerCertificate, handshake
-from cpapi_fast.rest.tls import trusting_anything
 
-from .context import DiagnosisContext, StepResult, failure, ok, warning
+from .context import PROBLEMS, DiagnosisContext, StepResult, advice_of, failure, ok, warning
 from .diagnosis import Problem
 
 #: A trusted certificate that expires sooner than this is reported as a warning.
 _EXPIRES_SOON_S: Final = 14 * 86_400.0
-
-#: How many bytes of an unknown server are read.
-_GREETING_BYTES: Final = 64
 
 
 # Name and port
@@ -113,13 +110,7 @@ async def tls(context: DiagnosisContext) -> StepResult:
         return _plain(context)
     try:
         seen = await PeerCertificate.fetch(context.base.host, context.base.port, timeout_s=context.real_timeout_s)
-    except TimeoutError:
-        return failure(
-            Problem.TLS,
-            f"{context.address} accepts connections, but no TLS handshake within {context.timeout_s:g} s",
-            "Restart the gateway: it hangs, or another server uses its port.",
-        )
-    except OSError as error:
+    except (OSError, TimeoutError) as error:
         return await _no_tls(context, error)
     now = datetime.now(UTC)
     facts = seen.facts(now)
@@ -188,53 +179,28 @@ def _trusted(context: DiagnosisContext, seen: PeerCertificate, now: datetime) ->
     return ok(f"the certificate is trusted ({seen.version}); its SHA-256 is {seen.sha256}", **facts)
 
 
-async def _no_tls(context: DiagnosisContext, error: OSError) -> StepResult:
+async def _no_tls(context: DiagnosisContext, error: OSError | TimeoutError) -> StepResult:
     """The failure for a server that does not speak TLS."""
-    greeting = await first_bytes(context)
-    if greeting.startswith(b"HTTP/"):
-        url = str(context.base).replace("https://", "http://", 1)
-        return failure(Problem.TLS, f"{context.address} speaks plain http, but the URL says https", f"Pass --url {url}")
-    if greeting:
+    verdict = await identify(context.base, Sign.NOT_OPENED, timeout_s=context.real_timeout_s)
+    if isinstance(error, TimeoutError):
+        problem = f"{context.address} accepts connections, but no TLS handshake within {context.timeout_s:g} s"
+    else:
+        why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        problem = f"no TLS with {context.address}: {why}"
+    if verdict is None:
         return failure(
-            Problem.NOT_A_GATEWAY,
-            f"{context.address} speaks neither TLS nor http; it sent: {preview(greeting)}",
-            "Correct the port in --url: another server listens there.",
+            Problem.TLS,
+            problem,
+            "Correct the port in --url, or check the gateway's log for why it refuses or closes the connection.",
         )
-    why = getattr(error, "reason", None) or error.strerror or type(error).__name__
-    return failure(
-        Problem.TLS,
-        f"no TLS with {context.address}: {why}",
-        "Correct the port in --url, or check the gateway's log for why it closes the connection.",
-    )
-
-
-async def first_bytes(context: DiagnosisContext) -> bytes:
-    """Return the first bytes of the response to a plain HTTP request without cookies; empty if none arrive."""
-    base = context.base
-
-    async def send_request() -> bytes:
-        reader, writer = await asyncio.open_connection(base.host, base.port)
-        try:
-            writer.write(f"GET / HTTP/1.1\r\nHost: {base.authority}\r\nConnection: close\r\n\r\n".encode())
-            return await reader.read(_GREETING_BYTES)
-        finally:
-            writer.transport.abort()
-
-    try:
-        # A server of another protocol may never respond.
-        return await asyncio.wait_for(send_request(), min(context.real_timeout_s, 2.0))
-    except (OSError, TimeoutError):
-        return b""
+    meaning = verdict.meaning
+    advice = advice_of(meaning, context)
+    if meaning is Meaning.NO_ANSWER:
+        found = f"{problem}, and no answer to http, so it is no Client Portal gateway, or one that hangs"
+        return failure(Problem.TLS, found, advice, meaning=meaning.value)
+    found = f"{problem}: it {verdict.found}" if meaning is Meaning.HANGS_UP else f"{context.address} {verdict.found}"
+    return failure(PROBLEMS[meaning], found, advice, meaning=meaning.value)
 
 
 async def _handshake(context: DiagnosisContext, ssl_context: ssl.SSLContext) -> None:
     await handshake(context.base.host, context.base.port, ssl_context, timeout_s=context.real_timeout_s)
-
-
-async def speaks_tls(context: DiagnosisContext) -> bool:
-    """Whether the server at an http URL speaks TLS."""
-    try:
-        await _handshake(context, trusting_anything())
-    except (OSError, TimeoutError):
-        return False
-    return True

@@ -17,6 +17,8 @@ import orjson
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.redaction import preview
 
+from .strangers import Stranger, stranger_of_response, wants_tls
+
 #: How much of a body is read for texts and marks, in bytes.
 _READ_BYTES: Final = 8192
 
@@ -49,6 +51,7 @@ class ServerResponse:
         headers: the headers, by lower-case name.
         body: the body; at the upgrade, what of it is known.
         secrets: texts that nothing may show.
+        is_known: whether a gateway has answered at this address before.
     """
 
     step: Step
@@ -56,6 +59,12 @@ class ServerResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     secrets: Sequence[str] = field(default=(), repr=False)
+    is_known: bool = True
+
+    @property
+    def stranger(self) -> Stranger | None:
+        """Who sent it; None unless it is certain that it is no gateway."""
+        return None if self.status is None else stranger_of_response(self.status, self.headers, self.body)
 
     @property
     def server(self) -> str:
@@ -176,6 +185,19 @@ def _is_of_proxy(response: ServerResponse) -> bool:
     return _PROXIES.search(response.headers.get("server", "").encode() + b" " + response.body[:_READ_BYTES]) is not None
 
 
+def _is_stranger(meaning: Meaning) -> Callable[[ServerResponse], bool]:
+    def where(response: ServerResponse) -> bool:
+        stranger = response.stranger
+        return stranger is not None and stranger.meaning is meaning
+
+    return where
+
+
+def _demands_password(response: ServerResponse) -> bool:
+    """Whether a proxy or another server asks for a password of its own, which a gateway never does."""
+    return re.match(r"(?i)(?:basic|digest|negotiate|ntlm)\b", response.headers.get("www-authenticate", "")) is not None
+
+
 def _says(meaning: Meaning) -> Callable[[ServerResponse], bool]:
     return lambda response: not response.is_html and meaning_of_words(response.text()) is meaning
 
@@ -193,6 +215,12 @@ _NOT_SUCCESS: Final = frozenset(range(100, 1000)) - frozenset(_SUCCESS)
 
 #: Tried in order; the first that applies decides. A response to which none applies is a success.
 _RULES: Final[tuple[_Rule, ...]] = (
+    # Who answers decides before what it answers.
+    *(
+        _Rule(meaning, range(100, 1000), _is_stranger(meaning))
+        for meaning in (Meaning.AIRPLAY, Meaning.CAPTIVE_PORTAL, Meaning.NOT_A_GATEWAY)
+    ),
+    _Rule(Meaning.WRONG_SCHEME, (400,), lambda response: wants_tls(response.body)),
     _Rule(Meaning.RATE_LIMITED, (429,)),
     _Rule(Meaning.LOGIN_REQUIRED, _REDIRECTS, _redirects_to_login),
     _Rule(Meaning.REDIRECT, _REDIRECTS, lambda response: bool(response.headers.get("location"))),
@@ -203,10 +231,13 @@ _RULES: Final[tuple[_Rule, ...]] = (
     # Of requests that need the brokerage session: the login is another one, and `/tickle` reports it.
     _Rule(Meaning.BROKERAGE_CLOSED, _NOT_SUCCESS, _says(Meaning.LOGIN_REQUIRED), {Step.BROKERAGE}),
     _Rule(Meaning.LOGIN_REQUIRED, _NOT_SUCCESS, _says(Meaning.LOGIN_REQUIRED)),
+    # A gateway knows POST /tickle.
+    _Rule(Meaning.NOT_A_GATEWAY, (405, 501), lambda response: not response.is_known, {Step.SESSION}),
     _Rule(Meaning.PROXY_ERROR, _SERVER_ERRORS, _is_of_proxy),
     _Rule(Meaning.UPGRADE_REFUSED, (501, 505), steps={Step.UPGRADE}),
     _Rule(Meaning.SERVER_ERROR, _SERVER_ERRORS),
     _Rule(Meaning.LOGIN_REQUIRED, (*_SUCCESS, 401, 403), _is_login_page),
+    _Rule(Meaning.FORBIDDEN, (401, 407), _demands_password),
     _Rule(Meaning.LOGIN_REQUIRED, (401,)),
     _Rule(Meaning.ADDRESS_REFUSED, (403,), _denies_address),
     _Rule(Meaning.TIMED_OUT, (408,)),
@@ -231,6 +262,23 @@ def judge(response: ServerResponse) -> Verdict | None:
         if response.step in rule.steps and status in rule.statuses and rule.where(response):
             return Verdict(rule.meaning, _found(rule.meaning, response, status))
     return None
+
+
+#: The form of the gateway's own errors: `{"error":"...","statusCode":...}`.
+_JSON_ERROR: Final = re.compile(rb'\s*\{\s*"(?:error|statusCode)"\s*:')
+#: Meanings that only a gateway's own words have.
+_OF_GATEWAY: Final = frozenset(
+    {Meaning.BROKERAGE_CLOSED, Meaning.COMPETING, Meaning.ACCOUNTS_FIRST, Meaning.ADDRESS_REFUSED}
+)
+
+
+def is_of_gateway(response: ServerResponse, verdict: Verdict | None) -> bool:
+    """Whether a refusal shows that a gateway has answered: by its words, its login page, or the form of its errors."""
+    if verdict is None or response.stranger is not None:
+        return False
+    if verdict.meaning in _OF_GATEWAY or _redirects_to_login(response) or _is_login_page(response):
+        return True
+    return _JSON_ERROR.match(response.body[:_READ_BYTES]) is not None
 
 
 def judge_payload(response: ServerResponse, payload: object) -> Verdict | None:
@@ -259,6 +307,10 @@ def _found(meaning: Meaning, response: ServerResponse, status: int) -> str:
         return f"returned status {status}, a redirect to {_target(response)}, which is not followed"
     if meaning is Meaning.LOGIN_REQUIRED and response.is_html and _is_login_page(response):
         return f"returned the login page (status {status}), so nobody is logged in"
+    stranger = response.stranger
+    if stranger is not None and stranger.meaning is meaning:
+        by = f" by {response.server}" if response.server else ""
+        return f"returned status {status}{by}, so it is {stranger.name} and no Client Portal gateway"
     if meaning is Meaning.UNEXPECTED_BODY:
         return f"returned HTML instead of JSON: {response.quote() or 'an empty page'}"
     by = f" by {response.server}" if response.server else ""
@@ -272,6 +324,8 @@ _BECAUSE: Final[Mapping[Meaning, str]] = {
     Meaning.COMPETING: ", so another login of this user holds the brokerage session",
     Meaning.ADDRESS_REFUSED: ", so the gateway does not allow this machine's address",
     Meaning.UPGRADE_REFUSED: " instead of a WebSocket",
+    Meaning.NOT_A_GATEWAY: ", which a Client Portal gateway never does",
+    Meaning.WRONG_SCHEME: ", because it speaks TLS and the URL says http",
 }
 
 

@@ -78,7 +78,7 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     Meaning.SERVER_ERROR: Row(
         True,
         Pause.BACKOFF,
-        "Wait: around the nightly reset this lasts ten minutes. If it lasts longer, restart the gateway.{retries}",
+        "Wait: around the nightly reset this lasts ten minutes. If it lasts longer, {restart}.{retries}",
     ),
     Meaning.PROXY_ERROR: Row(
         True,
@@ -95,8 +95,7 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     Meaning.BAD_REQUEST: Row(
         False,
         Pause.BACKOFF,
-        "Check the gateway's log. If a proxy is in between, check that it passes requests and headers "
-        "unchanged.{retries}",
+        "{check_log} If a proxy is in between, check that it passes requests and headers unchanged.{retries}",
     ),
     Meaning.NOT_FOUND: Row(False, Pause.LONGEST, "{right_path}{retries}"),
     Meaning.REDIRECT: Row(
@@ -107,7 +106,38 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     Meaning.NOT_A_GATEWAY: Row(
         False,
         Pause.LONGEST,
-        "Correct host or port in {base_url}: another server than a Client Portal gateway listens there.{retries}",
+        "Correct the port or the host in {base_url}: another server than a Client Portal gateway listens there. "
+        "{listen_port}{retries}",
+    ),
+    Meaning.AIRPLAY: Row(
+        False,
+        Pause.LONGEST,
+        "Switch off AirPlay Receiver in the System Settings of macOS (General, AirDrop & Handoff), or set another "
+        "listenPort in the gateway's conf.yaml and use that port in {base_url}.{retries}",
+    ),
+    Meaning.TWS_API: Row(
+        False,
+        Pause.LONGEST,
+        "Start the Client Portal gateway, which is another program than TWS and IB Gateway, and use its port in "
+        "{base_url}: listenPort in its conf.yaml, 5000 by default.{retries}",
+    ),
+    Meaning.CAPTIVE_PORTAL: Row(
+        False,
+        Pause.BACKOFF,
+        "Log in to the network: open any http:// page in a browser. If the gateway is on this machine, correct the "
+        "host in {base_url}.{retries}",
+    ),
+    Meaning.WRONG_SCHEME: Row(False, Pause.LONGEST, "Use {other_scheme} as {base_url}.{retries}"),
+    Meaning.HANGS_UP: Row(
+        True,
+        Pause.BACKOFF,
+        "Correct the port in {base_url}. {listen_port}{retries}",
+    ),
+    Meaning.NO_ANSWER: Row(
+        True,
+        Pause.BACKOFF,
+        "Check the port in {base_url}. {listen_port} If the port is right, the gateway is busy or hangs: end its "
+        "process, then start it.{retries}",
     ),
     Meaning.UNEXPECTED_BODY: Row(
         False,
@@ -118,6 +148,13 @@ ROWS: Final[Mapping[Meaning, Row]] = {
 }
 
 
+_LISTEN_PORT: Final = (
+    "The gateway's port is listenPort in its conf.yaml, 5000 by default; 7496, 7497, 4001 and 4002 are ports of TWS "
+    "and IB Gateway, which are other programs."
+)
+_UNSEEN: Final = "no Client Portal gateway has answered there yet, and its port is listenPort in its conf.yaml"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a server is, for the advice.
@@ -125,10 +162,12 @@ class Place:
     Attributes:
         origin: scheme, host and port.
         base_path: the path of the base URL, such as `/v1/api`.
+        is_known: whether a gateway has answered there. Before, it is the address that is doubted.
     """
 
     origin: str
     base_path: str
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +222,12 @@ def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> s
         else f"Open {origin} in a browser and correct {voice.base_url}: nothing of a Client Portal gateway is at "
         f"{base_path}."
     )
+    scheme, separator, rest = f"{origin}{base_path}".partition("://")
     return ROWS[meaning].advice.format(
+        other_scheme=f"{'http' if scheme == 'https' else 'https'}://{rest}" if separator else "the other scheme",
+        listen_port=_LISTEN_PORT,
+        restart="restart the gateway" if place.is_known else f"check the port in {voice.base_url}: {_UNSEEN}",
+        check_log="Check the gateway's log." if place.is_known else f"Check the port in {voice.base_url}: {_UNSEEN}.",
         origin=origin,
         base_path=base_path,
         right_path=right_path,

@@ -124,6 +124,11 @@ class Client:
         return self._url.ws_url
 
     @property
+    def has_answered(self) -> bool:
+        """Whether a Client Portal gateway has answered at this URL. Until then, errors doubt the URL."""
+        return self._rest.contact.has_gateway
+
+    @property
     def is_closed(self) -> bool:
         """Whether `aclose` was called."""
         return self._is_closed
@@ -174,7 +179,7 @@ class Client:
         """
         response = await self._rest.request("POST", "/tickle")
         received_ns = time.time_ns()
-        ticket = response.decode(lambda payload: SessionTicket.parse(payload, response.raw, received_ns))
+        ticket = response.decode(lambda payload: SessionTicket.of_gateway(payload, response.raw, received_ns))
         self._rest.last_session = ticket.session
         return ticket
 

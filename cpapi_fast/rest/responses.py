@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import orjson
@@ -18,12 +18,33 @@ from cpapi_fast.errors import (
     StatusError,
 )
 from cpapi_fast.meaning import Meaning
-from cpapi_fast.protocol.response_rules import ServerResponse, Verdict, judge, judge_payload, step_of, unexpected
+from cpapi_fast.protocol.response_rules import (
+    ServerResponse,
+    Verdict,
+    is_of_gateway,
+    judge,
+    judge_payload,
+    step_of,
+    unexpected,
+)
 from cpapi_fast.protocol.response_table import ROWS, Place, advice_for
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.redaction import preview
 
 T = TypeVar("T")
+
+
+class Contact:
+    """Whether a gateway has answered at an address, as opposed to any server.
+
+    Attributes:
+        has_gateway: whether it has.
+    """
+
+    __slots__ = ("has_gateway",)
+
+    def __init__(self, *, has_gateway: bool = False) -> None:
+        self.has_gateway = has_gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +58,7 @@ class RestResponse:
         raw: the body.
         place: the gateway, for the advice.
         secrets: texts that no error message may contain.
+        contact: noted when the response is one of a gateway.
     """
 
     path: str
@@ -45,6 +67,7 @@ class RestResponse:
     raw: bytes
     place: Place
     secrets: Sequence[str] = field(default=(), repr=False)
+    contact: Contact = field(default_factory=lambda: Contact(has_gateway=True), repr=False)
 
     def decode(self, parse: Callable[[Any], T]) -> T:
         """Decode the JSON of a successful response and pass it to `parse`.
@@ -60,14 +83,20 @@ class RestResponse:
             StatusError: another status that is not 2xx.
             DecodeError: the body is HTML or not JSON, or `parse` raised a ShapeError.
         """
-        response = ServerResponse(step_of(self.path), self.status, self.headers, self.raw, self.secrets)
+        contact = self.contact
+        response = ServerResponse(
+            step_of(self.path), self.status, self.headers, self.raw, self.secrets, is_known=contact.has_gateway
+        )
         verdict = judge(response)
+        contact.has_gateway = contact.has_gateway or is_of_gateway(response, verdict)
         if verdict is None:
             try:
                 payload = orjson.loads(self.raw)
                 verdict = judge_payload(response, payload)
                 if verdict is None:
-                    return parse(payload)
+                    result = parse(payload)
+                    contact.has_gateway = True
+                    return result
             except orjson.JSONDecodeError as reason:
                 verdict = unexpected(response, f"the body is not JSON ({reason.msg})")
             except ShapeError as reason:
@@ -77,7 +106,7 @@ class RestResponse:
 
     def _error(self, verdict: Verdict) -> CpapiError:
         meaning, status, path = verdict.meaning, self.status, self.path
-        advice = advice_for(meaning, self.place)
+        advice = advice_for(meaning, replace(self.place, is_known=self.contact.has_gateway))
         subject = f"{self.place.base_path}{path}" if meaning is Meaning.NOT_FOUND else path
         message = f"{subject} {verdict.found}. {advice}"
         if meaning is Meaning.LOGIN_REQUIRED:

@@ -13,6 +13,10 @@ from cpapi_fast.protocol.shape import ShapeError
 _COOKIE_SAFE: Final = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
 
 
+#: Members of the response to `/tickle`. A response without any of them comes from another JSON server.
+_TICKLE_MEMBERS: Final = frozenset({"session", "iserver", "ssoExpires", "collission", "userId", "hmds", "error"})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionTicket:
     """The response to `/tickle`. `repr` and error messages do not contain the session id.
@@ -40,6 +44,17 @@ class SessionTicket:
     established: bool | None
     sso_expires_ms: int | None
     received_ns: int
+
+    @classmethod
+    def of_gateway(cls, payload: object, raw: bytes, received_ns: int) -> SessionTicket:
+        """Parse the decoded body of `/tickle`, and refuse that of another server.
+
+        Raises:
+            ShapeError: the body has an unexpected shape, or no member of a gateway's response.
+        """
+        if not _TICKLE_MEMBERS & _object(payload, "the body").keys():
+            raise ShapeError("the body has no member of a gateway's response")
+        return cls.parse(payload, raw, received_ns)
 
     @classmethod
     def parse(cls, payload: object, raw: bytes, received_ns: int) -> SessionTicket:

@@ -251,8 +251,9 @@ async def _fetch_certificate(host: str, port: int, timeout_s: float) -> bytes:
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=trusting_anything()), timeout_s)
     except TimeoutError:
+        advice = "Check that the gateway runs and speaks TLS."
         error: CpapiError = RequestTimeoutError(
-            f"no TLS handshake with {host}:{port} within {timeout_s:g} s. Check that the gateway runs and speaks TLS."
+            f"no TLS handshake with {host}:{port} within {timeout_s:g} s. {advice}", advice=advice
         )
     except ssl.SSLError as reason:
         error = tls_failure(host, port, reason)
@@ -277,7 +278,8 @@ def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
         detail = os.strerror(reason.errno)
     else:
         detail = reason.strerror or type(reason).__name__
-    return ConnectError(f"no connection to {host}:{port}: {detail}. Check host and port, and that the gateway runs.")
+    advice = "Check host and port, and that the gateway runs."
+    return ConnectError(f"no connection to {host}:{port}: {detail}. {advice}", advice=advice)
 
 
 def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | CertificateError:
@@ -291,4 +293,5 @@ def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | Ce
             verify_code=getattr(reason, "verify_code", None),
             verify_message=why.rstrip("."),
         )
-    return ConnectError(f"no TLS with {host}:{port}: {why}. Use http:// if the gateway speaks plain http on this port.")
+    advice = "Use http:// if the gateway speaks plain http on this port."
+    return ConnectError(f"no TLS with {host}:{port}: {why}. {advice}", advice=advice)

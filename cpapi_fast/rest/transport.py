@@ -32,8 +32,9 @@ from cpapi_fast.one_loop import OneLoop
 from cpapi_fast.protocol.response_table import Place
 
 from .cookies import CookieJar
+from .identify import Sign, identified
 from .pacing import RestPacer
-from .responses import RestResponse
+from .responses import Contact, RestResponse
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
@@ -75,6 +76,8 @@ class RestTransport:
         owner: OneLoop | None = None,
     ) -> None:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
+        #: Whether a gateway has answered at this address.
+        self.contact: Final = Contact()
         #: The latest session id, which no error message may contain.
         self.last_session: str | None = None
         # The latest cookies that were refused, which no error message may contain either.
@@ -112,7 +115,7 @@ class RestTransport:
             UsageError: the transport is closed, was closed during the request, or belongs to another event loop.
         """
         self._owner.check()
-        context = await self._ssl_context()
+        context = await self._open_context()
         while True:
             # The gateway counts each attempt as one request.
             with await self._pacer.acquire(path, owner=self):
@@ -120,6 +123,7 @@ class RestTransport:
                 if self._is_closed:
                     raise UsageError("this client is closed. Create a new one.")
                 attempt = _Attempt()
+                sign: Sign | None = None
                 try:
                     response = await self._send(attempt, context, method, path, body, query)
                     if response.status != 429:
@@ -136,11 +140,25 @@ class RestTransport:
                     # again. Each such failure removes a connection from the pool, so the loop ends.
                     if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
                         continue
-                    error = self._translate(f"{method} {self._url}{path}", reason)
+                    error, sign = self._translate(f"{method} {self._url}{path}", reason)
             # Outside the except block, so that the original error is not the context of this one.
             if isinstance(error, CertificateError) and self._on_refused is not None:
                 error = await self._on_refused(context, error)
-            raise error
+            raise error if sign is None else await self._identified(error, sign)
+
+    async def _open_context(self) -> ssl.SSLContext | None:
+        try:
+            return await self._ssl_context()
+        except (ConnectError, RequestTimeoutError) as reason:
+            # A pinned certificate is fetched first.
+            error = reason
+        raise await self._identified(error, Sign.NOT_OPENED)
+
+    async def _identified(self, error: CpapiError, sign: Sign) -> CpapiError:
+        """Return the error that names the server, if no gateway has answered yet and it is another one."""
+        if self.contact.has_gateway or not isinstance(error, (ConnectError, RequestTimeoutError)):
+            return error
+        return await identified(error, self._url, sign, timeout_s=self._clock.real_s(self._connect_timeout_s))
 
     async def _send(
         self,
@@ -174,9 +192,15 @@ class RestTransport:
                 status=response.status,
                 headers={name.lower(): value for name, value in response.headers.items()},
                 raw=await _read_bounded(response),
-                place=Place(self._url.origin, self._url.path),
+                place=self.place,
                 secrets=self._secrets(),
+                contact=self.contact,
             )
+
+    @property
+    def place(self) -> Place:
+        """The address, for the advice of an error."""
+        return Place(self._url.origin, self._url.path, is_known=self.contact.has_gateway)
 
     async def close(self) -> None:
         """Close the connections. Requests in flight raise UsageError. Idempotent.
@@ -235,40 +259,44 @@ class RestTransport:
         known = [*self.cookies.values(), *self._refused_cookies]
         return known if self.last_session is None else [*known, self.last_session]
 
-    def _translate(self, what: str, reason: Exception) -> CpapiError:
-        """Return the typed error for an error of aiohttp. Its message contains no header."""
+    def _translate(self, what: str, reason: Exception) -> tuple[CpapiError, Sign | None]:
+        """Return the typed error for an error of aiohttp, and what it tells about the server.
+
+        The message contains no header.
+        """
         host, port = self._url.host, self._url.port
         if self._is_closed:
-            return UsageError(f"the client was closed during {what}")
+            return UsageError(f"the client was closed during {what}"), None
         inner = _tls_error(reason)
         if inner is not None:
             failure = tls_failure(host, port, inner)
             if self._tls.mode == "pinned" and isinstance(failure, CertificateError):
-                return PinMismatchError(
+                failure = PinMismatchError(
                     f"the certificate of {host}:{port} is no longer the pinned one, so nothing was sent. Compare its "
                     "SHA-256 fingerprint and pin the new one if the gateway's certificate was replaced."
                 )
-            return failure
+            return failure, Sign.NOT_OPENED
         if isinstance(reason, aiohttp.ServerTimeoutError):
-            return RequestTimeoutError(
-                f"no connection to {host}:{port} within {self._connect_timeout_s:g} s. Check that the gateway runs and "
-                "that no firewall blocks the connection."
-            )
+            problem = f"no connection to {host}:{port} within {self._connect_timeout_s:g} s"
+            advice = "Check that the gateway runs and that no firewall blocks the connection."
+            return RequestTimeoutError(f"{problem}. {advice}", advice=advice), Sign.NOT_OPENED
         if isinstance(reason, (asyncio.TimeoutError, TimeoutError)):
-            return RequestTimeoutError(
-                f"no response to {what} within {self._total_timeout_s:g} s: the gateway may be overloaded. Try again "
-                "later."
-            )
+            problem = f"no response to {what} within {self._total_timeout_s:g} s"
+            advice = "Try again later: the gateway may be overloaded."
+            return RequestTimeoutError(f"{problem}. {advice}", advice=advice), Sign.SILENT
         if isinstance(reason, aiohttp.ClientConnectorError):
-            return connect_failure(host, port, reason.os_error)
+            return connect_failure(host, port, reason.os_error), Sign.NOT_OPENED
         if isinstance(reason, aiohttp.ClientResponseError):
-            return ConnectError(
-                f"the response to {what} is not HTTP. Check scheme and port: use https if the gateway speaks TLS."
-            )
-        return ConnectError(
-            f"the connection was lost during {what} ({type(reason).__name__}). Try again. If it fails again, check "
-            "that the gateway speaks TLS on this port and that your address is on its list of allowed addresses."
+            advice = "Check scheme and port: use https if the gateway speaks TLS."
+            return ConnectError(f"the response to {what} is not HTTP. {advice}", advice=advice), Sign.GARBLED
+        # A response that breaks off is one of http.
+        sign = None if isinstance(reason, aiohttp.ClientPayloadError) else Sign.CLOSED
+        advice = (
+            "Try again. If it fails again, check that the gateway speaks TLS on this port and that your address is on "
+            "its list of allowed addresses."
         )
+        problem = f"the connection was lost during {what} ({type(reason).__name__})"
+        return ConnectError(f"{problem}. {advice}", advice=advice), sign
 
 
 class _Attempt:

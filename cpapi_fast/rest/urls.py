@@ -71,6 +71,11 @@ class BaseUrl:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
+    def address(self) -> str:
+        """Host and port, for messages: with brackets around IPv6."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port: the `Origin` header."""
         return f"{self.scheme}://{self.authority}"

@@ -42,6 +42,13 @@ FAILURES: Final[Mapping[Meaning, Failure]] = {
     Meaning.NOT_FOUND: Failure.NOT_A_GATEWAY,
     Meaning.REDIRECT: Failure.NOT_A_GATEWAY,
     Meaning.NOT_A_GATEWAY: Failure.NOT_A_GATEWAY,
+    Meaning.AIRPLAY: Failure.NOT_A_GATEWAY,
+    Meaning.TWS_API: Failure.NOT_A_GATEWAY,
+    Meaning.CAPTIVE_PORTAL: Failure.NOT_A_GATEWAY,
+    Meaning.WRONG_SCHEME: Failure.NOT_A_GATEWAY,
+    # A gateway that starts may do these, so the feed tries again soon.
+    Meaning.HANGS_UP: Failure.UNREACHABLE,
+    Meaning.NO_ANSWER: Failure.UNREACHABLE,
     Meaning.UNEXPECTED_BODY: Failure.GATEWAY_ERROR,
 }
 
@@ -71,7 +78,7 @@ class Explainer:
     """
 
     def __init__(self, client: Client, *, is_reclaiming: bool) -> None:
-        self._place: Final = Place(client.origin, client.base_url.removeprefix(client.origin))
+        self._client: Final = client
         self._voice: Final = RECLAIMING_VOICE if is_reclaiming else FEED_VOICE
 
     def __call__(self, error: CpapiError) -> Explanation:
@@ -82,7 +89,9 @@ class Explainer:
             return Explanation(failure, retry_after_s, str(error), "")
         client_advice = getattr(error, "advice", "")
         detail = str(error).removesuffix(client_advice).rstrip(" .") if client_advice else str(error)
-        return Explanation(failure, retry_after_s, detail, advice_for(meaning, self._place, self._voice))
+        origin = self._client.origin
+        place = Place(origin, self._client.base_url.removeprefix(origin), is_known=self._client.has_answered)
+        return Explanation(failure, retry_after_s, detail, advice_for(meaning, place, self._voice))
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:
@@ -103,10 +112,12 @@ def failure_of(error: CpapiError) -> tuple[Failure, float | None]:
 
 def _meaning_of(error: CpapiError) -> Meaning | None:
     """The meaning of the response behind an error; None without a response."""
-    if not isinstance(error, (SessionError, HandshakeError)):
+    if not isinstance(error, (SessionError, TransportError)):
         return None
-    if error.meaning is not None or error.status is None:
+    if error.meaning is not None:
         return error.meaning
+    if not isinstance(error, (SessionError, HandshakeError)) or error.status is None:
+        return None
     step = Step.UPGRADE if isinstance(error, HandshakeError) else step_of(error.path or "")
     verdict = judge(ServerResponse(step, error.status))
     return None if verdict is None else verdict.meaning

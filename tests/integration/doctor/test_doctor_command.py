@@ -88,7 +88,7 @@ CLASSES: list[tuple[int, str, str, Callable[[SimulatedGateway], object], dict[st
     (25, "rest", "wait", failing("/tickle", 503), {}, ()),
     (26, "rest", "ips/allow", failing("/tickle", 403), {}, ()),
     (27, "authenticated", "--init", lambda gateway: gateway.faults.end_brokerage_session(), {}, ()),
-    (28, "rest", "restart", lambda gateway: gateway.faults.stall(), {}, ("--timeout", "2")),
+    (28, "rest", "hangs", lambda gateway: gateway.faults.stall(), {}, ("--timeout", "2")),
     (30, "websocket", "wait", failing("/ws", 503), {}, ()),
     (
         31,

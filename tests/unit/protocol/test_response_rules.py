@@ -134,7 +134,14 @@ def test_nobody_is_sent_to_a_browser_for_another_reason_than_the_login_or_a_wron
         sends = "in a browser" in advice_for(meaning, PLACE, FEED_VOICE)
         assert sends is (
             meaning
-            in (Meaning.LOGIN_REQUIRED, Meaning.GONE, Meaning.NOT_FOUND, Meaning.REDIRECT, Meaning.UNEXPECTED_BODY)
+            in (
+                Meaning.LOGIN_REQUIRED,
+                Meaning.GONE,
+                Meaning.NOT_FOUND,
+                Meaning.REDIRECT,
+                Meaning.UNEXPECTED_BODY,
+                Meaning.CAPTIVE_PORTAL,
+            )
         )
 
 
