@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from cpapi_fast.errors import ConnectError, RequestTimeoutError
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.port_rules import PortAnswer, judge_port
 from cpapi_fast.protocol.response_rules import Verdict
 from cpapi_fast.protocol.response_table import ROWS, Place, advice_for
@@ -48,6 +49,8 @@ async def identify(url: BaseUrl, sign: Sign, *, timeout_s: float) -> Verdict | N
     """
     limit_s = min(timeout_s, _PATIENCE_S)
     is_https = url.scheme == "https"
+    if is_https and sign is Sign.GARBLED:
+        return Verdict(Meaning.NOT_A_GATEWAY, "speaks TLS, but not http, so it is no Client Portal gateway")
     if is_https and sign is not Sign.NOT_OPENED:
         # Its TLS handshake succeeded.
         answer: PortAnswer | None = PortAnswer(b"", sign is Sign.CLOSED, speaks_tls=True)

@@ -156,7 +156,10 @@ class RestTransport:
 
     async def _identified(self, error: CpapiError, sign: Sign) -> CpapiError:
         """Return the error that names the server, if no gateway has answered yet and it is another one."""
-        if self.contact.has_gateway or not isinstance(error, (ConnectError, RequestTimeoutError)):
+        # A certificate that the user has named identifies the gateway, even if it does not answer.
+        is_named = sign is not Sign.NOT_OPENED and self._tls.mode in ("pinned", "ca_file")
+        is_doubted = not self.contact.has_gateway and not is_named
+        if not is_doubted or not isinstance(error, (ConnectError, RequestTimeoutError)):
             return error
         return await identified(error, self._url, sign, timeout_s=self._clock.real_s(self._connect_timeout_s))
 

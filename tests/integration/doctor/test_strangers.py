@@ -169,7 +169,36 @@ async def test_collect_and_tail_name_it_too(file_server: int, tmp_path: Path) ->
         assert "restart" not in shown
 
 
-# A gateway that has answered
+# A gateway that is known by its certificate, or has answered
+
+
+async def test_a_certificate_that_was_named_identifies_a_gateway_that_hangs(tmp_path: Path) -> None:
+    certificate = make()
+    named = cf.Tls.pinned(certificate.fingerprint)
+    async with HttpServer(b"", tls=certificate.server_context(tmp_path)) as peer:
+        async with cf.Client(peer.url, tls=named, total_timeout_s=TIMEOUT_S) as client:
+            with pytest.raises(cf.RequestTimeoutError, match="overloaded"):
+                await client.tickle()
+        diagnosis = await diagnose(peer.url, tls=named, timeout_s=TIMEOUT_S)
+        assert diagnosis.exit_code == Problem.NO_RESPONSE
+        assert "restart it" in diagnosis.advice
+
+
+async def test_a_server_that_speaks_something_else_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = make()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.write(tmp_path / "authorities.pem")))
+
+    async def greet(peer: Peer) -> None:
+        await peer.reader.read(100)
+        await peer.send(b"* BYE this is IMAP\r\n")
+
+    async with RawServer(greet, tls=certificate.server_context(tmp_path), upgrade=False) as server:
+        url = server.url.replace("wss:", "https:").removesuffix("/ws")
+        error = await error_of_client(url)
+        diagnosis = await diagnose(url, timeout_s=10.0)
+    assert error.meaning is Meaning.NOT_A_GATEWAY
+    assert "speaks TLS, but not http" in str(error)
+    assert diagnosis.exit_code == Problem.NOT_A_GATEWAY
 
 
 async def test_a_known_gateway_that_hangs_is_not_doubted() -> None:
