@@ -90,6 +90,7 @@ from .rest.client import Client
 from .rest.keepalive import Keepalive
 from .rest.pacing import RestPacer
 from .rest.session import Accounts, AuthStatus, SessionTicket
+from .rest.stats import ClientStats
 from .rest.tls import InsecureTlsWarning, Tls
 from .rest.urls import ws_url_from_base
 from .ws.connection import WsClient
@@ -113,6 +114,7 @@ __all__ = [
     "Cause",
     "CertificateError",
     "Client",
+    "ClientStats",
     "Clock",
     "CollectOptions",
     "Collector",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
@@ -81,6 +82,7 @@ class DiagnosisContext:
         observer: what the socket has received.
         response_times_s: how long each response took, in seconds of the clock.
         date_leads_s: by how many seconds this clock is ahead of each response's `Date` header.
+        odd_members: members of responses that had an unexpected type and that nobody needs, by path and name.
     """
 
     ticket: SessionTicket | NotAuthenticatedError
@@ -100,6 +102,7 @@ class DiagnosisContext:
         self.observer: Final = SocketObserver(clock, f"smd+{conid}")
         self.response_times_s: Final[list[float]] = []
         self.date_leads_s: Final[list[float]] = []
+        self.odd_members: Final[Counter[str]] = Counter()
         self._rest: Final = RestTransport(
             base,
             tls,
@@ -138,6 +141,10 @@ class DiagnosisContext:
             # The header has whole seconds; half a second later is right on average.
             self.date_leads_s.append(now_ns / 1e9 - date_s - 0.5)
         return response
+
+    def note_odd(self, path: str, names: Iterable[str]) -> None:
+        """Count members of an unexpected type."""
+        self.odd_members.update(f"{path} {name}" for name in names)
 
     async def _ssl_context(self) -> ssl.SSLContext | None:
         return self.ssl_context
@@ -187,6 +194,11 @@ def advice_of(meaning: Meaning, context: DiagnosisContext) -> str:
         return f"Pass --url {'http' if scheme == 'https' else 'https'}://{rest}"
     place = Place(context.base.origin, context.base.path, is_known=context.contact.has_gateway)
     return advice_for(meaning, place, DOCTOR_VOICE)
+
+
+def quoted(words: str) -> str:
+    """Return the gateway's words as the end of a sentence; empty without words."""
+    return f'; the gateway says: "{words}"' if words else ""
 
 
 def problem_of(error: CpapiError) -> str:

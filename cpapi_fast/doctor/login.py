@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
-from cpapi_fast.errors import DecodeError, HeaderRefusedError, NotAuthenticatedError, StatusError, TransportError
+from cpapi_fast.errors import (
+    DecodeError,
+    HeaderRefusedError,
+    NotAuthenticatedError,
+    StatusError,
+    TransportError,
+)
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket
 
-from .context import DiagnosisContext, StepResult, advice_of, failure, ok, result_of, warning
+from .context import DiagnosisContext, StepResult, advice_of, failure, ok, problem_of, quoted, result_of, warning
 from .diagnosis import Problem
 
 #: The interval between two checks whether the brokerage session is open, in seconds of the clock.
@@ -30,6 +36,8 @@ async def rest(context: DiagnosisContext) -> StepResult:
     except NotAuthenticatedError as error:
         # A gateway sent this; the next step reports it.
         context.ticket = error
+    if isinstance(context.ticket, SessionTicket):
+        context.note_odd("/tickle", context.ticket.odd)
     seconds = context.response_times_s[-1]
     return ok(f"/tickle responded within {seconds * 1000:.0f} ms", response_s=round(seconds, 4))
 
@@ -54,27 +62,29 @@ async def session(context: DiagnosisContext) -> StepResult:
 async def connected(context: DiagnosisContext) -> StepResult:
     """Check that the gateway is connected to Interactive Brokers."""
     context.auth = status = await _request_status(context, "/iserver/auth/status")
-    if not status.connected:
+    if status.connected is False:
         return failure(
             Problem.NOT_CONNECTED,
-            "the gateway is not connected to Interactive Brokers",
+            f"the gateway is not connected to Interactive Brokers{quoted(status.words)}",
             f"Log in at {context.base.origin} in a browser. If you just did, wait a minute, or until the end of the "
             "nightly reset.",
+            **_facts_of(status),
         )
+    if status.connected is None:
+        return ok("the gateway does not report whether it is connected to Interactive Brokers")
     return ok("the gateway is connected to Interactive Brokers")
 
 
 async def competing(context: DiagnosisContext) -> StepResult:
     """Check that no other login of the same user holds the brokerage session."""
-    status = context.auth
-    if status.competing and not status.authenticated:
+    status, ticket = context.auth, context.ticket
+    by_ticket = isinstance(ticket, SessionTicket) and ticket.is_held_elsewhere and not status.authenticated
+    if status.is_held_elsewhere or by_ticket:
+        words = status.words or (ticket.words if isinstance(ticket, SessionTicket) else "")
+        found = f"another login of this user holds the brokerage session{quoted(words)}"
         if context.init:
-            return warning("another login of this user holds the brokerage session; --init takes it over", "")
-        return failure(
-            Problem.COMPETING,
-            "another login of this user (TWS, a phone, another gateway) holds the brokerage session",
-            "End the other login, or take the session over by running this command with --init.",
-        )
+            return warning(f"{found}; --init takes it over", "", **_facts_of(status))
+        return failure(Problem.COMPETING, found, advice_of(Meaning.COMPETING, context), **_facts_of(status))
     if status.competing:
         return warning(
             "another login of this user competes for the brokerage session, which this gateway holds",
@@ -86,15 +96,16 @@ async def competing(context: DiagnosisContext) -> StepResult:
 async def authenticated(context: DiagnosisContext) -> StepResult:
     """Check that the brokerage session is open; with `init`, open it."""
     if context.auth.authenticated:
-        return ok("the brokerage session is open")
+        return ok(f"the brokerage session is open{quoted(context.auth.words)}", **_facts_of(context.auth))
     if not context.init:
         return failure(
             Problem.NOT_AUTHENTICATED,
-            "a user is logged in, but the brokerage session is not open",
-            "Open it: run this command with --init, or call Client.init_brokerage_session().",
+            f"a user is logged in, but the brokerage session is not open{quoted(context.auth.words)}",
+            advice_of(Meaning.BROKERAGE_CLOSED, context),
+            **_facts_of(context.auth),
         )
     started_s = context.clock.monotonic_s()
-    await _request_status(context, "/iserver/auth/ssodh/init", {"publish": True, "compete": True})
+    opened = await _request_status(context, "/iserver/auth/ssodh/init", {"publish": True, "compete": True})
     while True:
         status = await _request_status(context, "/iserver/auth/status")
         if status.authenticated:
@@ -102,18 +113,21 @@ async def authenticated(context: DiagnosisContext) -> StepResult:
         if context.clock.monotonic_s() - started_s >= context.timeout_s:
             return failure(
                 Problem.NOT_AUTHENTICATED,
-                f"the brokerage session did not open within {context.timeout_s:g} s after the request",
+                f"the brokerage session did not open within {context.timeout_s:g} s after the request"
+                f"{quoted(status.words or opened.words)}",
                 f"Log in at {context.base.origin} in a browser again.",
+                **_facts_of(status),
             )
         await context.clock.sleep(_POLL_INTERVAL_S)
 
 
 async def accounts(context: DiagnosisContext) -> StepResult:
     """Check that the accounts can be listed, which the gateway requires before orders."""
-    response = await context.request("GET", "/iserver/accounts")
     try:
-        found = response.decode(Accounts.parse)
+        found = (await context.request("GET", "/iserver/accounts")).decode(Accounts.parse)
     except (StatusError, DecodeError) as error:
+        if isinstance(error, DecodeError) and error.status is None:
+            return warning(problem_of(error), "Ignore this warning: market data needs no list of accounts.")
         result = result_of(error, context)
         if result.problem is not Problem.NOT_A_GATEWAY:
             return result
@@ -124,6 +138,7 @@ async def accounts(context: DiagnosisContext) -> StepResult:
             f"Log in at {context.base.origin} in a browser again.",
             **result.facts,
         )
+    context.note_odd("/iserver/accounts", found.odd)
     count = len(found.ids)
     if count == 0:
         return warning("the list of accounts is empty", "Log in as a user that has an account.", accounts=0)
@@ -131,4 +146,11 @@ async def accounts(context: DiagnosisContext) -> StepResult:
 
 
 async def _request_status(context: DiagnosisContext, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
-    return (await context.request("POST", path, body)).decode(AuthStatus.parse)
+    status = (await context.request("POST", path, body)).decode(AuthStatus.parse)
+    context.note_odd(path, status.odd)
+    return status
+
+
+def _facts_of(status: AuthStatus) -> dict[str, Any]:
+    """The gateway's words, and what they mean, for programs."""
+    return {"words": status.words, "said": status.said and status.said.value} if status.words else {}

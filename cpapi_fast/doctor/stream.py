@@ -7,14 +7,26 @@ from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.errors import CpapiError
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.availability import Availability
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS
+from cpapi_fast.protocol.members import Members, Words
 from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.redaction import preview
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 
-from .context import USER_AGENT, DiagnosisContext, StepResult, failure, ok, result_of, warning
+from .context import (
+    USER_AGENT,
+    DiagnosisContext,
+    StepResult,
+    advice_of,
+    failure,
+    ok,
+    quoted,
+    result_of,
+    warning,
+)
 from .diagnosis import Problem
 
 #: The default fields without the volume; the symbol (a dash marks an unknown conid), and the availability.
@@ -91,24 +103,27 @@ async def sts(context: DiagnosisContext) -> StepResult:
             "the socket does not report the session state", "Ignore this warning as long as quotes arrive."
         )
     else:
-        reported = observer.sts or {}
-        if reported.get("competing"):
+        reported = Members(observer.sts, [])
+        words = Words(reported.words())
+        said = quoted(words.shown)
+        is_closed = reported.flag("authenticated") is False
+        if reported.flag("competing") or (is_closed and words.meaning is Meaning.COMPETING):
             return failure(
                 Problem.COMPETING,
-                "the socket reports that another login of this user holds the brokerage session",
-                "End the other login, or take the session over by running this command with --init.",
+                f"the socket reports that another login of this user holds the brokerage session{said}",
+                advice_of(Meaning.COMPETING, context),
             )
-        if reported.get("connected") is False:
+        if reported.flag("connected") is False:
             return failure(
                 Problem.NOT_CONNECTED,
-                "the socket reports that the gateway is not connected to Interactive Brokers",
+                f"the socket reports that the gateway is not connected to Interactive Brokers{said}",
                 f"Log in at {context.base.origin} in a browser again.",
             )
-        if reported.get("authenticated") is False:
+        if is_closed:
             return failure(
                 Problem.NOT_AUTHENTICATED,
-                "the socket reports that the brokerage session is not open",
-                "Open it: run this command with --init.",
+                f"the socket reports that the brokerage session is not open{said}",
+                advice_of(Meaning.BROKERAGE_CLOSED, context),
             )
         result = ok("the socket reports connected and authenticated")
     # Sent in this step, so that the quote arrives while the next step waits for a heartbeat.
@@ -250,8 +265,11 @@ async def pace(context: DiagnosisContext) -> StepResult:
     """Report the number of requests and the slowest response."""
     times_s = context.response_times_s
     slowest_s = max(times_s)
-    facts = {"requests": len(times_s), "slowest_response_s": round(slowest_s, 4)}
+    odd = dict(context.odd_members)
+    facts = {"requests": len(times_s), "slowest_response_s": round(slowest_s, 4), "odd_members": odd}
     found = f"{len(times_s)} requests, slowest response {slowest_s * 1000:,.0f} ms"
+    if odd:
+        found += f", members of unexpected types: {', '.join(odd)}"
     if slowest_s >= _SLOW_RESPONSE_S:
         return warning(found, "Check whether the gateway's machine is busy or far away.", **facts)
     return ok(f"{found}; the limit is 10 requests per second", **facts)

@@ -13,6 +13,7 @@ from cpapi_fast.errors import SubscriptionError
 from cpapi_fast.events import Bar
 from cpapi_fast.redaction import shown
 
+from .members import Members
 from .shape import ShapeError
 
 #: The documented counts of each unit.
@@ -46,6 +47,8 @@ MAX_BARS: Final = 1_000
 #: The gateway sends times in seconds or in milliseconds. A smaller number is in seconds: in milliseconds it would be a
 #: time before 1974.
 _LEAST_EPOCH_MS: Final = 10**11
+#: Times from here on, in the year 5138, are no times.
+_END_EPOCH_MS: Final = 100_000_000_000_000
 
 
 def check_period(text: str) -> str:
@@ -87,6 +90,35 @@ def rest_source(source: str) -> str:
     if not isinstance(source, str) or source not in _REST_SOURCES:
         raise SubscriptionError(f"a source must be one of {', '.join(_REST_SOURCES)}, not {shown(source)}")
     return _REST_SOURCES[source]
+
+
+def rest_query(
+    target: str,
+    period: str,
+    bar: str,
+    exchange: str | None,
+    outside_rth: bool,
+    start_time: datetime | None,
+    source: HistorySource,
+) -> dict[str, str]:
+    """Return the query of a request for history over REST.
+
+    Raises:
+        SubscriptionError: the period, the bar, the source or the time is invalid.
+    """
+    bar_length_s(bar)
+    query = {
+        "conid": target,
+        "period": check_period(period),
+        "bar": bar,
+        "outsideRth": "true" if outside_rth else "false",
+        "source": rest_source(source),
+    }
+    if exchange is not None:
+        query["exchange"] = exchange
+    if start_time is not None:
+        query["startTime"] = start_time_text(start_time)
+    return query
 
 
 def span_back(seconds: float) -> tuple[str, str]:
@@ -132,6 +164,7 @@ class History:
         server_id: the gateway's id of the request, for `umh`; None when the response does not contain it.
         availability: the letters of the availability (`S`, `R`, `D` ...); empty without them.
         payload: the decoded response.
+        odd: the names of members that had an unexpected type. A bar without a time or a price is left out.
     """
 
     bars: tuple[Bar, ...]
@@ -139,6 +172,7 @@ class History:
     server_id: str | None
     availability: str
     payload: dict[str, Any] = field(repr=False)
+    odd: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def parse(cls, payload: object) -> History:
@@ -147,23 +181,24 @@ class History:
         Raises:
             ShapeError: the payload has an unexpected shape.
         """
-        if not isinstance(payload, dict):
-            raise ShapeError("the body is not an object")
-        rows = payload.get("data")
+        odd: list[str] = []
+        body = Members.of_body(payload, odd)
+        rows = body.payload.get("data")
         if not isinstance(rows, list):
             raise ShapeError("data is not a list")
         # The reported volume times this factor is the traded volume.
-        factor = _number(payload, "volumeFactor", 1.0)
-        bars = [_bar(row, factor) for row in rows]
-        length_s = _number(payload, "barLength", 0.0)
-        server_id = payload.get("serverId")
-        availability = payload.get("mdAvailability")
+        factor = _volume_factor(body)
+        bars = [bar for row in rows if (bar := _bar(Members(row, odd, "data"), factor)) is not None]
+        if rows and not bars:
+            raise ShapeError("no bar has a time and four prices")
+        length_s = body.number("barLength") or 0.0
         return cls(
             bars=tuple(sorted(bars, key=lambda bar: bar.start_ns)),
             bar_s=length_s if length_s > 0.0 else None,
-            server_id=server_id if isinstance(server_id, str) and server_id else None,
-            availability=availability if isinstance(availability, str) else "",
-            payload=payload,
+            server_id=body.text("serverId") or None,
+            availability=body.text("mdAvailability") or "",
+            payload=body.payload,
+            odd=tuple(odd),
         )
 
     def covering(self, first_ns: int, last_ns: int, *, bar_s: float) -> tuple[Bar, ...]:
@@ -178,23 +213,23 @@ class History:
         return tuple(bar for bar in self.bars if bar.start_ns + length_ns > first_ns and bar.start_ns <= last_ns)
 
 
-def _bar(row: object, factor: float) -> Bar:
-    if not isinstance(row, dict):
-        raise ShapeError("a bar is not an object")
-    epoch = _number(row, "t")
-    return Bar(
-        start_ns=int(epoch) * (1_000_000 if epoch >= _LEAST_EPOCH_MS else 1_000_000_000),
-        open=_number(row, "o"),
-        high=_number(row, "h"),
-        low=_number(row, "l"),
-        close=_number(row, "c"),
-        # Bars of midpoints have no volume.
-        volume=_number(row, "v", 0.0) * factor,
-    )
+def _volume_factor(body: Members) -> float:
+    factor = body.number("volumeFactor")
+    if factor is not None:
+        return factor
+    # With a factor that cannot be read, the volumes are unknown, not wrong.
+    return 1.0 if body.payload.get("volumeFactor") is None else math.nan
 
 
-def _number(row: dict[str, Any], member: str, default: float | None = None) -> float:
-    value = row.get(member, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ShapeError(f"{member} is not a number")
-    return value
+def _bar(row: Members, factor: float) -> Bar | None:
+    """Return a bar; None if its time or a price cannot be read."""
+    epoch, *prices = (row.number(name) for name in ("t", "o", "h", "l", "c"))
+    if epoch is None or not 0 <= epoch < _END_EPOCH_MS or any(price is None for price in prices):
+        return None
+    opening, high, low, close = (price or 0.0 for price in prices)
+    volume = row.number("v")
+    if volume is None:
+        # Bars of midpoints have no volume. One that cannot be read is unknown.
+        volume = 0.0 if row.payload.get("v") is None else math.nan
+    start_ns = int(epoch) * (1_000_000 if epoch >= _LEAST_EPOCH_MS else 1_000_000_000)
+    return Bar(start_ns, opening, high, low, close, volume * factor)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, SupportsIndex
 
 from cpapi_fast._version import __version__
@@ -21,15 +22,18 @@ from cpapi_fast.errors import (
     NotAuthenticatedError,
     UsageError,
 )
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.one_loop import OneLoop
-from cpapi_fast.protocol.history import History, HistorySource, bar_length_s, check_period, rest_source, start_time_text
+from cpapi_fast.protocol.history import History, HistorySource, rest_query
 from cpapi_fast.protocol.topics import market_data_target
 
 from .keepalive import Keepalive
 from .pacing import RestPacer
+from .responses import RestResponse
 from .session import Accounts, AuthStatus, SessionTicket, parse_logout
+from .stats import ClientStats
 from .tls import Tls
-from .transport import RestTransport
+from .transport import MAX_BODY_BYTES, RestTransport
 from .trust import Trust
 from .urls import BaseUrl
 
@@ -40,7 +44,7 @@ class Client:
     """The REST client of one gateway. Use it as `async with Client(...) as client`, or call `aclose`.
 
     It connects with the first request. All durations are seconds of `clock`. A client belongs to the event loop in
-    which it is first used: in another one, its async methods raise UsageError. They may run concurrently.
+    which it is first used; there its methods may run concurrently, and in another loop they raise UsageError.
 
     Args:
         base_url: the gateway's REST base, such as `https://localhost:5000/v1/api`.
@@ -48,6 +52,8 @@ class Client:
         user_agent: the `User-Agent` header; `cpapi_fast/<version>` by default.
         connect_timeout_s: the time limit for name resolution, TCP and TLS.
         total_timeout_s: the time limit for a whole request.
+        max_body_bytes: the longest body of a response, which bounds the memory of a request. A longer one raises
+            DecodeError.
         clock: the clock of all timers.
         pacer: delays requests to stay below the gateway's rate limits. By default each client has its own pacer; the
             clients of one gateway should share one. The time limits do not include the wait for the pacer.
@@ -64,6 +70,7 @@ class Client:
         user_agent: str | None = None,
         connect_timeout_s: float = 5.0,
         total_timeout_s: float = 30.0,
+        max_body_bytes: int = MAX_BODY_BYTES,
         clock: Clock = SYSTEM_CLOCK,
         pacer: RestPacer | None = None,
     ) -> None:
@@ -78,6 +85,8 @@ class Client:
         for name, value in (("connect_timeout_s", connect_timeout_s), ("total_timeout_s", total_timeout_s)):
             if not 0.0 < value < float("inf"):
                 raise ConfigError(f"{name} must be a finite number of seconds above zero, not {value!r}")
+        if isinstance(max_body_bytes, bool) or not isinstance(max_body_bytes, int) or max_body_bytes < 1:
+            raise ConfigError(f"max_body_bytes must be a whole number of bytes above zero, not {max_body_bytes!r}")
         #: The `User-Agent` header for REST and WebSocket.
         self.user_agent: Final = f"cpapi_fast/{__version__}" if user_agent is None else user_agent
         if not isinstance(self.user_agent, str) or _USER_AGENT.fullmatch(self.user_agent) is None:
@@ -98,6 +107,7 @@ class Client:
             user_agent=self.user_agent,
             connect_timeout_s=connect_timeout_s,
             total_timeout_s=total_timeout_s,
+            max_body_bytes=max_body_bytes,
             clock=clock,
             pacer=self.pacer,
             owner=self._owner,
@@ -105,6 +115,8 @@ class Client:
         self._trust: Final = Trust(self._tls, self._url.host, self._url.port)
         self._keepalives: Final[set[Keepalive]] = set()
         self._is_closed = False
+        self._responses = 0
+        self._odd: Final[Counter[str]] = Counter()
 
     # Properties
 
@@ -133,14 +145,19 @@ class Client:
         """Whether `aclose` was called."""
         return self._is_closed
 
+    @property
+    def stats(self) -> ClientStats:
+        """The counters of this client."""
+        return ClientStats(responses=self._responses, odd_members=MappingProxyType(dict(self._odd)))
+
     def __repr__(self) -> str:
         return f"Client({self.base_url!r}, tls={self._tls!r})"
 
     async def ssl_context(self) -> ssl.SSLContext | None:
         """Return the context of the TLS policy, which REST and WebSocket share; None for http.
 
-        The trusted certificates are read again when their file has changed, and after the gateway's certificate was
-        refused. While nothing has changed, each call returns the same context.
+        The trusted certificates are read again when their file has changed, and after a certificate was refused.
+        Otherwise each call returns the same context.
 
         Raises:
             ConfigError, CertificateError, PinMismatchError, ConnectError, RequestTimeoutError: see `Tls.context`.
@@ -152,14 +169,7 @@ class Client:
         return await self._trust.context(timeout_s=self.clock.real_s(self._connect_timeout_s))
 
     async def certificate_refused(self, context: ssl.SSLContext | None, error: CertificateError) -> CertificateError:
-        """Return the error to raise when a context of `ssl_context` has refused the gateway's certificate.
-
-        It names what is wrong with the certificate. The next `ssl_context` reads the trusted certificates again.
-
-        Args:
-            context: the context.
-            error: the error of the handshake.
-        """
+        """Return the error with what is wrong with a certificate that `context`, of `ssl_context`, has refused."""
         return await self._trust.refused(context, error, timeout_s=self.clock.real_s(self._connect_timeout_s))
 
     # Requests
@@ -177,10 +187,11 @@ class Client:
             TransportError: no response; the subclass states the reason.
             UsageError: the client is closed, or belongs to another event loop.
         """
-        response = await self._rest.request("POST", "/tickle")
+        response = await self._request("POST", "/tickle")
         received_ns = time.time_ns()
         ticket = response.decode(lambda payload: SessionTicket.of_gateway(payload, response.raw, received_ns))
         self._rest.last_session = ticket.session
+        self._note_odd("/tickle", ticket.odd)
         return ticket
 
     async def auth_status(self) -> AuthStatus:
@@ -198,22 +209,26 @@ class Client:
 
         Raises:
             NoSessionError: the gateway is not connected to Interactive Brokers.
+            CompetingSessionError: the brokerage session is not open because another login holds it.
             NotAuthenticatedError: the brokerage session is not open.
             CpapiError: like `tickle`.
         """
         path = "/iserver/auth/status"
         status = await self._request_auth_status(path)
-        if not status.connected:
+        if status.connected is False:
             raise NoSessionError(
                 f"the gateway at {self.origin} is not connected to Interactive Brokers. Wait until it is, or log in at "
                 f"{self.origin} in a browser.",
                 path=path,
             )
+        if not status.authenticated and status.said is Meaning.COMPETING:
+            raise _competing(status, path)
         if not status.authenticated:
             raise NotAuthenticatedError(
-                f"the gateway at {self.origin} has no open brokerage session. Call init_brokerage_session(), or log in "
-                f"at {self.origin} in a browser.",
+                f"the gateway at {self.origin} has no open brokerage session{_quoted(status)}. Call "
+                f"init_brokerage_session(), or log in at {self.origin} in a browser.",
                 path=path,
+                meaning=Meaning.BROKERAGE_CLOSED,
             )
         return status
 
@@ -223,7 +238,19 @@ class Client:
         Raises:
             CpapiError: like `tickle`.
         """
-        return (await self._rest.request("GET", "/iserver/accounts")).decode(Accounts.parse)
+        accounts = (await self._request("GET", "/iserver/accounts")).decode(Accounts.parse)
+        self._note_odd("/iserver/accounts", accounts.odd)
+        return accounts
+
+    async def prime_accounts(self) -> None:
+        """Request the accounts as `accounts` does, for a gateway that requires it, and read nothing of a success.
+
+        So a list of any length and shape will do.
+
+        Raises:
+            CpapiError: like `tickle`.
+        """
+        (await self._request("GET", "/iserver/accounts", is_body_needed=False)).check()
 
     async def history(
         self,
@@ -254,19 +281,11 @@ class Client:
         """
         target = market_data_target(conid)
         market_data_target(conid, exchange)
-        bar_length_s(bar)
-        query = {
-            "conid": target,
-            "period": check_period(period),
-            "bar": bar,
-            "outsideRth": "true" if outside_rth else "false",
-            "source": rest_source(source),
-        }
-        if exchange is not None:
-            query["exchange"] = exchange
-        if start_time is not None:
-            query["startTime"] = start_time_text(start_time)
-        return (await self._rest.request("GET", "/iserver/marketdata/history", query=query)).decode(History.parse)
+        query = rest_query(target, period, bar, exchange, outside_rth, start_time, source)
+        path = "/iserver/marketdata/history"
+        found = (await self._request("GET", path, query=query)).decode(History.parse)
+        self._note_odd(path, found.odd)
+        return found
 
     async def init_brokerage_session(self, *, compete: bool = True) -> AuthStatus:
         """Open the brokerage session of a logged-in user, and return its state.
@@ -280,12 +299,8 @@ class Client:
         """
         path = "/iserver/auth/ssodh/init"
         status = await self._request_auth_status(path, {"publish": True, "compete": bool(compete)})
-        if status.competing and not status.authenticated:
-            raise CompetingSessionError(
-                "another login of this user holds the brokerage session. End that login, or take over the session with "
-                "init_brokerage_session(compete=True).",
-                path=path,
-            )
+        if status.is_held_elsewhere:
+            raise _competing(status, path)
         return status
 
     async def logout(self) -> bool:
@@ -294,7 +309,7 @@ class Client:
         Raises:
             CpapiError: like `tickle`.
         """
-        is_confirmed = (await self._rest.request("POST", "/logout")).decode(parse_logout)
+        is_confirmed = (await self._request("POST", "/logout")).decode(parse_logout)
         self._rest.cookies.clear()
         return is_confirmed
 
@@ -351,4 +366,34 @@ class Client:
         self._owner.check()
 
     async def _request_auth_status(self, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
-        return (await self._rest.request("POST", path, body)).decode(AuthStatus.parse)
+        status = (await self._request("POST", path, body)).decode(AuthStatus.parse)
+        self._note_odd(path, status.odd)
+        return status
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, bool] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        is_body_needed: bool = True,
+    ) -> RestResponse:
+        response = await self._rest.request(method, path, body, query=query, is_body_needed=is_body_needed)
+        self._responses += 1
+        return response
+
+    def _note_odd(self, path: str, names: Iterable[str]) -> None:
+        self._odd.update(f"{path} {name}" for name in names)
+
+
+def _quoted(status: AuthStatus) -> str:
+    return f', and says: "{status.words}"' if status.words else ""
+
+
+def _competing(status: AuthStatus, path: str) -> CompetingSessionError:
+    said = f' (the gateway says: "{status.words}")' if status.words else ""
+    advice = "End that login, or take over the session with init_brokerage_session(compete=True)."
+    return CompetingSessionError(
+        f"another login of this user holds the brokerage session{said}. {advice}", path=path, advice=advice
+    )

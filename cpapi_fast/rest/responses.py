@@ -104,6 +104,23 @@ class RestResponse:
         # Raised outside the except block, because its context would be the decoder's error, which has the whole body.
         raise self._error(verdict)
 
+    def check(self) -> None:
+        """Check that a response whose body nobody needs is a success. Reads only the start of a long body.
+
+        Raises:
+            CpapiError: like `decode`, except for a body that is not JSON or has an unexpected shape.
+        """
+        response = ServerResponse(step_of(self.path), self.status, self.headers, self.raw, self.secrets)
+        verdict = judge(response)
+        if verdict is None:
+            try:
+                verdict = judge_payload(response, orjson.loads(self.raw))
+            except orjson.JSONDecodeError:
+                # Of a long body only the start is here.
+                verdict = None
+        if verdict is not None:
+            raise self._error(verdict)
+
     def _error(self, verdict: Verdict) -> CpapiError:
         meaning, status, path = verdict.meaning, self.status, self.path
         advice = advice_for(meaning, replace(self.place, is_known=self.contact.has_gateway))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cpapi_fast.errors import HeaderRefusedError, NoSessionError
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.members import Members, Words
 from cpapi_fast.protocol.shape import ShapeError
 
 # cookie-octet of RFC 6265: no control characters, spaces, quotes, commas, semicolons, backslashes; ASCII only.
@@ -21,7 +23,8 @@ _TICKLE_MEMBERS: Final = frozenset({"session", "iserver", "ssoExpires", "colliss
 class SessionTicket:
     """The response to `/tickle`. `repr` and error messages do not contain the session id.
 
-    The four flags are those of `iserver.authStatus`. A flag that the response does not contain is None.
+    Only the session id is needed. Every other member is None if the response does not contain it, or not in a form that
+    can be read; `odd` names the latter.
 
     Attributes:
         session: the session id that opens the WebSocket; None when the gateway has no session.
@@ -29,10 +32,14 @@ class SessionTicket:
         payload: the decoded body.
         authenticated: whether the brokerage session is open.
         connected: whether the gateway is connected to Interactive Brokers.
-        competing: whether another login holds the brokerage session.
+        competing: whether another login holds the brokerage session, by the gateway's flag.
         established: whether the brokerage session is ready for use (newer gateways only).
         sso_expires_ms: the remaining lifetime of the login session, in milliseconds.
         received_ns: when the response arrived, in ns since the Unix epoch.
+        words: the gateway's words about the brokerage session (`fail`, `message`, `prompts`) as one short line without
+            secrets; often empty.
+        said: what these words mean; None if that is unknown.
+        odd: the names of members that had an unexpected type.
     """
 
     session: str | None = field(repr=False)
@@ -44,6 +51,9 @@ class SessionTicket:
     established: bool | None
     sso_expires_ms: int | None
     received_ns: int
+    words: str = field(default="", repr=False)
+    said: Meaning | None = None
+    odd: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of_gateway(cls, payload: object, raw: bytes, received_ns: int) -> SessionTicket:
@@ -52,7 +62,7 @@ class SessionTicket:
         Raises:
             ShapeError: the body has an unexpected shape, or no member of a gateway's response.
         """
-        if not _TICKLE_MEMBERS & _object(payload, "the body").keys():
+        if isinstance(payload, dict) and not _TICKLE_MEMBERS & payload.keys():
             raise ShapeError("the body has no member of a gateway's response")
         return cls.parse(payload, raw, received_ns)
 
@@ -61,26 +71,35 @@ class SessionTicket:
         """Parse the decoded body of `/tickle`.
 
         Raises:
-            ShapeError: the body has an unexpected shape.
+            ShapeError: the body is not an object, or its session id is not a text.
         """
-        body = _object(payload, "the body")
-        iserver = _object(body.get("iserver"), "iserver", optional=True)
-        status = _object(iserver.get("authStatus"), "iserver.authStatus", optional=True)
-        expires = body.get("ssoExpires")
-        if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int)):
-            raise ShapeError("ssoExpires is not a whole number")
+        odd: list[str] = []
+        body = Members.of_body(payload, odd)
+        status = body.object("iserver").object("authStatus")
+        session = body.payload.get("session")
+        if session is not None and not isinstance(session, str):
+            raise ShapeError("session is not a string")
+        words = Words(status.words() or body.words())
         return cls(
             # Some gateways send an empty id if they have no session.
-            session=_text(body, "session") or None,
+            session=session or None,
             raw=raw,
-            payload=body,
-            authenticated=_flag(status, "authenticated"),
-            connected=_flag(status, "connected"),
-            competing=_flag(status, "competing"),
-            established=_flag(status, "established"),
-            sso_expires_ms=expires,
+            payload=body.payload,
+            authenticated=status.flag("authenticated"),
+            connected=status.flag("connected"),
+            competing=status.flag("competing"),
+            established=status.flag("established"),
+            sso_expires_ms=body.whole("ssoExpires"),
             received_ns=received_ns,
+            words=words.shown,
+            said=words.meaning,
+            odd=tuple(odd),
         )
+
+    @property
+    def is_held_elsewhere(self) -> bool:
+        """Whether the brokerage session is not open because another login holds it, by flag or by words."""
+        return not self.authenticated and (bool(self.competing) or self.said is Meaning.COMPETING)
 
     def cookie_header(self) -> str:
         """Return the value of the `Cookie` header that opens the WebSocket: `api={"session":"..."}`.
@@ -91,7 +110,9 @@ class SessionTicket:
         """
         if self.session is None:
             raise NoSessionError(
-                "the gateway has no session. Log in to the gateway in a browser, then try again.", path="/tickle"
+                "the gateway has no session. Log in to the gateway in a browser, then try again.",
+                path="/tickle",
+                meaning=Meaning.LOGIN_REQUIRED,
             )
         if _COOKIE_SAFE.fullmatch(self.session) is None:
             raise HeaderRefusedError(
@@ -105,45 +126,68 @@ class SessionTicket:
 class AuthStatus:
     """The state of the brokerage session.
 
+    A flag is None if the gateway does not report it, or not in a form that can be read; `odd` names the latter.
+
     Attributes:
         authenticated: whether the brokerage session is open.
         connected: whether the gateway is connected to Interactive Brokers.
-        competing: whether another login of the same user holds the brokerage session.
-        established: whether the brokerage session is ready for use; None if the gateway does not report it.
+        competing: whether another login of the same user holds the brokerage session, by the gateway's flag.
+        established: whether the brokerage session is ready for use.
         message: the gateway's message, often empty.
         fail: the gateway's message about a failure, often empty.
         payload: the decoded body.
+        passed: whether the request to open the session has passed; only in the response to that request.
+        words: `fail`, `message` and `prompts` as one short line without secrets; often empty.
+        said: what these words mean; None if that is unknown.
+        odd: the names of members that had an unexpected type.
     """
 
-    authenticated: bool
-    connected: bool
+    authenticated: bool | None
+    connected: bool | None
     competing: bool
     established: bool | None
     message: str = field(repr=False)
     fail: str = field(repr=False)
     payload: dict[str, Any] = field(repr=False)
+    passed: bool | None = None
+    words: str = field(default="", repr=False)
+    said: Meaning | None = None
+    odd: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def parse(cls, payload: object) -> AuthStatus:
         """Parse the decoded body of `/iserver/auth/status` or `/iserver/auth/ssodh/init`.
 
         Raises:
-            ShapeError: the body has an unexpected shape.
+            ShapeError: the body is not an object, or it says nothing about a session.
         """
-        body = _object(payload, "the body")
-        authenticated = _flag(body, "authenticated")
-        connected = _flag(body, "connected")
-        if authenticated is None or connected is None:
-            raise ShapeError("authenticated or connected is missing")
+        odd: list[str] = []
+        body = Members.of_body(payload, odd)
+        authenticated, passed = body.flag("authenticated"), body.flag("passed")
+        connected, competing = body.flag("connected"), body.flag("competing")
+        words = Words(body.words())
+        if authenticated is None and passed is None and connected is None and competing is None and not words.shown:
+            raise ShapeError("authenticated, connected, competing, passed and fail are missing")
+        if authenticated is None and passed is False:
+            authenticated = False
         return cls(
             authenticated=authenticated,
             connected=connected,
-            competing=bool(_flag(body, "competing")),
-            established=_flag(body, "established"),
-            message=_text(body, "message") or "",
-            fail=_text(body, "fail") or "",
-            payload=body,
+            competing=bool(competing),
+            established=body.flag("established"),
+            message=body.text("message") or "",
+            fail=body.text("fail") or "",
+            payload=body.payload,
+            passed=passed,
+            words=words.shown,
+            said=words.meaning,
+            odd=tuple(odd),
         )
+
+    @property
+    def is_held_elsewhere(self) -> bool:
+        """Whether the brokerage session is not open because another login holds it, by flag or by words."""
+        return not self.authenticated and (self.competing or self.said is Meaning.COMPETING)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,24 +198,27 @@ class Accounts:
         ids: the account ids.
         selected: the id of the selected account; None without a selection.
         payload: the decoded body.
+        odd: the names of members that had an unexpected type.
     """
 
     ids: tuple[str, ...]
     selected: str | None
     payload: dict[str, Any]
+    odd: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, payload: object) -> Accounts:
         """Parse the decoded body of `/iserver/accounts`.
 
         Raises:
-            ShapeError: the body has an unexpected shape.
+            ShapeError: the body is not an object with a list of accounts.
         """
-        body = _object(payload, "the body")
-        ids = body.get("accounts")
-        if not isinstance(ids, list) or not all(isinstance(entry, str) for entry in ids):
+        odd: list[str] = []
+        body = Members.of_body(payload, odd)
+        ids = body.list_of_texts("accounts")
+        if ids is None or (not ids and body.payload["accounts"]):
             raise ShapeError("accounts is not a list of strings")
-        return cls(ids=tuple(ids), selected=_text(body, "selectedAccount") or None, payload=body)
+        return cls(ids=tuple(ids), selected=body.text("selectedAccount") or None, payload=body.payload, odd=tuple(odd))
 
     def __repr__(self) -> str:
         return f"Accounts({len(self.ids)} accounts)"
@@ -181,28 +228,10 @@ def parse_logout(payload: object) -> bool:
     """Return whether the decoded body of `/logout` confirms the logout.
 
     Raises:
-        ShapeError: the body has an unexpected shape.
+        ShapeError: the body is not an object, or its status cannot be read.
     """
-    return _flag(_object(payload, "the body"), "status") is True
-
-
-def _object(value: object, name: str, *, optional: bool = False) -> dict[str, Any]:
-    if value is None and optional:
-        return {}
-    if not isinstance(value, dict):
-        raise ShapeError(f"{name} is not a JSON object")
-    return value
-
-
-def _flag(body: dict[str, Any], name: str) -> bool | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise ShapeError(f"{name} is not true or false")
-    return value
-
-
-def _text(body: dict[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ShapeError(f"{name} is not a string")
-    return value
+    body = Members.of_body(payload, [])
+    status = body.flag("status")
+    if status is None and body.payload.get("status") is not None:
+        raise ShapeError("status is not true or false")
+    return status is True

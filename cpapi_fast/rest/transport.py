@@ -38,8 +38,11 @@ from .responses import Contact, RestResponse
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
-#: The maximum length of a response body. Expected bodies have a few kilobytes.
-MAX_BODY_BYTES: Final = 1 << 20
+#: The default limit of a body, in bytes. Most bodies have a few kilobytes; 5,000 accounts take 1.2 MB.
+MAX_BODY_BYTES: Final = 16 << 20
+
+#: How much is read of a body that nobody needs, in bytes: enough for a page or the text of an error.
+_START_BYTES: Final = 1 << 16
 
 #: The idle time before the kernel sends TCP keepalive probes, and the interval between them, in seconds.
 TCP_KEEPALIVE_S: Final = 30
@@ -56,6 +59,7 @@ class RestTransport:
         user_agent: the `User-Agent` header.
         connect_timeout_s: the time limit for name resolution, TCP and TLS, in seconds of the clock.
         total_timeout_s: the time limit for a whole request, in seconds of the clock.
+        max_body_bytes: the longest body of a response.
         clock: the clock of the time limits and of the cookies.
         pacer: delays requests to stay below the gateway's rate limits.
         owner: the event loop of the client; by default that of the first request.
@@ -73,6 +77,7 @@ class RestTransport:
         total_timeout_s: float,
         clock: Clock,
         pacer: RestPacer,
+        max_body_bytes: int = MAX_BODY_BYTES,
         owner: OneLoop | None = None,
     ) -> None:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
@@ -89,6 +94,7 @@ class RestTransport:
         self._user_agent: Final = user_agent
         self._connect_timeout_s: Final = connect_timeout_s
         self._total_timeout_s: Final = total_timeout_s
+        self._max_body_bytes: Final = max_body_bytes
         self._clock: Final = clock
         self._pacer: Final = pacer
         self._http: aiohttp.ClientSession | None = None
@@ -96,7 +102,13 @@ class RestTransport:
         self._owner: Final = OneLoop("client") if owner is None else owner
 
     async def request(
-        self, method: str, path: str, body: dict[str, bool] | None = None, *, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, bool] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        is_body_needed: bool = True,
     ) -> RestResponse:
         """Send one request as soon as the pacer permits, and return the response with any status except 429.
 
@@ -105,13 +117,15 @@ class RestTransport:
             path: the path below the base URL, without query.
             body: sent as JSON.
             query: the query parameters.
+            is_body_needed: whether the whole body is read; otherwise only its start, and a longer one costs the
+                connection.
 
         Raises:
             RateLimitedError: the status is 429; or the penalty of an earlier 429 has not ended, so that nothing was
                 sent.
             PaceError: the request would wait too long; nothing was sent.
             TransportError: no response; the subclass states the reason.
-            DecodeError: the body is longer than MAX_BODY_BYTES.
+            DecodeError: the body is longer than `max_body_bytes`.
             UsageError: the transport is closed, was closed during the request, or belongs to another event loop.
         """
         self._owner.check()
@@ -125,15 +139,16 @@ class RestTransport:
                 attempt = _Attempt()
                 sign: Sign | None = None
                 try:
-                    response = await self._send(attempt, context, method, path, body, query)
+                    response = await self._send(attempt, context, method, path, body, query, is_body_needed)
                     if response.status != 429:
                         return response
                     error: CpapiError = self._pacer.penalize(path)
                 except _BodyTooLongError:
+                    advice = "Raise max_body_bytes of the Client if such a long response is right."
                     error = DecodeError(
-                        f"{path} returned more than {MAX_BODY_BYTES} bytes. Check that the base URL is that of a "
-                        "Client Portal gateway.",
+                        f"{path} returned more than {self._max_body_bytes:,} bytes, the limit max_body_bytes. {advice}",
                         path=path,
+                        advice=advice,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
                     # The peer may have closed a pooled connection. All requests are idempotent, so this one is sent
@@ -171,6 +186,7 @@ class RestTransport:
         path: str,
         body: dict[str, bool] | None,
         query: Mapping[str, str] | None,
+        is_body_needed: bool,
     ) -> RestResponse:
         address = f"{self._url}{path}" if query is None else f"{self._url}{path}?{urlencode(query)}"
         if self._http is None:
@@ -194,7 +210,7 @@ class RestTransport:
                 path=path,
                 status=response.status,
                 headers={name.lower(): value for name, value in response.headers.items()},
-                raw=await _read_bounded(response),
+                raw=await (self._read_whole(response) if is_body_needed else _read_start(response)),
                 place=self.place,
                 secrets=self._secrets(),
                 contact=self.contact,
@@ -204,6 +220,15 @@ class RestTransport:
     def place(self) -> Place:
         """The address, for the advice of an error."""
         return Place(self._url.origin, self._url.path, is_known=self.contact.has_gateway)
+
+    async def _read_whole(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._max_body_bytes:
+                response.close()
+                raise _BodyTooLongError
+        return bytes(body)
 
     async def close(self) -> None:
         """Close the connections. Requests in flight raise UsageError. Idempotent.
@@ -326,16 +351,17 @@ def _is_disconnect(reason: Exception) -> bool:
 
 
 class _BodyTooLongError(Exception):
-    """The body is longer than MAX_BODY_BYTES, and the rest was not read."""
+    """The body is longer than the limit, and the rest was not read."""
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_start(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > _START_BYTES:
+            # To read the rest could take long; a new connection takes milliseconds.
             response.close()
-            raise _BodyTooLongError
+            break
     return bytes(body)
 
 

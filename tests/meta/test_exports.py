@@ -29,6 +29,7 @@ NAMES = frozenset(
         "Cause",
         "CertificateError",
         "Client",
+        "ClientStats",
         "Clock",
         "CollectOptions",
         "Collector",

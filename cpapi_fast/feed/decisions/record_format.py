@@ -79,6 +79,8 @@ def _encode(value: object, redact: Texts) -> Any:
         return redact(value)
     if isinstance(value, enum.Enum):
         return value.value
+    if isinstance(value, SessionFacts):
+        return [*value[:-1], redact(value.words)]
     if isinstance(value, SubscriptionSpec):
         return [
             redact(value.topic),

@@ -1,4 +1,4 @@
-"""Reads the payloads of inspected frames: `sts` flags, and the header of `smd` frames."""
+"""Reads the payloads of inspected frames: `sts` flags and words, and the header of `smd` frames."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 
 from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.frames.frame import Frame
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.members import Members, Words
 
 
 class SessionFlags(NamedTuple):
-    """The flags of an `sts` frame; None for what it does not contain."""
+    """The flags of an `sts` frame, None for what it does not contain, and the gateway's words in it, possibly empty."""
 
     authenticated: bool | None
     connected: bool | None
     competing: bool | None
+    words: str = ""
 
 
 class SmdHeader(NamedTuple):
@@ -34,11 +37,13 @@ def payload_of(frame: Frame) -> dict[str, Any]:
 
 
 def read_status(payload: dict[str, Any]) -> SessionFlags:
-    """The flags of an `sts` frame, which is complete or a part."""
-    arguments = payload.get("args")
-    if not isinstance(arguments, dict):
-        return SessionFlags(None, None, None)
-    return SessionFlags(*(_flag(arguments, name) for name in ("authenticated", "connected", "competing")))
+    """The flags and words of an `sts` frame, which is complete or a part."""
+    arguments = Members(payload.get("args"), [])
+    authenticated, connected, competing = (arguments.flag(name) for name in ("authenticated", "connected", "competing"))
+    words = Words(arguments.words())
+    if words.meaning is Meaning.COMPETING and not authenticated:
+        competing = True
+    return SessionFlags(authenticated, connected, competing, words.shown)
 
 
 def read_smd_header(payload: dict[str, Any]) -> SmdHeader:
@@ -49,8 +54,3 @@ def read_smd_header(payload: dict[str, Any]) -> SmdHeader:
         updated_ms=updated if isinstance(updated, int) else None,
         stream_id=stream if isinstance(stream, str) else None,
     )
-
-
-def _flag(body: dict[str, Any], name: str) -> bool | None:
-    value = body.get(name)
-    return value if isinstance(value, bool) else None

@@ -103,5 +103,6 @@ class FrameInspector:
         if frame.kind is FrameKind.SYSTEM:
             return runner.put(runner.machine.on_ready, now) if "success" in payload_of(frame) else []
         if frame.kind is FrameKind.OTHER and frame.channel == "sts":
-            return runner.put(runner.machine.on_status, *read_status(payload_of(frame)), now)
+            authenticated, connected, competing, words = read_status(payload_of(frame))
+            return runner.put(runner.machine.on_status, authenticated, connected, competing, now, words=words)
         return []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.feed.machine import Action, Call, CallKind, Failure, SessionFacts
 from cpapi_fast.rest.client import Client
-from cpapi_fast.rest.session import AuthStatus, SessionTicket
+from cpapi_fast.rest.session import SessionTicket
 
 from .failures import Explainer
 from .machine_runner import MachineRunner
@@ -76,12 +77,18 @@ class RestCalls:
     async def _respond(self, call: Call) -> SessionFacts | None:
         """The facts in the response; None for `/iserver/accounts`, which contains none."""
         if call.kind is CallKind.ACCOUNTS:
-            await self._client.accounts()
+            await self._client.prime_accounts()
             return None
         if call.kind is CallKind.TICKLE:
             return self._take_ticket(await self._client.tickle())
-        status: AuthStatus = await self._client.init_brokerage_session(compete=call.compete)
-        return SessionFacts(None, status.authenticated, status.connected, status.competing)
+        status = await self._client.init_brokerage_session(compete=call.compete)
+        if not status.authenticated and not status.words:
+            # The gateway refuses without a reason, and often has it here. Only an explanation: its failure changes
+            # nothing.
+            with contextlib.suppress(CpapiError):
+                status = await self._client.auth_status()
+        competing = status.competing or status.is_held_elsewhere
+        return SessionFacts(None, status.authenticated, status.connected, competing, status.words)
 
     def _take_ticket(self, ticket: SessionTicket) -> SessionFacts:
         self.ticket = ticket
@@ -90,4 +97,5 @@ class RestCalls:
             self._session = ticket.session
             self._generation += 1
         generation = None if ticket.session is None else self._generation
-        return SessionFacts(generation, ticket.authenticated, ticket.connected, ticket.competing)
+        # Words here may be those of an earlier request to open the session, so only the response to a new one decides.
+        return SessionFacts(generation, ticket.authenticated, ticket.connected, ticket.competing, ticket.words)

@@ -45,13 +45,16 @@ class SessionFacts(NamedTuple):
             is secret and never reaches the machine.
         authenticated: whether the brokerage session is open.
         connected: whether the gateway is connected to IB.
-        competing: whether another login of the same user competes for the brokerage session.
+        competing: whether another login of the same user competes for the brokerage session, by the gateway's flag or
+            its words.
+        words: the gateway's words about the session, without secrets; often empty.
     """
 
     generation: int | None
     authenticated: bool | None
     connected: bool | None
     competing: bool | None
+    words: str = ""
 
 
 class CallKind(enum.Enum):

@@ -40,7 +40,10 @@ ADVICE: Final[dict[Cause, str]] = {
         f"No action required during the nightly reset. {_RETRIES} If the error persists, run `cpapi-fast doctor`."
     ),
     Cause.RATE_LIMITED: _of(Meaning.RATE_LIMITED),
-    Cause.REFUSED: f"Check the URL, the certificate, its fingerprint and the options. {_RETRIES}",
+    Cause.REFUSED: (
+        f"Check the URL, the certificate, its fingerprint and the options. {_RETRIES} It reads the CA file again at "
+        "each try."
+    ),
     Cause.BROKERAGE_CLOSED: _of(Meaning.BROKERAGE_CLOSED),
     Cause.FORBIDDEN: _of(Meaning.FORBIDDEN),
     Cause.UPGRADE_REFUSED: _of(Meaning.UPGRADE_REFUSED),

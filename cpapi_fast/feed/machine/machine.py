@@ -170,6 +170,8 @@ class Machine:
             facts: the state of the session in the response.
             now: the current time.
         """
+        if not facts.authenticated:
+            self._reporter.detail = facts.words
         self._session.on_facts(number, facts, now)
         return self._take_actions()
 
@@ -239,9 +241,25 @@ class Machine:
         return self._take_actions()
 
     def on_status(
-        self, authenticated: bool | None, connected: bool | None, competing: bool | None, now: Moment
+        self,
+        authenticated: bool | None,
+        connected: bool | None,
+        competing: bool | None,
+        now: Moment,
+        *,
+        words: str = "",
     ) -> list[Action]:
-        """The gateway sent `sts`, complete or in part; None for what it does not contain."""
+        """The gateway sent `sts`, complete or in part.
+
+        Args:
+            authenticated: whether the brokerage session is open; None if the frame does not say it, as below.
+            connected: whether the gateway is connected to IB.
+            competing: whether another login competes for the brokerage session, by flag or by words.
+            now: the current time.
+            words: the gateway's words in it, without secrets.
+        """
+        if not authenticated:
+            self._reporter.detail = words
         self._connection.on_status(authenticated, connected, competing, now)
         return self._take_actions()
 

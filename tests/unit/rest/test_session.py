@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpapi_fast.errors import HeaderRefusedError, NoSessionError
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket, parse_logout
 from tests.servers.http import SESSION, TICKLE
@@ -55,18 +56,87 @@ def test_a_ticket_with_few_members() -> None:
         (5, "the body"),
         ({"session": 5}, "session"),
         ({"session": {"id": "x"}}, "session"),
-        ({"iserver": []}, "iserver"),
-        ({"iserver": {"authStatus": "yes"}}, "authStatus"),
-        ({"iserver": {"authStatus": {"authenticated": "true"}}}, "authenticated"),
-        ({"iserver": {"authStatus": {"connected": 1}}}, "connected"),
-        ({"iserver": {"authStatus": {"competing": []}}}, "competing"),
-        ({"ssoExpires": "soon"}, "ssoExpires"),
-        ({"ssoExpires": True}, "ssoExpires"),
     ],
 )
 def test_a_ticket_with_an_unexpected_shape(payload: object, member: str) -> None:
     with pytest.raises(ShapeError, match=member):
         SessionTicket.parse(payload, b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("payload", "odd", "expected"),
+    [
+        ({"iserver": []}, "iserver", None),
+        ({"iserver": {"authStatus": "yes"}}, "iserver.authStatus", None),
+        ({"iserver": {"authStatus": {"authenticated": "true"}}}, "iserver.authStatus.authenticated", True),
+        ({"iserver": {"authStatus": {"authenticated": "False"}}}, "iserver.authStatus.authenticated", False),
+        ({"iserver": {"authStatus": {"authenticated": 1}}}, "iserver.authStatus.authenticated", True),
+        ({"iserver": {"authStatus": {"authenticated": 2}}}, "iserver.authStatus.authenticated", None),
+        ({"iserver": {"authStatus": {"authenticated": "maybe"}}}, "iserver.authStatus.authenticated", None),
+        ({"iserver": {"authStatus": {"authenticated": [True]}}}, "iserver.authStatus.authenticated", None),
+    ],
+)
+def test_a_flag_of_another_type_is_read_if_it_is_clear(payload: Any, odd: str, expected: bool | None) -> None:
+    parsed = ticket(session=SESSION, **payload)
+    assert (parsed.session, parsed.authenticated, parsed.odd) == (SESSION, expected, (odd,))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "is_odd"),
+    [
+        (415890, 415890, False),
+        (None, None, False),
+        (500000.0, 500000, True),
+        (500000.9, 500000, True),
+        ("500000", 500000, True),
+        ("5e5", 500000, True),
+        ("soon", None, True),
+        ("nan", None, True),
+        (float("inf"), None, True),
+        (True, None, True),
+        ([], None, True),
+        ("9" * 5000, None, True),
+    ],
+)
+def test_a_lifetime_of_another_type_is_read_if_it_is_clear(value: object, expected: int | None, is_odd: bool) -> None:
+    parsed = ticket(session=SESSION, ssoExpires=value)
+    assert (parsed.sso_expires_ms, parsed.odd) == (expected, ("ssoExpires",) if is_odd else ())
+
+
+WORDS = "Force compete capability must be used together with compete flag"
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "said", "is_held_elsewhere"),
+    [
+        ({"authenticated": False, "fail": WORDS}, WORDS, Meaning.COMPETING, True),
+        ({"authenticated": False, "message": WORDS, "fail": ""}, WORDS, Meaning.COMPETING, True),
+        ({"authenticated": False, "prompts": ["x", WORDS, 5]}, f"x; {WORDS}", Meaning.COMPETING, True),
+        ({"fail": WORDS}, WORDS, Meaning.COMPETING, True),
+        ({"passed": False, "fail": WORDS}, WORDS, Meaning.COMPETING, True),
+        ({"authenticated": False, "competing": True}, "", None, True),
+        ({"authenticated": True, "fail": WORDS}, WORDS, Meaning.COMPETING, False),
+        ({"authenticated": True, "competing": True}, "", None, False),
+        ({"authenticated": False, "fail": "a new text"}, "a new text", None, False),
+        ({"authenticated": False, "fail": "a", "message": "a"}, "a", None, False),
+        ({"authenticated": False, "fail": None, "message": "  ", "prompts": {}}, "", None, False),
+        ({"authenticated": False, "fail": "no bridge"}, "no bridge", Meaning.BROKERAGE_CLOSED, False),
+        (
+            {"authenticated": False, "fail": "\x1b]0;x\x07 of U1234567\n" + SESSION},
+            "]0;x of [redacted] [redacted]",
+            None,
+            False,
+        ),
+    ],
+)
+def test_the_words_of_the_gateway_about_the_session(
+    status: dict[str, Any], words: str, said: Meaning | None, is_held_elsewhere: bool
+) -> None:
+    of_ticket = ticket(session=SESSION, iserver={"authStatus": status})
+    of_status = AuthStatus.parse(status)
+    for parsed in (of_ticket, of_status):
+        assert (parsed.words, parsed.said, parsed.is_held_elsewhere) == (words, said, is_held_elsewhere)
+        assert "a new text" not in repr(parsed)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +188,24 @@ def test_an_auth_status() -> None:
     [
         [],
         {},
-        {"authenticated": True},
-        {"authenticated": 1, "connected": True},
-        {"authenticated": True, "connected": True, "message": 5},
+        {"message": 5},
+        {"error": ""},
+        {"MAC": "00:11"},
     ],
 )
 def test_an_auth_status_with_an_unexpected_shape(payload: object) -> None:
     with pytest.raises(ShapeError):
         AuthStatus.parse(payload)
+
+
+def test_an_auth_status_with_few_or_odd_members() -> None:
+    short = AuthStatus.parse({"passed": True, "authenticated": True, "competing": False})
+    assert (short.authenticated, short.connected, short.passed, short.odd) == (True, None, True, ())
+    assert AuthStatus.parse({"passed": False}).authenticated is False
+    assert AuthStatus.parse({"passed": True}).authenticated is None
+    odd = AuthStatus.parse({"authenticated": 1, "connected": "x", "competing": None, "message": 5, "fail": ["x"]})
+    assert (odd.authenticated, odd.connected, odd.competing, odd.message, odd.fail) == (True, None, False, "", "")
+    assert set(odd.odd) == {"authenticated", "connected", "message", "fail"}
 
 
 def test_accounts() -> None:
@@ -135,9 +215,7 @@ def test_accounts() -> None:
     assert Accounts.parse({"accounts": []}).selected is None
 
 
-@pytest.mark.parametrize(
-    "payload", [[], {}, {"accounts": "U1234567"}, {"accounts": [5]}, {"accounts": [], "selectedAccount": 5}]
-)
+@pytest.mark.parametrize("payload", [[], {}, {"accounts": "U1234567"}, {"accounts": [5]}, {"accounts": None}])
 def test_accounts_with_an_unexpected_shape(payload: object) -> None:
     with pytest.raises(ShapeError):
         Accounts.parse(payload)
@@ -147,9 +225,10 @@ def test_logout() -> None:
     assert parse_logout({"status": True}) is True
     assert parse_logout({"status": False}) is False
     assert parse_logout({}) is False
-    for payload in ([], None, {"status": "true"}):
+    for payload in ([], None, {"status": "x"}):
         with pytest.raises(ShapeError):
             parse_logout(payload)
+    assert parse_logout({"status": "true"}) is True
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -43,6 +43,8 @@ class SessionLifecycle:
         self._connection = connection
         self._login_pages = 0
         self._inits = 0
+        #: Whether the gateway said that the brokerage session is not open, whatever `/tickle` says.
+        self._needs_init = False
         self._reclaim_s = 0.0
 
     def start(self, now: Moment) -> None:
@@ -116,6 +118,9 @@ class SessionLifecycle:
             connection.reconnect(Cause.SESSION_CHANGED, now)
         elif facts.competing and not facts.authenticated:
             self._on_competing(now)
+        elif self._needs_init and step.kind is CallKind.TICKLE and facts.authenticated is not False:
+            self._needs_init = False
+            calls.request(CallKind.INIT, now, is_live=self._is_live)
         elif facts.authenticated is not False:
             self._inits = 0
             if self._reporter.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
@@ -126,12 +131,23 @@ class SessionLifecycle:
             self._fail(Failure.GATEWAY_ERROR, now, None)
         elif step.kind is CallKind.TICKLE and self._inits < _INITS:
             self._inits += 1
-            calls.request(CallKind.INIT, now, is_live=self._is_live)
+            calls.request(CallKind.INIT, now, is_live=self._is_live, compete=self._may_reclaim(now))
         elif self._inits < _INITS:
             calls.retry_s = now.s + _INIT_WAIT_S
         else:
             self._inits = 0
             self._require_login(now)
+
+    def _may_reclaim(self, now: Moment) -> bool:
+        """Whether the next request to open the session may take it from another login, which may hold it unreported.
+
+        Only after a request that takes nothing has failed. At a limited rate, because two programs that reclaim from
+        each other never stop.
+        """
+        if self._options.competing != "reclaim" or self._inits < _INITS or now.s < self._reclaim_s:
+            return False
+        self._reclaim_s = now.s + self._options.keepalive_interval_s
+        return True
 
     def _on_keepalive(self, facts: SessionFacts, now: Moment) -> None:
         if facts.generation is None:
@@ -161,6 +177,7 @@ class SessionLifecycle:
             if failure is Failure.RATE_LIMITED:
                 self._reporter.notice(Cause.RATE_LIMITED, now)
         else:
+            self._needs_init = failure is Failure.BROKERAGE_CLOSED and step.kind is CallKind.ACCOUNTS
             self._fail(failure, now, retry_after_s)
 
     def _on_keepalive_failed(self, failure: Failure, now: Moment) -> None:
@@ -192,10 +209,10 @@ class SessionLifecycle:
         self._calls.retry_s = now.s + self._options.login_poll_s
 
     def _on_competing(self, now: Moment) -> None:
+        self._inits = 0
         self._calls.session = self._calls.session._replace(competing=True)
         self._reporter.enter(FeedState.COMPETING, Cause.COMPETING, now)
         if self._options.competing == "reclaim" and now.s >= self._reclaim_s:
-            # At a limited rate, because two programs that reclaim from each other never stop.
             self._reclaim_s = now.s + self._options.keepalive_interval_s
             self._calls.request(CallKind.INIT, now, is_live=self._is_live, compete=True)
         else:

@@ -1,0 +1,138 @@
+"""Reads members of decoded JSON: tolerates members that are missing or have another type, and notes the latter"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.redaction import preview
+
+from .response_rules import meaning_of_words
+from .shape import ShapeError
+
+_FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
+#: The members with the gateway's own words about a session, the most important first.
+_WORDS: Final = ("fail", "error", "message", "prompts")
+
+
+class Members:
+    """The members of one JSON object.
+
+    Nobody needs most members of a response, and gateways change them. So each method returns None for a member that is
+    missing or null, and also for one of another type, which it adds to `odd`. Values that are clear although their type
+    is another, such as `"true"` or `500000.0`, are read, and added to `odd` as well.
+
+    Args:
+        payload: the object; anything else counts as an empty one, and is added to `odd`.
+        odd: receives the names of odd members; they are names in this library, never texts of the gateway.
+        name: the name of the object, as a prefix of its members.
+    """
+
+    def __init__(self, payload: object, odd: list[str], name: str = "") -> None:
+        self._odd: Final = odd
+        self._prefix: Final = f"{name}." if name else ""
+        #: The decoded object.
+        self.payload: Final[dict[str, Any]] = payload if isinstance(payload, dict) else {}
+        if payload is not None and not isinstance(payload, dict):
+            odd.append(name or "the body")
+
+    @classmethod
+    def of_body(cls, payload: object, odd: list[str]) -> Members:
+        """Return the members of a whole body.
+
+        Raises:
+            ShapeError: the body is not an object.
+        """
+        if not isinstance(payload, dict):
+            raise ShapeError("the body is not a JSON object")
+        return cls(payload, odd)
+
+    def object(self, name: str) -> Members:
+        """Return the members of an object; those of an empty one if it is missing or something else."""
+        return Members(self.payload.get(name), self._odd, self._prefix + name)
+
+    def flag(self, name: str) -> bool | None:
+        """Return a flag."""
+        value = self.payload.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        self._note(name)
+        return _FLAGS.get(str(value).strip().lower()) if isinstance(value, (str, int)) else None
+
+    def text(self, name: str) -> str | None:
+        """Return a text."""
+        value = self.payload.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        self._note(name)
+        return None
+
+    def number(self, name: str) -> float | None:
+        """Return a finite number; also from a text that is one."""
+        value = self.payload.get(name)
+        if value is None:
+            return None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if math.isfinite(value):
+                return value
+        elif isinstance(value, str) and len(value) <= 40:
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if math.isfinite(number):
+                self._note(name)
+                return number
+        self._note(name)
+        return None
+
+    def whole(self, name: str) -> int | None:
+        """Return a whole number; also from another number, which is rounded down."""
+        number = self.number(name)
+        if number is None or isinstance(number, int):
+            return number
+        if isinstance(self.payload.get(name), float):
+            self._note(name)
+        return math.floor(number)
+
+    def list_of_texts(self, name: str) -> list[str] | None:
+        """Return the texts of a list; its other entries are left out."""
+        value = self.payload.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            self._note(name)
+            return None
+        texts = [entry for entry in value if isinstance(entry, str)]
+        if len(texts) < len(value):
+            self._note(name)
+        return texts
+
+    def words(self) -> str:
+        """Return the gateway's words about a session: `fail`, `error`, `message` and `prompts`; possibly empty."""
+        texts: list[str] = []
+        for name in _WORDS:
+            value = self.payload.get(name)
+            for text in value if isinstance(value, list) else (value,):
+                if isinstance(text, str) and text.strip() and text not in texts:
+                    texts.append(text)
+        return "; ".join(texts)
+
+    def _note(self, name: str) -> None:
+        self._odd.append(self._prefix + name)
+
+
+class Words:
+    """The gateway's own words about a session, and what they mean.
+
+    Attributes:
+        shown: the words as one printable line, shortened and without anything that looks like a secret; maybe empty.
+        meaning: what they mean; None if that is unknown, or if there are none.
+    """
+
+    __slots__ = ("meaning", "shown")
+
+    def __init__(self, text: str) -> None:
+        self.shown: Final = preview(text.encode("utf-8", "replace")) if text else ""
+        self.meaning: Final[Meaning | None] = meaning_of_words(text) if text else None
