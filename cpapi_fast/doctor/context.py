@@ -112,6 +112,7 @@ class DiagnosisContext:
             total_timeout_s=timeout_s,
             clock=clock,
             pacer=RestPacer(clock),
+            asks_tws=True,
         )
         self.stack.push_async_callback(self._rest.close)
 

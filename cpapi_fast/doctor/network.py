@@ -181,7 +181,7 @@ def _trusted(context: DiagnosisContext, seen: PeerCertificate, now: datetime) ->
 
 async def _no_tls(context: DiagnosisContext, error: OSError | TimeoutError) -> StepResult:
     """The failure for a server that does not speak TLS."""
-    verdict = await identify(context.base, Sign.NOT_OPENED, timeout_s=context.real_timeout_s)
+    verdict = await identify(context.base, Sign.NOT_OPENED, timeout_s=context.real_timeout_s, asks_tws=True)
     if isinstance(error, TimeoutError):
         problem = f"{context.address} accepts connections, but no TLS handshake within {context.timeout_s:g} s"
     else:

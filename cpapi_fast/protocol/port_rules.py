@@ -23,11 +23,13 @@ class PortAnswer:
         data: its first bytes without TLS, after an http request; empty without any.
         has_closed: whether it closed the connection without a byte. False if it was silent.
         speaks_tls: whether it completed a TLS handshake.
+        speaks_tws: whether it answered the first message of the API of TWS.
     """
 
     data: bytes
     has_closed: bool
     speaks_tls: bool
+    speaks_tws: bool = False
 
 
 def judge_port(answer: PortAnswer, *, is_https: bool, port: int) -> Verdict | None:
@@ -58,6 +60,10 @@ def judge_port(answer: PortAnswer, *, is_https: bool, port: int) -> Verdict | No
     if is_https and is_tls_alert(data):
         return None
     does = "closes connections without an answer" if answer.has_closed else "accepts connections and does not answer"
+    if answer.speaks_tws:
+        return Verdict(
+            Meaning.TWS_API, "is the port of the API of TWS or IB Gateway: it answers the API's first message"
+        )
     if port in TWS_PORTS:
         return Verdict(
             Meaning.TWS_API, f"{does}; {port} is the port of the API of {TWS_PORTS[port]}, which is no web server"

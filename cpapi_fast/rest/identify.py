@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from cpapi_fast.errors import ConnectError, RequestTimeoutError
@@ -26,6 +28,11 @@ _PATIENCE_S: Final = 2.0
 _GREETING_S: Final = 1.0
 
 
+#: The first message of a client of the API of TWS, and the answer: its version and the time.
+_TWS_HELLO: Final = b"API\0\0\0\0\x09v100..176"
+_TWS_ANSWER: Final = re.compile(rb"\0\0\0[\x0a-\x40]\d{2,3}\0\d{8} ")
+
+
 class Sign(enum.Enum):
     """How a request has failed, as far as it tells who listens on the port."""
 
@@ -39,13 +46,15 @@ class Sign(enum.Enum):
     GARBLED = "garbled"
 
 
-async def identify(url: BaseUrl, sign: Sign, *, timeout_s: float) -> Verdict | None:
+async def identify(url: BaseUrl, sign: Sign, *, timeout_s: float, asks_tws: bool = False) -> Verdict | None:
     """Return what listens on the port of a gateway that has not answered yet; None if that stays unknown.
 
     Args:
         url: the gateway.
         sign: how a request has failed.
         timeout_s: the time limit of the failed connection, in real seconds.
+        asks_tws: whether to ask a server that sends nothing for the API of TWS. It may ask its user about the
+            connection, so only a person should cause that.
     """
     limit_s = min(timeout_s, _PATIENCE_S)
     is_https = url.scheme == "https"
@@ -64,14 +73,16 @@ async def identify(url: BaseUrl, sign: Sign, *, timeout_s: float) -> Verdict | N
             _ask_plain(url, min(limit_s, _GREETING_S), is_asking=False), _speaks_tls(url, limit_s)
         )
         answer = PortAnswer(b"" if greeting is None else greeting.data, sign is Sign.CLOSED, speaks_tls)
+    if answer is not None and asks_tws and not answer.data and not answer.speaks_tls:
+        answer = replace(answer, speaks_tws=await _speaks_tws(url, limit_s))
     return None if answer is None else judge_port(answer, is_https=is_https, port=url.port)
 
 
 async def identified(
-    error: ConnectError | RequestTimeoutError, url: BaseUrl, sign: Sign, *, timeout_s: float
+    error: ConnectError | RequestTimeoutError, url: BaseUrl, sign: Sign, *, timeout_s: float, asks_tws: bool
 ) -> ConnectError | RequestTimeoutError:
     """Return the error that names what listens on the port; `error` if that stays unknown."""
-    verdict = await identify(url, sign, timeout_s=timeout_s)
+    verdict = await identify(url, sign, timeout_s=timeout_s, asks_tws=asks_tws)
     if verdict is None:
         return error
     advice = advice_for(verdict.meaning, Place(url.origin, url.path, is_known=False))
@@ -116,6 +127,20 @@ async def _ask_plain(url: BaseUrl, limit_s: float, *, is_asking: bool) -> PortAn
     finally:
         writer.transport.abort()
     return PortAnswer(data, has_closed, speaks_tls=False)
+
+
+async def _speaks_tws(url: BaseUrl, limit_s: float) -> bool:
+    """Whether the server answers the first message of the API of TWS, after which no session has begun."""
+    try:
+        async with asyncio.timeout(limit_s):
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            try:
+                writer.write(_TWS_HELLO)
+                return _TWS_ANSWER.match(await reader.read(64)) is not None
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError):
+        return False
 
 
 async def _speaks_tls(url: BaseUrl, limit_s: float) -> bool:

@@ -282,16 +282,40 @@ def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
     return ConnectError(f"no connection to {host}:{port}: {detail}. {advice}", advice=advice)
 
 
-def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | CertificateError:
-    """Return the error for a failed TLS handshake."""
+#: OpenSSL's reasons when the peer's bytes are not those of TLS.
+_NOT_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"}
+)
+
+
+def tls_failure(
+    host: str, port: int, reason: ssl.SSLError, mode: TlsMode = "verify"
+) -> ConnectError | CertificateError:
+    """Return the error for a failed TLS handshake.
+
+    Args:
+        host: the host of the connection.
+        port: the port.
+        reason: the error of OpenSSL.
+        mode: the policy, because nothing is advised that was chosen already.
+    """
     # Only errors from OpenSSL have these attributes.
     why = getattr(reason, "verify_message", None) or getattr(reason, "reason", None) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
+        remedy = (
+            "Put it or its authority's certificate into the CA file, which is read again at each try"
+            if mode == "ca_file"
+            else "Pass its CA with --ca-file or Tls.ca_file(path)"
+        )
         return CertificateError(
-            f"the certificate of {host}:{port} is not trusted: {why.rstrip('.')}. Pin it with --fingerprint or "
-            "Tls.pinned(fingerprint), or pass its CA with --ca-file or Tls.ca_file(path).",
+            f"the certificate of {host}:{port} is not trusted: {why.rstrip('.')}. {remedy}, or pin it with "
+            "--fingerprint or Tls.pinned(fingerprint).",
             verify_code=getattr(reason, "verify_code", None),
             verify_message=why.rstrip("."),
         )
-    advice = "Use http:// if the gateway speaks plain http on this port."
+    advice = (
+        "Use http:// if the gateway speaks plain http on this port."
+        if why in _NOT_TLS
+        else "Check that the gateway speaks TLS on this port, and which versions and ciphers it allows."
+    )
     return ConnectError(f"no TLS with {host}:{port}: {why}. {advice}", advice=advice)

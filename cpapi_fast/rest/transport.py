@@ -63,6 +63,7 @@ class RestTransport:
         clock: the clock of the time limits and of the cookies.
         pacer: delays requests to stay below the gateway's rate limits.
         owner: the event loop of the client; by default that of the first request.
+        asks_tws: whether to ask a server that does not answer for the API of TWS.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class RestTransport:
         pacer: RestPacer,
         max_body_bytes: int = MAX_BODY_BYTES,
         owner: OneLoop | None = None,
+        asks_tws: bool = False,
     ) -> None:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
         #: Whether a gateway has answered at this address.
@@ -97,6 +99,7 @@ class RestTransport:
         self._max_body_bytes: Final = max_body_bytes
         self._clock: Final = clock
         self._pacer: Final = pacer
+        self._asks_tws: Final = asks_tws
         self._http: aiohttp.ClientSession | None = None
         self._is_closed = False
         self._owner: Final = OneLoop("client") if owner is None else owner
@@ -176,7 +179,8 @@ class RestTransport:
         is_doubted = not self.contact.has_gateway and not is_named
         if not is_doubted or not isinstance(error, (ConnectError, RequestTimeoutError)):
             return error
-        return await identified(error, self._url, sign, timeout_s=self._clock.real_s(self._connect_timeout_s))
+        timeout_s = self._clock.real_s(self._connect_timeout_s)
+        return await identified(error, self._url, sign, timeout_s=timeout_s, asks_tws=self._asks_tws)
 
     async def _send(
         self,
@@ -297,7 +301,7 @@ class RestTransport:
             return UsageError(f"the client was closed during {what}"), None
         inner = _tls_error(reason)
         if inner is not None:
-            failure = tls_failure(host, port, inner)
+            failure = tls_failure(host, port, inner, self._tls.mode)
             if self._tls.mode == "pinned" and isinstance(failure, CertificateError):
                 failure = PinMismatchError(
                     f"the certificate of {host}:{port} is no longer the pinned one, so nothing was sent. Compare its "

@@ -169,6 +169,24 @@ async def test_collect_and_tail_name_it_too(file_server: int, tmp_path: Path) ->
         assert "restart" not in shown
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_the_api_of_tws_on_any_port(scheme: str, hangs_up: bool) -> None:
+    async def script(peer: Peer) -> None:
+        if await peer.reader.read(17) == b"API\0\0\0\0\x09v100..176":
+            await peer.send(b"\0\0\0\x1c176\x0020261129 03:00:00 EST\0")
+        elif not hangs_up:
+            while await peer.reader.read(65536):
+                pass
+
+    async with RawServer(script, upgrade=False) as server:
+        diagnosis = await diagnose(url_of(server, scheme), timeout_s=TIMEOUT_S)
+    assert diagnosis.exit_code == 20
+    assert "is the port of the API of TWS or IB Gateway" in diagnosis.summary
+    assert "another program than TWS and IB Gateway" in diagnosis.advice
+    check_no_restart(diagnosis.summary, diagnosis.advice)
+
+
 # A gateway that is known by its certificate, or has answered
 
 
