@@ -24,7 +24,8 @@ class Consumer:
 
     Create it with `Feed.consumer`. Read it in the thread of the feed's loop, with one task at a time. Nothing is lost
     if a waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
-    feed ended with an error, that error is raised instead.
+    feed ended with an error, that error is raised instead. Iterating raises `UsageError` if the feed was never started,
+    or if it belongs to another event loop.
 
     Attributes:
         name: the name in messages.
@@ -33,12 +34,22 @@ class Consumer:
     """
 
     def __init__(
-        self, name: str, policy: OverflowPolicy, queue: ConsumerQueue, on_close: Callable[[Consumer], None]
+        self,
+        name: str,
+        policy: OverflowPolicy,
+        queue: ConsumerQueue,
+        on_close: Callable[[Consumer], None],
+        *,
+        check_wait: Callable[[], None] = lambda: None,
+        check_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.name: Final = name
         self.policy: Final = policy
         self.queue: Final = queue
         self._on_close = on_close
+        # Called when an iteration begins and before it waits, and by `close`: the feed may refuse it.
+        self._check_wait = check_wait
+        self._check_close = check_close
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -47,6 +58,7 @@ class Consumer:
     # --- reading ----------------------------------------------------------------------------------
 
     def __aiter__(self) -> AsyncIterator[Frame | FeedEvent]:
+        self._check_wait()
         return self
 
     async def __anext__(self) -> Frame | FeedEvent:
@@ -92,6 +104,7 @@ class Consumer:
             if queue.error is not None:
                 raise queue.error.with_traceback(None)
             raise StopAsyncIteration
+        self._check_wait()
         queue.waiter = asyncio.get_running_loop().create_future()
         try:
             await queue.waiter
@@ -111,7 +124,12 @@ class Consumer:
         return self._is_closed
 
     def close(self) -> None:
-        """Stop receiving. Pending frames and events count as dropped, and a waiting reader ends. Idempotent."""
+        """Stop receiving. Pending frames and events count as dropped, and a waiting reader ends. Idempotent.
+
+        Raises:
+            UsageError: called from another event loop or thread than that of the feed.
+        """
+        self._check_close()
         if not self._is_closed:
             self._is_closed = True
             self.queue.clear()
@@ -135,6 +153,7 @@ class _Reader(Generic[T]):
         self._take = take
 
     def __aiter__(self) -> AsyncIterator[T]:
+        self._consumer._check_wait()
         return self
 
     async def __anext__(self) -> T:

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, get_args
 
-from cpapi_fast.errors import CallbackError, ConfigError, CpapiError
+from cpapi_fast.callbacks import callback_error
+from cpapi_fast.errors import ConfigError, CpapiError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.cost import cost_bytes
@@ -46,11 +47,23 @@ class Dispatcher:
         hold: called with True when a consumer with the policy `block` is full, and with False when all of them are at
             half of their bounds or below.
         on_callback_error: called with a `CallbackError` after a callback raised; its cause is the original exception.
+        check_wait: called when a reader begins and before it waits; raises if it would wait for nothing, or in the
+            wrong loop.
+        check_close: raises if a consumer is closed from another loop or thread.
     """
 
-    def __init__(self, *, hold: Callable[[bool], None], on_callback_error: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        *,
+        hold: Callable[[bool], None],
+        on_callback_error: Callable[[Exception], None],
+        check_wait: Callable[[], None] = lambda: None,
+        check_close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._hold = hold
         self._on_callback_error = on_callback_error
+        self._check_wait = check_wait
+        self._check_close = check_close
         # Replaced and never changed in place, because consumers are added and removed while the dispatcher iterates.
         self._consumers: tuple[Consumer | CallbackConsumer, ...] = ()
         self._recipients: tuple[Recipient, ...] = ()
@@ -114,7 +127,9 @@ class Dispatcher:
             queue = Block(*bounds, self._on_full, self._on_read)
             queue.is_socket_held = self._is_held
             self._blocking.append(queue)
-        consumer = Consumer(name, policy, queue, self._remove)
+        consumer = Consumer(
+            name, policy, queue, self._remove, check_wait=self._check_wait, check_close=self._check_close
+        )
         self._add(consumer)
         return consumer
 
@@ -128,6 +143,9 @@ class Dispatcher:
 
         Returns:
             The consumer, whose `close` stops the calls.
+
+        Raises:
+            ConfigError: the callback is not a plain function.
         """
         consumer = CallbackConsumer(
             name,
@@ -135,6 +153,7 @@ class Dispatcher:
             by_batch=by_batch,
             on_error=lambda error: self._on_error(error, name),
             on_close=self._remove,
+            check=self._check_close,
         )
         self._add(consumer)
         return consumer
@@ -207,11 +226,8 @@ class Dispatcher:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._interrupt = error
             return
-        report = CallbackError(
-            f"the callback of consumer {name!r} raised {type(error).__name__}; it is called again with the next item"
-        )
-        report.__cause__ = error
-        self._on_callback_error(report)
+        who = f"the callback of consumer {name!r}"
+        self._on_callback_error(callback_error(error, who, "it is called again with the next item"))
 
     def _add(self, consumer: Consumer | CallbackConsumer) -> None:
         if self._is_ended:

@@ -280,7 +280,7 @@ class Client:
         return is_confirmed
 
     def spawn_keepalive(
-        self, interval_s: float = 60.0, on_result: Callable[[SessionTicket | Exception], object] | None = None
+        self, interval_s: float = 60.0, on_result: Callable[[SessionTicket | Exception], None] | None = None
     ) -> Keepalive:
         """Request `/tickle` every `interval_s` seconds of the clock until the client is closed.
 
@@ -295,8 +295,8 @@ class Client:
             The keepalive, whose `stop` ends it earlier.
 
         Raises:
-            ConfigError: the interval is not a finite number above zero, or `on_result` is a coroutine function.
-            UsageError: the client is closed.
+            ConfigError: the interval is not a finite number above zero, or `on_result` is not a plain function.
+            UsageError: the client is closed, or no event loop runs in this thread.
         """
         self._check_open()
         self._keepalives.difference_update([keepalive for keepalive in self._keepalives if not keepalive.is_running])

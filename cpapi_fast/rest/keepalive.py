@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.loop import required_loop
 
 from .session import SessionTicket
 
@@ -33,12 +34,12 @@ class Keepalive:
         *,
         interval_s: float,
         clock: Clock,
-        on_result: Callable[[SessionTicket | Exception], object] | None = None,
+        on_result: Callable[[SessionTicket | Exception], None] | None = None,
     ) -> None:
         if not 0.0 < interval_s < float("inf"):
             raise ConfigError(f"interval_s must be a finite number of seconds above zero, not {interval_s!r}")
-        if inspect.iscoroutinefunction(on_result):
-            raise ConfigError("on_result must be a plain function, not a coroutine function. Start a task in it.")
+        if on_result is not None:
+            check_callback(on_result, "on_result")
         self.ticks = 0
         self.failures = 0
         self.callback_failures = 0
@@ -48,7 +49,7 @@ class Keepalive:
         self._interval_s: Final = interval_s
         self._clock: Final = clock
         self._on_result: Final = on_result
-        self._task: Final = asyncio.get_running_loop().create_task(self._run(), name="cpapi_fast keepalive")
+        self._task: Final = required_loop("a keepalive").create_task(self._run(), name="cpapi_fast keepalive")
 
     @property
     def is_running(self) -> bool:
@@ -83,7 +84,8 @@ class Keepalive:
         if self._on_result is None:
             return
         try:
-            self._on_result(result)
+            if (returned := self._on_result(result)) is not None:
+                refuse_awaitable(returned)
         except Exception as error:  # noqa: BLE001 - passed to the exception handler
             self.callback_failures += 1
             context = {"message": "on_result of a cpapi_fast keepalive raised", "exception": error}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from abc import ABC, abstractmethod
 
 import picows
 
-from cpapi_fast.errors import SubscriptionError, TransportError, UsageError
+from cpapi_fast.errors import SubscriptionError, TransportError
+from cpapi_fast.loop import LoopOwner, required_loop
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_unsubscribe_text
 
 from .listener import FrameListener
@@ -20,8 +20,9 @@ class Sender(ABC):
     _listener: FrameListener
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread_id = threading.get_ident()
+        self._loop = required_loop("a connection")
+        self._owner = LoopOwner("a connection")
+        self._owner.check()
         #: Done when the socket's write buffer has room again; None if it has room.
         self._drained: asyncio.Future[None] | None = None
 
@@ -54,10 +55,7 @@ class Sender(ABC):
             encoded = text.encode()
         except (AttributeError, UnicodeEncodeError):
             raise SubscriptionError("only a str that UTF-8 can encode can be sent") from None
-        if threading.get_ident() != self._thread_id:
-            raise UsageError(
-                "a connection is used only in its loop's thread. Call asyncio.run_coroutine_threadsafe from others."
-            )
+        self._owner.check()
         transport = self._listener.transport
         if transport is None or not self.is_open:
             raise TransportError("the connection has ended; nothing was sent. Reconnect and subscribe again.")
