@@ -76,8 +76,9 @@ class Clock:
             ConfigError: `callback` is not a plain function: it is a coroutine function, for example.
             UsageError: no event loop runs in this thread.
         """
+        loop = required_loop("a timer")
         check_callback(callback, "the callback of call_later")
-        return required_loop("a timer").call_later(seconds / self.speed, callback, *args)
+        return loop.call_later(seconds / self.speed, callback, *args)
 
 
 #: The system clock at normal speed: the default of every `clock` argument.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -10,15 +11,19 @@ from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import required_loop
+from cpapi_fast.redaction import printable
 
 from .session import SessionTicket
+
+_LOGGER: Final = logging.getLogger("cpapi_fast")
 
 
 class Keepalive:
     """Requests `/tickle` at a fixed interval, even after failures. Create it with `Client.spawn_keepalive`.
 
-    A failed request is counted, and the next one is sent on schedule. An exception of the callback is counted and
-    passed to the event loop's exception handler.
+    A failed request is counted, and the next one is sent on schedule. Without a callback, the first failure and each
+    one with an error of another type is a warning of the logger `cpapi_fast`. An exception of the callback is counted
+    and passed to the event loop's exception handler.
 
     Attributes:
         ticks: the number of successful requests.
@@ -77,6 +82,8 @@ class Keepalive:
             result = self.last_ticket = await self._tickle()
         except Exception as error:  # noqa: BLE001 - the session needs the next request in any case
             self.failures += 1
+            if self._on_result is None and type(error) is not type(self.last_error):
+                _LOGGER.warning("keepalive: %s", printable(str(error)))
             result = self.last_error = error
         else:
             self.ticks += 1

@@ -13,6 +13,7 @@ import pytest
 import cpapi_fast as cf
 from cpapi_fast.simulator import SimulatedGateway
 from tests.servers.http import HttpServer, http_response
+from tests.support.loops import until
 
 STREAMING = cf.FeedState.STREAMING
 #: Far below every time limit of a test, at the speed of the clock.
@@ -29,11 +30,6 @@ def nothing() -> str:
 
 def warnings_in(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "cpapi_fast" and record.levelno == level]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - a log has no event
-        await asyncio.sleep(0.005)
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------
