@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from .callbacks import check_callback
 from .errors import ConfigError
+from .loop import required_loop
 
 
 class Clock:
@@ -67,9 +69,16 @@ class Clock:
         """Sleep for `seconds` of this clock."""
         await asyncio.sleep(seconds / self.speed)
 
-    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
-        """Call `callback(*args)` in the running loop after `seconds` of this clock."""
-        return asyncio.get_running_loop().call_later(seconds / self.speed, callback, *args)
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: object) -> asyncio.TimerHandle:
+        """Call `callback(*args)` in the running loop after `seconds` of this clock.
+
+        Raises:
+            ConfigError: `callback` is not a plain function: it is a coroutine function, for example.
+            UsageError: no event loop runs in this thread.
+        """
+        loop = required_loop("a timer")
+        check_callback(callback, "the callback of call_later")
+        return loop.call_later(seconds / self.speed, callback, *args)
 
 
 #: The system clock at normal speed: the default of every `clock` argument.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -11,6 +12,20 @@ REDACTED: Final = "[redacted]"
 
 #: The maximum length of a preview, in characters.
 PREVIEW_LENGTH: Final = 120
+
+#: How much of a long body is read for a preview at first and at most, in bytes or characters. More is read only if
+#: secrets make up most of it.
+_WINDOW_LENGTH: Final = 2048
+_MAX_WINDOW_LENGTH: Final = 16384
+
+#: The preview of a longer body is that of so many bytes of it.
+PREVIEW_SOURCE_BYTES: Final = _MAX_WINDOW_LENGTH + 1
+
+#: What a preview is made of: control characters and spaces shorten it.
+_SOURCE_LENGTH: Final = 4 * PREVIEW_LENGTH
+
+#: The end of a text that may be the beginning of a longer secret. From 24 such characters on, it is redacted.
+_OPEN_END: Final = re.compile(r"(?<![0-9A-Za-z+/_=\\-])[0-9A-Za-z+/_=\\-]{1,23}\Z")
 
 # Shorter values are common words such as "1" or "true". Replacing them would garble the text and protect nothing.
 _MIN_SECRET_LENGTH: Final = 4
@@ -67,14 +82,53 @@ def printable(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
-def preview(body: bytes, secrets: Iterable[str] = ()) -> str:
+def preview(body: bytes | str, secrets: Iterable[str] = ()) -> str:
     """Return the start of a body as one printable line of at most `PREVIEW_LENGTH` characters, without secrets.
 
-    The text is redacted before it is cut, so that no part of a secret remains.
+    The line is that of the redacted body. However long the body is, only its start is decoded and redacted, and no part
+    of a secret remains where it is cut.
     """
-    text = redact(body.decode("utf-8", "replace"), secrets)
-    line = printable(text[: 4 * PREVIEW_LENGTH])
-    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
+    text, is_whole = _redacted_start(body, tuple(secrets))
+    line = printable(text[:_SOURCE_LENGTH])
+    if len(line) > PREVIEW_LENGTH:
+        return line[: PREVIEW_LENGTH - 1] + "…"
+    return line if is_whole or len(text) >= _SOURCE_LENGTH else f"{line[: PREVIEW_LENGTH - 2]} …".lstrip()
+
+
+def _redacted_start(body: bytes | str, secrets: tuple[str, ...]) -> tuple[str, bool]:
+    """Return the start of the redacted body, as much as a preview needs, and whether it is the whole of it."""
+    length = _WINDOW_LENGTH
+    while True:
+        text, is_whole = _start(body, length)
+        if is_whole:
+            return redact(text, secrets), True
+        text = redact(_without_open_end(text, secrets), secrets)
+        if len(text) >= _SOURCE_LENGTH or length >= _MAX_WINDOW_LENGTH:
+            return text, False
+        length *= 2
+
+
+def _start(body: bytes | str, length: int) -> tuple[str, bool]:
+    """Return the first `length` bytes or characters of a body as text, and whether that is all."""
+    is_whole = len(body) <= length
+    if isinstance(body, str):
+        return body[:length], is_whole
+    # Does not decode a character that is cut.
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(body[:length], is_whole), is_whole
+
+
+def _without_open_end(text: str, secrets: tuple[str, ...]) -> str:
+    """Return a text that was cut without what may be the beginning of a secret at its end."""
+    length = -1
+    while len(text) != length:
+        length = len(text)
+        text = _OPEN_END.sub("", text)
+        for secret in secrets:
+            if len(secret) >= _MIN_SECRET_LENGTH:
+                shortest = max(0, len(text) - len(secret) + 1)
+                begin = next((start for start in range(shortest, len(text)) if secret.startswith(text[start:])), None)
+                text = text[:begin]
+    return text
 
 
 def shown(value: object) -> str:

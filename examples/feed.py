@@ -33,7 +33,8 @@ async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:
     async with (
         SimulatedGateway(SimulatorOptions(), clock=clock) as gateway,
         cf.Client(gateway.url, tls=cf.Tls.pinned(gateway.fingerprint or ""), clock=clock) as client,
-        cf.Feed(client) as feed,
+        # The program prints the events itself, so it needs no warnings.
+        cf.Feed(client, cf.FeedOptions(log_trouble=False)) as feed,
     ):
         for conid in (265598, 8314):
             await feed.subscribe_market_data(conid)

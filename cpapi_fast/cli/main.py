@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 from cpapi_fast._version import __version__
@@ -54,7 +55,14 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code.
+
+    In a thread that is not the main one, it runs without signal handlers. In a thread whose event loop is running, such
+    as that of a notebook, it reports an error: use `await asyncio.to_thread(cpapi_fast.cli.main, [...])` there.
+
+    Args:
+        argv: the arguments; those of the process by default.
+    """
     if argv is None:
         argv = sys.argv[1:]
     # No option before the command takes a value, so the first argument that is not an option is the command.
@@ -286,3 +294,13 @@ def _codes(text: str) -> tuple[str, ...]:
         if not (part.isascii() and part.isdigit()):
             raise argparse.ArgumentTypeError(f"a field code must be a number such as 31, not {part!r}")
     return tuple(parts)
+
+
+class _CallableModule(ModuleType):
+    """Lets a program call `cpapi_fast.cli.main([...])`, where `main` is this module and not its function."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        return main(argv)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,12 @@ from typing import Any
 def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
     """Call `stop` in the loop on the first Ctrl-C or SIGTERM. A second one ends the process.
 
-    The earlier signal handlers are restored on leaving.
+    The earlier signal handlers are restored on leaving. In a thread that is not the main one, which cannot handle
+    signals, this has no effect.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     loop = asyncio.get_running_loop()
     before: dict[signal.Signals, Any] = {}
 

@@ -15,6 +15,7 @@ from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import Feed
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.protocol.topics import MarketDataFields
 
@@ -34,7 +35,11 @@ _LINE_INTERVAL_S: Final = 1.0
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command until Ctrl-C; returns the exit code."""
+    """Run the command until Ctrl-C; returns the exit code.
+
+    Raises:
+        CpapiError: no quote arrived; the message has the last cause. An option is invalid.
+    """
     if not args.conids:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
     check_source(args)
@@ -55,7 +60,7 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         if args.ca_file is not None:
             # Reads the file, so that an unusable one is an error at once instead of a reason to retry.
             await client.ssl_context()
-        feed = Feed(client, FeedOptions(competing=args.competing))
+        feed = Feed(client, FeedOptions(competing=args.competing, log_trouble=False))
         tail = Tail(feed, conids, fields, clock=client.clock, where=client.base_url)
         feed.on_batch(tail.on_item)
         for conid in conids:
@@ -64,6 +69,8 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         end = EndCondition(stop, client.clock, args.duration)
         if not await _draw(tail, end, args.interval or _TERMINAL_INTERVAL_S):
             await _print_lines(tail, end, args.interval or _LINE_INTERVAL_S)
+        if all(feed.last_value(conid) is None for conid in conids):
+            raise no_data_error("the command ended before any quote arrived", feed.trouble or feed.last_change)
 
 
 class EndCondition:

@@ -13,7 +13,9 @@ def add_tls_options(parser: argparse.ArgumentParser) -> None:
     """Add `--tls-verify`, `--ca-file`, `--fingerprint` and `--insecure`, which exclude each other."""
     tls = parser.add_argument_group("TLS (default: verify)").add_mutually_exclusive_group()
     tls.add_argument("--tls-verify", action="store_true", help="trust the certificate authorities of this machine")
-    tls.add_argument("--ca-file", metavar="PEM", help="trust only the certificates in this file; read again when it changes")
+    tls.add_argument(
+        "--ca-file", metavar="PEM", help="trust only the certificates in this file; read again when it changes"
+    )
     tls.add_argument("--fingerprint", metavar="SHA256", help="trust only the certificate with this fingerprint")
     tls.add_argument("--insecure", action="store_true", help="do not check the certificate")
 

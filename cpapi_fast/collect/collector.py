@@ -10,16 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import (
-    CompetingSessionError,
     CpapiError,
-    MalformedPayloadError,
-    NotAuthenticatedError,
     OutputError,
-    TransportError,
     UsageError,
 )
-from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
+from cpapi_fast.events import Cause, FeedEvent, Gap, StateChange
 from cpapi_fast.feed import Feed, FeedSubscription
+from cpapi_fast.feed.driver.control_frames import is_error
+from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog
@@ -27,7 +25,6 @@ from cpapi_fast.outputs.interface import DiskChange, make_folder, unfinished_fil
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.protocol.kinds import FrameKind
-from cpapi_fast.redaction import preview
 
 from .notices import Notices
 from .options import CollectOptions
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.delivery.consumer import Consumer
     from cpapi_fast.delivery.overflow import OverflowPolicy
+    from cpapi_fast.feed.options import FeedOptions
     from cpapi_fast.rest.client import Client
 
 _POLICIES: Final[dict[str, OverflowPolicy]] = {
@@ -70,7 +68,12 @@ class Collector:
     Args:
         client: the client of the gateway. The run does not close it.
         options: what to collect.
-        on_notice: called with a line of text when data stops or returns, when the disk is slow, and so on.
+        on_notice: a plain function, called with a line of text when data stops or returns, when the disk is slow, and
+            so on. Its exceptions are passed to the exception handler of the loop. Without it, the lines are warnings of
+            the logger `cpapi_fast`.
+
+    Raises:
+        ConfigError: `on_notice` is not a plain function.
 
     Attributes:
         options: the options.
@@ -79,14 +82,14 @@ class Collector:
     """
 
     def __init__(
-        self, client: Client, options: CollectOptions, *, on_notice: Callable[[str], object] | None = None
+        self, client: Client, options: CollectOptions, *, on_notice: Callable[[str], None] | None = None
     ) -> None:
         self.options: Final = options
         self.summary: Summary | None = None
         self.latest_status: CollectStatus = CollectStatus("starting", 0.0, None, 0, (), ())
         self._client = client
         self._clock: Final[Clock] = client.clock
-        self._notices = Notices(on_notice or (lambda _text: None), self._clock)
+        self._notices = Notices(on_notice, self._clock)
         self._state: str | None = "starting"
         self._started_s = self._clock.monotonic_s()
         self._feed: Feed | None = None
@@ -146,7 +149,7 @@ class Collector:
         for path in unfinished_files(options.out):
             self._notices.report(f"found an unfinished file of an earlier run, left unchanged: {path}")
         await self._check_certificate(stop)
-        self._feed = feed = Feed(self._client, replace(options.feed, overload="block", last_values=False))
+        self._feed = feed = Feed(self._client, self._feed_options())
         subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
         self._recorder = recorder = self._open_recorder()
         self._consumer = consumer = self._open_consumer(feed)
@@ -183,7 +186,8 @@ class Collector:
         await asyncio.gather(updater, return_exceptions=True)
         if error is None and reason != _CANCELLED and consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
-            error = _error_for(what, self._notices.last_trouble)
+            error = no_data_error(what, self._notices.last_trouble)
+        self._notices.close()
         self._state = "ended"
         self.summary = Summary(
             reason=reason if error is None else str(error),
@@ -208,6 +212,14 @@ class Collector:
             outcome, _ = await asyncio.gather(checking, stopping, return_exceptions=True)
         if isinstance(outcome, CpapiError) and not outcome.is_retryable:
             raise outcome
+
+    def _feed_options(self) -> FeedOptions:
+        options = self.options
+        give_up_after_s = options.give_up_after_s or options.feed.give_up_after_s
+        # The notices tell what the feed would write to the log.
+        return replace(
+            options.feed, overload="block", last_values=False, give_up_after_s=give_up_after_s, log_trouble=False
+        )
 
     def _open_consumer(self, feed: Feed) -> Consumer:
         options = self.options
@@ -240,8 +252,6 @@ class Collector:
             asyncio.create_task(recorder.failed(), name="cpapi_fast disk"): "the disk failed",
             self._refusal: "the gateway was refused",
         }
-        if self.options.give_up_after_s is not None:
-            ends[asyncio.create_task(self._give_up(feed, self.options.give_up_after_s))] = "given up"
         if stop is not None:
             ends[asyncio.create_task(stop.wait())] = "stopped"
         if self.options.duration_s is not None:
@@ -305,14 +315,12 @@ class Collector:
             recorder.put_event(change)
 
     def _report_errors(self, batch: Batch) -> None:
-        """Report the `error` frames of the gateway, of which there are a few per day."""
+        """Report the `error` frames of the gateway: a few per day, or many at once."""
         for index, kind in enumerate(batch.kinds):
             if kind == FrameKind.OTHER:
                 frame = batch[index]
-                with suppress(MalformedPayloadError):
-                    # Decodes a frame without a topic, because an error frame may have none.
-                    if frame.channel == "error":
-                        self._notices.report(f"the gateway reports an error: {preview(frame.raw)}")
+                if is_error(frame):
+                    self._notices.report_error(frame.raw)
 
     def _is_refusal(self, event: FeedEvent) -> bool:
         """Whether the gateway was refused before the first connection (a wrong fingerprint, say). That ends the run."""
@@ -323,15 +331,6 @@ class Collector:
             return False
         refusal.set_exception(CpapiError(event.detail or event.advice))
         return True
-
-    async def _give_up(self, feed: Feed, limit_s: float) -> None:
-        clock, good_s = self._clock, self._clock.monotonic_s()
-        wanted = {FeedState.STREAMING} if self.options.conids else {FeedState.STREAMING, FeedState.AUTHENTICATED}
-        while clock.monotonic_s() - good_s < limit_s:
-            await clock.sleep(min(1.0, limit_s / 10))
-            if feed.state in wanted:
-                good_s = clock.monotonic_s()
-        raise _error_for(f"no data for {limit_s:g} s", feed.last_change)
 
     async def _update_repeatedly(self) -> None:
         while True:
@@ -348,7 +347,7 @@ async def collect(
     options: CollectOptions,
     *,
     stop: asyncio.Event | None = None,
-    on_notice: Callable[[str], object] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Summary:
     """Collect market data into files until `stop` is set or the duration is over.
 
@@ -356,7 +355,8 @@ async def collect(
         client: the client of the gateway. It stays open.
         options: what to collect.
         stop: ends the run when it is set.
-        on_notice: called with a line of text when data stops or returns, when the disk is slow, and so on.
+        on_notice: a plain function, called with a line of text when data stops or returns, when the disk is slow, and
+            so on; see `Collector`.
 
     Returns:
         The result of the run.
@@ -365,17 +365,6 @@ async def collect(
         CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
     """
     return await Collector(client, options, on_notice=on_notice).run(stop)
-
-
-def _error_for(what: str, change: StateChange | None) -> CpapiError:
-    """An error of the type that fits the last state of the feed, with its advice."""
-    if change is None:
-        return TransportError(what)
-    detail = f" ({change.detail})" if change.detail else ""
-    text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {change.advice}"
-    if change.state is FeedState.LOGIN_REQUIRED:
-        return NotAuthenticatedError(text)
-    return CompetingSessionError(text) if change.state is FeedState.COMPETING else TransportError(text)
 
 
 def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, str]:

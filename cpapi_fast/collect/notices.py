@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
+from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
-from cpapi_fast.events import Cause, FeedState, Gap, StateChange
+from cpapi_fast.events import Cause, Gap, StateChange
+from cpapi_fast.feed.trouble import LOGGER, TroubleReporter
+from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
+from cpapi_fast.loop import running_loop
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
-
-#: States without data. The states of the start are not among them.
-_TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
-
-#: Causes that are reported in any state.
-_REPORTED_CAUSES: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, Cause.RATE_LIMITED})
-
-#: How many stale subscriptions are reported one by one.
-_MAX_SUBSCRIPTIONS: Final = 5
+from cpapi_fast.redaction import PREVIEW_SOURCE_BYTES, preview
 
 #: The time between two notices about dropped frames, in real seconds.
 _DROPS_INTERVAL_S: Final = 10.0
@@ -27,25 +24,59 @@ class Notices:
     """Turns events into notices.
 
     Args:
-        report: called with the text of each notice.
+        on_notice: called with the text of each notice; None writes it to the logger `cpapi_fast`. An exception is
+            passed to the exception handler of the loop.
         clock: measures the time without data.
+
+    Raises:
+        ConfigError: `on_notice` is not a plain function.
     """
 
-    def __init__(self, report: Callable[[str], object], clock: Clock) -> None:
-        self.report: Final = report
-        #: The last change of the feed to a state without data; None before the first.
-        self.last_trouble: StateChange | None = None
-        self._clock: Final = clock
-        self._since_s: float | None = None
-        self._reported: tuple[FeedState, Cause] | None = None
-        self._stale: Final[set[str]] = set()
+    def __init__(self, on_notice: Callable[[str], None] | None, clock: Clock) -> None:
+        if on_notice is not None:
+            check_callback(on_notice, "on_notice")
+        self._on_notice: Final = on_notice
+        self._changes: Final = LimitedReporter(self.report, clock, burst=CHANGE_BURST)
+        self._errors: Final = LimitedReporter(self.report, clock)
+        self._trouble: Final = TroubleReporter(self._changes, self._changes, clock)
         self._dropped = 0
         self._drop_reported_s = -_DROPS_INTERVAL_S
 
     @property
+    def last_trouble(self) -> StateChange | None:
+        """The last change of the feed to a state without data; None before the first."""
+        return self._trouble.last_trouble
+
+    @property
     def is_in_trouble(self) -> bool:
         """Whether the feed delivers no data, for a cause that was reported."""
-        return self._since_s is not None
+        return self._trouble.is_in_trouble
+
+    def report(self, text: str) -> None:
+        """Report a text."""
+        if self._on_notice is None:
+            LOGGER.log(logging.WARNING, "collect: %s", text)
+            return
+        try:
+            if (returned := self._on_notice(text)) is not None:
+                refuse_awaitable(returned)
+        except Exception as error:
+            loop = running_loop()
+            if loop is None:
+                raise
+            # A broken callback must not end a collection of weeks.
+            report = callback_error(error, "on_notice", "it is called again with the next notice")
+            loop.call_exception_handler({"message": "on_notice of a cpapi_fast run raised", "exception": report})
+
+    def report_error(self, raw: bytes) -> None:
+        """Report an error frame of the gateway; of many, the first ones and the number of the others."""
+        start = raw[:PREVIEW_SOURCE_BYTES]
+        self._errors(lambda: f"the gateway reports an error: {preview(start)}")
+
+    def close(self) -> None:
+        """Report how many notices were left out."""
+        self._changes.close()
+        self._errors.close()
 
     def on_event(self, event: RecordedEvent) -> None:
         """Report an event that matters to a person."""
@@ -55,38 +86,7 @@ class Notices:
             if event.cause is Cause.CONSUMER_OVERFLOW:
                 self._on_drop(event)
         elif isinstance(event, StateChange):
-            if event.subscription is None:
-                self._on_feed(event)
-            else:
-                self._on_subscription(event, event.subscription)
-
-    def _on_feed(self, change: StateChange) -> None:
-        if change.state is FeedState.STREAMING:
-            if self._since_s is not None:
-                self.report(f"data again after {self._clock.monotonic_s() - self._since_s:.1f} s without")
-            self._since_s = self._reported = None
-            return
-        if change.cause is Cause.STOPPED or (change.state not in _TROUBLE and change.cause not in _REPORTED_CAUSES):
-            return
-        if change.state in _TROUBLE:
-            self.last_trouble = change
-            if self._since_s is None:
-                self._since_s = self._clock.monotonic_s()
-        if self._reported != (change.state, change.cause):
-            self._reported = (change.state, change.cause)
-            self.report(_text(change))
-
-    def _on_subscription(self, change: StateChange, topic: str) -> None:
-        if change.state is FeedState.STALE:
-            self._stale.add(topic)
-            if len(self._stale) <= _MAX_SUBSCRIPTIONS:
-                self.report(f"{topic} is {_text(change)}")
-            elif len(self._stale) == _MAX_SUBSCRIPTIONS + 1:
-                self.report("more subscriptions are stale; the events file lists all of them")
-        elif topic in self._stale:
-            self._stale.discard(topic)
-            if change.state is FeedState.STREAMING and len(self._stale) < _MAX_SUBSCRIPTIONS:
-                self.report(f"{topic} has data again")
+            self._trouble.on_change(event)
 
     def _on_disk(self, change: DiskChange) -> None:
         if not change.is_slow:
@@ -101,9 +101,3 @@ class Notices:
         if time.monotonic() - self._drop_reported_s >= _DROPS_INTERVAL_S:
             self._drop_reported_s = time.monotonic()
             self.report(f"{self._dropped:,} frames dropped so far, because the disk is slower than the data")
-
-
-def _text(change: StateChange) -> str:
-    state, cause = change.state.value.replace("_", " "), change.cause.value.replace("_", " ")
-    detail = f": {change.detail}" if change.detail else ""
-    return f"{state} ({cause}{detail}); {change.advice}"

@@ -30,7 +30,7 @@ class CollectOptions:
         max_queue_bytes: how many bytes may wait for the disk before `slow_disk` applies.
         slow_disk: `hold` stops reading the socket until the disk has caught up, so that nothing is dropped here;
             `drop_oldest` and `drop_newest` drop frames and report a gap with their number.
-        feed: options of the feed. Its `overload` and `last_values` are ignored.
+        feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
 
     Raises:
         ConfigError: a duration or size is not a finite number above zero, or the policy is unknown.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, slice_of
@@ -13,7 +14,7 @@ from cpapi_fast.frames.frame import Frame
 from .stats import ConsumerStats
 
 #: A callback for frames or for batches, and for events.
-Callback = Callable[[Frame | FeedEvent], object] | Callable[[Batch | FeedEvent], object]
+Callback = Callable[[Frame | FeedEvent], None] | Callable[[Batch | FeedEvent], None]
 
 
 class CallbackConsumer:
@@ -27,16 +28,21 @@ class CallbackConsumer:
 
     Args:
         name: the name in messages.
-        callback: called with each frame, or with each batch, and with each event.
+        callback: a plain function, called with each frame, or with each batch, and with each event.
         by_batch: whether to call the callback with batches instead of frames.
         on_error: called with the exception of the callback. The callback is called again with the next item.
         on_close: called once, by `close`.
+        check: raises if `close` is called from another loop or thread.
+
+    Raises:
+        ConfigError: the callback is not a plain function.
     """
 
     __slots__ = (
         "_by_batch",
         "_callback",
         "_callback_errors",
+        "_check",
         "_delivered",
         "_dropped",
         "_events",
@@ -58,8 +64,11 @@ class CallbackConsumer:
         by_batch: bool,
         on_error: Callable[[BaseException], None],
         on_close: Callable[[CallbackConsumer], None],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        check_callback(callback, "the callback")
         self.name: Final = name
+        self._check = check
         self._callback: Callable[[Batch | Frame | FeedEvent], object] = callback  # type: ignore[assignment]
         self._by_batch = by_batch
         self._on_error = on_error
@@ -132,7 +141,12 @@ class CallbackConsumer:
         return self._is_closed
 
     def close(self) -> None:
-        """Stop the calls. Frames of the current socket read that are still pending count as dropped. Idempotent."""
+        """Stop the calls. Frames of the current socket read that are still pending count as dropped. Idempotent.
+
+        Raises:
+            UsageError: called from another event loop or thread than that of the feed.
+        """
+        self._check()
         if not self._is_closed:
             self._is_closed = self._is_ended = True
             self._dropped += self._pending
@@ -141,7 +155,8 @@ class CallbackConsumer:
 
     def _call(self, item: Batch | Frame | FeedEvent) -> None:
         try:
-            self._callback(item)
+            if (returned := self._callback(item)) is not None:
+                refuse_awaitable(returned)
         except BaseException as error:  # noqa: BLE001  a user's callback; reported, and it must not stop the others
             self._callback_errors += 1
             self._on_error(error)

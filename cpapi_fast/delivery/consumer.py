@@ -11,7 +11,6 @@ from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
-from cpapi_fast.one_loop import OneLoop
 
 from .consumer_queue import ConsumerQueue
 from .overflow import OverflowPolicy
@@ -23,9 +22,10 @@ T = TypeVar("T")
 class Consumer:
     """One reader of a feed: `async for` iterates over frames and events, `batches()` over batches and events.
 
-    Create it with `Feed.consumer`. Read it in the feed's event loop, with one task at a time. Nothing is lost if a
-    waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
-    feed ended with an error, that error is raised instead.
+    Create it with `Feed.consumer`. Read it in the thread of the feed's loop, with one task at a time. Nothing is lost
+    if a waiting task is cancelled. When the feed is closed, the iteration ends after all pending items are read. If the
+    feed ended with an error, that error is raised instead. Iterating raises `UsageError` if the feed was never started,
+    or if it belongs to another event loop.
 
     Attributes:
         name: the name in messages.
@@ -39,13 +39,17 @@ class Consumer:
         policy: OverflowPolicy,
         queue: ConsumerQueue,
         on_close: Callable[[Consumer], None],
-        owner: OneLoop,
+        *,
+        check_wait: Callable[[], None] = lambda: None,
+        check_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.name: Final = name
         self.policy: Final = policy
         self.queue: Final = queue
         self._on_close = on_close
-        self._owner = owner
+        # Called when an iteration begins and before it waits, and by `close`: the feed may refuse it.
+        self._check_wait = check_wait
+        self._check_close = check_close
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -54,6 +58,7 @@ class Consumer:
     # --- reading ----------------------------------------------------------------------------------
 
     def __aiter__(self) -> AsyncIterator[Frame | FeedEvent]:
+        self._check_wait()
         return self
 
     async def __anext__(self) -> Frame | FeedEvent:
@@ -68,7 +73,8 @@ class Consumer:
             if cursor == queue.stop:
                 queue.finish_slice(frame.received_ns)
             return frame
-        self._owner.check()
+        # Once per batch.
+        self._check_wait()
         while True:
             item = queue.next_item() if queue.waiter is None else None
             if item is not None:
@@ -100,6 +106,7 @@ class Consumer:
             if queue.error is not None:
                 raise queue.error.with_traceback(None)
             raise StopAsyncIteration
+        self._check_wait()
         queue.waiter = asyncio.get_running_loop().create_future()
         try:
             await queue.waiter
@@ -119,7 +126,12 @@ class Consumer:
         return self._is_closed
 
     def close(self) -> None:
-        """Stop receiving. Pending frames and events count as dropped, and a waiting reader ends. Idempotent."""
+        """Stop receiving. Pending frames and events count as dropped, and a waiting reader ends. Idempotent.
+
+        Raises:
+            UsageError: called from another event loop or thread than that of the feed.
+        """
+        self._check_close()
         if not self._is_closed:
             self._is_closed = True
             self.queue.clear()
@@ -143,11 +155,12 @@ class _Reader(Generic[T]):
         self._take = take
 
     def __aiter__(self) -> AsyncIterator[T]:
+        self._consumer._check_wait()
         return self
 
     async def __anext__(self) -> T:
         consumer = self._consumer
-        consumer._owner.check()
+        consumer._check_wait()
         while True:
             item = self._take() if consumer.queue.waiter is None else None
             if item is not None:

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, get_args
 
-from cpapi_fast.errors import CallbackError, ConfigError, CpapiError
+from cpapi_fast.callbacks import callback_error
+from cpapi_fast.errors import ConfigError, CpapiError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.cost import cost_bytes
-from cpapi_fast.one_loop import OneLoop
 
 from .callback_consumer import Callback, CallbackConsumer
 from .conflation import ConflatingQueue
@@ -47,7 +47,9 @@ class Dispatcher:
         hold: called with True when a consumer with the policy `block` is full, and with False when all of them are at
             half of their bounds or below.
         on_callback_error: called with a `CallbackError` after a callback raised; its cause is the original exception.
-        owner: the event loop of the feed, in which consumers are read.
+        check_wait: called when a reader begins and before it waits; raises if it would wait for nothing, or in the
+            wrong loop.
+        check_close: raises if a consumer is closed from another loop or thread.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class Dispatcher:
         *,
         hold: Callable[[bool], None],
         on_callback_error: Callable[[Exception], None],
-        owner: OneLoop | None = None,
+        check_wait: Callable[[], None] = lambda: None,
+        check_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._hold = hold
         self._on_callback_error = on_callback_error
-        self._owner = OneLoop("feed") if owner is None else owner
+        self._check_wait = check_wait
+        self._check_close = check_close
         # Replaced and never changed in place, because consumers are added and removed while the dispatcher iterates.
         self._consumers: tuple[Consumer | CallbackConsumer, ...] = ()
         self._recipients: tuple[Recipient, ...] = ()
@@ -123,7 +127,9 @@ class Dispatcher:
             queue = Block(*bounds, self._on_full, self._on_read)
             queue.is_socket_held = self._is_held
             self._blocking.append(queue)
-        consumer = Consumer(name, policy, queue, self._remove, self._owner)
+        consumer = Consumer(
+            name, policy, queue, self._remove, check_wait=self._check_wait, check_close=self._check_close
+        )
         self._add(consumer)
         return consumer
 
@@ -137,6 +143,9 @@ class Dispatcher:
 
         Returns:
             The consumer, whose `close` stops the calls.
+
+        Raises:
+            ConfigError: the callback is not a plain function.
         """
         consumer = CallbackConsumer(
             name,
@@ -144,6 +153,7 @@ class Dispatcher:
             by_batch=by_batch,
             on_error=lambda error: self._on_error(error, name),
             on_close=self._remove,
+            check=self._check_close,
         )
         self._add(consumer)
         return consumer
@@ -216,11 +226,8 @@ class Dispatcher:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._interrupt = error
             return
-        report = CallbackError(
-            f"the callback of consumer {name!r} raised {type(error).__name__}; it is called again with the next item"
-        )
-        report.__cause__ = error
-        self._on_callback_error(report)
+        who = f"the callback of consumer {name!r}"
+        self._on_callback_error(callback_error(error, who, "it is called again with the next item"))
 
     def _add(self, consumer: Consumer | CallbackConsumer) -> None:
         if self._is_ended:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import MalformedPayloadError
+from cpapi_fast.feed.driver.control_frames import MAX_CONTROL_BYTES
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS
 
 #: Fields that hold a price: last, bid, ask.
 PRICES: Final = DEFAULT_FIELDS[:3]
+
+#: How many error frames are kept.
+_MAX_ERRORS: Final = 100
 
 
 class SocketObserver:
@@ -31,7 +36,7 @@ class SocketObserver:
         heartbeat_leads_s: for each `hb`, by how many seconds this clock is ahead of it.
         quote: the fields of `topic`, merged; None before its first frame.
         quotes: the number of frames of `topic`.
-        errors: error frames, decoded.
+        errors: the last error frames, decoded.
     """
 
     def __init__(self, clock: Clock, topic: str) -> None:
@@ -42,7 +47,7 @@ class SocketObserver:
         self.heartbeat_leads_s: Final[list[float]] = []
         self.quote: dict[str, Any] | None = None
         self.quotes = 0
-        self.errors: Final[list[dict[str, Any]]] = []
+        self.errors: Final[deque[dict[str, Any]]] = deque(maxlen=_MAX_ERRORS)
         self._clock: Final = clock
         self._topic: Final = topic
         self._changed: asyncio.Event | None = None
@@ -61,6 +66,8 @@ class SocketObserver:
         """Record the frames of a batch."""
         for frame in batch:
             self.frames += 1
+            if len(frame) > MAX_CONTROL_BYTES:
+                continue
             try:
                 payload = frame.payload
             except MalformedPayloadError:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError
 from cpapi_fast.protocol.topics import market_data_target
@@ -50,7 +51,7 @@ async def diagnose(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     init: bool = False,
     clock: Clock = SYSTEM_CLOCK,
-    on_finding: Callable[[Finding], object] | None = None,
+    on_finding: Callable[[Finding], None] | None = None,
 ) -> Diagnosis:
     """Check every step from the URL to a quote, until one fails.
 
@@ -64,12 +65,17 @@ async def diagnose(
         timeout_s: how long one step waits at most, in seconds of the clock.
         init: open the brokerage session when it is not open, taking it from another login of the user if necessary.
         clock: the clock of all timers, which is also compared with the gateway's clock.
-        on_finding: called with each finding when its step ends, then with those of the steps that were not reached.
+        on_finding: a plain function, called with each finding when its step ends, then with those of the steps that
+            were not reached.
 
     Raises:
         SubscriptionError: the conid is invalid.
-        ConfigError: the timeout is not above zero.
+        ConfigError: the timeout is not above zero, or `on_finding` is not a plain function.
+        CallbackError: `on_finding` returned a coroutine or another awaitable.
+        BaseException: what `on_finding` raised.
     """
+    if on_finding is not None:
+        check_callback(on_finding, "on_finding")
     market_data_target(conid)
     if not 0.0 < timeout_s < float("inf"):
         raise ConfigError(f"timeout_s must be a finite number of seconds above zero, not {timeout_s!r}")
@@ -78,8 +84,7 @@ async def diagnose(
     def add(step: Step, result: StepResult, started_s: float) -> None:
         finding = Finding(step, *result, elapsed_s=clock.monotonic_s() - started_s)
         findings.append(finding)
-        if on_finding is not None:
-            on_finding(finding)
+        _show(finding, on_finding)
 
     started_s = clock.monotonic_s()
     policy = Tls.verify() if tls is None else tls
@@ -116,9 +121,13 @@ def _base(url: str, tls: Tls) -> BaseUrl:
     return base
 
 
-def _skip_rest(findings: list[Finding], on_finding: Callable[[Finding], object] | None) -> None:
+def _skip_rest(findings: list[Finding], on_finding: Callable[[Finding], None] | None) -> None:
     for step in list(Step)[len(findings) :]:
         finding = Finding(step, Outcome.NOT_REACHED, "")
         findings.append(finding)
-        if on_finding is not None:
-            on_finding(finding)
+        _show(finding, on_finding)
+
+
+def _show(finding: Finding, on_finding: Callable[[Finding], None] | None) -> None:
+    if on_finding is not None and (returned := on_finding(finding)) is not None:
+        refuse_awaitable(returned)

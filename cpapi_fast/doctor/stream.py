@@ -166,7 +166,7 @@ async def tick(context: DiagnosisContext) -> StepResult:
         refusal = next(error for error in observer.errors if error.get("topic") == topic)
         return failure(
             Problem.NO_DATA,
-            f"the gateway refused the subscription: {preview(str(refusal.get('error')).encode())}",
+            f"the gateway refused the subscription: {preview(str(refusal.get('error')))}",
             "Pass another --conid.",
         )
     if _is_withheld(context):
@@ -297,6 +297,6 @@ def _ended(context: DiagnosisContext) -> StepResult | None:
         return None
     advice = f"Log in at {context.base.origin} in a browser again. Then look for another program with this login."
     if ws.close_code is not None:
-        reason = f" ({preview(ws.close_reason.encode())})" if ws.close_reason else ""
+        reason = f" ({preview(ws.close_reason)})" if ws.close_reason else ""
         return failure(Problem.WEBSOCKET, f"the gateway closed the socket with code {ws.close_code}{reason}", advice)
     return failure(Problem.WEBSOCKET, "the connection was lost without a CLOSE frame", advice)

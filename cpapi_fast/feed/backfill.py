@@ -140,7 +140,7 @@ class Backfiller:
 
     def takes(self, frame: Frame) -> bool:
         """Whether a frame without a subscription may be the reply to a request of this backfiller."""
-        return self._source is not None and frame.channel == "smh"
+        return self._source is not None and (frame.topic or "").partition("+")[0] == "smh"
 
     def on_frame(self, frame: Frame) -> None:
         """Process a frame of a topic `smh+...`; replies to other requests are ignored."""

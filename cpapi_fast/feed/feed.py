@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Final
 
+from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.delivery.callback_consumer import CallbackConsumer
 from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.delivery.overflow import OverflowPolicy
-from cpapi_fast.errors import ConfigError, CpapiError, UsageError
+from cpapi_fast.errors import CpapiError, RequestTimeoutError, UsageError
 from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
-from cpapi_fast.one_loop import OneLoop
+from cpapi_fast.loop import LoopOwner
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
 from cpapi_fast.rest.client import Client
 
 from .driver import Driver
 from .feed_consumers import FeedConsumers
-from .machine import SessionFacts, SubscriptionSpec
+from .feed_status import FeedStatus
+from .machine import SubscriptionSpec
 from .options import FeedOptions
 from .state_waiters import StateWaiters
-from .status import FeedStats, LastValue, SubscriptionStatus, last_value, subscription_status
 from .subscription import FeedSubscription, check_texts, send_nothing, spec_of
+from .trouble import FeedTrouble
 
 
-class Feed:
+class Feed(FeedStatus):
     """Subscriptions that persist across reconnects, and the consumers that read their frames.
 
     A feed connects, waits until the gateway is ready, subscribes, and renews subscriptions before they end. It detects
@@ -48,7 +49,7 @@ class Feed:
         on_login_required: a plain function that is called with the event each time the state becomes `LOGIN_REQUIRED`.
 
     Raises:
-        ConfigError: `on_login_required` is a coroutine function.
+        ConfigError: `on_login_required` is not a plain function.
     """
 
     def __init__(
@@ -56,22 +57,25 @@ class Feed:
         client: Client,
         options: FeedOptions | None = None,
         *,
-        on_login_required: Callable[[StateChange], object] | None = None,
+        on_login_required: Callable[[StateChange], None] | None = None,
     ) -> None:
-        if inspect.iscoroutinefunction(on_login_required):
-            raise ConfigError("on_login_required must be a plain function; start a task in it to await something")
+        if on_login_required is not None:
+            check_callback(on_login_required, "on_login_required")
         self.options: Final = FeedOptions() if options is None else options
-        self._clock = client.clock
         self._on_login_required = on_login_required
-        self._loop: Final = OneLoop("feed")
-        self._dispatcher = Dispatcher(hold=self._hold, on_callback_error=self._report_callback_error, owner=self._loop)
-        self._driver = Driver(client, self.options, self._dispatcher, self._on_event, self._on_misuse)
+        self._owner: Final = LoopOwner("a feed")
+        self._dispatcher = Dispatcher(
+            hold=self._hold,
+            on_callback_error=self._report_callback_error,
+            check_wait=self._check_reading,
+            check_close=self._owner.check_end,
+        )
+        driver = Driver(client, self.options, self._dispatcher, self._on_event, self._halt)
+        super().__init__(driver, client.clock)
         self._consumers = FeedConsumers(self._dispatcher, self.options)
+        self._trouble: Final = FeedTrouble(driver.machine, self.options, client.clock, client.base_url, self._halt)
         self._is_started = False
         self._is_closed = False
-        self._state_changes = 0
-        self._gaps = 0
-        self._last_change: StateChange | None = None
         self._state_waiters: Final = StateWaiters(client.clock)
         # The error of every later call; None while the feed can be used.
         self._ended_with: CpapiError | None = None
@@ -87,16 +91,17 @@ class Feed:
         Raises:
             UsageError: the feed was started or closed before.
         """
-        self._check_loop()
+        self._owner.check()
         if self._is_started:
             raise UsageError("a feed can be started only once. Create a new one after `aclose`.")
         self._is_started = True
         self._consumers.start()
         self._driver.start()
+        self._trouble.start()
 
     async def aclose(self) -> None:
         """Close the connection and end all consumers; pending items can still be read. Idempotent."""
-        self._check_loop()
+        self._owner.check()
         if self._is_closed:
             return
         self._is_started = self._is_closed = True
@@ -124,22 +129,22 @@ class Feed:
             timeout_s: in seconds of the clock; None for no limit.
 
         Raises:
-            TimeoutError: the feed was in none of them within that time.
+            RequestTimeoutError (a TimeoutError): the feed was in none of them within that time. The message has the
+                last cause, with its advice.
+            CpapiError: the feed has ended: see `FeedOptions.give_up_after_s`.
             UsageError: no state was given, or the feed or its client is closed.
         """
         if not states:
             raise UsageError("give at least one state to wait for")
-        self._check_loop()
+        self._owner.check()
         if self.state in states:
             return self.state
         if self._ended_with is not None:
             raise self._ended_with.with_traceback(None)
         state = await self._state_waiters.wait(states, timeout_s)
         if state is None:
-            raise TimeoutError(
-                f"the feed is {self.state.value}, not {' or '.join(state.value for state in states)}, after "
-                f"{timeout_s:g} s"
-            )
+            wanted = " or ".join(state.value for state in states)
+            raise RequestTimeoutError(self._trouble.describe(wanted, timeout_s or 0.0))
         return state
 
     # --- subscriptions ----------------------------------------------------------------------------
@@ -225,17 +230,19 @@ class Feed:
 
     async def unsubscribe(self, topic: str) -> None:
         """End a subscription by its topic. Idempotent."""
-        self._check_loop()
+        self._owner.check()
         if self._ended_with is None and not self._is_closed:
             self._driver.unsubscribe(topic)
+            self._trouble.update()
 
     def _subscribe(self, texts: Subscription, spec: SubscriptionSpec) -> FeedSubscription:
-        self._check_loop()
+        self._owner.check()
         if self._is_closed:
             raise UsageError("the feed is closed. Create a new one.")
         if self._ended_with is not None:
             raise self._ended_with.with_traceback(None)
         self._driver.subscribe(spec)
+        self._trouble.update()
         return FeedSubscription(texts.name, texts.topic, self.status_of, self.unsubscribe)
 
     # --- reading ----------------------------------------------------------------------------------
@@ -258,100 +265,48 @@ class Feed:
 
         Raises:
             ConfigError: an unknown policy, or a bound that is not a whole number above zero.
+            UsageError: called from another event loop or thread than that of the feed.
         """
+        self._owner.check()
         return self._consumers.add(
             policy=policy, max_pending_frames=max_pending_frames, max_pending_bytes=max_pending_bytes, name=name
         )
 
-    def on_item(self, callback: Callable[[Frame | FeedEvent], object], *, name: str | None = None) -> CallbackConsumer:
+    def on_item(self, callback: Callable[[Frame | FeedEvent], None], *, name: str | None = None) -> CallbackConsumer:
         """Call `callback(item)` for each frame and event from now on; `close()` of the result stops it.
 
         The callback runs in the loop's thread, before the next item. An exception of the callback is passed to the
         loop's exception handler, and the callback is called again with the next item.
+
+        Raises:
+            ConfigError: `callback` is not a plain function: it is a coroutine function, for example.
+            UsageError: called from another event loop or thread than that of the feed.
         """
+        self._owner.check()
         return self._consumers.add_callback(callback, name=name)
 
-    def on_batch(self, callback: Callable[[Batch | FeedEvent], object], *, name: str | None = None) -> CallbackConsumer:
+    def on_batch(self, callback: Callable[[Batch | FeedEvent], None], *, name: str | None = None) -> CallbackConsumer:
         """Call `callback(item)` for each batch and event from now on; otherwise the same as `on_item`."""
+        self._owner.check()
         return self._consumers.add_callback(callback, by_batch=True, name=name)
 
     def __aiter__(self) -> AsyncIterator[Frame | FeedEvent]:
+        self._check_reading()
         return self._consumers.default.__aiter__()
 
     def batches(self) -> AsyncIterator[Batch | FeedEvent]:
-        """Iterate over batches, one per socket read or part of one, with the events between them."""
-        return self._consumers.default.batches()
-
-    # --- state ------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> FeedState:
-        """The current state."""
-        return self._driver.machine.state
-
-    @property
-    def last_change(self) -> StateChange | None:
-        """The latest change of the feed's own state; None before the first."""
-        return self._last_change
-
-    @property
-    def next_try_s(self) -> float | None:
-        """The time until the next attempt to reach the gateway, in seconds of the clock; None if none is scheduled."""
-        due_s = self._driver.machine.next_try_s
-        return None if due_s is None else max(due_s - self._clock.monotonic_s(), 0.0)
-
-    @property
-    def session(self) -> SessionFacts:
-        """The latest status of the session: `authenticated`, `connected`, `competing`."""
-        return self._driver.machine.session
-
-    @property
-    def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
-        """The status of every subscription, in the order of the subscribes."""
-        return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
-
-    def status_of(self, topic: str) -> SubscriptionStatus | None:
-        """The status of one subscription, by its topic; None when there is none."""
-        state = self._driver.machine.subscriptions.get(topic)
-        if state is None:
-            return None
-        return subscription_status(state, self._driver.activity(topic), self._clock.monotonic_s())
-
-    @property
-    def stats(self) -> FeedStats:
-        """The current counters."""
-        requests = self._driver.machine.requests
-        return FeedStats(
-            connection=self._driver.stats(),
-            connections=self._driver.machine.connections,
-            state_changes=self._state_changes,
-            gaps=self._gaps,
-            renewals=requests.renewals,
-            probes=requests.probes,
-            resubscribes=requests.resubscribes,
-            calls_failed=self._driver.calls_failed,
-            frames_untracked=self._driver.frames_untracked,
-        )
-
-    def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:
-        """The merged quote of a market data subscription, with the age of each field; None before its first frame.
-
-        It persists across reconnects: check the ages and `is_current`.
+        """Iterate over batches, one per socket read or part of one, with the events between them.
 
         Raises:
-            SubscriptionError: `conid` or `exchange` is invalid.
-            UsageError: there is no such subscription, or `FeedOptions(last_values=False)`.
+            UsageError: the feed was never started, or belongs to another event loop.
         """
-        topic = f"smd+{market_data_target(conid, exchange)}"
-        last_values = self._driver.topics.last_values
-        if last_values is None:
-            raise UsageError("last values are not kept. Set FeedOptions(last_values=True).")
-        state = self._driver.machine.subscriptions.get(topic)
-        if state is None:
-            raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
-        is_current = state.state is FeedState.STREAMING
-        values = last_values.get(self._driver.topics.find(topic))
-        return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)
+        self._check_reading()
+        return self._consumers.default.batches()
+
+    @property
+    def trouble(self) -> StateChange | None:
+        """The change because of which no data arrives now; None while data arrives, and before the first failure."""
+        return self._trouble.current
 
     # --- called by the driver and the dispatcher --------------------------------------------------
 
@@ -359,7 +314,7 @@ class Feed:
         # The dispatcher is created before the driver.
         self._driver.hold(is_held)
 
-    def _on_misuse(self, error: UsageError) -> None:
+    def _halt(self, error: CpapiError) -> None:
         self._driver.halt()
         self._dispatcher.end(error)
         self._end(error)
@@ -368,22 +323,30 @@ class Feed:
         if self._ended_with is None:
             self._ended_with = error
         self._state_waiters.end(error)
+        self._trouble.close()
 
-    def _check_loop(self) -> None:
-        self._loop.check()
+    def _check_reading(self) -> None:
+        self._owner.check()
+        if not self._is_started:
+            raise UsageError(
+                "the feed was not started, so it delivers nothing. Use `async with feed`, or call `await feed.start()` "
+                "first."
+            )
 
     def _on_event(self, event: FeedEvent) -> None:
         if isinstance(event, Gap):
             self._gaps += 1
         elif isinstance(event, StateChange):
             self._state_changes += 1
+            self._trouble.on_change(event)
             if event.subscription is None:
                 self._last_change = event
                 self._state_waiters.on_state(event.state)
                 is_new = event.state is FeedState.LOGIN_REQUIRED and event.previous is not event.state
                 if is_new and self._on_login_required is not None:
                     try:
-                        self._on_login_required(event)
+                        if (returned := self._on_login_required(event)) is not None:
+                            refuse_awaitable(returned)
                     except Exception as error:  # noqa: BLE001 - passed to the loop's exception handler
                         self._report_callback_error(error)
 

@@ -67,7 +67,7 @@ class FeedConsumers:
         return consumer
 
     def add_callback(
-        self, callback: Callable[[Any], object], *, by_batch: bool = False, name: str | None = None
+        self, callback: Callable[[Any], None], *, by_batch: bool = False, name: str | None = None
     ) -> CallbackConsumer:
         """Add a callback; see `Feed.on_item` and `Feed.on_batch`."""
         consumer = self._dispatcher.add_callback(name=self._next_name(name), callback=callback, by_batch=by_batch)

@@ -41,6 +41,11 @@ class FeedOptions:
         reconnect_max_s: the highest bound.
         nightly: the time of day of the gateway's reset, when the pauses are at least half of `reconnect_max_s`; None
             for no such time.
+        give_up_after_s: end the feed after this long without data, at the start or later: consumers and `wait_for` then
+            raise an error with the last cause. None (the default) for never, so that the feed continues after every
+            login and every reset of the gateway.
+        log_trouble: write a warning to the logger `cpapi_fast` for each cause for which no data arrives, with what to
+            do; and at the level INFO when data arrives again. False for a program that shows the events itself.
         login_poll_s: how often to check the session while the user has to log in or another login holds it.
         penalty_s: how long to send nothing after a 429 to the opening of the socket. After a 429 over REST it is as
             long as the client's pacer sends nothing, which is 900 s.
@@ -76,6 +81,8 @@ class FeedOptions:
     reconnect_base_s: float = 1.0
     reconnect_max_s: float = 60.0
     nightly: DailyWindow | None = field(default_factory=DailyWindow.us_reset)
+    give_up_after_s: float | None = None
+    log_trouble: bool = True
     login_poll_s: float = 30.0
     penalty_s: float = 900.0
     market_data_lines: int = 100
@@ -92,10 +99,16 @@ class FeedOptions:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             is_number = name.endswith(("_s", "_factor", "_lines", "_frames", "_bytes")) and name != "renew_after_s"
-            if is_number and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+            if (
+                is_number
+                and not (name == "give_up_after_s" and value is None)
+                and not (isinstance(value, (int, float)) and 0 < value < float("inf"))
+            ):
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
             if name.endswith(("_lines", "_frames", "_bytes")) and (not isinstance(value, int) or value is True):
                 raise ConfigError(f"{name} must be a whole number, not {value!r}")
+        if not isinstance(self.log_trouble, bool):
+            raise ConfigError(f"log_trouble must be True or False, not {self.log_trouble!r}")
         if self.competing not in get_args(Competing):
             raise ConfigError(f"competing must be 'observe' or 'reclaim', not {self.competing!r}")
         if self.ready_fallback not in get_args(ReadyFallback):

@@ -28,7 +28,7 @@ class CallbackSink(FrameSink):
         counters: shared by all frames of the connection.
     """
 
-    def __init__(self, callback: Callable[[Frame], object], counters: FrameCounters) -> None: ...
+    def __init__(self, callback: Callable[[Frame], None], counters: FrameCounters) -> None: ...
 
 def hand_frame(sink: FrameSink, batch: Batch, index: int) -> None:
     """Pass one frame of a batch to a sink.

@@ -4,6 +4,7 @@ cimport cython
 
 from .batch cimport Batch
 from .frame cimport Frame, FrameCounters, new_frame
+from cpapi_fast.callbacks import refuse_awaitable
 from cpapi_fast.errors import UsageError
 
 cdef extern from "Python.h":
@@ -61,7 +62,9 @@ cdef class CallbackSink(FrameSink):
             frame.kind,
             self._counters,
         )
-        PyObject_CallOneArg(self._callback, made)
+        returned = PyObject_CallOneArg(self._callback, made)
+        if returned is not None:
+            refuse_awaitable(returned)
         return 0
 
 

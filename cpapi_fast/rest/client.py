@@ -22,8 +22,8 @@ from cpapi_fast.errors import (
     NotAuthenticatedError,
     UsageError,
 )
+from cpapi_fast.loop import LoopOwner
 from cpapi_fast.meaning import Meaning
-from cpapi_fast.one_loop import OneLoop
 from cpapi_fast.protocol.history import History, HistorySource, rest_query
 from cpapi_fast.protocol.topics import market_data_target
 
@@ -98,7 +98,7 @@ class Client:
         if self.pacer.clock is not clock:
             raise ConfigError("the pacer has another clock than the client. Pass the same clock to both.")
         self._connect_timeout_s: Final = connect_timeout_s
-        self._owner: Final = OneLoop("client")
+        self._owner: Final = LoopOwner("a client")
         self._rest: Final = RestTransport(
             self._url,
             self._tls,
@@ -314,7 +314,7 @@ class Client:
         return is_confirmed
 
     def spawn_keepalive(
-        self, interval_s: float = 60.0, on_result: Callable[[SessionTicket | Exception], object] | None = None
+        self, interval_s: float = 60.0, on_result: Callable[[SessionTicket | Exception], None] | None = None
     ) -> Keepalive:
         """Request `/tickle` every `interval_s` seconds of the clock until the client is closed.
 
@@ -329,8 +329,8 @@ class Client:
             The keepalive, whose `stop` ends it earlier.
 
         Raises:
-            ConfigError: the interval is not a finite number above zero, or `on_result` is a coroutine function.
-            UsageError: the client is closed, or the running event loop is not the client's.
+            ConfigError: the interval is not a finite number above zero, or `on_result` is not a plain function.
+            UsageError: the client is closed, or this is not its event loop.
         """
         self._check_usable()
         self._keepalives.difference_update([keepalive for keepalive in self._keepalives if not keepalive.is_running])

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError
-from cpapi_fast.one_loop import OneLoop
+from cpapi_fast.loop import LoopOwner, required_loop
+from cpapi_fast.redaction import printable
 
 from .session import SessionTicket
+
+_LOGGER: Final = logging.getLogger("cpapi_fast")
 
 
 class Keepalive:
     """Requests `/tickle` at a fixed interval, even after failures. Create it with `Client.spawn_keepalive`.
 
-    A failed request is counted, and the next one is sent on schedule. An exception of the callback is counted and
-    passed to the event loop's exception handler.
+    A failed request is counted, and the next one is sent on schedule. Without a callback, the first failure and each
+    one with an error of another type is a warning of the logger `cpapi_fast`. An exception of the callback is counted
+    and passed to the event loop's exception handler.
 
     Attributes:
         ticks: the number of successful requests.
@@ -34,12 +39,12 @@ class Keepalive:
         *,
         interval_s: float,
         clock: Clock,
-        on_result: Callable[[SessionTicket | Exception], object] | None = None,
+        on_result: Callable[[SessionTicket | Exception], None] | None = None,
     ) -> None:
         if not 0.0 < interval_s < float("inf"):
             raise ConfigError(f"interval_s must be a finite number of seconds above zero, not {interval_s!r}")
-        if inspect.iscoroutinefunction(on_result):
-            raise ConfigError("on_result must be a plain function, not a coroutine function. Start a task in it.")
+        if on_result is not None:
+            check_callback(on_result, "on_result")
         self.ticks = 0
         self.failures = 0
         self.callback_failures = 0
@@ -49,8 +54,9 @@ class Keepalive:
         self._interval_s: Final = interval_s
         self._clock: Final = clock
         self._on_result: Final = on_result
-        self._loop: Final = OneLoop("keepalive")
-        self._task: Final = self._loop.check().create_task(self._run(), name="cpapi_fast keepalive")
+        self._owner: Final = LoopOwner("a keepalive")
+        self._owner.check()
+        self._task: Final = required_loop("a keepalive").create_task(self._run(), name="cpapi_fast keepalive")
 
     @property
     def is_running(self) -> bool:
@@ -65,7 +71,7 @@ class Keepalive:
         """
         if self._task.done():
             return
-        self._loop.check()
+        self._owner.check()
         self._task.cancel()
         if self._task is not asyncio.current_task():
             await asyncio.wait([self._task])
@@ -85,6 +91,8 @@ class Keepalive:
             result = self.last_ticket = await self._tickle()
         except Exception as error:  # noqa: BLE001 - the session needs the next request in any case
             self.failures += 1
+            if self._on_result is None and type(error) is not type(self.last_error):
+                _LOGGER.warning("keepalive: %s", printable(str(error)))
             result = self.last_error = error
         else:
             self.ticks += 1
@@ -92,7 +100,8 @@ class Keepalive:
         if self._on_result is None:
             return
         try:
-            self._on_result(result)
+            if (returned := self._on_result(result)) is not None:
+                refuse_awaitable(returned)
         except Exception as error:  # noqa: BLE001 - passed to the exception handler
             self.callback_failures += 1
             context = {"message": "on_result of a cpapi_fast keepalive raised", "exception": error}

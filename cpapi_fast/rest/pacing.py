@@ -10,7 +10,7 @@ from typing import Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, UsageError
-from cpapi_fast.one_loop import OneLoop
+from cpapi_fast.loop import LoopOwner
 
 #: The documented duration of the penalty after too many requests, in seconds.
 PENALTY_S: Final = 900.0
@@ -86,7 +86,7 @@ class RestPacer:
         self._timer: asyncio.TimerHandle | None = None
         self._penalty_end_s = 0.0
         self._penalized_path = ""
-        self._loop = OneLoop("pacer", outlives_loop=True)
+        self._owner = LoopOwner("a pacer", outlives_loop=True)
 
     @property
     def waiting(self) -> int:
@@ -112,7 +112,7 @@ class RestPacer:
             RateLimitedError: the penalty after a 429 has not ended.
             UsageError: `refuse_waiting` was called with the owner, or the pacer belongs to another event loop.
         """
-        self._loop.check()
+        self._owner.check()
         self._raise_in_penalty(path)
         now_s = self.clock.monotonic_s()
         waiter = _Waiter(path, self._limits_of(path), now_s + self.max_wait_s, owner)

@@ -28,7 +28,7 @@ from cpapi_fast.errors import (
     RequestTimeoutError,
     UsageError,
 )
-from cpapi_fast.one_loop import OneLoop
+from cpapi_fast.loop import LoopOwner
 from cpapi_fast.protocol.response_table import Place
 
 from .cookies import CookieJar
@@ -79,7 +79,7 @@ class RestTransport:
         clock: Clock,
         pacer: RestPacer,
         max_body_bytes: int = MAX_BODY_BYTES,
-        owner: OneLoop | None = None,
+        owner: LoopOwner | None = None,
         asks_tws: bool = False,
     ) -> None:
         self.cookies: Final = CookieJar(monotonic_s=clock.monotonic_s, time_s=lambda: clock.time_ns() / 1e9)
@@ -102,7 +102,7 @@ class RestTransport:
         self._asks_tws: Final = asks_tws
         self._http: aiohttp.ClientSession | None = None
         self._is_closed = False
-        self._owner: Final = OneLoop("client") if owner is None else owner
+        self._owner: Final = LoopOwner("a client") if owner is None else owner
 
     async def request(
         self,

@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
-from cpapi_fast.errors import ConfigError
+from cpapi_fast.errors import ConfigError, UsageError
+from cpapi_fast.loop import run as run_loop
 
 from .gateway import SimulatedGateway
 from .options import SimulatorOptions
@@ -102,8 +104,8 @@ def run(args: argparse.Namespace) -> int:
             require_origin=args.require_origin,
             keep_sent=0,
         )
-        asyncio.run(_serve(options))
-    except ConfigError as error:
+        run_loop(_serve(options), uvloop=False)
+    except (ConfigError, UsageError) as error:
         sys.stderr.write(f"cpapi-fast simulate: {error}\n")
         return 2
     except KeyboardInterrupt:
@@ -125,7 +127,9 @@ async def _serve(options: SimulatorOptions) -> None:
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     handled = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # Only the main thread can handle signals.
+    is_main = threading.current_thread() is threading.main_thread()
+    for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
             handled.append(number)

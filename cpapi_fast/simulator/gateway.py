@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError, UsageError
+from cpapi_fast.loop import LoopOwner
 
 from . import replay, system_frames
 from .certificate import LOCAL_HOSTS, Certificate
@@ -58,7 +60,8 @@ class SimulatedGateway:
         self.clock: Final = clock if clock is not None else Clock(options.speed)
         self._state = GatewayState(options, self.clock)
         self._connections = ConnectionRegistry(self._state)
-        self.faults: Final = GatewayFaults(self._state, self._connections)
+        self._owner: Final = LoopOwner("a simulated gateway")
+        self._faults: Final = GatewayFaults(self._state, self._connections)
         session = self._state.session
         session.announce = lambda fragment: self._send_current([system_frames.sts_fragment(fragment)])
         session.on_brokerage_end = self._drop_brokerage_subscriptions
@@ -73,6 +76,16 @@ class SimulatedGateway:
     def __repr__(self) -> str:
         where = self.url if self._port is not None else "not started"
         return f"<SimulatedGateway {where}, {len(self.open_connections)} sockets>"
+
+    @property
+    def faults(self) -> GatewayFaults:
+        """The faults to inject.
+
+        Raises:
+            UsageError: called from another event loop or thread than that of the gateway, where they have no effect.
+        """
+        self._owner.check_end()
+        return self._faults
 
     @property
     def host(self) -> str:
@@ -160,6 +173,7 @@ class SimulatedGateway:
             ConfigError: the port is taken, the replay file cannot be read, or TLS is on without `cryptography`.
             UsageError: it was started before.
         """
+        self._owner.check()
         if self._runner is not None:
             raise UsageError("a SimulatedGateway can be started only once")
         if self.options.replay is not None:
@@ -188,7 +202,12 @@ class SimulatedGateway:
         self._spawn(publisher.run_heartbeats())
 
     async def aclose(self) -> None:
-        """End every socket without a CLOSE frame, and stop listening."""
+        """End every socket without a CLOSE frame, and stop listening.
+
+        Raises:
+            UsageError: called from another event loop than that of the gateway.
+        """
+        self._owner.check()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -219,17 +238,21 @@ class SimulatedGateway:
         """Wait until a condition holds. It is checked every 2 ms.
 
         Args:
-            condition: called without arguments; holds when it returns something true.
+            condition: a plain function, called without arguments; holds when it returns something true.
             timeout_s: the time limit in real seconds.
 
         Raises:
             TimeoutError: it did not hold within `timeout_s`.
+            ConfigError: the condition is not a plain function.
+            CallbackError: it returned a coroutine or another awaitable, which is neither true nor false.
         """
+        check_callback(condition, "the condition of wait_for")
         deadline_s = time.monotonic() + timeout_s
-        while not condition():
+        while not (result := condition()):
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"condition not met within {timeout_s:g} s: {self!r}")
             await asyncio.sleep(_POLL_S)
+        refuse_awaitable(result)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(coroutine))

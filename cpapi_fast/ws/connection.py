@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
+from inspect import isfunction
 from types import TracebackType
 from typing import Final
 
+from cpapi_fast.callbacks import callback_error, check_callback
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import CallbackError, CertificateError, NoSessionError, UsageError
 from cpapi_fast.frames.batch import Batch
@@ -171,7 +173,7 @@ class WsClient(Sender):
         return await self._queue.next_frame()
 
     def __aiter__(self) -> AsyncIterator[Frame]:
-        self._owner.check_call()
+        self._owner.check()
         return self
 
     async def __anext__(self) -> Frame:
@@ -196,21 +198,23 @@ class WsClient(Sender):
         async for frame in self:
             yield frame.raw
 
-    def on_batch(self, callback: Callable[[Batch], object] | None) -> None:
+    def on_batch(self, callback: Callable[[Batch], None] | None) -> None:
         """Call `callback(batch)` after each socket read, in the loop's thread; None removes the callback.
 
         Pending frames are passed to the callback immediately. `WsOptions.callback_errors` decides what happens if the
         callback raises. Use `wait_closed()` to detect the end of the connection.
 
         Raises:
-            UsageError: another callback or sink is set, a reader is waiting, or this is another event loop or thread.
+            ConfigError: `callback` is not a plain function: it is a coroutine function, for example.
+            UsageError: another callback or sink is set, a reader is waiting, or the connection belongs to another event
+                loop.
         """
-        self._owner.check_call()
         self._queue.push_batches(callback)
 
-    def on_frame(self, callback: Callable[[Frame], object] | None) -> None:
+    def on_frame(self, callback: Callable[[Frame], None] | None) -> None:
         """Call `callback(frame)` for each frame as soon as the frame is parsed. Otherwise like `on_batch`."""
-        self._owner.check_call()
+        if callback is not None:
+            check_callback(callback, "the callback of on_frame")
         self._queue.push_sink(None if callback is None else CallbackSink(callback, self._listener.counters))
 
     def use_sink(self, sink: FrameSink | None) -> None:
@@ -219,12 +223,15 @@ class WsClient(Sender):
         A sink is a `cdef class` that processes frames in C without creating Python objects; see `FrameSink`.
 
         Raises:
-            UsageError: `sink` is not a FrameSink, another callback or sink is set, or a reader is waiting.
+            UsageError: `sink` is not a FrameSink, or has an `on_frame` in Python; another callback or sink is set, a
+                reader is waiting, or the connection belongs to another event loop.
         """
-        self._owner.check_call()
-        if sink is not None and not isinstance(sink, FrameSink):
+        # A method of a class in Python would never be called, whether it is a coroutine function or not.
+        is_python = isfunction(getattr(type(sink), "on_frame", None))
+        if sink is not None and (is_python or not isinstance(sink, FrameSink)):
             raise UsageError(
-                f"{type(sink).__name__} is not a FrameSink. Subclass FrameSink in Cython, or use on_frame(callback)."
+                f"{type(sink).__name__} is not a FrameSink that is written in Cython. Subclass FrameSink in Cython, or "
+                "use on_frame(callback)."
             )
         self._queue.push_sink(sink)
 
@@ -238,9 +245,9 @@ class WsClient(Sender):
             is_held: True to stop reading, False to resume.
 
         Raises:
-            UsageError: called in another event loop or thread.
+            UsageError: the connection belongs to another event loop.
         """
-        self._owner.check_call()
+        self._owner.check()
         self._hold_socket(is_held)
 
     # State
@@ -293,7 +300,7 @@ class WsClient(Sender):
             reason: at most 123 bytes of UTF-8.
 
         Raises:
-            UsageError: the code or the reason is invalid, or this is another event loop.
+            UsageError: the code or the reason is invalid, or the connection belongs to another event loop.
         """
         self._owner.check()
         if not (code in (1000, 1001) or 3000 <= code <= 4999) or len(reason.encode()) > 123:
@@ -306,7 +313,7 @@ class WsClient(Sender):
         Raises:
             TransportError: the connection did not end with a CLOSE frame.
             CallbackError: a callback raised, under the policy `close`.
-            UsageError: called in another event loop.
+            UsageError: the connection belongs to another event loop.
         """
         self._owner.check()
         await self._closing.wait()
@@ -359,9 +366,7 @@ class WsClient(Sender):
                 {"message": "a callback of WsClient raised; it continues with the next frame", "exception": error}
             )
             return
-        failed = CallbackError(f"a callback raised {type(error).__name__}; the connection was closed")
-        failed.__cause__ = error
-        self._closing.fail(failed)
+        self._closing.fail(callback_error(error, "a callback", "the connection was closed"))
 
 
 def _raise(error: BaseException) -> None:

@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.cost import batch_cost_bytes
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.frames.sink import FrameSink, end_read, hand_frame
-from cpapi_fast.one_loop import OneLoop
+from cpapi_fast.loop import LoopOwner
 
 
 class ReceiveQueue:
@@ -26,7 +27,7 @@ class ReceiveQueue:
         hold: called with True to stop reading the socket, and with False to resume.
         attach: called with the sink that gets frames directly from the listener, or with None.
         on_callback_error: called with an exception that a callback raised. It calls `fail` to stop the delivery.
-        owner: the event loop of the connection, in which it is read.
+        owner: refuses a reader, a callback or a sink from another loop or thread.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class ReceiveQueue:
         hold: Callable[[bool], None],
         attach: Callable[[FrameSink | None], None],
         on_callback_error: Callable[[BaseException], None],
-        owner: OneLoop | None = None,
+        owner: LoopOwner | None = None,
     ) -> None:
         self.delivered = 0
         self.dropped = 0
@@ -49,7 +50,7 @@ class ReceiveQueue:
         self._hold = hold
         self._attach = attach
         self._on_callback_error = on_callback_error
-        self._owner = OneLoop("connection") if owner is None else owner
+        self._owner = LoopOwner("a connection") if owner is None else owner
         self._queue: deque[Batch] = deque()
         self._cursor = 0
         self._pending_bytes = 0
@@ -113,11 +114,13 @@ class ReceiveQueue:
         if callback is None:
             self._set_push(None)
             return
+        check_callback(callback, "the callback of on_batch")
 
         def push(batch: Batch) -> None:
             self._count_delivered(len(batch))
             try:
-                callback(batch)
+                if (returned := callback(batch)) is not None:
+                    refuse_awaitable(returned)
             except BaseException as error:  # noqa: BLE001  a user's callback; `on_callback_error` decides
                 self._on_callback_error(error)
 
@@ -161,6 +164,7 @@ class ReceiveQueue:
         self.pending -= count
 
     def _set_push(self, push: Callable[[Batch], None] | None) -> None:
+        self._owner.check()
         if self._waiter is not None:
             raise UsageError("a task is waiting for the next message. Cancel it before you set a callback or sink.")
         if push is not None and self._push is not None:
@@ -199,7 +203,7 @@ class ReceiveQueue:
 
         Raises:
             CpapiError: the connection ended without a CLOSE frame, or a callback raised.
-            UsageError: another task is reading, a callback or sink is set, or the loop is not the connection's.
+            UsageError: another task is reading, or a callback or sink is set.
         """
         # `_step` is inlined, because every frame that is read one by one takes this path.
         cursor = self._cursor
@@ -242,6 +246,8 @@ class ReceiveQueue:
                 raise UsageError("a callback or sink receives the frames. Remove it first, as with on_frame(None).")
             if self._waiter is not None:
                 raise UsageError("another task is waiting for the next message. Use one reader per connection.")
+            # A future of another loop would never wake its reader.
+            self._owner.check()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import picows
 
 from cpapi_fast.errors import SubscriptionError, TransportError
-from cpapi_fast.one_loop import OneLoop
+from cpapi_fast.loop import LoopOwner, required_loop
 from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_unsubscribe_text
 
 from .listener import FrameListener
@@ -20,8 +20,9 @@ class Sender(ABC):
     _listener: FrameListener
 
     def __init__(self) -> None:
-        self._owner = OneLoop("connection")
-        self._loop = self._owner.check()
+        self._loop = required_loop("a connection")
+        self._owner = LoopOwner("a connection")
+        self._owner.check()
         #: Done when the socket's write buffer has room again; None if it has room.
         self._drained: asyncio.Future[None] | None = None
 
@@ -38,9 +39,8 @@ class Sender(ABC):
         Raises:
             TransportError: the connection has ended or is closing.
             SubscriptionError: `text` is not a str that UTF-8 can encode.
-            UsageError: called in another event loop.
+            UsageError: called outside the loop's thread.
         """
-        self._owner.check()
         self.send_nowait(text)
         while self._drained is not None and self.is_open:
             await asyncio.shield(self._drained)
@@ -49,14 +49,13 @@ class Sender(ABC):
         """Send one text message without waiting. Text that the socket does not accept is buffered without a limit.
 
         Raises:
-            TransportError, SubscriptionError: like `send_text`.
-            UsageError: called in another event loop or thread.
+            TransportError, SubscriptionError, UsageError: like `send_text`.
         """
         try:
             encoded = text.encode()
         except (AttributeError, UnicodeEncodeError):
             raise SubscriptionError("only a str that UTF-8 can encode can be sent") from None
-        self._owner.check_call()
+        self._owner.check()
         transport = self._listener.transport
         if transport is None or not self.is_open:
             raise TransportError("the connection has ended; nothing was sent. Reconnect and subscribe again.")

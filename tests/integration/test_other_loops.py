@@ -54,15 +54,15 @@ def calls_of_client(client: cf.Client) -> dict[str, Call]:
 async def test_a_client(gateway: SimulatedGateway, client: cf.Client) -> None:
     await client.tickle()
     keepalive = client.spawn_keepalive()
-    await refused_elsewhere(calls_of_client(client), "this client belongs to the event loop")
-    await refused_elsewhere({"keepalive.stop": keepalive.stop}, "this keepalive belongs")
+    await refused_elsewhere(calls_of_client(client), "a client belongs to the event loop")
+    await refused_elsewhere({"keepalive.stop": keepalive.stop}, "a keepalive belongs")
     assert keepalive.is_running
     assert not client.is_closed
     assert (await client.tickle()).authenticated
 
 
 async def test_a_client_that_was_entered_and_not_used_yet(client: cf.Client) -> None:
-    await refused_elsewhere({"tickle": client.tickle}, "this client belongs")
+    await refused_elsewhere({"tickle": client.tickle}, "a client belongs")
     assert (await client.tickle()).authenticated
 
 
@@ -73,7 +73,7 @@ async def test_a_feed_of_a_client_of_another_loop_ends_with_the_error(client: cf
         async with cf.Feed(client) as feed:
             await feed.wait_for(cf.FeedState.STREAMING)
 
-    with pytest.raises(cf.UsageError, match="this client belongs"):
+    with pytest.raises(cf.UsageError, match="a client belongs"):
         await asyncio.to_thread(asyncio.run, other())
 
 
@@ -81,7 +81,7 @@ def test_a_client_in_one_run_after_the_other() -> None:
     client = cf.Client("http://localhost:5000/v1/api")
     asyncio.run(client.ssl_context())
     for call in (client.tickle, client.aclose):
-        with pytest.raises(cf.UsageError, match=r"an event loop that has ended\. Create a new one"):
+        with pytest.raises(cf.UsageError, match=r"that loop has ended\. Create a new one"):
             asyncio.run(call())
 
 
@@ -101,7 +101,7 @@ def test_a_pacer_moves_to_the_next_run_with_its_penalty() -> None:
 async def test_a_pacer_is_refused_in_two_loops_at_once() -> None:
     pacer = cf.RestPacer()
     (await pacer.acquire("/tickle")).give_back()
-    await refused_elsewhere({"acquire": lambda: pacer.acquire("/tickle")}, "this pacer belongs")
+    await refused_elsewhere({"acquire": lambda: pacer.acquire("/tickle")}, "a pacer belongs")
 
 
 @pytest.mark.each_loop
@@ -131,7 +131,7 @@ async def test_a_connection(gateway: SimulatedGateway, ws: cf.WsClient) -> None:
         "aexit": lambda: ws.__aexit__(None, None, None),
         "close": ws.close,
     }
-    await refused_elsewhere(calls, "this connection belongs")
+    await refused_elsewhere(calls, "a connection belongs")
     assert ws.is_open
     assert await ws.next_message() is not None
 
@@ -139,7 +139,7 @@ async def test_a_connection(gateway: SimulatedGateway, ws: cf.WsClient) -> None:
 async def test_a_connection_without_pending_frames(ws: cf.WsClient) -> None:
     while ws.stats.pending:
         await ws.next_message()
-    await refused_elsewhere({"next_message": ws.next_message}, "this connection belongs")
+    await refused_elsewhere({"next_message": ws.next_message}, "a connection belongs")
 
 
 async def test_a_feed_and_its_readers(feed: cf.Feed) -> None:
@@ -164,6 +164,6 @@ async def test_a_feed_and_its_readers(feed: cf.Feed) -> None:
         "aexit": lambda: feed.__aexit__(None, None, None),
         "aclose": feed.aclose,
     }
-    await refused_elsewhere(calls, "this feed belongs")
+    await refused_elsewhere(calls, "a feed belongs")
     assert [status.topic for status in feed.subscriptions] == [subscription.topic]
     assert await consumer.__anext__() is not None

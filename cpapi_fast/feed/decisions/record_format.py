@@ -40,7 +40,7 @@ INPUTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 #: Options that do not affect the machine.
-_NOT_RECORDED: Final = frozenset({"seed", "ws", "record_decisions"})
+_NOT_RECORDED: Final = frozenset({"seed", "ws", "record_decisions", "give_up_after_s", "log_trouble"})
 
 Texts = Callable[[str], str]
 

@@ -14,7 +14,7 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.kinds import FrameKind
 
-from .control_frames import payload_of, read_smd_header, read_status
+from .control_frames import channel_of, payload_of, read_smd_header, read_status
 from .machine_runner import MachineRunner
 
 
@@ -102,7 +102,7 @@ class FrameInspector:
         runner = self._runner
         if frame.kind is FrameKind.SYSTEM:
             return runner.put(runner.machine.on_ready, now) if "success" in payload_of(frame) else []
-        if frame.kind is FrameKind.OTHER and frame.channel == "sts":
+        if frame.kind is FrameKind.OTHER and channel_of(frame.topic) == "sts":
             authenticated, connected, competing, words = read_status(payload_of(frame))
             return runner.put(runner.machine.on_status, authenticated, connected, competing, now, words=words)
         return []

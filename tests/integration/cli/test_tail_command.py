@@ -58,8 +58,24 @@ async def test_invalid_arguments(arguments: tuple[str, ...], expected: str) -> N
 
 
 async def test_it_ends_by_itself_when_its_time_is_over() -> None:
-    result = await command("tail", "--simulate", *CONIDS, "--duration", "0.3")
+    result = await command("tail", "--simulate", *CONIDS, "--duration", "40", "--speed", "10")
     assert (result.code, result.err.count("\n")) == (0, 1)
+
+
+@pytest.mark.gateway(ready_delay_s=None)
+async def test_a_tail_that_never_got_a_quote_fails_with_the_cause(gateway: SimulatedGateway) -> None:
+    result = await command(*tail(gateway, "--duration", "2"))
+    assert result.code == 1
+    assert re.fullmatch(
+        r"cpapi-fast: error: the command ended before any quote arrived: the feed is open, .* To do: .*\n", result.err
+    )
+
+
+async def test_a_wrong_certificate_fails_with_what_to_do(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(tls=True)
+    result = await command("tail", "--url", gateway.url, *CONIDS, "--duration", "2")
+    assert result.code == 1
+    assert re.search(r"error: the command ended before any quote arrived: .*certificate", result.err)
 
 
 if sys.platform != "win32":
@@ -95,7 +111,10 @@ if sys.platform != "win32":
             taken.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/api"
             result = await run_until("DISCONNECTED for", "tail", "--url", url, *CONIDS, "--interval", "0.1")
-        assert (result.code, result.err) == (0, "")
+        assert result.code == 1
+        assert re.fullmatch(
+            r"cpapi-fast: error: .* before any quote .*, unreachable .* Start the gateway.*\n", result.err
+        )
         assert "feed disconnected: unreachable" in result.out
         assert re.search(
             r"DISCONNECTED for .*: unreachable, (next attempt in|trying now).*; Start the gateway", result.out
@@ -106,14 +125,17 @@ if sys.platform != "win32":
     async def test_a_login_is_needed(gateway: SimulatedGateway) -> None:
         result = await run_until("LOGIN REQUIRED", *tail(gateway, "--interval", "0.1"))
         assert gateway.session_id not in result.out
-        assert (result.code, result.err) == (0, "")
+        assert result.code == 1
+        assert re.fullmatch(
+            r"cpapi-fast: error: .* before any quote .*Log in to the gateway in a browser.*\n", result.err
+        )
         assert "Log in to the gateway in a browser" in result.out
 
     @pytest.mark.time_limit(90.0)
     async def test_a_competing_login_is_observed_or_reclaimed(gateway: SimulatedGateway) -> None:
         gateway.faults.start_competing()
         waiting = await run_until("COMPETING for", *tail(gateway, "--interval", "0.1"))
-        assert (waiting.code, "last=" in waiting.out) == (0, False)
+        assert (waiting.code, "last=" in waiting.out) == (1, False)
         assert not [request for request in gateway.requests if "init" in request.path]
         taking = await run_until("265598 .*last=", *tail(gateway, "--competing", "reclaim"))
         assert taking.code == 0

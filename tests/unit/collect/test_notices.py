@@ -86,7 +86,7 @@ def test_the_first_stale_subscriptions_are_reported_one_by_one() -> None:
     ]
     texts = notices_of(*events)
     assert len(texts) == 6
-    assert texts[-1] == "more subscriptions are stale; the events file lists all of them"
+    assert texts[-1] == "more subscriptions are stale; the events list all of them"
 
 
 def test_a_slow_disk() -> None:

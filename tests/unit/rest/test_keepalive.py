@@ -191,3 +191,19 @@ async def test_a_coroutine_function_as_callback_is_rejected() -> None:
     async with Client("http://localhost:5000/v1/api") as client:
         with pytest.raises(ConfigError, match="plain function"):
             client.spawn_keepalive(on_result=callback)
+
+
+async def test_failures_without_a_callback_are_warnings_once_per_kind(caplog: pytest.LogCaptureFixture) -> None:
+    # A gateway that has answered, because the advice about an unknown server is another one.
+    replies = [http_response(TICKLE)]
+    replies += [http_response(status=500)] * 3 + [http_response(status=401)] * 3 + [http_response(TICKLE)]
+    answers = iter(replies)
+    async with HttpServer(lambda _: next(answers, http_response(status=500))) as peer, fast_client(peer) as client:
+        keepalive = client.spawn_keepalive()
+        await until(lambda: keepalive.ticks >= 2 and keepalive.failures >= 8)
+        await keepalive.stop()
+    texts = [record.getMessage() for record in caplog.records if record.name == "cpapi_fast"]
+    assert len(texts) == 3
+    assert "status 500" in texts[0]
+    assert "nobody is logged in" in texts[1]
+    assert texts[2] == texts[0]

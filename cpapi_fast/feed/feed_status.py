@@ -1,0 +1,101 @@
+"""FeedStatus: what a feed tells about itself on request: its state, counters, subscriptions and last values"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cpapi_fast.errors import UsageError
+from cpapi_fast.events import FeedState, StateChange
+from cpapi_fast.protocol.topics import market_data_target
+
+from .driver import Driver
+from .machine import SessionFacts
+from .status import FeedStats, LastValue, SubscriptionStatus, last_value, subscription_status
+
+if TYPE_CHECKING:
+    from cpapi_fast.clock import Clock
+
+
+class FeedStatus:
+    """The part of a `Feed` that changes nothing. Its properties may be read in any thread.
+
+    Args:
+        driver: has the counters and the state machine.
+        clock: the clock of the feed.
+    """
+
+    def __init__(self, driver: Driver, clock: Clock) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._state_changes = 0
+        self._gaps = 0
+        self._last_change: StateChange | None = None
+
+    @property
+    def state(self) -> FeedState:
+        """The current state."""
+        return self._driver.machine.state
+
+    @property
+    def last_change(self) -> StateChange | None:
+        """The latest change of the feed's own state; None before the first."""
+        return self._last_change
+
+    @property
+    def next_try_s(self) -> float | None:
+        """The time until the next attempt to reach the gateway, in seconds of the clock; None if none is scheduled."""
+        due_s = self._driver.machine.next_try_s
+        return None if due_s is None else max(due_s - self._clock.monotonic_s(), 0.0)
+
+    @property
+    def session(self) -> SessionFacts:
+        """The latest status of the session: `authenticated`, `connected`, `competing`."""
+        return self._driver.machine.session
+
+    @property
+    def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
+        """The status of every subscription, in the order of the subscribes."""
+        return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
+
+    def status_of(self, topic: str) -> SubscriptionStatus | None:
+        """The status of one subscription, by its topic; None when there is none."""
+        state = self._driver.machine.subscriptions.get(topic)
+        if state is None:
+            return None
+        return subscription_status(state, self._driver.activity(topic), self._clock.monotonic_s())
+
+    @property
+    def stats(self) -> FeedStats:
+        """The current counters."""
+        requests = self._driver.machine.requests
+        return FeedStats(
+            connection=self._driver.stats(),
+            connections=self._driver.machine.connections,
+            state_changes=self._state_changes,
+            gaps=self._gaps,
+            renewals=requests.renewals,
+            probes=requests.probes,
+            resubscribes=requests.resubscribes,
+            calls_failed=self._driver.calls_failed,
+            frames_untracked=self._driver.frames_untracked,
+        )
+
+    def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:
+        """The merged quote of a market data subscription, with the age of each field; None before its first frame.
+
+        It persists across reconnects: check the ages and `is_current`.
+
+        Raises:
+            SubscriptionError: `conid` or `exchange` is invalid.
+            UsageError: there is no such subscription, or `FeedOptions(last_values=False)`.
+        """
+        topic = f"smd+{market_data_target(conid, exchange)}"
+        last_values = self._driver.topics.last_values
+        if last_values is None:
+            raise UsageError("last values are not kept. Set FeedOptions(last_values=True).")
+        state = self._driver.machine.subscriptions.get(topic)
+        if state is None:
+            raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
+        is_current = state.state is FeedState.STREAMING
+        values = last_values.get(self._driver.topics.find(topic))
+        return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)

@@ -1,0 +1,259 @@
+"""Trouble of a feed, for people: one text when data stops and why, one when it returns, and the error at the end"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from cpapi_fast.clock import Clock
+from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, TransportError
+from cpapi_fast.events import Cause, FeedState, StateChange
+from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
+from cpapi_fast.redaction import printable, redact
+
+from .machine import Machine
+from .options import FeedOptions
+
+#: The logger of this library.
+LOGGER: Final = logging.getLogger("cpapi_fast")
+
+#: After how long without data an attempt that has neither succeeded nor failed is reported, in seconds of the clock.
+QUIET_START_S: Final = 10.0
+
+#: States without data. The states of the start are not among them.
+_TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
+
+#: Causes that are reported in any state.
+_REPORTED_CAUSES: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, Cause.RATE_LIMITED})
+
+#: How many stale subscriptions are reported one by one.
+_MAX_SUBSCRIPTIONS: Final = 5
+
+
+class TroubleReporter:
+    """Turns changes of state into texts: each cause once, until data arrives again.
+
+    Args:
+        report: called with a text about trouble.
+        report_end: called with a text about its end.
+        clock: measures the time without data.
+    """
+
+    def __init__(self, report: Callable[[str], None], report_end: Callable[[str], None], clock: Clock) -> None:
+        #: The last change of the feed to a state without data; None before the first.
+        self.last_trouble: StateChange | None = None
+        self._report: Final = report
+        self._report_end: Final = report_end
+        self._clock: Final = clock
+        self._since_s: float | None = None
+        self._reported: tuple[FeedState, Cause] | None = None
+        self._stale: Final[set[str]] = set()
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether the feed delivers no data, for a cause that was reported."""
+        return self._since_s is not None
+
+    def on_change(self, change: StateChange) -> None:
+        """Report a change that matters to a person."""
+        if change.subscription is None:
+            self._on_feed(change)
+        else:
+            self._on_subscription(change, change.subscription)
+
+    def on_quiet_start(self, state: FeedState) -> None:
+        """Report that there is no data yet, and no failure either."""
+        if not self.is_in_trouble:
+            self._since_s = self._clock.monotonic_s() - QUIET_START_S
+            self._report(
+                f"no data for {QUIET_START_S:g} s, and no error ({_words(state.value)}); if this persists, run "
+                "`cpapi-fast doctor`"
+            )
+
+    def _on_feed(self, change: StateChange) -> None:
+        if change.state is FeedState.STREAMING:
+            if self._since_s is not None:
+                self._report_end(f"data again after {self._clock.monotonic_s() - self._since_s:.1f} s without")
+            self._since_s = self._reported = None
+            return
+        if change.cause is Cause.STOPPED or (change.state not in _TROUBLE and change.cause not in _REPORTED_CAUSES):
+            return
+        if change.state in _TROUBLE:
+            self.last_trouble = change
+            if self._since_s is None:
+                self._since_s = self._clock.monotonic_s()
+        if self._reported != (change.state, change.cause):
+            self._reported = (change.state, change.cause)
+            self._report(_text(change))
+
+    def _on_subscription(self, change: StateChange, topic: str) -> None:
+        if change.state is FeedState.STALE:
+            self._stale.add(topic)
+            if len(self._stale) <= _MAX_SUBSCRIPTIONS:
+                self._report(f"{redact(topic)} is {_text(change)}")
+            elif len(self._stale) == _MAX_SUBSCRIPTIONS + 1:
+                self._report("more subscriptions are stale; the events list all of them")
+        elif topic in self._stale:
+            self._stale.discard(topic)
+            if change.state is FeedState.STREAMING and len(self._stale) < _MAX_SUBSCRIPTIONS:
+                self._report_end(f"{redact(topic)} has data again")
+
+
+class NoDataTimer:
+    """Calls a function when a feed has had no data for a time; once, until it has data again.
+
+    Args:
+        clock: measures the time.
+        limit_s: the time in seconds of the clock; None for never.
+        has_data: whether the feed delivers data now, or has nothing to deliver.
+        on_limit: called after the time.
+    """
+
+    def __init__(
+        self, clock: Clock, limit_s: float | None, has_data: Callable[[], bool], on_limit: Callable[[], None]
+    ) -> None:
+        self._clock: Final = clock
+        self._limit_s: Final = limit_s
+        self._has_data: Final = has_data
+        self._on_limit: Final = on_limit
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
+
+    def update(self) -> None:
+        """Start or stop the timer. Call it after every change of state and of the subscriptions."""
+        if self._limit_s is None:
+            return
+        if self._has_data():
+            self.stop()
+            self._is_over = False
+        elif self._timer is None and not self._is_over:
+            self._timer = self._clock.call_later(self._limit_s, self._on_timer)
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._is_over = True
+        self._on_limit()
+
+
+class FeedTrouble(TroubleReporter):
+    """Reports the trouble of one feed to the logger `cpapi_fast`, and gives up after a time without data.
+
+    Args:
+        machine: has the state of the feed.
+        options: `log_trouble` and `give_up_after_s`.
+        clock: measures the time without data, and limits how often something is written.
+        where: the gateway, for the texts.
+        give_up: called with the error to end the feed with.
+    """
+
+    def __init__(
+        self, machine: Machine, options: FeedOptions, clock: Clock, where: str, give_up: Callable[[CpapiError], None]
+    ) -> None:
+        self._machine: Final = machine
+        self._give_up: Final = give_up
+        self._limit_s: Final = options.give_up_after_s
+        self._is_logging: Final = options.log_trouble
+        self._where: Final = where
+        self._warnings: Final = LimitedReporter(
+            lambda text: self._log(logging.WARNING, text), clock, burst=CHANGE_BURST
+        )
+        self._ends: Final = LimitedReporter(lambda text: self._log(logging.INFO, text), clock, burst=CHANGE_BURST)
+        super().__init__(self._warnings, self._ends, clock)
+        self._is_running = False
+        self._last_change: StateChange | None = None
+        quiet_s = QUIET_START_S if options.log_trouble else None
+        self._timers: Final = (
+            NoDataTimer(clock, quiet_s, self._has_data, lambda: self.on_quiet_start(machine.state)),
+            NoDataTimer(clock, self._limit_s, self._has_data, self._on_limit),
+        )
+
+    def start(self) -> None:
+        """Start to measure the time without data."""
+        self._is_running = True
+        self.update()
+
+    def on_change(self, change: StateChange) -> None:
+        """Report a change that matters to a person."""
+        super().on_change(change)
+        if change.subscription is None:
+            self._last_change = change
+            self.update()
+
+    def update(self) -> None:
+        """Start or stop the timers. Call it when the subscriptions have changed."""
+        if self._is_running:
+            for timer in self._timers:
+                timer.update()
+
+    def describe(self, wanted: str, timeout_s: float) -> str:
+        """The text of the error after a wait for states, with the last cause and its advice."""
+        what = f"the feed is {self._machine.state.value}, not {wanted}, after {timeout_s:g} s"
+        return str(no_data_error(what, self._change))
+
+    def close(self) -> None:
+        """Stop the timers, and write how many texts were left out."""
+        self._is_running = False
+        for timer in self._timers:
+            timer.stop()
+        self._warnings.close()
+        self._ends.close()
+
+    @property
+    def current(self) -> StateChange | None:
+        """The change because of which there is no data; None while there is data, or before the first failure."""
+        return self.last_trouble if self.is_in_trouble else None
+
+    @property
+    def _change(self) -> StateChange | None:
+        return self.current or self._last_change
+
+    def _has_data(self) -> bool:
+        # An open session without market data may be quiet for days.
+        if self._machine.state is not FeedState.AUTHENTICATED:
+            return self._machine.state is FeedState.STREAMING
+        return not any(state.spec.is_market_data for state in self._machine.subscriptions.values())
+
+    def _on_limit(self) -> None:
+        error = no_data_error(f"no data for {self._limit_s:g} s", self._change)
+        self._log(logging.ERROR, f"ended: {error}")
+        self._give_up(error)
+
+    def _log(self, level: int, text: str) -> None:
+        if self._is_logging:
+            LOGGER.log(level, "feed of %s: %s", self._where, printable(text))
+
+
+def no_data_error(
+    what: str, change: StateChange | None
+) -> NotAuthenticatedError | CompetingSessionError | TransportError:
+    """An error of the type that fits the last change of the feed, with its cause and advice.
+
+    Args:
+        what: what happened.
+        change: the last change of the feed; None if there was none.
+    """
+    if change is None:
+        return TransportError(what)
+    detail = f" ({change.detail})" if change.detail else ""
+    advice = change.advice if change.state in _TROUBLE else "Run `cpapi-fast doctor`."
+    text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {advice}"
+    if change.state is FeedState.LOGIN_REQUIRED:
+        return NotAuthenticatedError(text)
+    return CompetingSessionError(text) if change.state is FeedState.COMPETING else TransportError(text)
+
+
+def _text(change: StateChange) -> str:
+    detail = f": {change.detail}" if change.detail else ""
+    return f"{_words(change.state.value)} ({_words(change.cause.value)}{detail}); {change.advice}"
+
+
+def _words(value: str) -> str:
+    return value.replace("_", " ")
