@@ -14,6 +14,8 @@ from .shape import ShapeError
 _FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
 #: The members with the gateway's own words about a session, the most important first.
 _WORDS: Final = ("fail", "error", "message", "prompts")
+#: How much of the words is read, in characters.
+_READ_LENGTH: Final = 2048
 
 
 class Members:
@@ -134,5 +136,8 @@ class Words:
     __slots__ = ("meaning", "shown")
 
     def __init__(self, text: str) -> None:
+        if len(text) > _READ_LENGTH:
+            # Without its last word, of which the rest is missing: the start of a secret may not look like one.
+            text = " ".join(text[:_READ_LENGTH].split()[:-1])
         self.shown: Final = preview(text.encode("utf-8", "replace")) if text else ""
         self.meaning: Final[Meaning | None] = meaning_of_words(text) if text else None

@@ -66,8 +66,8 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     Meaning.UPGRADE_REFUSED: Row(
         False,
         Pause.BACKOFF,
-        "Check the proxy between this machine and the gateway, because REST works: it has to pass the WebSocket at "
-        "{base_path}/ws, with the headers Upgrade and Connection and over HTTP/1.1.{retries}",
+        "REST works, so check what is between this machine and the gateway: a proxy has to permit the path "
+        "{base_path}/ws and to pass its WebSocket, with the headers Upgrade and Connection and over HTTP/1.1.{retries}",
     ),
     Meaning.RATE_LIMITED: Row(
         True,

@@ -31,6 +31,8 @@ from .picows_log import PicowsLog
 #: The words of a cookie's value; the gateway's own is `{"session":"..."}`.
 _COOKIE_WORD: Final = re.compile(r"(?!session\")[^\s=,{}\"':]+")
 
+_STATUS_LINE: Final = re.compile(r"HTTP/1\.[01] ([1-9][0-9]{2})(?: |$)")
+
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -128,11 +130,19 @@ def _typed_error(
     return None
 
 
+def _head(raw: bytes) -> tuple[int | None, dict[str, str]]:
+    """Return status and headers of a response; picows does not parse every status that servers send."""
+    first, *lines = raw.decode("latin-1").split("\r\n")
+    match = _STATUS_LINE.match(first)
+    if match is None:
+        return None, {}
+    pairs = (line.partition(":") for line in lines)
+    return int(match[1]), {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
+
+
 def _refused(error: picows.WSHandshakeError, url: str, sent: Sequence[tuple[str, str]]) -> HandshakeError:
     """Return the error for a response that is no upgrade, by the same table as responses over REST."""
-    response = error.response
-    status = None if response is None else int(response.status)
-    headers = {} if response is None else {str(name).lower(): str(value) for name, value in response.headers.items()}
+    status, headers = _head(error.raw_header or b"")
     # A body may repeat the cookie that was sent or set.
     cookies = [value for name, value in sent if name.lower() == "cookie"] + [headers.get("set-cookie", "")]
     secrets = [word for cookie in cookies for word in _COOKIE_WORD.findall(cookie.partition("=")[2].partition(";")[0])]

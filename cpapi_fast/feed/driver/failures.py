@@ -53,6 +53,14 @@ FAILURES: Final[Mapping[Meaning, Failure]] = {
 }
 
 
+#: The failure of these meanings at the upgrade: REST has just reported that a user is logged in, so neither a login nor
+#: the other login is what is missing.
+_AT_UPGRADE: Final[Mapping[Meaning, Failure]] = {
+    Meaning.LOGIN_REQUIRED: Failure.UPGRADE_REFUSED,
+    Meaning.COMPETING: Failure.UPGRADE_REFUSED,
+}
+
+
 class Explanation(NamedTuple):
     """An error as an input of the machine.
 
@@ -100,7 +108,8 @@ def failure_of(error: CpapiError) -> tuple[Failure, float | None]:
         return Failure.RATE_LIMITED, error.retry_after_s
     meaning = _meaning_of(error)
     if meaning is not None:
-        return FAILURES[meaning], None
+        at_upgrade = _AT_UPGRADE.get(meaning) if isinstance(error, HandshakeError) else None
+        return at_upgrade or FAILURES[meaning], None
     if isinstance(error, NoSessionError):
         return Failure.NOT_LOGGED_IN, None
     if isinstance(error, (CertificateError, ConfigError)):
