@@ -123,7 +123,7 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     ),
     Meaning.CAPTIVE_PORTAL: Row(
         False,
-        Pause.BACKOFF,
+        Pause.LONGEST,
         "Log in to the network: open any http:// page in a browser. If the gateway is on this machine, correct the "
         "host in {base_url}.{retries}",
     ),

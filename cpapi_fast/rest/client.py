@@ -22,7 +22,7 @@ from cpapi_fast.errors import (
     NotAuthenticatedError,
     UsageError,
 )
-from cpapi_fast.loop import LoopOwner
+from cpapi_fast.loop import LoopOwner, required_loop
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.history import History, HistorySource, rest_query
 from cpapi_fast.protocol.topics import market_data_target
@@ -332,6 +332,7 @@ class Client:
             ConfigError: the interval is not a finite number above zero, or `on_result` is not a plain function.
             UsageError: the client is closed, or this is not its event loop.
         """
+        required_loop("a keepalive")
         self._check_usable()
         self._keepalives.difference_update([keepalive for keepalive in self._keepalives if not keepalive.is_running])
         keepalive = Keepalive(self.tickle, interval_s=interval_s, clock=self.clock, on_result=on_result)

@@ -107,7 +107,7 @@ def first_line_of(program: str, folder: Path) -> tuple[str, float]:
         ("nothing listens", r"disconnected \(unreachable: .*Start the gateway, or check host, port and network"),
         ("no such host", r"disconnected \(unreachable: .*check host, port and network"),
         ("untrusted certificate", r"disconnected \(refused: .*certificate.*Check the URL, the certificate"),
-        ("wrong base path", r"disconnected \(refused: .*404.*Check the URL"),
+        ("wrong base path", r"disconnected \(not a gateway: .*404.*Use http://.*/v1/api as the base URL"),
     ],
 )
 def test_the_program_of_the_readme_against_nothing_says_what_is_wrong(kind: str, expected: str, tmp_path: Path) -> None:

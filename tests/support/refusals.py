@@ -50,6 +50,7 @@ class Refusal:
         status, body, headers: the response.
         brokerage: the meaning for requests that need the brokerage session, if it is another.
         upgrade: the meaning at the upgrade, if it is another.
+        unknown: the meaning for the first request, before a gateway has answered, if it is another.
     """
 
     name: str
@@ -59,11 +60,17 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
     brokerage: Meaning | None = None
     upgrade: Meaning | None = None
+    unknown: Meaning | None = None
 
     @property
     def at_brokerage(self) -> Meaning:
         """The meaning for requests that need the brokerage session."""
         return self.brokerage or self.meaning
+
+    @property
+    def at_first(self) -> Meaning:
+        """The meaning for the first request to a server."""
+        return self.unknown or self.meaning
 
     @property
     def at_upgrade(self) -> Meaning:
@@ -143,7 +150,16 @@ REFUSALS = (
         "404 in JSON", M.NOT_FOUND, 404, error("Not Found", 404), _of(JSON), M.BAD_REQUEST, upgrade=M.UPGRADE_REFUSED
     ),
     *(
-        Refusal(f"{status} in HTML", M.BAD_REQUEST, status, b"<h1>No</h1>", _of(HTML), upgrade=M.UPGRADE_REFUSED)
+        Refusal(
+            f"{status} in HTML",
+            M.BAD_REQUEST,
+            status,
+            b"<h1>No</h1>",
+            _of(HTML),
+            upgrade=M.UPGRADE_REFUSED,
+            # A gateway knows the first request.
+            unknown=M.NOT_A_GATEWAY if status == 405 else None,
+        )
         for status in (400, 405, 411, 426, 418)
     ),
     Refusal("408", M.TIMED_OUT, 408),

@@ -53,7 +53,7 @@ async def test_nothing_listens_is_a_warning_once_with_what_to_do(
 
 @pytest.mark.parametrize(
     ("url", "cause"),
-    [("https://{}", "refused"), ("http://{}/wrong", "refused"), ("http://no-such-host.invalid", "unreachable")],
+    [("https://{}", "refused"), ("http://{}/wrong", "not a gateway"), ("http://no-such-host.invalid", "unreachable")],
     ids=["untrusted certificate", "wrong base path", "wrong host"],
 )
 @pytest.mark.gateway(tls=True)

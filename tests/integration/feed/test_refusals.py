@@ -31,8 +31,8 @@ def refuse(gateway: SimulatedGateway, path: str, case: Refusal) -> None:
     )
 
 
-def place_of(gateway: SimulatedGateway) -> Place:
-    return Place(gateway.url.removesuffix("/v1/api"), "/v1/api")
+def place_of(gateway: SimulatedGateway, *, is_known: bool) -> Place:
+    return Place(gateway.url.removesuffix("/v1/api"), "/v1/api", is_known=is_known)
 
 
 async def first_failure(gateway: SimulatedGateway, logins: list[object]) -> cf.StateChange:
@@ -45,12 +45,12 @@ async def first_failure(gateway: SimulatedGateway, logins: list[object]) -> cf.S
     raise AssertionError("the feed ended")
 
 
-async def check(gateway: SimulatedGateway, meaning: cf.Meaning, *, is_upgrade: bool) -> None:
+async def check(gateway: SimulatedGateway, meaning: cf.Meaning, *, is_upgrade: bool, is_known: bool = True) -> None:
     logins: list[object] = []
     change, diagnosis = await asyncio.gather(
         first_failure(gateway, logins), diagnose(gateway.url, clock=gateway.clock, timeout_s=60.0)
     )
-    place = place_of(gateway)
+    place = place_of(gateway, is_known=is_known)
 
     failure = FAILURES[meaning]
     if is_upgrade and meaning in (M.LOGIN_REQUIRED, M.COMPETING):
@@ -83,9 +83,11 @@ async def test_a_refused_tickle(gateway: SimulatedGateway, case: Refusal) -> Non
     async with cf.Client(gateway.url) as client:
         with pytest.raises(cf.SessionError) as caught:
             await client.tickle()
-    assert caught.value.meaning is case.meaning
-    assert caught.value.is_retryable is ROWS[case.meaning].is_retryable
-    await check(gateway, case.meaning, is_upgrade=False)
+        is_known = client.has_answered
+    meaning = case.at_first
+    assert caught.value.meaning is meaning
+    assert caught.value.is_retryable is ROWS[meaning].is_retryable
+    await check(gateway, meaning, is_upgrade=False, is_known=is_known)
 
 
 @pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case.name)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast.errors import CertificateError, ConfigError, CpapiError, PinMismatchError
+from cpapi_fast.rest import trust
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.ws.connection import WsClient
@@ -79,15 +80,21 @@ if sys.platform != "win32":
 
 
 @pytest.mark.each_loop
+@pytest.mark.parametrize("is_settled", [False, True])
 @pytest.mark.parametrize("replace", REPLACING)
 async def test_a_replaced_ca_file_is_read_at_the_next_request(
-    tmp_path: Path, replace: Callable[[Path, bytes], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: Callable[[Path, bytes], None], is_settled: bool
 ) -> None:
+    if is_settled:
+        # The times of the file alone tell of a change, as for a file that was written long ago.
+        monkeypatch.setattr(trust, "_SETTLED_NS", 0)
     first, second = make(), make()
     path = old(first.write(tmp_path / "ca.pem"))
     async with serving(first, tmp_path) as peer:
         client = client_of(peer, Tls.ca_file(path))
         await client.tickle()
+    # Longer than a step of the file system's clock.
+    await asyncio.sleep(0.05)
     replace(path, second.pem)
     async with serving(second, tmp_path, peer.port):
         await client.tickle()
