@@ -17,12 +17,12 @@
     │   ├── RedirectError                        no   a redirect to another page than the login; not followed
     │   └── DecodeError (.preview)               no   HTML, or JSON with an unexpected shape
     ├── PaceError (.limit, .retry_after_s)       YES  this program sends too many requests; this one was not sent
-    ├── TransportError                           YES  the connection failed or ended without a CLOSE frame
-    │   ├── ConnectError                         YES  no connection: DNS, refused, reset
+    ├── TransportError (.meaning, .advice)       YES  the connection failed or ended without a CLOSE frame
+    │   ├── ConnectError                         YES  no connection: DNS, refused, reset; no, if a stranger listens there
     │   ├── RequestTimeoutError (TimeoutError)   YES  no response within a time limit
     │   ├── HandshakeError (.status, .meaning)   depends on the meaning; the upgrade to a WebSocket failed
     │   ├── ProtocolViolationError               YES  the peer violated the protocol or a size limit
-    │   └── CertificateError                     no   the TLS policy does not trust the certificate
+    │   └── CertificateError (.verify_code)      no   the TLS policy does not trust the certificate
     │       └── PinMismatchError                 no   the certificate is not the pinned one; no cookie was sent
     ├── CallbackError                            no   a user's callback raised; its exception is the __cause__
     ├── ConsumerOverflowError (.dropped)         no   a consumer with the policy `halt` was too slow
