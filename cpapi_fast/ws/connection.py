@@ -220,8 +220,8 @@ class WsClient(Sender):
         A sink is a `cdef class` that processes frames in C without creating Python objects; see `FrameSink`.
 
         Raises:
-            UsageError: `sink` is not a FrameSink, or its `on_frame` is a coroutine function; another callback or sink is set, a
-                reader is waiting, or the connection belongs to another event loop.
+            UsageError: `sink` is not a FrameSink, or its `on_frame` is a coroutine function; another callback or sink
+                is set, a reader is waiting, or the connection belongs to another event loop.
         """
         is_async = iscoroutinefunction(getattr(type(sink), "on_frame", None))
         if sink is not None and (is_async or not isinstance(sink, FrameSink)):
