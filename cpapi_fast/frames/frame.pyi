@@ -67,7 +67,8 @@ class Frame:
 def classify(data: Buffer, *, strict: bool = False) -> Frame:
     """Classify one message and return its frame. No content raises an exception.
 
-    By default the payload is decoded only if the classifier cannot find the topic. With `strict=True` it is decoded
+    By default the payload is decoded only if the classifier cannot find the topic, and the message is at most 2 MiB
+    long; a longer one is then OTHER, without a topic. With `strict=True` it is decoded
     at once, and the kind is MALFORMED exactly if orjson rejects the text.
 
     Args:

@@ -54,7 +54,16 @@ cdef int _route_text(str topic, Classified* route) except -1:
     return 0
 
 
+# To decode a longer text could block the event loop for seconds. The gateway sends none without a plain topic.
+cdef enum:
+    MAX_DECODED_BYTES = 2 * 1024 * 1024
+
+
 cdef int route_decoded_ptr(const char* data_ptr, Py_ssize_t data_len, Classified* route) except -1:
+    if data_len > MAX_DECODED_BYTES:
+        # It stays KIND_OTHER without a topic. Reading `Frame.payload` decodes it.
+        route.verdict = VERDICT_ROUTED
+        return 0
     return _route_decoded(PyBytes_FromStringAndSize(data_ptr, data_len), route)
 
 
@@ -283,7 +292,8 @@ cdef Frame new_frame(
 def classify(data, *, bint strict=False):
     """Classify one message and return its frame. No content raises an exception.
 
-    By default the payload is decoded only if the classifier cannot find the topic. With `strict=True` it is decoded
+    By default the payload is decoded only if the classifier cannot find the topic, and the message is at most 2 MiB
+    long; a longer one is then OTHER, without a topic. With `strict=True` it is decoded
     at once, and the kind is MALFORMED exactly if orjson rejects the text.
 
     Args:
@@ -329,7 +339,7 @@ def classify(data, *, bint strict=False):
                 route.topic_length = -1
                 _route_text(<str>topic, &route)
     elif route.verdict == VERDICT_UNDECIDED:
-        _route_decoded(raw, &route)
+        route_decoded_ptr(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), &route)
     frame._kind = route.kind
     frame._conid = route.conid
     frame._topic_start = route.topic_start

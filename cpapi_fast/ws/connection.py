@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from inspect import isfunction
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Final
 
@@ -223,12 +223,11 @@ class WsClient(Sender):
         A sink is a `cdef class` that processes frames in C without creating Python objects; see `FrameSink`.
 
         Raises:
-            UsageError: `sink` is not a FrameSink, or has an `on_frame` in Python; another callback or sink is set, a
-                reader is waiting, or the connection belongs to another event loop.
+            UsageError: `sink` is not a FrameSink, or its `on_frame` is a coroutine function; another callback or sink
+                is set, a reader is waiting, or the connection belongs to another event loop.
         """
-        # A method of a class in Python would never be called, whether it is a coroutine function or not.
-        is_python = isfunction(getattr(type(sink), "on_frame", None))
-        if sink is not None and (is_python or not isinstance(sink, FrameSink)):
+        is_async = iscoroutinefunction(getattr(type(sink), "on_frame", None))
+        if sink is not None and (is_async or not isinstance(sink, FrameSink)):
             raise UsageError(
                 f"{type(sink).__name__} is not a FrameSink that is written in Cython. Subclass FrameSink in Cython, or "
                 "use on_frame(callback)."

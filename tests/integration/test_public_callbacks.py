@@ -210,7 +210,7 @@ async def test_a_task_that_a_callback_starts_runs(world: World) -> None:
     assert consumer.stats.callback_errors == 0
 
 
-async def test_a_sink_in_python_is_refused(world: World) -> None:
+async def test_a_sink_with_a_coroutine_function_is_refused(world: World) -> None:
     class Sink(cf.FrameSink):
         async def on_frame(self, frame: object) -> None: ...
 

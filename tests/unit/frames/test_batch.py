@@ -174,6 +174,26 @@ def test_payload_is_decoded_once():
 # --- a route without JSON behind it ----------------------------------------------------------------------------------
 
 
+#: A longer text is not decoded to find its route.
+LONG = 2 * 1024 * 1024
+
+
+@pytest.mark.parametrize("start", [b'{"error":"', b'{"t\\u006fpic":"smd+8314","x":"'])
+def test_a_long_text_is_not_decoded_to_find_its_route(start: bytes):
+    """To decode it would tell that it is not JSON."""
+    for length, kind in ((LONG, FrameKind.MALFORMED), (LONG + 1, FrameKind.OTHER)):
+        text = start + b"\\q" * ((length - len(start)) // 2)
+        text = (text + b"xx")[: length - 2] + b'"}'
+        assert len(text) == length
+        for frame in (classify(text), batch_of([text])[0]):
+            assert (frame.kind, frame.conid, frame.topic) == (kind, None, None)
+        assert classify(text, strict=True).kind is FrameKind.MALFORMED
+    frame = classify(start + b"x" * (LONG) + b'"}')
+    assert frame.kind is FrameKind.OTHER
+    # The payload is still decoded for whoever reads it.
+    assert len(frame.payload) == start.count(b":")
+
+
 def test_a_cut_frame_keeps_its_route():
     frame = classify(CUT)
     assert (frame.kind, frame.topic, frame.channel, frame.error) == (FrameKind.ORDER, "sor", "sor", None)
