@@ -10,12 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import (
-    CompetingSessionError,
     CpapiError,
     MalformedPayloadError,
-    NotAuthenticatedError,
     OutputError,
-    TransportError,
     UsageError,
 )
 from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
@@ -29,7 +26,7 @@ from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.redaction import preview
 
-from .notices import Notices
+from .notices import Notices, error_for
 from .options import CollectOptions
 from .reports import CollectStatus, OutputSummary, Summary
 
@@ -183,7 +180,7 @@ class Collector:
         await asyncio.gather(updater, return_exceptions=True)
         if error is None and reason != _CANCELLED and consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
-            error = _error_for(what, self._notices.last_trouble)
+            error = error_for(what, self._notices.last_trouble)
         self._state = "ended"
         self.summary = Summary(
             reason=reason if error is None else str(error),
@@ -331,7 +328,7 @@ class Collector:
             await clock.sleep(min(1.0, limit_s / 10))
             if feed.state in wanted:
                 good_s = clock.monotonic_s()
-        raise _error_for(f"no data for {limit_s:g} s", feed.last_change)
+        raise error_for(f"no data for {limit_s:g} s", feed.last_change)
 
     async def _update_repeatedly(self) -> None:
         while True:
@@ -365,17 +362,6 @@ async def collect(
         CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
     """
     return await Collector(client, options, on_notice=on_notice).run(stop)
-
-
-def _error_for(what: str, change: StateChange | None) -> CpapiError:
-    """An error of the type that fits the last state of the feed, with its advice."""
-    if change is None:
-        return TransportError(what)
-    detail = f" ({change.detail})" if change.detail else ""
-    text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {change.advice}"
-    if change.state is FeedState.LOGIN_REQUIRED:
-        return NotAuthenticatedError(text)
-    return CompetingSessionError(text) if change.state is FeedState.COMPETING else TransportError(text)
 
 
 def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, str]:

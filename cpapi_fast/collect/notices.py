@@ -1,4 +1,4 @@
-"""Notices of a run: one line of text when data stops, when it returns, and when the disk is slow."""
+"""Notices of a run: a line of text when data stops or returns, or the disk is slow; the error of a run without data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.clock import Clock
+from cpapi_fast.errors import (
+    CompetingSessionError,
+    CpapiError,
+    NotAuthenticatedError,
+    SessionError,
+    TransportError,
+)
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
 
@@ -18,6 +25,9 @@ _REPORTED_CAUSES: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, C
 
 #: How many stale subscriptions are reported one by one.
 _MAX_SUBSCRIPTIONS: Final = 5
+
+#: Causes of a feed without data that a retry does not mend.
+_NOT_RETRYABLE: Final = frozenset({Cause.FORBIDDEN, Cause.NOT_A_GATEWAY, Cause.REFUSED, Cause.UPGRADE_REFUSED})
 
 #: The time between two notices about dropped frames, in real seconds.
 _DROPS_INTERVAL_S: Final = 10.0
@@ -107,3 +117,16 @@ def _text(change: StateChange) -> str:
     state, cause = change.state.value.replace("_", " "), change.cause.value.replace("_", " ")
     detail = f": {change.detail}" if change.detail else ""
     return f"{state} ({cause}{detail}); {change.advice}"
+
+
+def error_for(what: str, change: StateChange | None) -> CpapiError:
+    """An error of the type that fits the last state of the feed, with its advice."""
+    if change is None:
+        return TransportError(what)
+    detail = f" ({change.detail})" if change.detail else ""
+    text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {change.advice}"
+    if change.state is FeedState.LOGIN_REQUIRED:
+        return NotAuthenticatedError(text)
+    if change.state is FeedState.COMPETING:
+        return CompetingSessionError(text)
+    return SessionError(text) if change.cause in _NOT_RETRYABLE else TransportError(text)

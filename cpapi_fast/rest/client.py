@@ -20,6 +20,7 @@ from cpapi_fast.errors import (
     HeaderRefusedError,
     NoSessionError,
     NotAuthenticatedError,
+    StatusError,
     UsageError,
 )
 from cpapi_fast.meaning import Meaning
@@ -253,6 +254,8 @@ class Client:
     ) -> History:
         """Return bars of history, at most 1,000. At most five such requests run at once; others wait.
 
+        If the gateway requires `/iserver/accounts` first, this requests it and then the history again, once.
+
         Args:
             conid: IB's contract id.
             period: the length of the history: `1min` to `30min`, `1h` to `8h`, `1d` to `1000d`, `1w` to `792w`, `1m` to
@@ -282,7 +285,13 @@ class Client:
         if start_time is not None:
             query["startTime"] = start_time_text(start_time)
         path = "/iserver/marketdata/history"
-        found = (await self._request("GET", path, query=query)).decode(History.parse)
+        try:
+            found = (await self._request("GET", path, query=query)).decode(History.parse)
+        except StatusError as error:
+            if error.meaning is not Meaning.ACCOUNTS_FIRST:
+                raise
+            await self.prime_accounts()
+            found = (await self._request("GET", path, query=query)).decode(History.parse)
         self._note_odd(path, found.odd)
         return found
 
