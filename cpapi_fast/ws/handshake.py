@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 import socket
 import ssl
@@ -27,9 +26,7 @@ from cpapi_fast.protocol.response_rules import ServerResponse, Step, judge
 from cpapi_fast.protocol.response_table import ROWS, Place, advice_for
 
 from .listener import FrameListener
-
-#: Discards all messages, because picows logs the upgrade request with the cookie at level 9 and below.
-_SILENT_LOGGER: Final = logging.Logger("cpapi_fast.picows", logging.CRITICAL + 1)
+from .picows_log import PicowsLog
 
 #: The words of a cookie's value; the gateway's own is `{"session":"..."}`.
 _COOKIE_WORD: Final = re.compile(r"(?!session\")[^\s=,{}\"':]+")
@@ -81,7 +78,7 @@ async def open_websocket(
                 url,
                 ssl_context=ssl_context,
                 websocket_handshake_timeout=timeout_s,
-                logger_name=_SILENT_LOGGER,
+                logger_name=PicowsLog(listener.reply_before_refusal),
                 # With auto pong, picows does not report a PING at the end of a read, which has the flag that ends a
                 # batch.
                 enable_auto_pong=False,
