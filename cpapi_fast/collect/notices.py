@@ -1,4 +1,4 @@
-"""Notices of a run: one line of text when data stops, when it returns, and when the disk is slow."""
+"""Notices of a run: a line of text when data stops or returns, or the disk is slow; the error of a run without data."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ from cpapi_fast.errors import CpapiError, MalformedPayloadError, SubscriptionErr
 from cpapi_fast.events import Backfill, BackfillSource, Bar, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.history import History, bar_length_s, span_back
+from cpapi_fast.protocol.response_rules import error_text
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.protocol.topics import history_subscribe_text, history_unsubscribe_text
+from cpapi_fast.redaction import preview
 
 #: How many `smh` the gateway serves at a time, and how many history requests over REST.
 SLOTS: Final = 5
@@ -161,7 +163,9 @@ class Backfiller:
             # A late reply: the Backfill of its gap was already reported, with an error.
             pass
         elif refusal is not None:
-            self._retry(job, "the gateway refused the request for history", delay_s=self._retry_s)
+            words = preview(error_text(payload).encode("utf-8", "replace"))
+            said = f': "{words}"' if words else ""
+            self._retry(job, f"the gateway refused the request for history{said}", delay_s=self._retry_s)
         else:
             self._parse(job, payload)
         self._send_requests()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.clock import Clock
-from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, TransportError
+from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, SessionError, TransportError
 from cpapi_fast.events import Cause, FeedState, StateChange
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.redaction import printable, redact
@@ -24,6 +24,9 @@ QUIET_START_S: Final = 10.0
 
 #: States without data. The states of the start are not among them.
 _TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
+
+#: Causes of a feed without data that a retry does not mend.
+_NOT_RETRYABLE: Final = frozenset({Cause.FORBIDDEN, Cause.NOT_A_GATEWAY, Cause.REFUSED, Cause.UPGRADE_REFUSED})
 
 #: Causes that are reported in any state.
 _REPORTED_CAUSES: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, Cause.RATE_LIMITED})
@@ -231,9 +234,7 @@ class FeedTrouble(TroubleReporter):
             LOGGER.log(level, "feed of %s: %s", self._where, printable(text))
 
 
-def no_data_error(
-    what: str, change: StateChange | None
-) -> NotAuthenticatedError | CompetingSessionError | TransportError:
+def no_data_error(what: str, change: StateChange | None) -> SessionError | TransportError:
     """An error of the type that fits the last change of the feed, with its cause and advice.
 
     Args:
@@ -247,7 +248,9 @@ def no_data_error(
     text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {advice}"
     if change.state is FeedState.LOGIN_REQUIRED:
         return NotAuthenticatedError(text)
-    return CompetingSessionError(text) if change.state is FeedState.COMPETING else TransportError(text)
+    if change.state is FeedState.COMPETING:
+        return CompetingSessionError(text)
+    return SessionError(text) if change.cause in _NOT_RETRYABLE else TransportError(text)
 
 
 def _text(change: StateChange) -> str:

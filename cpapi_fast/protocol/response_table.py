@@ -46,7 +46,7 @@ class Row:
 
 
 ROWS: Final[Mapping[Meaning, Row]] = {
-    Meaning.LOGIN_REQUIRED: Row(False, Pause.LOGIN, "Log in at {origin} in a browser.{continues}"),
+    Meaning.LOGIN_REQUIRED: Row(False, Pause.LOGIN, "{log_in}{continues}"),
     Meaning.BROKERAGE_CLOSED: Row(True, Pause.BACKOFF, "{open_session}"),
     Meaning.COMPETING: Row(
         False, Pause.COMPETING, "End the other login of this user (TWS, a phone, another gateway){take_over}."
@@ -180,6 +180,7 @@ class Voice:
         retries: what happens without the reader; empty if nothing does.
         continues: what happens after the reader has logged in.
         base_url: what the reader calls the base URL.
+        log_in: how to log in; `{origin}` is replaced.
     """
 
     open_session: str
@@ -187,6 +188,7 @@ class Voice:
     retries: str = ""
     continues: str = ""
     base_url: str = "the base URL"
+    log_in: str = "Log in at {origin} in a browser."
 
 
 CLIENT_VOICE: Final = Voice(
@@ -196,15 +198,17 @@ CLIENT_VOICE: Final = Voice(
 FEED_VOICE: Final = Voice(
     open_session="No action required: the feed opens the brokerage session again. If this lasts, log in to the gateway "
     "again.",
-    take_over=", or set competing='reclaim' to take the session back",
+    take_over=", or take the session back: competing='reclaim', on the command line --competing reclaim",
     retries=" The feed retries automatically.",
     continues=" The feed continues automatically.",
+    log_in="Log in to the gateway in a browser, at {origin}.",
 )
 RECLAIMING_VOICE: Final = Voice(
     open_session=FEED_VOICE.open_session,
     take_over=" if this gateway is to keep the session: the feed takes it back, at most once per keepalive_interval_s",
     retries=FEED_VOICE.retries,
     continues=FEED_VOICE.continues,
+    log_in=FEED_VOICE.log_in,
 )
 DOCTOR_VOICE: Final = Voice(
     open_session="Open it: run this command with --init, or call Client.init_brokerage_session().",
@@ -236,4 +240,5 @@ def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> s
         retries=voice.retries,
         continues=voice.continues,
         base_url=voice.base_url,
+        log_in=voice.log_in.format(origin=origin),
     )

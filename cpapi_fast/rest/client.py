@@ -15,11 +15,11 @@ from cpapi_fast._version import __version__
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import (
     CertificateError,
-    CompetingSessionError,
     ConfigError,
     HeaderRefusedError,
     NoSessionError,
     NotAuthenticatedError,
+    StatusError,
     UsageError,
 )
 from cpapi_fast.loop import LoopOwner, required_loop
@@ -30,7 +30,7 @@ from cpapi_fast.protocol.topics import market_data_target
 from .keepalive import Keepalive
 from .pacing import RestPacer
 from .responses import RestResponse
-from .session import Accounts, AuthStatus, SessionTicket, parse_logout
+from .session import Accounts, AuthStatus, SessionTicket, competing_error, parse_logout
 from .stats import ClientStats
 from .tls import Tls
 from .transport import MAX_BODY_BYTES, RestTransport
@@ -222,7 +222,7 @@ class Client:
                 path=path,
             )
         if not status.authenticated and status.said is Meaning.COMPETING:
-            raise _competing(status, path)
+            raise competing_error(status, path)
         if not status.authenticated:
             raise NotAuthenticatedError(
                 f"the gateway at {self.origin} has no open brokerage session{_quoted(status)}. Call "
@@ -265,6 +265,8 @@ class Client:
     ) -> History:
         """Return bars of history, at most 1,000. At most five such requests run at once; others wait.
 
+        If the gateway requires `/iserver/accounts` first, this requests it and then the history again, once.
+
         Args:
             conid: IB's contract id.
             period: the length of the history: `1min` to `30min`, `1h` to `8h`, `1d` to `1000d`, `1w` to `792w`, `1m` to
@@ -283,7 +285,13 @@ class Client:
         market_data_target(conid, exchange)
         query = rest_query(target, period, bar, exchange, outside_rth, start_time, source)
         path = "/iserver/marketdata/history"
-        found = (await self._request("GET", path, query=query)).decode(History.parse)
+        try:
+            found = (await self._request("GET", path, query=query)).decode(History.parse)
+        except StatusError as error:
+            if error.meaning is not Meaning.ACCOUNTS_FIRST:
+                raise
+            await self.prime_accounts()
+            found = (await self._request("GET", path, query=query)).decode(History.parse)
         self._note_odd(path, found.odd)
         return found
 
@@ -300,7 +308,7 @@ class Client:
         path = "/iserver/auth/ssodh/init"
         status = await self._request_auth_status(path, {"publish": True, "compete": bool(compete)})
         if status.is_held_elsewhere:
-            raise _competing(status, path)
+            raise competing_error(status, path)
         return status
 
     async def logout(self) -> bool:
@@ -390,11 +398,3 @@ class Client:
 
 def _quoted(status: AuthStatus) -> str:
     return f', and says: "{status.words}"' if status.words else ""
-
-
-def _competing(status: AuthStatus, path: str) -> CompetingSessionError:
-    said = f' (the gateway says: "{status.words}")' if status.words else ""
-    advice = "End that login, or take over the session with init_brokerage_session(compete=True)."
-    return CompetingSessionError(
-        f"another login of this user holds the brokerage session{said}. {advice}", path=path, advice=advice
-    )

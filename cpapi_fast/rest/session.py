@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cpapi_fast.errors import HeaderRefusedError, NoSessionError
+from cpapi_fast.errors import CompetingSessionError, HeaderRefusedError, NoSessionError
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.members import Members, Words
 from cpapi_fast.protocol.shape import ShapeError
@@ -222,6 +222,15 @@ class Accounts:
 
     def __repr__(self) -> str:
         return f"Accounts({len(self.ids)} accounts)"
+
+
+def competing_error(status: AuthStatus, path: str) -> CompetingSessionError:
+    """Return the error for a brokerage session that another login holds, with the gateway's words."""
+    said = f' (the gateway says: "{status.words}")' if status.words else ""
+    advice = "End that login, or take over the session with init_brokerage_session(compete=True)."
+    return CompetingSessionError(
+        f"another login of this user holds the brokerage session{said}. {advice}", path=path, advice=advice
+    )
 
 
 def parse_logout(payload: object) -> bool:

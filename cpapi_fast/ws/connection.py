@@ -15,6 +15,7 @@ from cpapi_fast.errors import CallbackError, CertificateError, NoSessionError, U
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame, FrameCounters
 from cpapi_fast.frames.sink import CallbackSink, FrameSink
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.topics import KEEPALIVE_INTERVAL_S
 from cpapi_fast.rest.session import SessionTicket
 
@@ -101,6 +102,7 @@ class WsClient(Sender):
             raise NoSessionError(
                 "the gateway returned no session from /tickle. Log in to the gateway in a browser, then connect again.",
                 path="/tickle",
+                meaning=Meaning.LOGIN_REQUIRED,
             )
         headers = [("Cookie", ticket.cookie_header()), ("User-Agent", client.user_agent)]
         context = await client.ssl_context()

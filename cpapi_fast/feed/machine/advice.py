@@ -12,12 +12,12 @@ _NONE: Final = "No action required."
 _RECONNECTS: Final = "No action required: the feed reconnects automatically."
 _RETRIES: Final = "The feed retries automatically."
 
-#: For texts without the gateway's address, because the machine does not know it.
-_SOMEWHERE: Final = Place("the gateway", "the base URL")
+#: For texts without the address of the gateway, which the machine does not know.
+_SOMEWHERE: Final = Place("the gateway", "/v1/api")
 
 
 def _of(meaning: Meaning, voice: Voice = FEED_VOICE) -> str:
-    return advice_for(meaning, _SOMEWHERE, voice).replace("Log in at the gateway", "Log in to the gateway")
+    return advice_for(meaning, _SOMEWHERE, voice).replace(", at the gateway", "")
 
 
 ADVICE: Final[dict[Cause, str]] = {

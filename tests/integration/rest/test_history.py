@@ -110,3 +110,13 @@ async def test_history_over_the_socket_is_the_same(gateway: SimulatedGateway, cl
             assert frame.payload == {"message": f"Unsubscribed {over_socket.server_id}"}
             break
     assert peer.socket_subscriptions.histories == {}
+
+
+async def test_accounts_are_requested_when_history_needs_them(gateway: SimulatedGateway, client: Client) -> None:
+    body = b'{"error":"Please query /accounts first"}'
+    gateway.faults.fail_rest("/iserver/marketdata/history", status=500, body=body)
+    assert (await client.history(265598, period="1h", bar="1min")).bars
+    gateway.faults.fail_rest("/iserver/marketdata/history", status=400, body=body, times=2)
+    with pytest.raises(StatusError, match="Please query /accounts first") as caught:
+        await client.history(265598, period="1h", bar="1min")
+    assert caught.value.is_retryable

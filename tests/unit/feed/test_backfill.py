@@ -232,7 +232,7 @@ async def test_a_refused_request_is_retried_and_then_fails() -> None:
         assert len(bench.sent) == tries + 1
     assert bench.reported == []
     bench.refuse(265598)
-    assert bench.errors == ["the gateway refused the request for history, 3 times"]
+    assert bench.errors == ['the gateway refused the request for history: "too many history requests", 3 times']
     assert bench.clock.timers == bench.backfiller.pending == 0
 
 
