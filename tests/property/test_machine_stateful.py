@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -26,6 +27,7 @@ from cpapi_fast.feed.machine import (
     Unwatch,
     Watch,
 )
+from cpapi_fast.feed.machine.session.retry_policy import MAX_REQUESTS
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import TradingHours
 from tests.meta.test_feed_document import EDGES
@@ -74,6 +76,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         self.is_started = False
         self.state = FeedState.DISCONNECTED
         self.stale: set[str] = set()
+        self.requests_s: deque[float] = deque()
         self.machine = self._new(ANY_OPTIONS[0])
 
     def _new(self, options: FeedOptions) -> ObservedMachine:
@@ -86,6 +89,8 @@ class MachineInAnyOrder(RuleBasedStateMachine):
     def do(self, actions: list[Action]) -> None:
         """Do what a driver does, and check that each action is possible."""
         for action in actions:
+            if isinstance(action, (OpenSocket, Call)):
+                self._note_request()
             if isinstance(action, OpenSocket):
                 assert self.sockets == 0, "two sockets"
                 assert self.opening == 0, "a socket is opened already"
@@ -105,6 +110,13 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             elif isinstance(action, Emit):
                 self._note_event(action.event)
         assert isinstance(self.machine.due_s, float)
+
+    def _note_request(self) -> None:
+        recent_s = self.requests_s
+        recent_s.append(self.s)
+        while recent_s[0] < self.s - 60.0:
+            recent_s.popleft()
+        assert len(recent_s) <= MAX_REQUESTS, "too many requests in a minute"
 
     def _note_event(self, event: object) -> None:
         if isinstance(event, Gap):

@@ -62,7 +62,7 @@ class Machine:
 
     def _take_actions(self) -> list[Action]:
         calls = self._calls
-        self._session_due_s = min(calls.retry_s, calls.keepalive_s, self._connection.due_s, self._socket_timeout.due_s)
+        self._session_due_s = min(calls.due_s, self._connection.due_s, self._socket_timeout.due_s)
         self.due_s = min(self._session_due_s, self._manager.due_s)
         actions, self._actions = self._actions, []
         self._reporter.detail = ""
@@ -272,7 +272,7 @@ class Machine:
                 connection.reconnect(Cause.SOCKET_SILENT, now)
         manager.tick(now)
         is_live = connection.phase is Phase.LIVE
-        if is_live and self._reporter.state is not FeedState.STALE and manager.is_all_stale(now.s):
+        if is_live and not connection.is_stale and manager.is_all_stale(now.s):
             connection.on_all_stale(now)
         if is_session_due and connection.is_replacement_due(now.s) and manager.is_all_stale(now.s):
             connection.replace_socket(now)

@@ -1,7 +1,8 @@
-"""The state of the feed, and the event for each change of it."""
+"""The state of the feed, and the event for each change of it; a try that gets no further than earlier ones has none."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 
 from cpapi_fast.events import Cause, FeedState, StateChange
@@ -9,8 +10,23 @@ from cpapi_fast.feed.machine.actions import Action, Emit, Moment
 from cpapi_fast.feed.machine.advice import ADVICE
 
 
+class Step(enum.IntEnum):
+    """How far a try has got."""
+
+    NONE = 0
+    LOGGED_IN = 1
+    ACCOUNTS = 2
+    OPEN = 3
+    READY = 4
+    AUTHENTICATED = 5
+    DATA = 6
+
+
 class StateReporter:
-    """The state of one feed.
+    """The state of one feed, as it was reported.
+
+    A try has succeeded when `succeed` is called. After one that failed, the progress of the next ones is withheld until
+    they get further: otherwise a gateway that refuses the same step again and again causes events without end.
 
     Args:
         act: receives each action, in order.
@@ -22,6 +38,65 @@ class StateReporter:
         self.detail = ""
         self._cause = Cause.STOPPED
         self._act = act
+        #: How far the current try has got, and the furthest of those that failed since the last success.
+        self._reached = Step.NONE
+        self._failed = Step.NONE
+        self._has_succeeded = False
+        #: The progress of the current try that is not reported.
+        self._withheld: list[tuple[FeedState, Cause]] = []
+
+    @property
+    def current(self) -> FeedState:
+        """The state, with the progress that is not reported."""
+        return self._withheld[-1][0] if self._withheld else self.state
+
+    # --- tries ------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget all tries, because the feed starts or stops."""
+        self._reached = self._failed = Step.NONE
+        self._has_succeeded = False
+        self._withheld.clear()
+
+    def reach(self, step: Step) -> None:
+        """The try has got to a step that is no state of its own."""
+        self._reached = max(self._reached, step)
+
+    def progress(self, step: Step, state: FeedState, cause: Cause, now: Moment) -> None:
+        """The try has got to a step. It is reported if the step is beyond those of the tries that failed."""
+        self.reach(step)
+        if step <= self._failed:
+            self._withheld.append((state, cause))
+            return
+        self._report_withheld(now)
+        self.enter(state, cause, now)
+
+    def trouble(self, state: FeedState, cause: Cause, now: Moment) -> None:
+        """The try or the connection has failed. It is reported unless it is the failure that was reported last."""
+        self._failed = Step.NONE if self._has_succeeded else max(self._failed, self._reached)
+        self._has_succeeded = False
+        self._reached = Step.NONE
+        if self._withheld and (cause is self._cause or state is self.state):
+            self._withheld.clear()
+            self.notice(cause, now)
+            return
+        self._report_withheld(now)
+        self.enter(state, cause, now)
+
+    def succeed(self, now: Moment) -> None:
+        """The try has reached its goal."""
+        self._has_succeeded = True
+        self._failed = Step.NONE
+        self._report_withheld(now)
+
+    def _report_withheld(self, now: Moment) -> None:
+        withheld, self._withheld = self._withheld, []
+        detail, self.detail = self.detail, ""
+        for state, cause in withheld:
+            self.enter(state, cause, now)
+        self.detail = detail
+
+    # --- events -----------------------------------------------------------------------------------
 
     def enter(self, state: FeedState, cause: Cause, now: Moment) -> None:
         """Change the state and report it; if the state stays the same, report a notice instead."""

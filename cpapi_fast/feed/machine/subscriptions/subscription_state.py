@@ -41,10 +41,14 @@ class SubscriptionSpec:
 
 @dataclass(slots=True)
 class OpenGap:
-    """A gap without an end: frames are missing after `last_good_ns`, until the next frame of the subscription."""
+    """A gap without an end: frames are missing after `last_good_ns`, until the next frame of the subscription.
+
+    `is_resubscribed` is whether a subscribe was sent since it opened, so that a late frame can be of the new stream.
+    """
 
     last_good_ns: int
     cause: Cause
+    is_resubscribed: bool = False
 
 
 class RequestState:
