@@ -51,7 +51,13 @@ TOPICS = st.sampled_from([*(spec.topic for spec in SPECS), "smd+99", "error"])
 ANY_OPTIONS = [
     FeedOptions(market_data_lines=3),
     FeedOptions(competing="reclaim", ready_fallback="reconnect", nightly=None),
-    FeedOptions(renew_after_s=(10.0, 20.0), stale_after_max_s=20.0, keepalive_interval_s=5.0, send_interval_s=1.0),
+    FeedOptions(
+        renew_after_s=(10.0, 20.0),
+        stale_after_max_s=20.0,
+        keepalive_interval_s=5.0,
+        send_bytes_per_s=50.0,
+        send_burst_bytes=50,
+    ),
 ]
 ENDS = [Cause.CONNECTION_LOST, Cause.CLOSED_BY_GATEWAY, Cause.PROTOCOL_VIOLATION, Cause.INTERNAL_ERROR]
 #: With a gateway that works, the machine streams again within this time.
@@ -308,7 +314,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
     def nothing_grows(self) -> None:
         manager = self.machine._manager
         assert len(manager._timers) <= 4 * len(manager.subscriptions) + 64 + 1
-        assert len(manager._queue) <= 200
+        assert len(manager.send_queue) <= 200
         assert set(manager.subscriptions) == self.subscribed
 
     @invariant()

@@ -56,6 +56,8 @@ class Machine:
         self.subscriptions: Final = self._manager.subscriptions
         #: Counts the renewals, probes and resubscribes that were sent.
         self.requests: Final = self._manager.requests
+        #: The texts that wait. Read-only for callers: its length, and when the oldest entry was added.
+        self.send_queue: Final = self._manager.send_queue
 
     def _act(self, action: Action) -> None:
         self._actions.append(action)

@@ -302,19 +302,6 @@ def test_without_a_usual_interval_two_subscribes_are_sent_before_the_subscriptio
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
 
 
-def test_queued_texts_of_an_ended_subscription_are_not_sent():
-    specs = [Bench.spec(conid) for conid in range(20)]
-    bench = Bench(*specs).to("authenticated")
-    sent = bench.sent()
-    waiting = [spec for spec in specs if spec.payload not in sent]
-    for spec in waiting:
-        bench.do(bench.machine.unsubscribe(spec.topic, bench.now()))
-    bench.passes(2.0)
-    assert bench.sent() == []
-    # Never subscribed, so there is nothing to unsubscribe and no gap.
-    assert bench.gaps() == []
-
-
 def test_a_failed_check_is_repeated():
     class Faulty(TradingHours):
         is_failing = False
