@@ -228,6 +228,10 @@ CASES = {
     "flapping-status": (Gateway(flapping_s=0.02), (FeedState.READY, Cause.SESSION_ENDED)),
     "flapping-status-slow-rest": (Gateway(flapping_s=0.02, delay_s=0.2), (FeedState.READY, Cause.SESSION_ENDED)),
     "new-session-each-time": (Gateway(tickle=new_sessions(), status=False), (DOWN, Cause.SESSION_CHANGED)),
+    "new-session-and-flapping-status": (
+        Gateway(tickle=new_sessions(), flapping_s=0.02),
+        (DOWN, Cause.SESSION_CHANGED),
+    ),
     "login-page-in-turn": (Gateway(tickle=alternating(YES, Failure.NOT_LOGGED_IN), status=False), None),
     "init-in-turn": (Gateway(tickle=alternating(NO, YES), accounts=Failure.GATEWAY_ERROR), None),
 }
@@ -266,6 +270,19 @@ def test_requests_are_rare_and_become_rarer(name: str):
         late = [at_s for at_s, _ in run.requests if at_s >= run.started_s + RUN_S / 2]
         # A try of four requests each half a minute, and the keepalive.
         assert len(late) <= (RUN_S / 2) / 60.0 * 10.0, Counter(kind for _, kind in run.requests)
+
+
+def test_a_failure_that_returns_is_the_last_cause_again():
+    run = Run(Gateway(tickle=Failure.UNREACHABLE)).runs(300.0)
+    for failure in (Failure.GATEWAY_ERROR, Failure.UNREACHABLE):
+        run.gateway.tickle = failure
+        run.runs(300.0)
+    causes = [cause for _, cause in run.told()]
+    assert causes == [Cause.STARTED, Cause.UNREACHABLE, Cause.GATEWAY_ERROR, Cause.UNREACHABLE]
+    # Failures that alternate are reported once each.
+    run.gateway.tickle = alternating(Failure.UNREACHABLE, Failure.GATEWAY_ERROR)
+    run.runs(1_000.0)
+    assert len(run.events) <= len(causes) + 1
 
 
 def test_the_detail_of_a_refused_upgrade_is_reported():

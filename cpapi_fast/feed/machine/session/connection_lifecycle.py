@@ -201,7 +201,7 @@ class ConnectionLifecycle:
             self._has_accounts = self.is_stale = False
             self._replace_s = self._settle_s = _NEVER
             self._user.drop_all(Cause.SESSION_ENDED, brokerage_only=True)
-            self._reporter.trouble(FeedState.READY, Cause.SESSION_ENDED, now)
+            self._reporter.fail(FeedState.READY, Cause.SESSION_ENDED, now)
             calls.step = None
             calls.begin(now)
         elif self.phase is Phase.READY and self._has_sts:
@@ -234,7 +234,7 @@ class ConnectionLifecycle:
         """Report `STALE`, check the session at once, and schedule the replacement of the socket."""
         self._end_good_time(now)
         self.is_stale = True
-        self._reporter.trouble(FeedState.STALE, Cause.ALL_STALE, now)
+        self._reporter.fail(FeedState.STALE, Cause.ALL_STALE, now)
         # The session may have changed while the socket was open.
         self._calls.hasten_keepalive(now)
         self._replace_s = now.s + min(_ALL_STALE_S * 2.0 ** min(self._all_stale_tries, 10), _ALL_STALE_MAX_S)
@@ -269,7 +269,7 @@ class ConnectionLifecycle:
         """Close the socket, unless it has ended, and schedule the next try."""
         self._end_good_time(now)
         self.close(cause, has_ended=has_ended)
-        self._reporter.trouble(FeedState.DISCONNECTED, cause, now)
+        self._reporter.fail(FeedState.DISCONNECTED, cause, now)
         policy = self._calls.retry_policy
         # After a changed session the gateway works, so the first try begins at once.
         pause_s = policy.first_or_backoff(now) if cause is Cause.SESSION_CHANGED else policy.backoff(now)

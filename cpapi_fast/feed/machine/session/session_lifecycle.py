@@ -205,12 +205,12 @@ class SessionLifecycle:
         if self._connection.has_socket:
             self._connection.close(Cause.NOT_LOGGED_IN)
         self._keepalive_login_pages = 0
-        self._reporter.trouble(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN, now)
+        self._reporter.fail(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN, now)
         self._calls.retry_s = now.s + self._options.login_poll_s
 
     def _on_competing(self, now: Moment) -> None:
         self._calls.session = self._calls.session._replace(competing=True)
-        self._reporter.trouble(FeedState.COMPETING, Cause.COMPETING, now)
+        self._reporter.fail(FeedState.COMPETING, Cause.COMPETING, now)
         if self._options.competing == "reclaim" and now.s >= self._reclaim_s:
             # At a limited rate, because two programs that reclaim from each other never stop.
             self._reclaim_s = now.s + self._options.keepalive_interval_s
@@ -223,4 +223,4 @@ class SessionLifecycle:
         self._calls.retry_s = now.s + self._calls.retry_policy.after(failure, now, retry_after_s)
         reporter = self._reporter
         stays = self._connection.has_socket or reporter.current in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING)
-        reporter.trouble(reporter.state if stays else FeedState.DISCONNECTED, _CAUSE_OF[failure], now)
+        reporter.fail(reporter.state if stays else FeedState.DISCONNECTED, _CAUSE_OF[failure], now)

@@ -26,7 +26,8 @@ class StateReporter:
     """The state of one feed, as it was reported.
 
     A try has succeeded when `succeed` is called. After one that failed, the progress of the next ones is withheld until
-    they get further: otherwise a gateway that refuses the same step again and again causes events without end.
+    they get further, and so are their failures, unless they are new or happen twice in a row. Otherwise a gateway that
+    fails in the same way again and again causes events without end.
 
     Args:
         act: receives each action, in order.
@@ -42,6 +43,10 @@ class StateReporter:
         self._reached = Step.NONE
         self._failed = Step.NONE
         self._has_succeeded = False
+        #: The failures that were reported since the last success, the latest failure, and whether the last event is one.
+        self._failures: set[tuple[FeedState, Cause]] = set()
+        self._last_failure: tuple[FeedState, Cause] | None = None
+        self._is_failure_reported = False
         #: The progress of the current try that is not reported.
         self._withheld: list[tuple[FeedState, Cause]] = []
 
@@ -55,7 +60,8 @@ class StateReporter:
     def reset(self) -> None:
         """Forget all tries, because the feed starts or stops."""
         self._reached = self._failed = Step.NONE
-        self._has_succeeded = False
+        self._has_succeeded = self._is_failure_reported = False
+        self._failures.clear()
         self._withheld.clear()
 
     def reach(self, step: Step) -> None:
@@ -69,25 +75,33 @@ class StateReporter:
             self._withheld.append((state, cause))
             return
         self._report_withheld(now)
+        self._is_failure_reported = False
         self.enter(state, cause, now)
 
-    def trouble(self, state: FeedState, cause: Cause, now: Moment) -> None:
-        """The try or the connection has failed. It is reported unless it is the failure that was reported last."""
+    def fail(self, state: FeedState, cause: Cause, now: Moment) -> None:
+        """The try or the connection has failed. It is reported if it is new, or if it happens twice in a row."""
         self._failed = Step.NONE if self._has_succeeded else max(self._failed, self._reached)
         self._has_succeeded = False
         self._reached = Step.NONE
-        if self._withheld and (cause is self._cause or state is self.state):
+        failure = (state, cause)
+        is_repeated, self._last_failure = failure == self._last_failure, failure
+        if self._is_failure_reported and failure in self._failures and not is_repeated:
             self._withheld.clear()
-            self.notice(cause, now)
             return
+        if self._is_failure_reported and state is self.state:
+            self._withheld.clear()
         self._report_withheld(now)
+        self._failures.add(failure)
+        self._is_failure_reported = True
         self.enter(state, cause, now)
 
     def succeed(self, now: Moment) -> None:
         """The try has reached its goal."""
         self._has_succeeded = True
         self._failed = Step.NONE
+        self._failures.clear()
         self._report_withheld(now)
+        self._is_failure_reported = False
 
     def _report_withheld(self, now: Moment) -> None:
         withheld, self._withheld = self._withheld, []
