@@ -204,6 +204,8 @@ class Faults:
         for subscription in world.subscriptions.values():
             if subscription.spec.needs_brokerage and not world.sessions.is_authenticated:
                 world.socket.end_stream(subscription)
+            # A subscribe between two changes may be answered after the feed was told that the session has ended.
+            subscription.had_no_stream = True
         world.socket.send_status(world.sessions.is_authenticated, None, None)
         if not is_over:
             world.after(every_s, self._flap, until_s, every_s)

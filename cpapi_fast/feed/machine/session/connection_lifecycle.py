@@ -20,6 +20,8 @@ _NEVER: Final = float("inf")
 _STS_WAIT_S: Final = 2.0
 #: After a connection has been good for this long, the backoff starts with its shortest pause again.
 _STABLE_S: Final = 60.0
+#: After a connection has been good for this long, a new session is a reason to act at once, as it is at the start.
+_GOOD_S: Final = 20.0
 #: Without data a connection is good if nothing is stale this long after the time limit of the replies to subscribes:
 #: then no data is expected.
 _SETTLE_S: Final = 5.0
@@ -196,14 +198,14 @@ class ConnectionLifecycle:
     def _check_brokerage(self, now: Moment) -> None:
         authenticated, calls = self._calls.session.authenticated, self._calls
         if self.phase is Phase.LIVE and authenticated is False:
-            self._end_good_time(now)
+            was_good = self._end_good_time(now)
             self.phase = Phase.READY
             self._has_accounts = self.is_stale = False
             self._replace_s = self._settle_s = _NEVER
             self._user.drop_all(Cause.SESSION_ENDED, brokerage_only=True)
             self._reporter.fail(FeedState.READY, Cause.SESSION_ENDED, now)
             calls.step = None
-            calls.begin(now)
+            calls.begin(now, was_good=was_good)
         elif self.phase is Phase.READY and self._has_sts:
             if authenticated is False:
                 self._has_accounts = False
@@ -245,11 +247,14 @@ class ConnectionLifecycle:
             self._good_since_s = now.s
         self._calls.succeed(now)
 
-    def _end_good_time(self, now: Moment) -> None:
-        if now.s - self._good_since_s >= _STABLE_S:
+    def _end_good_time(self, now: Moment) -> bool:
+        """Returns whether the connection was good for a while."""
+        good_s = now.s - self._good_since_s
+        if good_s >= _STABLE_S:
             self._calls.retry_policy.reset()
             self._all_stale_tries = 0
         self._good_since_s = _NEVER
+        return good_s >= _GOOD_S
 
     def is_replacement_due(self, now_s: float) -> bool:
         """Whether the socket is due for replacement. True once per schedule."""
@@ -267,12 +272,13 @@ class ConnectionLifecycle:
 
     def reconnect(self, cause: Cause, now: Moment, *, has_ended: bool = False) -> None:
         """Close the socket, unless it has ended, and schedule the next try."""
-        self._end_good_time(now)
+        was_good = self._end_good_time(now)
         self.close(cause, has_ended=has_ended)
         self._reporter.fail(FeedState.DISCONNECTED, cause, now)
         policy = self._calls.retry_policy
         # After a changed session the gateway works, so the first try begins at once.
-        pause_s = policy.first_or_backoff(now) if cause is Cause.SESSION_CHANGED else policy.backoff(now)
+        is_session = cause is Cause.SESSION_CHANGED
+        pause_s = policy.first_or_backoff(now, was_good=was_good) if is_session else policy.backoff(now)
         self._calls.retry_s = now.s + pause_s
 
     def close(self, cause: Cause, *, has_ended: bool = False, phase: Phase = Phase.NO_SOCKET) -> None:

@@ -96,8 +96,10 @@ class RetryPolicy:
         """When `count` requests may be made; the current time for at once."""
         return max(self.penalty_until_s, self.budget.free_s(now.s, count))
 
-    def first_or_backoff(self, now: Moment) -> float:
-        """The pause before a try whose reason is no failed try: none if all is well so far, otherwise the backoff."""
+    def first_or_backoff(self, now: Moment, *, was_good: bool) -> float:
+        """The pause before a try whose reason is no failed try: none at first or after a good time, else the backoff."""
+        if was_good:
+            return 0.0
         is_first = self._backoff.tries == 0
         pause_s = self.backoff(now)
         return 0.0 if is_first else pause_s

@@ -65,18 +65,19 @@ class SessionCalls:
 
     # --- tries ------------------------------------------------------------------------------------
 
-    def begin(self, now: Moment, *, is_better: bool = False) -> None:
+    def begin(self, now: Moment, *, was_good: bool = False, is_better: bool = False) -> None:
         """Begin a try, unless one is under way or scheduled: at once if nothing has failed yet, else after a pause.
 
         Args:
             now: the current time.
+            was_good: the connection was good for a while, so the try may begin at once.
             is_better: the reason is good news, so a scheduled try may begin earlier. Once per try, because good and bad
                 news may alternate many times a second.
         """
         if self.step is not None or (self.retry_s != _NEVER and (self._is_hastened or not is_better)):
             return
         self._is_hastened = is_better
-        due_s = now.s + self.retry_policy.first_or_backoff(now)
+        due_s = now.s + self.retry_policy.first_or_backoff(now, was_good=was_good)
         if due_s > now.s:
             self.retry_s = min(self.retry_s, due_s)
         else:

@@ -196,7 +196,7 @@ class SessionLifecycle:
     def _on_login_page(self, now: Moment) -> None:
         """The gateway requires a login, perhaps only for a moment."""
         self._calls.login_pages += 1
-        if self._reporter.current is FeedState.LOGIN_REQUIRED or self._calls.login_pages >= _LOGIN_PAGES:
+        if self._calls.login_pages >= _LOGIN_PAGES:
             self._require_login(now)
         else:
             self._calls.retry_s = now.s + _LOGIN_PAGE_S
@@ -221,6 +221,8 @@ class SessionLifecycle:
     def _fail(self, failure: Failure, now: Moment, retry_after_s: float | None) -> None:
         """Schedule a restart from the first step, and report the failure."""
         self._calls.retry_s = now.s + self._calls.retry_policy.after(failure, now, retry_after_s)
+        # A login page after another failure may again be there for a moment only.
+        self._calls.login_pages = 0
         reporter = self._reporter
         stays = self._connection.has_socket or reporter.current in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING)
         reporter.fail(reporter.state if stays else FeedState.DISCONNECTED, _CAUSE_OF[failure], now)

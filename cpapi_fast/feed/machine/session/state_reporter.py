@@ -43,7 +43,7 @@ class StateReporter:
         self._reached = Step.NONE
         self._failed = Step.NONE
         self._has_succeeded = False
-        #: The failures that were reported since the last success, the latest failure, and whether the last event is one.
+        #: The failures reported since the last success, the latest failure, and whether the last event is a failure.
         self._failures: set[tuple[FeedState, Cause]] = set()
         self._last_failure: tuple[FeedState, Cause] | None = None
         self._is_failure_reported = False
