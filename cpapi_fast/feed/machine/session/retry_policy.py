@@ -97,7 +97,7 @@ class RetryPolicy:
         return max(self.penalty_until_s, self.budget.free_s(now.s, count))
 
     def first_or_backoff(self, now: Moment, *, was_good: bool) -> float:
-        """The pause before a try whose reason is no failed try: none at first or after a good time, else the backoff."""
+        """The pause before a try whose reason is no failed try: none at first or after a good time."""
         if was_good:
             return 0.0
         is_first = self._backoff.tries == 0
