@@ -25,7 +25,7 @@ from .feed_consumers import FeedConsumers
 from .machine import SessionFacts, SubscriptionSpec
 from .options import FeedOptions
 from .state_waiters import StateWaiters
-from .status import FeedStats, LastValue, SubscriptionStatus, last_value, subscription_status
+from .status import FeedStats, LastValue, SubscriptionStatus, feed_stats, last_value, subscription_status
 from .subscription import FeedSubscription, check_texts, send_nothing, spec_of
 
 
@@ -319,15 +319,12 @@ class Feed:
     @property
     def stats(self) -> FeedStats:
         """The current counters."""
-        requests = self._driver.machine.requests
-        return FeedStats(
+        return feed_stats(
+            self._driver.machine,
+            self._clock.monotonic_s(),
             connection=self._driver.stats(),
-            connections=self._driver.machine.connections,
             state_changes=self._state_changes,
             gaps=self._gaps,
-            renewals=requests.renewals,
-            probes=requests.probes,
-            resubscribes=requests.resubscribes,
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
         )
