@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed.machine import Call, CallKind
-from cpapi_fast.feed.machine.advice import ADVICE
+from cpapi_fast.feed.machine.advice import advice_on
 
 from .subscription import SimulatedSubscription
 from .world import RunObserver, World
@@ -86,7 +86,8 @@ class Oracles(RunObserver):
         elif isinstance(event, StateChange):
             if event.time_ns != world.now().ns:
                 self.fail(world, f"the time of {event} is not now")
-            if not event.advice or event.advice != ADVICE[event.cause]:
+            is_reclaiming = world.machine.options.competing == "reclaim"
+            if not event.advice or event.advice != advice_on(event.cause, is_reclaiming=is_reclaiming):
                 self.fail(world, f"no advice in {event}")
             self.reported_s[event.subscription, event.state] = world.now_s
             self.states[f"{event.state.value} {event.cause.value}"] += 1
