@@ -10,7 +10,7 @@ from cpapi_fast.protocol.topics import market_data_target
 
 from .driver import Driver
 from .machine import SessionFacts
-from .status import FeedStats, LastValue, SubscriptionStatus, last_value, subscription_status
+from .status import FeedStats, LastValue, SubscriptionStatus, feed_stats, last_value, subscription_status
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
@@ -67,15 +67,12 @@ class FeedStatus:
     @property
     def stats(self) -> FeedStats:
         """The current counters."""
-        requests = self._driver.machine.requests
-        return FeedStats(
+        return feed_stats(
+            self._driver.machine,
+            self._clock.monotonic_s(),
             connection=self._driver.stats(),
-            connections=self._driver.machine.connections,
             state_changes=self._state_changes,
             gaps=self._gaps,
-            renewals=requests.renewals,
-            probes=requests.probes,
-            resubscribes=requests.resubscribes,
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
         )

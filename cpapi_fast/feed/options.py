@@ -31,7 +31,9 @@ class FeedOptions:
         socket_timeout_s: how long the socket may deliver nothing; the gateway sends a heartbeat every 10 s.
         renew_after_s: the lowest and the highest age at which a market data subscription is renewed. Each renewal
             draws its own age, so that hundreds are not due together. The gateway ends a subscription after 15 minutes.
-        send_interval_s: the pause between two texts on the socket.
+        send_bytes_per_s: how many bytes of texts to send on the socket in a second; each text counts 40 more. Bursts of
+            thousands of texts have broken TLS connections.
+        send_burst_bytes: how many of them to send at one moment after an idle time.
         answer_timeout_s: how long to wait for the reply to a subscribe before the subscription is stale.
         stale_factor: the staleness limit of a subscription, in its usual intervals between ticks.
         stale_after_min_s: the lowest staleness limit.
@@ -73,7 +75,8 @@ class FeedOptions:
     keepalive_interval_s: float = 60.0
     socket_timeout_s: float = 30.0
     renew_after_s: tuple[float, float] = (480.0, 530.0)
-    send_interval_s: float = 0.05
+    send_bytes_per_s: float = 32_768.0
+    send_burst_bytes: int = 4_096
     answer_timeout_s: float = 10.0
     stale_factor: float = 5.0
     stale_after_min_s: float = 2.5

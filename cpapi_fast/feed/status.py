@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from cpapi_fast.events import FeedState
 from cpapi_fast.ws.stats import WsStats
 
-from .machine import Activity, SubscriptionState
+from .machine import Activity, Machine, SubscriptionState
 
 
 class LastField(NamedTuple):
@@ -122,6 +122,8 @@ class FeedStats:
         resubscribes: how many stale subscriptions were resubscribed.
         calls_failed: how many REST calls failed.
         frames_untracked: how many market data frames belonged to no subscription, or to a cancelled one.
+        texts_queued: how many subscribes and unsubscribes wait to be sent now.
+        queue_age_s: how long the oldest of them has waited, in seconds of the feed's clock; 0 without one.
     """
 
     connection: WsStats
@@ -133,3 +135,33 @@ class FeedStats:
     resubscribes: int
     calls_failed: int
     frames_untracked: int
+    texts_queued: int = 0
+    queue_age_s: float = 0.0
+
+
+def feed_stats(
+    machine: Machine,
+    now_s: float,
+    *,
+    connection: WsStats,
+    state_changes: int,
+    gaps: int,
+    calls_failed: int,
+    frames_untracked: int,
+) -> FeedStats:
+    """The counters of a feed: those of its machine, and those that others count."""
+    requests, queue = machine.requests, machine.send_queue
+    oldest_s = queue.oldest_s
+    return FeedStats(
+        connection=connection,
+        connections=machine.connections,
+        state_changes=state_changes,
+        gaps=gaps,
+        renewals=requests.renewals,
+        probes=requests.probes,
+        resubscribes=requests.resubscribes,
+        calls_failed=calls_failed,
+        frames_untracked=frames_untracked,
+        texts_queued=len(queue),
+        queue_age_s=0.0 if oldest_s is None else now_s - oldest_s,
+    )

@@ -126,6 +126,14 @@ class GatewayFaults:
         """Change the session id without a notice, as happens at night. Open sockets get heartbeats but no data."""
         self._state.session.change_id()
 
+    def change_session_at_tickle(self, *, on: bool = True) -> None:
+        """Change the session id at every `/tickle`, so that no socket has the current one for long."""
+        self._state.session.changes_at_tickle = on
+
+    def send_status(self, *, authenticated: bool) -> None:
+        """Send an `sts` fragment on every ready socket, whatever the session is."""
+        self._send(system_frames.sts_fragment({"authenticated": authenticated}))
+
     def start_competing(self) -> None:
         """Let another login of the same user take the brokerage session, until `ssodh/init` with `compete:true`."""
         self._state.session.start_competing()

@@ -15,6 +15,9 @@ from .certificate import Certificate
 #: How the gateway responds to REST calls without a login. All four were observed.
 LoggedOutResponse = Literal["unauthorized", "redirect", "html", "json"]
 
+#: How many received texts a connection keeps.
+MAX_TEXTS = 100_000
+
 #: The three frames that follow authentication; their order varies between builds.
 BURST_FRAMES = ("system", "act", "sts")
 
@@ -61,6 +64,8 @@ class SimulatorOptions:
         replay: a file whose lines are sent to every socket after the opening burst.
         write_buffer_limit_bytes: how many unsent bytes a socket may have; further frames are dropped and counted.
             Market data is conflated long before.
+        max_texts_per_s: how many texts a client may send within a second; one more resets the socket, as was reported
+            of TLS writers when thousands of subscribes were sent at once. None for no limit.
         keep_sent: how many of the last payloads a connection keeps, for tests.
         keep_log: append every written data frame to `SimulatedGateway.log`, which grows until it is cleared.
     """
@@ -98,6 +103,7 @@ class SimulatorOptions:
 
     replay: str | os.PathLike[str] | None = None
     write_buffer_limit_bytes: int = 4 * 1024 * 1024
+    max_texts_per_s: int | None = None
     keep_sent: int = 1_000
     keep_log: bool = False
 
@@ -120,6 +126,10 @@ class SimulatorOptions:
                 raise ConfigError(f"tick_intervals of {conid} must be a finite number above zero, not {interval_s!r}")
         if self.ready_delay_s is not None and not 0.0 <= self.ready_delay_s < math.inf:
             raise ConfigError(f"ready_delay_s must be zero or more, or None for never, not {self.ready_delay_s!r}")
+        if self.max_texts_per_s is not None and not 0 < self.max_texts_per_s < MAX_TEXTS:
+            raise ConfigError(
+                f"max_texts_per_s must be from 1 to {MAX_TEXTS - 1}, or None, not {self.max_texts_per_s!r}"
+            )
         for name in ("tic_replies", "market_data_lines", "history_slots", "write_buffer_limit_bytes", "keep_sent"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be zero or more, not {getattr(self, name)!r}")

@@ -167,6 +167,8 @@ class RestRoutes:
 
     def _tickle(self, _received: ReceivedRequest) -> web.Response:
         session = self._state.session
+        if session.changes_at_tickle:
+            session.change_id()
         status = auth_status(session)
         response = _json(
             {

@@ -14,14 +14,14 @@ from aiohttp import WSMsgType, web
 
 from . import replay, system_frames
 from .frame_writer import ConnectionCounters, FrameWriter
+from .options import MAX_TEXTS
 from .state import GatewayState, ReceivedRequest
 from .subscriptions import SocketSubscriptions
 from .wire import OPCODE_CLOSE, OPCODE_PONG, encode_close, encode_frame
 
 #: How long a client may take to reply to a CLOSE before the connection is closed, in real seconds.
 _CLOSE_TIMEOUT_S: Final = 2.0
-#: How many received texts and control frames are kept.
-_MAX_TEXTS: Final = 100_000
+#: How many received control frames are kept.
 _MAX_CONTROLS: Final = 1_000
 #: No status in a CLOSE frame, as RFC 6455 numbers it.
 _NO_STATUS: Final = 1005
@@ -93,7 +93,7 @@ class ServerConnection:
         )
         self._writer.is_fragmenting = state.is_fragmenting
         self.request = request
-        self.received: deque[ReceivedText] = deque(maxlen=_MAX_TEXTS)
+        self.received: deque[ReceivedText] = deque(maxlen=MAX_TEXTS)
         self.pings: deque[bytes] = deque(maxlen=_MAX_CONTROLS)
         self.pongs: deque[bytes] = deque(maxlen=_MAX_CONTROLS)
         self.socket_subscriptions = SocketSubscriptions(
@@ -239,6 +239,9 @@ class ServerConnection:
         self.received.append(ReceivedText(state.clock.time_ns(), text))
         if self._is_closing:
             return
+        if self._is_flooded(state.options.max_texts_per_s):
+            self._writer.reset()
+            return
         if self._session_id is None:
             self._on_text_before_session(text)
         elif text == "tic":
@@ -252,6 +255,12 @@ class ServerConnection:
             self.send(self.socket_subscriptions.handle(text))
         else:
             self.socket_subscriptions.ignored += 1
+
+    def _is_flooded(self, limit: int | None) -> bool:
+        """Whether the last text is one too many within a second."""
+        if limit is None or len(self.received) <= limit:
+            return False
+        return self.received[-1].time_ns - self.received[-1 - limit].time_ns < 1_000_000_000
 
     def _on_text_before_session(self, text: str) -> None:
         session = _session_of(text)

@@ -15,6 +15,7 @@ class GatewaySession:
         is_logged_in: whether a user is logged in.
         is_authenticated: whether the brokerage session is open and belongs to this login.
         is_competing: whether another login of the same user has the brokerage session.
+        changes_at_tickle: whether each `/tickle` changes the session id.
         has_read_accounts: whether `/iserver/accounts` was called in this brokerage session.
         announce: called with the `sts` fragment of each change.
         on_brokerage_open: called when the brokerage session opens.
@@ -29,6 +30,7 @@ class GatewaySession:
         self.is_logged_in = is_logged_in
         self.is_authenticated = is_logged_in and has_brokerage
         self.is_competing = False
+        self.changes_at_tickle = False
         self.has_read_accounts = False
         self._next_stream = 0
         self._next_history = 340_000

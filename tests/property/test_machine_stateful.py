@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -26,6 +27,7 @@ from cpapi_fast.feed.machine import (
     Unwatch,
     Watch,
 )
+from cpapi_fast.feed.machine.session.retry_policy import MAX_REQUESTS
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import TradingHours
 from tests.meta.test_feed_document import EDGES
@@ -49,7 +51,13 @@ TOPICS = st.sampled_from([*(spec.topic for spec in SPECS), "smd+99", "error"])
 ANY_OPTIONS = [
     FeedOptions(market_data_lines=3),
     FeedOptions(competing="reclaim", ready_fallback="reconnect", nightly=None),
-    FeedOptions(renew_after_s=(10.0, 20.0), stale_after_max_s=20.0, keepalive_interval_s=5.0, send_interval_s=1.0),
+    FeedOptions(
+        renew_after_s=(10.0, 20.0),
+        stale_after_max_s=20.0,
+        keepalive_interval_s=5.0,
+        send_bytes_per_s=50.0,
+        send_burst_bytes=50,
+    ),
 ]
 ENDS = [Cause.CONNECTION_LOST, Cause.CLOSED_BY_GATEWAY, Cause.PROTOCOL_VIOLATION, Cause.INTERNAL_ERROR]
 #: With a gateway that works, the machine streams again within this time.
@@ -74,6 +82,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         self.is_started = False
         self.state = FeedState.DISCONNECTED
         self.stale: set[str] = set()
+        self.requests_s: deque[float] = deque()
         self.machine = self._new(ANY_OPTIONS[0])
 
     def _new(self, options: FeedOptions) -> ObservedMachine:
@@ -86,6 +95,8 @@ class MachineInAnyOrder(RuleBasedStateMachine):
     def do(self, actions: list[Action]) -> None:
         """Do what a driver does, and check that each action is possible."""
         for action in actions:
+            if isinstance(action, (OpenSocket, Call)):
+                self._note_request()
             if isinstance(action, OpenSocket):
                 assert self.sockets == 0, "two sockets"
                 assert self.opening == 0, "a socket is opened already"
@@ -105,6 +116,13 @@ class MachineInAnyOrder(RuleBasedStateMachine):
             elif isinstance(action, Emit):
                 self._note_event(action.event)
         assert isinstance(self.machine.due_s, float)
+
+    def _note_request(self) -> None:
+        recent_s = self.requests_s
+        recent_s.append(self.s)
+        while recent_s[0] < self.s - 60.0:
+            recent_s.popleft()
+        assert len(recent_s) <= MAX_REQUESTS, "too many requests in a minute"
 
     def _note_event(self, event: object) -> None:
         if isinstance(event, Gap):
@@ -296,7 +314,7 @@ class MachineInAnyOrder(RuleBasedStateMachine):
     def nothing_grows(self) -> None:
         manager = self.machine._manager
         assert len(manager._timers) <= 4 * len(manager.subscriptions) + 64 + 1
-        assert len(manager._queue) <= 200
+        assert len(manager.send_queue) <= 200
         assert set(manager.subscriptions) == self.subscribed
 
     @invariant()

@@ -191,6 +191,41 @@ class Faults:
         if self.random.random() < 0.7:
             world.socket.send_status(False, None, None)
 
+    def session_flaps(self) -> None:
+        """The brokerage session ends and begins again, many times a second."""
+        duration_s, every_s = self.random.uniform(2.0, 90.0), self.random.choice([0.02, 0.2, 1.0, 5.0])
+        self._begin("session_flaps", duration_s + 61.0)
+        self._flap(self.world.now_s + duration_s, every_s)
+
+    def _flap(self, until_s: float, every_s: float) -> None:
+        world = self.world
+        is_over = world.now_s >= until_s
+        world.sessions.is_authenticated = is_over or not world.sessions.is_authenticated
+        for subscription in world.subscriptions.values():
+            if subscription.spec.needs_brokerage and not world.sessions.is_authenticated:
+                world.socket.end_stream(subscription)
+            # A subscribe between two changes may be answered after the feed was told that the session has ended.
+            subscription.had_no_stream = True
+        world.socket.send_status(world.sessions.is_authenticated, None, None)
+        if not is_over:
+            world.after(every_s, self._flap, until_s, every_s)
+
+    def session_keeps_changing(self) -> None:
+        """Each `/tickle` returns another session, and the brokerage session does not open."""
+        duration_s = self.random.uniform(10.0, 300.0)
+        self._begin("session_keeps_changing", duration_s)
+        world = self.world
+        world.sessions.is_changing, world.sessions.is_authenticated = True, False
+        world.sessions.init_failures = 1_000
+        for subscription in world.subscriptions.values():
+            world.socket.end_stream(subscription)
+        world.socket.send_status(False, None, None)
+        world.after(duration_s, self._stop_changing)
+
+    def _stop_changing(self) -> None:
+        self.world.sessions.is_changing = False
+        self.world.sessions.init_failures = 0
+
     def competing(self) -> None:
         """Another login holds the session for a while."""
         duration_s = self.random.uniform(20.0, 900.0)
@@ -225,7 +260,7 @@ class Faults:
 
     def _check_login(self, since_s: float) -> None:
         world = self.world
-        if world.sessions.is_logged_in:
+        if world.sessions.is_logged_in or world.machine.state is FeedState.LOGIN_REQUIRED:
             return
         single_s = max(self._changed_s, world.sessions.penalty_until_s) + 150.0
         if self._active > 1 or world.now_s < single_s:

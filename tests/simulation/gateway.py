@@ -53,6 +53,8 @@ class SimulatedSessions:
         #: Without a login it responds in the usual form, but without a session.
         self.is_login_page_plain = False
         self.generation = 1
+        #: Every `/tickle` returns another session.
+        self.is_changing = False
         self.is_authenticated = False
         self.is_competing = False
         self.penalty_until_s = 0.0
@@ -101,6 +103,8 @@ class SimulatedSessions:
         else:
             if call.kind is CallKind.INIT:
                 self._init(call.compete)
+            elif self.is_changing:
+                self.generation += 1
             generation = None if call.kind is CallKind.INIT else self.generation
             facts = SessionFacts(generation, self.is_authenticated, True, self.is_competing)
             world.put(machine.on_facts, call.number, facts, now)

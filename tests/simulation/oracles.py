@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed.machine import Call, CallKind
-from cpapi_fast.feed.machine.advice import ADVICE
+from cpapi_fast.feed.machine.advice import advice_on
 
 from .subscription import SimulatedSubscription
 from .world import RunObserver, World
@@ -30,8 +30,8 @@ GAP_CAUSES = frozenset(
         Cause.SUBSCRIPTION_REFUSED,
     }
 )
-#: The largest number of calls over REST in a minute.
-CALLS_A_MINUTE = 20
+#: The largest number of requests in a minute: calls over REST and upgrades.
+REQUESTS_A_MINUTE = 20
 
 
 def is_active(subscription: SimulatedSubscription) -> bool:
@@ -66,7 +66,7 @@ class Oracles(RunObserver):
     false_stales: int = 0
     false_gaps: int = 0
     calls: Counter[str] = field(default_factory=Counter)
-    most_calls_a_minute: int = 0
+    most_requests_a_minute: int = 0
     texts: Counter[str] = field(default_factory=Counter)
     last_state: FeedState = FeedState.DISCONNECTED
     #: When each state of the feed and of each subscription was last reported.
@@ -86,7 +86,8 @@ class Oracles(RunObserver):
         elif isinstance(event, StateChange):
             if event.time_ns != world.now().ns:
                 self.fail(world, f"the time of {event} is not now")
-            if not event.advice or event.advice != ADVICE[event.cause]:
+            is_reclaiming = world.machine.options.competing == "reclaim"
+            if not event.advice or event.advice != advice_on(event.cause, is_reclaiming=is_reclaiming):
                 self.fail(world, f"no advice in {event}")
             self.reported_s[event.subscription, event.state] = world.now_s
             self.states[f"{event.state.value} {event.cause.value}"] += 1
@@ -151,23 +152,32 @@ class Oracles(RunObserver):
 
     def on_call(self, world: World, call: Call) -> None:
         self.calls[call.kind.name] += 1
-        recent = self._recent
-        recent.append(world.now_s)
-        while recent[0] < world.now_s - 60.0:
-            recent.popleft()
-        self.most_calls_a_minute = max(self.most_calls_a_minute, len(recent))
-        if len(recent) > CALLS_A_MINUTE:
-            self.fail(world, f"{len(recent)} calls in a minute")
-            recent.clear()
+        self._count_request(world)
         if world.sessions.is_penalized:
             self.fail(world, f"{call.kind.name} during a penalty")
         if call.kind is CallKind.INIT and call.compete and world.machine.options.competing != "reclaim":
             self.fail(world, "reclaimed a session although it should only observe")
 
+    def on_open(self, world: World) -> None:
+        self._count_request(world)
+
+    def _count_request(self, world: World) -> None:
+        recent = self._recent
+        recent.append(world.now_s)
+        while recent[0] < world.now_s - 60.0:
+            recent.popleft()
+        self.most_requests_a_minute = max(self.most_requests_a_minute, len(recent))
+        if len(recent) > REQUESTS_A_MINUTE:
+            self.fail(world, f"{len(recent)} requests in a minute")
+            recent.clear()
+
     def on_send(self, world: World, text: str) -> None:
         self.texts[text.partition("+")[0]] += 1
         if not world.socket.is_open:
             self.fail(world, f"sent {text!r} without a socket")
+
+    def on_unsubscribed(self, world: World, topic: str) -> None:
+        self._stale.discard(topic)
 
     def on_expired(self, world: World, subscription: SimulatedSubscription) -> None:
         self.fail(world, f"{subscription.spec.topic} expired")

@@ -13,7 +13,7 @@ from .simulation import Plan, instruments_of_a_year, simulate
 
 def test_two_days_with_faults_are_replayed_exactly(tmp_path: Path):
     file = tmp_path / "decisions.jsonl"
-    report = simulate(Plan(2, 31, instruments_of_a_year(2, 31), faults_a_day=40.0, has_nights=True, record=file))
+    report = simulate(Plan(2, 33, instruments_of_a_year(2, 33), faults_a_day=40.0, has_nights=True, record=file))
     decisions = list(cf.replay_decisions(file))
     assert len(decisions) == report.world.inputs
     assert {decision.input for decision in decisions} >= {

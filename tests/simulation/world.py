@@ -43,8 +43,14 @@ class RunObserver:
     def on_call(self, world: World, call: Call) -> None:
         """The machine makes a call over REST."""
 
+    def on_open(self, world: World) -> None:
+        """The machine opens a socket."""
+
     def on_send(self, world: World, text: str) -> None:
         """The machine sends a text."""
+
+    def on_unsubscribed(self, world: World, topic: str) -> None:
+        """The user has unsubscribed."""
 
     def on_expired(self, world: World, subscription: SimulatedSubscription) -> None:
         """The gateway has ended a stream because it was not renewed."""
@@ -157,6 +163,7 @@ class World:
         self.put(self.machine.unsubscribe, topic, self.now(), topics=topics)
         subscription = self.subscriptions.pop(topic)
         subscription.is_streaming = subscription.is_watched = False
+        self.observer.on_unsubscribed(self, topic)
 
     # --- the machine ------------------------------------------------------------------------------
 
@@ -213,6 +220,7 @@ class World:
                 self.observer.on_call(self, action)
                 self.sessions.call(action)
             elif isinstance(action, OpenSocket):
+                self.observer.on_open(self)
                 self.socket.connect()
             elif isinstance(action, CloseSocket):
                 self.socket.close()

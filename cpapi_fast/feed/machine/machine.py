@@ -56,13 +56,15 @@ class Machine:
         self.subscriptions: Final = self._manager.subscriptions
         #: Counts the renewals, probes and resubscribes that were sent.
         self.requests: Final = self._manager.requests
+        #: The texts that wait. Read-only for callers: its length, and when the oldest entry was added.
+        self.send_queue: Final = self._manager.send_queue
 
     def _act(self, action: Action) -> None:
         self._actions.append(action)
 
     def _take_actions(self) -> list[Action]:
         calls = self._calls
-        self._session_due_s = min(calls.retry_s, calls.keepalive_s, self._connection.due_s, self._socket_timeout.due_s)
+        self._session_due_s = min(calls.due_s, self._connection.due_s, self._socket_timeout.due_s)
         self.due_s = min(self._session_due_s, self._manager.due_s)
         actions, self._actions = self._actions, []
         self._reporter.detail = ""
@@ -307,7 +309,7 @@ class Machine:
                 connection.reconnect(Cause.SOCKET_SILENT, now)
         manager.tick(now)
         is_live = connection.phase is Phase.LIVE
-        if is_live and self._reporter.state is not FeedState.STALE and manager.is_all_stale(now.s):
+        if is_live and not connection.is_stale and manager.is_all_stale(now.s):
             connection.on_all_stale(now)
         if is_session_due and connection.is_replacement_due(now.s) and manager.is_all_stale(now.s):
             connection.replace_socket(now)

@@ -407,11 +407,3 @@ def test_subscribing_and_unsubscribing_while_streaming():
     bench.passes(1.0)
     assert Send("umd+2+{}") in bench.machine.unsubscribe("smd+2", bench.now())
     assert bench.machine.unsubscribe("smd+2", bench.now()) == []
-
-
-def test_many_subscribes_are_paced():
-    specs = [Bench.spec(conid) for conid in range(50)]
-    bench = Bench(*specs).to("authenticated")
-    assert len(bench.texts) == 2
-    bench.passes(50 * 0.05)
-    assert sorted(bench.texts) == sorted(spec.payload for spec in specs)

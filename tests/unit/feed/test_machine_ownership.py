@@ -19,6 +19,7 @@ OWNERS = {
     **dict.fromkeys(SubscriptionState.__slots__, "subscription_manager"),
     "open_gap": "gaps",
     "last_good_ns": "gaps",
+    "is_resubscribed": "gaps",
     "timer_s": "timers",
 }
 

@@ -1,4 +1,4 @@
-"""Parts of the state machine: interval estimator, backoff, send queue and timers."""
+"""Parts of the state machine: interval estimator, backoff, request budget and timers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from random import Random
 import pytest
 
 from cpapi_fast.feed.machine import SubscriptionSpec
-from cpapi_fast.feed.machine.session.retry_policy import Backoff
+from cpapi_fast.feed.machine.session.retry_policy import MAX_REQUESTS, Backoff, RequestBudget
 from cpapi_fast.feed.machine.subscriptions.interval_estimator import IntervalEstimator
-from cpapi_fast.feed.machine.subscriptions.send_queue import Purpose, QueuedRequest, SendQueue
 from cpapi_fast.feed.machine.subscriptions.subscription_state import SubscriptionState
 from cpapi_fast.feed.machine.subscriptions.timers import Timers
 
@@ -112,33 +111,22 @@ def test_backoff_can_be_slow_and_is_reset():
     assert backoff.next_s() <= 1.0
 
 
-def test_texts_are_sent_in_order_and_urgent_ones_first():
-    sends = SendQueue(0.5)
-    for topic in "abc":
-        sends.put(QueuedRequest(topic, Purpose.SUBSCRIBE))
-    sends.put(QueuedRequest(None, Purpose.SUBSCRIBE, "tic"), is_urgent=True)
-    left = []
-    for step in range(40):
-        item = sends.take(100.0 + step * 0.125)
-        if item is not None:
-            left.append((step * 0.125, item.topic))
-    assert [topic for _, topic in left] == [None, "a", "b", "c"]
-    # After a pause two texts may be sent in a row, but no more.
-    assert [at_s for at_s, _ in left] == [0.0, 0.125, 0.5, 1.0]
-    assert sends.due_s is None
-    assert sends.take(1_000.0) is None
-
-
-def test_a_request_with_two_texts_takes_two_turns():
-    sends = SendQueue(0.5)
-    sends.put(QueuedRequest("a", Purpose.RESUBSCRIBE))
-    sends.put(QueuedRequest("b", Purpose.RESUBSCRIBE))
-    assert sends.take(10.0) is not None
-    sends.charge(1)
-    assert sends.take(10.4) is None
-    assert sends.due_s == pytest.approx(10.5)
-    sends.clear()
-    assert len(sends) == 0
+@pytest.mark.parametrize("seed", range(10))
+def test_the_budget_holds_in_every_minute(seed: int):
+    random, budget = Random(seed), RequestBudget()
+    now_s, spent = 100.0, []
+    for _ in range(2_000):
+        count = random.choice([1, 1, 1, 4])
+        free_s = budget.free_s(now_s, count)
+        assert free_s >= now_s
+        # Sometimes as soon as possible, sometimes later.
+        now_s = free_s + random.choice([0.0, 0.0, 0.001, random.uniform(0.0, 30.0)])
+        assert budget.free_s(now_s, count) == now_s
+        for _ in range(count):
+            budget.spend(now_s)
+            spent.append(now_s)
+    for index in range(MAX_REQUESTS, len(spent)):
+        assert spent[index] - spent[index - MAX_REQUESTS] >= 60.0
 
 
 def test_timers_return_each_subscription_once_when_it_is_due():

@@ -212,6 +212,29 @@ def test_a_frame_in_transit_moves_the_start_of_the_gap():
     assert bench.gaps() == [Gap("smd+1", late_ns, bench.ns, Cause.CONNECTION_LOST)]
 
 
+def test_a_late_frame_of_a_new_stream_ends_the_gap_before_it():
+    bench = Bench(SMD).to("streaming")
+    first_ns = bench.ns
+    bench.passes(1.0)
+    bench.status(False)
+    bench.passes(1.0)
+    bench.facts(1, True)
+    bench.accounts()
+    assert bench.sent() == ["smd+1+{}"]
+    bench.status(False)
+    # The subscribe was answered before the session ended again.
+    bench.passes(0.04)
+    bench.frame(is_snapshot=True, stream_id="q2")
+    late_ns = bench.ns
+    assert bench.gaps() == [Gap("smd+1", first_ns, late_ns, Cause.SESSION_ENDED)]
+    bench.passes(5.0)
+    bench.facts(1, True)
+    bench.accounts()
+    bench.passes(0.1)
+    answer(bench, stream_id="q3")
+    assert bench.gaps()[1:] == [Gap("smd+1", late_ns, bench.ns, Cause.SESSION_ENDED)]
+
+
 @pytest.mark.parametrize("how", ["stop", "unsubscribe"])
 def test_a_gap_that_cannot_end_is_reported_without_an_end(how: str):
     bench = Bench(SMD).to("streaming")
@@ -277,19 +300,6 @@ def test_without_a_usual_interval_two_subscribes_are_sent_before_the_subscriptio
     assert bench.states("smd+1") == []
     bench.beats(10.2)
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
-
-
-def test_queued_texts_of_an_ended_subscription_are_not_sent():
-    specs = [Bench.spec(conid) for conid in range(20)]
-    bench = Bench(*specs).to("authenticated")
-    sent = bench.sent()
-    waiting = [spec for spec in specs if spec.payload not in sent]
-    for spec in waiting:
-        bench.do(bench.machine.unsubscribe(spec.topic, bench.now()))
-    bench.passes(2.0)
-    assert bench.sent() == []
-    # Never subscribed, so there is nothing to unsubscribe and no gap.
-    assert bench.gaps() == []
 
 
 def test_a_failed_check_is_repeated():

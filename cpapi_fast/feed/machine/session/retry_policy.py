@@ -1,7 +1,8 @@
-"""How long to wait before the next try: backoff with jitter, the window of the nightly reset, and the penalty."""
+"""When the next request may be made: backoff with jitter, the nightly reset, the penalty, and the request budget."""
 
 from __future__ import annotations
 
+from collections import deque
 from random import Random
 from typing import Final
 
@@ -10,6 +11,29 @@ from cpapi_fast.feed.options import FeedOptions
 
 #: Failures that last until a person has changed something.
 _SLOW: Final = frozenset({Failure.REFUSED, Failure.FORBIDDEN, Failure.NOT_A_GATEWAY})
+
+#: The largest number of requests in any minute, whatever the gateway does: REST calls and upgrades together. The window
+#: is longer than a minute, because requests are delayed on their way to the gateway by different times.
+MAX_REQUESTS: Final = 20
+_WINDOW_S: Final = 62.0
+#: The requests of one try: `/tickle`, `ssodh/init`, perhaps `auth/status`, `/iserver/accounts` and the upgrade.
+TRY_REQUESTS: Final = 5
+
+
+class RequestBudget:
+    """At most `MAX_REQUESTS` requests in any minute. Every request of the machine is counted here."""
+
+    def __init__(self) -> None:
+        self._recent_s: deque[float] = deque(maxlen=MAX_REQUESTS)
+
+    def free_s(self, now_s: float, count: int = 1) -> float:
+        """When `count` requests may be made; `now_s` for at once."""
+        to_expire = len(self._recent_s) + count - MAX_REQUESTS
+        return max(now_s, self._recent_s[to_expire - 1] + _WINDOW_S) if to_expire > 0 else now_s
+
+    def spend(self, now_s: float) -> None:
+        """Count a request that is made now."""
+        self._recent_s.append(now_s)
 
 
 class Backoff:
@@ -46,11 +70,15 @@ class RetryPolicy:
     Args:
         options: bounds, nightly window and penalty.
         random: the source of the jitter.
+
+    Attributes:
+        budget: counts every request.
     """
 
     def __init__(self, options: FeedOptions, random: Random) -> None:
         #: When the penalty ends. No request is made before, because it would extend the penalty.
         self.penalty_until_s = 0.0
+        self.budget: Final = RequestBudget()
         self._options = options
         self._backoff = Backoff(options.reconnect_base_s, options.reconnect_max_s, random)
 
@@ -67,6 +95,18 @@ class RetryPolicy:
             return self._options.reconnect_max_s
         return max(self.backoff(now), retry_after_s or 0.0)
 
+    def allowed_s(self, now: Moment, count: int = 1) -> float:
+        """When `count` requests may be made; the current time for at once."""
+        return max(self.penalty_until_s, self.budget.free_s(now.s, count))
+
+    def first_or_backoff(self, now: Moment, *, was_good: bool) -> float:
+        """The pause before a try whose reason is no failed try: none at first or after a good time."""
+        if was_good:
+            return 0.0
+        is_first = self._backoff.tries == 0
+        pause_s = self.backoff(now)
+        return 0.0 if is_first else pause_s
+
     def backoff(self, now: Moment) -> float:
         """The next pause; in the window of the nightly reset a long one, unless it is the first."""
         nightly = self._options.nightly
@@ -75,5 +115,5 @@ class RetryPolicy:
         )
 
     def reset(self) -> None:
-        """Start with short pauses again, because a try succeeded."""
+        """Start with short pauses again, because the last connection was stable."""
         self._backoff.reset()

@@ -10,7 +10,7 @@ from cpapi_fast.feed.options import FeedOptions
 
 from .connection_lifecycle import ConnectionLifecycle, Phase
 from .session_calls import SessionCalls
-from .state_reporter import StateReporter
+from .state_reporter import StateReporter, Step
 
 _NEVER: Final = float("inf")
 #: During its reset the gateway returns its login page for a moment. A login is required only after this many login
@@ -22,6 +22,9 @@ _INITS: Final = 3
 _INIT_WAIT_S: Final = 2.0
 #: The pause before the keepalive that follows a failed one.
 _KEEPALIVE_RETRY_S: Final = 10.0
+
+
+_NOT_CONNECTED: Final = "the gateway responds, and reports that it is not connected to IB (connected: false)"
 
 
 class SessionLifecycle:
@@ -41,22 +44,24 @@ class SessionLifecycle:
         self._reporter = reporter
         self._calls = calls
         self._connection = connection
-        self._login_pages = 0
-        self._inits = 0
         #: Whether the gateway said that the brokerage session is not open, whatever `/tickle` says.
         self._needs_init = False
+        #: How many consecutive keepalives have got a login page.
+        self._keepalive_login_pages = 0
         self._reclaim_s = 0.0
 
     def start(self, now: Moment) -> None:
         """Begin with the first step."""
         self._connection.phase = Phase.NO_SOCKET
+        self._reporter.reset()
         self._reporter.enter(FeedState.CONNECTING, Cause.STARTED, now)
-        self._calls.request(CallKind.TICKLE, now)
+        self._calls.start(now)
 
     def stop(self, now: Moment) -> None:
         """Close the socket and stop all timers."""
         self._connection.close(Cause.STOPPED, phase=Phase.IDLE)
         self._calls.retry_s = _NEVER
+        self._reporter.reset()
         self._reporter.enter(FeedState.DISCONNECTED, Cause.STOPPED, now)
 
     # --- responses --------------------------------------------------------------------------------
@@ -93,6 +98,10 @@ class SessionLifecycle:
             self._calls.retry_policy.note_limit(now, retry_after_s)
         if self._connection.phase is Phase.OPENING:
             self._connection.phase = Phase.NO_SOCKET
+            self._calls.slow_s = _NEVER
+            if failure is Failure.NOT_LOGGED_IN:
+                # REST has just reported a login, so a login does not help. If it was lost meanwhile, `/tickle` tells.
+                failure = Failure.GATEWAY_ERROR
             self._fail(failure, now, retry_after_s)
 
     def on_refused(self, now: Moment) -> None:
@@ -113,7 +122,6 @@ class SessionLifecycle:
         if facts.generation is None:
             self._on_login_page(now)
             return
-        self._login_pages = 0
         if connection.has_socket and facts.generation != connection.generation:
             connection.reconnect(Cause.SESSION_CHANGED, now)
         elif facts.competing and not facts.authenticated:
@@ -122,20 +130,20 @@ class SessionLifecycle:
             self._needs_init = False
             calls.request(CallKind.INIT, now, is_live=self._is_live)
         elif facts.authenticated is not False:
-            self._inits = 0
-            if self._reporter.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
+            if self._reporter.current in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
                 state = FeedState.READY if connection.has_socket else FeedState.CONNECTING
-                self._reporter.enter(state, Cause.LOGGED_IN, now)
+                self._reporter.progress(Step.LOGGED_IN, state, Cause.LOGGED_IN, now)
+            self._reporter.reach(Step.LOGGED_IN)
             calls.request(CallKind.ACCOUNTS, now, is_live=self._is_live)
         elif facts.connected is False:
+            self._reporter.detail = self._reporter.detail or _NOT_CONNECTED
             self._fail(Failure.GATEWAY_ERROR, now, None)
-        elif step.kind is CallKind.TICKLE and self._inits < _INITS:
-            self._inits += 1
+        elif step.kind is CallKind.TICKLE:
+            calls.inits += 1
             calls.request(CallKind.INIT, now, is_live=self._is_live, compete=self._may_reclaim(now))
-        elif self._inits < _INITS:
+        elif calls.inits < _INITS:
             calls.retry_s = now.s + _INIT_WAIT_S
         else:
-            self._inits = 0
             self._require_login(now)
 
     def _may_reclaim(self, now: Moment) -> bool:
@@ -144,7 +152,7 @@ class SessionLifecycle:
         Only after a request that takes nothing has failed. At a limited rate, because two programs that reclaim from
         each other never stop.
         """
-        if self._options.competing != "reclaim" or self._inits < _INITS or now.s < self._reclaim_s:
+        if self._options.competing != "reclaim" or self._calls.inits < _INITS or now.s < self._reclaim_s:
             return False
         self._reclaim_s = now.s + self._options.keepalive_interval_s
         return True
@@ -154,7 +162,7 @@ class SessionLifecycle:
             # Some gateways report a missing login with a regular response instead of an error.
             self._on_keepalive_failed(Failure.NOT_LOGGED_IN, now)
             return
-        self._login_pages = 0
+        self._keepalive_login_pages = 0
         self._calls.session = facts
         connection = self._connection
         if not connection.has_socket:
@@ -184,9 +192,9 @@ class SessionLifecycle:
         if not self._connection.has_socket:
             return
         if failure is Failure.NOT_LOGGED_IN:
-            self._login_pages += 1
+            self._keepalive_login_pages += 1
             self._calls.keepalive_s = now.s + _LOGIN_PAGE_S
-            if self._login_pages >= _LOGIN_PAGES:
+            if self._keepalive_login_pages >= _LOGIN_PAGES:
                 self._require_login(now)
         elif failure is Failure.RATE_LIMITED:
             self._calls.keepalive_s = self._calls.retry_policy.penalty_until_s
@@ -196,8 +204,8 @@ class SessionLifecycle:
 
     def _on_login_page(self, now: Moment) -> None:
         """The gateway requires a login, perhaps only for a moment."""
-        self._login_pages += 1
-        if self._reporter.state is FeedState.LOGIN_REQUIRED or self._login_pages >= _LOGIN_PAGES:
+        self._calls.login_pages += 1
+        if self._calls.login_pages >= _LOGIN_PAGES:
             self._require_login(now)
         else:
             self._calls.retry_s = now.s + _LOGIN_PAGE_S
@@ -205,13 +213,14 @@ class SessionLifecycle:
     def _require_login(self, now: Moment) -> None:
         if self._connection.has_socket:
             self._connection.close(Cause.NOT_LOGGED_IN)
-        self._reporter.enter(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN, now)
+        self._keepalive_login_pages = 0
+        self._reporter.fail(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN, now)
         self._calls.retry_s = now.s + self._options.login_poll_s
 
     def _on_competing(self, now: Moment) -> None:
-        self._inits = 0
+        self._calls.inits = 0
         self._calls.session = self._calls.session._replace(competing=True)
-        self._reporter.enter(FeedState.COMPETING, Cause.COMPETING, now)
+        self._reporter.fail(FeedState.COMPETING, Cause.COMPETING, now)
         if self._options.competing == "reclaim" and now.s >= self._reclaim_s:
             self._reclaim_s = now.s + self._options.keepalive_interval_s
             self._calls.request(CallKind.INIT, now, is_live=self._is_live, compete=True)
@@ -221,9 +230,8 @@ class SessionLifecycle:
     def _fail(self, failure: Failure, now: Moment, retry_after_s: float | None) -> None:
         """Schedule a restart from the first step, and report the failure."""
         self._calls.retry_s = now.s + self._calls.retry_policy.after(failure, now, retry_after_s)
-        if failure is Failure.NOT_LOGGED_IN:
-            self._on_login_page(now)
-        elif self._connection.has_socket or self._reporter.state in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
-            self._reporter.notice(failure.cause, now)
-        else:
-            self._reporter.enter(FeedState.DISCONNECTED, failure.cause, now)
+        # A login page after another failure may again be there for a moment only.
+        self._calls.login_pages = 0
+        reporter = self._reporter
+        stays = self._connection.has_socket or reporter.current in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING)
+        reporter.fail(reporter.state if stays else FeedState.DISCONNECTED, failure.cause, now)

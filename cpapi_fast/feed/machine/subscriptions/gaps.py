@@ -31,14 +31,23 @@ class Gaps:
 
     def open_after_last_frame(self, subscription: SubscriptionState, cause: Cause) -> None:
         """Open a gap after the last frame, if data was expected. Frames sent from now on are not received."""
+        if subscription.open_gap is not None and subscription.request.is_sent:
+            subscription.open_gap.is_resubscribed = True
         if subscription.has_data or subscription.request.is_sent:
             last_good_ns = subscription.activity.last_ns or subscription.request.first_sent_ns
             self.open(subscription, last_good_ns, cause)
 
     def move_start(self, subscription: SubscriptionState, last_good_ns: int) -> None:
-        """Move the start of an open gap to a frame that was received late."""
-        if subscription.open_gap is not None:
-            subscription.open_gap.last_good_ns = last_good_ns
+        """Move the start of an open gap to a frame that was received late, unless frames before it are missing."""
+        gap = subscription.open_gap
+        if gap is None:
+            return
+        if gap.is_resubscribed:
+            # The frame ends this gap, and the next one begins after it.
+            self.close(subscription, last_good_ns)
+            self.open(subscription, last_good_ns, gap.cause)
+        else:
+            gap.last_good_ns = last_good_ns
 
     def close(self, subscription: SubscriptionState, first_good_ns: int | None) -> None:
         """Close and report the open gap, if there is one; without an end if `first_good_ns` is None."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from cpapi_fast.errors import LimitError
 from cpapi_fast.events import Cause, FeedState, StateChange
-from cpapi_fast.feed.machine.actions import Action, Activity, Emit, Moment, Send, Unwatch, Watch
+from cpapi_fast.feed.machine.actions import Action, Activity, Emit, Moment, Unwatch, Watch
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
 
@@ -37,9 +37,9 @@ class SubscriptionManager:
         self._act = act
         self._gaps = Gaps(act)
         self._timers = Timers()
-        self._queue = SendQueue(options.send_interval_s)
+        self.send_queue: Final = SendQueue(options.send_bytes_per_s, options.send_burst_bytes)
         self._staleness = StalenessMonitor(options, self._timers)
-        self.requests: Final = SubscriptionRequests(options, random, act, self._queue, self._timers, self._gaps)
+        self.requests: Final = SubscriptionRequests(options, random, act, self.send_queue, self._timers, self._gaps)
         #: Without a socket no subscribe may be sent; without a brokerage session, only those that need none.
         self._has_socket = False
         self._has_brokerage = False
@@ -61,7 +61,7 @@ class SubscriptionManager:
             if spec.usual_interval_s is not None:
                 self._staleness.replace_interval(subscription)
             if subscription.request.is_sent:
-                self.requests.queue(subscription, Purpose.RENEW, is_urgent=True)
+                self.requests.queue(subscription, Purpose.RENEW, now.s)
         else:
             if spec.is_market_data:
                 self._check_limit()
@@ -87,9 +87,8 @@ class SubscriptionManager:
             return
         self._staleness.clear_check(subscription)
         self._gaps.close(subscription, None)
-        self.requests.queue_cancel(subscription)
-        if subscription.request.is_sent:
-            self._send_due(now)
+        self.requests.queue_unsubscribe(subscription, now.s)
+        self._send_due(now)
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -109,7 +108,7 @@ class SubscriptionManager:
         self._has_brokerage = False
         if not brokerage_only:
             self._has_socket = self._is_paused = False
-            self._queue.clear()
+            self.send_queue.clear()
         for subscription in self.subscriptions.values():
             if brokerage_only and not subscription.spec.needs_brokerage:
                 continue
@@ -120,14 +119,14 @@ class SubscriptionManager:
 
     def send_text(self, text: str, now: Moment) -> None:
         """Send a text that belongs to no subscription."""
-        self._queue.put(QueuedRequest(None, Purpose.SUBSCRIBE, text), is_urgent=True)
+        self.send_queue.put(QueuedRequest(text, None, now.s, text))
         self._send_due(now)
 
     def resubscribe_unanswered(self, now: Moment) -> None:
         """Resubscribe what has no frame yet, because the gateway may have lost earlier subscribes."""
         for subscription in self.subscriptions.values():
             if subscription.request.is_sent and subscription.state is not FeedState.STREAMING:
-                self.requests.queue(subscription, Purpose.RESUBSCRIBE)
+                self.requests.queue(subscription, Purpose.RESUBSCRIBE, now.s)
         self._send_due(now)
 
     # --- received frames --------------------------------------------------------------------------
@@ -195,15 +194,15 @@ class SubscriptionManager:
     @property
     def due_s(self) -> float:
         """When `tick` is due."""
-        send_s = self._queue.due_s if self._has_socket else None
+        send_s = self.send_queue.due_s if self._has_socket else None
         timer_s = self._timers.due_s
         return timer_s if send_s is None or timer_s < send_s else send_s
 
     def topics_due(self, now_s: float) -> list[str]:
         """The topics whose counts `observe` needs before a tick at this time."""
         topics = self._timers.topics_due(now_s)
-        if self._has_socket and len(self._queue):
-            topics += self._queue.topics_due(now_s)
+        if self._has_socket:
+            topics += self.send_queue.topics_due(now_s)
         # After a pause of the reading all topics are due together.
         due = frozenset(topics)
         for subscription in self.subscriptions.values():
@@ -256,7 +255,7 @@ class SubscriptionManager:
     def _on_timer(self, subscription: SubscriptionState, now: Moment) -> None:
         try:
             if subscription.request.renew_s <= now.s:
-                self.requests.queue_renewal(subscription)
+                self.requests.queue_renewal(subscription, now.s)
             if subscription.staleness.check_s <= now.s:
                 self._staleness.clear_check(subscription)
                 self._check(subscription, now)
@@ -284,12 +283,12 @@ class SubscriptionManager:
                 self._unwatch_unless_needed(subscription)
         result = staleness.check(subscription, now)
         if result is CheckResult.UNANSWERED:
-            self.requests.queue_resubscribe_after_probe(subscription)
+            self.requests.queue_resubscribe_after_probe(subscription, now.s)
         elif result is CheckResult.STALE:
             self._go_stale(subscription, now)
         else:
             if result is CheckResult.QUIET:
-                self.requests.queue_probe(subscription)
+                self.requests.queue_probe(subscription, now.s)
             staleness.plan(subscription, now)
 
     # --- one subscription -------------------------------------------------------------------------
@@ -299,14 +298,11 @@ class SubscriptionManager:
             self.requests.queue_subscribe(subscription, now)
 
     def _send_due(self, now: Moment) -> None:
-        while self._has_socket and (item := self._queue.take(now.s)) is not None:
-            if item.topic is None:
-                self._act(Send(item.text))
-                continue
-            subscription = self.subscriptions.get(item.topic)
-            # An entry whose subscription was dropped or removed in the meantime is obsolete.
-            if subscription is not None and subscription.request.queued is item:
-                self._send(subscription, item.purpose, now)
+        while self._has_socket and (item := self.send_queue.take(now.s)) is not None:
+            if item.purpose is None:
+                self.requests.send_text(item.text, now.s)
+            else:
+                self._send(self.subscriptions[item.key], item.purpose, now)
 
     def _send(self, subscription: SubscriptionState, purpose: Purpose, now: Moment) -> None:
         self._watch(subscription)
@@ -339,7 +335,7 @@ class SubscriptionManager:
     def _retry(self, subscription: SubscriptionState, now: Moment) -> None:
         self._watch(subscription)
         if subscription.request.is_sent:
-            self.requests.queue(subscription, Purpose.RESUBSCRIBE, is_urgent=True)
+            self.requests.queue(subscription, Purpose.RESUBSCRIBE, now.s)
         else:
             self._subscribe(subscription, now)
         self._staleness.retry_later(subscription, now.s)

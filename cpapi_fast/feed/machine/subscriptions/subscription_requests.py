@@ -12,7 +12,7 @@ from cpapi_fast.feed.options import FeedOptions
 
 from .gaps import Gaps
 from .resubscribe_behaviour import ResubscribeBehaviour
-from .send_queue import Purpose, QueuedRequest, SendQueue
+from .send_queue import Lane, Purpose, QueuedRequest, SendQueue
 from .subscription_state import SubscriptionState
 from .timers import Timers
 
@@ -58,11 +58,11 @@ class SubscriptionRequests:
 
     # --- queue ------------------------------------------------------------------------------------
 
-    def queue(self, subscription: SubscriptionState, purpose: Purpose, *, is_urgent: bool = False) -> None:
+    def queue(self, subscription: SubscriptionState, purpose: Purpose, now_s: float) -> None:
         """Queue a request for a subscription, unless one is queued already."""
         if subscription.request.queued is None:
-            subscription.request.queued = QueuedRequest(subscription.topic, purpose)
-            self._queue.put(subscription.request.queued, is_urgent=is_urgent)
+            subscription.request.queued = QueuedRequest(subscription.topic, purpose, now_s)
+            self._queue.put(subscription.request.queued)
 
     def queue_subscribe(self, subscription: SubscriptionState, now: Moment) -> None:
         """Queue the first subscribe on this connection, unless it was sent or is queued already."""
@@ -71,29 +71,46 @@ class SubscriptionRequests:
             if not request.first_sent_ns:
                 # The time before the text is sent, so that the first gap cannot begin too late.
                 request.first_sent_ns = now.ns
-            self.queue(subscription, Purpose.SUBSCRIBE)
+            cancelled = self._queue.take_unsubscribe(subscription.topic)
+            if cancelled is not None:
+                request.unsubscribe_before = cancelled.text
+            self.queue(subscription, Purpose.SUBSCRIBE, now.s)
 
-    def queue_renewal(self, subscription: SubscriptionState) -> None:
+    def queue_renewal(self, subscription: SubscriptionState, now_s: float) -> None:
         """Queue the renewal that is due."""
         subscription.request.renew_s = _NEVER
         if subscription.request.is_sent:
-            self.queue(subscription, Purpose.RENEW)
+            self.queue(subscription, Purpose.RENEW, now_s)
+            if subscription.request.queued is not None:
+                # An earlier request for it renews it too, if it is sent in time.
+                self._queue.hasten(subscription.request.queued)
 
-    def queue_probe(self, subscription: SubscriptionState) -> None:
+    def queue_probe(self, subscription: SubscriptionState, now_s: float) -> None:
         """Queue a probe: a resubscribe if the gateway does not reply to a repeated subscribe."""
-        self.queue(subscription, Purpose.PROBE if self._behaviour.replies else Purpose.RESUBSCRIBE, is_urgent=True)
+        self.queue(subscription, Purpose.PROBE if self._behaviour.replies else Purpose.RESUBSCRIBE, now_s)
 
-    def queue_resubscribe_after_probe(self, subscription: SubscriptionState) -> None:
+    def queue_resubscribe_after_probe(self, subscription: SubscriptionState, now_s: float) -> None:
         """Queue a resubscribe after an unanswered repeated subscribe, which some gateways never answer."""
         subscription.request.has_unanswered_repeat = True
-        self.queue(subscription, Purpose.RESUBSCRIBE, is_urgent=True)
+        self.queue(subscription, Purpose.RESUBSCRIBE, now_s)
 
-    def queue_cancel(self, subscription: SubscriptionState) -> None:
-        """Queue the unsubscribe of a subscription that the user has ended, and stop its renewals."""
-        subscription.request.renew_s = _NEVER
-        if subscription.request.is_sent:
-            item = QueuedRequest(None, Purpose.SUBSCRIBE, subscription.spec.cancel_payload)
-            self._queue.put(item, is_urgent=True)
+    def queue_unsubscribe(self, subscription: SubscriptionState, now_s: float) -> None:
+        """Queue the unsubscribe of a subscription that the user has ended, if its stream is open at the gateway.
+
+        A subscribe that was not sent yet is discarded, so both together cost nothing.
+        """
+        request = subscription.request
+        request.renew_s = _NEVER
+        text = subscription.spec.cancel_payload if request.is_sent else request.unsubscribe_before
+        self._discard(subscription)
+        if text:
+            self._queue.put(QueuedRequest(subscription.topic, None, now_s, text), Lane.UNSUBSCRIBE)
+
+    def _discard(self, subscription: SubscriptionState) -> None:
+        request = subscription.request
+        if request.queued is not None:
+            self._queue.discard(request.queued)
+            request.queued = None
 
     # --- texts ------------------------------------------------------------------------------------
 
@@ -104,13 +121,15 @@ class SubscriptionRequests:
         frequent_s = subscription.staleness.interval.frequent_s
         is_active = subscription.quiet_s(now.s) < max(2.0 * frequent_s, _ACTIVE_S)
         is_repeat = self._count(subscription, purpose, is_active=is_active)
+        if request.unsubscribe_before:
+            self.send_text(request.unsubscribe_before, now.s)
+            request.unsubscribe_before = ""
         if purpose is not Purpose.SUBSCRIBE and not is_repeat:
             if subscription.state is FeedState.STREAMING and frequent_s and not is_active:
                 # The reply cannot show whether the stream had ended before, so a gap is reported to be safe.
                 self._gaps.open(subscription, activity.last_ns, Cause.SUBSCRIPTION_SILENT)
-            self._act(Send(spec.cancel_payload))
-            self._queue.charge(1)
-        self._act(Send(spec.payload))
+            self.send_text(spec.cancel_payload, now.s)
+        self.send_text(spec.payload, now.s)
         request.is_sent = True
         request.sent_s = now.s
         if spec.is_market_data:
@@ -123,6 +142,11 @@ class SubscriptionRequests:
                 request.unanswered_s = now.s
             request.renew_s = now.s + self._random.uniform(*self._options.renew_after_s)
             self._timers.set(subscription)
+
+    def send_text(self, text: str, now_s: float) -> None:
+        """Send a text, at the cost of the queue's rate."""
+        self._queue.spend(text, now_s)
+        self._act(Send(text))
 
     def _count(self, subscription: SubscriptionState, purpose: Purpose, *, is_active: bool) -> bool:
         """Count a text by its purpose. Returns whether it repeats the subscribe without an unsubscribe."""
@@ -168,7 +192,7 @@ class SubscriptionRequests:
         self._gaps.open(subscription, request.frame_ns_before_repeat, Cause.SUBSCRIPTION_SILENT)
         if self._behaviour.may_start_trial(now_s):
             request.is_trial = True
-            self.queue(subscription, Purpose.PROBE)
+            self.queue(subscription, Purpose.PROBE, now_s)
         return changes_ids is False
 
     def on_data(self, subscription: SubscriptionState, received_ns: int, *, is_snapshot: bool) -> bool:
@@ -228,8 +252,9 @@ class SubscriptionRequests:
     def drop(self, subscription: SubscriptionState) -> None:
         """Reset what belongs to the connection or session that has ended."""
         request = subscription.request
+        self._discard(subscription)
         request.is_sent = False
-        request.queued = None
+        request.unsubscribe_before = ""
         request.unanswered_s = None
         request.snapshots_due = 0
         request.renew_s = _NEVER

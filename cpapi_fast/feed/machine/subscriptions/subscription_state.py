@@ -41,10 +41,14 @@ class SubscriptionSpec:
 
 @dataclass(slots=True)
 class OpenGap:
-    """A gap without an end: frames are missing after `last_good_ns`, until the next frame of the subscription."""
+    """A gap without an end: frames are missing after `last_good_ns`, until the next frame of the subscription.
+
+    `is_resubscribed` is whether a subscribe was sent since it opened, so that a late frame can be of the new stream.
+    """
 
     last_good_ns: int
     cause: Cause
+    is_resubscribed: bool = False
 
 
 class RequestState:
@@ -69,6 +73,7 @@ class RequestState:
         "stream_id_before_repeat",
         "ticked_before_repeat",
         "unanswered_s",
+        "unsubscribe_before",
     )
 
     def __init__(self) -> None:
@@ -79,6 +84,8 @@ class RequestState:
         self.first_sent_ns = 0
         #: Its entry in the send queue.
         self.queued: QueuedRequest | None = None
+        #: The unsubscribe to send before its first subscribe, because its former stream is still open; empty for none.
+        self.unsubscribe_before = ""
         #: When the unanswered text was sent; None if no reply is outstanding.
         self.unanswered_s: float | None = None
         #: How many of the next frames may be snapshots, and how many frames were snapshots. Snapshots are not ticks.
