@@ -10,12 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import (
-    CompetingSessionError,
     CpapiError,
     MalformedPayloadError,
-    NotAuthenticatedError,
     OutputError,
-    TransportError,
     UsageError,
 )
 from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
@@ -29,7 +26,7 @@ from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.redaction import preview
 
-from .notices import Notices
+from .notices import Notices, no_data_error
 from .options import CollectOptions
 from .reports import CollectStatus, OutputSummary, Summary
 
@@ -181,9 +178,8 @@ class Collector:
         error = await self._finish(consumer, recorder) or error
         updater.cancel()
         await asyncio.gather(updater, return_exceptions=True)
-        if error is None and reason != _CANCELLED and consumer.stats.received == 0:
-            what = f"{reason} before anything was received; nothing was collected"
-            error = _error_for(what, self._notices.last_trouble)
+        if error is None and reason != _CANCELLED:
+            reason, error = self._check_result(reason, consumer)
         self._state = "ended"
         self.summary = Summary(
             reason=reason if error is None else str(error),
@@ -195,6 +191,19 @@ class Collector:
         )
         self._update_status()
         return self.summary, error
+
+    def _check_result(self, reason: str, consumer: Consumer) -> tuple[str, CpapiError | None]:
+        """The reason of the end, with the cause if there is no data, and an error if nothing was collected."""
+        notices, quotes = self._notices, self._quotes
+        if consumer.stats.received == 0:
+            what = f"{reason} before anything was received; nothing was collected"
+            return reason, no_data_error(what, notices.last_trouble or notices.last_change)
+        if not notices.end_text:
+            return reason, None
+        if quotes is not None and quotes.counts.received == 0:
+            what = f"{reason} before any quote was received; no quote was collected"
+            return reason, no_data_error(what, notices.last_trouble)
+        return f"{reason}; {notices.end_text}", None
 
     async def _check_certificate(self, stop: asyncio.Event | None) -> None:
         """Raise the error of a TLS policy that can never work, before files are created."""
@@ -331,7 +340,7 @@ class Collector:
             await clock.sleep(min(1.0, limit_s / 10))
             if feed.state in wanted:
                 good_s = clock.monotonic_s()
-        raise _error_for(f"no data for {limit_s:g} s", feed.last_change)
+        raise no_data_error(f"no data for {limit_s:g} s", feed.last_change)
 
     async def _update_repeatedly(self) -> None:
         while True:
@@ -365,17 +374,6 @@ async def collect(
         CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
     """
     return await Collector(client, options, on_notice=on_notice).run(stop)
-
-
-def _error_for(what: str, change: StateChange | None) -> CpapiError:
-    """An error of the type that fits the last state of the feed, with its advice."""
-    if change is None:
-        return TransportError(what)
-    detail = f" ({change.detail})" if change.detail else ""
-    text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {change.advice}"
-    if change.state is FeedState.LOGIN_REQUIRED:
-        return NotAuthenticatedError(text)
-    return CompetingSessionError(text) if change.state is FeedState.COMPETING else TransportError(text)
 
 
 def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, str]:

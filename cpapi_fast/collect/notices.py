@@ -7,14 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.clock import Clock
+from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, TransportError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
-
-#: States without data. The states of the start are not among them.
-_TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
-
-#: Causes that are reported in any state.
-_REPORTED_CAUSES: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, Cause.RATE_LIMITED})
 
 #: How many stale subscriptions are reported one by one.
 _MAX_SUBSCRIPTIONS: Final = 5
@@ -33,8 +28,9 @@ class Notices:
 
     def __init__(self, report: Callable[[str], object], clock: Clock) -> None:
         self.report: Final = report
-        #: The last change of the feed to a state without data; None before the first.
+        #: The last failure of the feed, and its last change of any kind except for its end; None before the first.
         self.last_trouble: StateChange | None = None
+        self.last_change: StateChange | None = None
         self._clock: Final = clock
         self._since_s: float | None = None
         self._reported: tuple[FeedState, Cause] | None = None
@@ -46,6 +42,13 @@ class Notices:
     def is_in_trouble(self) -> bool:
         """Whether the feed delivers no data, for a cause that was reported."""
         return self._since_s is not None
+
+    @property
+    def end_text(self) -> str:
+        """Why there is no data at the end of the run; empty if there is."""
+        if self._since_s is None or self.last_trouble is None:
+            return ""
+        return f"no data for the last {self._clock.monotonic_s() - self._since_s:,.1f} s: {_text(self.last_trouble)}"
 
     def on_event(self, event: RecordedEvent) -> None:
         """Report an event that matters to a person."""
@@ -61,17 +64,18 @@ class Notices:
                 self._on_subscription(event, event.subscription)
 
     def _on_feed(self, change: StateChange) -> None:
+        if change.cause is not Cause.STOPPED:
+            self.last_change = change
         if change.state is FeedState.STREAMING:
             if self._since_s is not None:
                 self.report(f"data again after {self._clock.monotonic_s() - self._since_s:.1f} s without")
             self._since_s = self._reported = None
             return
-        if change.cause is Cause.STOPPED or (change.state not in _TROUBLE and change.cause not in _REPORTED_CAUSES):
+        if not change.is_failure:
             return
-        if change.state in _TROUBLE:
-            self.last_trouble = change
-            if self._since_s is None:
-                self._since_s = self._clock.monotonic_s()
+        self.last_trouble = change
+        if self._since_s is None:
+            self._since_s = self._clock.monotonic_s()
         if self._reported != (change.state, change.cause):
             self._reported = (change.state, change.cause)
             self.report(_text(change))
@@ -101,6 +105,18 @@ class Notices:
         if time.monotonic() - self._drop_reported_s >= _DROPS_INTERVAL_S:
             self._drop_reported_s = time.monotonic()
             self.report(f"{self._dropped:,} frames dropped so far, because the disk is slower than the data")
+
+
+def no_data_error(what: str, change: StateChange | None) -> CpapiError:
+    """An error of the type that fits the last change of the feed, with its cause and advice."""
+    if change is None:
+        return TransportError(what)
+    detail = f" ({change.detail})" if change.detail else ""
+    advice = change.advice if change.is_failure else "Run `cpapi-fast doctor`."
+    text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {advice}"
+    if change.state is FeedState.LOGIN_REQUIRED:
+        return NotAuthenticatedError(text)
+    return CompetingSessionError(text) if change.state is FeedState.COMPETING else TransportError(text)
 
 
 def _text(change: StateChange) -> str:
