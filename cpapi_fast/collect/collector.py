@@ -198,7 +198,7 @@ class Collector:
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
-        if not notices.end_text:
+        if not self.options.conids or not notices.end_text:
             return reason, None
         if quotes is not None and quotes.counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
