@@ -35,7 +35,7 @@ async def open_feed(address: Address, *, last_values: bool) -> tuple[Client, Fee
     feed = Feed(
         client,
         FeedOptions(
-            send_interval_s=1e-6, overload="block", market_data_lines=len(frames.CONIDS), last_values=last_values
+            send_bytes_per_s=1e9, overload="block", market_data_lines=len(frames.CONIDS), last_values=last_values
         ),
     )
     await feed.start()

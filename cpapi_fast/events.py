@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 #: The source of the bars for a gap: `smh` on the feed's own socket, or REST.
 BackfillSource = Literal["smh", "rest"]
@@ -76,6 +76,21 @@ class Cause(enum.Enum):
     INTERNAL_ERROR = "internal_error"
 
 
+#: Causes of changes that are progress, or that the user caused.
+_PROGRESS: Final = frozenset(
+    {
+        Cause.STARTED,
+        Cause.STOPPED,
+        Cause.RETRY,
+        Cause.SOCKET_OPENED,
+        Cause.READY,
+        Cause.LOGGED_IN,
+        Cause.DATA,
+        Cause.UNSUBSCRIBED,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """A change of state of the feed or of one subscription, or a notice without a change.
@@ -97,6 +112,11 @@ class StateChange:
     advice: str
     subscription: str | None = None
     detail: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it reports why there is no data; False for progress, and for notices while data arrives."""
+        return self.state is not FeedState.STREAMING and self.cause not in _PROGRESS
 
 
 @dataclass(frozen=True, slots=True)

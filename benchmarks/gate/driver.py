@@ -291,7 +291,7 @@ async def feed_paths(driver: Driver) -> None:
     for name, last_values in (("batch", False), ("batch_values", True)):
         # The peer does not reply to CLOSE.
         options = FeedOptions(
-            send_interval_s=1e-6, last_values=last_values, ws=WsOptions(close_timeout_s=0.001), seed=1
+            send_bytes_per_s=1e9, last_values=last_values, ws=WsOptions(close_timeout_s=0.001), seed=1
         )
         feed = Feed(Gateway(driver.url), options)
         await feed.start()

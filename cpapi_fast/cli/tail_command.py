@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError
-from cpapi_fast.events import FeedState
+from cpapi_fast.events import Cause, FeedState
 from cpapi_fast.feed import Feed
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.trouble import no_data_error
@@ -130,16 +130,16 @@ class ChangeLog:
 
     def __init__(self) -> None:
         self._events_seen = 0
-        self._state: FeedState | None = None
+        self._state: tuple[FeedState, Cause] | None = None
         self._rows: dict[str, tuple[int, tuple[str, ...]]] = {}
 
     def lines(self, view: View, events_seen: int, time: str) -> list[str]:
-        """The new events, the state of the feed if it changed, and the rows that changed since the last call."""
+        """The new events, the state of the feed if it or its cause changed, and the rows that changed since then."""
         new = min(events_seen - self._events_seen, len(view.events))
         self._events_seen = events_seen
         found = list(view.events[len(view.events) - new :])
-        if view.state is not self._state:
-            self._state = view.state
+        if self._state != (view.state, view.cause):
+            self._state = view.state, view.cause
             # The event already reports that the feed streams.
             if view.state is not FeedState.STREAMING:
                 found.append(f"{time} {state_line(view)}")

@@ -184,9 +184,8 @@ class Collector:
         error = await self._finish(consumer, recorder) or error
         updater.cancel()
         await asyncio.gather(updater, return_exceptions=True)
-        if error is None and reason != _CANCELLED and consumer.stats.received == 0:
-            what = f"{reason} before anything was received; nothing was collected"
-            error = no_data_error(what, self._notices.last_trouble)
+        if error is None and reason != _CANCELLED:
+            reason, error = self._check_result(reason, consumer)
         self._notices.close()
         self._state = "ended"
         self.summary = Summary(
@@ -199,6 +198,19 @@ class Collector:
         )
         self._update_status()
         return self.summary, error
+
+    def _check_result(self, reason: str, consumer: Consumer) -> tuple[str, CpapiError | None]:
+        """The reason of the end, with the cause if there is no data, and an error if nothing was collected."""
+        notices, quotes = self._notices, self._quotes
+        if consumer.stats.received == 0:
+            what = f"{reason} before anything was received; nothing was collected"
+            return reason, no_data_error(what, notices.last_trouble or notices.last_change)
+        if not self.options.conids or not notices.end_text:
+            return reason, None
+        if quotes is not None and quotes.counts.received == 0:
+            what = f"{reason} before any quote was received; no quote was collected"
+            return reason, no_data_error(what, notices.last_trouble)
+        return f"{reason}; {notices.end_text}", None
 
     async def _check_certificate(self, stop: asyncio.Event | None) -> None:
         """Raise the error of a TLS policy that can never work, before files are created."""

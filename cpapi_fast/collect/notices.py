@@ -1,4 +1,4 @@
-"""Notices of a run: a line of text when data stops or returns, or the disk is slow; the error of a run without data."""
+"""Notices of a run: one line of text when data stops, when it returns, and when the disk is slow"""
 
 from __future__ import annotations
 
@@ -44,8 +44,13 @@ class Notices:
 
     @property
     def last_trouble(self) -> StateChange | None:
-        """The last change of the feed to a state without data; None before the first."""
+        """The last failure of the feed; None before the first."""
         return self._trouble.last_trouble
+
+    @property
+    def last_change(self) -> StateChange | None:
+        """The last change of the feed of any kind except for its end; None before the first."""
+        return self._trouble.last_change
 
     @property
     def is_in_trouble(self) -> bool:
@@ -77,6 +82,11 @@ class Notices:
         """Report how many notices were left out."""
         self._changes.close()
         self._errors.close()
+
+    @property
+    def end_text(self) -> str:
+        """Why there is no data at the end of the run; empty if there is."""
+        return self._trouble.end_text
 
     def on_event(self, event: RecordedEvent) -> None:
         """Report an event that matters to a person."""

@@ -22,14 +22,8 @@ LOGGER: Final = logging.getLogger("cpapi_fast")
 #: After how long without data an attempt that has neither succeeded nor failed is reported, in seconds of the clock.
 QUIET_START_S: Final = 10.0
 
-#: States without data. The states of the start are not among them.
-_TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
-
 #: Causes of a feed without data that a retry does not mend.
 _NOT_RETRYABLE: Final = frozenset({Cause.FORBIDDEN, Cause.NOT_A_GATEWAY, Cause.REFUSED, Cause.UPGRADE_REFUSED})
-
-#: Causes that are reported in any state.
-_REPORTED_CAUSES: Final = frozenset({Cause.READY_TIMEOUT, Cause.SESSION_ENDED, Cause.RATE_LIMITED})
 
 #: How many stale subscriptions are reported one by one.
 _MAX_SUBSCRIPTIONS: Final = 5
@@ -45,8 +39,9 @@ class TroubleReporter:
     """
 
     def __init__(self, report: Callable[[str], None], report_end: Callable[[str], None], clock: Clock) -> None:
-        #: The last change of the feed to a state without data; None before the first.
+        #: The last failure of the feed, and its last change of any kind except for its end; None before the first.
         self.last_trouble: StateChange | None = None
+        self.last_change: StateChange | None = None
         self._report: Final = report
         self._report_end: Final = report_end
         self._clock: Final = clock
@@ -58,6 +53,13 @@ class TroubleReporter:
     def is_in_trouble(self) -> bool:
         """Whether the feed delivers no data, for a cause that was reported."""
         return self._since_s is not None
+
+    @property
+    def end_text(self) -> str:
+        """Why there is no data at the end; empty if there is."""
+        if self._since_s is None or self.last_trouble is None:
+            return ""
+        return f"no data for the last {self._clock.monotonic_s() - self._since_s:,.1f} s: {_text(self.last_trouble)}"
 
     def on_change(self, change: StateChange) -> None:
         """Report a change that matters to a person."""
@@ -76,17 +78,18 @@ class TroubleReporter:
             )
 
     def _on_feed(self, change: StateChange) -> None:
+        if change.cause is not Cause.STOPPED:
+            self.last_change = change
         if change.state is FeedState.STREAMING:
             if self._since_s is not None:
                 self._report_end(f"data again after {self._clock.monotonic_s() - self._since_s:.1f} s without")
             self._since_s = self._reported = None
             return
-        if change.cause is Cause.STOPPED or (change.state not in _TROUBLE and change.cause not in _REPORTED_CAUSES):
+        if not change.is_failure:
             return
-        if change.state in _TROUBLE:
-            self.last_trouble = change
-            if self._since_s is None:
-                self._since_s = self._clock.monotonic_s()
+        self.last_trouble = change
+        if self._since_s is None:
+            self._since_s = self._clock.monotonic_s()
         if self._reported != (change.state, change.cause):
             self._reported = (change.state, change.cause)
             self._report(_text(change))
@@ -171,7 +174,6 @@ class FeedTrouble(TroubleReporter):
         self._ends: Final = LimitedReporter(lambda text: self._log(logging.INFO, text), clock, burst=CHANGE_BURST)
         super().__init__(self._warnings, self._ends, clock)
         self._is_running = False
-        self._last_change: StateChange | None = None
         quiet_s = QUIET_START_S if options.log_trouble else None
         self._timers: Final = (
             NoDataTimer(clock, quiet_s, self._has_data, lambda: self.on_quiet_start(machine.state)),
@@ -187,7 +189,6 @@ class FeedTrouble(TroubleReporter):
         """Report a change that matters to a person."""
         super().on_change(change)
         if change.subscription is None:
-            self._last_change = change
             self.update()
 
     def update(self) -> None:
@@ -216,7 +217,7 @@ class FeedTrouble(TroubleReporter):
 
     @property
     def _change(self) -> StateChange | None:
-        return self.current or self._last_change
+        return self.current or self.last_change
 
     def _has_data(self) -> bool:
         # An open session without market data may be quiet for days.
@@ -244,7 +245,7 @@ def no_data_error(what: str, change: StateChange | None) -> SessionError | Trans
     if change is None:
         return TransportError(what)
     detail = f" ({change.detail})" if change.detail else ""
-    advice = change.advice if change.state in _TROUBLE else "Run `cpapi-fast doctor`."
+    advice = change.advice if change.is_failure else "Run `cpapi-fast doctor`."
     text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {advice}"
     if change.state is FeedState.LOGIN_REQUIRED:
         return NotAuthenticatedError(text)

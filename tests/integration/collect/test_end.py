@@ -70,6 +70,42 @@ async def test_give_up_after_ends_a_run_without_data(
     assert states(tmp_path)
 
 
+async def test_a_refused_upgrade_is_the_cause_at_the_end(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    gateway.faults.fail_rest("/ws", status=403, times=None)
+    collector = Collector(client, options_of(client, tmp_path, duration_s=10.0))
+    with pytest.raises(CpapiError, match=r"nothing was collected: .* 403"):
+        await collector.run()
+
+
+async def test_an_accepted_upgrade_without_a_quote_is_an_error_with_the_cause(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    gateway.faults.drop_subscribes(1_000_000)
+    options = options_of(client, tmp_path, {"answer_timeout_s": 10.0}, duration_s=60.0)
+    collector = Collector(client, options)
+    with pytest.raises(TransportError, match=r"no quote was collected: the feed is .*, all_stale"):
+        await collector.run()
+
+
+async def test_the_cause_of_missing_data_at_the_end_is_in_the_reason(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    collector = Collector(client, options_of(client, tmp_path))
+    stop = asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
+    await gateway.wait_for(lambda: bool(collector.latest_status.latest), timeout_s=30.0)
+    gateway.faults.fail_rest("/ws", status=502, times=None)
+    gateway.faults.drop_sockets()
+    await gateway.wait_for(lambda: collector.latest_status.state == "disconnected", timeout_s=30.0)
+    await asyncio.sleep(0.5)
+    stop.set()
+    summary = await running
+    assert summary.reason.startswith("stopped; no data for the last ")
+    assert "disconnected (" in summary.reason
+
+
 @pytest.mark.gateway(is_logged_in=False)
 async def test_nothing_collected_is_an_error_and_leaves_no_empty_capture(client: Client, tmp_path: Path) -> None:
     collector = Collector(client, options_of(client, tmp_path, duration_s=40.0))

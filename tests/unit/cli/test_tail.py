@@ -297,6 +297,8 @@ def test_a_log_has_only_changes() -> None:
     assert after[0] == "c"
     assert after[1].startswith("12:00:05 DISCONNECTED for 75 s: connection lost")
     assert log.lines(lost(), 3, "12:00:06")[:1] != after[1:2], "a state is reported once"
+    other = log.lines(replace(lost(), cause=Cause.UNREACHABLE), 3, "12:00:07")
+    assert other[0].startswith("12:00:07 DISCONNECTED for 75 s: unreachable"), "a new cause is reported"
 
 
 def test_a_log_that_missed_events_has_those_that_are_kept() -> None:

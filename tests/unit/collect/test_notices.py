@@ -70,10 +70,33 @@ def test_a_state_without_data_is_reported_once_and_so_is_its_end(event: StateCha
     assert notices[2] == texts, "a new one is reported again"
 
 
-def test_causes_that_are_reported_in_any_state() -> None:
-    assert notices_of(change("ready", "ready_timeout"), change("streaming", "data")) == [
-        "ready (ready timeout); do this"
-    ]
+@pytest.mark.parametrize(
+    ("state", "cause"),
+    [
+        ("ready", "ready_timeout"),
+        ("ready", "session_ended"),
+        ("ready", "gateway_error"),
+        ("connecting", "unreachable"),
+        ("disconnected", "rate_limited"),
+    ],
+)
+def test_failures_are_reported_in_any_state(state: str, cause: str) -> None:
+    first, second = notices_of(change(state, cause), change("streaming", "data"))
+    assert first == f"{state} ({cause.replace('_', ' ')}); do this"
+    assert second.startswith("data again after 0.0 s")
+
+
+def test_the_last_failure_is_in_the_text_of_the_end() -> None:
+    notices = Notices(lambda _text: None, Clock())
+    for event in UP:
+        notices.on_event(event)
+    assert notices.end_text == ""
+    notices.on_event(change("ready", "session_ended"))
+    notices.on_event(change("ready", "gateway_error", detail="HTTP 503"))
+    notices.on_event(change("disconnected", "stopped"))
+    assert notices.end_text.startswith("no data for the last 0.")
+    assert notices.end_text.endswith("s: ready (gateway error: HTTP 503); do this")
+    assert notices.last_change == change("ready", "gateway_error", detail="HTTP 503")
 
 
 def test_the_first_stale_subscriptions_are_reported_one_by_one() -> None:

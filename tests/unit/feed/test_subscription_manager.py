@@ -235,6 +235,26 @@ def test_a_late_frame_of_a_new_stream_ends_the_gap_before_it():
     assert bench.gaps()[1:] == [Gap("smd+1", late_ns, bench.ns, Cause.SESSION_ENDED)]
 
 
+@pytest.mark.parametrize("has_replied", [True, False])
+def test_an_unanswered_probe_of_a_gateway_that_replies_makes_a_gap(has_replied: bool):
+    bench = Bench(SMD, SPL).to("streaming")
+    bench.frame("spl")
+    if has_replied:
+        # A renewal in the middle of ticks shows that the gateway replies with the same stream.
+        while bench.machine.requests.renewals == 0:
+            bench.ticks(1.0, 1.0)
+        answer(bench)
+        # The usual interval is no longer known after a long quiet time with replies.
+        bench.runs(4_000.0)
+    last_ns = bench.activity["smd+1"].last_ns
+    while "umd+1+{}" not in bench.sent():
+        bench.frame("spl")
+        bench.beats(1.0)
+        bench.responds()
+    answer(bench, stream_id="q7")
+    assert bench.gaps() == ([Gap("smd+1", last_ns, bench.ns, Cause.SUBSCRIPTION_SILENT)] if has_replied else [])
+
+
 @pytest.mark.parametrize("how", ["stop", "unsubscribe"])
 def test_a_gap_that_cannot_end_is_reported_without_an_end(how: str):
     bench = Bench(SMD).to("streaming")

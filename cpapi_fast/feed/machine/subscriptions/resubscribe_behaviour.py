@@ -21,6 +21,8 @@ class ResubscribeBehaviour:
     def __init__(self) -> None:
         #: Whether an active stream gets a new id when its subscribe is repeated; None if unknown.
         self.changes_ids: bool | None = None
+        #: Whether the gateway has replied at least once, so that a missing reply shows that the stream has ended.
+        self.has_replied = False
         self._unanswered = 0
         self._next_trial_s = 0.0
 
@@ -50,6 +52,7 @@ class ResubscribeBehaviour:
             self.changes_ids = False
         if has_reply:
             self._unanswered = 0
+            self.has_replied = True
 
     def may_start_trial(self, now_s: float) -> bool:
         """Whether to start a trial now; True starts the pause before the next one."""

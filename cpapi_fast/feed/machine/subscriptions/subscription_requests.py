@@ -125,7 +125,8 @@ class SubscriptionRequests:
             self.send_text(request.unsubscribe_before, now.s)
             request.unsubscribe_before = ""
         if purpose is not Purpose.SUBSCRIBE and not is_repeat:
-            if subscription.state is FeedState.STREAMING and frequent_s and not is_active:
+            is_doubtful = bool(frequent_s) or (request.has_unanswered_repeat and self._behaviour.has_replied)
+            if subscription.state is FeedState.STREAMING and is_doubtful and not is_active:
                 # The reply cannot show whether the stream had ended before, so a gap is reported to be safe.
                 self._gaps.open(subscription, activity.last_ns, Cause.SUBSCRIPTION_SILENT)
             self.send_text(spec.cancel_payload, now.s)
