@@ -122,6 +122,10 @@ class FeedStats:
         resubscribes: how many stale subscriptions were resubscribed.
         calls_failed: how many REST calls failed.
         frames_untracked: how many market data frames belonged to no subscription, or to a cancelled one.
+        standstills: how many `Standstill` events were reported.
+        late_frames: how many market data frames were received more than a second later after their `_updated` than
+            usual for their subscription.
+        max_lateness_ns: the largest lateness of one of them, in ns: what it took longer than usual.
     """
 
     connection: WsStats
@@ -133,3 +137,6 @@ class FeedStats:
     resubscribes: int
     calls_failed: int
     frames_untracked: int
+    standstills: int = 0
+    late_frames: int = 0
+    max_lateness_ns: int = 0

@@ -19,6 +19,7 @@ OWNERS = {
     **dict.fromkeys(SubscriptionState.__slots__, "subscription_manager"),
     "open_gap": "gaps",
     "last_good_ns": "gaps",
+    "no_stream_from_s": "gaps",
     "timer_s": "timers",
 }
 
