@@ -67,7 +67,18 @@ from .errors import (
     TransportError,
     UsageError,
 )
-from .events import Backfill, Bar, Cause, FeedEvent, FeedState, Gap, StateChange
+from .events import (
+    Backfill,
+    Bar,
+    Cause,
+    Certainty,
+    FeedEvent,
+    FeedState,
+    Gap,
+    Standstill,
+    StandstillReason,
+    StateChange,
+)
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed.decisions.replay import Decision, replay_decisions
 from .feed.machine import SessionFacts
@@ -112,6 +123,7 @@ __all__ = [
     "CaptureReader",
     "CaptureWriter",
     "Cause",
+    "Certainty",
     "CertificateError",
     "Client",
     "ClientStats",
@@ -169,6 +181,8 @@ __all__ = [
     "SessionError",
     "SessionFacts",
     "SessionTicket",
+    "Standstill",
+    "StandstillReason",
     "StateChange",
     "StatusError",
     "Subscription",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +11,23 @@ from typing import Final
 from .callbacks import check_callback
 from .errors import ConfigError
 from .loop import required_loop
+
+
+def _counting_suspend() -> Callable[[], float]:
+    """The monotonic clock of this system that also counts the time in which the machine is suspended."""
+    # `time.monotonic` stops during a suspend on Linux and macOS, and counts it on Windows.
+    name = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC"}.get(sys.platform, "")
+    identifier = getattr(time, name, None)
+    if identifier is None:
+        return time.monotonic
+    try:
+        time.clock_gettime(identifier)
+    except OSError:
+        return time.monotonic
+    return lambda: time.clock_gettime(identifier)
+
+
+_elapsed_s: Final = _counting_suspend()
 
 
 class Clock:
@@ -25,7 +43,7 @@ class Clock:
         ConfigError: `speed` is not a finite number above zero.
     """
 
-    __slots__ = ("_start_monotonic_s", "_start_ns", "speed")
+    __slots__ = ("_start_elapsed_s", "_start_monotonic_s", "_start_ns", "speed")
 
     def __init__(self, speed: float = 1.0) -> None:
         if not 0.0 < speed < float("inf"):
@@ -33,6 +51,7 @@ class Clock:
         self.speed: Final = float(speed)
         self._start_ns: Final = time.time_ns()
         self._start_monotonic_s: Final = time.monotonic()
+        self._start_elapsed_s: Final = _elapsed_s()
 
     def __repr__(self) -> str:
         return f"Clock(speed={self.speed:g})"
@@ -40,6 +59,18 @@ class Clock:
     def monotonic_s(self) -> float:
         """Return the seconds of this clock since its creation; monotonic."""
         return (time.monotonic() - self._start_monotonic_s) * self.speed
+
+    def elapsed_s(self) -> float:
+        """Return the same as `monotonic_s`, but also count the time in which the machine was suspended."""
+        suspended_s = _elapsed_s() - self._start_elapsed_s - (time.monotonic() - self._start_monotonic_s)
+        return self.monotonic_s() + suspended_s * self.speed
+
+    def steady_ns(self) -> int:
+        """Return the time of this clock in ns since the Unix epoch, without the steps of the system clock.
+
+        It starts at the system time, and counts the time in which the machine is suspended.
+        """
+        return self._start_ns + int(self.elapsed_s() * 1e9)
 
     def time_ns(self) -> int:
         """Return the time of this clock in ns since the Unix epoch. The clock starts at the system time.

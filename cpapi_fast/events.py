@@ -1,4 +1,4 @@
-"""The events of a feed: changes of state, gaps in the data, and history that fills them."""
+"""The events of a feed: changes of state, gaps in the data, standstills, and history that fills gaps."""
 
 from __future__ import annotations
 
@@ -119,21 +119,32 @@ class StateChange:
         return self.state is not FeedState.STREAMING and self.cause not in _PROGRESS
 
 
+class Certainty(enum.Enum):
+    """Whether frames are missing in a gap."""
+
+    #: Frames are missing: they were dropped, or the data changed while nothing could arrive.
+    CERTAIN = "certain"
+    #: Frames may be missing: nothing could arrive, or it is not known whether the stream had ended.
+    POSSIBLE = "possible"
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A period without data, reported right before the first frame after it.
 
     Every frame that the gateway sent and the feed did not deliver falls between the two times. Both are receive times
-    of frames (`Frame.received_ns`), so they match the frames even if the system clock was set in between.
+    of frames (`Frame.received_ns`), so they match the frames even if the system clock was set in between. The exception
+    is a late last frame: then the gap begins at the time of its data.
 
     Attributes:
         subscription: the topic with the gap (`smd+265598`); None for all topics.
-        last_good_ns: the receive time of the last frame before the gap, in ns since the Unix epoch; if there was none,
-            the time when the subscribe was sent.
+        last_good_ns: the receive time of the last frame before the gap, in ns since the Unix epoch; if that frame was
+            late, its receive time less its lateness; if there was none, the time when the subscribe was sent.
         first_good_ns: the receive time of the first frame after the gap, in ns since the Unix epoch; None if no
             frame arrived before the feed or the subscription ended.
         cause: the reason.
         frames_dropped: how many frames are missing; None if the number is unknown because they did not arrive.
+        certainty: `CERTAIN` if frames are missing, `POSSIBLE` if none may be missing.
     """
 
     subscription: str | None
@@ -141,6 +152,35 @@ class Gap:
     first_good_ns: int | None
     cause: Cause
     frames_dropped: int | None = None
+    certainty: Certainty = Certainty.POSSIBLE
+
+
+class StandstillReason(enum.Enum):
+    """Where data waited during a standstill."""
+
+    #: This process did not run, or its event loop was blocked, for example by a callback.
+    PROCESS = "process"
+    #: The machine was suspended.
+    SUSPEND = "suspend"
+    #: The socket delivered nothing, and then frames that are late.
+    NETWORK = "network"
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """A period in which nothing was received, reported before the first frame after it.
+
+    It does not say that frames are missing: those that waited follow late. If some are missing, there is a `Gap` too.
+
+    Attributes:
+        start_ns: the last time when the feed is known to have received, in ns since the Unix epoch.
+        length_ns: how long nothing was received, in ns.
+        reason: where the data waited.
+    """
+
+    start_ns: int
+    length_ns: int
+    reason: StandstillReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +219,4 @@ class Backfill:
 
 
 #: Any event in the stream of a feed.
-FeedEvent = StateChange | Gap | Backfill
+FeedEvent = StateChange | Gap | Standstill | Backfill

@@ -1,15 +1,16 @@
-"""Notices of a run: one line of text when data stops, when it returns, and when the disk is slow"""
+"""Notices of a run: one line of text when data stops, returns or is late, and when the disk is slow."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
-from cpapi_fast.events import Cause, Gap, StateChange
+from cpapi_fast.events import Cause, Gap, Standstill, StandstillReason, StateChange
 from cpapi_fast.feed.trouble import LOGGER, TroubleReporter
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.loop import running_loop
@@ -95,6 +96,8 @@ class Notices:
         elif isinstance(event, Gap):
             if event.cause is Cause.CONSUMER_OVERFLOW:
                 self._on_drop(event)
+        elif isinstance(event, Standstill):
+            self.report(_standstill_text(event))
         elif isinstance(event, StateChange):
             self._trouble.on_change(event)
 
@@ -111,3 +114,18 @@ class Notices:
         if time.monotonic() - self._drop_reported_s >= _DROPS_INTERVAL_S:
             self._drop_reported_s = time.monotonic()
             self.report(f"{self._dropped:,} frames dropped so far, because the disk is slower than the data")
+
+
+_STANDSTILLS: Final = {
+    StandstillReason.PROCESS: "this process stood still",
+    StandstillReason.SUSPEND: "this machine was suspended",
+    StandstillReason.NETWORK: "the network stood still",
+}
+
+
+def _standstill_text(event: Standstill) -> str:
+    start, end = (
+        f"{datetime.fromtimestamp(ns / 1e9, UTC):%H:%M:%S}" for ns in (event.start_ns, event.start_ns + event.length_ns)
+    )
+    what, length_s = _STANDSTILLS[event.reason], event.length_ns / 1e9
+    return f"{what} for {length_s:.1f} s, from {start} to {end} UTC; what waited is late"

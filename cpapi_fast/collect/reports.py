@@ -127,6 +127,16 @@ def open_lines(summary: Summary) -> list[str]:
     return lines
 
 
+def _lateness_lines(feed: FeedStats) -> list[str]:
+    """A line about late frames and standstills; none if there were none."""
+    if not feed.late_frames and not feed.standstills:
+        return []
+    return [
+        f"  late: {feed.late_frames:,} quotes, by up to {feed.max_lateness_ns / 1e9:,.1f} s; "
+        f"{feed.standstills:,} standstills"
+    ]
+
+
 def summary_text(summary: Summary) -> str:
     """A summary as text of several lines."""
     connection, feed, consumer = summary.feed.connection, summary.feed, summary.consumer
@@ -138,6 +148,7 @@ def summary_text(summary: Summary) -> str:
         f"{connection.malformed:,} malformed",
         f"  feed: {feed.connections:,} connections, {feed.renewals:,} renewals, {feed.resubscribes:,} resubscribes, "
         f"{sum(summary.gaps.values()):,} gaps{f' ({causes})' if causes else ''}",
+        *_lateness_lines(feed),
         f"  to the files: {consumer.received:,} frames received = {consumer.delivered:,} delivered + "
         f"{consumer.dropped:,} dropped + {consumer.pending:,} pending",
     ]

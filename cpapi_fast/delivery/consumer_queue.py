@@ -8,7 +8,7 @@ from collections import deque
 from typing import Final
 
 from cpapi_fast.errors import CpapiError
-from cpapi_fast.events import Cause, FeedEvent, Gap
+from cpapi_fast.events import Cause, Certainty, FeedEvent, Gap
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.frames.frame import Frame
@@ -36,6 +36,7 @@ def _joined(one: Gap, other: Gap) -> Gap:
         min(one.last_good_ns, other.last_good_ns),
         first_good_ns,
         one.cause if one.cause is other.cause else Cause.CONSUMER_OVERFLOW,
+        certainty=one.certainty if other.certainty is Certainty.POSSIBLE else other.certainty,
     )
 
 
@@ -321,4 +322,4 @@ class ConsumerQueue(ABC):
     def _report_gap(self, gap: OverflowGap, first_good_ns: int | None) -> Gap:
         self.gaps += 1
         last_good_ns, count = gap
-        return Gap(None, last_good_ns, first_good_ns, Cause.CONSUMER_OVERFLOW, count)
+        return Gap(None, last_good_ns, first_good_ns, Cause.CONSUMER_OVERFLOW, count, Certainty.CERTAIN)

@@ -75,6 +75,7 @@ class FeedStatus:
             gaps=self._gaps,
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
+            arrivals=self._driver.arrivals.counts(),
         )
 
     def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:

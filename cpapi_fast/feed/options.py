@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import BackfillSource
@@ -16,6 +16,9 @@ Competing = Literal["observe", "reclaim"]
 
 #: What to do if the gateway does not send `system`.
 ReadyFallback = Literal["subscribe", "reconnect"]
+
+#: A subscription is renewed at an age between these fractions of its lifetime.
+_RENEWAL_PARTS: Final = (0.6, 0.7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +32,10 @@ class FeedOptions:
         ready_fallback: what to do after that time: `subscribe` anyway, or `reconnect`. Both emit an event.
         keepalive_interval_s: how often to send `tic` on the socket and `/tickle` over REST.
         socket_timeout_s: how long the socket may deliver nothing; the gateway sends a heartbeat every 10 s.
+        stream_lifetime_s: after which time the gateway ends a market data subscription that is not renewed.
         renew_after_s: the lowest and the highest age at which a market data subscription is renewed. Each renewal
-            draws its own age, so that hundreds are not due together. The gateway ends a subscription after 15 minutes.
+            draws its own age, so that hundreds are not due together. None for 60 % and 70 % of `stream_lifetime_s`,
+            which is 360 and 420 s; the rest is left for a slow sender.
         send_bytes_per_s: how many bytes of texts to send on the socket in a second; each text counts 40 more. Bursts of
             thousands of texts have broken TLS connections.
         send_burst_bytes: how many of them to send at one moment after an idle time.
@@ -74,7 +79,8 @@ class FeedOptions:
     ready_fallback: ReadyFallback = "subscribe"
     keepalive_interval_s: float = 60.0
     socket_timeout_s: float = 30.0
-    renew_after_s: tuple[float, float] = (480.0, 530.0)
+    stream_lifetime_s: float = 600.0
+    renew_after_s: tuple[float, float] | None = None
     send_bytes_per_s: float = 32_768.0
     send_burst_bytes: int = 4_096
     answer_timeout_s: float = 10.0
@@ -130,15 +136,23 @@ class FeedOptions:
         if self.record_decisions is not None and not isinstance(self.record_decisions, (str, Path)):
             raise ConfigError(f"record_decisions must be a path or None, not {type(self.record_decisions).__name__}")
         ages = self.renew_after_s
-        if not (
+        if ages is not None and not (
             isinstance(ages, (tuple, list))
             and len(ages) == 2
             and all(isinstance(age, (int, float)) for age in ages)
-            and 0 < ages[0] <= ages[1] < 900
+            and 0 < ages[0] <= ages[1] < self.stream_lifetime_s
         ):
             raise ConfigError(
-                f"renew_after_s must be two ages above zero and below 900 s, where the gateway ends a stream, not "
-                f"{self.renew_after_s!r}"
+                f"renew_after_s must be two ages above zero and below stream_lifetime_s, where the gateway ends a "
+                f"stream ({self.stream_lifetime_s:g} s), not {self.renew_after_s!r}"
             )
         if self.stale_after_min_s > self.stale_after_max_s:
             raise ConfigError("stale_after_min_s must not be above stale_after_max_s")
+
+    @property
+    def renewal_ages_s(self) -> tuple[float, float]:
+        """The lowest and the highest age at which a market data subscription is renewed, in seconds."""
+        if self.renew_after_s is not None:
+            return self.renew_after_s
+        low, high = _RENEWAL_PARTS
+        return low * self.stream_lifetime_s, high * self.stream_lifetime_s

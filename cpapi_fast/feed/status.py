@@ -124,6 +124,10 @@ class FeedStats:
         frames_untracked: how many market data frames belonged to no subscription, or to a cancelled one.
         texts_queued: how many subscribes and unsubscribes wait to be sent now.
         queue_age_s: how long the oldest of them has waited, in seconds of the feed's clock; 0 without one.
+        standstills: how many `Standstill` events were reported.
+        late_frames: how many market data frames were received more than a second later after their `_updated` than
+            usual for their subscription.
+        max_lateness_ns: the largest lateness of one of them, in ns: what it took longer than usual.
     """
 
     connection: WsStats
@@ -137,6 +141,9 @@ class FeedStats:
     frames_untracked: int
     texts_queued: int = 0
     queue_age_s: float = 0.0
+    standstills: int = 0
+    late_frames: int = 0
+    max_lateness_ns: int = 0
 
 
 def feed_stats(
@@ -148,6 +155,7 @@ def feed_stats(
     gaps: int,
     calls_failed: int,
     frames_untracked: int,
+    arrivals: Mapping[str, int],
 ) -> FeedStats:
     """The counters of a feed: those of its machine, and those that others count."""
     requests, queue = machine.requests, machine.send_queue
@@ -164,4 +172,5 @@ def feed_stats(
         frames_untracked=frames_untracked,
         texts_queued=len(queue),
         queue_age_s=0.0 if oldest_s is None else now_s - oldest_s,
+        **arrivals,
     )

@@ -8,6 +8,7 @@ from typing import Final
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
 
+from .event_times import EventTimes
 from .last_values import LastValues
 from .machine import Activity
 from .tracker import Tracker
@@ -23,7 +24,9 @@ class TrackedTopics:
     def __init__(self, *, keeps_last_values: bool) -> None:
         self._table: Final = TopicTable()
         self.last_values: Final = LastValues(self._table) if keeps_last_values else None
-        self.tracker: Final = Tracker(self._table, self.last_values)
+        # The last values contain the last `_updated`.
+        self.event_times: Final = EventTimes(self._table, keeps_updates=not keeps_last_values)
+        self.tracker: Final = Tracker(self._table, self.last_values, self.event_times)
         #: By slot: `_updated` of the last frame of a watched topic. The second frame of a snapshot has the same.
         self._updated_ms: Final[dict[int, int]] = {}
 
@@ -51,6 +54,7 @@ class TrackedTopics:
         if self.last_values is not None:
             self.last_values.remove(slot)
         self.tracker.clear(slot)
+        self.event_times.clear(slot)
         self._table.remove(slot)
 
     def watch(self, topic: str) -> None:
@@ -58,6 +62,9 @@ class TrackedTopics:
         slot = self._table.find(topic)
         if slot >= 0:
             self.tracker.watch(slot)
+            updated_ms = self._last_updated_ms(slot)
+            if updated_ms is not None and slot not in self._updated_ms:
+                self._updated_ms[slot] = updated_ms
 
     def unwatch(self, topic: str) -> None:
         """Only count the frames of a topic; a topic without a subscription is ignored."""
@@ -66,11 +73,22 @@ class TrackedTopics:
             self.tracker.unwatch(slot)
             self._updated_ms.pop(slot, None)
 
-    def repeats_update(self, slot: int, updated_ms: int) -> bool:
-        """Whether a frame has the same `_updated` as the frame of its topic before. Stores it for the next frame."""
-        is_repeated = self._updated_ms.get(slot) == updated_ms
+    def _last_updated_ms(self, slot: int) -> int | None:
+        if self.last_values is None:
+            return self.event_times.updated_ms(slot)
+        value = (self.last_values.get(slot) or {}).get("_updated", (None,))[0]
+        return value if type(value) is int else None
+
+    def last_update(self, slot: int, updated_ms: int) -> int | None:
+        """The `_updated` of the frame before, of a watched topic; None if unknown. Stores that of the current frame."""
+        previous_ms = self._updated_ms.get(slot)
         self._updated_ms[slot] = updated_ms
-        return is_repeated
+        return previous_ms
+
+    def is_old_update(self, slot: int, updated_ms: int) -> bool:
+        """Whether a frame of a watched topic may be a snapshot without newer data."""
+        previous_ms = self._updated_ms.get(slot)
+        return previous_ms is not None and updated_ms <= previous_ms
 
     def activity(self, topics: Iterable[str]) -> dict[str, Activity]:
         """The counts of the received frames of some topics; topics without a subscription are left out."""

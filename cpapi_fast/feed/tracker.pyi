@@ -3,6 +3,7 @@ from typing import final
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
 
+from .event_times import EventTimes
 from .last_values import LastValues
 
 @final
@@ -14,12 +15,15 @@ class Tracker:
     Args:
         topics: the table whose slots are counted.
         last_values: updated by each scan, from the same lookup of topics; it must share the table.
+        event_times: the same.
 
     Raises:
-        UsageError: `last_values` has another table.
+        UsageError: one of them has another table.
     """
 
-    def __init__(self, topics: TopicTable, last_values: LastValues | None = None) -> None: ...
+    def __init__(
+        self, topics: TopicTable, last_values: LastValues | None = None, event_times: EventTimes | None = None
+    ) -> None: ...
     @property
     def frames(self) -> int:
         """How many frames were scanned."""
@@ -47,6 +51,26 @@ class Tracker:
         Raises:
             UsageError: the slot has no topic.
         """
+    def set_alive(self, now_s: float, limit_s: float) -> None:
+        """Record that the event loop runs. A batch that is scanned more than `limit_s` seconds later may be late."""
+    @property
+    def may_be_late(self) -> bool:
+        """Whether the last batch that was scanned may be late."""
+    @property
+    def checks_all(self) -> bool:
+        """Whether every batch counts as one that may be late."""
+    @checks_all.setter
+    def checks_all(self, value: bool) -> None:
+        """Whether every batch counts as one that may be late."""
+    @property
+    def silence_s(self) -> float:
+        """The time between the last two scans that had a frame, in seconds."""
+    def set_lateness(self, batch: Batch, late_ns: list[int]) -> None:
+        """Store how late each frame of a batch is, in ns: in the batch, and here that of the last frame of each topic.
+
+        Raises:
+            UsageError: there is not one number for each frame.
+        """
     def scan(self, batch: Batch, now_s: float) -> list[int] | None:
         """Count the frames of a batch, and update the last values.
 
@@ -56,14 +80,15 @@ class Tracker:
 
         Returns:
             The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
-            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none.
+            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none
+            and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
         """
-    def read(self, slot: int) -> tuple[int, int, float]:
+    def read(self, slot: int) -> tuple[int, int, float, int]:
         """Return what was counted for a slot.
 
         Returns:
-            How many frames it had, and of the last one `received_ns` (ns since the Unix epoch) and the time of its
-            scan; zeros when it had none.
+            How many frames it had, and of the last one `received_ns` (ns since the Unix epoch), the time of its scan,
+            and how late it was in ns; zeros when it had none.
 
         Raises:
             UsageError: the slot has no topic.

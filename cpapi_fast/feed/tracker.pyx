@@ -1,16 +1,19 @@
 """Counts the frames of each topic with the time of the last one, and picks the frames of a batch to inspect in Python.
 
-Each batch is scanned once, in C. A scan that picks no frame creates no Python object.
+Each batch is scanned once, in C. A scan that picks no frame creates no Python object. It also reports a batch that may
+be late: see `event_times`.
 """
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from cpapi_fast.frames.batch cimport Batch
 from cpapi_fast.frames.classifier cimport KIND_MALFORMED, KIND_MARKET_DATA, KIND_OTHER, KIND_SYSTEM
 from cpapi_fast.frames.topic_table cimport TopicTable
+from .event_times cimport EventTimes
 from .last_values cimport LastValues
 
 from cpapi_fast.errors import UsageError
@@ -21,9 +24,11 @@ cdef enum:
 
 
 cdef struct Observed:
-    # How many frames the slot has had; of the last one, the receive time of its batch and the time of its scan.
+    # How many frames the slot has had; of the last one, the receive time of its batch, how late it was, and the time of
+    # its scan.
     int64_t frames
     int64_t last_ns
+    int64_t late_ns
     double last_s
     bint is_watched
 
@@ -37,9 +42,10 @@ cdef class Tracker:
     Args:
         topics: the table whose slots are counted.
         last_values: updated by each scan, from the same lookup of topics; it must share the table.
+        event_times: the same.
 
     Raises:
-        UsageError: `last_values` has another table.
+        UsageError: one of them has another table.
     """
 
     cdef:
@@ -48,15 +54,26 @@ cdef class Tracker:
         double _last_s
         TopicTable _topics
         LastValues _last_values
+        EventTimes _event_times
+        # See set_alive().
+        double _alive_s
+        double _limit_s
+        double _silence_s
+        bint _may_be_late
+        bint _checks_all
         # By slot.
         Observed* _observed_ptr
         Py_ssize_t _capacity
 
-    def __cinit__(self, TopicTable topics not None, LastValues last_values=None):
+    def __cinit__(self, TopicTable topics not None, LastValues last_values=None, EventTimes event_times=None):
         if last_values is not None and last_values._topics is not topics:
             raise UsageError("the tracker and its last values have different topic tables; give both the same one")
+        if event_times is not None and event_times._topics is not topics:
+            raise UsageError("the tracker and its event times have different topic tables; give both the same one")
         self._topics = topics
         self._last_values = last_values
+        self._event_times = event_times
+        self._limit_s = INFINITY
 
     def __dealloc__(self):
         PyMem_Free(self._observed_ptr)
@@ -122,7 +139,51 @@ cdef class Tracker:
         Raises:
             UsageError: the slot has no topic.
         """
-        self._observed(slot)[0] = Observed(0, 0, 0.0, False)
+        self._observed(slot)[0] = Observed(0, 0, 0, 0.0, False)
+
+    def set_alive(self, double now_s, double limit_s):
+        """Record that the event loop runs. A batch that is scanned more than `limit_s` seconds later may be late."""
+        self._alive_s = now_s
+        self._limit_s = limit_s
+
+    @property
+    def may_be_late(self):
+        """Whether the last batch that was scanned may be late."""
+        return self._may_be_late
+
+    @property
+    def checks_all(self):
+        """Whether every batch counts as one that may be late."""
+        return self._checks_all
+
+    @checks_all.setter
+    def checks_all(self, bint value):
+        self._checks_all = value
+
+    @property
+    def silence_s(self):
+        """The time between the last two scans that had a frame, in seconds."""
+        return self._silence_s
+
+    def set_lateness(self, Batch batch not None, list late_ns not None):
+        """Store how late each frame of a batch is, in ns: in the batch, and here that of the last frame of each topic.
+
+        Raises:
+            UsageError: there is not one number for each frame.
+        """
+        cdef:
+            Py_ssize_t index
+            list slots
+            int64_t late
+        if len(late_ns) != batch.frame_count:
+            raise UsageError(f"the batch has {batch.frame_count} frames, not {len(late_ns)}")
+        slots = self._topics.slots_of(batch)
+        batch.add_lateness()
+        for index in range(batch.frame_count):
+            late = late_ns[index]
+            batch.late_ns_ptr[index] = late
+            if slots[index] >= 0:
+                self._observed(slots[index]).late_ns = late
 
     def scan(self, Batch batch not None, double now_s):
         """Count the frames of a batch, and update the last values.
@@ -133,7 +194,8 @@ cdef class Tracker:
 
         Returns:
             The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
-            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none.
+            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none
+            and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
         """
         cdef:
             TopicTable topics = self._topics
@@ -147,6 +209,7 @@ cdef class Tracker:
             uint8_t kind
             bint is_inspected
 
+        self._may_be_late = False
         if count == 0:
             return None
         self._resolve(batch)
@@ -160,6 +223,7 @@ cdef class Tracker:
                 observed = &self._observed_ptr[slot]
                 observed.frames += 1
                 observed.last_ns = received_ns
+                observed.late_ns = 0
                 observed.last_s = now_s
                 is_inspected |= observed.is_watched
             elif kind == KIND_MARKET_DATA:
@@ -175,26 +239,34 @@ cdef class Tracker:
             inspected = sorted({*escaped, *(inspected or ())})
         self._untracked += untracked
         self._frames += count
+        self._silence_s = now_s - self._last_s
         self._last_s = now_s
-        if self._last_values is not None:
+        if self._event_times is not None:
             if inspected is not None:
                 # As above: sorted() and the list create objects.
                 self._resolve(batch)
+            self._event_times.keep_resolved(batch)
+            self._may_be_late = (
+                self._event_times.is_suspect(batch) or self._checks_all or now_s - self._alive_s > self._limit_s
+            )
+        if self._last_values is not None:
+            if inspected is not None:
+                self._resolve(batch)
             self._last_values.merge_resolved(batch, now_s)
-        return inspected
+        return [] if self._may_be_late and inspected is None else inspected
 
     def read(self, Py_ssize_t slot):
         """Return what was counted for a slot.
 
         Returns:
-            How many frames it had, and of the last one `received_ns` (ns since the Unix epoch) and the time of its
-            scan; zeros when it had none.
+            How many frames it had, and of the last one `received_ns` (ns since the Unix epoch), the time of its scan,
+            and how late it was in ns; zeros when it had none.
 
         Raises:
             UsageError: the slot has no topic.
         """
         cdef Observed* observed = self._observed(slot)
-        return observed.frames, observed.last_ns, observed.last_s
+        return observed.frames, observed.last_ns, observed.last_s, observed.late_ns
 
     def __reduce__(self):
         raise TypeError("a Tracker cannot be copied or pickled")

@@ -23,6 +23,8 @@ cdef class Batch:
         # The number of frames of KIND_MALFORMED.
         Py_ssize_t malformed_count
         FrameCounters counters
+        # How late each frame is, in ns; NULL if none is. Owned.
+        int64_t* late_ns_ptr
         # Set by finish(). After that the memory does not move, so views of it can be created.
         bint is_finished
 
@@ -31,6 +33,9 @@ cdef class Batch:
     # Copies and classifies the bytes, which are borrowed for the call. Must not be called after finish().
     cdef int append_ptr(self, const char* data_ptr, Py_ssize_t data_len) except -1
     cdef int finish(self, int64_t received_ns) except -1
+    # Allocates the column of the lateness, all zero. Must be called after finish(), once, and before any consumer has
+    # the batch.
+    cdef int add_lateness(self) except -1
     cdef Frame frame_at(self, Py_ssize_t index)
     # Raises IndexError. A function of its own, because a compiler saves more registers in every call of a function that
     # formats the message itself.

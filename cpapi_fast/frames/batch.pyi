@@ -32,6 +32,13 @@ class Batch:
     def received_ns(self) -> memoryview[int]:
         """int64, n entries: ns since the Unix epoch, the same for all frames of one socket read."""
     @property
+    def late_ns(self) -> memoryview[int] | None:
+        """int64, n entries: how late each frame is in ns, 0 for one that is not; None if no frame is late.
+
+        Set by a `Feed` only. A frame is late if it was received more than a second later after its `_updated` than
+        usual for its subscription.
+        """
+    @property
     def topic_starts(self) -> memoryview[int]:
         """int32, n entries: the position of the topic in the bytes of its frame; -1 if it is not plain text there."""
     @property

@@ -7,7 +7,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.number cimport PyNumber_AsSsize_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from .classifier cimport KIND_MALFORMED, Classified
 from .column_view cimport column_view
@@ -46,6 +46,7 @@ cdef class Batch:
     def __dealloc__(self):
         PyMem_Free(self.arena_ptr)
         PyMem_Free(self.conids_ptr)
+        PyMem_Free(self.late_ns_ptr)
 
     @staticmethod
     cdef Batch new(Py_ssize_t arena_capacity, Py_ssize_t column_capacity, FrameCounters counters):
@@ -147,6 +148,17 @@ cdef class Batch:
         self.is_finished = True
         return 0
 
+    cdef int add_lateness(self) except -1:
+        cdef:
+            Py_ssize_t size = self.frame_count * sizeof(int64_t)
+            int64_t* late_ns_ptr = <int64_t*>PyMem_Malloc(size)
+        if late_ns_ptr == NULL:
+            _raise_memory_error(size)
+        memset(late_ns_ptr, 0, size)
+        PyMem_Free(self.late_ns_ptr)
+        self.late_ns_ptr = late_ns_ptr
+        return 0
+
     cdef Frame frame_at(self, Py_ssize_t index):
         cdef Py_ssize_t start = self.offsets_ptr[index]
         return new_frame(
@@ -182,6 +194,9 @@ cdef class Batch:
         memcpy(part.kinds_ptr, self.kinds_ptr + start, count)
         part.frame_count = count
         part.is_finished = True
+        if self.late_ns_ptr != NULL:
+            part.add_lateness()
+            memcpy(part.late_ns_ptr, self.late_ns_ptr + start, count * sizeof(int64_t))
         return part
 
     @property
@@ -208,6 +223,17 @@ cdef class Batch:
     def received_ns(self):
         """int64, n entries: ns since the Unix epoch, the same for all frames of one socket read."""
         return column_view(self, self.received_ns_ptr, b"q", self.frame_count, sizeof(int64_t))
+
+    @property
+    def late_ns(self):
+        """int64, n entries: how late each frame is in ns, 0 for one that is not; None if no frame is late.
+
+        Set by a `Feed` only. A frame is late if it was received more than a second later after its `_updated` than
+        usual for its subscription.
+        """
+        if self.late_ns_ptr == NULL:
+            return None
+        return column_view(self, self.late_ns_ptr, b"q", self.frame_count, sizeof(int64_t))
 
     @property
     def topic_starts(self):

@@ -1,4 +1,4 @@
-"""The events file: state changes, gaps, backfills and a slow disk, one JSON object per line."""
+"""The events file: state changes, gaps, standstills, backfills and a slow disk, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import Any, Final
 import orjson
 
 from cpapi_fast.errors import OutputError
-from cpapi_fast.events import Backfill, Bar, Gap, StateChange
+from cpapi_fast.events import Backfill, Bar, Gap, Standstill, StateChange
 
 from .interface import DiskChange, OutputCounts, RecordedEvent, output_error, sync, write_all
 
 _TYPES: Final[dict[type, str]] = {
     StateChange: "state",
     Gap: "gap",
+    Standstill: "standstill",
     Backfill: "backfill",
     DiskChange: "disk",
 }
@@ -32,9 +33,9 @@ _NOTHING_DUE_S: Final = 60.0
 class EventLog:
     """Writes events to a file of JSON lines. Each line is immediately passed to the operating system in one write.
 
-    The file is created with the first event. Each line has `type` (`state`, `gap`, `backfill`, `disk`), `time` (UTC,
-    ISO 8601), `row` (the number of frames before the event in the capture) and the attributes of the event. `*_ns` are
-    ns since the Unix epoch. If the process is killed, only the last line can be incomplete.
+    The file is created with the first event. Each line has `type` (`state`, `gap`, `standstill`, `backfill`, `disk`),
+    `time` (UTC, ISO 8601), `row` (the number of frames before the event in the capture) and the attributes of the
+    event. `*_ns` are ns since the Unix epoch. If the process is killed, only the last line can be incomplete.
 
     Args:
         path: the file to create; the usual suffix is `.jsonl`.
@@ -117,12 +118,16 @@ class EventLog:
 
 def event_line(event: RecordedEvent, row: int) -> bytes:
     """Return an event as one line of JSON, with a newline at its end."""
-    at_ns = event.time_ns if isinstance(event, (StateChange, DiskChange)) else _end_of(event)
+    at_ns = _time_of(event)
     line: dict[str, Any] = {"type": _TYPES[type(event)], "time": _time_text(at_ns), "row": row}
     return orjson.dumps({**line, **_plain(event)}) + b"\n"
 
 
-def _end_of(event: Gap | Backfill) -> int:
+def _time_of(event: RecordedEvent) -> int:
+    if isinstance(event, (StateChange, DiskChange)):
+        return event.time_ns
+    if isinstance(event, Standstill):
+        return event.start_ns + event.length_ns
     gap = event.gap if isinstance(event, Backfill) else event
     return gap.last_good_ns if gap.first_good_ns is None else gap.first_good_ns
 
@@ -134,7 +139,7 @@ def _time_text(time_ns: int) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (StateChange, Gap, Backfill, Bar, DiskChange)):
+    if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange)):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

@@ -46,6 +46,12 @@ def quotes_schema() -> Any:
     return pa.schema(
         [
             field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), the receive time", nullable=False),
+            field(
+                "late_ns",
+                pa.int64(),
+                "how late the row is in ns: received_ns - updated_ms beyond the usual of its subscription; 0 up to 1 s",
+                nullable=False,
+            ),
             field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), from the gateway", code="_updated"),
             field("conid", pa.int64(), "contract id; 0 is a real one", nullable=False),
             field("target", pa.string(), "the subscribed target if it is more than a conid: 265598@NYSE"),
@@ -153,10 +159,10 @@ class QuotesWriter:
             raise self._error
         if self._is_closed:
             raise UsageError(f"the quotes in {self.folder} are closed")
-        kinds = bytes(batch.kinds)
+        kinds, late_ns = bytes(batch.kinds), batch.late_ns
         for index, kind in enumerate(kinds):
             if kind == _MARKET_DATA:
-                self._add_row(batch, index)
+                self._add_row(batch, index, late_ns)
                 if len(self._columns[0]) >= self._group_rows or self.counts.pending >= self._roll_rows:
                     try:
                         self._write_group()
@@ -218,7 +224,7 @@ class QuotesWriter:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _add_row(self, batch: Batch, index: int) -> None:
+    def _add_row(self, batch: Batch, index: int, late_ns: memoryview[int] | None) -> None:
         counts = self.counts
         counts.received += 1
         frame = batch[index]
@@ -237,6 +243,7 @@ class QuotesWriter:
         numbers = [parse_number(get(code)) for code in _NUMBER_CODES]
         row = (
             frame.received_ns,
+            0 if late_ns is None else late_ns[index],
             updated if type(updated) is int and updated in _INT64 else None,
             frame.conid,
             frame.target,

@@ -182,6 +182,20 @@ class GatewayFaults:
         """
         return sum(connection.socket_subscriptions.end_stream(target) for connection in self._connections.open)
 
+    def freeze_stream(self, target: str) -> int:
+        """Send no more ticks of one `smd` stream on every socket, and reply to a repeated subscribe as if it ran.
+
+        The reply is the snapshot of the old stream: `server_id`, `_updated` and values stand still. An unsubscribe ends
+        the stream, and the next subscribe starts a new one.
+
+        Args:
+            target: the part after `smd+`, such as `265598` or `265598@NYSE`.
+
+        Returns:
+            How many streams are frozen.
+        """
+        return sum(connection.socket_subscriptions.freeze_stream(target) for connection in self._connections.open)
+
     def drop_subscribes(self, count: int, *, channels: Iterable[str] = SUBSCRIBES) -> None:
         """Drop the next `count` subscribes without a reply; 0 stops it.
 

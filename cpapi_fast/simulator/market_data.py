@@ -34,6 +34,8 @@ class MarketDataStream:
         self._fields: tuple[str, ...] = ()
         self._known: dict[str, str] = {}
         self._tick: int | None = None
+        self._updated_ms: int | None = None
+        self._frozen: list[bytes] | None = None
         self._services = instrument.services
         self._is_thin = instrument.is_thin
         target, conid = instrument.target, instrument.conid
@@ -57,8 +59,16 @@ class MarketDataStream:
         ordered = [code for code in _DELTA_ORDER if code in wanted]
         self._fields = (*ordered, *sorted(set(wanted) - set(ordered)))
 
+    def freeze(self, updated_ms: int) -> None:
+        """Send no more deltas, and from now on the snapshot of this moment. Idempotent."""
+        if self._frozen is None:
+            self._frozen = self.snapshots(updated_ms if self._updated_ms is None else self._updated_ms)
+
     def snapshots(self, updated_ms: int) -> list[bytes]:
         """The snapshot twice with the same `_updated`: in hash-map order with the topic third, then in delta order."""
+        if self._frozen is not None:
+            return self._frozen
+        self._updated_ms = updated_ms
         values = {code: text for code in self._fields if (text := self.instrument.text(code)) is not None}
         if self._is_thin:
             # It contains only 6509; the values follow in the next delta.
@@ -91,6 +101,8 @@ class MarketDataStream:
 
         Changes that were not sent because the client did not read are merged into the next delta: conflation.
         """
+        if self._frozen is not None:
+            return None
         known, text_of = self._known, self.instrument.text
         parts = ""
         for code in self._fields:
@@ -100,6 +112,7 @@ class MarketDataStream:
                 parts += f'"{code}":{text},'
         if not parts:
             return None
+        self._updated_ms = updated_ms
         if self._services is not None:
             parts += f'"6508":"{self._services}",'
             self._services = None

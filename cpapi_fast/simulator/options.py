@@ -94,7 +94,7 @@ class SimulatorOptions:
     conids: tuple[int, ...] | None = None
     inactive_conids: frozenset[int] = frozenset()
     rate: float | None = None
-    stream_lifetime_s: float = 900.0
+    stream_lifetime_s: float = 600.0
     market_data_lines: int = 100
     tick_intervals: Mapping[int, float] | None = None
     replies_to_renewals: bool = True

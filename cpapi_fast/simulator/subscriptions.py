@@ -116,6 +116,14 @@ class SocketSubscriptions:
             found += stream.poll(now)
         return found
 
+    def freeze_stream(self, target: str) -> bool:
+        """Send no more ticks of an `smd` stream, and reply to a repeated subscribe with its old snapshot."""
+        stream = self.streams.get(target)
+        if stream is None:
+            return False
+        stream.freeze(self._now_ms())
+        return True
+
     def end_stream(self, target: str) -> bool:
         """End an `smd` stream without a frame; whether there was one. The next subscribe starts a new stream."""
         if self.streams.pop(target, None) is None:
@@ -157,7 +165,7 @@ class SocketSubscriptions:
         expires_s = now_s + self._options.stream_lifetime_s
         stream = self.streams.get(target)
         if stream is not None and stream.expires_s > now_s:
-            # Reported, not proven: a repeated subscribe adds fields. Documented: it renews the 15 minutes.
+            # Reported, not proven: a repeated subscribe adds fields. Documented: it renews the lifetime.
             stream.add_fields(fields)
             stream.expires_s = expires_s
             return stream.snapshots(self._now_ms()) if self._options.replies_to_renewals else []

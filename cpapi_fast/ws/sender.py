@@ -67,7 +67,7 @@ class Sender(ABC):
         """Subscribe to the quotes of one instrument: sends `smd+<conid>+{"fields":[…]}`.
 
         The gateway confirms it only with data. It silently ignores subscribes until it has sent `system` with
-        `success`, and silently ends each subscription after 15 minutes.
+        `success`, and silently ends each subscription after 10 minutes.
 
         Args:
             conid: IB's contract id.

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from cpapi_fast.events import Cause, FeedEvent, Gap
+from cpapi_fast.events import Cause, Certainty, FeedEvent, Gap
 
 #: What a pending frame costs besides its bytes.
 OVERHEAD = 64
@@ -147,7 +147,7 @@ class Model:
             last_good_ns = min(last_good_ns, *(entry.first_ns for entry in lost), last_good_ns)
             if good is not None:
                 first_good_ns = max(good.received_ns, *(entry.received_ns for entry in lost), good.received_ns)
-        return Gap(None, last_good_ns, first_good_ns, Cause.CONSUMER_OVERFLOW, len(lost))
+        return Gap(None, last_good_ns, first_good_ns, Cause.CONSUMER_OVERFLOW, len(lost), Certainty.CERTAIN)
 
     def finish_chunk(self) -> None:
         self.delivered += len(self.chunk)

@@ -14,7 +14,7 @@ from cpapi_fast.protocol.kinds import FrameKind
 RARE: Final = frozenset({FrameKind.SYSTEM, FrameKind.OTHER, FrameKind.MALFORMED})
 
 #: What is read of a topic without a frame.
-NOTHING: Final = (0, 0, 0.0)
+NOTHING: Final = (0, 0, 0.0, 0)
 
 
 class Twins:
@@ -24,7 +24,7 @@ class Twins:
         self.topics: Final = TopicTable()
         self.tracker: Final = Tracker(self.topics)
         self.slots: Final[dict[str, int]] = {}
-        self._observed: Final[dict[str, tuple[int, int, float]]] = {}
+        self._observed: Final[dict[str, tuple[int, int, float, int]]] = {}
         self._watched: Final[set[str]] = set()
         self._most = 0
         self._frames = 0
@@ -71,7 +71,7 @@ class Twins:
             topic = frame.topic
             is_written_with_escapes = batch.topic_lengths[index] < 0
             if topic in self._observed:
-                self._observed[topic] = (self._observed[topic][0] + 1, frame.received_ns, now_s)
+                self._observed[topic] = (self._observed[topic][0] + 1, frame.received_ns, now_s, 0)
             elif frame.kind is FrameKind.MARKET_DATA:
                 self._untracked += 1
             if frame.kind in RARE or topic in self._watched or is_written_with_escapes:

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cpapi_fast.errors import LimitError
-from cpapi_fast.events import Cause, FeedState, Gap, StateChange
+from cpapi_fast.events import Cause, FeedState, Gap, Standstill, StandstillReason, StateChange
 from cpapi_fast.feed.machine import (
     Action,
     Activity,
@@ -125,7 +125,9 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         assert len(recent_s) <= MAX_REQUESTS, "too many requests in a minute"
 
     def _note_event(self, event: object) -> None:
-        if isinstance(event, Gap):
+        if isinstance(event, Standstill):
+            assert event.start_ns + event.length_ns == self.now().ns
+        elif isinstance(event, Gap):
             assert event.subscription in self.subscribed
             if not self.is_clock_set and event.first_good_ns is not None:
                 assert event.last_good_ns <= event.first_good_ns
@@ -244,17 +246,45 @@ class MachineInAnyOrder(RuleBasedStateMachine):
         count=st.sampled_from([1, 2, 2, 30]),
         is_snapshot=st.booleans(),
         stream_id=st.sampled_from([None, "q1", "q1", "q2"]),
+        is_newer=FLAGS,
+        late_s=st.sampled_from([0, 0, 0, 20]),
     )
-    def frame(self, topic: str, count: int, is_snapshot: bool, stream_id: str | None) -> None:
+    def frame(
+        self,
+        topic: str,
+        count: int,
+        is_snapshot: bool,
+        stream_id: str | None,
+        is_newer: bool | None = None,
+        late_s: int = 0,
+    ) -> None:
         """A frame of any topic; the machine gets it even if the topic is not armed."""
         now = self.now()
         for _ in range(count):
             self.last_frame_s = self.s
             if topic in self.subscribed:
-                self.frames[topic] = Activity(self.frames.get(topic, (0,))[0] + 1, now.ns, now.s)
+                self.frames[topic] = Activity(self.frames.get(topic, (0,))[0] + 1, now.ns, now.s, late_s * 10**9)
             self.do(
-                self.machine.on_subscription_frame(topic, now.ns, now, is_snapshot=is_snapshot, stream_id=stream_id)
+                self.machine.on_subscription_frame(
+                    topic,
+                    now.ns,
+                    now,
+                    late_ns=late_s * 10**9,
+                    is_snapshot=is_snapshot,
+                    stream_id=stream_id,
+                    is_newer=is_newer,
+                )
             )
+
+    @rule(
+        length_s=st.sampled_from([1.5, 20.0, 4_000.0]),
+        reason=st.sampled_from(list(StandstillReason)),
+        suspended_s=st.sampled_from([0.0, 0.0, 90_000.0]),
+    )
+    def stands_still(self, length_s: float, reason: StandstillReason, suspended_s: float) -> None:
+        self.s += length_s
+        length_ns = int((length_s + suspended_s) * 1e9)
+        self.do(self.machine.on_standstill(length_ns, reason, self.now(), suspended_s=suspended_s))
 
     # --- time -------------------------------------------------------------------------------------
 

@@ -320,6 +320,48 @@ class Faults:
         if era == self._era and subscription.spec.topic in self.world.subscriptions:
             self.oracles.within(self.world, "an ended stream", FeedState.STALE, since_s, subscription.spec.topic)
 
+    def frozen(self) -> None:
+        """The gateway sends no more ticks of one stream, and answers probes with its old snapshot."""
+        self._freeze(is_hard=False)
+
+    def frozen_for_good(self) -> None:
+        """The same, and an unsubscribe does not help. It ends some time after it was noticed, or with the socket."""
+        self._freeze(is_hard=True)
+
+    def _freeze(self, *, is_hard: bool) -> None:
+        world, most_s = self.world, 1.5 if is_hard else 20.0
+        streaming = [
+            one
+            for one in world.subscriptions.values()
+            if one.is_streaming
+            and one.spec.is_market_data
+            and one.instrument is not None
+            and one.instrument.period_s <= most_s
+            and one.instrument.is_open(world.now_s)
+            and world.now_s - one.streaming_since_s > 60.0
+        ]
+        if not streaming or world.socket.is_held:
+            return
+        subscription, is_calm = self.random.choice(streaming), self.is_calm
+        self._begin("frozen_for_good" if is_hard else "frozen", 60.0)
+        world.socket.freeze_stream(subscription, is_hard=is_hard)
+        if is_hard:
+            world.after(60.0, self._thaw, subscription, world.now_s)
+        instrument, detected_s = subscription.instrument, 50.0
+        assert instrument is not None
+        known_s = world.now_s - max(subscription.streaming_since_s, self._opened_s(subscription))
+        is_regular = instrument.is_regular and instrument.period_s <= 1.0 and known_s > 600.0
+        if is_calm and is_regular and instrument.is_open(world.now_s + detected_s):
+            world.after(detected_s, self._check_killed, self._era, subscription, world.now_s)
+
+    def _thaw(self, subscription: SimulatedSubscription, since_s: float) -> None:
+        world = self.world
+        if subscription.is_frozen and world.subscriptions.get(subscription.spec.topic) is subscription:
+            if self.oracles.reported_s.get((subscription.spec.topic, FeedState.STALE), -1.0) >= since_s:
+                world.socket.thaw_stream(subscription)
+            else:
+                world.after(60.0, self._thaw, subscription, since_s)
+
     def all_killed(self) -> None:
         """All streams end without a notice."""
         self._begin("all_killed", 60.0)
@@ -358,6 +400,13 @@ class Faults:
         """The loop is blocked."""
         self._begin("blocked")
         self.world.socket.block(self.random.choice([0.5, 2.0, 5.0, 10.0, 40.0]))
+
+    def stalled(self) -> None:
+        """The network delivers nothing for a while, and then everything."""
+        duration_s = self.random.choice([1.5, 5.0, 12.0, 20.0])
+        self._begin("stalled", duration_s)
+        self.world.socket.stall()
+        self.world.after(duration_s, self.world.socket.unstall, duration_s)
 
     def paused(self) -> None:
         """A full consumer stops the socket from being read."""

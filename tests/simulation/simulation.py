@@ -55,6 +55,8 @@ class Report:
             "gaps: " + (", ".join(f"{name} {count:,}" for name, count in sorted(oracles.gaps.items())) or "none"),
             f"subscriptions reported STALE: {oracles.stales:,}, of these streaming: {oracles.false_stales:,}; "
             f"gaps without lost ticks: {oracles.false_gaps:,}",
+            f"certain gaps: {oracles.certain_gaps:,}; standstills: "
+            + (", ".join(f"{name} {count:,}" for name, count in sorted(oracles.standstills.items())) or "none"),
             f"connections: {self.world.machine.connections:,}; "
             f"most requests in a minute: {oracles.most_requests_a_minute}; "
             + ", ".join(f"{name} {count:,}" for name, count in sorted(oracles.calls.items())),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cpapi_fast.events import Cause
+from cpapi_fast.events import Cause, StandstillReason
 from cpapi_fast.feed.machine import Failure
 
 from .market import NEVER
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .world import World
 
 HEARTBEAT_S = 10.0
-EXPIRY_S = 900.0
+EXPIRY_S = 600.0
+#: From this length on, a pause of this process or of the network is reported as a standstill.
+STANDSTILL_S = 1.0
+SILENCE_S = 2.5
 
 
 class SimulatedSocket:
@@ -39,6 +42,7 @@ class SimulatedSocket:
         self.is_frozen = False
         self.is_held = False
         self._is_listening = False
+        self._is_paused = False
         #: The number of the socket: what belongs to an earlier one is obsolete.
         self._number = 0
         self._streams = 0
@@ -63,6 +67,7 @@ class SimulatedSocket:
             return
         self._number += 1
         self.is_open, self.is_frozen, self.is_held, self._is_listening = True, False, False, False
+        self._is_paused = False
         self._heartbeat_s = world.now_s + HEARTBEAT_S
         self._note_frame(world.now_s)
         world.put(world.machine.on_socket_opened, world.now())
@@ -122,7 +127,7 @@ class SimulatedSocket:
     def _forget(self) -> None:
         self.end_all_streams()
         self.heartbeats_until_now()
-        self.is_open = self._is_listening = self.is_held = False
+        self.is_open = self._is_listening = self.is_held = self._is_paused = False
         self._heartbeat_s, self._pending_end = NEVER, None
 
     def heartbeats_until_now(self) -> float:
@@ -172,7 +177,8 @@ class SimulatedSocket:
         if subscription is None:
             return
         if verb in ("umd", "upl"):
-            self.end_stream(subscription)
+            if not (subscription.is_frozen and subscription.is_frozen_hard):
+                self.end_stream(subscription, is_on_request=True)
         elif verb in ("smd", "spl"):
             is_closed = subscription.spec.needs_brokerage and not world.sessions.is_authenticated
             if not self._is_listening or is_closed or self.ignored_subscribes:
@@ -189,9 +195,15 @@ class SimulatedSocket:
         self.settle(subscription)
         if subscription.is_first_try:
             subscription.is_first_try = subscription.has_lost_ticks = False
+        if subscription.is_frozen and (subscription.is_frozen_hard or habits.renewals == "same"):
+            subscription.expires_s = now_s + EXPIRY_S
+            for _ in range(2):
+                self._deliver_frozen(subscription)
+            return
         is_new = not subscription.is_streaming
         subscription.expires_s = now_s + EXPIRY_S if subscription.spec.is_market_data else NEVER
         if is_new or habits.renewals == "new":
+            subscription.is_frozen = False
             self._streams += 1
             subscription.stream_id = f"q{self._streams}"
         if is_new:
@@ -199,19 +211,33 @@ class SimulatedSocket:
             subscription.streaming_since_s = now_s
         if subscription.spec.is_market_data and (is_new or habits.renewals != "unanswered"):
             for _ in range(2):
-                self._deliver(subscription, is_snapshot=habits.snapshots_marked)
+                self._deliver(subscription, is_reply=True)
         self.plan_tick(subscription)
 
-    def end_stream(self, subscription: SimulatedSubscription) -> None:
-        """End a stream without a notice."""
+    def freeze_stream(self, subscription: SimulatedSubscription, *, is_hard: bool) -> None:
+        """Send no more ticks of a stream, and reply to subscribes with its old snapshot; hard: also after `umd`."""
         self.settle(subscription)
+        subscription.is_frozen, subscription.is_frozen_hard = True, is_hard
+        subscription.had_no_stream = True
+
+    def thaw_stream(self, subscription: SimulatedSubscription) -> None:
+        """Send the ticks of a frozen stream again."""
+        self.settle(subscription)
+        subscription.is_frozen = False
+        self.plan_tick(subscription)
+
+    def end_stream(self, subscription: SimulatedSubscription, *, is_on_request: bool = False) -> None:
+        """End a stream without a notice; on request, what was sent before still arrives."""
+        self.settle(subscription)
+        subscription.is_frozen = False
         if subscription.is_streaming:
             subscription.is_streaming = False
             subscription.ended_s = self._world.now_s
         subscription.had_no_stream = True
-        if subscription.pending:
+        if subscription.pending and not is_on_request:
             # The socket of this side has received these frames, and they are never read.
-            subscription.pending, subscription.has_lost_ticks = 0, True
+            subscription.has_lost_ticks = True
+            subscription.pending.clear()
         self.plan_tick(subscription)
 
     def end_all_streams(self) -> None:
@@ -237,14 +263,17 @@ class SimulatedSocket:
         subscription.cursor_s = to_s
         if not count:
             return
-        if not subscription.is_streaming or not self.is_open:
+        subscription.market_s = last_s
+        if not subscription.is_streaming or not self.is_open or subscription.is_frozen:
             subscription.has_lost_ticks = True
         elif self.is_held:
-            subscription.pending += count
+            subscription.pending += [False] * count
         else:
             subscription.frames += count
-            subscription.last_s, subscription.last_ns = last_s, self._world.ns(last_s)
+            subscription.last_s, subscription.last_ns, subscription.late_ns = last_s, self._world.ns(last_s), 0
+            subscription.seen_s = last_s
             self._note_frame(last_s)
+            subscription.ticked_ns = subscription.last_ns
             self._world.observer.on_delivered(self._world, subscription)
 
     def plan_tick(self, subscription: SimulatedSubscription) -> None:
@@ -263,21 +292,45 @@ class SimulatedSocket:
             self.settle(subscription)
             return
         assert subscription.instrument is not None
-        count, _ = subscription.instrument.ticks(subscription.cursor_s, self._world.now_s)
+        count, last_s = subscription.instrument.ticks(subscription.cursor_s, self._world.now_s)
         subscription.cursor_s = self._world.now_s
-        for _ in range(count):
-            self._deliver(subscription, is_snapshot=self._world.sessions.habits.ticks_marked)
+        if count:
+            subscription.market_s = last_s
+        if count and subscription.is_frozen:
+            subscription.has_lost_ticks = True
+        else:
+            for _ in range(count):
+                self._deliver(subscription, is_reply=False)
         self.plan_tick(subscription)
 
-    def _deliver(self, subscription: SimulatedSubscription, *, is_snapshot: bool) -> None:
-        """A frame of a subscription has arrived."""
+    def _deliver(self, subscription: SimulatedSubscription, *, is_reply: bool, late_s: float = 0.0) -> None:
+        """A frame of a subscription has arrived: a tick, or a part of a snapshot."""
         if self.is_held:
-            subscription.pending += 1
+            subscription.pending.append(is_reply)
             return
+        habits = self._world.sessions.habits
+        is_snapshot = habits.snapshots_marked if is_reply else habits.ticks_marked
+        is_newer = not is_reply or subscription.market_s > subscription.seen_s
+        subscription.seen_s = subscription.market_s
+        self._put_frame(subscription, is_snapshot=is_snapshot or not is_newer, is_newer=is_newer, late_s=late_s)
+        if is_newer:
+            subscription.ticked_ns = subscription.last_ns - subscription.late_ns
+        self._world.observer.on_delivered(self._world, subscription)
+
+    def _deliver_frozen(self, subscription: SimulatedSubscription) -> None:
+        """A snapshot of a frozen stream has arrived, which is no data."""
+        if not self.is_held:
+            self._put_frame(subscription, is_snapshot=True, is_newer=False, late_s=0.0)
+            subscription.frozen_ns = subscription.last_ns
+
+    def _put_frame(
+        self, subscription: SimulatedSubscription, *, is_snapshot: bool, is_newer: bool, late_s: float
+    ) -> None:
         world = self._world
         now, topic = world.now(), subscription.spec.topic
         subscription.frames += 1
         subscription.last_s, subscription.last_ns = now.s, now.ns
+        subscription.late_ns = int(late_s * 1e9)
         self._note_frame(now.s)
         if subscription.is_watched:
             world.put(
@@ -286,10 +339,11 @@ class SimulatedSocket:
                 now.ns,
                 now,
                 topics=(topic,),
+                late_ns=subscription.late_ns,
                 is_snapshot=is_snapshot,
                 stream_id=subscription.stream_id or None,
+                is_newer=is_newer if subscription.spec.is_market_data else None,
             )
-        world.observer.on_delivered(world, subscription)
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -303,19 +357,22 @@ class SimulatedSocket:
 
     def release(self) -> None:
         """Read everything that was received in the meantime."""
-        if not self.is_held:
+        if not self.is_held or self._is_paused:
             return
         for subscription in self._world.subscriptions.values():
             self.settle(subscription)
         self.is_held = False
         if self.is_open and not self.is_frozen:
             self._note_frame(self._world.now_s)
+        now_s = self._world.now_s
         for subscription in list(self._world.subscriptions.values()):
-            pending, subscription.pending = subscription.pending, 0
-            for _ in range(pending if subscription.is_watched else min(pending, 1)):
-                self._deliver(subscription, is_snapshot=False)
-            if not subscription.is_watched and pending > 1:
-                subscription.frames += pending - 1
+            pending, subscription.pending = subscription.pending, []
+            late_s = now_s - subscription.market_s if subscription.market_s > subscription.seen_s else 0.0
+            for is_reply in pending if subscription.is_watched else pending[-1:]:
+                is_late = late_s > STANDSTILL_S and not is_reply
+                self._deliver(subscription, is_reply=is_reply, late_s=late_s if is_late else 0.0)
+            if not subscription.is_watched and len(pending) > 1:
+                subscription.frames += len(pending) - 1
             self.plan_tick(subscription)
         cause, self._pending_end = self._pending_end, None
         if cause is not None:
@@ -325,11 +382,13 @@ class SimulatedSocket:
         """Stop reading because a consumer with the policy `block` is full."""
         if self.is_open:
             self.hold()
+            self._is_paused = True
             self._world.put(self._world.machine.on_paused, True, self._world.now())
 
     def resume(self) -> None:
         """Read again because the consumer has room."""
-        if self.is_held:
+        if self._is_paused:
+            self._is_paused = False
             self._world.put(self._world.machine.on_paused, False, self._world.now())
             self.release()
 
@@ -337,7 +396,24 @@ class SimulatedSocket:
         """Block the loop for a while; then the timers run first, or the socket is read first."""
         self.hold()
         self._world.now_s += duration_s
+        if duration_s > STANDSTILL_S:
+            self._stand_still(duration_s, StandstillReason.PROCESS)
         if self._world.sessions.habits.reads_first:
             self.release()
         self._world.tick()
         self.release()
+
+    def stall(self) -> None:
+        """Deliver nothing for a while, and lose nothing. This side does not know."""
+        self.hold()
+
+    def unstall(self, duration_s: float) -> None:
+        """Deliver what the network has held for so long."""
+        if self.is_held:
+            if duration_s >= SILENCE_S and any(one.pending for one in self._world.subscriptions.values()):
+                self._stand_still(duration_s, StandstillReason.NETWORK)
+            self.release()
+
+    def _stand_still(self, duration_s: float, reason: StandstillReason) -> None:
+        world = self._world
+        world.put(world.machine.on_standstill, int(duration_s * 1e9), reason, world.now())

@@ -21,12 +21,25 @@ class SimulatedSubscription:
         self.is_streaming = False
         self.stream_id = ""
         self.expires_s = NEVER
-        #: The frames that the feed has received, and how many wait in a socket that is not read.
+        #: The frames that the feed has received, and those that wait in a socket that is not read: whether each is a
+        #: snapshot.
         self.frames = 0
         self.last_ns = 0
         self.last_s = 0.0
+        self.late_ns = 0
         self.delivered_ns = 0
-        self.pending = 0
+        #: When the newest data that the feed received was new.
+        self.ticked_ns = 0
+        #: The last tick at the market, and the last one whose data was received: `_updated` of a snapshot, and of the
+        #: last frame.
+        self.market_s = 0.0
+        self.seen_s = 0.0
+        #: The gateway sends the snapshot of a stopped stream. Hard: also after an unsubscribe.
+        self.is_frozen = False
+        self.is_frozen_hard = False
+        #: The receive time of its last snapshot.
+        self.frozen_ns = 0
+        self.pending: list[bool] = []
         self.is_watched = False
         #: Ticks are counted up to here.
         self.cursor_s = at_s

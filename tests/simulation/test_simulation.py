@@ -30,6 +30,24 @@ def test_a_week_with_everything_that_goes_wrong():
     assert report.world.machine.connections > 50
 
 
+@pytest.mark.parametrize("seed", [21, 22])
+def test_many_faults_while_every_instrument_trades(seed: int):
+    """Frozen streams are revived, and standstills and stalls make no gap without lost ticks."""
+    random = Random(seed)
+    instruments = [
+        Instrument("smd+1", 0.5, True, None, None, random),
+        Instrument("smd+2", 1.0, True, None, None, random),
+        Instrument("smd+3", 1.5, False, None, None, random),
+        Instrument("smd+4", 8.0, True, None, None, random),
+        Instrument("smd+5", 20.0, False, None, None, random),
+    ]
+    report = run(2, seed, instruments=instruments, faults_a_day=150.0)
+    happened = report.faults.happened
+    assert min(happened["frozen"], happened["frozen_for_good"], happened["stalled"], happened["blocked"]) > 0
+    assert report.oracles.certain_gaps > 0
+    assert report.oracles.standstills["process"] > 0
+
+
 @pytest.mark.parametrize(
     ("habits", "is_exact"),
     [
@@ -75,7 +93,7 @@ def test_a_quiet_week_of_instruments_that_tick_once_an_hour(renewals: str):
 
 
 def test_a_hundred_subscriptions_are_renewed_for_a_week():
-    """There is no gap, and at most 20 % more texts than one in nine minutes for each."""
+    """There is no gap, and at most 20 % more texts than one in six and a half minutes for each."""
     random = Random(2)
     minutes = weekday_sessions(7, 9.5, 9.75)
     instruments = [Instrument(f"smd+{conid}", 3_600.0, conid % 2 == 0, None, None, random) for conid in range(60)]
@@ -86,8 +104,9 @@ def test_a_hundred_subscriptions_are_renewed_for_a_week():
     assert len(report.world.machine.subscriptions) == 100
     assert sum(report.oracles.gaps.values()) == 0
     assert report.oracles.stales == 0
-    needed = 100 * 7 * DAY_S / 540.0
-    assert report.oracles.texts["umd"] == 0
+    needed = 100 * 7 * DAY_S / 390.0
+    # Some are revived, because a quiet stream cannot be told from a stopped one.
+    assert report.oracles.texts["umd"] <= 0.02 * needed
     assert report.oracles.texts["smd"] <= 1.2 * needed
 
 

@@ -192,7 +192,9 @@ class World:
             if subscription is not None:
                 if not subscription.is_watched and subscription.cursor_s < self.now_s:
                     socket.settle(subscription)
-                activity[topic] = Activity(subscription.frames, subscription.last_ns, subscription.last_s)
+                activity[topic] = Activity(
+                    subscription.frames, subscription.last_ns, subscription.last_s, subscription.late_ns
+                )
         last_frame_s = socket.last_frame_s
         self.machine.observe(activity, last_frame_s)
         actions = method(*arguments, **options)

@@ -16,11 +16,11 @@ async def item_types(client: cf.Client) -> None:
         assert_type(subscription.status, cf.SubscriptionStatus | None)
         assert_type(await feed.wait_for(cf.FeedState.STREAMING, timeout_s=5.0), cf.FeedState)
         async for item in feed:
-            assert_type(item, cf.Frame | cf.StateChange | cf.Gap | cf.Backfill)
+            assert_type(item, cf.Frame | cf.StateChange | cf.Gap | cf.Standstill | cf.Backfill)
             if isinstance(item, cf.Gap):
                 assert_type(item.first_good_ns, int | None)
                 assert_type(item.cause, cf.Cause)
-        assert_type(feed.batches(), AsyncIterator[cf.Batch | cf.StateChange | cf.Gap | cf.Backfill])
+        assert_type(feed.batches(), AsyncIterator[cf.Batch | cf.StateChange | cf.Gap | cf.Standstill | cf.Backfill])
         assert_type(feed.stats, cf.FeedStats)
 
 
@@ -30,9 +30,9 @@ async def consumer_types(feed: cf.Feed) -> None:
         assert_type(consumer.stats, cf.ConsumerStats)
         assert_type(consumer.stats.received, int)
         async for item in consumer.batches():
-            assert_type(item, cf.Batch | cf.StateChange | cf.Gap | cf.Backfill)
+            assert_type(item, cf.Batch | cf.StateChange | cf.Gap | cf.Standstill | cf.Backfill)
         async for chunk in consumer.chunks():
-            assert_type(chunk, list[cf.Batch | cf.StateChange | cf.Gap | cf.Backfill])
+            assert_type(chunk, list[cf.Batch | cf.StateChange | cf.Gap | cf.Standstill | cf.Backfill])
     callback = feed.on_batch(print)
     assert_type(callback, cf.CallbackConsumer)
     assert_type(callback.stats, cf.ConsumerStats)

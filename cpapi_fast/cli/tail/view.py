@@ -10,7 +10,7 @@ from typing import Final
 
 from cpapi_fast.cli.rates import Rates
 from cpapi_fast.clock import Clock
-from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, StateChange
+from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, Standstill, StateChange
 from cpapi_fast.feed import Feed, LastField
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.protocol.availability import Availability
@@ -225,6 +225,9 @@ def event_text(event: FeedEvent, now_ns: int) -> str:
         count = "" if event.frames_dropped is None else f", {event.frames_dropped:,} frames"
         time = time_text(now_ns if end_ns is None else end_ns)
         return f"{time} gap in {name}, {length}{count}: {words(event.cause.value)}"
+    if isinstance(event, Standstill):
+        time = time_text(event.start_ns + event.length_ns)
+        return f"{time} feed standstill of {event.length_ns / 1e9:,.1f} s: {words(event.reason.value)}"
     return _backfill_text(event, now_ns)
 
 

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cpapi_fast.events import Cause, FeedEvent, Gap, StateChange
+from cpapi_fast.events import Cause, FeedEvent, Gap, Standstill, StandstillReason, StateChange
 from cpapi_fast.feed.machine import (
     Action,
     Call,
@@ -30,7 +30,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.protocol.hours import DailyWindow, TradingHours
 
 FORMAT: Final = "cpapi_fast decision record"
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: The parameters of each input of the machine, in order.
 INPUTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,7 +60,8 @@ def decode_options(encoded: Mapping[str, Any]) -> FeedOptions:
     """The options from JSON."""
     values = dict(encoded)
     values["nightly"] = None if values["nightly"] is None else DailyWindow(*values["nightly"])
-    values["renew_after_s"] = tuple(values["renew_after_s"])
+    if values["renew_after_s"] is not None:
+        values["renew_after_s"] = tuple(values["renew_after_s"])
     return FeedOptions(**values)
 
 
@@ -113,6 +114,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "facts": lambda encoded: SessionFacts(*encoded),
     "failure": Failure,
     "cause": Cause,
+    "reason": StandstillReason,
     "spec": _decode_spec,
 }
 
@@ -145,7 +147,9 @@ def _encode_event(event: FeedEvent, redact: Texts) -> list[Any]:
     if isinstance(event, (Gap, StateChange)) and event.subscription is not None:
         topic = redact(event.subscription)
     if isinstance(event, Gap):
-        return [kind, topic, event.last_good_ns, event.first_good_ns, event.cause.value]
+        return [kind, topic, event.last_good_ns, event.first_good_ns, event.cause.value, event.certainty.value]
+    if isinstance(event, Standstill):
+        return [kind, event.start_ns, event.length_ns, event.reason.value]
     if isinstance(event, StateChange):
         # The advice follows from the cause.
         states = [event.state.value, event.previous.value, event.cause.value]

@@ -6,6 +6,7 @@ The files::
     rest_calls.py          makes the machine's REST calls
     socket_supervisor.py   opens and closes sockets
     frame_inspector.py     delivers frames, and inspects the few that the machine needs
+    arrival_watch.py       notices standstills and late frames
     control_frames.py      reads the payloads of inspected frames
     failures.py            converts errors to failures and causes
     driver.py              carries out the machine's actions, and sets its timer

@@ -30,6 +30,7 @@ from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.rest.client import Client
 from cpapi_fast.ws.stats import WsStats
 
+from .arrival_watch import ArrivalWatch
 from .failures import Explainer
 from .frame_inspector import FrameInspector
 from .machine_runner import MachineRunner
@@ -84,8 +85,9 @@ class Driver:
             on_backfill=self._emit,
             timeout_s=options.backfill_timeout_s,
         )
+        self.arrivals: Final = ArrivalWatch(client.clock, options, self.topics, self._runner, self.carry_out)
         self._inspector: Final = FrameInspector(
-            client.clock, delivery, self.topics, self._backfiller, self._runner, self.carry_out
+            client.clock, delivery, self.topics, self._backfiller, self._runner, self.carry_out, self.arrivals
         )
         self._sockets: Final = SocketSupervisor(
             client,
@@ -94,7 +96,7 @@ class Driver:
             explain,
             carry_out=self.carry_out,
             on_batch=self._inspector.on_batch,
-            on_lost=self._backfiller.on_connection_lost,
+            on_lost=self._on_lost,
             on_misuse=on_misuse,
             report=self._report,
         )
@@ -112,10 +114,12 @@ class Driver:
         """
         if self._recorder is not None:
             self._recorder.open()
+        self.arrivals.start()
         self.carry_out(self._runner.put(self.machine.start, self._runner.now()))
 
     def halt(self) -> None:
         """Close the socket and stop all timers, without waiting for their end."""
+        self.arrivals.stop()
         self.carry_out(self._runner.put(self.machine.stop, self._runner.now()))
         self._backfiller.close()
         if self._recorder is not None:
@@ -205,6 +209,10 @@ class Driver:
                 if ws is not None:
                     self._spawn(self._sockets.close(ws), _CLOSING)
         self._set_timer()
+
+    def _on_lost(self) -> None:
+        self._backfiller.on_connection_lost()
+        self.arrivals.on_connection_lost()
 
     def _emit(self, event: FeedEvent) -> None:
         self._delivery.put_event(event)

@@ -14,6 +14,7 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.kinds import FrameKind
 
+from .arrival_watch import ArrivalWatch
 from .control_frames import channel_of, payload_of, read_smd_header, read_status
 from .machine_runner import MachineRunner
 
@@ -28,6 +29,7 @@ class FrameInspector:
         backfiller: receives the replies to its requests for history.
         runner: receives the content of the inspected frames.
         carry_out: carries out the actions that follow.
+        arrivals: measures frames that may be late.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class FrameInspector:
         backfiller: Backfiller,
         runner: MachineRunner,
         carry_out: Callable[[list[Action]], None],
+        arrivals: ArrivalWatch,
     ) -> None:
         self._clock: Final = clock
         self._delivery: Final = delivery
@@ -45,6 +48,7 @@ class FrameInspector:
         self._backfiller: Final = backfiller
         self._runner: Final = runner
         self._carry_out: Final = carry_out
+        self._arrivals: Final = arrivals
 
     def on_batch(self, batch: Batch) -> None:
         """Handle the frames of one socket read."""
@@ -52,11 +56,13 @@ class FrameInspector:
         if indexes is None:
             self._delivery.put(batch, 0, len(batch))
         else:
+            if self._topics.tracker.may_be_late:
+                self._arrivals.on_batch(batch)
             self._inspect(batch, indexes)
 
     def _inspect(self, batch: Batch, indexes: list[int]) -> None:
         """Inspect some frames of a batch, and put the events that follow between the frames where they belong."""
-        start, now = 0, self._runner.now()
+        start, now, late_ns = 0, self._runner.now(), batch.late_ns
         for index in indexes:
             frame = batch[index]
             slot = self._topics.slot_of(batch, index)
@@ -68,7 +74,9 @@ class FrameInspector:
                 self._backfiller.on_frame(frame)
                 continue
             actions = (
-                self._put_subscription(frame, slot, now) if is_of_subscription else self._put_connection(frame, now)
+                self._put_subscription(frame, slot, now, 0 if late_ns is None else late_ns[index])
+                if is_of_subscription
+                else self._put_connection(frame, now)
             )
             if actions:
                 # A gap comes before the frame that ends it, and a state after the frame that reports it.
@@ -79,7 +87,7 @@ class FrameInspector:
                 self._carry_out(actions)
         self._delivery.put(batch, start, len(batch))
 
-    def _put_subscription(self, frame: Frame, slot: int, now: Moment) -> list[Action]:
+    def _put_subscription(self, frame: Frame, slot: int, now: Moment, late_ns: int) -> list[Action]:
         runner, topic = self._runner, frame.topic
         if topic is None:
             return []
@@ -88,20 +96,34 @@ class FrameInspector:
             return runner.put_for((topic,), runner.machine.on_refused, topic, now)
         on_frame = runner.machine.on_subscription_frame
         if frame.kind is not FrameKind.MARKET_DATA:
-            return runner.put_for((topic,), on_frame, topic, frame.received_ns, now)
+            return runner.put_for((topic,), on_frame, topic, frame.received_ns, now, late_ns=late_ns)
         header = read_smd_header(payload)
         is_snapshot = header.has_availability
+        is_newer: bool | None = None
         if header.updated_ms is not None:
-            is_repeated = self._topics.repeats_update(slot, header.updated_ms)
-            is_snapshot = is_snapshot or is_repeated
+            previous_ms = self._topics.last_update(slot, header.updated_ms)
+            is_snapshot = is_snapshot or previous_ms == header.updated_ms
+            is_newer = None if previous_ms is None else header.updated_ms > previous_ms
         return runner.put_for(
-            (topic,), on_frame, topic, frame.received_ns, now, is_snapshot=is_snapshot, stream_id=header.stream_id
+            (topic,),
+            on_frame,
+            topic,
+            frame.received_ns,
+            now,
+            late_ns=late_ns,
+            is_snapshot=is_snapshot,
+            stream_id=header.stream_id,
+            is_newer=is_newer,
         )
 
     def _put_connection(self, frame: Frame, now: Moment) -> list[Action]:
         runner = self._runner
         if frame.kind is FrameKind.SYSTEM:
-            return runner.put(runner.machine.on_ready, now) if "success" in payload_of(frame) else []
+            payload = payload_of(frame)
+            heartbeat_ms = payload.get("hb")
+            if type(heartbeat_ms) is int:
+                self._arrivals.on_heartbeat(heartbeat_ms, frame.received_ns)
+            return runner.put(runner.machine.on_ready, now) if "success" in payload else []
         if frame.kind is FrameKind.OTHER and channel_of(frame.topic) == "sts":
             authenticated, connected, competing, words = read_status(payload_of(frame))
             return runner.put(runner.machine.on_status, authenticated, connected, competing, now, words=words)

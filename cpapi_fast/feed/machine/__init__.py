@@ -28,7 +28,8 @@ Each class owns the state that it changes::
         subscription_requests.py       what is sent for them, and what the replies show
         staleness.py                   how long each may be quiet, and when to check it
         gaps.py                        which data is missing
-        subscription_state.py          the record of one subscription, in one part for each of the three above
+        revival.py                     whether replies prove that a stream runs, and when to revive it
+        subscription_state.py          the record of one subscription, in parts with one owner each
         interval_estimator.py          the usual interval of its ticks, and its staleness limit
         resubscribe_behaviour.py       how the gateway treats a repeated subscribe
         send_queue.py                  the texts to send, at a limited rate

@@ -30,11 +30,36 @@ class Activity(NamedTuple):
         frames: how many were received.
         last_ns: the receive time of the last one, in ns since the Unix epoch.
         last_s: the same in seconds of the feed's clock.
+        late_ns: how late it was, in ns; 0 if it was not.
     """
 
     frames: int
     last_ns: int
     last_s: float
+    late_ns: int = 0
+
+    @property
+    def data_ns(self) -> int:
+        """When its data was new, in ns since the Unix epoch: the receive time, unless it was late."""
+        return self.last_ns - self.late_ns
+
+
+class FrameHeader(NamedTuple):
+    """What the machine needs of a frame.
+
+    Attributes:
+        received_ns: its receive time, in ns since the Unix epoch.
+        late_ns: how late it was, in ns; 0 if it was not.
+        is_snapshot: whether it has the form of a reply to a subscribe, not of a tick.
+        stream_id: its `server_id`, if it has one.
+        is_newer: whether its `_updated` is later than that of the frame of its topic before; None if unknown.
+    """
+
+    received_ns: int
+    late_ns: int = 0
+    is_snapshot: bool = False
+    stream_id: str | None = None
+    is_newer: bool | None = None
 
 
 class SessionFacts(NamedTuple):

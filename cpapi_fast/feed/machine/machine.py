@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from random import Random
 from typing import Final
 
-from cpapi_fast.events import Cause, FeedState
+from cpapi_fast.events import Cause, FeedState, Standstill, StandstillReason
 from cpapi_fast.feed.options import FeedOptions
 
-from .actions import Action, Activity, Failure, Moment, SessionFacts
+from .actions import Action, Activity, Emit, Failure, FrameHeader, Moment, SessionFacts
 from .session.connection_lifecycle import ConnectionLifecycle, Phase
 from .session.session_calls import SessionCalls
 from .session.session_lifecycle import SessionLifecycle
@@ -122,7 +122,7 @@ class Machine:
             last_frame_s: when the last frame of any kind was received, in seconds of the clock; 0 before the first.
         """
         self._socket_timeout.last_frame_s = last_frame_s
-        self._manager.observe(activity)
+        self._manager.observe(activity, last_frame_s)
 
     # --- inputs from the user ----------------------------------------------------------------------------
 
@@ -271,8 +271,10 @@ class Machine:
         received_ns: int,
         now: Moment,
         *,
+        late_ns: int = 0,
         is_snapshot: bool = False,
         stream_id: str | None = None,
+        is_newer: bool | None = None,
     ) -> list[Action]:
         """A frame of a watched topic was received.
 
@@ -280,10 +282,13 @@ class Machine:
             topic: its topic.
             received_ns: its receive time.
             now: the current time.
+            late_ns: how late it was, in ns; 0 if it was not.
             is_snapshot: whether it has the form of a reply to a subscribe, not of a tick.
             stream_id: its `server_id`, if it has one.
+            is_newer: whether its `_updated` is later than that of the frame of its topic before; None if unknown.
         """
-        if self._manager.on_frame(topic, received_ns, now, is_snapshot=is_snapshot, stream_id=stream_id):
+        header = FrameHeader(received_ns, late_ns, is_snapshot, stream_id, is_newer)
+        if self._manager.on_frame(topic, now, header):
             self._connection.on_data(now)
         return self._take_actions()
 
@@ -291,6 +296,27 @@ class Machine:
         """The gateway sent an error frame for a topic, such as `sor` with code 500."""
         if self._manager.on_refused(topic, now):
             self._session.on_refused(now)
+        return self._take_actions()
+
+    def on_standstill(
+        self, length_ns: int, reason: StandstillReason, now: Moment, *, suspended_s: float = 0.0
+    ) -> list[Action]:
+        """Nothing was received for a while; what waited follows late. Nothing becomes stale before it is read.
+
+        Args:
+            length_ns: how long, in ns of the machine's own clock.
+            reason: where the data waited.
+            now: the current time, which is the end of the standstill.
+            suspended_s: for how long the machine was suspended, in seconds of the clock. `now.s` does not include it.
+        """
+        if self._connection.phase is not Phase.IDLE:
+            self._act(Emit(Standstill(now.ns - length_ns, length_ns, reason)))
+            if reason is not StandstillReason.NETWORK and self._socket_timeout.start_grace(now.s):
+                self._manager.set_grace(self._socket_timeout.grace_until_s)
+            if suspended_s:
+                # The session may have ended meanwhile.
+                self._calls.keepalive_s = min(self._calls.keepalive_s, now.s)
+            self._manager.on_standstill(now.s, suspended_s)
         return self._take_actions()
 
     # --- inputs from the timer -------------------------------------------------------------------------------------

@@ -59,14 +59,14 @@ async def test_subscriptions_are_renewed_and_kept_alive(
     summary = await collect(client, options_of(client, tmp_path, duration_s=2280.0))
     (connection,) = gateway.connections
     texts = Counter(text.text.partition("+{")[0] for text in connection.received)
-    # At 480 to 530 s, and so on; a busy machine is late, by 40 s for each tenth of a second.
-    assert texts["smd+265598"] in (4, 5)
-    assert texts["smd+8314"] in (4, 5)
+    # At 360 to 420 s, and so on; a busy machine is late, by 40 s for each tenth of a second.
+    assert texts["smd+265598"] in (5, 6, 7)
+    assert texts["smd+8314"] in (5, 6, 7)
     assert texts["tic"] >= 20
-    assert summary.feed.renewals in (6, 7, 8)
+    assert 8 <= summary.feed.renewals <= 12
     last = max(row["updated_ms"] for row in quoted(tmp_path))
     first = min(row["updated_ms"] for row in quoted(tmp_path))
-    assert last - first > 1_900_000, "the streams outlive their 15 minutes"
+    assert last - first > 1_900_000, "the streams outlive their 10 minutes"
 
 
 @pytest.mark.gateway(speed=50.0)

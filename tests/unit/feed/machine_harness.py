@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StateChange
+from cpapi_fast.events import Cause, FeedEvent, FeedState, Gap, StandstillReason, StateChange
 from cpapi_fast.feed.decisions.record_format import INPUTS
 from cpapi_fast.feed.machine import (
     Action,
@@ -191,22 +191,42 @@ class Bench:
     def ended(self, cause: Cause) -> Changes:
         return self.do(self.machine.on_socket_ended(cause, self.now()))
 
+    def stands_still(self, length_s: float, reason: StandstillReason, suspended_s: float = 0.0) -> Changes:
+        """Time passes without a tick, and is reported as a standstill."""
+        self.s += length_s - suspended_s
+        length_ns = int(length_s * 1e9)
+        return self.do(self.machine.on_standstill(length_ns, reason, self.now(), suspended_s=suspended_s))
+
     def paused(self, is_paused: bool) -> Changes:
         return self.do(self.machine.on_paused(is_paused, self.now()))
 
     def frame(
-        self, topic: str = "smd+1", *, is_snapshot: bool = False, stream_id: str | None = None, count: int = 1
+        self,
+        topic: str = "smd+1",
+        *,
+        is_snapshot: bool = False,
+        stream_id: str | None = None,
+        count: int = 1,
+        late_s: float = 0.0,
+        is_newer: bool | None = None,
     ) -> Changes:
         """Frames of a subscription are received; they are inputs if it is watched."""
         changes: Changes = []
         for _ in range(count):
             self.last_frame_s = self.s
             frames = self.activity.get(topic, Activity(0, 0, 0.0)).frames
-            self.activity[topic] = Activity(frames + 1, self.ns, self.s)
+            late_ns = int(late_s * 1e9)
+            self.activity[topic] = Activity(frames + 1, self.ns, self.s, late_ns)
             if topic in self.watched:
                 changes += self.do(
                     self.machine.on_subscription_frame(
-                        topic, self.ns, self.now(), is_snapshot=is_snapshot, stream_id=stream_id
+                        topic,
+                        self.ns,
+                        self.now(),
+                        late_ns=late_ns,
+                        is_snapshot=is_snapshot,
+                        stream_id=stream_id,
+                        is_newer=is_newer,
                     )
                 )
         return changes

@@ -76,9 +76,19 @@ def record(path: Path) -> Recorded:
     run.put("on_socket_opened", moment(10.3))
     run.put("on_ready", moment(10.4))
     run.put("on_status", True, None, None, moment(10.5))
-    run.activity = {"smd+1": Activity(2, moment(10.6).ns, 10.6), "spl+U1234567": Activity(1, moment(10.6).ns, 10.6)}
-    run.put("on_subscription_frame", "smd+1", moment(10.6).ns, moment(10.6), is_snapshot=True, stream_id="q1")
+    run.activity = {"smd+1": Activity(2, moment(10.6).ns, 10.6, 70), "spl+U1234567": Activity(1, moment(10.6).ns, 10.6)}
+    run.put(
+        "on_subscription_frame",
+        "smd+1",
+        moment(10.6).ns,
+        moment(10.6),
+        is_snapshot=True,
+        stream_id="q1",
+        late_ns=70,
+        is_newer=True,
+    )
     run.put("on_paused", True, moment(11.0))
+    run.put("on_standstill", 5 * 10**8, cf.StandstillReason.SUSPEND, moment(11.2), suspended_s=0.4)
     run.put("on_refused", "spl+U1234567", moment(11.5))
     run.put("on_socket_ended", cf.Cause.CONNECTION_LOST, moment(12.0), detail="reset")
     run.put("on_socket_failed", Failure.REFUSED, moment(12.1))
@@ -133,7 +143,7 @@ def test_a_last_line_that_is_cut_off_is_accepted(tmp_path: Path):
     [
         (lambda lines: [], 1, "no complete line"),
         (lambda lines: ['{"format":"else"}', *lines[1:]], 1, "not a decision record"),
-        (lambda lines: [lines[0].replace('"version":1', '"version":99'), *lines[1:]], 1, "version 99"),
+        (lambda lines: [lines[0].replace('"version":2', '"version":99'), *lines[1:]], 1, "version 99"),
         (lambda lines: [lines[0].replace('"seed":"9', '"seed":"x'), *lines[1:]], 1, "options are damaged"),
         (lambda lines: [*lines[:3], lines[3][:40], *lines[4:]], 4, "not a JSON object"),
         (lambda lines: [*lines[:3], "[]", *lines[4:]], 4, "not a JSON object"),
@@ -237,7 +247,7 @@ def test_the_command_prints_the_decisions(tmp_path: Path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert "Call /tickle 1 False" in result.stdout
-    assert result.stdout.endswith("18 inputs replayed; all actions equal those of the record\n")
+    assert result.stdout.endswith("19 inputs replayed; all actions equal those of the record\n")
     file.write_text("{}\n")
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (1, f"{file}: line 1: the file is not a decision record\n")

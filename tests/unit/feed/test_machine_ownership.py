@@ -20,6 +20,7 @@ OWNERS = {
     "open_gap": "gaps",
     "last_good_ns": "gaps",
     "is_resubscribed": "gaps",
+    "no_stream_from_s": "gaps",
     "timer_s": "timers",
 }
 

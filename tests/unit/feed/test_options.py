@@ -32,7 +32,7 @@ from cpapi_fast.protocol.hours import DailyWindow
         ("renew_after_s", (480.0,)),
         ("renew_after_s", ("480", "500")),
         ("renew_after_s", (500.0, 480.0)),
-        ("renew_after_s", (480.0, 900.0)),
+        ("renew_after_s", (480.0, 600.0)),
         ("max_pending_frames", 1e6),
         ("max_pending_bytes", 0),
         ("market_data_lines", True),

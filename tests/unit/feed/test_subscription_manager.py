@@ -23,12 +23,12 @@ def answer(bench: Bench, topic: str = "smd+1", stream_id: str = "q1") -> None:
         bench.frame(topic, is_snapshot=True, stream_id=stream_id)
 
 
-def test_a_subscription_is_renewed_within_nine_minutes_without_a_gap():
+def test_a_subscription_is_renewed_within_seven_minutes_without_a_gap():
     bench = Bench(SMD).to("streaming")
     for _ in range(10):
         bench.ticks(600.0, 1.0)
     renewals = [text for text in bench.texts if text.startswith("smd")][1:]
-    assert 6000 // 530 <= len(renewals) <= 6000 // 480 + 1
+    assert 6000 // 420 <= len(renewals) <= 6000 // 360 + 1
     assert bench.machine.requests.renewals == len(renewals)
     assert bench.gaps() == []
     assert bench.states("smd+1") == []
@@ -41,7 +41,7 @@ def test_renewals_are_jittered():
         bench = Bench(SMD, seed=seed).to("streaming")
         subscription = bench.machine.subscriptions["smd+1"]
         age_s = subscription.request.renew_s - subscription.request.sent_s
-        assert 480.0 <= age_s <= 530.0
+        assert 360.0 <= age_s <= 420.0
         moments.add(round(age_s, 3))
     assert len(moments) == 10
 
@@ -69,7 +69,7 @@ def test_a_stopped_stream_is_reported_stale_within_five_intervals(every_s: float
         bench.passes(0.1)
         bench.frame("smd+2", stream_id="q2")
         bench.last_frame_s = bench.s
-        assert bench.s - stopped_s < limit_s + 0.4
+        assert bench.s - stopped_s < 1.05 * limit_s + 0.4
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
     # A probe, and then a resubscribe.
     assert bench.sent()[-2:] == ["umd+1+{}", "smd+1+{}"]
@@ -125,7 +125,7 @@ def test_an_instrument_with_one_tick_an_hour_is_not_stale_for_a_day():
         bench.frame(stream_id="q1")
     assert bench.states("smd+1") == []
     assert bench.gaps() == []
-    assert len(texts) <= 24 * 3_600 / 480 + 10
+    assert len(texts) <= 24 * 3_600 / 360 + 10
 
 
 def test_outside_its_trading_hours_a_subscription_is_not_probed():

@@ -33,7 +33,7 @@ def test_a_new_topic_has_no_frames():
     assert topics.add("smd+8314") == 0
     assert topics.add("smd+8314") == 0
     assert topics.add("smd+265598") == 1
-    assert tracker.read(0) == tracker.read(1) == (0, 0, 0.0)
+    assert tracker.read(0) == tracker.read(1) == (0, 0, 0.0, 0)
 
 
 def test_a_scan_counts_frames_and_keeps_times_by_topic():
@@ -42,7 +42,11 @@ def test_a_scan_counts_frames_and_keeps_times_by_topic():
     smd, nyse, sor = (topics.add(topic) for topic in ("smd+8314", "smd+8314@NYSE", "sor"))
     assert tracker.scan(batch_of([SMD, OTHER_CONID, SOR, SMD], received_ns=5), 1.5) is None
     assert tracker.scan(batch_of([NYSE, SPL, b"{}"], received_ns=9), 2) is None
-    assert (tracker.read(smd), tracker.read(nyse), tracker.read(sor)) == ((2, 5, 1.5), (1, 9, 2.0), (1, 5, 1.5))
+    assert (tracker.read(smd), tracker.read(nyse), tracker.read(sor)) == (
+        (2, 5, 1.5, 0),
+        (1, 9, 2.0, 0),
+        (1, 5, 1.5, 0),
+    )
     assert (tracker.frames, tracker.untracked, tracker.last_s) == (7, 1, 2.0)
 
 
@@ -60,7 +64,7 @@ def test_which_frames_are_inspected():
     tracker.unwatch(smd)
     tracker.unwatch(smd)
     assert tracker.scan(batch, 1.0) == [1, 2, 3, 9, 10]
-    assert tracker.read(smd) == (12, 1, 1.0)
+    assert tracker.read(smd) == (12, 1, 1.0, 0)
     assert tracker.untracked == 4
     assert [topics.slot_of(batch, index) for index in range(12)] == [0, -1, 1, *[-1] * 7, 0, 0]
     with pytest.raises(IndexError):
@@ -79,7 +83,7 @@ def test_invalid_utf8_is_counted_under_its_decoded_topic():
     tracker = Tracker(topics)
     slot = topics.add("smd+1@\ufffd")
     assert tracker.scan(batch_of([b'{"a":1,"topic":"smd+1@\x99"}', b'{"a":1,"topic":"smd+2@\x99"}']), 1.0) is None
-    assert tracker.read(slot) == (1, 1, 1.0)
+    assert tracker.read(slot) == (1, 1, 1.0, 0)
     assert tracker.untracked == 1
 
 
@@ -97,9 +101,9 @@ def test_a_removed_topic_is_untracked_and_its_slot_is_cleared():
         with pytest.raises(UsageError):
             call(slot)
     assert topics.add("smd+265598") == slot
-    assert tracker.read(slot) == (0, 0, 0.0)
+    assert tracker.read(slot) == (0, 0, 0.0, 0)
     assert tracker.scan(batch_of([SMD, OTHER_CONID]), 3.0) is None, "a new topic is not watched"
-    assert tracker.read(slot) == (1, 1, 3.0)
+    assert tracker.read(slot) == (1, 1, 3.0, 0)
 
 
 def test_counts_stay_while_topics_are_added():
@@ -109,7 +113,7 @@ def test_counts_stay_while_topics_are_added():
         slot = topics.add(f"smd+{number}")
         tracker.scan(batch_of([frames.smd(number)] * (number % 3 + 1), received_ns=number), number / 2)
     assert slot == 999
-    assert [tracker.read(slot) for slot in range(1_000)] == [(n % 3 + 1, n, n / 2) for n in range(1_000)]
+    assert [tracker.read(slot) for slot in range(1_000)] == [(n % 3 + 1, n, n / 2, 0) for n in range(1_000)]
     assert tracker.untracked == 0
 
 
@@ -121,9 +125,9 @@ def test_a_slot_keeps_no_state_when_it_is_cleared():
     tracker.scan(batch_of([SMD]), 1.0)
     tracker.clear(slot)
     tracker.clear(slot)
-    assert tracker.read(slot) == (0, 0, 0.0)
+    assert tracker.read(slot) == (0, 0, 0.0, 0)
     assert tracker.scan(batch_of([SMD]), 2.0) is None
-    assert tracker.read(slot) == (1, 1, 2.0)
+    assert tracker.read(slot) == (1, 1, 2.0, 0)
 
 
 def test_topics_that_are_added_later_are_counted():
@@ -133,11 +137,11 @@ def test_topics_that_are_added_later_are_counted():
         slot = topics.add(f"smd+{number}")
         if number % 100 == 99:
             second.scan(batch_of([frames.smd(number)]), 1.0)
-            assert second.read(slot) == (1, 1, 1.0)
+            assert second.read(slot) == (1, 1, 1.0, 0)
     first.scan(batch_of([frames.smd(499)]), 2.0)
-    assert first.read(499) == (1, 1, 2.0)
-    assert second.read(499) == (1, 1, 1.0)
-    assert first.read(0) == (0, 0, 0.0)
+    assert first.read(499) == (1, 1, 2.0, 0)
+    assert second.read(499) == (1, 1, 1.0, 0)
+    assert first.read(0) == (0, 0, 0.0, 0)
 
 
 def test_a_scan_updates_last_values():
@@ -150,7 +154,7 @@ def test_a_scan_updates_last_values():
     assert tracker.scan(batch_of([SMD, NYSE, ESCAPED, SOR], received_ns=5), 2.5) == [1, 2]
     assert last_values.get(smd) == {"31": ("187.05", 5, 2.5)}
     assert last_values.get(nyse) is None
-    assert tracker.read(smd) == (2, 5, 2.5)
+    assert tracker.read(smd) == (2, 5, 2.5, 0)
 
 
 def test_last_values_of_another_table_are_rejected():

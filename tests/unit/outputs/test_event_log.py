@@ -9,7 +9,17 @@ import orjson
 import pytest
 
 from cpapi_fast.errors import OutputError
-from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
+from cpapi_fast.events import (
+    Backfill,
+    Bar,
+    Cause,
+    Certainty,
+    FeedState,
+    Gap,
+    Standstill,
+    StandstillReason,
+    StateChange,
+)
 from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
 from tests.support.files import file_size_limit
@@ -20,7 +30,7 @@ CHANGE = StateChange(
     NOON_NS, FeedState.STALE, FeedState.STREAMING, Cause.SUBSCRIPTION_SILENT, "nothing to do", "smd+265598", "why"
 )
 GAP = Gap("smd+265598", NOON_NS - 5, NOON_NS, Cause.CONNECTION_LOST)
-OPEN_GAP = Gap(None, NOON_NS, None, Cause.CONSUMER_OVERFLOW, 7)
+OPEN_GAP = Gap(None, NOON_NS, None, Cause.CONSUMER_OVERFLOW, 7, Certainty.CERTAIN)
 
 LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
     (
@@ -45,6 +55,7 @@ LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
             "first_good_ns": NOON_NS,
             "cause": "connection_lost",
             "frames_dropped": None,
+            "certainty": "possible",
         },
     ),
     (
@@ -56,6 +67,7 @@ LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
             "first_good_ns": None,
             "cause": "consumer_overflow",
             "frames_dropped": 7,
+            "certainty": "certain",
         },
     ),
     (
@@ -68,11 +80,16 @@ LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
                 "first_good_ns": NOON_NS,
                 "cause": "connection_lost",
                 "frames_dropped": None,
+                "certainty": "possible",
             },
             "bars": [{"start_ns": NOON_NS, "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 10.0}],
             "source": "smh",
             "error": None,
         },
+    ),
+    (
+        Standstill(NOON_NS - 3, 3, StandstillReason.PROCESS),
+        {"type": "standstill", "start_ns": NOON_NS - 3, "length_ns": 3, "reason": "process"},
     ),
     (
         DiskChange(NOON_NS, True, "hold"),
@@ -104,7 +121,7 @@ def test_lines_in_order_and_counted(tmp_path: Path) -> None:
     log.close()
     log.close()
     assert [orjson.loads(line)["row"] for line in log.path.read_bytes().splitlines()] == list(range(len(LINES)))
-    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (5, 5, 0, {})
+    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (6, 6, 0, {})
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:

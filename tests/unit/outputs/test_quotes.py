@@ -62,6 +62,7 @@ def test_one_row_per_market_data_frame(tmp_path: Path) -> None:
         empty
         | {
             "received_ns": 42,
+            "late_ns": 0,
             "updated_ms": 1777552273601,
             "conid": 265598,
             "last_price": 271.81,
@@ -73,9 +74,9 @@ def test_one_row_per_market_data_frame(tmp_path: Path) -> None:
             "6509": "DPB",
             "last_price_prefix": "C",
         },
-        empty | {"received_ns": 42, "updated_ms": 1777552119103, "conid": 8314},
-        empty | {"received_ns": 42, "conid": 0, "target": "0;;;1/1,2/-1"},
-        empty | {"received_ns": 42, "conid": 265598, "target": "265598@NYSE", "ask_price": 3.0},
+        empty | {"received_ns": 42, "late_ns": 0, "updated_ms": 1777552119103, "conid": 8314},
+        empty | {"received_ns": 42, "late_ns": 0, "conid": 0, "target": "0;;;1/1,2/-1"},
+        empty | {"received_ns": 42, "late_ns": 0, "conid": 265598, "target": "265598@NYSE", "ask_price": 3.0},
     ]
 
 
@@ -86,6 +87,7 @@ def test_schema(tmp_path: Path) -> None:
     schema = file.schema_arrow
     assert {field.name: field.type for field in schema} == {
         "received_ns": pa.int64(),
+        "late_ns": pa.int64(),
         "updated_ms": pa.int64(),
         "conid": pa.int64(),
         "target": pa.string(),

@@ -58,6 +58,10 @@ class SocketTimeout:
             if now_s >= self.grace_until_s:
                 self._graces = 0
             return False
+        return self.start_grace(now_s)
+
+    def start_grace(self, now_s: float) -> bool:
+        """Start a grace period, unless too many have followed each other. Returns whether it started."""
         if self._graces >= _MAX_GRACES:
             return False
         self._graces += 1

@@ -104,6 +104,12 @@ class IntervalEstimator:
             self.usual_s += _PAUSE_WEIGHT * (pause_s - self.usual_s)
         self._update_limit()
 
+    def forget_pauses(self, usual_s: float) -> None:
+        """Return to an earlier estimate, because the pauses that were learned since were not harmless."""
+        if not self._is_fixed:
+            self.usual_s = usual_s
+            self._update_limit()
+
     def raise_limit(self, pause_s: float, probe_part: float) -> None:
         """Raise the limit, so that another pause of this length causes no probe.
 

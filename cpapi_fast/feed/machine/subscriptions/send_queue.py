@@ -32,6 +32,8 @@ class Purpose(enum.Enum):
     PROBE = "probe"
     #: An unsubscribe and a subscribe, because there was no reply.
     RESUBSCRIBE = "resubscribe"
+    #: The same, because the replies had no newer data.
+    REVIVE = "revive"
 
 
 class Lane(enum.IntEnum):

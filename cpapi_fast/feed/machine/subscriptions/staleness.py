@@ -7,6 +7,7 @@ with a snapshot even if the stream is active. The subscription is stale only if 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Final
 
 from cpapi_fast.events import FeedState
@@ -26,6 +27,10 @@ CHECK_S: Final = 15.0
 _CLOSED_CHECK_S: Final = 60.0
 #: The shortest pause before a check.
 _SOONEST_S: Final = 0.05
+#: A frame that arrives this long after a probe shows that the socket works, and so that the reply is missing.
+_REPLY_S: Final = 0.3
+#: The pause before the next check while nothing at all arrives on the socket.
+_SILENT_CHECK_S: Final = 0.25
 #: The longest pause before a stale or refused subscription is resubscribed.
 _RETRY_MAX_S: Final = 60.0
 #: The first pause before a refused subscription is resubscribed; it doubles with each refusal.
@@ -54,6 +59,8 @@ class StalenessMonitor:
     """
 
     def __init__(self, options: FeedOptions, timers: Timers) -> None:
+        #: When the last frame of any kind was received, on any socket of the feed.
+        self.last_frame_s = 0.0
         self._options = options
         self._timers = timers
 
@@ -120,11 +127,26 @@ class StalenessMonitor:
             staleness.pause_from_s = now_s - pause_s
         staleness.quiet_at_probe_s = 0.0
 
+    def on_standstill(self, subscription: SubscriptionState) -> None:
+        """Do not learn from a pause in which nothing could arrive."""
+        subscription.staleness.quiet_at_probe_s = 0.0
+        subscription.staleness.pause_from_s = None
+
+    def on_stopped(self, subscription: SubscriptionState) -> None:
+        """Forget the pauses that were learned as harmless, because the stream had stopped."""
+        self.on_standstill(subscription)
+        if subscription.revival.usual_s is not None:
+            subscription.staleness.interval.forget_pauses(subscription.revival.usual_s)
+
     def check(self, subscription: SubscriptionState, now: Moment) -> CheckResult:
         """Check a subscription that was sent and is not stale."""
         spec, staleness, request = subscription.spec, subscription.staleness, subscription.request
         interval = staleness.interval
         if request.unanswered_s is not None and now.s >= self._reply_due_s(subscription, now.s):
+            is_silent = self.last_frame_s < request.unanswered_s + _REPLY_S
+            if is_silent and subscription.state is FeedState.STREAMING:
+                # The whole socket is silent, which has a time limit of its own. Nothing may be missing.
+                return CheckResult.OK
             is_unknown = interval.usual_s is None or interval.limit_s > self._options.stale_after_max_s
             return CheckResult.UNANSWERED if request.is_repeat and is_unknown else CheckResult.STALE
         if spec.hours is not None and not spec.hours.is_open(now.day_ns):
@@ -135,7 +157,7 @@ class StalenessMonitor:
                 staleness.quiet_at_probe_s = quiet_s
                 if spec.is_market_data:
                     return CheckResult.QUIET
-                if quiet_s >= interval.limit_s:
+                if quiet_s >= interval.limit_s and self.last_frame_s >= now.s - quiet_s + _REPLY_S:
                     # Not probed: the gateway does not reply to a repeated subscribe of these topics.
                     return CheckResult.STALE
         return CheckResult.OK
@@ -188,13 +210,16 @@ class StalenessMonitor:
             return
         due_s = _NEVER if interval.is_infrequent else now.s + CHECK_S
         if subscription.request.unanswered_s is not None:
-            due_s = min(due_s, self._reply_due_s(subscription, now.s))
+            reply_due_s = self._reply_due_s(subscription, now.s)
+            due_s = min(due_s, reply_due_s if reply_due_s > now.s else now.s + _SILENT_CHECK_S)
         elif spec.hours is not None and not spec.hours.is_open(now.day_ns):
             due_s = min(due_s, now.s + _CLOSED_CHECK_S)
         else:
             limit_s = _PROBE_PART * interval.limit_s if spec.is_market_data else interval.limit_s
-            if limit_s < self._options.renew_after_s[0] or not spec.is_market_data:
+            if limit_s < self._options.renewal_ages_s[0] or not spec.is_market_data:
                 due_s = min(due_s, max(staleness.quiet_from_s, subscription.activity.last_s) + limit_s)
+                if due_s <= now.s and not spec.is_market_data:
+                    due_s = now.s + _SILENT_CHECK_S
         if due_s != _NEVER:
             self.check_at(subscription, max(due_s, now.s + _SOONEST_S))
 
@@ -213,3 +238,17 @@ class StalenessMonitor:
         staleness.retries = 0
         staleness.quiet_at_probe_s = 0.0
         staleness.pause_from_s = None
+
+
+def is_all_stale(subscriptions: Iterable[SubscriptionState], now_s: float, recent_s: float) -> bool:
+    """Whether all market data is stale (and there is some), and no other topic had a frame in the last `recent_s`."""
+    is_any = False
+    for subscription in subscriptions:
+        if subscription.spec.is_market_data:
+            if subscription.state is not FeedState.STALE:
+                return False
+            is_any = True
+        elif subscription.request.is_sent and now_s - subscription.activity.last_s < recent_s:
+            # Another topic such as P&L still streams, so the connection is not the reason.
+            return False
+    return is_any

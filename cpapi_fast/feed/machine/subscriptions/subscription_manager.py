@@ -8,13 +8,15 @@ from typing import Final
 
 from cpapi_fast.errors import LimitError
 from cpapi_fast.events import Cause, FeedState, StateChange
-from cpapi_fast.feed.machine.actions import Action, Activity, Emit, Moment, Unwatch, Watch
+from cpapi_fast.feed.machine.actions import Action, Activity, Emit, FrameHeader, Moment, Unwatch, Watch
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
 
+from . import revival
 from .gaps import Gaps
+from .revival import RevivalResult
 from .send_queue import Purpose, QueuedRequest, SendQueue
-from .staleness import CHECK_S, CheckResult, StalenessMonitor
+from .staleness import CHECK_S, CheckResult, StalenessMonitor, is_all_stale
 from .subscription_requests import SubscriptionRequests
 from .subscription_state import SubscriptionSpec, SubscriptionState
 from .timers import Timers
@@ -126,42 +128,60 @@ class SubscriptionManager:
         """Resubscribe what has no frame yet, because the gateway may have lost earlier subscribes."""
         for subscription in self.subscriptions.values():
             if subscription.request.is_sent and subscription.state is not FeedState.STREAMING:
+                self._gaps.open_after_last_frame(subscription, Cause.READY_TIMEOUT)
                 self.requests.queue(subscription, Purpose.RESUBSCRIBE, now.s)
         self._send_due(now)
 
     # --- received frames --------------------------------------------------------------------------
 
-    def observe(self, activity: Mapping[str, Activity]) -> None:
-        """Store the counts of the received frames of some topics."""
+    def observe(self, activity: Mapping[str, Activity], last_frame_s: float) -> None:
+        """Store the counts of the received frames of some topics, and the time of the last frame of any kind."""
         subscriptions = self.subscriptions
+        self._staleness.last_frame_s = last_frame_s
         for topic, current in activity.items():
             subscription = subscriptions.get(topic)
             if subscription is not None:
                 subscription.activity = current
 
-    def on_frame(self, topic: str, received_ns: int, now: Moment, *, is_snapshot: bool, stream_id: str | None) -> bool:
+    def on_frame(self, topic: str, now: Moment, header: FrameHeader) -> bool:
         """Handle a frame of a watched topic. Returns whether it is data of a current subscription."""
         subscription = self.subscriptions.get(topic)
         if subscription is None:
             return False
         request, staleness = subscription.request, self._staleness
+        received_ns, late_ns, is_snapshot, stream_id, is_newer = header
         if not request.is_sent:
             # The gateway sent it before the subscription was dropped: the gap begins after it.
-            self._gaps.move_start(subscription, received_ns)
+            self._gaps.move_start(subscription, received_ns - late_ns)
             return False
+        if revival.proves_nothing(subscription, stream_id, is_snapshot=is_snapshot, is_newer=is_newer):
+            self.requests.on_data(subscription, subscription.last_good_ns, now.s, is_snapshot=True)
+            self.requests.on_reply(subscription)
+            return False
+        before = (request.frame_ns_before_repeat, request.frame_s_before_repeat, request.stream_id)
         was_first, was_infrequent = not subscription.has_data, subscription.staleness.interval.is_infrequent
         subscription.has_data = True
         if stream_id is not None and self.requests.on_stream_id(
             subscription, stream_id, now.s, is_snapshot=is_snapshot
         ):
             self._report(subscription, FeedState.STALE, subscription.state, Cause.SUBSCRIPTION_SILENT, now)
-        is_reply = self.requests.on_data(subscription, received_ns, is_snapshot=is_snapshot)
+        is_reply = self.requests.on_data(subscription, received_ns - late_ns, now.s, is_snapshot=is_snapshot)
+        result = self.requests.evaluate(subscription, header, before, now.s, is_reply=is_reply)
+        if result is not RevivalResult.QUIET:
+            # The gateway had answered for a stream that had stopped.
+            staleness.on_stopped(subscription)
+            if result is RevivalResult.FROZEN:
+                self._go_stale(subscription, now)
+                return False
+            revival.reset(subscription)
+            if not subscription.is_stale_reported:
+                self._report(subscription, FeedState.STALE, subscription.state, Cause.SUBSCRIPTION_SILENT, now)
         if not is_reply and subscription.state is FeedState.STREAMING:
             staleness.on_tick(subscription, now.s, is_infrequent=was_infrequent)
         if request.unanswered_s is not None:
             staleness.on_reply(subscription, now.s)
             self.requests.on_reply(subscription)
-        self._gaps.close(subscription, received_ns)
+        self._gaps.close(subscription, received_ns, now_s=now.s, is_newer=is_newer)
         if subscription.is_stale_reported:
             self._report(subscription, FeedState.STREAMING, FeedState.STALE, Cause.DATA, now)
         if subscription.state is not FeedState.STREAMING:
@@ -223,18 +243,7 @@ class SubscriptionManager:
 
     def is_all_stale(self, now_s: float) -> bool:
         """Whether every market data subscription is stale (and one exists), and no other topic had a recent frame."""
-        is_any = False
-        for subscription in self.subscriptions.values():
-            if subscription.spec.is_market_data:
-                if subscription.state is not FeedState.STALE:
-                    return False
-                is_any = True
-            elif (
-                subscription.request.is_sent and now_s - subscription.activity.last_s < self._options.stale_after_max_s
-            ):
-                # Another topic such as P&L still streams, so the connection is not the reason.
-                return False
-        return is_any
+        return is_all_stale(self.subscriptions.values(), now_s, self._options.stale_after_max_s)
 
     def pause(self) -> None:
         """Check no quiet subscription until `resume`, because the socket is not read."""
@@ -251,6 +260,14 @@ class SubscriptionManager:
     def set_grace(self, until_s: float) -> None:
         """Check no quiet subscription before `until_s`, because frames may wait unread in the socket."""
         self._grace_until_s = until_s
+
+    def on_standstill(self, now_s: float, suspended_s: float) -> None:
+        """Learn nothing from the pause, wait for replies from now, and renew earlier what aged during a suspend."""
+        for subscription in self.subscriptions.values():
+            self._staleness.on_standstill(subscription)
+            self.requests.wait_from(subscription, now_s)
+            if suspended_s:
+                self.requests.renew_earlier(subscription, suspended_s)
 
     def _on_timer(self, subscription: SubscriptionState, now: Moment) -> None:
         try:
@@ -318,9 +335,10 @@ class SubscriptionManager:
         self._staleness.plan(subscription, now)
 
     def _drop(self, subscription: SubscriptionState, cause: Cause) -> None:
-        self._gaps.open_after_last_frame(subscription, cause)
+        self._gaps.open_after_last_frame(subscription, cause, no_stream_from_s=subscription.activity.last_s)
         self.requests.drop(subscription)
         self._staleness.drop(subscription)
+        revival.reset(subscription)
         subscription.state = FeedState.DISCONNECTED
 
     def _go_stale(self, subscription: SubscriptionState, now: Moment) -> None:
@@ -350,6 +368,7 @@ class SubscriptionManager:
             subscription.open_gap is not None
             or subscription.request.unanswered_s is not None
             or subscription.staleness.pause_from_s is not None
+            or subscription.revival.soon_s > 0.0
             or subscription.staleness.interval.is_infrequent
             or not subscription.has_data
         )

@@ -7,11 +7,13 @@ from random import Random
 from typing import Final
 
 from cpapi_fast.events import Cause, FeedState
-from cpapi_fast.feed.machine.actions import Action, Moment, Send
+from cpapi_fast.feed.machine.actions import Action, FrameHeader, Moment, Send
 from cpapi_fast.feed.options import FeedOptions
 
+from . import revival
 from .gaps import Gaps
 from .resubscribe_behaviour import ResubscribeBehaviour
+from .revival import RevivalResult
 from .send_queue import Lane, Purpose, QueuedRequest, SendQueue
 from .subscription_state import SubscriptionState
 from .timers import Timers
@@ -77,17 +79,28 @@ class SubscriptionRequests:
             self.queue(subscription, Purpose.SUBSCRIBE, now.s)
 
     def queue_renewal(self, subscription: SubscriptionState, now_s: float) -> None:
-        """Queue the renewal that is due."""
+        """Queue the renewal that is due: a revival if an infrequent subscription has had no tick for long."""
         subscription.request.renew_s = _NEVER
         if subscription.request.is_sent:
-            self.queue(subscription, Purpose.RENEW, now_s)
+            is_infrequent = subscription.staleness.interval.is_infrequent
+            is_revival = is_infrequent and self._behaviour.replies and revival.is_due(subscription, now_s)
+            self.queue(subscription, Purpose.REVIVE if is_revival else Purpose.RENEW, now_s)
             if subscription.request.queued is not None:
                 # An earlier request for it renews it too, if it is sent in time.
                 self._queue.hasten(subscription.request.queued)
 
+    def renew_earlier(self, subscription: SubscriptionState, by_s: float) -> None:
+        """Renew earlier, because the gateway's clock ran while this machine's did not."""
+        if subscription.request.renew_s != _NEVER:
+            subscription.request.renew_s -= by_s
+            self._timers.set(subscription)
+
     def queue_probe(self, subscription: SubscriptionState, now_s: float) -> None:
-        """Queue a probe: a resubscribe if the gateway does not reply to a repeated subscribe."""
-        self.queue(subscription, Purpose.PROBE if self._behaviour.replies else Purpose.RESUBSCRIBE, now_s)
+        """Queue a probe: a revival if earlier replies proved nothing, a resubscribe if the gateway sends no replies."""
+        purpose = Purpose.PROBE if self._behaviour.replies else Purpose.RESUBSCRIBE
+        if self._behaviour.replies and revival.is_due(subscription, now_s):
+            purpose = Purpose.REVIVE
+        self.queue(subscription, purpose, now_s)
 
     def queue_resubscribe_after_probe(self, subscription: SubscriptionState, now_s: float) -> None:
         """Queue a resubscribe after an unanswered repeated subscribe, which some gateways never answer."""
@@ -125,10 +138,12 @@ class SubscriptionRequests:
             self.send_text(request.unsubscribe_before, now.s)
             request.unsubscribe_before = ""
         if purpose is not Purpose.SUBSCRIBE and not is_repeat:
+            request.is_revival, request.stream_id_before_revival = True, request.stream_id
             is_doubtful = bool(frequent_s) or (request.has_unanswered_repeat and self._behaviour.has_replied)
-            if subscription.state is FeedState.STREAMING and is_doubtful and not is_active:
+            is_to_be_safe = is_doubtful and purpose is not Purpose.REVIVE and not subscription.revival.is_frozen
+            if is_to_be_safe and subscription.state is FeedState.STREAMING and not is_active:
                 # The reply cannot show whether the stream had ended before, so a gap is reported to be safe.
-                self._gaps.open(subscription, activity.last_ns, Cause.SUBSCRIPTION_SILENT)
+                self._gaps.open(subscription, subscription.last_good_ns, Cause.SUBSCRIPTION_SILENT)
             self.send_text(spec.cancel_payload, now.s)
         self.send_text(spec.payload, now.s)
         request.is_sent = True
@@ -137,11 +152,12 @@ class SubscriptionRequests:
             request.snapshots_due = _SNAPSHOTS
             request.is_repeat = request.awaits_snapshot = is_repeat
             request.stream_id_before_repeat = request.stream_id if is_repeat else None
-            request.frame_ns_before_repeat = activity.last_ns or request.first_sent_ns
+            request.frame_ns_before_repeat = activity.data_ns or request.first_sent_ns
+            request.frame_s_before_repeat = activity.last_s
             request.ticked_before_repeat = is_active
             if request.unanswered_s is None or not is_repeat:
                 request.unanswered_s = now.s
-            request.renew_s = now.s + self._random.uniform(*self._options.renew_after_s)
+            request.renew_s = now.s + self._random.uniform(*self._options.renewal_ages_s)
             self._timers.set(subscription)
 
     def send_text(self, text: str, now_s: float) -> None:
@@ -159,7 +175,7 @@ class SubscriptionRequests:
             self.renewals += 1
             # The ticks of a frequent subscription serve as the reply.
             return self._behaviour.replies or (subscription.staleness.interval.frequent_s > 0.0 and is_active)
-        if purpose is Purpose.RESUBSCRIBE:
+        if purpose in (Purpose.RESUBSCRIBE, Purpose.REVIVE):
             self.resubscribes += 1
         return False
 
@@ -190,17 +206,22 @@ class SubscriptionRequests:
             if subscription.staleness.interval.frequent_s and not request.ticked_before_repeat:
                 self._gaps.open(subscription, request.frame_ns_before_repeat, Cause.SUBSCRIPTION_SILENT)
             return False
-        self._gaps.open(subscription, request.frame_ns_before_repeat, Cause.SUBSCRIPTION_SILENT)
+        self._gaps.open(
+            subscription,
+            request.frame_ns_before_repeat,
+            Cause.SUBSCRIPTION_SILENT,
+            no_stream_from_s=request.frame_s_before_repeat if changes_ids is False else None,
+        )
         if self._behaviour.may_start_trial(now_s):
             request.is_trial = True
             self.queue(subscription, Purpose.PROBE, now_s)
         return changes_ids is False
 
-    def on_data(self, subscription: SubscriptionState, received_ns: int, *, is_snapshot: bool) -> bool:
+    def on_data(self, subscription: SubscriptionState, data_ns: int, now_s: float, *, is_snapshot: bool) -> bool:
         """Record a frame of the subscription. Returns whether it is a snapshot that replies to a subscribe."""
         request = subscription.request
         request.refusals = 0
-        request.frame_ns_before_repeat = received_ns
+        request.frame_ns_before_repeat, request.frame_s_before_repeat = data_ns, now_s
         if not is_snapshot:
             return False
         request.awaits_snapshot = False
@@ -210,12 +231,58 @@ class SubscriptionRequests:
         request.snapshots += 1
         return True
 
+    def evaluate(
+        self,
+        subscription: SubscriptionState,
+        header: FrameHeader,
+        before: tuple[int, float, str | None],
+        now_s: float,
+        *,
+        is_reply: bool,
+    ) -> RevivalResult:
+        """Evaluate whether a frame proves that the stream runs, or that it had stopped; open a gap if it may have.
+
+        Args:
+            subscription: the subscription.
+            header: of the frame.
+            before: of the frame before: when its data was new, when it was received, and the id of its stream.
+            now_s: the time of the feed's clock.
+            is_reply: whether it is a snapshot that replies to a subscribe.
+        """
+        request = subscription.request
+        last_ns, last_s, last_id = before
+        result = RevivalResult.QUIET
+        if not is_reply:
+            stopped_ns = revival.on_tick(subscription, now_s)
+            if stopped_ns is not None:
+                self._gaps.open(subscription, stopped_ns, Cause.SUBSCRIPTION_SILENT)
+        elif request.unanswered_s is None:
+            revival.on_snapshot(subscription)
+        elif request.is_revival:
+            from_ns, from_s = subscription.revival.from_ns, subscription.revival.from_s
+            result = revival.on_reply(
+                subscription, header.stream_id, now_s, is_snapshot=header.is_snapshot, is_newer=header.is_newer
+            )
+            if result is RevivalResult.STOPPED:
+                self._gaps.open(subscription, from_ns, Cause.SUBSCRIPTION_SILENT, no_stream_from_s=from_s)
+        elif subscription.state is FeedState.STREAMING and (
+            header.is_newer is False or not request.ticked_before_repeat
+        ):
+            revival.on_probe_reply(
+                subscription,
+                last_ns=last_ns,
+                last_s=last_s,
+                is_newer=header.is_newer,
+                is_same_stream=header.stream_id in (None, last_id),
+            )
+        return result
+
     def on_reply(self, subscription: SubscriptionState) -> None:
         """Record that the outstanding reply has arrived."""
         request = subscription.request
         if request.has_unanswered_repeat:
             self._behaviour.note_unanswered()
-        request.has_unanswered_repeat = request.is_repeat = False
+        request.has_unanswered_repeat = request.is_repeat = request.is_revival = False
         request.unanswered_s = None
 
     def on_unwatched(self, subscription: SubscriptionState) -> None:
@@ -237,6 +304,7 @@ class SubscriptionRequests:
         """Record that the reply did not arrive."""
         request = subscription.request
         request.has_unanswered_repeat = request.is_repeat
+        request.is_revival = False
         request.stream_id_before_repeat = None
 
     def on_refused(self, subscription: SubscriptionState) -> int:
@@ -259,7 +327,7 @@ class SubscriptionRequests:
         request.unanswered_s = None
         request.snapshots_due = 0
         request.renew_s = _NEVER
-        request.is_repeat = request.has_unanswered_repeat = request.awaits_snapshot = False
+        request.is_repeat = request.has_unanswered_repeat = request.awaits_snapshot = request.is_revival = False
         request.stream_id_before_repeat = None
         request.is_trial = False
         request.stream_id = None

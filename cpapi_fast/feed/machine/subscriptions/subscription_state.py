@@ -1,4 +1,4 @@
-"""The state of one subscription, in three parts. Each part is changed by one module only."""
+"""The state of one subscription, in four parts. Each part is changed by one module only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SubscriptionSpec:
         payload: the text that subscribes.
         cancel_payload: the text that unsubscribes.
         needs_brokerage: whether it requires an open brokerage session.
-        is_market_data: whether the gateway replies to it with a snapshot, and ends it after 15 minutes.
+        is_market_data: whether the gateway replies to it with a snapshot, and ends it after its lifetime.
         usual_interval_s: the usual interval between its ticks, if the user gave it; None estimates the interval.
         hours: its trading hours, if the user gave them.
     """
@@ -48,6 +48,8 @@ class OpenGap:
 
     last_good_ns: int
     cause: Cause
+    #: Since when it is certain that no frame can arrive, in seconds of the feed's clock; None if it is not certain.
+    no_stream_from_s: float | None
     is_resubscribed: bool = False
 
 
@@ -58,8 +60,10 @@ class RequestState:
         "awaits_snapshot",
         "first_sent_ns",
         "frame_ns_before_repeat",
+        "frame_s_before_repeat",
         "has_unanswered_repeat",
         "is_repeat",
+        "is_revival",
         "is_sent",
         "is_trial",
         "queued",
@@ -71,6 +75,7 @@ class RequestState:
         "snapshots_due",
         "stream_id",
         "stream_id_before_repeat",
+        "stream_id_before_revival",
         "ticked_before_repeat",
         "unanswered_s",
         "unsubscribe_before",
@@ -104,11 +109,15 @@ class RequestState:
         self.has_unanswered_repeat = False
         #: Whether a repeated subscribe has had no snapshot yet.
         self.awaits_snapshot = False
-        #: When the subscribe was repeated: the stream's id, whether it had just ticked, and the receive time of its
-        #: latest frame.
+        #: When the subscribe was repeated: the stream's id, whether it had just ticked, and when the data of its latest
+        #: frame was new, also in seconds of the feed's clock.
         self.stream_id_before_repeat: str | None = None
         self.ticked_before_repeat = False
         self.frame_ns_before_repeat = 0
+        self.frame_s_before_repeat = 0.0
+        #: Whether the unanswered text is a revival, and the stream's id before it.
+        self.is_revival = False
+        self.stream_id_before_revival: str | None = None
         #: Whether the repeated subscribe is a trial; see `resubscribe_behaviour`.
         self.is_trial = False
 
@@ -144,6 +153,45 @@ class StalenessState:
         self.retries = 0
 
 
+class RevivalState:
+    """The replies to subscribes since the last tick. Changed by `revival` only, which explains it."""
+
+    __slots__ = (
+        "from_ns",
+        "from_s",
+        "frozen_id",
+        "is_frozen",
+        "next_quiet_s",
+        "replies",
+        "soon_s",
+        "ticks_at_reply",
+        "usual_s",
+        "was_reply_newer",
+    )
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        #: How many snapshots replied to subscribes since the last tick, and whether the last one had newer data.
+        self.replies = 0
+        self.was_reply_newer: bool | None = None
+        #: The last frame before the first of them: when its data was new, and when it was received.
+        self.from_ns = 0
+        self.from_s = 0.0
+        #: The usual interval before the quiet time, and the number of ticks at the last reply.
+        self.usual_s: float | None = None
+        self.ticks_at_reply = 0
+        #: How long it has to be quiet before the next revival.
+        self.next_quiet_s = 0.0
+        #: Until when a tick shows that the stream may have been revived; zero for never.
+        self.soon_s = 0.0
+        #: Whether the gateway sends the snapshot of a stopped stream, and the id of that stream.
+        self.is_frozen = False
+        self.frozen_id: str | None = None
+
+
 class SubscriptionState:
     """The state of one subscription. Attributes without another owner are changed by `subscription_manager` only."""
 
@@ -154,6 +202,7 @@ class SubscriptionState:
         "is_watched",
         "open_gap",
         "request",
+        "revival",
         "spec",
         "staleness",
         "state",
@@ -176,6 +225,7 @@ class SubscriptionState:
         self.is_watched = False
         self.request = RequestState()
         self.staleness = StalenessState(interval)
+        self.revival = RevivalState()
         #: The gap that has no end yet. Changed by `gaps` only.
         self.open_gap: OpenGap | None = None
         #: When its entry in `timers` is due. Changed by `timers` only.
@@ -187,6 +237,18 @@ class SubscriptionState:
         if not self.has_data:
             since_s = max(since_s, self.request.sent_s)
         return now_s - since_s
+
+    @property
+    def last_good_ns(self) -> int:
+        """When its last data was new, in ns since the Unix epoch; zero before its first frame.
+
+        The snapshots of a frequent subscription that has not ticked since may be those of a stopped stream.
+        """
+        revival = self.revival
+        is_unproven = revival.replies and self.ticks <= revival.ticks_at_reply
+        if is_unproven and (revival.is_frozen or self.staleness.interval.frequent_s):
+            return revival.from_ns
+        return self.activity.data_ns
 
     @property
     def ticks(self) -> int:
