@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from cpapi_fast.collect.collector import Collector
@@ -16,6 +17,7 @@ from cpapi_fast.loop import run as run_loop
 from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.protocol.topics import MarketDataFields
 
+from .arguments import feed_options
 from .collect_progress import Progress
 from .gateway_source import check_source, open_client
 from .signals import stopped_by_signals
@@ -32,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
         slow_disk=args.slow_disk.replace("-", "_"),
+        feed=feed_options(args),
+        **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )
     if not options.conids and args.replay is None:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
@@ -48,11 +52,13 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
         stack.enter_context(stopped_by_signals(stop.set))
         client = await open_client(args, stack)
         progress: Progress
-        collector = Collector(client, options, on_notice=lambda text: progress.notice(f"cpapi-fast: {text}"))
-        progress = Progress(lambda: collector.latest_status, sys.stderr)
+        names = args.names
+        collector = Collector(client, options, on_notice=lambda text: progress.notice(f"cpapi-fast: {names(text)}"))
+        progress = Progress(lambda: collector.latest_status, sys.stderr, names)
         try:
             with progress:
                 await collector.run(stop)
         finally:
             if collector.summary is not None:
-                print(summary_text(collector.summary), flush=True)
+                summary = replace(collector.summary, reason=names(collector.summary.reason))
+                print(summary_text(summary), flush=True)

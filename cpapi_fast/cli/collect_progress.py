@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from cpapi_fast.collect.reports import CollectStatus, size_text
@@ -69,13 +70,19 @@ class Progress:
     Args:
         sample: returns the current status; called from another thread.
         stream: where to show it.
+        names: names the options of the command in a text of the library.
         interval_s: the time between two lines where there is no terminal.
     """
 
     def __init__(
-        self, sample: Callable[[], CollectStatus], stream: TextIO, *, interval_s: float = _LINE_INTERVAL_S
+        self,
+        sample: Callable[[], CollectStatus],
+        stream: TextIO,
+        names: Callable[[str], str] = str,
+        *,
+        interval_s: float = _LINE_INTERVAL_S,
     ) -> None:
-        self._sample = sample
+        self._sample: Callable[[], CollectStatus] = lambda: _named(sample(), names)
         self._rates = Rates()
         terminal = TerminalScreen.on(stream, self._table, interval_s=_TABLE_INTERVAL_S)
         self._screen: Screen = terminal or LineScreen(stream, lambda: self._line(self._sample()), interval_s)
@@ -131,6 +138,10 @@ class Progress:
         more = len(rows) - room
         footer = [Text(f"… and {more} more")] if more > 0 else []
         return Group(table, *footer, Text(self._line(status)))
+
+
+def _named(status: CollectStatus, names: Callable[[str], str]) -> CollectStatus:
+    return replace(status, advice=names(status.advice)) if status.advice else status
 
 
 def _state_text(known: SubscriptionStatus | None) -> str:

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     def show(finding: Finding) -> None:
         # The closing text lists the steps that were not reached.
         if finding.outcome is not Outcome.NOT_REACHED:
-            print(report_line(finding), flush=True)
+            print(args.names(report_line(finding)), flush=True)
 
     diagnosis = run_loop(
         diagnose(
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         uvloop=False if args.asyncio else None,
     )
     if args.json:
-        sys.stdout.write(orjson.dumps(diagnosis.as_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        sys.stdout.write(args.names(orjson.dumps(diagnosis.as_json(), option=orjson.OPT_INDENT_2).decode()) + "\n")
     else:
-        print(diagnosis.closing_text())
+        print(args.names(diagnosis.closing_text()))
     return diagnosis.exit_code

@@ -14,10 +14,10 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import Feed
-from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.protocol.topics import MarketDataFields
 
+from .arguments import feed_options
 from .gateway_source import check_source, open_client
 from .screen import TerminalScreen, text_lines
 from .signals import stopped_by_signals
@@ -55,8 +55,8 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         if args.ca_file is not None:
             # Reads the file, so that an unusable one is an error at once instead of a reason to retry.
             await client.ssl_context()
-        feed = Feed(client, FeedOptions(competing=args.competing))
-        tail = Tail(feed, conids, fields, clock=client.clock, where=client.base_url)
+        feed = Feed(client, feed_options(args))
+        tail = Tail(feed, conids, fields, clock=client.clock, where=client.base_url, names=args.names)
         feed.on_batch(tail.on_item)
         for conid in conids:
             await feed.subscribe_market_data(conid, MarketDataFields.from_codes([*fields, _SYMBOL]))

@@ -247,7 +247,7 @@ def tls_failure(host: str, port: int, reason: ssl.SSLError) -> ConnectError | Ce
     why = getattr(reason, "verify_message", None) or getattr(reason, "reason", None) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
         return CertificateError(
-            f"the certificate of {host}:{port} is not trusted: {why}. Pin it with --fingerprint or "
-            "Tls.pinned(fingerprint), or pass its CA with --ca-file or Tls.ca_file(path)."
+            f"the certificate of {host}:{port} is not trusted: {why}. Pin it with Tls.pinned(fingerprint), or pass its "
+            "CA with Tls.ca_file(path)."
         )
     return ConnectError(f"no TLS with {host}:{port}: {why}. Use http:// if the gateway speaks plain http on this port.")

@@ -37,7 +37,7 @@ ADVICE: Final[dict[Cause, str]] = {
     Cause.NOT_LOGGED_IN: "Log in to the gateway in a browser. The feed continues automatically.",
     Cause.SESSION_ENDED: "No action required: the feed opens the brokerage session again.",
     Cause.COMPETING: (
-        "End the other login of this user, which holds the session, or set competing='reclaim' to take it back."
+        "End the other login of this user, which holds the session, or use competing='reclaim' to take it back."
     ),
     Cause.SUBSCRIPTION_SILENT: (
         "No action required: the feed resubscribes. If this repeats, check the conid, the market data permissions, "

@@ -35,11 +35,32 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         (["collect"], "--out"),
         (["collect", "--out", "x"], "--url --simulate"),
         ([*COLLECT, "--url", "https://localhost"], "not allowed with"),
-        ([*COLLECT, "--conids", "AAPL"], "a conid must be a whole number such as 265598, not 'AAPL'"),
+        (
+            [*COLLECT, "--conids", "AAPL"],
+            "a conid must be a whole number such as 265598, or a text such as '265598@NYSE'",
+        ),
         ([*COLLECT, "--conids", "265598,"], "a conid must be a whole number"),
         ([*COLLECT, "--conids", "1.5"], "a conid must be a whole number"),
         ([*COLLECT, "--conids", "-1"], "--conids"),
         ([*COLLECT, "--conids", "\N{ARABIC-INDIC DIGIT ONE}"], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", ""], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", "265598@nyse"], "an exchange must be a name in capitals"),
+        ([*COLLECT, "--conids", "265598@NYSE,"], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", "8314/1"], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", "28812380;;;8314"], "a combination must be a conid, ';;;' and legs"),
+        (["doctor", "--url", "https://localhost", "--conid", "1,2"], "give one conid"),
+        ([*COLLECT, "--market-data-lines", "0"], "'0' is not a whole number above zero"),
+        ([*COLLECT, "--market-data-lines", "1.5"], "not a whole number above zero"),
+        ([*COLLECT, "--max-queue-bytes", "-1"], "not a whole number above zero"),
+        ([*COLLECT, "--competing", "fight"], "--competing"),
+        ([*COLLECT, "--backfill", "all"], "--backfill"),
+        (["tail", "--simulate", "--backfill", "smh"], "unrecognized arguments: --backfill smh"),
+        ([*COLLECT, "--nightly-reset", "midnight"], "give it as 23:40-00:45@Europe/Zurich, or none"),
+        ([*COLLECT, "--nightly-reset", "23:40-00:45@Nowhere"], "no time zone 'Nowhere'"),
+        ([*COLLECT, "--record-decisions", str(Path(__file__))], "exists; files are never overwritten"),
+        ([*COLLECT, "--record-decisions", "no/such/folder/x"], "is no folder"),
+        (["collect", "--simulate", "--out", str(Path(__file__))], "is a file; give the path of a folder"),
+        (["collect", "--simulate", "--out", str(Path(__file__) / "below")], "is a file; give the path of a folder"),
         ([*COLLECT, "--fields", "last_price"], "a field code must be a number such as 31, not 'last_price'"),
         ([*COLLECT, "--fields", "31,,84"], "a field code must be a number"),
         ([*COLLECT, "--duration", "soon"], "'soon' is not a number above zero"),
@@ -76,6 +97,19 @@ def test_collect_arguments() -> None:
     assert args.conids == (265598, 8314)
     assert args.fields == ("31", "99999"), "an unknown number passes: the list grows"
     assert (args.duration, args.seed, args.speed, args.simulate) == (1.5, 3, None, True)
+
+
+def test_options_that_may_be_repeated() -> None:
+    combination = "28812380;;;8314/1,8894/-1"
+    for command in (COLLECT, ["tail", "--simulate"]):
+        args = parse(
+            *command, "--conids", f"265598@NYSE,{combination}, 8314", "--conids", f"1,0{combination},2@OVERNIGHT"
+        )
+        assert args.conids == ("265598@NYSE", combination, 8314, 1, combination, "2@OVERNIGHT")
+        args = parse(*command, "--fields", "31,84", "--fields", "7635")
+        assert args.fields == ("31", "84", "7635")
+    assert parse("doctor", "--url", "x", "--conid", "265598@NYSE").conid == "265598@NYSE"
+    assert parse("doctor", "--url", "x", "--conid", combination).conid == combination
 
 
 def test_simulate_arguments() -> None:
