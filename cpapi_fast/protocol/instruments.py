@@ -17,7 +17,7 @@ _EXCHANGE: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 _AT: Final = r"(?P<conid>[0-9]{1,19})(?:@(?P<exchange>[A-Z0-9][A-Z0-9._-]{0,31}))?"
 _LEG: Final = re.compile(rf"{_AT}/(?P<ratio>-?[1-9][0-9]{{0,8}})")
 _PLAIN_LEG: Final = re.sub(r"\?P<\w+>", "?:", _LEG.pattern)
-_TARGET: Final = re.compile(rf"{_AT}(?:;;;(?P<legs>{_PLAIN_LEG}(?:,{_PLAIN_LEG})*))?")
+_TARGET: Final = re.compile(rf"{_AT}(?:;;;(?P<legs>{_PLAIN_LEG}(?:,{_PLAIN_LEG})+))?")
 
 
 def _conid_number(conid: object) -> int:
@@ -90,7 +90,8 @@ def _canonical(digits: str, exchange: str | None) -> str:
 def _not_a_target(text: str) -> str:
     if ";;;" in text:
         return (
-            "a combination must be a conid, ';;;' and legs of conid/ratio such as '28812380;;;8314/1,8894/-1', not "
+            "a combination must be a conid, ';;;' and two or more legs of conid/ratio such as "
+            "'28812380;;;8314/1,8894/-1', not "
             f"{shown(text)}"
         )
     if "@" in text:

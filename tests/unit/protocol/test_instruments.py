@@ -29,7 +29,7 @@ _places = st.builds(
     lambda conid, exchange: f"{conid}@{exchange}" if exchange else str(conid), _conids, st.none() | _exchanges
 )
 _ratios = st.integers(-(10**9) + 1, 10**9 - 1).filter(bool)
-_legs = st.lists(st.builds(lambda place, ratio: f"{place}/{ratio}", _places, _ratios), min_size=1, max_size=6)
+_legs = st.lists(st.builds(lambda place, ratio: f"{place}/{ratio}", _places, _ratios), min_size=2, max_size=6)
 _combinations = st.builds(lambda place, legs: f"{place};;;{','.join(legs)}", _places, _legs)
 instruments = _places | _combinations
 
@@ -43,7 +43,7 @@ instruments = _places | _combinations
         ("265598@OVERNIGHT", "265598@OVERNIGHT"),
         (COMBINATION, COMBINATION),
         ("0;;;8314/1,8894/-2", "0;;;8314/1,8894/-2"),
-        ("28812380@SMART;;;8314/1", "28812380@SMART;;;8314/1"),
+        ("28812380@SMART;;;8314/1,8894/-1", "28812380@SMART;;;8314/1,8894/-1"),
         ("0;;;08314@CBOE/1,8894@CBOE/-1", "0;;;8314@CBOE/1,8894@CBOE/-1"),
     ],
 )
@@ -74,7 +74,9 @@ def test_texts_of_instruments(text: str, target: str) -> None:
         ("1@NYSE@NYSE", "an exchange must be a name in capitals"),
         ("1;;;", "a combination must be"),
         ("1;;;2", "a combination must be"),
-        ("1;;;2/0", "a combination must be"),
+        ("1;;;2/1", "a combination must be"),
+        ("1;;;2/1,3/0", "a combination must be"),
+        ("1;;;2/1,3", "a combination must be"),
         ("1;;;2/1,", "a combination must be"),
         ("1;;;2/1, 3/-1", "a combination must be"),
         (";;;2/1", "a combination must be"),
