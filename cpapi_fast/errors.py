@@ -266,3 +266,16 @@ class ReplayMismatchError(DecisionRecordError):
 
 class MissingDependencyError(CpapiError, ImportError):
     """A feature needs a package that is not installed. The message states how to install it."""
+
+    #: What to install for each optional package, in the versions of the extras. Its own name works from a checkout too,
+    #: where the name of an extra would need this library in the package index.
+    REQUIREMENTS: ClassVar[dict[str, str]] = {
+        "cryptography": "cryptography>=42",
+        "pyarrow": "pyarrow>=17",
+        "rich": "rich>=13",
+    }
+
+    @classmethod
+    def of(cls, feature: str, package: str) -> MissingDependencyError:
+        """Return the error for a feature (`TLS in the simulator`) whose package is not installed."""
+        return cls(f'{feature} needs {package}: pip install "{cls.REQUIREMENTS[package]}"')

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import orjson
 
-from cpapi_fast.doctor import Finding, Outcome, diagnose, report_line
+from cpapi_fast.doctor import Diagnosis, Finding, Outcome, diagnose, report_line
 from cpapi_fast.loop import run as run_loop
 
 from .tls_options import chosen_tls
@@ -21,19 +22,24 @@ def run(args: argparse.Namespace) -> int:
         if finding.outcome is not Outcome.NOT_REACHED:
             print(args.names(report_line(finding)), flush=True)
 
-    diagnosis = run_loop(
-        diagnose(
-            args.url,
-            tls=chosen_tls(args),
-            conid=args.conid,
-            timeout_s=args.timeout,
-            init=args.init,
-            on_finding=None if args.json else show,
-        ),
-        uvloop=False if args.asyncio else None,
-    )
+    diagnosis = run_loop(_diagnosed(args, show), uvloop=False if args.asyncio else None)
     if args.json:
         sys.stdout.write(args.names(orjson.dumps(diagnosis.as_json(), option=orjson.OPT_INDENT_2).decode()) + "\n")
     else:
         print(args.names(diagnosis.closing_text()))
     return diagnosis.exit_code
+
+
+async def _diagnosed(args: argparse.Namespace, show: Callable[[Finding], None]) -> Diagnosis:
+    tls = chosen_tls(args)
+    if args.ca_file is not None:
+        # Reads the file, so that an unusable one is an error before anything else is checked.
+        await tls.context("localhost", 0, timeout_s=args.timeout)
+    return await diagnose(
+        args.url,
+        tls=tls,
+        conid=args.conid,
+        timeout_s=args.timeout,
+        init=args.init,
+        on_finding=None if args.json else show,
+    )

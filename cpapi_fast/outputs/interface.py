@@ -160,9 +160,7 @@ def import_arrow(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        raise MissingDependencyError(
-            'writing and reading files needs pyarrow: pip install "cpapi-fast[arrow]"'
-        ) from exc
+        raise MissingDependencyError.of("writing and reading files", "pyarrow") from exc
 
 
 def make_folder(folder: Path) -> None:

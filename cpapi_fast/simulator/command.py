@@ -9,8 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from cpapi_fast.errors import ConfigError
-
 from .gateway import SimulatedGateway
 from .options import SimulatorOptions
 
@@ -49,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--conids",
         type=_conids,
+        action="extend",
         metavar="A,B",
-        help="conids that have a market; all others are inactive (default: every conid has one)",
+        help="conids that have a market; all others are inactive; may be repeated (default: every conid has one)",
     )
     parser.add_argument(
         "--rate",
@@ -81,34 +80,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the gateway until Ctrl-C or SIGTERM.
+    """Run the gateway until Ctrl-C or SIGTERM; returns the exit code.
 
-    Returns:
-        The exit code: 0 after an interruption, 2 for an invalid option, which one line on stderr names.
+    Raises:
+        ConfigError: an option is invalid.
+        MissingDependencyError: TLS is on, and `cryptography` is not installed.
     """
-    try:
-        options = SimulatorOptions(
-            host=args.host,
-            port=args.port,
-            tls=not args.no_tls,
-            seed=args.seed,
-            speed=args.speed,
-            conids=args.conids,
-            rate=args.rate,
-            market_data_lines=args.lines,
-            replay=args.replay,
-            is_logged_in=not args.logged_out,
-            logged_out_response=args.logged_out_response,
-            require_origin=args.require_origin,
-            keep_sent=0,
-        )
+    options = SimulatorOptions(
+        host=args.host,
+        port=args.port,
+        tls=not args.no_tls,
+        seed=args.seed,
+        speed=args.speed,
+        conids=None if args.conids is None else tuple(args.conids),
+        rate=args.rate,
+        market_data_lines=args.lines,
+        replay=args.replay,
+        is_logged_in=not args.logged_out,
+        logged_out_response=args.logged_out_response,
+        require_origin=args.require_origin,
+        keep_sent=0,
+    )
+    # Without signal handlers in the loop (Windows), Ctrl-C is raised here.
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(options))
-    except ConfigError as error:
-        sys.stderr.write(f"cpapi-fast simulate: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        # Without signal handlers in the loop (Windows), Ctrl-C is raised here.
-        pass
     return 0
 
 

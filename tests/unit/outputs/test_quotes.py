@@ -301,7 +301,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
 
 def test_pyarrow_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "cpapi-fast\[arrow\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install "pyarrow>=17"'):
         QuotesWriter(tmp_path)
 
 
