@@ -222,7 +222,13 @@ class Collector:
     def _open_recorder(self) -> Recorder:
         options, clock = self.options, self._clock
         self._capture, stem = _new_capture(options, clock)
-        self._quotes = QuotesWriter(options.out, f"quotes-{stem}", roll_interval_s=options.roll_interval_s, clock=clock)
+        self._quotes = QuotesWriter(
+            options.out,
+            f"quotes-{stem}",
+            fields=options.fields,
+            roll_interval_s=options.roll_interval_s,
+            clock=clock,
+        )
         return Recorder(
             (self._capture, self._quotes),
             events=EventLog(options.out / f"events-{stem}.jsonl"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
 from .interface import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, sync, write_all
+from .quote_fields import FieldColumn, field_columns
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
@@ -31,13 +32,24 @@ _NUMBER_CODES: Final = DEFAULT_FIELDS
 
 _LAST, _BID, _ASK = (_NUMBER_CODES.index(code) for code in ("31", "84", "86"))
 
+#: The fields that have a column in every file, and the names of all columns in every file.
+_ALWAYS: Final = frozenset({*_NUMBER_CODES, "6509"})
+_ALWAYS_NAMES: Final = frozenset(
+    {"received_ns", "updated_ms", "conid", "target", "6509", "last_price_prefix"}
+    | {FIELDS[code].key for code in _NUMBER_CODES}
+)
+
 _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
 
 _INT64: Final = range(-(2**63), 2**63)
 
 
-def quotes_schema() -> Any:
-    """Return the pyarrow schema of the quotes, with descriptions as metadata."""
+def quotes_schema(fields: Iterable[str] = ()) -> Any:
+    """Return the pyarrow schema of the quotes, with descriptions as metadata.
+
+    Args:
+        fields: the codes of the requested fields. Each of them that has no column of its own gets one, after the others.
+    """
     pa = import_arrow("pyarrow")
 
     def field(name: str, type_: Any, description: str, *, nullable: bool = True, **metadata: str) -> Any:
@@ -52,6 +64,10 @@ def quotes_schema() -> Any:
             *(field(FIELDS[code].key, pa.float64(), FIELDS[code].meaning, code=code) for code in _NUMBER_CODES),
             field("6509", pa.string(), FIELDS["6509"].meaning, code="6509", key=FIELDS["6509"].key),
             field("last_price_prefix", pa.string(), "C: last_price is the prior close; H: halted", code="31"),
+            *(
+                field(one.name, pa.float64() if one.is_number else pa.string(), one.meaning, code=one.code)
+                for one in _requested(fields)
+            ),
         ],
         metadata={
             "cpapi_fast.format": "quotes",
@@ -61,6 +77,11 @@ def quotes_schema() -> Any:
             "snapshot of a subscription is sent twice",
         },
     )
+
+
+def _requested(fields: Iterable[str]) -> tuple[FieldColumn, ...]:
+    """The columns of the requested fields that every file does not have anyway."""
+    return field_columns((code for code in fields if code not in _ALWAYS), _ALWAYS_NAMES)
 
 
 @dataclass
@@ -73,6 +94,7 @@ class LatestQuote:
         last, bid, ask: the latest prices; None before the first.
         availability: field 6509; None before the first.
         rows: how many rows were passed to the writer.
+        last_prefix: `C` if `last` is the prior close, `H` if trading is halted; otherwise None.
     """
 
     name: str
@@ -82,6 +104,7 @@ class LatestQuote:
     ask: float | None = None
     availability: str | None = None
     rows: int = 0
+    last_prefix: str | None = None
 
 
 class QuotesWriter:
@@ -93,6 +116,7 @@ class QuotesWriter:
     Args:
         folder: the folder for the files; it must exist.
         stem: the start of the file names.
+        fields: the codes of the requested fields, each of which has a column; see `quotes_schema`.
         roll_interval_s: a file is finished this long after its first row, in seconds of `clock`.
         roll_rows: a file is also finished after this many rows.
         group_rows: how many rows are collected in memory before they are written to the unfinished file.
@@ -111,6 +135,7 @@ class QuotesWriter:
         folder: str | os.PathLike[str],
         stem: str = "quotes",
         *,
+        fields: Iterable[str] = (),
         roll_interval_s: float = 300.0,
         roll_rows: int = 1_000_000,
         group_rows: int = 65_536,
@@ -128,7 +153,8 @@ class QuotesWriter:
         self._group_rows = min(group_rows, roll_rows)
         self._clock = clock
         self._pa = import_arrow("pyarrow")
-        self._schema = quotes_schema()
+        self._requested = _requested(fields := tuple(fields))
+        self._schema = quotes_schema(fields)
         self._columns: list[list[Any]] = [[] for _ in self._schema]
         self._files: list[Path] = []
         self._part: _PartFile | None = None
@@ -235,6 +261,7 @@ class QuotesWriter:
         if not isinstance(availability, str):
             availability = None
         numbers = [parse_number(get(code)) for code in _NUMBER_CODES]
+        prefix = number_prefix(get(_NUMBER_CODES[_LAST]))
         row = (
             frame.received_ns,
             updated if type(updated) is int and updated in _INT64 else None,
@@ -242,7 +269,8 @@ class QuotesWriter:
             frame.target,
             *numbers,
             availability,
-            number_prefix(get(_NUMBER_CODES[_LAST])),
+            prefix,
+            *(column.read(get(column.code)) for column in self._requested),
         )
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
@@ -255,7 +283,7 @@ class QuotesWriter:
         latest.received_ns = frame.received_ns
         latest.rows += 1
         if numbers[_LAST] is not None:
-            latest.last = numbers[_LAST]
+            latest.last, latest.last_prefix = numbers[_LAST], prefix
         if numbers[_BID] is not None:
             latest.bid = numbers[_BID]
         if numbers[_ASK] is not None:

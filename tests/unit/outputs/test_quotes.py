@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
 from cpapi_fast.outputs import quotes as quotes_module
+from cpapi_fast.outputs.quote_fields import field_columns
 from cpapi_fast.outputs.quotes import QuotesWriter, quotes_schema
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
 from tests.support.clocks import HandClock
@@ -334,3 +336,64 @@ def is_decodable(frame: Any) -> bool:
         return frame.payload is not None
     except ValueError:
         return False
+
+
+def test_every_requested_field_has_a_column(tmp_path: Path) -> None:
+    codes = ("7635", "31", "7633", "55", "6509", "6008", "7184", "999999", "7635")
+    frames = [
+        quote(13455763, _7635="1,018.42", _7633="18.40%", _55="VIX", _6008=13455763, _7184="1", _999999="new"),
+        quote(13455763, _7635="N/A", _55=None, _999999=[1, {"a": None}]),
+        quote(13455763, _31="C17.05", _55=5, _999999=1.5),
+    ]
+    with QuotesWriter(tmp_path, fields=codes) as writer:
+        writer.write(batch_of(frames, 42))
+    schema = pq.read_schema(writer.files[0])
+    fixed = quotes_schema().names
+    assert schema.names == [*fixed, "mark_price", "implied_vol_percent", "symbol", "6008", "can_be_traded", "999999"]
+    assert schema.equals(quotes_schema(codes), check_metadata=True)
+    types = {name: str(schema.field(name).type) for name in schema.names[len(fixed) :]}
+    assert types == {
+        "mark_price": "double",
+        "implied_vol_percent": "double",
+        "symbol": "string",
+        "6008": "double",
+        "can_be_traded": "double",
+        "999999": "string",
+    }
+    assert [schema.field(name).metadata[b"code"] for name in ("mark_price", "999999")] == [b"7635", b"999999"]
+    rows = [{name: row[name] for name in types} for row in rows_of(tmp_path)]
+    assert rows == [
+        {"mark_price": 1018.42, "implied_vol_percent": 18.4, "symbol": "VIX", "6008": 13455763.0, "can_be_traded": 1.0,
+         "999999": "new"},
+        dict.fromkeys(types) | {"999999": '[1,{"a":null}]'},
+        dict.fromkeys(types) | {"symbol": "5", "999999": "1.5"},
+    ]  # fmt: skip
+
+
+def test_the_default_fields_add_no_column() -> None:
+    assert quotes_schema(DEFAULT_FIELDS) == quotes_schema() == quotes_schema(("6509",))
+
+
+def test_each_field_of_the_catalogue_can_be_a_column(tmp_path: Path) -> None:
+    schema = quotes_schema(FIELDS)
+    assert len(set(schema.names)) == len(schema.names)
+    columns = field_columns(FIELDS, quotes_schema().names)
+    assert {column.code for column in columns} == FIELDS.keys()
+    with QuotesWriter(tmp_path, fields=FIELDS) as writer:
+        writer.write(batch_of([quote(1, **{f"_{code}": "1.5" for code in FIELDS})], 42))
+    (row,) = rows_of(tmp_path)
+    for column in columns:
+        if column.name in row and column.code not in ("6509", *DEFAULT_FIELDS):
+            assert row[column.name] == (1.5 if column.is_number else "1.5")
+    described = [FIELDS[column.code].meaning for column in columns if not column.is_number]
+    assert not any("percent" in text or "price" in text for text in described), "a number is no text"
+
+
+def test_the_latest_last_price_has_its_mark(tmp_path: Path) -> None:
+    with QuotesWriter(tmp_path) as writer:
+        latest = writer.latest
+        for text, mark in (("C4,735.10", "C"), ("H4735.2", "H"), ("N/A", "H"), ("4735.3", None)):
+            writer.write(batch_of([quote(1, _31=text, _84="1")], 42))
+            assert latest["1"].last_prefix == mark, text
+        writer.write(batch_of([quote(1, _84="2")], 42))
+    assert (latest["1"].last, latest["1"].last_prefix) == (4735.3, None)
