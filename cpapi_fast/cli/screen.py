@@ -6,10 +6,16 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Final, Self, TextIO
+
+from cpapi_fast.errors import MissingDependencyError
+
+#: How many of the last notices are printed again when the size of the terminal has changed.
+_KEPT_NOTICES: Final = 20
 
 #: How long to wait at the end for the last drawing, in seconds. A terminal that is stopped by Ctrl-S accepts nothing.
 _END_TIMEOUT_S: Final = 1.0
@@ -102,11 +108,23 @@ class Screen(ABC):
 class TerminalScreen(Screen):
     """A terminal that is drawn on in place, with rich. Create it with `on`."""
 
-    def __init__(self, console: Any, live: Any, draw: Callable[[int, int], Any], interval_s: float | None) -> None:
+    def __init__(
+        self,
+        console: Any,
+        live: Callable[[], Any],
+        draw: Callable[[int, int], Any],
+        interval_s: float | None,
+        *,
+        is_alternate: bool,
+    ) -> None:
         super().__init__(interval_s)
         self._console = console
-        self._live = live
+        self._make_live = live
+        self._live = live()
         self._render = draw
+        self._is_alternate = is_alternate
+        self._size: tuple[int, int] | None = None
+        self._printed: Final[deque[str]] = deque(maxlen=_KEPT_NOTICES)
 
     @classmethod
     def on(
@@ -142,26 +160,50 @@ class TerminalScreen(Screen):
         console = QuietConsole(file=stream, highlight=False)
         if not console.is_terminal or console.is_dumb_terminal:
             return None
-        # Without auto_refresh: rich would draw in a thread of its own.
-        live = Live(
-            console=console, screen=is_alternate, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
-        return cls(console, live, draw, interval_s)
+
+        def live() -> Any:
+            # Without auto_refresh: rich would draw in a thread of its own.
+            return Live(
+                console=console, screen=is_alternate, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+            )
+
+        return cls(console, live, draw, interval_s, is_alternate=is_alternate)
 
     @property
     def width(self) -> int:
         """The current width of the terminal in characters."""
         return int(self._console.width)
 
-    def _prepared(self) -> AbstractContextManager[object]:
-        live: AbstractContextManager[object] = self._live
-        return live
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        self._live.start()
+        try:
+            yield
+        finally:
+            self._live.stop()
 
     def _draw(self) -> None:
         width, height = self._console.size
+        if self._size not in (None, (width, height)) and not self._is_alternate:
+            self._start_over()
+        self._size = width, height
         self._live.update(self._render(width, height), refresh=True)
 
+    def _start_over(self) -> None:
+        """Clear the terminal, and print the last notices again.
+
+        Terminals wrap the lines of the last drawing when they become narrower, each in its own way, so nobody knows
+        where that drawing begins.
+        """
+        self._live.stop()
+        self._console.clear()
+        for text in self._printed:
+            self._console.print(text, markup=False)
+        self._live = self._make_live()
+        self._live.start()
+
     def _print(self, text: str) -> None:
+        self._printed.append(text)
         self._console.print(text, markup=False)
 
 
@@ -186,6 +228,13 @@ class LineScreen(Screen):
 
     def _print(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
+
+
+def missing_table(stream: TextIO) -> str:
+    """What to install for a table on a terminal; an empty text if nothing is missing, or there is no terminal."""
+    if not stream.isatty() or find_spec("rich") is not None:
+        return ""
+    return f"{MissingDependencyError.of('a table in the terminal', 'rich')}; until then, lines are printed"
 
 
 def text_lines(lines: Iterable[Line]) -> Any:

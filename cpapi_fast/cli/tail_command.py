@@ -19,8 +19,9 @@ from cpapi_fast.protocol.topics import MarketDataFields
 
 from .arguments import feed_options
 from .gateway_source import check_source, open_client
-from .screen import TerminalScreen, text_lines
+from .screen import TerminalScreen, missing_table, text_lines
 from .signals import stopped_by_signals
+from .table import ellipsis_of
 from .tail import Tail, View, lines, plain, quote_line, state_line, time_text
 
 #: The field code of the ticker symbol, which is always requested.
@@ -89,11 +90,15 @@ async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
     """Draw on the terminal until the end; False if there is no terminal."""
     view = tail.view()
 
+    ellipsis = ellipsis_of(sys.stdout.encoding)
+
     def draw(width: int, height: int) -> Any:
-        return text_lines(lines(view, width, height))
+        return text_lines(lines(view, width, height, ellipsis))
 
     screen = TerminalScreen.on(sys.stdout, draw, is_alternate=True)
     if screen is None:
+        if hint := missing_table(sys.stdout):
+            print(f"cpapi-fast: {hint}", file=sys.stderr)
         return False
     with screen:
         screen.refresh()
@@ -102,7 +107,7 @@ async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
             screen.refresh()
     if screen.is_restored:
         # The last table stays in the terminal.
-        for line in lines(tail.view(), screen.width, _UNLIMITED_HEIGHT):
+        for line in lines(tail.view(), screen.width, _UNLIMITED_HEIGHT, ellipsis):
             print(plain(line))
     return True
 

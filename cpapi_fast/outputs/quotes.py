@@ -48,7 +48,7 @@ def quotes_schema(fields: Iterable[str] = ()) -> Any:
     """Return the pyarrow schema of the quotes, with descriptions as metadata.
 
     Args:
-        fields: the codes of the requested fields. Each of them that has no column of its own gets one, after the others.
+        fields: the codes of the requested fields. Each one without a column of its own gets one, after the others.
     """
     pa = import_arrow("pyarrow")
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from cpapi_fast.cli.rates import Rates
+from cpapi_fast.cli.table import cut
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed import Feed, LastField
@@ -217,8 +218,7 @@ class Tail:
 
 def shown(value: object) -> str:
     """A value as text for a terminal: at most 24 characters, without control characters."""
-    text = printable(str(value))
-    return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 2] + ".."
+    return cut(printable(str(value)), _VALUE_LENGTH)
 
 
 def event_text(event: FeedEvent, now_ns: int) -> str:
