@@ -34,6 +34,9 @@ _MAX_NAMES: Final = 3
 #: Below this height the head has no title.
 _LOW: Final = 10
 
+#: States of a run whose feed is closed.
+_ENDED: Final = frozenset({"finishing the files", "ended"})
+
 _STATES: Final = {state.value: style for state, style in STATE_STYLES.items()}
 
 
@@ -100,7 +103,9 @@ def table(
     if len(rows) > room:
         rows = rows[: max(room - 1, 1)]
     if rows:
-        found += table_lines(_columns(rows, status.subscriptions, now_ns), width, ellipsis)
+        # At the end every subscription is closed, which says nothing about the data.
+        known = {} if status.state in _ENDED else status.subscriptions
+        found += table_lines(_columns(rows, known, now_ns), width, ellipsis)
     hidden = len(_rows(status)) - len(rows)
     if hidden:
         found.append([(f"{ellipsis} and {hidden} more", DIM)])

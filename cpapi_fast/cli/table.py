@@ -34,7 +34,7 @@ BETWEEN: Final = "  "
 ELLIPSIS: Final = "…"
 
 #: The name of a row has at least so many characters, and at most this part of the width.
-_NAME_LENGTH: Final = 12
+_NAME_LENGTH: Final = 9
 _NAME_PART: Final = 3
 
 

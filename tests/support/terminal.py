@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from tests.support.commands import LIMIT_S, PYTHON
+from tests.support.vt_screen import VtScreen
 
 _CODES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _HOME = b"\x1b[H"
@@ -26,16 +27,24 @@ _POLL_S = 0.02
 class Terminal:
     """`python -m cpapi_fast ARGUMENTS` with stdin and stdout on a terminal.
 
+    Args:
+        is_err_shown: whether its stderr is on the terminal too.
+
     Attributes:
         shown: all bytes that the program wrote.
+        seen: the screen that they make, in the current size.
         err: its stderr, after the end.
     """
 
     process: Process
 
-    def __init__(self, *arguments: object, columns: int = 110, lines: int = 20, **environment: str) -> None:
+    def __init__(
+        self, *arguments: object, columns: int = 110, lines: int = 20, is_err_shown: bool = False, **environment: str
+    ) -> None:
         self.shown = bytearray()
+        self.seen = VtScreen(columns, lines)
         self.err = ""
+        self._is_err_shown = is_err_shown
         self._arguments = tuple(map(str, arguments))
         self._size = (lines, columns)
         kept = {name: value for name, value in os.environ.items() if name not in _OVERRIDES}
@@ -48,7 +57,8 @@ class Terminal:
         self.resize(*self._size[::-1])
         asyncio.get_running_loop().add_reader(self._ours, self._read)
         self.process = await asyncio.create_subprocess_exec(
-            *PYTHON, "-m", "cpapi_fast", *self._arguments, stdin=theirs, stdout=theirs, stderr=PIPE,
+            *PYTHON, "-m", "cpapi_fast", *self._arguments, stdin=theirs, stdout=theirs,
+            stderr=theirs if self._is_err_shown else PIPE,
             env=self._environment,
         )  # fmt: skip
         return self
@@ -63,10 +73,11 @@ class Terminal:
         os.close(self._ours)
         os.close(self._theirs)
         if error is not None:
-            sys.stderr.write(f"--- last drawing:\n{self.screen}\n")
+            sys.stderr.write(f"--- last drawing:\n{self.screen}\n--- screen:\n{self.seen.text}\n")
 
     def resize(self, columns: int, lines: int) -> None:
         """Change the size of the terminal."""
+        self.seen.resize(columns, lines)
         fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     @property
@@ -95,13 +106,16 @@ class Terminal:
         """Wait for the end of the process; its exit code."""
         _, err = await asyncio.wait_for(self.process.communicate(), LIMIT_S)
         await asyncio.sleep(0.05)
-        self.err = err.decode()
+        self.err = (err or b"").decode()
         assert termios.tcgetattr(self._theirs) == self._settings, "the settings of the terminal are restored"
         assert self.process.returncode is not None
         return self.process.returncode
 
     def _read(self) -> None:
-        self.shown += os.read(self._ours, 65536)
+        data = os.read(self._ours, 65536)
+        self.shown += data
+        # A terminal driver writes a carriage return before each line feed.
+        self.seen.feed(data)
 
 
 #: Variables that rich uses instead of the properties of the terminal.

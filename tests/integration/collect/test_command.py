@@ -175,7 +175,7 @@ if sys.platform != "win32":
             os.close(ours)
             os.close(theirs)
         assert code == 0
-        for text in (b"instrument", b"265598", b"streaming", b"\x1b["):
+        for text in (b"conid", b"265598", b"streaming", b"\x1b["):
             assert text in shown
 
 

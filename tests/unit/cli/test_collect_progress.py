@@ -222,6 +222,16 @@ def test_columns_that_do_not_fit_are_left_out() -> None:
     }
 
 
+def test_after_the_end_no_subscription_looks_lost() -> None:
+    known = {"265598": subscription("265598", FeedState.DISCONNECTED, is_in_gap=True)}
+    for state in ("finishing the files", "ended"):
+        found = texts(120, 24, state=state, subscriptions=known)
+        assert found[1].startswith(state.upper())
+        assert "disconnected" not in "".join(found)
+        assert "!" not in "".join(found)
+    assert "disconnected, gap" in "".join(texts(120, 24, subscriptions=known))
+
+
 def test_the_age_of_what_is_not_live_has_a_mark() -> None:
     rows = {line.split()[0]: line for line in texts(40, 10, **TROUBLE)[4:]}
     assert rows["265598"].endswith("2.0 s")
