@@ -61,8 +61,9 @@ if sys.platform != "win32":
                 terminal.resize(columns, lines)
                 drawn = len(terminal.shown)
                 await terminal.until(
-                    lambda columns=columns, rows=rows, drawn=drawn: len(terminal.shown) > drawn + 200
-                    and is_whole(terminal, columns, rows)
+                    lambda columns=columns, rows=rows, drawn=drawn: (
+                        len(terminal.shown) > drawn + 200 and is_whole(terminal, columns, rows)
+                    )
                 )
 
             # What a person has to do survives in a small terminal.
