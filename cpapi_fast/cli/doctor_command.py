@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-import orjson
-
+from cpapi_fast.console import say
 from cpapi_fast.doctor import Finding, Outcome, diagnose, report_line
 from cpapi_fast.loop import run as run_loop
+from cpapi_fast.printable import json_bytes
 
 from .tls_options import chosen_tls
 
@@ -19,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     def show(finding: Finding) -> None:
         # The closing text lists the steps that were not reached.
         if finding.outcome is not Outcome.NOT_REACHED:
-            print(report_line(finding), flush=True)
+            say(report_line(finding))
 
     diagnosis = run_loop(
         diagnose(
@@ -33,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         uvloop=False if args.asyncio else None,
     )
     if args.json:
-        sys.stdout.write(orjson.dumps(diagnosis.as_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        say(*json_bytes(diagnosis.as_json(), is_indented=True).decode("ascii").split("\n"))
     else:
-        print(diagnosis.closing_text())
+        say(*diagnosis.closing_text().split("\n"))
     return diagnosis.exit_code

@@ -6,13 +6,22 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
+from cpapi_fast.console import changed_terminal
+from cpapi_fast.printable import printable, printable_lines
+
 #: How long to wait at the end for the last drawing, in seconds. A terminal that is stopped by Ctrl-S accepts nothing.
 _END_TIMEOUT_S: Final = 1.0
+
+_THREAD_NAME: Final = "cpapi_fast screen"
+
+#: Leaves the alternate screen, shows the cursor, and ends colours.
+_RESTORED: Final = "\x1b[0m\x1b[?25h"
+_RESTORED_ALTERNATE: Final = f"{_RESTORED}\x1b[?1049l"
 
 #: Pieces of a line of text, each with a style that rich understands; an empty style is plain.
 Line = Sequence[tuple[str, str]]
@@ -37,7 +46,7 @@ class Screen(ABC):
         self._wake: Final = threading.Event()
         self._is_refresh_due = False
         self._is_done = False
-        self._thread: Final = threading.Thread(target=self._run, name="cpapi_fast screen", daemon=True)
+        self._thread: Final = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
 
     @property
     def is_restored(self) -> bool:
@@ -102,11 +111,14 @@ class Screen(ABC):
 class TerminalScreen(Screen):
     """A terminal that is drawn on in place, with rich. Create it with `on`."""
 
-    def __init__(self, console: Any, live: Any, draw: Callable[[int, int], Any], interval_s: float | None) -> None:
+    def __init__(
+        self, console: Any, live: Any, draw: Callable[[int, int], Any], interval_s: float | None, restored: str
+    ) -> None:
         super().__init__(interval_s)
         self._console = console
         self._live = live
         self._render = draw
+        self._restored = restored
 
     @classmethod
     def on(
@@ -139,30 +151,36 @@ class TerminalScreen(Screen):
                 """Stop output. The default of rich ends the process."""
                 self.quiet = True
 
-        console = QuietConsole(file=stream, highlight=False)
+            def render(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+                """Render as rich does; texts that nobody made printable before are made so here."""
+                return (_visible(segment, self.encoding) for segment in super().render(*args, **kwargs))
+
+        # Texts are not markup: `[/x]` would be an error, `[link=...]` a link, and `:smile:` an emoji.
+        console = QuietConsole(file=stream, highlight=False, markup=False, emoji=False)
         if not console.is_terminal or console.is_dumb_terminal:
             return None
         # Without auto_refresh: rich would draw in a thread of its own.
         live = Live(
             console=console, screen=is_alternate, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         )
-        return cls(console, live, draw, interval_s)
+        return cls(console, live, draw, interval_s, _RESTORED_ALTERNATE if is_alternate else _RESTORED)
 
     @property
     def width(self) -> int:
         """The current width of the terminal in characters."""
         return int(self._console.width)
 
-    def _prepared(self) -> AbstractContextManager[object]:
-        live: AbstractContextManager[object] = self._live
-        return live
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        with changed_terminal(self._console.file, self._restored), self._live:
+            yield
 
     def _draw(self) -> None:
         width, height = self._console.size
         self._live.update(self._render(width, height), refresh=True)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(printable(text))
 
 
 class LineScreen(Screen):
@@ -185,12 +203,38 @@ class LineScreen(Screen):
         self._print(self._line())
 
     def _print(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        self._stream.write(f"{printable(text)}\n")
+        self._stream.flush()
 
 
 def text_lines(lines: Iterable[Line]) -> Any:
-    """Lines of styled text for rich, each cut at the width of the terminal."""
+    """Lines of styled text for rich, each made printable and cut at the width of the terminal."""
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines))
+    return Group(
+        *(
+            Text.assemble(*((printable(text), style) for text, style in line), no_wrap=True, overflow="crop")
+            for line in lines
+        )
+    )
+
+
+def is_blocked() -> bool:
+    """Whether a screen still waits for its stream, after its `with` block. Python would abort when it flushes it."""
+    return any(thread.name == _THREAD_NAME for thread in threading.enumerate())
+
+
+def _visible(segment: Any, encoding: str) -> Any:
+    """A segment of rich with printable text. Codes that rich writes to control the terminal are separate segments.
+
+    A character that the terminal's encoding does not have becomes `?`, because an escape would move the columns.
+    """
+    text = segment.text
+    if segment.control or text == "\n":
+        return segment
+    if not text.isprintable():
+        text = printable_lines(text)
+    if not text.isascii() and not encoding.startswith("utf"):
+        text = text.encode(encoding, "replace").decode(encoding)
+    return segment if text is segment.text else segment._replace(text=text)
