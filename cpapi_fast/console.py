@@ -9,15 +9,19 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
 from .printable import printable
 
-#: How long the last lines of a process that ends at once may take, in seconds. A stopped terminal accepts nothing.
-_LAST_LINES_S: Final = 0.5
+#: How long a write may take to a stream that may accept nothing, in seconds: a full pipe, or a stopped terminal.
+_WRITE_TIMEOUT_S: Final = 0.5
+
+#: The streams for which a thread still waits. It holds their locks, so any other use of them waits too, and Python
+#: aborts when it exits.
+stuck_streams: Final[set[TextIO]] = set()
 
 #: The terminals that a screen has changed, with the codes that restore them.
 _changed: Final[dict[int, str]] = {}
@@ -67,8 +71,9 @@ def standard_streams() -> Iterator[None]:
         error = _flushed(sys.stdout)
         _flushed(sys.stderr)
         for stream, errors in before:
-            with suppress(OSError, ValueError):
-                stream.reconfigure(errors=errors)
+            if stream not in stuck_streams:
+                with suppress(OSError, ValueError):
+                    stream.reconfigure(errors=errors)
     if error is not None:
         raise error
 
@@ -86,10 +91,26 @@ def say(*lines: str) -> None:
         raise _stream_error(stream, exc) from None
 
 
+def say_at_end(*lines: str) -> None:
+    """Write the last lines of a command to stdout. If its terminal was closed while it ran, that is no error.
+
+    Raises:
+        StreamError: they could not be written for another reason.
+    """
+    try:
+        say(*lines)
+    except StreamError as exc:
+        if not exc.is_terminal_closed:
+            raise
+
+
 def tell(*lines: str) -> None:
     """Write lines to stderr, each made printable. If stderr cannot be written, nobody can be told."""
     with suppress(OSError, ValueError):
-        _write(sys.stderr, lines)
+        if sys.stderr in stuck_streams:
+            _write_files([(sys.stderr.fileno(), _encoded(sys.stderr, lines))])
+        else:
+            _write(sys.stderr, lines)
 
 
 @contextmanager
@@ -116,12 +137,34 @@ def end_now(number: int, *lines: str) -> NoReturn:
         number: the signal. The process ends by SIGTERM itself; otherwise the exit code is 128 more than the number.
         lines: the lines, which are made printable.
     """
-    text = "".join(f"{printable(line)}\n" for line in lines)
-    outputs = [(number, codes.encode("ascii")) for number, codes in _changed.items()]
+    outputs = [(terminal, codes.encode("ascii")) for terminal, codes in _changed.items()]
     with suppress(OSError, ValueError, AttributeError):
-        outputs.append((sys.stderr.fileno(), text.encode(sys.stderr.encoding or "ascii", "backslashreplace")))
-    # In a thread, because a full pipe or a stopped terminal blocks. Without `threading`, whose locks the interrupted
-    # code may hold.
+        outputs.append((sys.stderr.fileno(), _encoded(sys.stderr, lines)))
+    _write_files(outputs)
+    if number == signal.SIGTERM and os.name == "posix":
+        # So the parent sees the signal, as if this program had not handled it.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def _write(stream: TextIO, lines: Iterable[str]) -> None:
+    text = _encoded(stream, lines).decode(_encoding(stream))
+    stream.write(text)
+    stream.flush()
+
+
+def _encoded(stream: TextIO, lines: Iterable[str]) -> bytes:
+    text = "".join(f"{printable(line)}\n" for line in lines)
+    return text.encode(_encoding(stream), "backslashreplace")
+
+
+def _encoding(stream: TextIO) -> str:
+    return getattr(stream, "encoding", None) or "utf-8"
+
+
+def _write_files(outputs: Sequence[tuple[int, bytes]]) -> None:
+    """Write to files of the operating system, without the locks of the streams, and without waiting for long."""
     written = _thread.allocate_lock()
     written.acquire()
 
@@ -131,26 +174,15 @@ def end_now(number: int, *lines: str) -> NoReturn:
                 os.write(number, data)
         written.release()
 
+    # Not with `threading`, whose locks a thread may hold that a signal has interrupted.
     _thread.start_new_thread(write, ())
-    written.acquire(timeout=_LAST_LINES_S)
-    if number == signal.SIGTERM and os.name == "posix":
-        # So the parent sees the signal, as if this program had not handled it.
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    os._exit(128 + number)
-
-
-def _write(stream: TextIO, lines: Iterable[str]) -> None:
-    text = "".join(f"{printable(line)}\n" for line in lines)
-    encoding = getattr(stream, "encoding", None)
-    if encoding:
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
-    stream.write(text)
-    stream.flush()
+    written.acquire(timeout=_WRITE_TIMEOUT_S)
 
 
 def _flushed(stream: TextIO) -> StreamError | None:
     """Flush a stream. If that fails, replace its file by `os.devnull` and return the error."""
+    if stream in stuck_streams:
+        return None
     try:
         stream.flush()
     except OSError as exc:

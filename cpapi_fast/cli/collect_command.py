@@ -12,7 +12,7 @@ from typing import Final
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import CollectStatus, size_text, summary_text
-from cpapi_fast.console import StreamError, say
+from cpapi_fast.console import say_at_end
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.outputs.interface import import_arrow
@@ -79,16 +79,7 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
                 await collector.run(stop)
         finally:
             if collector.summary is not None:
-                _show(summary_text(collector.summary))
-
-
-def _show(text: str) -> None:
-    """Print the summary. A terminal that was closed while the command ran is no error, as the files are finished."""
-    try:
-        say(*text.split("\n"))
-    except StreamError as exc:
-        if not exc.is_terminal_closed:
-            raise
+                say_at_end(*summary_text(collector.summary).split("\n"))
 
 
 def loss_text(status: CollectStatus) -> str:

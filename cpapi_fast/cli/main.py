@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cpapi_fast._version import __version__
-from cpapi_fast.console import StreamError, standard_streams, tell
+from cpapi_fast.console import StreamError, standard_streams, stuck_streams, tell
 from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
 from cpapi_fast.printable import printable
 
 from .last_resort import EXIT_INTERNAL, LastResort
-from .screen import is_blocked
 from .tls_options import add_tls_options
 
 #: Exit codes: invalid arguments; a failure; interrupted by a second Ctrl-C.
@@ -71,8 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 code = _run_safely(sys.argv[1:] if argv is None else argv, last_resort)
         except StreamError as exc:
             code = _stream_failure(exc)
-    if is_program and is_blocked():
-        # The stream of a screen accepts nothing, and its thread holds the lock that Python needs to exit.
+    if is_program and stuck_streams:
         os._exit(code)
     return code
 

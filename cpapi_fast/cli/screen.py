@@ -11,13 +11,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
-from cpapi_fast.console import changed_terminal
+from cpapi_fast.console import changed_terminal, stuck_streams
 from cpapi_fast.printable import printable, printable_lines
 
 #: How long to wait at the end for the last drawing, in seconds. A terminal that is stopped by Ctrl-S accepts nothing.
 _END_TIMEOUT_S: Final = 1.0
-
-_THREAD_NAME: Final = "cpapi_fast screen"
 
 #: Leaves the alternate screen, shows the cursor, and ends colours.
 _RESTORED: Final = "\x1b[0m\x1b[?25h"
@@ -34,19 +32,21 @@ class Screen(ABC):
     ends and the command continues.
 
     Args:
+        stream: where to draw.
         interval_s: the time between two drawings; None draws only after `refresh`.
     """
 
     #: Whether to draw once more at the end.
     _draws_at_end = True
 
-    def __init__(self, interval_s: float | None) -> None:
+    def __init__(self, stream: TextIO, interval_s: float | None) -> None:
+        self._stream: Final = stream
         self._interval_s: Final = interval_s
         self._notices: Final[deque[str]] = deque()
         self._wake: Final = threading.Event()
         self._is_refresh_due = False
         self._is_done = False
-        self._thread: Final = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
+        self._thread: Final = threading.Thread(target=self._run, name="cpapi_fast screen", daemon=True)
 
     @property
     def is_restored(self) -> bool:
@@ -73,6 +73,8 @@ class Screen(ABC):
         self._is_done = True
         self._wake.set()
         self._thread.join(_END_TIMEOUT_S)
+        if not self.is_restored:
+            stuck_streams.add(self._stream)
 
     @abstractmethod
     def _draw(self) -> None: ...
@@ -86,8 +88,11 @@ class Screen(ABC):
 
     def _run(self) -> None:
         # OSError or ValueError: the terminal or pipe was closed. That ends the output, not the command.
-        with suppress(OSError, ValueError), self._prepared():
-            self._loop()
+        try:
+            with suppress(OSError, ValueError), self._prepared():
+                self._loop()
+        finally:
+            stuck_streams.discard(self._stream)
 
     def _loop(self) -> None:
         last_s = time.monotonic()
@@ -114,7 +119,7 @@ class TerminalScreen(Screen):
     def __init__(
         self, console: Any, live: Any, draw: Callable[[int, int], Any], interval_s: float | None, restored: str
     ) -> None:
-        super().__init__(interval_s)
+        super().__init__(console.file, interval_s)
         self._console = console
         self._live = live
         self._render = draw
@@ -172,7 +177,7 @@ class TerminalScreen(Screen):
 
     @contextmanager
     def _prepared(self) -> Iterator[None]:
-        with changed_terminal(self._console.file, self._restored), self._live:
+        with changed_terminal(self._stream, self._restored), self._live:
             yield
 
     def _draw(self) -> None:
@@ -195,8 +200,7 @@ class LineScreen(Screen):
     _draws_at_end = False
 
     def __init__(self, stream: TextIO, line: Callable[[], str], interval_s: float) -> None:
-        super().__init__(interval_s)
-        self._stream = stream
+        super().__init__(stream, interval_s)
         self._line = line
 
     def _draw(self) -> None:
@@ -218,11 +222,6 @@ def text_lines(lines: Iterable[Line]) -> Any:
             for line in lines
         )
     )
-
-
-def is_blocked() -> bool:
-    """Whether a screen still waits for its stream, after its `with` block. Python would abort when it flushes it."""
-    return any(thread.name == _THREAD_NAME for thread in threading.enumerate())
 
 
 def _visible(segment: Any, encoding: str) -> Any:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from cpapi_fast.clock import Clock
-from cpapi_fast.console import say
+from cpapi_fast.console import say, say_at_end
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import Feed
@@ -100,7 +100,7 @@ async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
             screen.refresh()
     if screen.is_restored:
         # The last table stays in the terminal.
-        say(*map(plain, lines(tail.view(), screen.width, _UNLIMITED_HEIGHT)))
+        say_at_end(*map(plain, lines(tail.view(), screen.width, _UNLIMITED_HEIGHT)))
     return True
 
 
@@ -108,9 +108,11 @@ async def _print_lines(tail: Tail, end: EndCondition, interval_s: float) -> None
     log = ChangeLog()
     while True:
         is_end = await end.within(interval_s)
-        say(*log.lines(tail.view(), tail.events_seen, time_text(time.time_ns())))
+        new = log.lines(tail.view(), tail.events_seen, time_text(time.time_ns()))
         if is_end:
+            say_at_end(*new)
             return
+        say(*new)
 
 
 class ChangeLog:
