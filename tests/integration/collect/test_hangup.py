@@ -21,11 +21,8 @@ from tests.support.commands import LIMIT_S, PYTHON, ended, start
 
 if sys.platform == "win32":
     pytest.skip("signals and terminals of POSIX", allow_module_level=True)
-
-#: Makes a process the leader of a session whose terminal is its stdin, as a shell in a new window is.
-_NEW_SESSION = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
-
-_RUN = "import runpy; runpy.run_module('cpapi_fast', run_name='__main__', alter_sys=True)"
+else:
+    from tests.support.terminal import NEW_SESSION, SessionTerminal
 
 #: The disk hangs: the write of the first batch never returns.
 _HANGING_DISK = """
@@ -39,52 +36,6 @@ QuotesWriter.write = lambda self, batch: threading.Event().wait()
 def gateway_options() -> dict[str, Any]:
     """The defaults of the simulator: the command runs in a process, in real time."""
     return {}
-
-
-class ClosedTerminal:
-    """A program on a terminal that the test closes, as a window or an ssh session that ends."""
-
-    def __init__(self, *arguments: object, first: str = _NEW_SESSION, out: int | None = None) -> None:
-        self._program = f"{first}\n{_RUN}"
-        self._arguments = [*map(str, arguments)]
-        self._out = out
-
-    async def __aenter__(self) -> ClosedTerminal:
-        import pty
-
-        self.shown = bytearray()
-        self._ours, theirs = pty.openpty()
-        asyncio.get_running_loop().add_reader(self._ours, self._read)
-        environment = {**os.environ, "TERM": "xterm-256color"}
-        self.process = await asyncio.create_subprocess_exec(
-            *PYTHON, "-c", self._program, *self._arguments, stdin=theirs, stdout=self._out or theirs, stderr=theirs,
-            env=environment,
-        )  # fmt: skip
-        os.close(theirs)
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
-        self.close()
-
-    async def until_shown(self, text: bytes) -> None:
-        while text not in self.shown:
-            assert self.process.returncode is None, bytes(self.shown)
-            await asyncio.sleep(0.01)
-
-    def close(self) -> None:
-        if self._ours >= 0:
-            asyncio.get_running_loop().remove_reader(self._ours)
-            os.close(self._ours)
-            self._ours = -1
-
-    def _read(self) -> None:
-        try:
-            self.shown += os.read(self._ours, 65536)
-        except OSError:
-            self.close()
 
 
 @asynccontextmanager
@@ -136,7 +87,7 @@ async def test_sighup_is_a_clean_stop(gateway: SimulatedGateway, tmp_path: Path,
 
 @pytest.mark.gateway(rate=500.0)
 async def test_a_terminal_that_is_closed_is_a_clean_stop(gateway: SimulatedGateway, tmp_path: Path) -> None:
-    async with ClosedTerminal(*gateway_command(gateway, tmp_path)) as terminal:
+    async with SessionTerminal(*gateway_command(gateway, tmp_path)) as terminal:
         await has_data(gateway)
         terminal.close()
         assert await code_of(terminal.process) == 0
@@ -148,7 +99,7 @@ async def test_a_terminal_that_is_closed_is_a_clean_stop(gateway: SimulatedGatew
 async def test_the_summary_is_lost_only_with_its_terminal(gateway: SimulatedGateway, tmp_path: Path) -> None:
     out = tmp_path / "summary"
     with out.open("wb") as file:
-        async with ClosedTerminal(*gateway_command(gateway, tmp_path / "data"), out=file.fileno()) as terminal:
+        async with SessionTerminal(*gateway_command(gateway, tmp_path / "data"), out=file.fileno()) as terminal:
             await has_data(gateway)
             terminal.close()
             assert await code_of(terminal.process) == 0
@@ -158,8 +109,8 @@ async def test_the_summary_is_lost_only_with_its_terminal(gateway: SimulatedGate
 
 @pytest.mark.gateway(rate=500.0)
 async def test_nohup_continues_without_its_terminal(gateway: SimulatedGateway, tmp_path: Path) -> None:
-    ignored = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); {_NEW_SESSION}"
-    async with ClosedTerminal(*gateway_command(gateway, tmp_path), first=ignored) as terminal:
+    ignored = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); {NEW_SESSION}"
+    async with SessionTerminal(*gateway_command(gateway, tmp_path), first=ignored) as terminal:
         await has_data(gateway)
         terminal.close()
         before = gateway.connections[0].counters.frames_sent
@@ -175,7 +126,7 @@ async def test_tail_and_simulate_end_with_their_terminal(gateway: SimulatedGatew
         ("tail", "--url", gateway.url, "--conids", "265598", "--fingerprint", gateway.fingerprint),
         ("simulate", "--port", "0"),
     ):
-        async with ClosedTerminal(*arguments) as terminal:
+        async with SessionTerminal(*arguments) as terminal:
             await terminal.until_shown(b"265598")
             terminal.close()
             assert await code_of(terminal.process) == 0
