@@ -55,12 +55,14 @@ def standard_streams() -> Iterator[None]:
     Raises:
         StreamError: stdout could not be flushed at the end of the block.
     """
+    _open_descriptors()
     before: list[tuple[io.TextIOWrapper, str]] = []
+    added: list[tuple[str, TextIO]] = []
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            # The descriptor was closed (`>&-`). The file stays open until the process ends, as the streams do.
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+            added.append((name, Path(os.devnull).open("w", encoding="utf-8")))  # noqa: SIM115
+            setattr(sys, *added[-1])
         elif isinstance(stream, io.TextIOWrapper):
             before.append((stream, stream.errors or "strict"))
             with suppress(OSError, ValueError):
@@ -74,6 +76,9 @@ def standard_streams() -> Iterator[None]:
             if stream not in stuck_streams:
                 with suppress(OSError, ValueError):
                     stream.reconfigure(errors=errors)
+        for name, null in added:
+            setattr(sys, name, None)
+            null.close()
     if error is not None:
         raise error
 
@@ -106,7 +111,8 @@ def say_at_end(*lines: str) -> None:
 
 def tell(*lines: str) -> None:
     """Write lines to stderr, each made printable. If stderr cannot be written, nobody can be told."""
-    with suppress(OSError, ValueError):
+    # AttributeError: the process was started without stderr.
+    with suppress(OSError, ValueError, AttributeError):
         if sys.stderr in stuck_streams:
             _write_files([(sys.stderr.fileno(), _encoded(sys.stderr, lines))])
         else:
@@ -146,6 +152,19 @@ def end_now(number: int, *lines: str) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     os._exit(128 + number)
+
+
+def _open_descriptors() -> None:
+    """Open `os.devnull` in place of standard descriptors that are closed.
+
+    Otherwise a socket or a file of data would get the number of stderr, and uvloop aborts when it closes that.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is used, which is this one.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _write(stream: TextIO, lines: Iterable[str]) -> None:

@@ -125,7 +125,8 @@ class LastResort:
             self.report("while the process ended", error)
 
     def _on_unraisable(self, unraisable: Any) -> None:
-        if unraisable.exc_value is not None:
+        # At the end of the process, the modules that a report needs are gone already.
+        if unraisable.exc_value is not None and not sys.is_finalizing():
             self.report(unraisable.err_msg or "exception ignored", unraisable.exc_value)
 
     def _on_thread(self, args: threading.ExceptHookArgs) -> None:
