@@ -32,12 +32,15 @@
     │   └── ReplayMismatchError                  no   the replay of a decision record has other actions
     └── MissingDependencyError (ImportError)     no   an optional package is not installed
 
-Messages and `repr`s contain no session id, cookie or account.
+Messages and `repr`s contain no session id, cookie or account. A message is one line of printable characters: texts of
+the gateway, of options and of paths are shown with escapes in it (see `cpapi_fast.printable`).
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+from .printable import printable
 
 
 class CpapiError(Exception):
@@ -45,6 +48,9 @@ class CpapiError(Exception):
 
     #: Whether a later retry can succeed without human action and without a change of the program.
     is_retryable: bool = False
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(CpapiError, ValueError):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from .printable import printable
+
 #: Replaces a secret.
 REDACTED: Final = "[redacted]"
 
@@ -62,18 +64,13 @@ class ConsistentRedactor:
         return f"{match[1]}[redacted {number}]"
 
 
-def printable(text: str) -> str:
-    """Return `text` as one line without control characters."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
-
-
 def preview(body: bytes, secrets: Iterable[str] = ()) -> str:
     """Return the start of a body as one printable line of at most `PREVIEW_LENGTH` characters, without secrets.
 
     The text is redacted before it is cut, so that no part of a secret remains.
     """
     text = redact(body.decode("utf-8", "replace"), secrets)
-    line = printable(text[: 4 * PREVIEW_LENGTH])
+    line = printable(" ".join(text[: 4 * PREVIEW_LENGTH].split()))
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 
-import orjson
-
+from cpapi_fast.console import say
 from cpapi_fast.doctor import Diagnosis, Finding, Outcome, diagnose, report_line
 from cpapi_fast.loop import run as run_loop
+from cpapi_fast.printable import json_bytes
 
 from .tls_options import chosen_tls
 
@@ -20,13 +19,13 @@ def run(args: argparse.Namespace) -> int:
     def show(finding: Finding) -> None:
         # The closing text lists the steps that were not reached.
         if finding.outcome is not Outcome.NOT_REACHED:
-            print(args.names(report_line(finding)), flush=True)
+            say(args.names(report_line(finding)))
 
     diagnosis = run_loop(_diagnosed(args, show), uvloop=False if args.asyncio else None)
     if args.json:
-        sys.stdout.write(args.names(orjson.dumps(diagnosis.as_json(), option=orjson.OPT_INDENT_2).decode()) + "\n")
+        say(*args.names(json_bytes(diagnosis.as_json(), is_indented=True).decode("ascii")).split("\n"))
     else:
-        print(args.names(diagnosis.closing_text()))
+        say(*args.names(diagnosis.closing_text()).split("\n"))
     return diagnosis.exit_code
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from cpapi_fast.console import tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
@@ -46,7 +46,7 @@ async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
     from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 
     gateway = await stack.enter_async_context(SimulatedGateway(SimulatorOptions(**_simulator_options(args))))
-    print(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}", file=sys.stderr)
+    tell(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}")
     tls = Tls.pinned(gateway.fingerprint) if gateway.fingerprint else Tls.verify()
     return Client(gateway.url, tls=tls, clock=gateway.clock)
 

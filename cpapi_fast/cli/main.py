@@ -13,9 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cpapi_fast._version import __version__
+from cpapi_fast.console import StreamError, standard_streams, stuck_streams, tell
 from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
+from cpapi_fast.printable import printable
 
 from . import arguments
+from .last_resort import EXIT_INTERNAL, LastResort
 from .option_names import OptionNames
 from .tls_options import add_tls_options
 
@@ -29,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line, as the commands do."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n")
 
 
 def make_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -56,9 +59,43 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    if argv is None:
-        argv = sys.argv[1:]
+    """Run the command line; returns the exit code.
+
+    Args:
+        argv: the arguments; None for those of the process, whose only work is then this command.
+    """
+    is_program = argv is None
+    last_resort = LastResort()
+    with last_resort.installed(is_program=is_program):
+        try:
+            with standard_streams():
+                code = _run_safely(sys.argv[1:] if argv is None else argv, last_resort)
+        except StreamError as exc:
+            code = _stream_failure(exc)
+    if is_program and stuck_streams:
+        os._exit(code)
+    return code
+
+
+def _run_safely(argv: Sequence[str], last_resort: LastResort) -> int:
+    try:
+        return _run(argv)
+    except StreamError as exc:
+        return _stream_failure(exc)
+    except BrokenPipeError:
+        # Of code that prints in its own way. The errors of connections are typed.
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        tell("cpapi-fast: interrupted")
+        return EXIT_INTERRUPTED
+    except SystemExit:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a user gets no traceback
+        last_resort.report("in the main thread", exc)
+        return EXIT_INTERNAL
+
+
+def _run(argv: Sequence[str]) -> int:
     # No option before the command takes a value, so the first argument that is not an option is the command.
     command = next((argument for argument in argv if not argument.startswith("-")), None)
     args, unknown = make_parser(command).parse_known_args(argv)
@@ -68,35 +105,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
     except CpapiError as exc:
-        print(f"cpapi-fast: error: {args.names(str(exc))}", file=sys.stderr)
+        tell(f"cpapi-fast: error: {args.names(str(exc))}")
         # The value in a HeaderRefusedError comes from the gateway, not from the caller.
         is_usage_error = isinstance(exc, (ConfigError, SubscriptionError, UsageError)) and not isinstance(
             exc, HeaderRefusedError
         )
         return EXIT_USAGE if is_usage_error else EXIT_FAILURE
-    except KeyboardInterrupt:
-        print("cpapi-fast: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except (StreamError, BrokenPipeError):
+        raise
     except OSError as exc:
-        # The file writers raise OutputError, so this is stdout: its reader has exited (`cpapi-fast ... | head`), or its
-        # disk is full. Python must not flush into it again.
-        if not isinstance(exc, BrokenPipeError):
-            print(f"cpapi-fast: error: {exc.strerror or exc}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The file writers raise OutputError, so this is a limit of the system: of open files, say.
+        tell(f"cpapi-fast: error: {exc.strerror or exc}")
         return EXIT_FAILURE
     return code
 
 
+def _stream_failure(error: StreamError) -> int:
+    """Report that stdout failed. If its reader has ended (`cpapi-fast ... | head`), nothing has to be said."""
+    earlier = error.__context__
+    while earlier is not None and not isinstance(earlier, CpapiError):
+        earlier = earlier.__context__
+    if earlier is not None:
+        # The command had failed before it printed its summary.
+        tell(f"cpapi-fast: error: {earlier}")
+    elif not error.is_reader_gone and not error.is_terminal_closed:
+        tell(f"cpapi-fast: error: {error.strerror}")
+    return EXIT_FAILURE
+
+
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
-    from cpapi_fast.simulator.command import add_arguments, run
+    from cpapi_fast.simulator.command import add_arguments
 
     add_arguments(parser)
-    _set_command(parser, run)
+    _set_command(parser, _simulate)
 
 
 def _set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     """Set what `main` needs of a command, when all of its options are added."""
     parser.set_defaults(run=run, refuse=parser.error, names=OptionNames(parser))
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from cpapi_fast.simulator.command import run
+
+    from .signals import stopped_by_signals
+
+    return run(args, stopped_by_signals)
 
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:

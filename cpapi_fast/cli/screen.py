@@ -12,13 +12,19 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
+from cpapi_fast.console import changed_terminal, stuck_streams
 from cpapi_fast.errors import MissingDependencyError
+from cpapi_fast.printable import printable, printable_lines
 
 #: How many of the last notices are printed again when the size of the terminal has changed.
 _KEPT_NOTICES: Final = 20
 
 #: How long to wait at the end for the last drawing, in seconds. A terminal that is stopped by Ctrl-S accepts nothing.
 _END_TIMEOUT_S: Final = 1.0
+
+#: Leaves the alternate screen, shows the cursor, and ends colours.
+_RESTORED: Final = "\x1b[0m\x1b[?25h"
+_RESTORED_ALTERNATE: Final = f"{_RESTORED}\x1b[?1049l"
 
 #: Pieces of a line of text, each with a style that rich understands; an empty style is plain.
 Line = Sequence[tuple[str, str]]
@@ -31,13 +37,15 @@ class Screen(ABC):
     ends and the command continues.
 
     Args:
+        stream: where to draw.
         interval_s: the time between two drawings; None draws only after `refresh`.
     """
 
     #: Whether to draw once more at the end.
     _draws_at_end = True
 
-    def __init__(self, interval_s: float | None) -> None:
+    def __init__(self, stream: TextIO, interval_s: float | None) -> None:
+        self._stream: Final = stream
         self._interval_s: Final = interval_s
         self._notices: Final[deque[str]] = deque()
         self._wake: Final = threading.Event()
@@ -70,6 +78,8 @@ class Screen(ABC):
         self._is_done = True
         self._wake.set()
         self._thread.join(_END_TIMEOUT_S)
+        if not self.is_restored:
+            stuck_streams.add(self._stream)
 
     @abstractmethod
     def _draw(self) -> None: ...
@@ -83,8 +93,11 @@ class Screen(ABC):
 
     def _run(self) -> None:
         # OSError or ValueError: the terminal or pipe was closed. That ends the output, not the command.
-        with suppress(OSError, ValueError), self._prepared():
-            self._loop()
+        try:
+            with suppress(OSError, ValueError), self._prepared():
+                self._loop()
+        finally:
+            stuck_streams.discard(self._stream)
 
     def _loop(self) -> None:
         last_s = time.monotonic()
@@ -117,12 +130,13 @@ class TerminalScreen(Screen):
         *,
         is_alternate: bool,
     ) -> None:
-        super().__init__(interval_s)
+        super().__init__(console.file, interval_s)
         self._console = console
         self._make_live = live
         self._live = live()
         self._render = draw
         self._is_alternate = is_alternate
+        self._restored = _RESTORED_ALTERNATE if is_alternate else _RESTORED
         self._size: tuple[int, int] | None = None
         self._printed: Final[deque[str]] = deque(maxlen=_KEPT_NOTICES)
 
@@ -157,7 +171,12 @@ class TerminalScreen(Screen):
                 """Stop output. The default of rich ends the process."""
                 self.quiet = True
 
-        console = QuietConsole(file=stream, highlight=False)
+            def render(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+                """Render as rich does; texts that nobody made printable before are made so here."""
+                return (_visible(segment, self.encoding) for segment in super().render(*args, **kwargs))
+
+        # Texts are not markup: `[/x]` would be an error, `[link=...]` a link, and `:smile:` an emoji.
+        console = QuietConsole(file=stream, highlight=False, markup=False, emoji=False)
         if not console.is_terminal or console.is_dumb_terminal:
             return None
 
@@ -176,11 +195,12 @@ class TerminalScreen(Screen):
 
     @contextmanager
     def _prepared(self) -> Iterator[None]:
-        self._live.start()
-        try:
-            yield
-        finally:
-            self._live.stop()
+        with changed_terminal(self._stream, self._restored):
+            self._live.start()
+            try:
+                yield
+            finally:
+                self._live.stop()
 
     def _draw(self) -> None:
         width, height = self._console.size
@@ -198,13 +218,14 @@ class TerminalScreen(Screen):
         self._live.stop()
         self._console.clear()
         for text in self._printed:
-            self._console.print(text, markup=False)
+            self._console.print(text)
         self._live = self._make_live()
         self._live.start()
 
     def _print(self, text: str) -> None:
+        text = printable(text)
         self._printed.append(text)
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
 
 class LineScreen(Screen):
@@ -219,15 +240,15 @@ class LineScreen(Screen):
     _draws_at_end = False
 
     def __init__(self, stream: TextIO, line: Callable[[], str], interval_s: float) -> None:
-        super().__init__(interval_s)
-        self._stream = stream
+        super().__init__(stream, interval_s)
         self._line = line
 
     def _draw(self) -> None:
         self._print(self._line())
 
     def _print(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        self._stream.write(f"{printable(text)}\n")
+        self._stream.flush()
 
 
 def missing_table(stream: TextIO) -> str:
@@ -238,8 +259,28 @@ def missing_table(stream: TextIO) -> str:
 
 
 def text_lines(lines: Iterable[Line]) -> Any:
-    """Lines of styled text for rich, each cut at the width of the terminal."""
+    """Lines of styled text for rich, each made printable and cut at the width of the terminal."""
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines))
+    return Group(
+        *(
+            Text.assemble(*((printable(text), style) for text, style in line), no_wrap=True, overflow="crop")
+            for line in lines
+        )
+    )
+
+
+def _visible(segment: Any, encoding: str) -> Any:
+    """A segment of rich with printable text. Codes that rich writes to control the terminal are separate segments.
+
+    A character that the terminal's encoding does not have becomes `?`, because an escape would move the columns.
+    """
+    text = segment.text
+    if segment.control or text == "\n":
+        return segment
+    if not text.isprintable():
+        text = printable_lines(text)
+    if not text.isascii() and not encoding.startswith("utf"):
+        text = text.encode(encoding, "replace").decode(encoding)
+    return segment if text is segment.text else segment._replace(text=text)

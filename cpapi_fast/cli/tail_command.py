@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import sys
 import time
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from cpapi_fast.clock import Clock
+from cpapi_fast.console import say, say_at_end, tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import Feed
@@ -40,9 +40,6 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
     check_source(args)
     fields = MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A symbol that the terminal's encoding cannot represent must not end the command.
-        sys.stdout.reconfigure(errors="replace")
     run_loop(_run(args, fields), uvloop=False if args.asyncio else None)
     return 0
 
@@ -98,17 +95,17 @@ async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
     screen = TerminalScreen.on(sys.stdout, draw, is_alternate=True)
     if screen is None:
         if hint := missing_table(sys.stdout):
-            print(f"cpapi-fast: {hint}", file=sys.stderr)
+            tell(f"cpapi-fast: {hint}")
         return False
     with screen:
         screen.refresh()
-        while not await end.within(interval_s):
+        # If the terminal is closed, there is nothing to show, and nobody who would see it.
+        while not await end.within(interval_s) and not screen.is_restored:
             view = tail.view()
             screen.refresh()
     if screen.is_restored:
         # The last table stays in the terminal.
-        for line in lines(tail.view(), screen.width, _UNLIMITED_HEIGHT, ellipsis):
-            print(plain(line))
+        say_at_end(*map(plain, lines(tail.view(), screen.width, _UNLIMITED_HEIGHT, ellipsis)))
     return True
 
 
@@ -116,11 +113,11 @@ async def _print_lines(tail: Tail, end: EndCondition, interval_s: float) -> None
     log = ChangeLog()
     while True:
         is_end = await end.within(interval_s)
-        for line in log.lines(tail.view(), tail.events_seen, time_text(time.time_ns())):
-            print(line)
-        sys.stdout.flush()
+        new = log.lines(tail.view(), tail.events_seen, time_text(time.time_ns()))
         if is_end:
+            say_at_end(*new)
             return
+        say(*new)
 
 
 class ChangeLog:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 
+from cpapi_fast.console import tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.tls import InsecureTlsWarning, Tls
 
@@ -44,5 +44,5 @@ def chosen_tls(args: argparse.Namespace) -> Tls:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureTlsWarning)
         policy = Tls.insecure()
-    print("cpapi-fast: warning: TLS certificates are not checked; --fingerprint is as easy, and safe", file=sys.stderr)
+    tell("cpapi-fast: warning: TLS certificates are not checked; --fingerprint is as easy, and safe")
     return policy

@@ -9,6 +9,7 @@ from typing import Final
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
+from cpapi_fast.printable import printable
 
 #: States without data. The states of the start are not among them.
 _TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
@@ -32,7 +33,7 @@ class Notices:
     """
 
     def __init__(self, report: Callable[[str], object], clock: Clock) -> None:
-        self.report: Final = report
+        self._report: Final = report
         #: The last change of the feed to a state without data; None before the first.
         self.last_trouble: StateChange | None = None
         self._clock: Final = clock
@@ -41,6 +42,10 @@ class Notices:
         self._stale: Final[set[str]] = set()
         self._dropped = 0
         self._drop_reported_s = -_DROPS_INTERVAL_S
+
+    def report(self, text: str) -> None:
+        """Report one notice, with everything in it made printable."""
+        self._report(printable(text))
 
     @property
     def is_in_trouble(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cpapi_fast.outputs.interface import Output, OutputCounts
 from cpapi_fast.outputs.quotes import LatestQuote
+from cpapi_fast.printable import printable
 
 if TYPE_CHECKING:
     from cpapi_fast.delivery.stats import ConsumerStats
@@ -148,4 +149,4 @@ def summary_text(summary: Summary) -> str:
     if openers:
         lines.append("  to open them:")
         lines += [f"    {line}" for line in openers]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

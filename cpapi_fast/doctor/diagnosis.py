@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cpapi_fast._version import __version__
+from cpapi_fast.printable import printable
 
 
 class Step(enum.Enum):
@@ -103,6 +104,11 @@ class Finding:
     problem: Problem | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     elapsed_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        # They contain texts of the gateway, of certificates and of options.
+        object.__setattr__(self, "found", printable(self.found))
+        object.__setattr__(self, "advice", printable(self.advice))
 
 
 _STEP_WIDTH: Final = max(len(step.value) for step in Step)

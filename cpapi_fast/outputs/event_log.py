@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Gap, StateChange
+from cpapi_fast.printable import json_bytes
 
 from .interface import DiskChange, OutputCounts, RecordedEvent, output_error, sync, write_all
 
@@ -116,10 +115,10 @@ class EventLog:
 
 
 def event_line(event: RecordedEvent, row: int) -> bytes:
-    """Return an event as one line of JSON, with a newline at its end."""
+    """Return an event as one line of JSON in ASCII, with a newline at its end. It can be shown on a terminal."""
     at_ns = event.time_ns if isinstance(event, (StateChange, DiskChange)) else _end_of(event)
     line: dict[str, Any] = {"type": _TYPES[type(event)], "time": _time_text(at_ns), "row": row}
-    return orjson.dumps({**line, **_plain(event)}) + b"\n"
+    return json_bytes({**line, **_plain(event)}) + b"\n"
 
 
 def _end_of(event: Gap | Backfill) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from cpapi_fast.console import say
 
 from .gateway import SimulatedGateway
 from .options import SimulatorOptions
@@ -79,8 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the gateway until Ctrl-C or SIGTERM; returns the exit code.
+#: Calls a function in the loop when the command is to end, while the context is entered.
+StoppedBy = Callable[[Callable[[], object]], AbstractContextManager[None]]
+
+
+def run(args: argparse.Namespace, stopped_by: StoppedBy) -> int:
+    """Run the gateway until it is stopped; returns the exit code.
+
+    Args:
+        args: the parsed options.
+        stopped_by: what stops it: the signals.
 
     Raises:
         ConfigError: an option is invalid.
@@ -101,37 +109,19 @@ def run(args: argparse.Namespace) -> int:
         require_origin=args.require_origin,
         keep_sent=0,
     )
-    # Without signal handlers in the loop (Windows), Ctrl-C is raised here.
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(options))
+    asyncio.run(_serve(options, stopped_by))
     return 0
 
 
-async def _serve(options: SimulatorOptions) -> None:
+async def _serve(options: SimulatorOptions, stopped_by: StoppedBy) -> None:
     stopped = asyncio.Event()
-    async with SimulatedGateway(options) as gateway:
-        with _signals(stopped.set):
-            sys.stdout.write(_greeting(gateway))
-            sys.stdout.flush()
+    with stopped_by(stopped.set):
+        async with SimulatedGateway(options) as gateway:
+            say(*_greeting(gateway))
             await stopped.wait()
 
 
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    handled = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop)
-            handled.append(number)
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
-
-
-def _greeting(gateway: SimulatedGateway) -> str:
+def _greeting(gateway: SimulatedGateway) -> list[str]:
     """The lines that tell how to connect. They do not contain the session id, which `/tickle` returns."""
     lines = [f"simulated gateway   {gateway.url}", f"websocket           {gateway.ws_url}"]
     collect = f"cpapi-fast collect --url {gateway.url} --conids 265598 --out data"
@@ -140,4 +130,4 @@ def _greeting(gateway: SimulatedGateway) -> str:
         lines.append(f"certificate file    {gateway.certificate_path}")
         collect += f" --fingerprint {gateway.fingerprint}"
     lines.append(f"collect from it:    {collect}")
-    return "\n".join([*lines, "press Ctrl-C to stop", ""])
+    return [*lines, "press Ctrl-C to stop"]

@@ -118,6 +118,80 @@ class Terminal:
         self.seen.feed(data)
 
 
+#: Makes a process the leader of a session whose terminal is its stdin, as a shell in a new window is.
+NEW_SESSION = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+
+_RUN = "import runpy; runpy.run_module('cpapi_fast', run_name='__main__', alter_sys=True)"
+
+
+class SessionTerminal:
+    """`python -m cpapi_fast ARGUMENTS` on the terminal of its session: a test can close it, as a window is closed.
+
+    Args:
+        arguments: the arguments.
+        first: Python code that the process runs before.
+        out: a descriptor for its stdout; None for the terminal.
+
+    Attributes:
+        shown: all bytes that the program wrote to the terminal.
+        process: the process.
+    """
+
+    process: Process
+
+    def __init__(self, *arguments: object, first: str = NEW_SESSION, out: int | None = None) -> None:
+        self._program = f"{first}\n{_RUN}"
+        self._arguments = [*map(str, arguments)]
+        self._out = out
+
+    async def __aenter__(self) -> SessionTerminal:
+        self.shown = bytearray()
+        self._ours, theirs = pty.openpty()
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+        kept = {name: value for name, value in os.environ.items() if name not in _OVERRIDES}
+        self.process = await asyncio.create_subprocess_exec(
+            *(*PYTHON, "-c", self._program, *self._arguments),
+            stdin=theirs,
+            stdout=self._out or theirs,
+            stderr=theirs,
+            env={**kept, "TERM": "xterm-256color"},
+        )
+        os.close(theirs)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        self.close()
+
+    async def ended(self) -> int:
+        """Wait for the end of the process; its exit code."""
+        code = await asyncio.wait_for(self.process.wait(), LIMIT_S)
+        await asyncio.sleep(0.05)
+        return code
+
+    async def until_shown(self, text: bytes) -> None:
+        """Wait until the program has written this. The time limit is that of the test."""
+        while text not in self.shown:
+            assert self.process.returncode is None, bytes(self.shown)
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        """Close the terminal. The kernel sends SIGHUP to the process."""
+        if self._ours >= 0:
+            asyncio.get_running_loop().remove_reader(self._ours)
+            os.close(self._ours)
+            self._ours = -1
+
+    def _read(self) -> None:
+        try:
+            self.shown += os.read(self._ours, 65536)
+        except OSError:
+            self.close()
+
+
 #: Variables that rich uses instead of the properties of the terminal.
 _OVERRIDES = frozenset({"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"})
 

@@ -14,10 +14,10 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed import Feed, LastField
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.printable import printable
 from cpapi_fast.protocol.availability import Availability
 from cpapi_fast.protocol.fields import FIELDS
 from cpapi_fast.protocol.instruments import market_data_topic
-from cpapi_fast.redaction import printable
 
 #: How many events are kept.
 _EVENTS: Final = 100
@@ -217,7 +217,7 @@ class Tail:
 
 
 def shown(value: object) -> str:
-    """A value as text for a terminal: at most 24 characters, without control characters."""
+    """A value as text for a terminal: at most 24 characters, each printable."""
     return cut(printable(str(value)), _VALUE_LENGTH)
 
 

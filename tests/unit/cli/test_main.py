@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -165,9 +166,17 @@ def test_a_second_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert capsys.readouterr() == ("", "cpapi-fast: interrupted\n")
 
 
-def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_with(monkeypatch, ZeroDivisionError())
+def test_an_error_of_ours_is_a_line_and_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run_with(monkeypatch, ZeroDivisionError("of DU1234567\n")) == 70
+    (path,) = tmp_path.iterdir()
+    report = f"the full report is in {path}\n"
+    assert capsys.readouterr() == (
+        "",
+        f"cpapi-fast: internal error: ZeroDivisionError: of [redacted]; {report}",
+    )
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:

@@ -109,7 +109,7 @@ def test_ages(age_s: float | None, text: str) -> None:
     [
         ("271.81", "271.81"),
         (0.56, "0.56"),
-        ("\x1b[31mred\x07\r\n", "[31mred"),
+        ("\x1b[31mred\x07\r\n", r"\x1b[31mred\x07\r\n"),
         ("x" * 30, "x" * 23 + "…"),
         ("x" * 24, "x" * 24),
         ("", ""),
@@ -146,7 +146,7 @@ NS = 1_777_552_119_000_000_000
         ),
         (
             Backfill(Gap(None, 1, NS, Cause.RETRY), (), "rest", "no\x1b"),
-            "history for the gap in all subscriptions: none (no)",
+            "history for the gap in all subscriptions: none (no\\x1b)",
         ),
     ],
 )

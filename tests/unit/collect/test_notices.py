@@ -8,6 +8,7 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.collect.notices import Notices
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
+from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
 
 def change(state: str, cause: str, subscription: str | None = None, detail: str = "") -> StateChange:
@@ -96,3 +97,14 @@ def test_a_slow_disk() -> None:
     assert texts[2].endswith("are dropped (drop_newest)")
     texts = notices_of(lost(1200), lost(5))
     assert texts == ["1,200 frames dropped so far, because the disk is slower than the data"]
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_a_notice_is_one_printable_line(text: str) -> None:
+    events = [change("disconnected", "unreachable", detail=text), change("stale", "subscription_silent", text, text)]
+    notices = notices_of(*events)
+    assert len(notices) == 2
+    for notice in notices:
+        assert_harmless(notice.encode())
+        assert "\n" not in notice
+        assert "EVIL" in notice

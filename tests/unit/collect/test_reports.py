@@ -21,6 +21,7 @@ from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.ws.stats import WsStats
 from tests.support.batches import batch_of
 from tests.support.files import quote
+from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
 STATS = WsStats(
     frames_received=1234, bytes_received=1_500_000, delivered=1230, dropped=3, pending=1, reads=9, malformed=2,
@@ -114,3 +115,17 @@ def test_no_files_nothing_to_open(tmp_path: Path) -> None:
 )
 def test_size_text(nbytes: float, text: str) -> None:
     assert size_text(nbytes) == text
+
+
+@pytest.mark.parametrize("text", [text.replace("\0", "").replace("/", "|") for text in HOSTILE_TEXTS])
+def test_a_hostile_folder_forges_no_line(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / text
+    folder.mkdir()
+    summary = collected(folder)
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    shown = assert_harmless(summary_text(summary).encode())
+    assert shown.count("\n") == summary_text(collected(plain)).count("\n")
+    # The expressions still have the exact path.
+    line = next(line for line in shown.splitlines() if "read_ipc_stream" in line)
+    assert len(eval(line, {"polars": pl})) == 3

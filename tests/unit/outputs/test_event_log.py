@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -13,6 +15,7 @@ from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
 from tests.support.files import file_size_limit
+from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
 NOON_NS = 1_767_268_800_123_456_789
 
@@ -134,3 +137,17 @@ if sys.platform != "win32":
                 log.write_event(CHANGE, 0)
         assert log.path.read_bytes() == 3 * event_line(CHANGE, 0)
         assert (log.counts.received, log.counts.written, log.counts.dropped_total) == (4, 3, 1)
+
+
+@pytest.mark.parametrize("text", [*HOSTILE_TEXTS, "lone \udcff"])
+def test_lines_can_be_shown_on_a_terminal_and_are_exact(text: str) -> None:
+    changes = [replace(CHANGE, detail=text, advice=text, subscription=text)]
+    for event in (
+        *changes,
+        replace(GAP, subscription=text),
+        Backfill(replace(GAP, subscription=text), (), "smh", text),
+    ):
+        line = event_line(event, 1)
+        assert_harmless(line)
+        shown = json.loads(line)
+        assert text in (shown.get("detail"), shown.get("subscription"), shown.get("error"))
