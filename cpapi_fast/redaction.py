@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from .printable import printable
+from .printable import printable as printable
 
 #: Replaces a secret.
 REDACTED: Final = "[redacted]"

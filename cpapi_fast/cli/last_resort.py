@@ -49,12 +49,21 @@ class LastResort:
         self._warnings = 0
 
     def report(self, what: str, error: BaseException | None = None) -> None:
-        """Report an internal error.
+        """Report an internal error. It never raises.
 
         Args:
             what: where it happened, or a message.
             error: the exception; None if there is only the message.
         """
+        try:
+            self._report(what, error)
+        except Exception as failure:  # noqa: BLE001 - the bug is in what a report needs
+            name, cause = type(error).__name__, type(failure).__name__
+            with suppress(OSError):
+                # Without the messages, which could not be redacted.
+                os.write(2, f"cpapi-fast: internal error: {name}; reporting it failed: {cause}\n".encode())
+
+    def _report(self, what: str, error: BaseException | None) -> None:
         text = redact(f"{what}\n") if error is None else f"{redact(what)}\n{_details(error)}"
         with self._lock:
             self._write(text)

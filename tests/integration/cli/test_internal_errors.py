@@ -35,6 +35,12 @@ status = Collector.status
 Collector.status = lambda self: threading.Thread(target=broken).start() or status(self)
 """
 
+IN_A_DESTRUCTOR = """
+from cpapi_fast.collect.collector import Collector
+status = Collector.status
+Collector.status = lambda self: type("Broken", (), {"__del__": broken})() and status(self)
+"""
+
 #: The command, what breaks, and whether the command fails by it.
 CASES = [
     (COLLECT, "from cpapi_fast.cli import main; main.make_parser = broken", True),
@@ -47,7 +53,7 @@ CASES = [
     (COLLECT, "from cpapi_fast.outputs.event_log import EventLog; EventLog.write_event = broken", True),
     (COLLECT, "from cpapi_fast.cli import collect_progress as p; p.LineScreen._loop = broken", False),
     (COLLECT, "from cpapi_fast.cli import collect_command; collect_command.summary_text = broken", True),
-    (COLLECT, "from cpapi_fast.outputs.quotes import QuotesWriter; QuotesWriter.__del__ = broken", False),
+    (COLLECT, IN_A_DESTRUCTOR, False),
     (COLLECT, IN_A_THREAD, False),
     (COLLECT, "import atexit; atexit.register(broken)", False),
     (COLLECT, "from cpapi_fast.simulator.rest_routes import RestRoutes; RestRoutes._respond = broken", None),
@@ -116,6 +122,14 @@ async def test_without_a_folder_for_the_report(tmp_path: Path) -> None:
     assert result.code == 70
     assert result.err.endswith("; a report could not be written\n")
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["redact", "preview", "printable_lines", "tell"])
+async def test_a_bug_in_the_report_itself(tmp_path: Path, name: str) -> None:
+    code = f"{CASES[1][1]}; from cpapi_fast.cli import last_resort; last_resort.{name} = broken"
+    result = await run(tmp_path, COLLECT, code)
+    assert result.code == 70
+    assert result.err == "cpapi-fast: internal error: RuntimeError; reporting it failed: RuntimeError\n"
 
 
 async def test_an_error_that_repeats_is_one_line(tmp_path: Path) -> None:
