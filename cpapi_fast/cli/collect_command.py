@@ -32,6 +32,9 @@ def run(args: argparse.Namespace) -> int:
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
         slow_disk=args.slow_disk.replace("-", "_"),
+        lost_files=args.lost_files,
+        file_mode=args.file_mode,
+        redact_captures=args.redact_captures,
     )
     if not options.conids and args.replay is None:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
