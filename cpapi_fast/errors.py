@@ -39,12 +39,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from cpapi_fast.redaction import redact_accounts
+
 
 class CpapiError(Exception):
     """Base class of all exceptions of this library."""
 
     #: Whether a later retry can succeed without human action and without a change of the program.
     is_retryable: bool = False
+
+    def __str__(self) -> str:
+        """The message. An account in it is redacted, also if it comes from an argument of the caller."""
+        return redact_accounts(super().__str__())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class ConfigError(CpapiError, ValueError):

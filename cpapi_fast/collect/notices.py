@@ -9,6 +9,7 @@ from typing import Final
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
+from cpapi_fast.redaction import redact_accounts
 
 #: States without data. The states of the start are not among them.
 _TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
@@ -82,13 +83,13 @@ class Notices:
         if change.state is FeedState.STALE:
             self._stale.add(topic)
             if len(self._stale) <= _MAX_SUBSCRIPTIONS:
-                self.report(f"{topic} is {_text(change)}")
+                self.report(f"{redact_accounts(topic)} is {_text(change)}")
             elif len(self._stale) == _MAX_SUBSCRIPTIONS + 1:
                 self.report("more subscriptions are stale; the events file lists all of them")
         elif topic in self._stale:
             self._stale.discard(topic)
             if change.state is FeedState.STREAMING and len(self._stale) < _MAX_SUBSCRIPTIONS:
-                self.report(f"{topic} has data again")
+                self.report(f"{redact_accounts(topic)} has data again")
 
     def _on_disk(self, change: DiskChange) -> None:
         if not change.is_slow:
@@ -113,4 +114,4 @@ class Notices:
 def _text(change: StateChange) -> str:
     state, cause = change.state.value.replace("_", " "), change.cause.value.replace("_", " ")
     detail = f": {change.detail}" if change.detail else ""
-    return f"{state} ({cause}{detail}); {change.advice}"
+    return redact_accounts(f"{state} ({cause}{detail}); {change.advice}")

@@ -11,6 +11,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.protocol.topics import MarketDataFields, market_data_target
+from cpapi_fast.redaction import repr_without_accounts
 
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
@@ -19,6 +20,7 @@ SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
 _FILE_MODES: Final = frozenset(PRIVATE_MODE | others for others in range(0o67) if not others & 0o11)
 
 
+@repr_without_accounts
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions:
     """Options of a `Collector`. Durations are seconds of the client's clock.

@@ -13,6 +13,7 @@ from cpapi_fast.errors import OutputError
 from cpapi_fast.outputs.file_names import TIME_IN_NAME
 from cpapi_fast.outputs.interface import Output, OutputCounts
 from cpapi_fast.outputs.quotes import LatestQuote
+from cpapi_fast.redaction import repr_without_accounts
 
 #: How many files of one output the summary lists.
 _MAX_FILES: Final = 20
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cpapi_fast.ws.stats import WsStats
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class OutputSummary:
     """The result of one output.
@@ -49,6 +51,7 @@ class OutputSummary:
         return cls(output.name, output.unit, output.counts, tuple(sizes))
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class Summary:
     """The result of a run.
@@ -70,6 +73,7 @@ class Summary:
     outputs: tuple[OutputSummary, ...]
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class CollectStatus:
     """The status of a run, for programs that show it.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cpapi_fast._version import __version__
+from cpapi_fast.redaction import repr_without_accounts
 
 
 class Step(enum.Enum):
@@ -82,6 +83,7 @@ class Outcome(enum.Enum):
     NOT_REACHED = "not reached"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one step found.
@@ -116,6 +118,7 @@ def report_line(finding: Finding) -> str:
     return f"{finding.step.value:<{_STEP_WIDTH}}  {outcome:<{_OUTCOME_WIDTH}}  {finding.found}".rstrip()
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The findings of all steps, and the conclusion from them.

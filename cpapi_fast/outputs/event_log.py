@@ -15,6 +15,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK
 from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Gap, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
+from cpapi_fast.redaction import redact_accounts
 
 from .file_names import FileNames, NamesAfter
 from .interface import DiskChange, FileChange, OutputCounts, RecordedEvent
@@ -143,7 +144,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (StateChange, Gap, Backfill, Bar, DiskChange, FileChange)):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        # A path is needed as it is.
+        return plain | {"path": value.path} if isinstance(value, FileChange) else plain
+    if isinstance(value, str):
+        return redact_accounts(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

@@ -15,6 +15,9 @@ from typing import Final
 #: clocks are read one after the other.
 _STEP_NS: Final = 1_000
 
+#: How long the folder is read for each name after the time of the latest name in it, in microseconds.
+_DOUBTFUL_US: Final = 1_000_000
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: The last time that a name can have, in microseconds since the Unix epoch: the end of the year 9998.
@@ -34,14 +37,18 @@ def time_in_name(time_us: int) -> str:
 
 
 def new_run(folder: Path) -> str:
-    """Return six random hexadecimal digits that no name of a file in `folder` contains."""
+    """Return six random hexadecimal digits that no name of a file in `folder` contains.
+
+    The first one is a decimal digit, so that the name of a file never looks like an account.
+    """
     try:
         names = "\n".join(path.name for path in folder.iterdir())
     except OSError:
         names = ""
-    while (run := secrets.token_hex(3)) in names:
-        pass
-    return run
+    while True:
+        run = f"{secrets.randbelow(10)}{secrets.token_hex(3)[1:]}"
+        if run not in names:
+            return run
 
 
 class FileNames:
@@ -79,8 +86,10 @@ class FileNames:
         self._end: Final = f"-{run}{suffix}" if run else suffix
         self._clock_ns: Final = clock_ns
         self._monotonic_ns: Final = monotonic_ns
-        self._latest_us: int | None = None
+        self._latest_us = 0
         self._offset_ns = 0
+        # Until then, the folder is read for each name. The first time it is always read.
+        self._doubtful_us = _LAST_US
         self._reserved: Path | None = None
 
     def reserve(self) -> None:
@@ -95,11 +104,14 @@ class FileNames:
             return reserved
         now_ns = self._clock_ns()
         offset_ns = now_ns - self._monotonic_ns()
-        if self._latest_us is None or offset_ns < self._offset_ns - _STEP_NS:
-            # The first name, or the clock was set back: names in the folder may have a later time.
-            self._latest_us = max(self._latest_us or 0, self._latest_in_folder())
+        now_us = now_ns // 1000
+        if offset_ns < self._offset_ns - _STEP_NS or now_us <= self._doubtful_us:
+            # The first name, or the clock was set back. Names in the folder may have a later time: those of an earlier
+            # run, or of another one that counts up too.
+            self._latest_us = max(self._latest_us, self._latest_in_folder())
+            self._doubtful_us = self._latest_us + _DOUBTFUL_US
         self._offset_ns = offset_ns
-        self._latest_us = max(now_ns // 1000, self._latest_us + 1)
+        self._latest_us = max(now_us, self._latest_us + 1)
         return self.folder / f"{self._start}{time_in_name(self._latest_us)}{self._end}"
 
     def _latest_in_folder(self) -> int:

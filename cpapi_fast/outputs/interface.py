@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from cpapi_fast.errors import MissingDependencyError, OutputError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.new_file import create_file
+from cpapi_fast.redaction import repr_without_accounts
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
@@ -27,6 +28,7 @@ _LOST_WITH_FILE: Final = "file"
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
+@repr_without_accounts
 @dataclass
 class OutputCounts:
     """The counts of one output: received = written + taken_away + dropped + pending, at all times.
@@ -83,6 +85,7 @@ class OutputCounts:
         return f"{self.received:,} received = {self.written:,} written + {away}{dropped} + {self.pending:,} pending"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class DiskChange:
     """An event: the disk became slower than the data, or has caught up.
@@ -100,6 +103,7 @@ class DiskChange:
     duration_s: float | None = None
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class FileChange:
     """An event: another program has deleted, moved or changed a file while it was written.

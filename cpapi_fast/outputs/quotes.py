@@ -19,6 +19,7 @@ from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
+from cpapi_fast.redaction import repr_without_accounts
 
 from .file_names import FileNames
 from .interface import FileChange, OutputCounts, import_arrow, output_error
@@ -67,6 +68,7 @@ def quotes_schema() -> Any:
     )
 
 
+@repr_without_accounts
 @dataclass
 class LatestQuote:
     """The latest values of one subscription, merged over its frames.

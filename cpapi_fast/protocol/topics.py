@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final, SupportsIndex, overload
 
 from cpapi_fast.errors import SubscriptionError, TransportError
-from cpapi_fast.redaction import shown
+from cpapi_fast.redaction import redact_accounts, shown
 
 from .fields import DEFAULT_FIELDS, FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
@@ -291,4 +291,5 @@ class Subscription:
             raise
 
     def __repr__(self) -> str:
-        return f"Subscription({self.name!r}{', cancelled' if self._is_cancelled else ''})"
+        name = redact_accounts(self.name)
+        return f"Subscription({name!r}{', cancelled' if self._is_cancelled else ''})"

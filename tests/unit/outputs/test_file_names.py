@@ -135,11 +135,12 @@ def test_a_reserved_name_has_the_time_of_the_reservation(tmp_path: Path) -> None
 
 def test_a_run_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter(["aaaaaa", "bbbbbb"])
+    monkeypatch.setattr("cpapi_fast.outputs.file_names.secrets.randbelow", lambda _end: 7)
     monkeypatch.setattr("cpapi_fast.outputs.file_names.secrets.token_hex", lambda _bytes: next(drawn))
-    (tmp_path / "capture-20260101T120000.000000Z-aaaaaa.arrows").write_bytes(b"")
-    assert new_run(tmp_path) == "bbbbbb"
+    (tmp_path / "capture-20260101T120000.000000Z-7aaaaa.arrows").write_bytes(b"")
+    assert new_run(tmp_path) == "7bbbbb"
     monkeypatch.setattr("cpapi_fast.outputs.file_names.secrets.token_hex", lambda _bytes: "cccccc")
-    assert new_run(tmp_path / "missing") == "cccccc"
+    assert new_run(tmp_path / "missing") == "7ccccc"
 
 
 def test_files_of_one_writer_are_in_the_order_of_the_rows(tmp_path: Path) -> None:
