@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-#: How far the difference of the two clocks may shrink without a look at the folder: the resolution of names. The
+#: How far the difference of the two clocks may change without a look at the folder: the resolution of names. The
 #: clocks are read one after the other.
 _STEP_NS: Final = 1_000
 
@@ -105,9 +105,9 @@ class FileNames:
         now_ns = self._clock_ns()
         offset_ns = now_ns - self._monotonic_ns()
         now_us = now_ns // 1000
-        if offset_ns < self._offset_ns - _STEP_NS or now_us <= self._doubtful_us:
-            # The first name, or the clock was set back. Names in the folder may have a later time: those of an earlier
-            # run, or of another one that counts up too.
+        if abs(offset_ns - self._offset_ns) > _STEP_NS or now_us <= self._doubtful_us:
+            # The first name, or the clock was set. Names in the folder may have a later time: those of an earlier run,
+            # or of another one that counts up too.
             self._latest_us = max(self._latest_us, self._latest_in_folder())
             self._doubtful_us = self._latest_us + _DOUBTFUL_US
         self._offset_ns = offset_ns
