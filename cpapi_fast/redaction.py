@@ -16,6 +16,9 @@ REDACTED: Final = "[redacted]"
 #: The maximum length of a preview, in characters.
 PREVIEW_LENGTH: Final = 120
 
+#: How many different secrets get a numbered placeholder.
+_MAX_NUMBERED: Final = 10_000
+
 # Shorter values are common words such as "1" or "true". Replacing them would garble the text and protect nothing.
 _MIN_SECRET_LENGTH: Final = 4
 
@@ -90,7 +93,10 @@ def _shown(value: object) -> str:
 
 
 class ConsistentRedactor:
-    """Redacts the texts of one file: the same secret gets the same numbered placeholder everywhere."""
+    """Redacts the texts of one file: the same secret gets the same numbered placeholder everywhere.
+
+    Secrets beyond the first 10,000 different ones get a placeholder without a number.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -103,7 +109,12 @@ class ConsistentRedactor:
 
     def _placeholder(self, match: re.Match[str]) -> str:
         secret = match[0][len(match[1]) :]
-        number = self._numbers.setdefault(secret, len(self._numbers) + 1)
+        number = self._numbers.get(secret)
+        if number is None:
+            # The gateway can invent secrets, so the memory for them is bounded.
+            if len(self._numbers) >= _MAX_NUMBERED:
+                return f"{match[1]}{REDACTED}"
+            number = self._numbers[secret] = len(self._numbers) + 1
         return f"{match[1]}[redacted {number}]"
 
 

@@ -120,6 +120,7 @@ class Collector:
             gaps=sum(self._gaps.values()),
             dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
+            rows_unlisted=self._quotes.rows_unlisted if self._quotes else 0,
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:

@@ -8,6 +8,7 @@ from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog
 from cpapi_fast.outputs.file_names import FileNames, new_run
 from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.protocol.topics import market_data_target
 
 from .options import CollectOptions
 
@@ -35,6 +36,7 @@ def open_outputs(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, 
     )
     quotes = QuotesWriter(
         folder,
+        targets=map(market_data_target, options.conids),
         run=run,
         roll_interval_s=options.roll_interval_s,
         lost_files=options.lost_files,

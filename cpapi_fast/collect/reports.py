@@ -89,6 +89,8 @@ class CollectStatus:
         gaps: the number of gaps so far.
         dropped: how many frames were dropped because the disk was slow.
         advice: what the user should do, while there is no data; otherwise empty.
+        rows_unlisted: how many quotes are not in `latest`, because the gateway sent more than 1,000 targets that were
+            not subscribed to. The files have them.
     """
 
     state: str
@@ -101,6 +103,7 @@ class CollectStatus:
     gaps: int = 0
     dropped: int = 0
     advice: str = ""
+    rows_unlisted: int = 0
 
 
 def size_text(nbytes: float) -> str:

@@ -330,6 +330,7 @@ class Feed:
             resubscribes=requests.resubscribes,
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
+            fields_left_out=self._driver.topics.fields_left_out,
         )
 
     def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:

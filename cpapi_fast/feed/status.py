@@ -125,6 +125,8 @@ class FeedStats:
         resubscribes: how many stale subscriptions were resubscribed.
         calls_failed: how many REST calls failed.
         frames_untracked: how many market data frames belonged to no subscription, or to a cancelled one.
+        fields_left_out: how many fields of frames the last values left out, because their keys were not asked for, are
+            not in the catalogue, and exceed the room for such keys (256).
     """
 
     connection: WsStats
@@ -136,3 +138,4 @@ class FeedStats:
     resubscribes: int
     calls_failed: int
     frames_untracked: int
+    fields_left_out: int = 0

@@ -7,7 +7,7 @@ frames are in the capture.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -37,6 +37,10 @@ _NUMBER_CODES: Final = DEFAULT_FIELDS
 _LAST, _BID, _ASK = (_NUMBER_CODES.index(code) for code in ("31", "84", "86"))
 
 _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
+
+#: How many targets `QuotesWriter.latest` has room for that were not subscribed to, and how long they may be.
+_MAX_OTHER_TARGETS: Final = 1_000
+_MAX_TARGET_LENGTH: Final = 256
 
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -100,6 +104,7 @@ class QuotesWriter:
     Args:
         folder: the folder for the files; it must exist.
         stem: the start of the file names.
+        targets: the targets that were subscribed to; `latest` always has room for them, and for 1,000 others.
         run: a part of the file names after the time, so that a pattern can select the files; empty for none.
         roll_interval_s: a file is finished this long after its first row, in seconds of `clock`.
         roll_rows: a file is also finished after this many rows.
@@ -122,6 +127,7 @@ class QuotesWriter:
         folder: str | os.PathLike[str],
         stem: str = "quotes",
         *,
+        targets: Iterable[str] = (),
         run: str = "",
         roll_interval_s: float = 300.0,
         roll_rows: int = 1_000_000,
@@ -136,6 +142,10 @@ class QuotesWriter:
         self.counts: Final = OutputCounts()
         #: The latest values by target (`265598`, `265598@NYSE`). Other threads may read it.
         self.latest: Final[dict[str, LatestQuote]] = {}
+        #: How many rows are not in `latest`, because there was no room for their targets. The files have them.
+        self.rows_unlisted = 0
+        self._targets: Final = frozenset(targets)
+        self._other_targets = 0
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
         self._names: Final = FileNames(self.folder, stem, ".parquet", run=run)
         self._file_mode = file_mode
@@ -290,6 +300,12 @@ class QuotesWriter:
         name = frame.target or str(frame.conid)
         latest = self.latest.get(name)
         if latest is None:
+            if name not in self._targets:
+                # The gateway can invent targets, so the memory for them is bounded.
+                if self._other_targets >= _MAX_OTHER_TARGETS or len(name) > _MAX_TARGET_LENGTH:
+                    self.rows_unlisted += 1
+                    return
+                self._other_targets += 1
             latest = self.latest[name] = LatestQuote(name)
         latest.received_ns = frame.received_ns
         latest.rows += 1
@@ -300,7 +316,7 @@ class QuotesWriter:
         if numbers[_ASK] is not None:
             latest.ask = numbers[_ASK]
         if availability is not None:
-            latest.availability = availability
+            latest.availability = availability[:_MAX_TARGET_LENGTH]
 
     def _write_group(self) -> None:
         """Write the rows in memory as one row group, and finish the file if it has `roll_rows` rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -204,6 +205,17 @@ def history_unsubscribe_text(server_id: str) -> str:
     if not isinstance(server_id, str) or _SERVER_ID.fullmatch(server_id) is None:
         raise SubscriptionError(f"a serverId must be letters and digits such as '340001', not {shown(server_id)}")
     return f"umh+{server_id}"
+
+
+def requested_codes(text: str) -> list[str]:
+    """Return the field codes in the text of a market data subscribe; empty if it has none."""
+    _, brace, rest = text.partition("{")
+    try:
+        body = json.loads(brace + rest)
+    except ValueError:
+        return []
+    codes = body.get("fields") if isinstance(body, dict) else None
+    return [code for code in codes if isinstance(code, str)] if isinstance(codes, list) else []
 
 
 class Subscription:
