@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 import socket
 import ssl
@@ -24,9 +23,7 @@ from cpapi_fast.errors import (
 )
 
 from .listener import FrameListener
-
-#: Discards all messages, because picows logs the upgrade request with the cookie at level 9 and below.
-_SILENT_LOGGER: Final = logging.Logger("cpapi_fast.picows", logging.CRITICAL + 1)
+from .picows_log import PicowsLog
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -73,7 +70,7 @@ async def open_websocket(
                 url,
                 ssl_context=ssl_context,
                 websocket_handshake_timeout=timeout_s,
-                logger_name=_SILENT_LOGGER,
+                logger_name=PicowsLog(listener.reply_before_refusal),
                 # With auto pong, picows does not report a PING at the end of a read, which has the flag that ends a
                 # batch.
                 enable_auto_pong=False,

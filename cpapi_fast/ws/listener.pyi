@@ -81,3 +81,8 @@ class FrameListener(WSListener):
         """
     def abandon(self) -> None:
         """Disconnect now, or as soon as the connection opens, after an attempt to connect was cancelled."""
+    def reply_before_refusal(self) -> None:
+        """Reply to a CLOSE frame that picows has parsed but not passed on. Call it before picows sends CLOSE itself.
+
+        A frame after CLOSE is ignored, even an invalid one. Without this, picows would send 1002 for it.
+        """

@@ -22,19 +22,16 @@ import time
 
 cdef object _time_ns = time.time_ns
 
-# Close codes of RFC 6455 section 7.4.1 that the listener sends.
+# Close codes of RFC 6455 section 7.4.1.
 cdef enum:
     CLOSE_PROTOCOL_ERROR = 1002
+    CLOSE_NO_CODE = 1005                       # for a CLOSE frame without a code; never sent
     CLOSE_MESSAGE_TOO_BIG = 1009
 
 # A larger read becomes several batches. After a pause, a read can have megabytes. A single batch of that size would not
 # fit in the processor's cache, and its memory would be newly allocated each time.
 cdef enum:
     BATCH_BYTES = 256 * 1024
-
-# The code that RFC 6455 reserves for a CLOSE frame without a code. It is never sent.
-cdef enum:
-    CLOSE_NO_CODE = 1005
 
 
 @cython.final
@@ -225,6 +222,17 @@ cdef class FrameListener(WSListener):
         transport.send_close(<WSCloseCode>code, reason)
         return True
 
+    def reply_before_refusal(self):
+        """Reply to a CLOSE frame that picows has parsed but not passed on. Call it before picows sends CLOSE itself.
+
+        A frame after CLOSE is ignored, even an invalid one. Without this, picows would send 1002 for it.
+        """
+        cdef WSTransport transport = self.transport
+        if transport is None or transport.is_close_frame_sent or self._is_ended:
+            return
+        if transport.close_handshake is not None and transport.close_handshake.recv is not None:
+            self._send_close_reply(transport, transport.close_handshake.recv.code)
+
     cdef bint _is_before_refusal(self, WSFrame frame):
         # picows parses one frame ahead. When it rejects a frame, it sends CLOSE first and then passes the previous
         # frame to on_ws_frame, as the last one of its read and followed by the rejected bytes. That frame is valid and
@@ -365,14 +373,26 @@ cdef class FrameListener(WSListener):
     cdef int _reply_to_close(self, WSTransport transport, WSFrame frame) except -1:
         cdef int code = frame.get_close_code()
         cdef object reason = frame.get_close_reason()
+        if frame.payload_size > 0 and not _is_close_code(code):
+            # picows rejects most, but not all, of the codes that are never sent.
+            return self._violate(CLOSE_PROTOCOL_ERROR, f"a CLOSE frame with the invalid code {code}")
         self._is_ended = True
         if not transport.is_close_frame_sent:
-            if code == 0:
-                # Reply without a code to a CLOSE without a code. picows would send the code 0.
-                transport.send(WSMsgType.CLOSE, None)
-            else:
-                transport.send_close(<WSCloseCode>code, None)
+            self._send_close_reply(transport, code)
         self._end_read()
         if self._on_close is not None:
             self._on_close(code or CLOSE_NO_CODE, reason or "")
         return 0
+
+    cdef int _send_close_reply(self, WSTransport transport, int code) except -1:
+        if code == 0:
+            # Reply without a code to a CLOSE without a code. picows would send the code 0.
+            transport.send(WSMsgType.CLOSE, None)
+        else:
+            transport.send_close(<WSCloseCode>(code if _is_close_code(code) else CLOSE_PROTOCOL_ERROR), None)
+        return 0
+
+
+cdef bint _is_close_code(int code) noexcept nogil:
+    # The codes that a CLOSE frame may have: RFC 6455 section 7.4, and the registry of IANA for 1012 to 1014.
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999

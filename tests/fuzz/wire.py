@@ -10,7 +10,6 @@ import base64
 import hashlib
 import heapq
 import itertools
-import logging
 import socket
 import struct
 from collections.abc import Callable, Coroutine, Iterable
@@ -22,17 +21,17 @@ from cpapi_fast.clock import SYSTEM_CLOCK
 from cpapi_fast.errors import TransportError
 from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
+from cpapi_fast.ws.picows_log import PicowsLog
 from tests.support import frames
 
 T = TypeVar("T")
 
 MAX_FRAME_BYTES, MAX_MESSAGE_BYTES = 4_000, 6_000
 
-#: The codes that picows accepts in a CLOSE frame, besides all from 3000 on. 0 is a frame without a code.
-CLOSE_CODES = frozenset({0, 1000, 1001, 1002, 1003, *range(1006, 1015)})
-
-_SILENT = logging.getLogger("tests.fuzz.silent")
-_SILENT.setLevel(logging.CRITICAL + 1)
+#: The codes below 3000 that picows accepts in a CLOSE frame. 0 is also a frame without a code.
+PARSED_CLOSE_CODES = frozenset({0, 1000, 1001, 1002, 1003, *range(1006, 1015)})
+#: The codes that a CLOSE frame may have.
+CLOSE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
 
 class Outcome(NamedTuple):
@@ -170,7 +169,8 @@ def _receive(loop: _Loop, pieces: Iterable[bytes], form: str) -> Outcome:
     client = WsClient(options, SYSTEM_CLOCK)
     # As ws_connect() makes it, with the switches of handshake.py.
     protocol = WSProtocol(
-        *("gateway", "/v1/api/ws", True, lambda: client._listener, _SILENT, True, None),
+        *("gateway", "/v1/api/ws", True, lambda: client._listener),
+        *(PicowsLog(client._listener.reply_before_refusal), True, None),
         *(False, 10.0, 10.0, WSAutoPingStrategy.PING_WHEN_IDLE, False, MAX_FRAME_BYTES, None, 2048),
     )
     transport = _Transport(loop, protocol)
@@ -270,7 +270,7 @@ def _close_code(payload: bytes) -> int:
     if len(payload) == 1:
         raise _RefusedError
     code = struct.unpack("!H", payload[:2])[0] if payload else 0
-    if code < 3000 and code not in CLOSE_CODES:
+    if code < 3000 and code not in PARSED_CLOSE_CODES:
         raise _RefusedError
     try:
         payload[2:].decode()
@@ -296,7 +296,8 @@ def expected(stream: bytes) -> Outcome:
             if header.first & 0x70:
                 break
             if header.opcode == frames.CLOSE:
-                close_code = code or 1005
+                # The listener refuses the invalid codes that picows accepts.
+                close_code = code if code in CLOSE_CODES else None if payload else 1005
                 break
             if header.opcode in (frames.PING, frames.PONG):
                 pings += header.opcode == frames.PING

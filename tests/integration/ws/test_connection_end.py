@@ -12,6 +12,7 @@ import pytest
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import (
+    ProtocolViolationError,
     TransportError,
     UsageError,
 )
@@ -54,6 +55,47 @@ async def test_a_close_frame_without_code_is_1005_and_answered_without_code() ->
     async with RawServer(script) as server, await WsClient.open(server.url) as ws:
         assert await ws.next_message() is None
         assert (ws.close_code, ws.close_reason) == (1005, "")
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])
+@pytest.mark.parametrize(
+    "more",
+    [ws_close(1000), ws_close(1002), ws_close(None), ws_frame(b"{}"), b"\x83\x00", b"\xff\xff", b"\x82\x81\0\0\0\0x"],
+)
+async def test_what_follows_a_close_frame_in_its_read_is_ignored(code: int, more: bytes) -> None:
+    replies: list[tuple[int, bytes]] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.send(ws_frame(smd(1)) + ws_close(code, "bye") + more)
+        replies.append(await peer.read_frame())
+
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        assert (await ws.next_message()).conid == 1
+        assert await ws.next_message() is None
+        assert (ws.close_code, ws.close_reason) == (code, "bye")
+        await until(lambda: bool(replies))
+        assert replies == [(CLOSE_OPCODE, code.to_bytes(2, "big"))]
+
+
+@pytest.mark.parametrize("code", [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2999, 5000, 65535])
+@pytest.mark.parametrize("more", [b"", ws_close(1000)])
+async def test_a_code_that_is_never_sent_is_a_violation_and_is_not_sent_back(code: int, more: bytes) -> None:
+    replies: list[tuple[int, bytes]] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.send(ws_frame(smd(1)) + ws_frame(code.to_bytes(2, "big"), CLOSE_OPCODE) + more)
+        replies.append(await peer.read_frame())
+
+    async with RawServer(script) as server, await WsClient.open(server.url) as ws:
+        assert (await ws.next_message()).conid == 1
+        with pytest.raises(ProtocolViolationError):
+            await ws.next_message()
+        assert ws.close_code is None
+        await until(lambda: bool(replies))
+        opcode, payload = replies[0]
+        # A frame without a code is the reply if the code 0 is followed by more: picows reports it like no code.
+        assert opcode == CLOSE_OPCODE
+        assert payload[:2] == (1002).to_bytes(2, "big") or (code == 0 and more and payload == b"")
 
 
 @pytest.mark.parametrize("reset", [False, True])
