@@ -41,6 +41,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .printable import printable
+from .redaction import redact_accounts
 
 
 class CpapiError(Exception):
@@ -50,7 +51,12 @@ class CpapiError(Exception):
     is_retryable: bool = False
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        """The message, printable. An account in it is redacted, also if it comes from an argument of the caller."""
+        # Before the escapes, because the letter in front of an account may be the end of one.
+        return printable(redact_accounts(super().__str__()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class ConfigError(CpapiError, ValueError):

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Literal
 
+from cpapi_fast.redaction import repr_without_accounts
+
 #: The source of the bars for a gap: `smh` on the feed's own socket, or REST.
 BackfillSource = Literal["smh", "rest"]
 
@@ -72,6 +74,7 @@ class Cause(enum.Enum):
     INTERNAL_ERROR = "internal_error"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """A change of state of the feed or of one subscription, or a notice without a change.
@@ -95,6 +98,7 @@ class StateChange:
     detail: str = ""
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A period without data, reported right before the first frame after it.
@@ -119,6 +123,7 @@ class Gap:
     frames_dropped: int | None = None
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One bar of history, in place of missing ticks.
@@ -137,6 +142,7 @@ class Bar:
     volume: float
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Backfill:
     """History for a gap, reported after the gap.

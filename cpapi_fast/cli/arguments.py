@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -170,6 +171,13 @@ def folder(text: str) -> str:
                 raise argparse.ArgumentTypeError(f"{one} is a file; give the path of a folder")
             break
     return text
+
+
+def file_mode(text: str) -> int:
+    """Permissions of a file, in octal. The library checks which ones are possible."""
+    if not re.fullmatch("(?:0o)?[0-7]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mode in octal, such as 640")
+    return int(text, 8)
 
 
 def new_file(text: str) -> str:

@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
         slow_disk=args.slow_disk.replace("-", "_"),
+        lost_files=args.lost_files,
+        file_mode=args.file_mode,
+        redact_captures=args.redact_captures,
         feed=feed_options(args),
         **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )

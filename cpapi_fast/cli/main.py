@@ -193,7 +193,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         type=arguments.seconds,
         default=300.0,
         metavar="S",
-        help="start a new quotes file every S seconds (default: 300)",
+        help="start a new file of the capture and of the quotes every S seconds (default: 300)",
     )
     tuning.add_argument(
         "--slow-disk",
@@ -207,6 +207,26 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         type=arguments.whole_number,
         metavar="N",
         help="how many bytes may wait for the disk before --slow-disk applies (default: 67108864)",
+    )
+    tuning.add_argument(
+        "--lost-files",
+        choices=("recreate", "fail"),
+        default="recreate",
+        help="if another program deletes, moves or changes a file while it is written: continue in a new file "
+        "(recreate), or end (fail); the exit code is 1 in both cases if anything was lost (default: recreate)",
+    )
+    tuning.add_argument(
+        "--file-mode",
+        type=arguments.file_mode,
+        default=0o600,
+        metavar="MODE",
+        help="permissions of the files in octal, such as 640 (default: 600, for their owner only)",
+    )
+    tuning.add_argument(
+        "--redact-captures",
+        action="store_true",
+        help="replace session ids, accounts, user names and tokens in the capture, at the same length, so that it can "
+        "be attached to a bug report",
     )
     tuning.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"

@@ -1,4 +1,4 @@
-"""Notices of a run: one line of text when data stops, when it returns, and when the disk is slow."""
+"""Notices of a run: one line of text when data stops, when it returns, when the disk is slow or a file is lost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
 from cpapi_fast.printable import printable
+from cpapi_fast.redaction import redact_accounts
 
 #: States without data. The states of the start are not among them.
 _TROUBLE: Final = frozenset({FeedState.DISCONNECTED, FeedState.LOGIN_REQUIRED, FeedState.COMPETING, FeedState.STALE})
@@ -56,6 +57,8 @@ class Notices:
         """Report an event that matters to a person."""
         if isinstance(event, DiskChange):
             self._on_disk(event)
+        elif isinstance(event, FileChange):
+            self._on_file(event)
         elif isinstance(event, Gap):
             if event.cause is Cause.CONSUMER_OVERFLOW:
                 self._on_drop(event)
@@ -85,21 +88,26 @@ class Notices:
         if change.state is FeedState.STALE:
             self._stale.add(topic)
             if len(self._stale) <= _MAX_SUBSCRIPTIONS:
-                self.report(f"{topic} is {_text(change)}")
+                self.report(f"{redact_accounts(topic)} is {_text(change)}")
             elif len(self._stale) == _MAX_SUBSCRIPTIONS + 1:
                 self.report("more subscriptions are stale; the events file lists all of them")
         elif topic in self._stale:
             self._stale.discard(topic)
             if change.state is FeedState.STREAMING and len(self._stale) < _MAX_SUBSCRIPTIONS:
-                self.report(f"{topic} has data again")
+                self.report(f"{redact_accounts(topic)} has data again")
 
     def _on_disk(self, change: DiskChange) -> None:
         if not change.is_slow:
-            self.report("the disk has caught up with the data")
+            self.report(f"the disk has caught up with the data after {change.duration_s or 0.0:,.1f} s")
         elif change.policy == "hold":
             self.report("the disk is slower than the data; the socket is not read until the disk has caught up")
         else:
             self.report(f"the disk is slower than the data; frames beyond the limit are dropped ({change.policy})")
+
+    def _on_file(self, change: FileChange) -> None:
+        lost = f"{change.lost:,} {change.unit} in it are lost" if change.lost else f"its {change.unit} are not lost"
+        follows = "the run ends" if change.policy == "fail" else "a new file follows"
+        self.report(f"another program has {change.change} {change.path}; {lost}; {follows}")
 
     def _on_drop(self, gap: Gap) -> None:
         self._dropped += gap.frames_dropped or 0
@@ -111,4 +119,4 @@ class Notices:
 def _text(change: StateChange) -> str:
     state, cause = change.state.value.replace("_", " "), change.cause.value.replace("_", " ")
     detail = f": {change.detail}" if change.detail else ""
-    return f"{state} ({cause}{detail}); {change.advice}"
+    return redact_accounts(f"{state} ({cause}{detail}); {change.advice}")

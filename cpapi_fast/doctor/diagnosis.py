@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cpapi_fast._version import __version__
 from cpapi_fast.printable import printable
+from cpapi_fast.redaction import repr_without_accounts
 
 
 class Step(enum.Enum):
@@ -83,6 +84,7 @@ class Outcome(enum.Enum):
     NOT_REACHED = "not reached"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one step found.
@@ -122,6 +124,7 @@ def report_line(finding: Finding) -> str:
     return f"{finding.step.value:<{_STEP_WIDTH}}  {outcome:<{_OUTCOME_WIDTH}}  {finding.found}".rstrip()
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The findings of all steps, and the conclusion from them.

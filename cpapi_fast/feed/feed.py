@@ -66,8 +66,7 @@ class Feed:
         self._dispatcher = Dispatcher(hold=self._hold, on_callback_error=self._report_callback_error)
         self._driver = Driver(client, self.options, self._dispatcher, self._on_event, self._on_misuse)
         self._consumers = FeedConsumers(self._dispatcher, self.options)
-        self._is_started = False
-        self._is_closed = False
+        self._is_started = self._is_closed = False
         self._state_changes = 0
         self._gaps = 0
         self._last_change: StateChange | None = None
@@ -331,6 +330,7 @@ class Feed:
             resubscribes=requests.resubscribes,
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
+            fields_left_out=self._driver.topics.fields_left_out,
         )
 
     def last_value(self, conid: int | str, *, exchange: str | None = None) -> LastValue | None:

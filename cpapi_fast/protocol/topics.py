@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final, SupportsIndex, overload
 
 from cpapi_fast.errors import SubscriptionError, TransportError
-from cpapi_fast.redaction import shown
+from cpapi_fast.redaction import redact_accounts, shown
 
 from .fields import DEFAULT_FIELDS, FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
@@ -182,6 +183,17 @@ def history_unsubscribe_text(server_id: str) -> str:
     return f"umh+{server_id}"
 
 
+def requested_codes(text: str) -> list[str]:
+    """Return the field codes in the text of a market data subscribe; empty if it has none."""
+    _, brace, rest = text.partition("{")
+    try:
+        body = json.loads(brace + rest)
+    except ValueError:
+        return []
+    codes = body.get("fields") if isinstance(body, dict) else None
+    return [code for code in codes if isinstance(code, str)] if isinstance(codes, list) else []
+
+
 class Subscription:
     """The handle of a subscription.
 
@@ -267,4 +279,5 @@ class Subscription:
             raise
 
     def __repr__(self) -> str:
-        return f"Subscription({self.name!r}{', cancelled' if self._is_cancelled else ''})"
+        name = redact_accounts(self.name)
+        return f"Subscription({name!r}{', cancelled' if self._is_cancelled else ''})"

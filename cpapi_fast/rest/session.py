@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from cpapi_fast.errors import HeaderRefusedError, NoSessionError
 from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.redaction import repr_without_accounts
 
 # cookie-octet of RFC 6265: no control characters, spaces, quotes, commas, semicolons, backslashes; ASCII only.
 _COOKIE_SAFE: Final = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionTicket:
     """The response to `/tickle`. `repr` and error messages do not contain the session id.
@@ -86,6 +88,7 @@ class SessionTicket:
         return f'api={{"session":"{self.session}"}}'
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True, eq=False)
 class AuthStatus:
     """The state of the brokerage session.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cpapi_fast.events import FeedEvent
+from cpapi_fast.redaction import repr_without_accounts
 
 
 class Moment(NamedTuple):
@@ -74,6 +75,7 @@ class Failure(enum.Enum):
     REFUSED = "refused"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Call:
     """Make a REST call. Its outcome is an input with the same number: `on_facts`, `on_accounts` or `on_call_failed`."""
@@ -83,16 +85,19 @@ class Call:
     compete: bool = False
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class OpenSocket:
     """Open the socket with the latest ticket. The outcome is `on_socket_opened` or `on_socket_failed`."""
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
     """Close the socket. Frames received before its end are still inputs; the end itself is not."""
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send a text on the socket."""
@@ -100,6 +105,7 @@ class Send:
     text: str
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Watch:
     """Pass every frame of a topic to `on_subscription_frame` from now on."""
@@ -107,6 +113,7 @@ class Watch:
     topic: str
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Unwatch:
     """Only count the frames of a topic from now on."""
@@ -114,6 +121,7 @@ class Unwatch:
     topic: str
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Emit:
     """Put an event into the stream, after the frames that were received so far."""

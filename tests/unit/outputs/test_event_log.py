@@ -13,7 +13,7 @@ import pytest
 from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.event_log import EventLog, event_line
-from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
 from tests.support.files import file_size_limit
 from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
@@ -79,17 +79,34 @@ LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
     ),
     (
         DiskChange(NOON_NS, True, "hold"),
-        {"type": "disk", "time_ns": NOON_NS, "is_slow": True, "policy": "hold"},
+        {"type": "disk", "time_ns": NOON_NS, "is_slow": True, "policy": "hold", "duration_s": None},
+    ),
+    (
+        DiskChange(NOON_NS, False, "hold", 1.5),
+        {"type": "disk", "time_ns": NOON_NS, "is_slow": False, "policy": "hold", "duration_s": 1.5},
+    ),
+    (
+        FileChange(NOON_NS, "/data/a.arrows", "deleted", "frames", 7, "recreate"),
+        {
+            "type": "file",
+            "time_ns": NOON_NS,
+            "path": "/data/a.arrows",
+            "change": "deleted",
+            "unit": "frames",
+            "lost": 7,
+            "policy": "recreate",
+        },
     ),
 ]
 
 
 @pytest.mark.parametrize(("event", "expected"), LINES)
 def test_every_event_is_a_line(tmp_path: Path, event: RecordedEvent, expected: dict[str, object]) -> None:
-    log = EventLog(tmp_path / "events.jsonl")
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
     log.write_event(event, 42)
     # At once, and not when it is closed.
-    line = log.path.read_bytes()
+    line = path.read_bytes()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert orjson.loads(line) == {"time": "2026-01-01T12:00:00.123+00:00", "row": 42, **expected}
@@ -97,17 +114,18 @@ def test_every_event_is_a_line(tmp_path: Path, event: RecordedEvent, expected: d
 
 
 def test_lines_in_order_and_counted(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "events.jsonl")
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
     assert log.files == []
-    assert not log.path.exists()
+    assert not path.exists()
     for row, (event, _) in enumerate(LINES):
         log.write_event(event, row)
-    assert log.files == [log.path]
+    assert log.files == [path]
     assert log.poll() > 0
     log.close()
     log.close()
-    assert [orjson.loads(line)["row"] for line in log.path.read_bytes().splitlines()] == list(range(len(LINES)))
-    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (5, 5, 0, {})
+    assert [orjson.loads(line)["row"] for line in path.read_bytes().splitlines()] == list(range(len(LINES)))
+    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (7, 7, 0, {})
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
@@ -128,14 +146,15 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 if sys.platform != "win32":
 
     def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
-        log = EventLog(tmp_path / "events.jsonl")
+        path = tmp_path / "events.jsonl"
+        log = EventLog(path)
         line_bytes = len(event_line(CHANGE, 0))
         with file_size_limit(3 * line_bytes + 10):
             for _ in range(3):
                 log.write_event(CHANGE, 0)
             with pytest.raises(OutputError, match="free some space"):
                 log.write_event(CHANGE, 0)
-        assert log.path.read_bytes() == 3 * event_line(CHANGE, 0)
+        assert path.read_bytes() == 3 * event_line(CHANGE, 0)
         assert (log.counts.received, log.counts.written, log.counts.dropped_total) == (4, 3, 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
-from cpapi_fast.outputs import quotes as quotes_module
-from cpapi_fast.outputs.quote_fields import field_columns
-from cpapi_fast.outputs.quotes import QuotesWriter, quotes_schema
+from cpapi_fast.outputs import output_file as output_file_module
+from cpapi_fast.outputs.file_names import FileNames
+from cpapi_fast.outputs.quote_fields import field_columns, quotes_schema
+from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
@@ -58,7 +60,8 @@ def test_one_row_per_market_data_frame(tmp_path: Path) -> None:
         check_counts(writer)
         assert (writer.counts.received, writer.counts.pending) == (4, 4)
     assert (writer.counts.written, writer.counts.pending) == (4, 0)
-    assert writer.files == [tmp_path / "run-00001.parquet"] == list(tmp_path.iterdir())
+    assert writer.files == list(tmp_path.iterdir())
+    assert re.fullmatch(r"run-\d{8}T\d{6}\.\d{6}Z\.parquet", writer.files[0].name)
     empty = dict.fromkeys(quotes_schema().names)
     assert rows_of(tmp_path) == [
         empty
@@ -145,7 +148,7 @@ def test_rolls_by_rows(tmp_path: Path) -> None:
             assert len(parts) == ((number + 1) % 10 >= 4), "a row group is on the disk, aside"
         writer.write(batch_of([quote(number) for number in range(23, 45)]))
     assert [pq.read_metadata(path).num_rows for path in writer.files] == [10, 10, 10, 10, 5]
-    assert [path.name for path in writer.files] == [f"q-{number:05d}.parquet" for number in range(1, 6)]
+    assert writer.files == sorted(writer.files) == sorted(tmp_path.iterdir())
     assert [row["conid"] for row in rows_of(tmp_path)] == list(range(45))
     assert pq.read_metadata(writer.files[0]).num_row_groups == 3
 
@@ -192,29 +195,35 @@ def test_unfinished_file_has_no_final_name(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
 
 
-def test_never_overwrites(tmp_path: Path) -> None:
-    final = tmp_path / "q-00001.parquet"
-    final.write_bytes(b"precious")
+def test_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that another program takes at the last moment."""
+    monkeypatch.setattr(output_file_module.OutputFile, "final_path", property(lambda _self: taken))
+    taken = tmp_path / "taken.parquet"
+    taken.write_bytes(b"precious")
     writer = QuotesWriter(tmp_path, "q")
     writer.write(batch_of([quote()]))
     with pytest.raises(OutputError, match="never overwritten"):
         writer.close()
     writer.close()
-    assert final.read_bytes() == b"precious"
+    assert taken.read_bytes() == b"precious"
     # What could not get its name is whole all the same, so it is kept.
-    assert pq.read_metadata(tmp_path / "q-00001.parquet.part").num_rows == 1
+    (part,) = tmp_path.glob("q-*.part")
+    assert pq.read_metadata(part).num_rows == 1
     check_counts(writer)
 
 
-def test_leftover_of_another_run_is_not_touched(tmp_path: Path) -> None:
-    part = tmp_path / "q-00001.parquet.part"
-    part.write_bytes(b"half")
-    writer = QuotesWriter(tmp_path, "q")
-    writer.write(batch_of([quote()]))
-    with pytest.raises(OutputError, match="never overwritten"):
-        writer.roll()
-    assert part.read_bytes() == b"half"
-    check_counts(writer)
+def test_taken_names_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of others under the next names, finished or not, are not touched."""
+    monkeypatch.setattr(FileNames, "next", lambda _self: next(names))
+    names = iter([tmp_path / f"q-{number}.parquet" for number in range(3)])
+    (tmp_path / "q-0.parquet").write_bytes(b"precious")
+    (tmp_path / "q-1.parquet.part").write_bytes(b"half")
+    with QuotesWriter(tmp_path, "q") as writer:
+        writer.write(batch_of([quote()]))
+    assert writer.files == [tmp_path / "q-2.parquet"]
+    assert (tmp_path / "q-0.parquet").read_bytes() == b"precious"
+    assert (tmp_path / "q-1.parquet.part").read_bytes() == b"half"
+    assert writer.counts.written == 1
 
 
 def failing_write(after_bytes: int):
@@ -236,7 +245,7 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_bytes:
     writer = QuotesWriter(tmp_path, "q", group_rows=2, roll_rows=10)
     for number in range(10):
         writer.write(batch_of([quote(number)]))
-    monkeypatch.setattr(quotes_module, "write_all", failing_write(after_bytes))
+    monkeypatch.setattr(output_file_module, "write_all", failing_write(after_bytes))
 
     def fill_the_disk() -> None:
         for number in range(10, 1000):
@@ -274,7 +283,7 @@ if sys.platform != "win32":
 
 def test_all_of_the_batch_that_failed_is_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = QuotesWriter(tmp_path, group_rows=2)
-    monkeypatch.setattr(quotes_module, "write_all", failing_write(0))
+    monkeypatch.setattr(output_file_module, "write_all", failing_write(0))
     with pytest.raises(OutputError):
         writer.write(batch_of([*(quote(number) for number in range(7)), b"{}"]))
     check_counts(writer)
