@@ -32,7 +32,8 @@
     │   └── ReplayMismatchError                  no   the replay of a decision record has other actions
     └── MissingDependencyError (ImportError)     no   an optional package is not installed
 
-Messages and `repr`s contain no session id, cookie or account.
+Messages and `repr`s contain no session id, cookie or account. A message is one line of printable characters: texts of
+the gateway, of options and of paths are shown with escapes in it (see `cpapi_fast.printable`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .meaning import Meaning
+from .printable import printable
+from .redaction import redact_accounts
 
 
 class CpapiError(Exception):
@@ -47,6 +50,14 @@ class CpapiError(Exception):
 
     #: Whether a later retry can succeed without human action and without a change of the program.
     is_retryable: bool = False
+
+    def __str__(self) -> str:
+        """The message, printable. An account in it is redacted, also if it comes from an argument of the caller."""
+        # Before the escapes, because the letter in front of an account may be the end of one.
+        return printable(redact_accounts(super().__str__()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class ConfigError(CpapiError, ValueError):
@@ -346,3 +357,16 @@ class ReplayMismatchError(DecisionRecordError):
 
 class MissingDependencyError(CpapiError, ImportError):
     """A feature needs a package that is not installed. The message states how to install it."""
+
+    #: What to install for each optional package, in the versions of the extras. Its own name works from a checkout too,
+    #: where the name of an extra would need this library in the package index.
+    REQUIREMENTS: ClassVar[dict[str, str]] = {
+        "cryptography": "cryptography>=42",
+        "pyarrow": "pyarrow>=17",
+        "rich": "rich>=13",
+    }
+
+    @classmethod
+    def of(cls, feature: str, package: str) -> MissingDependencyError:
+        """Return the error for a feature (`TLS in the simulator`) whose package is not installed."""
+        return cls(f'{feature} needs {package}: pip install "{cls.REQUIREMENTS[package]}"')

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from cpapi_fast.redaction import repr_without_accounts
+
 #: The source of the bars for a gap: `smh` on the feed's own socket, or REST.
 BackfillSource = Literal["smh", "rest"]
 
@@ -91,6 +93,7 @@ _PROGRESS: Final = frozenset(
 )
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """A change of state of the feed or of one subscription, or a notice without a change.
@@ -128,6 +131,7 @@ class Certainty(enum.Enum):
     POSSIBLE = "possible"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A period without data, reported right before the first frame after it.
@@ -183,6 +187,7 @@ class Standstill:
     reason: StandstillReason
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One bar of history, in place of missing ticks.
@@ -201,6 +206,7 @@ class Bar:
     volume: float
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Backfill:
     """History for a gap, reported after the gap.

@@ -5,7 +5,13 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable
-from typing import Final
+from dataclasses import fields
+from pathlib import PurePath
+from typing import Any, Final, TypeVar
+
+from .printable import printable as printable
+
+T = TypeVar("T")
 
 #: Replaces a secret.
 REDACTED: Final = "[redacted]"
@@ -26,13 +32,20 @@ _SOURCE_LENGTH: Final = 4 * PREVIEW_LENGTH
 
 #: The end of a text that may be the beginning of a longer secret. From 24 such characters on, it is redacted.
 _OPEN_END: Final = re.compile(r"(?<![0-9A-Za-z+/_=\\-])[0-9A-Za-z+/_=\\-]{1,23}\Z")
+#: How many different secrets get a numbered placeholder.
+_MAX_NUMBERED: Final = 10_000
 
 # Shorter values are common words such as "1" or "true". Replacing them would garble the text and protect nothing.
 _MIN_SECRET_LENGTH: Final = 4
 
+# The account in the topic of a subscribe or unsubscribe for profit and loss, account summary, ledger or price ladder.
+_TOPIC: Final = re.compile(r"""((?<![0-9A-Za-z])(?:spl|pnl|ssd|sld|sbd|upl|usd|uld|ubd)\+)([^+\s"'\\{}\[\],;&<>]+)""")
+
+# An account, but not the start of a fingerprint in hexadecimal.
+_ACCOUNT: Final = re.compile(r"()(?<![0-9A-Za-z])[A-Za-z]{1,3}[0-9]{5,12}(?![0-9])(?![0-9A-Za-z]{8})")
+
 _PATTERNS: Final = (
-    # The account in the topic of a subscribe or unsubscribe for profit and loss, account summary or ledger.
-    re.compile(r"""((?<![0-9A-Za-z])(?:spl|pnl|ssd|sld|upl|usd|uld)\+)([^+\s"'\\{}\[\],;&<>]+)"""),
+    _TOPIC,
     # The value after a key that names a secret.
     re.compile(
         r"""(["']?(?:session|sessionId|token|access_token|MAC|user|userId|username|account|acct|password|cookie)["']?\s*[:=]\s*)"""
@@ -59,8 +72,47 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+def redact_accounts(text: str) -> str:
+    """Return `text` without accounts. Unlike `redact`, it keeps long names, fingerprints and paths."""
+    for pattern in (_TOPIC, _ACCOUNT):
+        text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    return text
+
+
+def repr_without_accounts(cls: type[T]) -> type[T]:
+    """Replace the `repr` of a dataclass by one without accounts. The attributes are unchanged.
+
+    Use it as a decorator above `dataclass`. It is the only place where texts of dataclasses are shown.
+    """
+
+    def __repr__(self: Any) -> str:  # noqa: N807 - becomes a method
+        texts = [f"{field.name}={_shown(getattr(self, field.name))}" for field in fields(self) if field.repr]
+        return f"{type(self).__qualname__}({', '.join(texts)})"
+
+    cls.__repr__ = __repr__  # type: ignore[method-assign]
+    return cls
+
+
+def _shown(value: object) -> str:
+    # The `repr` of a value without accounts, also inside of collections.
+    if type(value) is str:
+        return repr(redact_accounts(value))
+    if isinstance(value, PurePath):
+        return repr(type(value)(redact_accounts(str(value))))
+    if type(value) is tuple:
+        return f"({', '.join(map(_shown, value))}{',' if len(value) == 1 else ''})"
+    if type(value) is list:
+        return f"[{', '.join(map(_shown, value))}]"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{_shown(key)}: {_shown(item)}' for key, item in value.items())}}}"
+    return repr(value)
+
+
 class ConsistentRedactor:
-    """Redacts the texts of one file: the same secret gets the same numbered placeholder everywhere."""
+    """Redacts the texts of one file: the same secret gets the same numbered placeholder everywhere.
+
+    Secrets beyond the first 10,000 different ones get a placeholder without a number.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -73,13 +125,13 @@ class ConsistentRedactor:
 
     def _placeholder(self, match: re.Match[str]) -> str:
         secret = match[0][len(match[1]) :]
-        number = self._numbers.setdefault(secret, len(self._numbers) + 1)
+        number = self._numbers.get(secret)
+        if number is None:
+            # The gateway can invent secrets, so the memory for them is bounded.
+            if len(self._numbers) >= _MAX_NUMBERED:
+                return f"{match[1]}{REDACTED}"
+            number = self._numbers[secret] = len(self._numbers) + 1
         return f"{match[1]}[redacted {number}]"
-
-
-def printable(text: str) -> str:
-    """Return `text` as one line without control characters."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def preview(body: bytes | str, secrets: Iterable[str] = ()) -> str:
@@ -89,7 +141,7 @@ def preview(body: bytes | str, secrets: Iterable[str] = ()) -> str:
     of a secret remains where it is cut.
     """
     text, is_whole = _redacted_start(body, tuple(secrets))
-    line = printable(text[:_SOURCE_LENGTH])
+    line = printable(" ".join(text[:_SOURCE_LENGTH].split()))
     if len(line) > PREVIEW_LENGTH:
         return line[: PREVIEW_LENGTH - 1] + "…"
     return line if is_whole or len(text) >= _SOURCE_LENGTH else f"{line[: PREVIEW_LENGTH - 2]} …".lstrip()

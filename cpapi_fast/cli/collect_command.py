@@ -6,19 +6,33 @@ import argparse
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
-from cpapi_fast.collect.reports import summary_text
+from cpapi_fast.collect.reports import CollectStatus, size_text, summary_text
+from cpapi_fast.console import say_at_end
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.protocol.topics import MarketDataFields
 
+from .arguments import feed_options
 from .collect_progress import Progress
 from .gateway_source import check_source, open_client
 from .signals import stopped_by_signals
+
+#: After this many seconds of finishing the files, a notice tells how to end at once.
+_PATIENCE_S: Final = 2.0
+
+_STILL_FINISHING: Final = (
+    "cpapi-fast: the files are still being finished; a second Ctrl-C ends at once and loses what is not written"
+)
+
+#: What each output has in memory before it writes it.
+_UNITS: Final = {"capture": "frames of the capture", "quotes": "rows of the quotes", "events": "events"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
         slow_disk=args.slow_disk.replace("-", "_"),
+        lost_files=args.lost_files,
+        file_mode=args.file_mode,
+        redact_captures=args.redact_captures,
+        feed=feed_options(args),
+        **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )
     if not options.conids and args.replay is None:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
@@ -45,14 +64,35 @@ def run(args: argparse.Namespace) -> int:
 async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
-        stack.enter_context(stopped_by_signals(stop.set))
-        client = await open_client(args, stack)
+        collector: Collector | None = None
         progress: Progress
-        collector = Collector(client, options, on_notice=lambda text: progress.notice(f"cpapi-fast: {text}"))
-        progress = Progress(lambda: collector.latest_status, sys.stderr)
+
+        def stopping() -> None:
+            if not stop.is_set():
+                stop.set()
+                later = asyncio.get_running_loop().call_later(_PATIENCE_S, lambda: progress.notice(_STILL_FINISHING))
+                stack.callback(later.cancel)
+
+        stack.enter_context(
+            stopped_by_signals(
+                stopping, lambda: loss_text(collector.latest_status) if collector else "no file was written"
+            )
+        )
+        client = await open_client(args, stack)
+        names = args.names
+        collector = Collector(client, options, on_notice=lambda text: progress.notice(f"cpapi-fast: {names(text)}"))
+        progress = Progress(lambda: collector.latest_status, sys.stderr, names)
         try:
             with progress:
                 await collector.run(stop)
         finally:
             if collector.summary is not None:
-                print(summary_text(collector.summary), flush=True)
+                summary = replace(collector.summary, reason=names(collector.summary.reason))
+                say_at_end(*summary_text(summary).split("\n"))
+
+
+def loss_text(status: CollectStatus) -> str:
+    """What is lost if a run ends now, without finishing its files. Finished files stay readable."""
+    found = [f"up to {size_text(status.queued_bytes)} of frames that wait for the disk"] if status.queued_bytes else []
+    found += [f"{counts.pending:,} {_UNITS[name]} in memory" for name, counts in status.outputs if counts.pending]
+    return f"the files are not finished; lost: {', '.join(found) or 'what arrived in the last moment'}"

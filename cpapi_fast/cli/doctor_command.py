@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Callable
 
-import orjson
-
-from cpapi_fast.doctor import Finding, Outcome, diagnose, report_line
+from cpapi_fast.console import say
+from cpapi_fast.doctor import Diagnosis, Finding, Outcome, diagnose, report_line
 from cpapi_fast.loop import run as run_loop
+from cpapi_fast.printable import json_bytes
 
 from .tls_options import chosen_tls
 
@@ -19,21 +19,26 @@ def run(args: argparse.Namespace) -> int:
     def show(finding: Finding) -> None:
         # The closing text lists the steps that were not reached.
         if finding.outcome is not Outcome.NOT_REACHED:
-            print(report_line(finding), flush=True)
+            say(args.names(report_line(finding)))
 
-    diagnosis = run_loop(
-        diagnose(
-            args.url,
-            tls=chosen_tls(args),
-            conid=args.conid,
-            timeout_s=args.timeout,
-            init=args.init,
-            on_finding=None if args.json else show,
-        ),
-        uvloop=False if args.asyncio else None,
-    )
+    diagnosis = run_loop(_diagnosed(args, show), uvloop=False if args.asyncio else None)
     if args.json:
-        sys.stdout.write(orjson.dumps(diagnosis.as_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        say(*args.names(json_bytes(diagnosis.as_json(), is_indented=True).decode("ascii")).split("\n"))
     else:
-        print(diagnosis.closing_text())
+        say(*args.names(diagnosis.closing_text()).split("\n"))
     return diagnosis.exit_code
+
+
+async def _diagnosed(args: argparse.Namespace, show: Callable[[Finding], None]) -> Diagnosis:
+    tls = chosen_tls(args)
+    if args.ca_file is not None:
+        # Reads the file, so that an unusable one is an error before anything else is checked.
+        await tls.context("localhost", 0, timeout_s=args.timeout)
+    return await diagnose(
+        args.url,
+        tls=tls,
+        conid=args.conid,
+        timeout_s=args.timeout,
+        init=args.init,
+        on_finding=None if args.json else show,
+    )

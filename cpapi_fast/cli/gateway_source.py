@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from cpapi_fast.console import tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 
 from .tls_options import chosen_tls, is_tls_chosen
 
-#: Options for a simulated gateway. A command has all or some of them.
+#: Options for a simulated gateway only.
 SIMULATOR_OPTIONS: Final = ("seed", "speed", "rate", "replay")
 
 
@@ -24,7 +24,7 @@ def check_source(args: argparse.Namespace) -> None:
         ConfigError: a simulator option without `--simulate`, or a TLS option with it.
     """
     if not args.simulate:
-        given = [f"--{name}" for name in _simulator_options(args)]
+        given = [f"--{name}" for name in SIMULATOR_OPTIONS if getattr(args, name, None) is not None]
         if given:
             raise ConfigError(f"{', '.join(given)} can only be used with --simulate")
     elif is_tls_chosen(args):
@@ -46,11 +46,13 @@ async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
     from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 
     gateway = await stack.enter_async_context(SimulatedGateway(SimulatorOptions(**_simulator_options(args))))
-    print(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}", file=sys.stderr)
+    tell(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}")
     tls = Tls.pinned(gateway.fingerprint) if gateway.fingerprint else Tls.verify()
     return Client(gateway.url, tls=tls, clock=gateway.clock)
 
 
 def _simulator_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The simulator options in the arguments, with their values."""
-    return {name: value for name in SIMULATOR_OPTIONS if (value := getattr(args, name, None)) is not None}
+    """The options of the simulator in the arguments, with their values."""
+    # The account of the simulator has the lines that the feed assumes.
+    names = (*SIMULATOR_OPTIONS, "market_data_lines")
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}

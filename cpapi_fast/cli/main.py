@@ -9,13 +9,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from cpapi_fast._version import __version__
+from cpapi_fast.console import StreamError, standard_streams, stuck_streams, tell
 from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
+from cpapi_fast.printable import printable
 
+from . import arguments
+from .last_resort import EXIT_INTERNAL, LastResort
+from .option_names import OptionNames
 from .tls_options import add_tls_options
 
 #: Exit codes: invalid arguments; a failure; interrupted by a second Ctrl-C.
@@ -28,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line, as the commands do."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n")
 
 
 def make_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -61,10 +66,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     as that of a notebook, it reports an error: use `await asyncio.to_thread(cpapi_fast.cli.main, [...])` there.
 
     Args:
-        argv: the arguments; those of the process by default.
+        argv: the arguments; None for those of the process, whose only work is then this command.
     """
-    if argv is None:
-        argv = sys.argv[1:]
+    is_program = argv is None
+    last_resort = LastResort()
+    with last_resort.installed(is_program=is_program):
+        try:
+            with standard_streams():
+                code = _run_safely(sys.argv[1:] if argv is None else argv, last_resort)
+        except StreamError as exc:
+            code = _stream_failure(exc)
+    if is_program and stuck_streams:
+        os._exit(code)
+    return code
+
+
+def _run_safely(argv: Sequence[str], last_resort: LastResort) -> int:
+    try:
+        return _run(argv)
+    except StreamError as exc:
+        return _stream_failure(exc)
+    except BrokenPipeError:
+        # Of code that prints in its own way. The errors of connections are typed.
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        tell("cpapi-fast: interrupted")
+        return EXIT_INTERRUPTED
+    except SystemExit:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a user gets no traceback
+        last_resort.report("in the main thread", exc)
+        return EXIT_INTERNAL
+
+
+def _run(argv: Sequence[str]) -> int:
     # No option before the command takes a value, so the first argument that is not an option is the command.
     command = next((argument for argument in argv if not argument.startswith("-")), None)
     args, unknown = make_parser(command).parse_known_args(argv)
@@ -74,30 +109,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
     except CpapiError as exc:
-        print(f"cpapi-fast: error: {exc}", file=sys.stderr)
+        tell(f"cpapi-fast: error: {args.names(str(exc))}")
         # The value in a HeaderRefusedError comes from the gateway, not from the caller.
         is_usage_error = isinstance(exc, (ConfigError, SubscriptionError, UsageError)) and not isinstance(
             exc, HeaderRefusedError
         )
         return EXIT_USAGE if is_usage_error else EXIT_FAILURE
-    except KeyboardInterrupt:
-        print("cpapi-fast: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except (StreamError, BrokenPipeError):
+        raise
     except OSError as exc:
-        # The file writers raise OutputError, so this is stdout: its reader has exited (`cpapi-fast ... | head`), or its
-        # disk is full. Python must not flush into it again.
-        if not isinstance(exc, BrokenPipeError):
-            print(f"cpapi-fast: error: {exc.strerror or exc}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The file writers raise OutputError, so this is a limit of the system: of open files, say.
+        tell(f"cpapi-fast: error: {exc.strerror or exc}")
         return EXIT_FAILURE
     return code
 
 
+def _stream_failure(error: StreamError) -> int:
+    """Report that stdout failed. If its reader has ended (`cpapi-fast ... | head`), nothing has to be said."""
+    earlier = error.__context__
+    while earlier is not None and not isinstance(earlier, CpapiError):
+        earlier = earlier.__context__
+    if earlier is not None:
+        # The command had failed before it printed its summary.
+        tell(f"cpapi-fast: error: {earlier}")
+    elif not error.is_reader_gone and not error.is_terminal_closed:
+        tell(f"cpapi-fast: error: {error.strerror}")
+    return EXIT_FAILURE
+
+
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
-    from cpapi_fast.simulator.command import add_arguments, run
+    from cpapi_fast.simulator.command import add_arguments
 
     add_arguments(parser)
-    parser.set_defaults(run=run, refuse=parser.error)
+    _set_command(parser, _simulate)
+
+
+def _set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    """Set what `main` needs of a command, when all of its options are added."""
+    parser.set_defaults(run=run, refuse=parser.error, names=OptionNames(parser))
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from cpapi_fast.simulator.command import run
+
+    from .signals import stopped_by_signals
+
+    return run(args, stopped_by_signals)
 
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
@@ -108,38 +165,39 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "and notices to stderr, and a summary to stdout."
     )
     _add_source(parser)
+    arguments.add_instruments(parser, "subscribe to")
     parser.add_argument(
-        "--conids", type=_conids, default=(), metavar="A,B", help="conids (contract ids) to subscribe to"
+        "--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the files; created if missing"
     )
-    parser.add_argument(
-        "--fields", type=_codes, metavar="31,84", help="field codes to request (default: 31,84,86,85,88,87)"
-    )
-    parser.add_argument(
-        "--out", type=_folder, required=True, metavar="DIR", help="folder for the files; created if missing"
-    )
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds (default: never)")
+    parser.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after S seconds (default: never)")
     parser.add_argument(
         "--give-up-after",
-        type=_seconds,
+        type=arguments.seconds,
         metavar="S",
         help="exit with an error after S seconds without data (default: never)",
     )
+    parser.add_argument(
+        "--backfill",
+        choices=("smh", "rest"),
+        help="request bars of history for every gap, on the socket (smh) or by REST, and write them to the events file",
+    )
+    arguments.add_feed_options(parser)
     add_tls_options(parser)
 
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument(
         "--flush-interval",
-        type=_seconds,
+        type=arguments.seconds,
         default=1.0,
         metavar="S",
         help="write frames to the capture at least every S seconds (default: 1)",
     )
     tuning.add_argument(
         "--roll-interval",
-        type=_seconds,
+        type=arguments.seconds,
         default=300.0,
         metavar="S",
-        help="start a new quotes file every S seconds (default: 300)",
+        help="start a new file of the capture and of the quotes every S seconds (default: 300)",
     )
     tuning.add_argument(
         "--slow-disk",
@@ -149,12 +207,37 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "(default: hold)",
     )
     tuning.add_argument(
+        "--max-queue-bytes",
+        type=arguments.whole_number,
+        metavar="N",
+        help="how many bytes may wait for the disk before --slow-disk applies (default: 67108864)",
+    )
+    tuning.add_argument(
+        "--lost-files",
+        choices=("recreate", "fail"),
+        default="recreate",
+        help="if another program deletes, moves or changes a file while it is written: continue in a new file "
+        "(recreate), or end (fail); the exit code is 1 in both cases if anything was lost (default: recreate)",
+    )
+    tuning.add_argument(
+        "--file-mode",
+        type=arguments.file_mode,
+        default=0o600,
+        metavar="MODE",
+        help="permissions of the files in octal, such as 640 (default: 600, for their owner only)",
+    )
+    tuning.add_argument(
+        "--redact-captures",
+        action="store_true",
+        help="replace session ids, accounts, user names and tokens in the capture, at the same length, so that it can "
+        "be attached to a bug report",
+    )
+    tuning.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
 
-    simulated = _add_simulated(parser)
-    simulated.add_argument("--replay", metavar="FILE", help="send each line of this file as a frame")
-    parser.set_defaults(run=_collect, refuse=parser.error)
+    _add_simulated(parser)
+    _set_command(parser, _collect)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -163,16 +246,21 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--simulate", action="store_true", help="start a simulated gateway and use it")
 
 
-def _add_simulated(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+def _add_simulated(parser: argparse.ArgumentParser) -> None:
     simulated = parser.add_argument_group("options with --simulate")
     simulated.add_argument(
         "--seed", type=int, metavar="N", help="seed of the market; the same seed gives the same frames (default: 0)"
     )
-    simulated.add_argument("--speed", type=_seconds, metavar="X", help="run all timers X times as fast (default: 1)")
     simulated.add_argument(
-        "--rate", type=_seconds, metavar="N", help="market data frames per second (default: conflated every 500 ms)"
+        "--speed", type=arguments.seconds, metavar="X", help="run all timers X times as fast (default: 1)"
     )
-    return simulated
+    simulated.add_argument(
+        "--rate",
+        type=arguments.seconds,
+        metavar="N",
+        help="market data frames per second (default: conflated every 500 ms)",
+    )
+    simulated.add_argument("--replay", metavar="FILE", help="send each line of this file as a frame")
 
 
 def _add_tail(parser: argparse.ArgumentParser) -> None:
@@ -181,30 +269,21 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
         "the connection is lost, the last values stay, with their ages, the cause and the time of the next attempt."
     )
     _add_source(parser)
-    parser.add_argument("--conids", type=_conids, default=(), metavar="A,B", help="conids (contract ids) to show")
-    parser.add_argument(
-        "--fields", type=_codes, metavar="31,84", help="field codes of the columns (default: 31,84,86,85,88,87)"
-    )
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds (default: never)")
+    arguments.add_instruments(parser, "show")
+    parser.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after S seconds (default: never)")
     parser.add_argument(
         "--interval",
-        type=_seconds,
+        type=arguments.seconds,
         metavar="S",
         help="update every S seconds (default: 0.25 in a terminal, otherwise 1)",
     )
-    parser.add_argument(
-        "--competing",
-        choices=("observe", "reclaim"),
-        default="observe",
-        help="if another login of this user has the session: wait (observe), or take the session back (reclaim) "
-        "(default: observe)",
-    )
+    arguments.add_feed_options(parser)
     add_tls_options(parser)
     parser.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
     _add_simulated(parser)
-    parser.set_defaults(run=_tail, refuse=parser.error)
+    _set_command(parser, _tail)
 
 
 def _tail(args: argparse.Namespace) -> int:
@@ -231,10 +310,18 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
         "--url", required=True, help="REST base URL of the gateway, such as https://localhost:5000/v1/api"
     )
     parser.add_argument(
-        "--conid", type=_conid, default=265598, metavar="N", help="conid of the quote to request (default: 265598)"
+        "--conid",
+        type=arguments.instrument,
+        default=265598,
+        metavar="N",
+        help="conid of the quote to request, with or without an exchange (default: 265598)",
     )
     parser.add_argument(
-        "--timeout", type=_seconds, default=15.0, metavar="S", help="time limit of each step in seconds (default: 15)"
+        "--timeout",
+        type=arguments.seconds,
+        default=15.0,
+        metavar="S",
+        help="time limit of each step in seconds (default: 15)",
     )
     parser.add_argument(
         "--init",
@@ -246,54 +333,13 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
-    parser.set_defaults(run=_doctor, refuse=parser.error)
+    _set_command(parser, _doctor)
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from . import doctor_command
 
     return doctor_command.run(args)
-
-
-def _folder(text: str) -> str:
-    # An unset shell variable would otherwise mean the current folder.
-    if not text:
-        raise argparse.ArgumentTypeError("give the path of a folder")
-    return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
-    return value
-
-
-def _conids(text: str) -> tuple[int, ...]:
-    """Integers separated by commas. The library checks their range."""
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        if not (part.isascii() and part.isdigit()):
-            raise argparse.ArgumentTypeError(f"a conid must be a whole number such as 265598, not {part!r}")
-    return tuple(int(part) for part in parts)
-
-
-def _conid(text: str) -> int:
-    conids = _conids(text)
-    if len(conids) != 1:
-        raise argparse.ArgumentTypeError("give one conid, such as 265598")
-    return conids[0]
-
-
-def _codes(text: str) -> tuple[str, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        if not (part.isascii() and part.isdigit()):
-            raise argparse.ArgumentTypeError(f"a field code must be a number such as 31, not {part!r}")
-    return tuple(parts)
 
 
 class _CallableModule(ModuleType):

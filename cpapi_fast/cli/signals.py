@@ -1,37 +1,72 @@
-"""Clean shutdown of a command on Ctrl-C and SIGTERM."""
+"""Clean shutdown of a command on Ctrl-C, SIGTERM and SIGHUP; a second Ctrl-C or SIGTERM ends it at once."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+from cpapi_fast.console import end_now
+
+#: Signals that mean: stop. The second one of them means: at once.
+_STOP: Final = (signal.SIGINT, signal.SIGTERM)
+
+#: The terminal was closed: SIGHUP, and SIGBREAK on Windows. A shell and the kernel may both send it, so its repetition
+#: means nothing.
+_CLOSED: Final = tuple(
+    signal.Signals(number)
+    for number in (getattr(signal, "SIGHUP", None), getattr(signal, "SIGBREAK", None))
+    if number is not None
+)
+
+#: A signal within this time after the first one is the same request, in seconds: programs that start others (`uv run`,
+#: `npm`) forward the Ctrl-C that the terminal has already sent to all of them.
+_SAME_S: Final = 0.1
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` in the loop on the first Ctrl-C or SIGTERM. A second one ends the process.
+def stopped_by_signals(stop: Callable[[], object], loss: Callable[[], str] | None = None) -> Iterator[None]:
+    """Call `stop` in the loop on the first Ctrl-C, SIGTERM or SIGHUP. A second Ctrl-C or SIGTERM ends the process.
 
-    The earlier signal handlers are restored on leaving. In a thread that is not the main one, which cannot handle
-    signals, this has no effect.
+    The second one ends the process at once, whatever it waits for, with exit code 130, or by SIGTERM. A signal that was
+    ignored when the process started, as `nohup` does with SIGHUP, stays ignored. The earlier signal handlers are
+    restored on leaving. In a thread that is not the main one, which cannot handle signals, this has no effect.
+
+    Args:
+        stop: called once or more.
+        loss: called on the second signal; returns what is lost.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     before: dict[signal.Signals, Any] = {}
+    first_s: float | None = None
+    received: set[int] = set()
 
     def on_signal(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+        nonlocal first_s
+        received.add(number)
+        if number in _STOP:
+            if first_s is None:
+                first_s = time.monotonic()
+            elif time.monotonic() - first_s > _SAME_S:
+                end_now(number, f"cpapi-fast: interrupted{f': {loss()}' if loss is not None else ''}")
         # The only call that wakes the loop up from a signal handler.
         loop.call_soon_threadsafe(stop)
 
-    for handled in (signal.SIGINT, signal.SIGTERM):
+    for handled in (*_STOP, *_CLOSED):
+        if handled in _CLOSED and signal.getsignal(handled) is signal.SIG_IGN:
+            continue
         before[handled] = signal.signal(handled, on_signal)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # The repetition of SIGHUP must not end the process while it exits.
+            is_repeated = number in _CLOSED and number in received
+            signal.signal(number, signal.SIG_IGN if is_repeated else handler)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 from cpapi_fast.clock import Clock
+from cpapi_fast.console import say, say_at_end, tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import Cause, FeedState
 from cpapi_fast.feed import Feed
-from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.protocol.topics import MarketDataFields
 
+from .arguments import feed_options
 from .gateway_source import check_source, open_client
-from .screen import TerminalScreen, text_lines
+from .screen import TerminalScreen, missing_table, text_lines
 from .signals import stopped_by_signals
+from .table import ellipsis_of
 from .tail import Tail, View, lines, plain, quote_line, state_line, time_text
 
 #: The field code of the ticker symbol, which is always requested.
@@ -44,9 +46,6 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
     check_source(args)
     fields = MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A symbol that the terminal's encoding cannot represent must not end the command.
-        sys.stdout.reconfigure(errors="replace")
     run_loop(_run(args, fields), uvloop=False if args.asyncio else None)
     return 0
 
@@ -60,8 +59,8 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         if args.ca_file is not None:
             # Reads the file, so that an unusable one is an error at once instead of a reason to retry.
             await client.ssl_context()
-        feed = Feed(client, FeedOptions(competing=args.competing, log_trouble=False))
-        tail = Tail(feed, conids, fields, clock=client.clock, where=client.base_url)
+        feed = Feed(client, replace(feed_options(args), log_trouble=False))
+        tail = Tail(feed, conids, fields, clock=client.clock, where=client.base_url, names=args.names)
         feed.on_batch(tail.on_item)
         for conid in conids:
             await feed.subscribe_market_data(conid, MarketDataFields.from_codes([*fields, _SYMBOL]))
@@ -96,21 +95,25 @@ async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
     """Draw on the terminal until the end; False if there is no terminal."""
     view = tail.view()
 
+    ellipsis = ellipsis_of(sys.stdout.encoding)
+
     def draw(width: int, height: int) -> Any:
-        return text_lines(lines(view, width, height))
+        return text_lines(lines(view, width, height, ellipsis))
 
     screen = TerminalScreen.on(sys.stdout, draw, is_alternate=True)
     if screen is None:
+        if hint := missing_table(sys.stdout):
+            tell(f"cpapi-fast: {hint}")
         return False
     with screen:
         screen.refresh()
-        while not await end.within(interval_s):
+        # If the terminal is closed, there is nothing to show, and nobody who would see it.
+        while not await end.within(interval_s) and not screen.is_restored:
             view = tail.view()
             screen.refresh()
     if screen.is_restored:
         # The last table stays in the terminal.
-        for line in lines(tail.view(), screen.width, _UNLIMITED_HEIGHT):
-            print(plain(line))
+        say_at_end(*map(plain, lines(tail.view(), screen.width, _UNLIMITED_HEIGHT, ellipsis)))
     return True
 
 
@@ -118,11 +121,11 @@ async def _print_lines(tail: Tail, end: EndCondition, interval_s: float) -> None
     log = ChangeLog()
     while True:
         is_end = await end.within(interval_s)
-        for line in log.lines(tail.view(), tail.events_seen, time_text(time.time_ns())):
-            print(line)
-        sys.stdout.flush()
+        new = log.lines(tail.view(), tail.events_seen, time_text(time.time_ns()))
         if is_end:
+            say_at_end(*new)
             return
+        say(*new)
 
 
 class ChangeLog:

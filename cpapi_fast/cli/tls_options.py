@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 
+from cpapi_fast.console import tell
+from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.tls import InsecureTlsWarning, Tls
 
 
@@ -29,8 +30,12 @@ def chosen_tls(args: argparse.Namespace) -> Tls:
     """The policy that the options select. `--insecure` prints a warning to stderr.
 
     Raises:
-        ConfigError: the fingerprint is invalid.
+        ConfigError: the fingerprint is invalid, or the URL uses no TLS.
     """
+    # The client refuses a file and a fingerprint itself.
+    if args.url.lower().startswith("http://") and (args.tls_verify or args.insecure):
+        option = "--insecure" if args.insecure else "--tls-verify"
+        raise ConfigError(f"an http:// URL uses no certificate. Use https://, or omit {option}.")
     if args.ca_file is not None:
         return Tls.ca_file(args.ca_file)
     if args.fingerprint is not None:
@@ -41,5 +46,5 @@ def chosen_tls(args: argparse.Namespace) -> Tls:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureTlsWarning)
         policy = Tls.insecure()
-    print("cpapi-fast: warning: TLS certificates are not checked; --fingerprint is as easy, and safe", file=sys.stderr)
+    tell("cpapi-fast: warning: TLS certificates are not checked; --fingerprint is as easy, and safe")
     return policy

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import (
     CpapiError,
-    OutputError,
     UsageError,
 )
 from cpapi_fast.events import Cause, FeedEvent, Gap, StateChange
@@ -19,8 +18,8 @@ from cpapi_fast.feed import Feed, FeedSubscription
 from cpapi_fast.feed.driver.control_frames import is_error
 from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
-from cpapi_fast.outputs.event_log import EventLog
+from cpapi_fast.frames.cost import cost_bytes
+from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.outputs.recorder import Recorder
@@ -28,7 +27,8 @@ from cpapi_fast.protocol.kinds import FrameKind
 
 from .notices import Notices
 from .options import CollectOptions
-from .reports import CollectStatus, OutputSummary, Summary
+from .outputs import open_outputs
+from .reports import CollectStatus, OutputSummary, Summary, lost_error
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
@@ -58,12 +58,14 @@ _STATUS_INTERVAL_S: Final = 0.2
 class Collector:
     """Collects market data into files; one object is one run.
 
-    It writes three kinds of files to `CollectOptions.out`. Their names contain the start time in UTC, such as
-    `20260102T143000Z`:
+    It writes three kinds of files to `CollectOptions.out`. Their names contain the time in UTC when the file was begun
+    and six digits of the run, such as `20260102T143000.123456Z-1f9a3c`. They sort in the order of time:
 
-    - `capture-*.arrows`: every frame with its receive time, an Arrow IPC stream; see `read_capture`.
-    - `quotes-*-00001.parquet` and so on: one row per market data frame, Parquet. Each file is complete.
-    - `events-*.jsonl`: state changes, gaps and a slow disk, one JSON object per line.
+    - `capture-*.arrows`: every frame with its receive time, Arrow IPC streams; see `read_capture`.
+    - `quotes-*.parquet`: one row per market data frame, Parquet. Each file is complete.
+    - `events-*.jsonl`: state changes, gaps, a slow disk and lost files, one JSON object per line.
+
+    Only their owner can read the files (`CollectOptions.file_mode`).
 
     Args:
         client: the client of the gateway. The run does not close it.
@@ -100,7 +102,8 @@ class Collector:
         self._quotes: QuotesWriter | None = None
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
-        self._is_disk_slow = False
+        #: When the disk became slower than the data; None while it is not.
+        self._slow_since_s: float | None = None
 
     def status(self) -> CollectStatus:
         """The current status. Call it only in the thread of the event loop."""
@@ -120,6 +123,7 @@ class Collector:
             gaps=sum(self._gaps.values()),
             dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
+            rows_unlisted=self._quotes.rows_unlisted if self._quotes else 0,
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
@@ -135,7 +139,8 @@ class Collector:
             The result of the run, which is also `summary`.
 
         Raises:
-            OutputError: a folder or file cannot be written.
+            OutputError: a folder or file cannot be written, or something was lost because another program deleted or
+                changed a file.
             LimitError: there are more instruments than market data lines.
             ConfigError, CertificateError: the TLS policy is invalid, or does not trust the gateway.
             CpapiError: the gateway refused the certificate or session at the start, there was no data for
@@ -147,7 +152,7 @@ class Collector:
         options = self.options
         make_folder(options.out)
         for path in unfinished_files(options.out):
-            self._notices.report(f"found an unfinished file of an earlier run, left unchanged: {path}")
+            self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         await self._check_certificate(stop)
         self._feed = feed = Feed(self._client, self._feed_options())
         subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
@@ -186,6 +191,8 @@ class Collector:
         await asyncio.gather(updater, return_exceptions=True)
         if error is None and reason != _CANCELLED:
             reason, error = self._check_result(reason, consumer)
+        if error is None:
+            error = lost_error(recorder.outputs)
         self._notices.close()
         self._state = "ended"
         self.summary = Summary(
@@ -244,13 +251,9 @@ class Collector:
         )
 
     def _open_recorder(self) -> Recorder:
-        options, clock = self.options, self._clock
-        self._capture, stem = _new_capture(options, clock)
-        self._quotes = QuotesWriter(options.out, f"quotes-{stem}", roll_interval_s=options.roll_interval_s, clock=clock)
+        self._capture, self._quotes, events = open_outputs(self.options, self._clock)
         return Recorder(
-            (self._capture, self._quotes),
-            events=EventLog(options.out / f"events-{stem}.jsonl"),
-            clock=clock,
+            (self._capture, self._quotes), events=events, on_change=self._notices.on_event, clock=self._clock
         )
 
     async def _collect(
@@ -313,18 +316,28 @@ class Collector:
                     self._notices.on_event(item)
             self._check_disk()
             await recorder.write(items)
+            # They still count as pending until the next list is requested.
+            self._check_disk(sum(cost_bytes(item, 0, len(item)) for item in items if isinstance(item, Batch)))
 
-    def _check_disk(self) -> None:
-        """Report when more than half of the bound is pending, and when at most an eighth is pending again."""
+    def _check_disk(self, written_bytes: int = 0) -> None:
+        """Report when more than half of the bound waits for the disk, and when at most an eighth waits again.
+
+        Args:
+            written_bytes: how many of the pending bytes have been written.
+        """
         consumer, recorder = self._consumer, self._recorder
         if consumer is None or recorder is None or consumer.is_closed:
             return
-        is_slow = consumer.stats.pending_bytes > self.options.max_queue_bytes // (8 if self._is_disk_slow else 2)
-        if is_slow != self._is_disk_slow:
-            self._is_disk_slow = is_slow
-            change = DiskChange(time.time_ns(), is_slow, self.options.slow_disk)
-            self._notices.on_event(change)
-            recorder.put_event(change)
+        waiting_bytes = consumer.stats.pending_bytes - written_bytes
+        is_slow = waiting_bytes > self.options.max_queue_bytes // (2 if self._slow_since_s is None else 8)
+        if is_slow == (self._slow_since_s is not None):
+            return
+        now_s = self._clock.monotonic_s()
+        duration_s = None if self._slow_since_s is None else now_s - self._slow_since_s
+        self._slow_since_s = now_s if is_slow else None
+        change = DiskChange(time.time_ns(), is_slow, self.options.slow_disk, duration_s)
+        self._notices.on_event(change)
+        recorder.put_event(change)
 
     def _report_errors(self, batch: Batch) -> None:
         """Report the `error` frames of the gateway: a few per day, or many at once."""
@@ -377,19 +390,3 @@ async def collect(
         CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
     """
     return await Collector(client, options, on_notice=on_notice).run(stop)
-
-
-def _new_capture(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, str]:
-    """A capture with a name that no other run has, and the part of the name for the other files of the run."""
-    started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    number = 1
-    while True:
-        # An underscore, so that `quotes-<stem>-*` of the first run does not match the files of the second.
-        stem = started if number == 1 else f"{started}_{number}"
-        try:
-            path = options.out / f"capture-{stem}{CAPTURE_SUFFIX}"
-            return CaptureWriter(path, flush_interval_s=options.flush_interval_s, clock=clock), stem
-        except OutputError as exc:
-            if not isinstance(exc.__cause__, FileExistsError):
-                raise
-        number += 1

@@ -1,4 +1,4 @@
-"""Notices of a run: one line of text when data stops, returns or is late, and when the disk is slow."""
+"""Notices of a run: one line of text when data stops, returns or is late, when the disk is slow, or a file is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from cpapi_fast.events import Cause, Gap, Standstill, StandstillReason, StateCha
 from cpapi_fast.feed.trouble import LOGGER, TroubleReporter
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.loop import running_loop
-from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
+from cpapi_fast.printable import printable
 from cpapi_fast.redaction import PREVIEW_SOURCE_BYTES, preview
 
 #: The time between two notices about dropped frames, in real seconds.
@@ -59,7 +60,8 @@ class Notices:
         return self._trouble.is_in_trouble
 
     def report(self, text: str) -> None:
-        """Report a text."""
+        """Report a text, with everything in it made printable."""
+        text = printable(text)
         if self._on_notice is None:
             LOGGER.log(logging.WARNING, "collect: %s", text)
             return
@@ -93,6 +95,8 @@ class Notices:
         """Report an event that matters to a person."""
         if isinstance(event, DiskChange):
             self._on_disk(event)
+        elif isinstance(event, FileChange):
+            self._on_file(event)
         elif isinstance(event, Gap):
             if event.cause is Cause.CONSUMER_OVERFLOW:
                 self._on_drop(event)
@@ -103,11 +107,16 @@ class Notices:
 
     def _on_disk(self, change: DiskChange) -> None:
         if not change.is_slow:
-            self.report("the disk has caught up with the data")
+            self.report(f"the disk has caught up with the data after {change.duration_s or 0.0:,.1f} s")
         elif change.policy == "hold":
             self.report("the disk is slower than the data; the socket is not read until the disk has caught up")
         else:
             self.report(f"the disk is slower than the data; frames beyond the limit are dropped ({change.policy})")
+
+    def _on_file(self, change: FileChange) -> None:
+        lost = f"{change.lost:,} {change.unit} in it are lost" if change.lost else f"its {change.unit} are not lost"
+        follows = "the run ends" if change.policy == "fail" else "a new file follows"
+        self.report(f"another program has {change.change} {change.path}; {lost}; {follows}")
 
     def _on_drop(self, gap: Gap) -> None:
         self._dropped += gap.frames_dropped or 0

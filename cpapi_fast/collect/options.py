@@ -4,40 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
-from cpapi_fast.errors import ConfigError
+from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
-from cpapi_fast.protocol.topics import MarketDataFields, market_data_target
+from cpapi_fast.new_file import PRIVATE_MODE
+from cpapi_fast.outputs.output_file import LostFiles
+from cpapi_fast.protocol.instruments import market_data_target
+from cpapi_fast.protocol.topics import MarketDataFields
+from cpapi_fast.redaction import repr_without_accounts
 
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
 
+#: The modes with which the owner can read and write, and nobody can execute.
+_FILE_MODES: Final = frozenset(PRIVATE_MODE | others for others in range(0o67) if not others & 0o11)
 
+
+@repr_without_accounts
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions:
     """Options of a `Collector`. Durations are seconds of the client's clock.
 
     Args:
-        conids: the instruments to subscribe to; duplicates count once.
+        conids: the instruments to subscribe to: conids, or texts such as `265598@NYSE` and
+            `28812380;;;8314/1,8894/-1`; duplicates count once.
         out: the folder for the files; created if missing.
-        fields: the fields to subscribe to. The capture contains all of them, the quotes only the L1 fields.
+        fields: the fields to subscribe to. The quotes have a column for each of them, besides those of the L1 fields.
         duration_s: when to stop; None for never.
         give_up_after_s: end with an error after this long without data, at the start or later; None for never, so that
             the run continues after every login and every reset of the gateway.
         flush_interval_s: the longest time until a frame is in the capture.
-        roll_interval_s: the time after which a quotes file is finished and the next one begins.
+        roll_interval_s: the time after which a file of the capture or of the quotes is finished and the next begins.
+        roll_bytes: the size at which a file of the capture or of the events is finished and the next begins.
         max_queue_bytes: how many bytes may wait for the disk before `slow_disk` applies.
         slow_disk: `hold` stops reading the socket until the disk has caught up, so that nothing is dropped here;
             `drop_oldest` and `drop_newest` drop frames and report a gap with their number.
+        lost_files: what to do when another program deletes, moves or changes a file that is being written: `recreate`
+            continues in a new file, `fail` ends the run. In both cases the run ends with an error if anything was lost.
+        file_mode: the permissions of the files; by default, only their owner can read them. The folder keeps its own.
+        redact_captures: whether to replace session ids, accounts, user names and tokens in the capture, at the same
+            length, so that a capture can be attached to a bug report.
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
 
     Raises:
-        ConfigError: a duration or size is not a finite number above zero, or the policy is unknown.
-        SubscriptionError: a conid is invalid.
+        ConfigError: a duration or size is not a finite number above zero, or a policy or the file mode is invalid.
+        SubscriptionError: an instrument is invalid.
     """
 
-    conids: tuple[int, ...]
+    conids: tuple[int | str, ...]
     out: Path
     fields: MarketDataFields = field(default_factory=MarketDataFields.default_l1)
     duration_s: float | None = None
@@ -46,6 +61,10 @@ class CollectOptions:
     roll_interval_s: float = 300.0
     max_queue_bytes: int = 64 * 1024 * 1024
     slow_disk: SlowDisk = "hold"
+    roll_bytes: int = 1024 * 1024 * 1024
+    lost_files: LostFiles = "recreate"
+    file_mode: int = PRIVATE_MODE
+    redact_captures: bool = False
     feed: FeedOptions = field(default_factory=FeedOptions)
 
     def __post_init__(self) -> None:
@@ -54,6 +73,13 @@ class CollectOptions:
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
         if self.slow_disk not in get_args(SlowDisk):
             raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
+        if self.lost_files not in get_args(LostFiles):
+            raise ConfigError(f"lost_files must be one of {', '.join(get_args(LostFiles))}, not {self.lost_files!r}")
+        if type(self.file_mode) is not int or self.file_mode not in _FILE_MODES:
+            raise ConfigError("file_mode must be a mode that the owner can read and write, such as 0o640")
+        if isinstance(self.conids, str):
+            raise SubscriptionError(f"conids must be a list such as [265598, '265598@NYSE'], not {self.conids[:40]!r}")
+        by_target: dict[str, int | str] = {}
         for conid in self.conids:
-            market_data_target(conid)
-        object.__setattr__(self, "conids", tuple(dict.fromkeys(self.conids)))
+            by_target.setdefault(market_data_target(conid), conid)
+        object.__setattr__(self, "conids", tuple(by_target.values()))

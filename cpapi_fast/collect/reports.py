@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from cpapi_fast.errors import OutputError
+from cpapi_fast.outputs.file_names import TIME_IN_NAME
 from cpapi_fast.outputs.interface import Output, OutputCounts
 from cpapi_fast.outputs.quotes import LatestQuote
+from cpapi_fast.printable import printable
+from cpapi_fast.redaction import repr_without_accounts
+
+#: How many files of one output the summary lists.
+_MAX_FILES: Final = 20
 
 if TYPE_CHECKING:
     from cpapi_fast.delivery.stats import ConsumerStats
@@ -18,6 +25,7 @@ if TYPE_CHECKING:
     from cpapi_fast.ws.stats import WsStats
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class OutputSummary:
     """The result of one output.
@@ -25,7 +33,7 @@ class OutputSummary:
     Attributes:
         name: `capture`, `quotes` or `events`.
         unit: what it counts: `frames`, `quotes` or `events`.
-        counts: where its items went; received = written + dropped + pending.
+        counts: where its items went; received = written + taken_away + dropped + pending.
         files: its finished files with their sizes in bytes, oldest first.
     """
 
@@ -44,6 +52,7 @@ class OutputSummary:
         return cls(output.name, output.unit, output.counts, tuple(sizes))
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class Summary:
     """The result of a run.
@@ -65,6 +74,7 @@ class Summary:
     outputs: tuple[OutputSummary, ...]
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class CollectStatus:
     """The status of a run, for programs that show it.
@@ -80,6 +90,8 @@ class CollectStatus:
         gaps: the number of gaps so far.
         dropped: how many frames were dropped because the disk was slow.
         advice: what the user should do, while there is no data; otherwise empty.
+        rows_unlisted: how many quotes are not in `latest`, because the gateway sent more than 1,000 targets that were
+            not subscribed to. The files have them.
     """
 
     state: str
@@ -92,6 +104,7 @@ class CollectStatus:
     gaps: int = 0
     dropped: int = 0
     advice: str = ""
+    rows_unlisted: int = 0
 
 
 def size_text(nbytes: float) -> str:
@@ -103,26 +116,52 @@ def size_text(nbytes: float) -> str:
     return f"{nbytes:.1f} TB"
 
 
+def lost_error(outputs: Sequence[Output]) -> OutputError | None:
+    """The error for what was lost because another program deleted or changed files; None if nothing was lost."""
+    lost = [f"{output.counts.lost:,} {output.unit}" for output in outputs if output.counts.lost]
+    if not lost:
+        return None
+    return OutputError(
+        f"{' and '.join(lost)} were lost: another program has deleted or changed their files while they were written; "
+        "the events file names them",
+        path="",
+    )
+
+
 def open_lines(summary: Summary) -> list[str]:
-    """Python expressions that open the files of a run, for each library."""
-    lines = []
+    """Python expressions that open the files of a run, for each library.
+
+    All values are exact: times in ns stay integers also in columns with null.
+    """
+    lines: list[str] = []
     for output in summary.outputs:
         if not output.files:
             continue
-        first = output.files[0][0].resolve().as_posix()
-        if output.name == "capture":
+        paths = [path.resolve().as_posix() for path, _ in output.files]
+        pattern = _pattern(paths[0])
+        files = f"sorted(glob.glob({pattern!r}))"
+        every = repr(pattern)
+        if len(paths) == 1:
+            every = repr(glob.escape(paths[0]))
+        elif len(paths) <= _MAX_FILES and len(list(Path(paths[0]).parent.glob(Path(pattern).name))) > len(paths):
+            # A file with such a name cannot be read, because another program has changed it.
+            files = every = repr(paths)
+        if output.name == "quotes":
             lines += [
-                f"polars.read_ipc_stream({first!r})",
-                f"cpapi_fast.read_capture({first!r}).read_all()",
+                f"duckdb.read_parquet({every})",
+                f"polars.read_parquet({every})",
+                _read_each("pandas.read_parquet", ", dtype_backend='pyarrow'", paths, files, "pandas.concat"),
             ]
-        elif output.name == "events":
-            lines += [f"pandas.read_json({first!r}, lines=True)"]
-        else:
-            every = f"{glob.escape(first.rpartition('-')[0])}-*.parquet"
+        elif output.name == "capture":
             lines += [
-                f"duckdb.read_parquet({every!r})",
-                f"polars.read_parquet({every!r})",
-                f"pandas.concat(map(pandas.read_parquet, sorted(glob.glob({every!r}))))",
+                _read_each("polars.read_ipc_stream", "", paths, files, "polars.concat"),
+                _read_each("cpapi_fast.read_capture", ").read_all(", paths, files, "pyarrow.concat_tables"),
+            ]
+        else:
+            options = ", lines=True, engine='pyarrow', dtype_backend='pyarrow'"
+            lines += [
+                f"duckdb.read_json({every})",
+                _read_each("pandas.read_json", options, paths, files, "pandas.concat"),
             ]
     return lines
 
@@ -135,6 +174,20 @@ def _lateness_lines(feed: FeedStats) -> list[str]:
         f"  late: {feed.late_frames:,} quotes, by up to {feed.max_lateness_ns / 1e9:,.1f} s; "
         f"{feed.standstills:,} standstills"
     ]
+
+
+def _read_each(function: str, options: str, paths: list[str], files: str, concat: str) -> str:
+    """An expression that reads one file, or puts several together in the order of time."""
+    if len(paths) == 1:
+        return f"{function}({paths[0]!r}{options})"
+    return f"{concat}({function}(path{options}) for path in {files})"
+
+
+def _pattern(path: str) -> str:
+    """The glob pattern of all files of a run, from the path of one: the time in its name is replaced by `*`."""
+    folder, _, name = path.rpartition("/")
+    pattern = "*".join(map(glob.escape, TIME_IN_NAME.split(name, maxsplit=1)))
+    return f"{glob.escape(folder)}/{pattern}"
 
 
 def summary_text(summary: Summary) -> str:
@@ -154,9 +207,13 @@ def summary_text(summary: Summary) -> str:
     ]
     for output in summary.outputs:
         lines.append(f"  {output.name}: {output.counts} {output.unit}")
-        lines += [f"    {path}  {size_text(nbytes)}" for path, nbytes in output.files]
+        lines += [f"    {path}  {size_text(nbytes)}" for path, nbytes in output.files[:_MAX_FILES]]
+        more = output.files[_MAX_FILES:]
+        if more:
+            size = size_text(sum(nbytes for _, nbytes in more))
+            lines.append(f"    and {len(more):,} more up to {more[-1][0].name}  {size}")
     openers = open_lines(summary)
     if openers:
         lines.append("  to open them:")
         lines += [f"    {line}" for line in openers]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

@@ -10,6 +10,7 @@ from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.frame import Frame
+from cpapi_fast.redaction import redact_accounts
 
 from .stats import ConsumerStats
 
@@ -84,7 +85,7 @@ class CallbackConsumer:
         self._callback_errors = 0
 
     def __repr__(self) -> str:
-        return f"<CallbackConsumer {self.name!r}>"
+        return f"<CallbackConsumer {redact_accounts(self.name)!r}>"
 
     def put(self, batch: Batch, start: int, stop: int, cost: int) -> None:
         """Call the callback with frames [start, stop) of a batch."""

@@ -11,6 +11,7 @@ from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
+from cpapi_fast.redaction import redact_accounts
 
 from .consumer_queue import ConsumerQueue
 from .overflow import OverflowPolicy
@@ -53,7 +54,7 @@ class Consumer:
         self._is_closed = False
 
     def __repr__(self) -> str:
-        return f"<Consumer {self.name!r} {self.policy} {self.stats.pending} pending>"
+        return f"<Consumer {redact_accounts(self.name)!r} {self.policy} {self.stats.pending} pending>"
 
     # --- reading ----------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cpapi_fast._version import __version__
+from cpapi_fast.printable import printable
+from cpapi_fast.redaction import repr_without_accounts
 
 
 class Step(enum.Enum):
@@ -82,6 +84,7 @@ class Outcome(enum.Enum):
     NOT_REACHED = "not reached"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one step found.
@@ -104,6 +107,11 @@ class Finding:
     facts: Mapping[str, Any] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        # They contain texts of the gateway, of certificates and of options.
+        object.__setattr__(self, "found", printable(self.found))
+        object.__setattr__(self, "advice", printable(self.advice))
+
 
 _STEP_WIDTH: Final = max(len(step.value) for step in Step)
 _OUTCOME_WIDTH: Final = max(len(outcome.value) for outcome in Outcome)
@@ -116,6 +124,7 @@ def report_line(finding: Finding) -> str:
     return f"{finding.step.value:<{_STEP_WIDTH}}  {outcome:<{_OUTCOME_WIDTH}}  {finding.found}".rstrip()
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The findings of all steps, and the conclusion from them.

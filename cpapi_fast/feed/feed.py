@@ -18,7 +18,8 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.loop import LoopOwner
 from cpapi_fast.protocol.hours import TradingHours
-from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
+from cpapi_fast.protocol.instruments import market_data_topic
+from cpapi_fast.protocol.topics import MarketDataFields, Subscription
 from cpapi_fast.rest.client import Client
 
 from .driver import Driver
@@ -151,7 +152,7 @@ class Feed(FeedStatus):
 
     async def subscribe_market_data(
         self,
-        conid: int,
+        conid: int | str,
         fields: MarketDataFields | None = None,
         *,
         exchange: str | None = None,
@@ -161,7 +162,7 @@ class Feed(FeedStatus):
         """Subscribe to the quotes of an instrument. Possible in any state; a second call changes the fields.
 
         Args:
-            conid: IB's contract id.
+            conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
             fields: the fields to receive; `MarketDataFields.default_l1()` by default.
             exchange: for the quotes of one venue.
             usual_interval_s: the usual time between ticks, in seconds; learned when not given.
@@ -177,13 +178,13 @@ class Feed(FeedStatus):
         spec = spec_of(texts, is_market_data=True, usual_interval_s=usual_interval_s, hours=hours)
         return self._subscribe(texts, spec)
 
-    async def unsubscribe_market_data(self, conid: int, *, exchange: str | None = None) -> None:
+    async def unsubscribe_market_data(self, conid: int | str, *, exchange: str | None = None) -> None:
         """End a market data subscription. Idempotent.
 
         Raises:
             SubscriptionError: `conid` or `exchange` is invalid.
         """
-        await self.unsubscribe(f"smd+{market_data_target(conid, exchange)}")
+        await self.unsubscribe(market_data_topic(conid, exchange))
 
     async def subscribe_orders(self) -> FeedSubscription:
         """Subscribe to order updates. If the gateway refuses, the feed requests `/iserver/accounts` and retries."""

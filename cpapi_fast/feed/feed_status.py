@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedState, StateChange
-from cpapi_fast.protocol.topics import market_data_target
+from cpapi_fast.protocol.instruments import market_data_topic
 
 from .driver import Driver
 from .machine import SessionFacts
@@ -75,25 +75,26 @@ class FeedStatus:
             gaps=self._gaps,
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
+            fields_left_out=self._driver.topics.fields_left_out,
             arrivals=self._driver.arrivals.counts(),
         )
 
-    def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:
+    def last_value(self, conid: int | str, *, exchange: str | None = None) -> LastValue | None:
         """The merged quote of a market data subscription, with the age of each field; None before its first frame.
 
-        It persists across reconnects: check the ages and `is_current`.
+        It persists across reconnects: check the ages and `is_current`. Subscriptions that share a conid (an exchange, a
+        combination) have one each; a text names them as the frames do: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
 
         Raises:
             SubscriptionError: `conid` or `exchange` is invalid.
             UsageError: there is no such subscription, or `FeedOptions(last_values=False)`.
         """
-        topic = f"smd+{market_data_target(conid, exchange)}"
+        topic = market_data_topic(conid, exchange)
         last_values = self._driver.topics.last_values
         if last_values is None:
             raise UsageError("last values are not kept. Set FeedOptions(last_values=True).")
         state = self._driver.machine.subscriptions.get(topic)
         if state is None:
-            raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
-        is_current = state.state is FeedState.STREAMING
-        values = last_values.get(self._driver.topics.find(topic))
+            raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({topic[4:]!r}) first")
+        values, is_current = last_values.get(self._driver.topics.find(topic)), state.state is FeedState.STREAMING
         return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)

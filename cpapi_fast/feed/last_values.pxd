@@ -49,7 +49,12 @@ cdef class LastValues:
     cdef:
         TopicTable _topics
         int64_t _malformed
+        # How many members were left out because of their keys.
+        int64_t _left_out
         TextTable _keys
+        # How many of the keys are neither asked for nor in the catalogue. Only the gateway decides which these are.
+        Py_ssize_t _other_keys
+        set _asked
         # By the slot of a topic; all zero where nothing is kept.
         Fields* _topics_ptr
         Py_ssize_t _capacity
@@ -60,6 +65,7 @@ cdef class LastValues:
 
     # update() for a batch whose topics the table has just resolved.
     cdef int merge_resolved(self, Batch batch, double now_s) except -1
+    cdef int32_t _key(self, str name) except -2
     cdef int _grow_topics(self, Py_ssize_t wanted) except -1
     cdef int _grow_spans(self) except -1
     cdef Field* _field(self, int32_t slot, int32_t key) except NULL

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any, final
 
 from cpapi_fast.frames.batch import Batch
@@ -7,7 +8,8 @@ from cpapi_fast.frames.topic_table import TopicTable
 class LastValues:
     """The last value of every field of every topic that was added, merged from its market data frames.
 
-    A value is stored as the text of the frame; `get` decodes it.
+    A value is stored as the text of the frame; `get` decodes it. There is room for every key that was asked for or is
+    in the catalogue, and for 256 other keys of at most 64 characters, over all topics. `left_out` counts the rest.
 
     Args:
         topics: the table whose slots `add`, `remove` and `get` take.
@@ -17,6 +19,15 @@ class LastValues:
     @property
     def malformed(self) -> int:
         """How many frames were left out because their payload is not JSON."""
+    @property
+    def left_out(self) -> int:
+        """How many members of frames were left out, because there was no room for their keys."""
+    def reserve(self, keys: Iterable[str]) -> None:
+        """Keep room for these keys.
+
+        Args:
+            keys: keys on the wire as str, such as `31`.
+        """
     def add(self, slot: int) -> None:
         """Keep the values of a slot from now on. Idempotent.
 

@@ -18,8 +18,13 @@ from cpapi_fast.frames.frame cimport new_frame
 from cpapi_fast.frames.text_table cimport BYTES_BEFORE, NO_SLOT, UNRESOLVED, find_slot, find_words
 
 from cpapi_fast.errors import MalformedPayloadError
+from cpapi_fast.protocol.fields import FIELDS as _FIELDS
 
 cdef enum:
+    # How many keys there is room for that are neither asked for nor in the catalogue, and how long they may be. A feed
+    # sees a few dozen.
+    MOST_OTHER_KEYS = 256
+    LONGEST_KEY = 64
     # The slot of the key `topic`, whose value is not a field.
     TOPIC_KEY = 0
     # Shorter than any text with a topic of market data.
@@ -29,6 +34,11 @@ cdef enum:
     # What _read_members() returns in place of a count.
     NEEDS_DECODER = -1
     MORE_MEMBERS = -2
+
+
+cdef frozenset _CATALOGUE = frozenset({
+    *_FIELDS, *(field.key for field in _FIELDS.values()), "_updated", "conid", "conidEx", "server_id"
+})
 
 
 cdef inline int32_t _key_at(
@@ -119,7 +129,8 @@ cdef object _payload(const char* text_ptr, Py_ssize_t text_len):
 cdef class LastValues:
     """The last value of every field of every topic that was added, merged from its market data frames.
 
-    A value is stored as the text of the frame; `get` decodes it.
+    A value is stored as the text of the frame; `get` decodes it. There is room for every key that was asked for or is
+    in the catalogue, and for 256 other keys of at most 64 characters, over all topics. `left_out` counts the rest.
 
     Args:
         topics: the table whose slots `add`, `remove` and `get` take.
@@ -129,6 +140,7 @@ cdef class LastValues:
         self._topics = topics
         self._keys = TextTable()
         self._keys.add("topic")
+        self._asked = set()
         self._frames = {}
 
     def __dealloc__(self):
@@ -142,6 +154,31 @@ cdef class LastValues:
     def malformed(self):
         """How many frames were left out because their payload is not JSON."""
         return self._malformed
+
+    @property
+    def left_out(self):
+        """How many members of frames were left out, because there was no room for their keys."""
+        return self._left_out
+
+    def reserve(self, object keys not None):
+        """Keep room for these keys.
+
+        Args:
+            keys: keys on the wire as str, such as `31`.
+        """
+        self._asked.update(keys)
+
+    cdef int32_t _key(self, str name) except -2:
+        # The slot of a key, which is added if there is room for it; otherwise NO_SLOT, and the member is counted.
+        cdef int32_t key = self._keys.find(name)
+        if key != NO_SLOT:
+            return key
+        if name not in self._asked and name not in _CATALOGUE:
+            if self._other_keys >= MOST_OTHER_KEYS or len(name) > LONGEST_KEY:
+                self._left_out += 1
+                return NO_SLOT
+            self._other_keys += 1
+        return self._keys.add(name)
 
     def add(self, Py_ssize_t slot):
         """Keep the values of a slot from now on. Idempotent.
@@ -271,7 +308,9 @@ cdef class LastValues:
             span = self._spans_ptr[index]
             if span.key == NO_SLOT:
                 # It is ASCII: any other key goes to _merge_decoded().
-                span.key = self._keys.add(text_ptr[span.key_start:span.key_start + span.key_length].decode())
+                span.key = self._key(text_ptr[span.key_start:span.key_start + span.key_length].decode())
+                if span.key == NO_SLOT:
+                    continue
             field = self._field(slot, span.key)
             if field.length == IN_FRAME:
                 del self._frames[slot][span.key]
@@ -304,8 +343,8 @@ cdef class LastValues:
         raw = PyBytes_FromStringAndSize(text_ptr, text_len)
         frames = self._frames.setdefault(slot, {})
         for name in payload:
-            key = self._keys.add(name)
-            if key == TOPIC_KEY:
+            key = self._key(name)
+            if key == TOPIC_KEY or key == NO_SLOT:
                 continue
             field = self._field(slot, key)
             frames[key] = raw

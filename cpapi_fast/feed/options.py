@@ -9,6 +9,7 @@ from typing import Final, Literal, get_args
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import BackfillSource
 from cpapi_fast.protocol.hours import DailyWindow
+from cpapi_fast.redaction import repr_without_accounts
 from cpapi_fast.ws.options import WsOptions
 
 #: What to do about another login of the same user: wait until it has ended, or take the brokerage session back.
@@ -21,6 +22,7 @@ ReadyFallback = Literal["subscribe", "reconnect"]
 _RENEWAL_PARTS: Final = (0.6, 0.7)
 
 
+@repr_without_accounts
 @dataclass(frozen=True, kw_only=True)
 class FeedOptions:
     """Policies of one `Feed`. The defaults follow the gateway's documentation and recorded sessions.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from cpapi_fast.events import FeedState
+from cpapi_fast.redaction import redact_accounts, repr_without_accounts
 from cpapi_fast.ws.stats import WsStats
 
 from .machine import Activity, Machine, SubscriptionState
@@ -50,7 +51,7 @@ class LastValue(Mapping[str, LastField]):
 
     def __repr__(self) -> str:
         values = {code: field.value for code, field in self._fields.items()}
-        return f"LastValue({self.topic!r}, {values!r}{'' if self.is_current else ', not current'})"
+        return f"LastValue({redact_accounts(self.topic)!r}, {values!r}{'' if self.is_current else ', not current'})"
 
 
 def last_value(
@@ -66,6 +67,7 @@ def last_value(
     return LastValue(topic, fields, is_current=is_current)
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class SubscriptionStatus:
     """The current status of one subscription.
@@ -108,6 +110,7 @@ def subscription_status(subscription: SubscriptionState, activity: Activity, now
     )
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class FeedStats:
     """The counters of one feed.
@@ -122,6 +125,8 @@ class FeedStats:
         resubscribes: how many stale subscriptions were resubscribed.
         calls_failed: how many REST calls failed.
         frames_untracked: how many market data frames belonged to no subscription, or to a cancelled one.
+        fields_left_out: how many fields of frames the last values left out, because their keys were not asked for, are
+            not in the catalogue, and exceed the room for such keys (256).
         texts_queued: how many subscribes and unsubscribes wait to be sent now.
         queue_age_s: how long the oldest of them has waited, in seconds of the feed's clock; 0 without one.
         standstills: how many `Standstill` events were reported.
@@ -139,6 +144,7 @@ class FeedStats:
     resubscribes: int
     calls_failed: int
     frames_untracked: int
+    fields_left_out: int = 0
     texts_queued: int = 0
     queue_age_s: float = 0.0
     standstills: int = 0
@@ -155,6 +161,7 @@ def feed_stats(
     gaps: int,
     calls_failed: int,
     frames_untracked: int,
+    fields_left_out: int,
     arrivals: Mapping[str, int],
 ) -> FeedStats:
     """The counters of a feed: those of its machine, and those that others count."""
@@ -170,6 +177,7 @@ def feed_stats(
         resubscribes=requests.resubscribes,
         calls_failed=calls_failed,
         frames_untracked=frames_untracked,
+        fields_left_out=fields_left_out,
         texts_queued=len(queue),
         queue_age_s=0.0 if oldest_s is None else now_s - oldest_s,
         **arrivals,

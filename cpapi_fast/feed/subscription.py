@@ -8,7 +8,7 @@ from typing import Final
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import Subscription
-from cpapi_fast.redaction import redact
+from cpapi_fast.redaction import redact_accounts
 
 from .machine import SubscriptionSpec
 from .status import SubscriptionStatus
@@ -48,7 +48,7 @@ class FeedSubscription:
     def __repr__(self) -> str:
         status = self.status
         # The topics of an account's ledger and summary contain its number.
-        return f"FeedSubscription({redact(self.name)!r}, {status.state.value if status else 'cancelled'})"
+        return f"FeedSubscription({redact_accounts(self.name)!r}, {status.state.value if status else 'cancelled'})"
 
 
 def check_texts(*texts: str) -> None:

@@ -41,11 +41,21 @@ class TrackedTopics:
         """The slot of a frame's topic; negative without a subscription."""
         return self._table.slot_of(batch, index)
 
+    @property
+    def fields_left_out(self) -> int:
+        """How many fields the last values left out, because there was no room for their keys."""
+        return 0 if self.last_values is None else self.last_values.left_out
+
     def add(self, topic: str, *, is_market_data: bool) -> None:
         """Count the frames of a topic, and keep the last values of market data."""
         slot = self._table.add(topic)
         if self.last_values is not None and is_market_data:
             self.last_values.add(slot)
+
+    def reserve(self, codes: Iterable[str]) -> None:
+        """Keep room in the last values for fields that were asked for."""
+        if self.last_values is not None:
+            self.last_values.reserve(codes)
 
     def remove(self, topic: str) -> None:
         """Stop counting the frames of a topic, and delete its counts and last values."""

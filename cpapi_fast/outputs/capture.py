@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +18,14 @@ import orjson
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, OutputError, UsageError
+from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
 
-from .interface import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, removed_on_error, sync, write_all
+from .file_names import FileNames, NamesAfter
+from .frame_redactor import FrameRedactor
+from .interface import FileChange, OutputCounts, import_arrow
+from .message_files import MessageFiles
+from .output_file import LossPolicy, LostFiles
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
@@ -33,7 +37,7 @@ CAPTURE_SUFFIX: Final = ".arrows"
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
-def capture_schema() -> Any:
+def capture_schema(*, is_redacted: bool = False) -> Any:
     """Return the pyarrow schema of a capture, with descriptions as metadata."""
     pa = import_arrow("pyarrow")
 
@@ -55,6 +59,7 @@ def capture_schema() -> Any:
             "cpapi_fast.kinds": orjson.dumps(kinds).decode(),
             "cpapi_fast.received_ns": "ns since the Unix epoch (UTC), one time per socket read",
             "cpapi_fast.conid": "-1 = none",
+            **({"cpapi_fast.redacted": "secrets are replaced at the same length"} if is_redacted else {}),
         },
     )
 
@@ -65,14 +70,24 @@ class CaptureWriter:
     Batches stay in memory until they have `flush_bytes` payload bytes together or the oldest is `flush_interval_s` old.
     Then they are written as one message. The writer has no timer, so call `poll` while no batch arrives.
 
+    A capture is one file, unless `roll_interval_s` or `roll_bytes` is given, or another program deletes, moves or
+    changes the file. The next file is beside it and sorts after it: `capture_20260102T143000.123456Z.arrows`.
+
     Args:
-        path: the file to create; the usual suffix is `.arrows`.
+        path: the file to create; the usual suffix is `.arrows`. Or the names of all files.
         flush_interval_s: the longest time until a frame is in the file, in seconds of `clock`.
         flush_bytes: how many payload bytes may be pending.
-        clock: the clock of `flush_interval_s`.
+        roll_interval_s: a file is finished this long after its first frames, in seconds of `clock`; None for never.
+        roll_bytes: a file is finished when it has this many bytes; None for never.
+        lost_files: what to do when another program deletes, moves or changes the file: `recreate` continues in a new
+            file, `fail` ends the writer with an error. The frames that cannot be read any more count as dropped.
+        file_mode: the permissions of the files; by default, only their owner can read them.
+        redact: whether to replace session ids, accounts, user names and tokens in the frames, at the same length.
+        clock: the clock of the intervals.
 
     Raises:
         OutputError: the file exists, or cannot be created.
+        ConfigError: `lost_files` is unknown.
         MissingDependencyError: pyarrow is not installed.
     """
 
@@ -81,42 +96,70 @@ class CaptureWriter:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | FileNames,
         *,
         flush_interval_s: float = 1.0,
         flush_bytes: int = 4 * 1024 * 1024,
+        roll_interval_s: float | None = None,
+        roll_bytes: int | None = None,
+        lost_files: LostFiles = "recreate",
+        file_mode: int = PRIVATE_MODE,
+        redact: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.path: Final = Path(path)
         self.counts: Final = OutputCounts()
         self._flush_interval_s = flush_interval_s
         self._flush_bytes = flush_bytes
+        self._redactor = FrameRedactor() if redact else None
         self._clock = clock
         self._pa = import_arrow("pyarrow")
-        self._schema = capture_schema()
+        self._schema = capture_schema(is_redacted=redact)
         self._types = [field.type for field in self._schema]
         self._waiting: list[Any] = []
         self._waiting_bytes = 0
         self._oldest_s = 0.0
-        self._whole_bytes = 0
-        self._error: OutputError | None = None
+        self._is_closed = False
+        self._nbytes = 0
         self._message = _MessageBuffer()
         self._stream = self._pa.ipc.new_stream(
             self._message, self._schema, options=self._pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
         )
-        # Arrow writes the schema with the first batch. An empty batch makes the file readable from the start.
+        # Arrow writes the schema with the first batch. An empty batch makes a file readable from the start.
         self._stream.write_batch(self._pa.RecordBatch.from_pylist([], schema=self._schema))
-        self._file = self._create(self._message.take())
+        self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
+        self._files: Final = MessageFiles(
+            path if isinstance(path, FileNames) else NamesAfter(Path(path)),
+            self.counts,
+            self._losses,
+            _frames_of,
+            header=self._message.take(),
+            end=_END_OF_STREAM,
+            mode=file_mode,
+            roll_interval_s=roll_interval_s,
+            roll_bytes=roll_bytes,
+            clock=clock,
+        )
+        try:
+            self._files.begin()
+        except OutputError:
+            self._stream.close()
+            raise
+        self.path: Final = self._files.paths[0]
 
     @property
     def files(self) -> list[Path]:
-        """The file."""
-        return [self.path]
+        """The files that can be read, oldest first."""
+        return self._files.paths
+
+    @property
+    def changes(self) -> list[FileChange]:
+        """What other programs did to the files. The reader removes what it has read."""
+        return self._losses.changes
 
     @property
     def nbytes(self) -> int:
-        """The size of the file in bytes, up to its last complete message."""
-        return self._whole_bytes
+        """The size of the current file in bytes, up to its last complete message; after `close`, of the last one."""
+        return self._nbytes if self._is_closed else self._files.nbytes
 
     def write(self, batch: Batch) -> None:
         """Write a batch. The writer keeps a reference to the batch, without a copy, until the next flush.
@@ -125,21 +168,23 @@ class CaptureWriter:
             OutputError: the file could not be written. All pending frames, including these, count as dropped.
             UsageError: the writer is closed.
         """
-        if self._error is not None:
+        if self._files.error is not None:
             self.discard(batch)
-            raise self._error
-        self._check_open()
+            raise self._files.error
+        if self._is_closed:
+            raise UsageError(f"the capture {self.path} is closed")
         frames = len(batch)
         self.counts.received += frames
         self.counts.pending += frames
         if not self._waiting:
             self._oldest_s = self._clock.monotonic_s()
         pa = self._pa
+        payloads = batch.payloads if self._redactor is None else self._redactor.redacted(batch)
         columns = [
             pa.Array.from_buffers(type_, frames, [None, *map(pa.py_buffer, buffers)])
             for type_, buffers in zip(
                 self._types,
-                ((batch.received_ns,), (batch.kinds,), (batch.conids,), (batch.offsets, batch.payloads)),
+                ((batch.received_ns,), (batch.kinds,), (batch.conids,), (batch.offsets, payloads)),
                 strict=True,
             )
         ]
@@ -156,24 +201,29 @@ class CaptureWriter:
         self.counts.drop(len(batch), "write error")
 
     def poll(self) -> float:
-        """Flush if a flush is due. Raises like `flush`.
+        """Check the current file, and do the flush or the roll that is due. Raises like `flush`.
 
         Returns:
-            The time until the next flush is due, in seconds of the clock.
+            The time until the next one is due, in seconds of the clock.
         """
-        if not self._waiting:
-            return self._flush_interval_s
-        left_s = self._oldest_s + self._flush_interval_s - self._clock.monotonic_s()
-        if left_s > 0:
-            return left_s
-        self.flush()
-        return self._flush_interval_s
+        left_s = self._flush_interval_s
+        if self._waiting:
+            left_s += self._oldest_s - self._clock.monotonic_s()
+            if left_s <= 0:
+                self.flush()
+                left_s = self._flush_interval_s
+        try:
+            return min(left_s, self._files.poll())
+        except OutputError:
+            self._end()
+            raise
 
     def flush(self) -> None:
         """Pass all pending frames to the operating system.
 
         Raises:
-            OutputError: the file could not be written. The file then ends with its last complete message.
+            OutputError: the file could not be written, or another program has deleted, moved or changed it and
+                `lost_files` is `fail`. The file then ends with its last complete message.
         """
         if not self._waiting:
             return
@@ -183,8 +233,11 @@ class CaptureWriter:
         self._waiting_bytes = 0
         for batch in batches:
             self._stream.write_batch(batch)
-            self._append(self._message.take())
-            self.counts.written += batch.num_rows
+            try:
+                self._files.append(self._message.take(), batch.num_rows)
+            except OutputError:
+                self._end()
+                raise
             self.counts.pending -= batch.num_rows
 
     def close(self) -> None:
@@ -193,17 +246,18 @@ class CaptureWriter:
         Raises:
             OutputError: the file could not be written.
         """
-        if self._file.closed:
+        if self._is_closed:
             return
         try:
-            if self._error is None:
+            if self._files.error is None:
                 self.flush()
-                self._append(_END_OF_STREAM)
-                sync(self._file)
-        except OSError as exc:
-            raise exc if isinstance(exc, OutputError) else output_error(exc, self.path) from exc
         finally:
-            self._release()
+            self._nbytes = self._files.nbytes + len(_END_OF_STREAM)
+            self._is_closed = True
+            try:
+                self._files.close()
+            finally:
+                self._end()
 
     def __enter__(self) -> CaptureWriter:
         return self
@@ -211,44 +265,15 @@ class CaptureWriter:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _create(self, header: bytes) -> io.FileIO:
-        """Create the file with its header in one step, so that it is readable at all times."""
-        part = self.path.with_name(self.path.name + PART_SUFFIX)
-        try:
-            with part.open("xb", buffering=0) as file, removed_on_error(part):
-                write_all(file, header)
-            with removed_on_error(part):
-                publish(part, self.path)
-            self._whole_bytes = len(header)
-            return self.path.open("ab", buffering=0)
-        except (OSError, ValueError) as exc:  # ValueError: a NUL character in the path.
-            self._stream.close()
-            raise output_error(exc, self.path) from exc
-
-    def _append(self, message: bytes) -> None:
-        """Write one message, or leave the file unchanged."""
-        try:
-            write_all(self._file, message)
-        except OSError as exc:
-            self._error = output_error(exc, self.path)
-            with suppress(OSError):
-                self._file.truncate(self._whole_bytes)
-            self.counts.drop_pending("write error")
-            self._release()
-            raise self._error from exc
-        self._whole_bytes += len(message)
-
-    def _release(self) -> None:
-        self._file.close()
+    def _end(self) -> None:
+        """Count what is pending as dropped, after an error."""
+        self._waiting = []
+        self.counts.drop_pending("write error")
         self._stream.close()  # Writes to the buffer, which is no longer read.
 
     def _concatenate(self, batches: list[Any]) -> list[Any]:
         joined: list[Any] = self._pa.Table.from_batches(batches).combine_chunks().to_batches()
         return joined
-
-    def _check_open(self) -> None:
-        if self._file.closed:
-            raise UsageError(f"the capture {self.path} is closed")
 
 
 class _MessageBuffer(io.RawIOBase):
@@ -340,6 +365,14 @@ class CaptureReader:
         """Return all complete batches as one pyarrow Table. Raises ConfigError as described for the class."""
         batches = list(self)
         return self._pa.Table.from_batches(batches, schema=self.schema)
+
+
+def _frames_of(path: Path) -> int:
+    """How many frames of a capture can be read."""
+    try:
+        return sum(batch.num_rows for batch in CaptureReader(path))
+    except ConfigError:
+        return 0
 
 
 def read_capture(path: str | os.PathLike[str]) -> CaptureReader:

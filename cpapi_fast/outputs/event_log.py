@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import enum
-import io
 import os
-from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
+from cpapi_fast.clock import SYSTEM_CLOCK
 from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Gap, Standstill, StateChange
+from cpapi_fast.new_file import PRIVATE_MODE
+from cpapi_fast.printable import json_bytes
+from cpapi_fast.redaction import redact_accounts
 
-from .interface import DiskChange, OutputCounts, RecordedEvent, output_error, sync, write_all
+from .file_names import FileNames, NamesAfter
+from .interface import DiskChange, FileChange, OutputCounts, RecordedEvent
+from .message_files import MessageFiles
+from .output_file import LossPolicy, LostFiles
 
 _TYPES: Final[dict[type, str]] = {
     StateChange: "state",
@@ -24,37 +27,64 @@ _TYPES: Final[dict[type, str]] = {
     Standstill: "standstill",
     Backfill: "backfill",
     DiskChange: "disk",
+    FileChange: "file",
 }
 
-#: The result of `poll`, in seconds. No work is ever due, because each line is written immediately.
-_NOTHING_DUE_S: Final = 60.0
+#: The time between two checks of the file, in seconds.
+_CHECK_INTERVAL_S: Final = 1.0
 
 
 class EventLog:
     """Writes events to a file of JSON lines. Each line is immediately passed to the operating system in one write.
 
-    The file is created with the first event. Each line has `type` (`state`, `gap`, `standstill`, `backfill`, `disk`),
-    `time` (UTC, ISO 8601), `row` (the number of frames before the event in the capture) and the attributes of the
-    event. `*_ns` are ns since the Unix epoch. If the process is killed, only the last line can be incomplete.
+    The file is created with the first event. Each line has `type` (`state`, `gap`, `standstill`, `backfill`, `disk`,
+    `file`), `time` (UTC, ISO 8601), `row` (the number of frames before the event in the capture) and the attributes of
+    the event. `*_ns` are ns since the Unix epoch. Accounts in topics are redacted. If the process is killed, only the
+    last line can be incomplete.
 
     Args:
-        path: the file to create; the usual suffix is `.jsonl`.
+        path: the file to create; the usual suffix is `.jsonl`. Or the names of all files.
+        roll_bytes: a file is finished when it has this many bytes, and the next event begins a new one; None for never.
+        lost_files: what to do when another program deletes, moves or changes the file: `recreate` continues in a new
+            file, `fail` ends the writer with an error. The events that cannot be read any more count as dropped.
+        file_mode: the permissions of the files; by default, only their owner can read them.
+
+    Raises:
+        ConfigError: `lost_files` is unknown.
     """
 
     name: str = "events"
     unit: str = "events"
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Final = Path(path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | FileNames,
+        *,
+        roll_bytes: int | None = None,
+        lost_files: LostFiles = "recreate",
+        file_mode: int = PRIVATE_MODE,
+    ) -> None:
         self.counts: Final = OutputCounts()
-        self._file: io.FileIO | None = None
-        self._whole_bytes = 0
-        self._error: OutputError | None = None
+        self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
+        self._files: Final = MessageFiles(
+            path if isinstance(path, FileNames) else NamesAfter(Path(path)),
+            self.counts,
+            self._losses,
+            _lines_of,
+            mode=file_mode,
+            roll_bytes=roll_bytes,
+            clock=SYSTEM_CLOCK,
+        )
 
     @property
     def files(self) -> list[Path]:
-        """The file, as a list; the list is empty before the first event."""
-        return [self.path] if self._whole_bytes else []
+        """The files that can be read, oldest first; empty before the first event."""
+        return self._files.paths
+
+    @property
+    def changes(self) -> list[FileChange]:
+        """What other programs did to the files. The reader removes what it has read."""
+        return self._losses.changes
 
     def write_event(self, event: RecordedEvent, row: int) -> None:
         """Write one line.
@@ -66,25 +96,15 @@ class EventLog:
         Raises:
             OutputError: the file cannot be created or written. The file then ends with its last complete line.
         """
-        if self._error is not None:
+        if self._files.error is not None:
             self.discard_event(event)
-            raise self._error
+            raise self._files.error
         self.counts.received += 1
-        line = event_line(event, row)
         try:
-            if self._file is None:
-                self._file = self.path.open("xb", buffering=0)
-            write_all(self._file, line)
-        except (OSError, ValueError) as exc:  # ValueError: a NUL character in the path.
+            self._files.append(event_line(event, row), 1)
+        except OutputError:
             self.counts.drop(1, "write error")
-            self._error = output_error(exc, self.path)
-            if self._file is not None:
-                with suppress(OSError):
-                    self._file.truncate(self._whole_bytes)
-            self._release()
-            raise self._error from exc
-        self._whole_bytes += len(line)
-        self.counts.written += 1
+            raise
 
     def discard_event(self, _event: RecordedEvent) -> None:
         """Count an event as received and dropped, after a failure."""
@@ -92,8 +112,8 @@ class EventLog:
         self.counts.drop(1, "write error")
 
     def poll(self) -> float:
-        """Return 60 s, because no work is ever due."""
-        return _NOTHING_DUE_S
+        """Check the current file, and return the seconds until the next check. Raises like `write_event`."""
+        return min(_CHECK_INTERVAL_S, self._files.poll())
 
     def close(self) -> None:
         """Flush the file to the disk and close it. Idempotent.
@@ -101,30 +121,18 @@ class EventLog:
         Raises:
             OutputError: the file could not be written.
         """
-        if self._file is None:
-            return
-        try:
-            sync(self._file)
-        except OSError as exc:
-            raise output_error(exc, self.path) from exc
-        finally:
-            self._release()
-
-    def _release(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self._files.close()
 
 
 def event_line(event: RecordedEvent, row: int) -> bytes:
-    """Return an event as one line of JSON, with a newline at its end."""
+    """Return an event as one line of JSON in ASCII, with a newline at its end. It can be shown on a terminal."""
     at_ns = _time_of(event)
     line: dict[str, Any] = {"type": _TYPES[type(event)], "time": _time_text(at_ns), "row": row}
-    return orjson.dumps({**line, **_plain(event)}) + b"\n"
+    return json_bytes({**line, **_plain(event)}) + b"\n"
 
 
 def _time_of(event: RecordedEvent) -> int:
-    if isinstance(event, (StateChange, DiskChange)):
+    if isinstance(event, (StateChange, DiskChange, FileChange)):
         return event.time_ns
     if isinstance(event, Standstill):
         return event.start_ns + event.length_ns
@@ -139,8 +147,21 @@ def _time_text(time_ns: int) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange)):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange, FileChange)):
+        plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        # A path is needed as it is.
+        return plain | {"path": value.path} if isinstance(value, FileChange) else plain
+    if isinstance(value, str):
+        return redact_accounts(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _lines_of(path: Path) -> int:
+    """How many complete lines a file has."""
+    try:
+        with path.open("rb") as file:
+            return sum(line.endswith(b"\n") for line in file)
+    except OSError:
+        return 0

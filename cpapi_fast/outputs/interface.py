@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cpapi_fast.errors import MissingDependencyError, OutputError
 from cpapi_fast.events import FeedEvent
+from cpapi_fast.new_file import create_file
+from cpapi_fast.redaction import repr_without_accounts
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
@@ -20,24 +22,31 @@ if TYPE_CHECKING:
 #: The suffix of an unfinished file. Such a file is never read, and only its writer removes it.
 PART_SUFFIX: Final = ".part"
 
+#: The start of the reasons for items that were lost with their file.
+_LOST_WITH_FILE: Final = "file"
+
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
+@repr_without_accounts
 @dataclass
 class OutputCounts:
-    """The counts of one output: received = written + dropped + pending, at all times.
+    """The counts of one output: received = written + taken_away + dropped + pending, at all times.
 
     Attributes:
         received: how many frames, rows or events were passed to the output.
         written: how many are in a readable file.
         pending: how many are in memory, or in an unfinished file.
-        dropped: how many will never be written, by reason.
+        dropped: how many will never be written, or were lost with their file, by reason.
+        taken_away: how many were written to files that another program has moved, or has removed after they were
+            finished.
     """
 
     received: int = 0
     written: int = 0
     pending: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    taken_away: int = 0
 
     @property
     def dropped_total(self) -> int:
@@ -54,12 +63,29 @@ class OutputCounts:
         self.drop(self.pending, reason)
         self.pending = 0
 
+    def lose(self, count: int, state: str) -> None:
+        """Count `count` written items as dropped, because another program has deleted or changed their file."""
+        self.written -= count
+        self.drop(count, f"{_LOST_WITH_FILE} {state}")
+
+    def take_away(self, count: int) -> None:
+        """Count `count` written items as taken away with their file."""
+        self.written -= count
+        self.taken_away += count
+
+    @property
+    def lost(self) -> int:
+        """How many were dropped because another program has deleted or changed their file."""
+        return sum(count for reason, count in self.dropped.items() if reason.startswith(_LOST_WITH_FILE))
+
     def __str__(self) -> str:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.dropped.items()))
         dropped = f"{self.dropped_total:,} dropped" + (f" ({reasons})" if reasons else "")
-        return f"{self.received:,} received = {self.written:,} written + {dropped} + {self.pending:,} pending"
+        away = f"{self.taken_away:,} in files that were taken away + " if self.taken_away else ""
+        return f"{self.received:,} received = {self.written:,} written + {away}{dropped} + {self.pending:,} pending"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class DiskChange:
     """An event: the disk became slower than the data, or has caught up.
@@ -68,15 +94,39 @@ class DiskChange:
         time_ns: the time of the change, in ns since the Unix epoch.
         is_slow: True if the disk became slower, False if it has caught up.
         policy: the policy for frames while the disk is slow: `hold`, `drop_oldest` or `drop_newest`.
+        duration_s: how long the disk was slow, in seconds of the client's clock; None when it became slower.
     """
 
     time_ns: int
     is_slow: bool
     policy: str
+    duration_s: float | None = None
+
+
+@repr_without_accounts
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """An event: another program has deleted, moved or changed a file while it was written.
+
+    Attributes:
+        time_ns: the time when the change was noticed, in ns since the Unix epoch.
+        path: the file.
+        change: `deleted`, `moved` or `changed` (its size is not what was written).
+        unit: what the file contains: `frames`, `quotes` or `events`.
+        lost: how many of them are lost. Those in a moved file are not.
+        policy: what follows: `recreate` (the next ones are in a new file) or `fail` (the run ends).
+    """
+
+    time_ns: int
+    path: str
+    change: str
+    unit: str
+    lost: int
+    policy: str
 
 
 #: The events that an output can write.
-RecordedEvent = FeedEvent | DiskChange
+RecordedEvent = FeedEvent | DiskChange | FileChange
 
 
 class Output(Protocol):
@@ -97,6 +147,10 @@ class Output(Protocol):
     @property
     def files(self) -> list[Path]:
         """The readable files, oldest first."""
+
+    @property
+    def changes(self) -> list[FileChange]:
+        """What other programs did to the files. The reader removes what it has read."""
 
     def poll(self) -> float:
         """Do the work that is due, such as a flush.
@@ -160,9 +214,7 @@ def import_arrow(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        raise MissingDependencyError(
-            'writing and reading files needs pyarrow: pip install "cpapi-fast[arrow]"'
-        ) from exc
+        raise MissingDependencyError.of("writing and reading files", "pyarrow") from exc
 
 
 def make_folder(folder: Path) -> None:
@@ -171,21 +223,21 @@ def make_folder(folder: Path) -> None:
     Raises:
         OutputError: the folder or a file in it cannot be created.
     """
-    probe = folder / f".cpapi-fast-{os.getpid()}{PART_SUFFIX}"
+    # Two runs may check one folder at the same time.
+    probe = folder / f".cpapi-fast-{secrets.token_hex(8)}{PART_SUFFIX}"
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as exc:  # The path exists and is not a folder.
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from exc
-        with probe.open("xb"):
-            pass
+        create_file(probe).close()
         probe.unlink()
     except (OSError, ValueError) as exc:  # ValueError: a NUL character in the path.
         raise output_error(exc, folder) from exc
 
 
 def unfinished_files(folder: Path) -> list[Path]:
-    """Return the unfinished files of killed runs in `folder`, sorted by name."""
+    """Return the unfinished files in `folder`, of killed runs or of other runs, sorted by name."""
     return sorted(path for path in folder.glob(f"*{PART_SUFFIX}") if not path.name.startswith("."))
 
 
@@ -206,17 +258,6 @@ def sync(file: io.FileIO) -> None:
     except OSError as exc:
         if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-
-
-@contextmanager
-def removed_on_error(part: Path) -> Iterator[None]:
-    """Return a context manager that removes an unfinished file if its block raises, which also frees space."""
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
 
 
 def publish(part: Path, final: Path) -> None:

@@ -6,69 +6,42 @@ frames are in the capture.
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from cpapi_fast._version import __version__
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, MalformedPayloadError, OutputError, UsageError
-from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
+from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
+from cpapi_fast.redaction import repr_without_accounts
 
-from .interface import PART_SUFFIX, OutputCounts, import_arrow, output_error, publish, sync, write_all
+from .file_names import FileNames
+from .interface import FileChange, OutputCounts, import_arrow, output_error
+from .output_file import FileState, FinishedFiles, LossPolicy, LostFiles, create
+from .parquet_part import PartFile, rows_of
+from .quote_fields import NUMBER_CODES, quotes_schema, requested_columns
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
-#: The fields that become float64 columns, named by their keys.
-_NUMBER_CODES: Final = DEFAULT_FIELDS
+T = TypeVar("T")
 
-_LAST, _BID, _ASK = (_NUMBER_CODES.index(code) for code in ("31", "84", "86"))
+_LAST, _BID, _ASK = (NUMBER_CODES.index(code) for code in ("31", "84", "86"))
 
 _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
+
+#: How many targets `QuotesWriter.latest` has room for that were not subscribed to, and how long they may be.
+_MAX_OTHER_TARGETS: Final = 1_000
+_MAX_TARGET_LENGTH: Final = 256
 
 _INT64: Final = range(-(2**63), 2**63)
 
 
-def quotes_schema() -> Any:
-    """Return the pyarrow schema of the quotes, with descriptions as metadata."""
-    pa = import_arrow("pyarrow")
-
-    def field(name: str, type_: Any, description: str, *, nullable: bool = True, **metadata: str) -> Any:
-        return pa.field(name, type_, nullable=nullable, metadata={"description": description, **metadata})
-
-    return pa.schema(
-        [
-            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), the receive time", nullable=False),
-            field(
-                "late_ns",
-                pa.int64(),
-                "how late the row is in ns: received_ns - updated_ms beyond the usual of its subscription; 0 up to 1 s",
-                nullable=False,
-            ),
-            field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), from the gateway", code="_updated"),
-            field("conid", pa.int64(), "contract id; 0 is a real one", nullable=False),
-            field("target", pa.string(), "the subscribed target if it is more than a conid: 265598@NYSE"),
-            *(field(FIELDS[code].key, pa.float64(), FIELDS[code].meaning, code=code) for code in _NUMBER_CODES),
-            field("6509", pa.string(), FIELDS["6509"].meaning, code="6509", key=FIELDS["6509"].key),
-            field("last_price_prefix", pa.string(), "C: last_price is the prior close; H: halted", code="31"),
-        ],
-        metadata={
-            "cpapi_fast.format": "quotes",
-            "cpapi_fast.format_version": "1",
-            "cpapi_fast.version": __version__,
-            "cpapi_fast.rows": "one per market data frame; null: not in this frame, so it did not change; the first "
-            "snapshot of a subscription is sent twice",
-        },
-    )
-
-
+@repr_without_accounts
 @dataclass
 class LatestQuote:
     """The latest values of one subscription, merged over its frames.
@@ -79,6 +52,7 @@ class LatestQuote:
         last, bid, ask: the latest prices; None before the first.
         availability: field 6509; None before the first.
         rows: how many rows were passed to the writer.
+        last_prefix: `C` if `last` is the prior close, `H` if trading is halted; otherwise None.
     """
 
     name: str
@@ -88,24 +62,32 @@ class LatestQuote:
     ask: float | None = None
     availability: str | None = None
     rows: int = 0
+    last_prefix: str | None = None
 
 
 class QuotesWriter:
     """Writes market data frames as rows of Parquet files. Not thread-safe.
 
-    The files are `<stem>-00001.parquet` and so on. A row counts as written when its file is finished, so the rows of up
-    to `roll_interval_s` are pending. A market data frame whose payload is not JSON counts as dropped.
+    The files are `<stem>-20260102T143000.123456Z.parquet` and so on, with the time of their first row; the names sort
+    in the order of the rows. A row counts as written when its file is finished, so the rows of up to `roll_interval_s`
+    are pending. A market data frame whose payload is not JSON counts as dropped.
 
     Args:
         folder: the folder for the files; it must exist.
         stem: the start of the file names.
+        fields: the codes of the requested fields, each of which has a column; see `quotes_schema`.
+        targets: the targets that were subscribed to; `latest` always has room for them, and for 1,000 others.
+        run: a part of the file names after the time, so that a pattern can select the files; empty for none.
         roll_interval_s: a file is finished this long after its first row, in seconds of `clock`.
         roll_rows: a file is also finished after this many rows.
         group_rows: how many rows are collected in memory before they are written to the unfinished file.
+        lost_files: what to do when another program deletes, moves or changes an unfinished file: `recreate` continues
+            in a new file, `fail` ends the writer with an error. The rows that cannot be read any more count as dropped.
+        file_mode: the permissions of the files; by default, only their owner can read them.
         clock: the clock of `roll_interval_s`.
 
     Raises:
-        ConfigError: a number of rows is below 1.
+        ConfigError: a number of rows is below 1, or `lost_files` is unknown.
         MissingDependencyError: pyarrow is not installed.
     """
 
@@ -117,9 +99,14 @@ class QuotesWriter:
         folder: str | os.PathLike[str],
         stem: str = "quotes",
         *,
+        fields: Iterable[str] = (),
+        targets: Iterable[str] = (),
+        run: str = "",
         roll_interval_s: float = 300.0,
         roll_rows: int = 1_000_000,
         group_rows: int = 65_536,
+        lost_files: LostFiles = "recreate",
+        file_mode: int = PRIVATE_MODE,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if min(roll_rows, group_rows) < 1:
@@ -128,16 +115,26 @@ class QuotesWriter:
         self.counts: Final = OutputCounts()
         #: The latest values by target (`265598`, `265598@NYSE`). Other threads may read it.
         self.latest: Final[dict[str, LatestQuote]] = {}
-        self._stem = stem
+        #: How many rows are not in `latest`, because there was no room for their targets. The files have them.
+        self.rows_unlisted = 0
+        self._targets: Final = frozenset(targets)
+        self._other_targets = 0
+        self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
+        self._names: Final = FileNames(self.folder, stem, ".parquet", run=run)
+        self._file_mode = file_mode
+        # A folder that was there before is created again; another one is an error of the caller.
+        self._makes_folder = lost_files == "recreate" and self.folder.is_dir()
         self._roll_interval_s = roll_interval_s
         self._roll_rows = roll_rows
         self._group_rows = min(group_rows, roll_rows)
         self._clock = clock
         self._pa = import_arrow("pyarrow")
-        self._schema = quotes_schema()
+        self._requested = requested_columns(fields := tuple(fields))
+        self._schema = quotes_schema(fields)
         self._columns: list[list[Any]] = [[] for _ in self._schema]
-        self._files: list[Path] = []
-        self._part: _PartFile | None = None
+        self._finished: Final = FinishedFiles(rows_of)
+        self._files: Final = self._finished.paths
+        self._part: PartFile | None = None
         self._first_row_s = 0.0
         self._error: OutputError | None = None
         self._is_closed = False
@@ -145,7 +142,12 @@ class QuotesWriter:
     @property
     def files(self) -> list[Path]:
         """The finished files, oldest first."""
-        return list(self._files)
+        return [Path(path) for path in self._files]
+
+    @property
+    def changes(self) -> list[FileChange]:
+        """What other programs did to the files. The reader removes what it has read."""
+        return self._losses.changes
 
     def write(self, batch: Batch) -> None:
         """Write the market data frames of a batch.
@@ -182,11 +184,12 @@ class QuotesWriter:
         self.counts.drop(count, "write error")
 
     def poll(self) -> float:
-        """Finish the current file if that is due. Raises like `roll`.
+        """Check the current file, and finish it if that is due. Raises like `roll`.
 
         Returns:
             The time until the next file is due, in seconds of the clock.
         """
+        self._check()
         if not self.counts.pending:
             return self._roll_interval_s
         left_s = self._first_row_s + self._roll_interval_s - self._clock.monotonic_s()
@@ -199,24 +202,37 @@ class QuotesWriter:
         """Finish the current file. The next row starts a new one.
 
         Raises:
-            OutputError: the file could not be written.
+            OutputError: the file could not be written, or another program has deleted, moved or changed it and
+                `lost_files` is `fail`.
         """
         self._write_group()
-        part, self._part = self._part, None
+        self._check()
+        part = self._part
         if part is None:
             return
-        rows = self.counts.pending
-        self._guarded(part, part.finish)
-        self._files.append(part.final)
-        self.counts.written += rows
-        self.counts.pending = 0
+        self._guarded(part.finish)
+        # Another program may have been faster than the last step.
+        self._check()
+        if self._part is None:
+            return
+        self.counts.written += part.rows
+        self.counts.pending -= part.rows
+        self._finished.add(part.file, part.rows)
+        self._part = None
+        part.file.close()
 
     def close(self) -> None:
-        """Finish the current file. Idempotent. Raises like `roll`."""
-        if not self._is_closed and self._error is None:
+        """Finish the current file, and correct the counts for files that are not there any more. Idempotent.
+
+        Raises like `roll`.
+        """
+        try:
+            if not self._is_closed and self._error is None:
+                self._is_closed = True
+                self.roll()
+        finally:
             self._is_closed = True
-            self.roll()
-        self._is_closed = True
+            self._finished.settle(self.counts)
 
     def __enter__(self) -> QuotesWriter:
         return self
@@ -235,12 +251,14 @@ class QuotesWriter:
             return
         if not counts.pending:
             self._first_row_s = self._clock.monotonic_s()
+            self._names.reserve()
         get = payload.get
         updated = get("_updated")
         availability = get("6509")
         if not isinstance(availability, str):
             availability = None
-        numbers = [parse_number(get(code)) for code in _NUMBER_CODES]
+        numbers = [parse_number(get(code)) for code in NUMBER_CODES]
+        prefix = number_prefix(get(NUMBER_CODES[_LAST]))
         row = (
             frame.received_ns,
             0 if late_ns is None else late_ns[index],
@@ -249,7 +267,8 @@ class QuotesWriter:
             frame.target,
             *numbers,
             availability,
-            number_prefix(get(_NUMBER_CODES[_LAST])),
+            prefix,
+            *(column.read(get(column.code)) for column in self._requested),
         )
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
@@ -258,17 +277,23 @@ class QuotesWriter:
         name = frame.target or str(frame.conid)
         latest = self.latest.get(name)
         if latest is None:
+            if name not in self._targets:
+                # The gateway can invent targets, so the memory for them is bounded.
+                if self._other_targets >= _MAX_OTHER_TARGETS or len(name) > _MAX_TARGET_LENGTH:
+                    self.rows_unlisted += 1
+                    return
+                self._other_targets += 1
             latest = self.latest[name] = LatestQuote(name)
         latest.received_ns = frame.received_ns
         latest.rows += 1
         if numbers[_LAST] is not None:
-            latest.last = numbers[_LAST]
+            latest.last, latest.last_prefix = numbers[_LAST], prefix
         if numbers[_BID] is not None:
             latest.bid = numbers[_BID]
         if numbers[_ASK] is not None:
             latest.ask = numbers[_ASK]
         if availability is not None:
-            latest.availability = availability
+            latest.availability = availability[:_MAX_TARGET_LENGTH]
 
     def _write_group(self) -> None:
         """Write the rows in memory as one row group, and finish the file if it has `roll_rows` rows."""
@@ -279,88 +304,60 @@ class QuotesWriter:
         ]
         for column in self._columns:
             column.clear()
+        self._check()
+        table = self._pa.Table.from_arrays(arrays, schema=self._schema)
         if self._part is None:
-            final = self.folder / f"{self._stem}-{len(self._files) + 1:05d}.parquet"
-            self._part = self._guarded(None, lambda: _PartFile(final, self._schema), final)
+            self._part = self._guarded(self._begin)
         part = self._part
-        self._guarded(part, lambda: part.write(self._pa.Table.from_arrays(arrays, schema=self._schema)))
+        self._guarded(lambda: part.write(table))
         if self.counts.pending >= self._roll_rows:
             self.roll()
 
-    def _guarded(self, part: _PartFile | None, action: Callable[[], Any], path: Path | None = None) -> Any:
+    def _begin(self) -> PartFile:
+        file = create(self._names, mode=self._file_mode, is_part=True, makes_folder=self._makes_folder)
+        try:
+            return PartFile(file, self._schema)
+        except OSError as exc:
+            raise output_error(exc, file.final_path) from exc
+
+    def _check(self) -> None:
+        """Compare the path of the unfinished file with what was written to it. Raises like `roll`."""
+        part = self._part
+        if part is None:
+            return
+        state = self._guarded(part.file.state)
+        if state is FileState.INTACT:
+            return
+        self._part = None
+        lost = 0 if state is FileState.MOVED and part.complete() else part.rows
+        self.counts.pending -= part.rows
+        self.counts.written += part.rows
+        if lost:
+            self.counts.lose(lost, state.value)
+        else:
+            self.counts.take_away(part.rows)
+        part.abandon()
+        try:
+            self._losses.apply(part.file, state, lost)
+        except OutputError as exc:
+            self._fail(exc)
+
+    def _guarded(self, action: Callable[[], T]) -> T:
         try:
             return action()
         except OSError as exc:
-            if part is not None:
-                part.abandon()
-                path = part.final
-            self._part = None
-            for column in self._columns:
-                column.clear()
-            self.counts.drop_pending("write error")
-            self._error = output_error(exc, path or self.folder)
-            raise self._error from exc
+            self._fail(exc)
 
-
-class _PartFile:
-    """An unfinished Parquet file."""
-
-    def __init__(self, final: Path, schema: Any) -> None:
-        self.final: Final = final
-        self._path: Final = final.with_name(final.name + PART_SUFFIX)
-        self._stream_file: Final = _PartStream(self._path)
-        self._is_complete = False
-        try:
-            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(self._stream_file, schema, compression="zstd")
-        except OSError:
-            self._stream_file.abandon()
-            raise
-
-    def write(self, table: Any) -> None:
-        self._writer.write_table(table)
-
-    def finish(self) -> None:
-        self._writer.close()
-        self._stream_file.finish()
-        self._is_complete = True
-        publish(self._path, self.final)
-
-    def abandon(self) -> None:
-        """Remove the file, unless it is complete and only its renaming failed."""
-        if not self._is_complete:
-            self._stream_file.abandon()
-            self._writer.close()
-
-
-class _PartStream(io.RawIOBase):
-    """The file object that Arrow writes a Parquet file to: complete writes only, and none after `abandon`.
-
-    Arrow ignores incomplete writes, and writes the footer even after a failed write.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("xb", buffering=0)
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        if not self._file.closed:
-            write_all(self._file, view)
-        self._position += view.nbytes
-        return view.nbytes
-
-    def finish(self) -> None:
-        sync(self._file)
-        self._file.close()
-
-    def abandon(self) -> None:
-        self._file.close()
-        with suppress(OSError):
-            self._path.unlink()
+    def _fail(self, exc: OSError) -> NoReturn:
+        path = self.folder
+        part, self._part = self._part, None
+        if part is not None:
+            part.abandon()
+            path = part.file.final_path
+        for column in self._columns:
+            column.clear()
+        self.counts.drop_pending("write error")
+        self._error = exc if isinstance(exc, OutputError) else output_error(exc, path)
+        if self._error is exc:
+            raise exc
+        raise self._error from exc

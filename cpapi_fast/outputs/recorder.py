@@ -11,13 +11,16 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import UsageError
 from cpapi_fast.frames.batch import Batch
 
-from .interface import BatchOutput, EventOutput, Output, RecordedEvent
+from .interface import BatchOutput, EventOutput, FileChange, Output, RecordedEvent
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: Items for the thread, and the future that gets the error, or None, after the thread has written them.
 _Job = tuple[Sequence[Batch | RecordedEvent], "asyncio.Future[Exception | None] | None"]
@@ -29,18 +32,27 @@ class Recorder:
     After the first failure of an output, nothing more is written to any output. Later batches count as dropped, and
     `write`, `failed` and `close` raise the error.
 
+    What other programs did to the files is written to `events` and passed to `on_change`.
+
     Args:
         outputs: the outputs for batches, in this order. The recorder owns and closes them.
         events: the output for events. The recorder owns and closes it.
+        on_change: called in the loop when another program has deleted, moved or changed a file.
         clock: the clock of flushes that are due while no batch arrives.
     """
 
     def __init__(
-        self, outputs: Sequence[BatchOutput], *, events: EventOutput | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        outputs: Sequence[BatchOutput],
+        *,
+        events: EventOutput | None = None,
+        on_change: Callable[[FileChange], object] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.outputs: Final[tuple[Output, ...]] = (*outputs, *(() if events is None else (events,)))
         self._batch_outputs: Final = tuple(outputs)
         self._event_output: Final = events
+        self._on_change: Final = on_change
         self._rows = 0
         self._clock = clock
         self._jobs: Final[queue.SimpleQueue[_Job | None]] = queue.SimpleQueue()
@@ -49,6 +61,7 @@ class Recorder:
         self._ended: Final = asyncio.Event()
         self._error: Exception | None = None
         self._is_closing = False
+        self._has_thread_ended = False
         # A daemon thread, so that a second Ctrl-C ends the process even if the disk does not respond.
         self._thread: Final = threading.Thread(target=self._run, name="cpapi_fast recorder", daemon=True)
         self._thread.start()
@@ -64,6 +77,9 @@ class Recorder:
         """
         written: asyncio.Future[Exception | None] = self._loop.create_future()
         self._pass_on(items, written)
+        if self._has_thread_ended:
+            # The thread may have ended before it could take the items.
+            _resolve(written, self._error)
         error = await written
         if error is not None:
             raise error.with_traceback(None)
@@ -115,56 +131,95 @@ class Recorder:
                 if job is None:
                     break
                 items, written = job
-                for item in items:
-                    if isinstance(item, Batch):
-                        self._write(item)
-                    else:
-                        self._write_event(item)
-                if written is not None:
-                    self._call_in_loop(_resolve, written, self._error)
+                try:
+                    for item in items:
+                        if isinstance(item, Batch):
+                            self._write(item)
+                        else:
+                            self._write_event(item)
+                    self._pass_on_changes()
+                finally:
+                    if written is not None:
+                        self._call_in_loop(_resolve, written, self._error)
+        except BaseException as exc:
+            # Nobody must wait for a thread that has ended.
+            self._fail(UsageError(f"the thread of the recorder has ended: {type(exc).__name__}"))
+            raise
         finally:
             for output in self.outputs:
                 self._close(output)
+            self._has_thread_ended = True
+            while not self._jobs.empty():
+                job = self._jobs.get()
+                if job is not None and job[1] is not None:
+                    self._call_in_loop(_resolve, job[1], self._error)
             self._call_in_loop(self._ended.set)
 
     def _poll(self) -> float:
         """Poll the outputs, and return the seconds until the next poll is due."""
         due_s = 60.0
         if self._error is None:
-            try:
-                due_s = min([due_s, *(output.poll() for output in self.outputs)])
-            except Exception as exc:  # noqa: BLE001 - kept, and raised in the loop
-                self._fail(exc)
+            for output in self.outputs:
+                output_due_s = self._try(output.poll)
+                if output_due_s is not None:
+                    due_s = min(due_s, output_due_s)
+            self._pass_on_changes()
         return due_s
 
     def _write_event(self, event: RecordedEvent) -> None:
         output = self._event_output
-        if output is None:
-            return
-        if self._error is None:
-            try:
-                output.write_event(event, self._rows)
-            except Exception as exc:  # noqa: BLE001 - kept, and raised in the loop
-                self._fail(exc)
-        else:
-            output.discard_event(event)
+        if output is not None:
+            if self._error is None:
+                self._try(output.write_event, event, self._rows)
+            else:
+                self._try(output.discard_event, event)
 
     def _write(self, batch: Batch) -> None:
         self._rows += len(batch)
         for output in self._batch_outputs:
             if self._error is None:
-                try:
-                    output.write(batch)
-                except Exception as exc:  # noqa: BLE001 - kept, and raised in the loop
-                    self._fail(exc)
+                self._try(output.write, batch)
             else:
-                output.discard(batch)
+                self._try(output.discard, batch)
 
     def _close(self, output: Output) -> None:
+        self._try(output.close)
+        if output is not self._event_output:
+            self._pass_on_changes()
+        else:
+            # No event can be written any more.
+            for change in self._take_changes():
+                self._report(change)
+
+    def _try(self, action: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T | None:
+        """Call a method of an output. Its error is kept, and raised in the loop; then the result is None."""
         try:
-            output.close()
+            return action(*arguments, **options)
         except Exception as exc:  # noqa: BLE001 - kept, and raised in the loop
             self._fail(exc)
+        except BaseException as exc:  # noqa: BLE001 - an exit would end this thread only, and leave others waiting
+            self._fail(UsageError(f"an output raised {type(exc).__name__}; an output cannot end the program"))
+        return None
+
+    def _pass_on_changes(self) -> None:
+        """Write and report what other programs did to the files."""
+        for change in self._take_changes():
+            self._write_event(change)
+            self._report(change)
+
+    def _take_changes(self) -> list[FileChange]:
+        taken: list[FileChange] = []
+        for output in self.outputs:
+            # An output that writes no files may have none.
+            changes: list[FileChange] | None = getattr(output, "changes", None)
+            if changes:
+                taken += changes
+                changes.clear()
+        return taken
+
+    def _report(self, change: FileChange) -> None:
+        if self._on_change is not None:
+            self._call_in_loop(self._on_change, change)
 
     def _fail(self, error: Exception) -> None:
         if self._error is None:

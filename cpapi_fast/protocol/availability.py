@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from cpapi_fast.redaction import repr_without_accounts
+
 # By the first letter: the word, the meaning, and whether the gateway sends quotes. The other letters (P snapshot,
 # p consolidated, B book, d internal) describe the data.
 _TIMINGS: Final = {
@@ -20,6 +22,7 @@ _TIMINGS: Final = {
 }
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Availability:
     """The parsed field 6509.

@@ -14,9 +14,10 @@ from types import MappingProxyType
 from typing import Final
 
 from cpapi_fast.errors import SubscriptionError
-from cpapi_fast.redaction import shown
+from cpapi_fast.redaction import repr_without_accounts, shown
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field: its code on the wire, its key for programs, and its meaning."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from cpapi_fast.errors import SubscriptionError
 from cpapi_fast.events import Bar
-from cpapi_fast.redaction import shown
+from cpapi_fast.redaction import repr_without_accounts, shown
 
 from .members import Members
 from .shape import ShapeError
@@ -154,6 +154,7 @@ def start_time_text(start_time: datetime) -> str:
     return start_time.astimezone(UTC).strftime("%Y%m%d-%H:%M:%S")
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
     """Bars of history.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.redaction import repr_without_accounts
 
 _MINUTES_A_DAY: Final = 24 * 60
 _NS_A_SECOND: Final = 1_000_000_000
@@ -34,6 +35,7 @@ def _minute(text: str, *, may_end_the_day: bool = False) -> int:
     raise ConfigError(f"a time of day must be written like '09:30', not {text!r}")
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class DailyWindow:
     """A daily time window, such as that of the gateway's reset. It may span midnight.
@@ -72,6 +74,7 @@ class DailyWindow:
         return start <= minute < end if start <= end else minute >= start or minute < end
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class TradingHours:
     """The trading hours of an instrument: the sessions of a week in its exchange's time zone, without holidays.

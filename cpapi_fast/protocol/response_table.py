@@ -198,7 +198,7 @@ CLIENT_VOICE: Final = Voice(
 FEED_VOICE: Final = Voice(
     open_session="No action required: the feed opens the brokerage session again. If this lasts, log in to the gateway "
     "again.",
-    take_over=", or take the session back: competing='reclaim', on the command line --competing reclaim",
+    take_over=", or take the session back with competing='reclaim'",
     retries=" The feed retries automatically.",
     continues=" The feed continues automatically.",
     log_in="Log in to the gateway in a browser, at {origin}.",

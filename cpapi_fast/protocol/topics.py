@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final, SupportsIndex, overload
 
 from cpapi_fast.errors import SubscriptionError, TransportError
-from cpapi_fast.redaction import shown
+from cpapi_fast.redaction import redact_accounts, shown
 
 from .fields import DEFAULT_FIELDS, FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
+from .instruments import MAX_CONID, conid_target, market_data_target
 
 #: The interval that Interactive Brokers recommends for `tic` on the socket and `/tickle` over REST, in seconds.
 KEEPALIVE_INTERVAL_S: Final = 60.0
@@ -19,10 +21,6 @@ KEEPALIVE_INTERVAL_S: Final = 60.0
 #: The keepalive text of a socket. The gateway replies with a frame of topic `tic`.
 TIC_TEXT: Final = "tic"
 
-#: `Batch.conids` is int64.
-_MAX_CONID: Final = 2**63 - 1
-
-_EXCHANGE: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 _FIELD_CODE: Final = re.compile(r"[0-9]{1,19}")
 _SERVER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -92,7 +90,7 @@ def _field_code_text(code: object) -> str:
     if not isinstance(code, (bool, str)) and hasattr(type(code), "__index__"):
         number = operator.index(code)  # type: ignore[arg-type]
         # Python raises for the str of an int with thousands of digits.
-        text = str(number) if 0 <= number <= _MAX_CONID else ""
+        text = str(number) if 0 <= number <= MAX_CONID else ""
     if _FIELD_CODE.fullmatch(text) is None:
         hint = f". The code of {text} is '{field_code(text)}'." if text in _NAMES else ""
         raise SubscriptionError(f"a field code must be up to 19 digits such as '31', not {shown(code)}{hint}")
@@ -104,34 +102,13 @@ _NAMES: Final = frozenset(field.key for field in FIELDS.values())
 _DEFAULT_L1: Final = MarketDataFields(DEFAULT_FIELDS)
 
 
-def market_data_target(conid: SupportsIndex, exchange: str | None = None) -> str:
-    """Return the target of a market data topic: `265598`, or `265598@NYSE` for the data of one exchange.
-
-    Raises:
-        SubscriptionError: the conid is not an int from 0 to 2**63 - 1 (str and bool are invalid too), or the exchange
-            is not a valid name.
-    """
-    if isinstance(conid, bool) or not hasattr(type(conid), "__index__"):
-        raise SubscriptionError(f"a conid must be a whole number such as 265598, not {shown(conid)}")
-    number = operator.index(conid)
-    if not 0 <= number <= _MAX_CONID:
-        raise SubscriptionError("a conid must be a whole number from 0 to 2**63 - 1, such as 265598")
-    if exchange is None:
-        return str(number)
-    if not isinstance(exchange, str) or _EXCHANGE.fullmatch(exchange) is None:
-        raise SubscriptionError(
-            f"an exchange must be a name in capitals such as 'NYSE' (letters, digits, dot, dash), not {shown(exchange)}"
-        )
-    return f"{number}@{exchange}"
-
-
 def market_data_subscribe_text(
-    conid: SupportsIndex, fields: MarketDataFields | None = None, *, exchange: str | None = None
+    conid: SupportsIndex | str, fields: MarketDataFields | None = None, *, exchange: str | None = None
 ) -> str:
     """Return the text that subscribes to market data: `smd+265598+{"fields":["31","84"]}`.
 
     Args:
-        conid: IB's contract id.
+        conid: IB's contract id, or a text such as `265598@NYSE`; see `market_data_target`.
         fields: the fields to receive; `MarketDataFields.default_l1()` by default.
         exchange: restricts the data to one exchange, such as `NYSE`.
 
@@ -141,7 +118,7 @@ def market_data_subscribe_text(
     return _market_data_subscribe_text(market_data_target(conid, exchange), fields)
 
 
-def market_data_unsubscribe_text(conid: SupportsIndex, *, exchange: str | None = None) -> str:
+def market_data_unsubscribe_text(conid: SupportsIndex | str, *, exchange: str | None = None) -> str:
     """Return the text that ends a market data subscription: `umd+265598+{}`.
 
     The gateway does not confirm it, and frames in transit still arrive.
@@ -187,7 +164,7 @@ def history_subscribe_text(
     Raises:
         SubscriptionError: the conid, exchange, period, bar or source is invalid.
     """
-    market_data_target(conid, exchange)
+    conid_target(conid, exchange)
     rest_source(source)
     bar_length_s(bar)
     where = "" if exchange is None else f'"exchange":"{exchange}",'
@@ -204,6 +181,17 @@ def history_unsubscribe_text(server_id: str) -> str:
     if not isinstance(server_id, str) or _SERVER_ID.fullmatch(server_id) is None:
         raise SubscriptionError(f"a serverId must be letters and digits such as '340001', not {shown(server_id)}")
     return f"umh+{server_id}"
+
+
+def requested_codes(text: str) -> list[str]:
+    """Return the field codes in the text of a market data subscribe; empty if it has none."""
+    _, brace, rest = text.partition("{")
+    try:
+        body = json.loads(brace + rest)
+    except ValueError:
+        return []
+    codes = body.get("fields") if isinstance(body, dict) else None
+    return [code for code in codes if isinstance(code, str)] if isinstance(codes, list) else []
 
 
 class Subscription:
@@ -238,7 +226,7 @@ class Subscription:
     def market_data(
         cls,
         send: Callable[[str], Awaitable[None]],
-        conid: SupportsIndex,
+        conid: SupportsIndex | str,
         fields: MarketDataFields | None = None,
         *,
         exchange: str | None = None,
@@ -291,4 +279,5 @@ class Subscription:
             raise
 
     def __repr__(self) -> str:
-        return f"Subscription({self.name!r}{', cancelled' if self._is_cancelled else ''})"
+        name = redact_accounts(self.name)
+        return f"Subscription({name!r}{', cancelled' if self._is_cancelled else ''})"

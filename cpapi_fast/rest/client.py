@@ -25,7 +25,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.loop import LoopOwner, required_loop
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.history import History, HistorySource, rest_query
-from cpapi_fast.protocol.topics import market_data_target
+from cpapi_fast.protocol.instruments import conid_target
 
 from .keepalive import Keepalive
 from .pacing import RestPacer
@@ -281,8 +281,8 @@ class Client:
             SubscriptionError: an argument is invalid. The gateway would silently use another value.
             CpapiError: like `tickle`. A contract without history raises StatusError with status 500.
         """
-        target = market_data_target(conid)
-        market_data_target(conid, exchange)
+        target = conid_target(conid)
+        conid_target(conid, exchange)
         query = rest_query(target, period, bar, exchange, outside_rth, start_time, source)
         path = "/iserver/marketdata/history"
         try:

@@ -10,6 +10,7 @@ from cpapi_fast.errors import CompetingSessionError, HeaderRefusedError, NoSessi
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.members import Members, Words
 from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.redaction import repr_without_accounts
 
 # cookie-octet of RFC 6265: no control characters, spaces, quotes, commas, semicolons, backslashes; ASCII only.
 _COOKIE_SAFE: Final = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
@@ -19,6 +20,7 @@ _COOKIE_SAFE: Final = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
 _TICKLE_MEMBERS: Final = frozenset({"session", "iserver", "ssoExpires", "collission", "userId", "hmds", "error"})
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionTicket:
     """The response to `/tickle`. `repr` and error messages do not contain the session id.
@@ -122,6 +124,7 @@ class SessionTicket:
         return f'api={{"session":"{self.session}"}}'
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True, eq=False)
 class AuthStatus:
     """The state of the brokerage session.

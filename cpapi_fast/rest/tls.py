@@ -305,11 +305,11 @@ def tls_failure(
         remedy = (
             "Put it or its authority's certificate into the CA file, which is read again at each try"
             if mode == "ca_file"
-            else "Pass its CA with --ca-file or Tls.ca_file(path)"
+            else "Pass its CA with Tls.ca_file(path)"
         )
         return CertificateError(
             f"the certificate of {host}:{port} is not trusted: {why.rstrip('.')}. {remedy}, or pin it with "
-            "--fingerprint or Tls.pinned(fingerprint).",
+            "Tls.pinned(fingerprint).",
             verify_code=getattr(reason, "verify_code", None),
             verify_message=why.rstrip("."),
         )

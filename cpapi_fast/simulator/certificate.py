@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cpapi_fast.errors import ConfigError
+from cpapi_fast.errors import ConfigError, MissingDependencyError
 
 #: The names and addresses of a gateway on the local machine.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -57,7 +57,8 @@ class Certificate:
             not_after: end of its validity; None means a year after the start.
 
         Raises:
-            ConfigError: the package `cryptography` is not installed, or the validity ends before it starts.
+            ConfigError: the validity ends before it starts.
+            MissingDependencyError: the package `cryptography` is not installed.
         """
         try:
             from cryptography import x509
@@ -65,10 +66,7 @@ class Certificate:
             from cryptography.hazmat.primitives.asymmetric import ec
             from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
         except ImportError as error:
-            raise ConfigError(
-                "TLS in the simulator needs the package cryptography: pip install 'cpapi-fast[simulator]', "
-                "or turn TLS off"
-            ) from error
+            raise MissingDependencyError.of("TLS in the simulator", "cryptography") from error
 
         start = not_before or datetime.now(UTC) - timedelta(days=1)
         end = not_after or start + timedelta(days=365)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from cpapi_fast.errors import ConfigError, UsageError
+from cpapi_fast.console import say
 from cpapi_fast.loop import run as run_loop
 
 from .gateway import SimulatedGateway
@@ -51,8 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--conids",
         type=_conids,
+        action="extend",
         metavar="A,B",
-        help="conids that have a market; all others are inactive (default: every conid has one)",
+        help="conids that have a market; all others are inactive; may be repeated (default: every conid has one)",
     )
     parser.add_argument(
         "--rate",
@@ -82,65 +80,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the gateway until Ctrl-C or SIGTERM.
+#: Calls a function in the loop when the command is to end, while the context is entered.
+StoppedBy = Callable[[Callable[[], object]], AbstractContextManager[None]]
 
-    Returns:
-        The exit code: 0 after an interruption, 2 for an invalid option, which one line on stderr names.
+
+def run(args: argparse.Namespace, stopped_by: StoppedBy) -> int:
+    """Run the gateway until it is stopped; returns the exit code.
+
+    Args:
+        args: the parsed options.
+        stopped_by: what stops it: the signals.
+
+    Raises:
+        ConfigError: an option is invalid.
+        MissingDependencyError: TLS is on, and `cryptography` is not installed.
     """
-    try:
-        options = SimulatorOptions(
-            host=args.host,
-            port=args.port,
-            tls=not args.no_tls,
-            seed=args.seed,
-            speed=args.speed,
-            conids=args.conids,
-            rate=args.rate,
-            market_data_lines=args.lines,
-            replay=args.replay,
-            is_logged_in=not args.logged_out,
-            logged_out_response=args.logged_out_response,
-            require_origin=args.require_origin,
-            keep_sent=0,
-        )
-        run_loop(_serve(options), uvloop=False)
-    except (ConfigError, UsageError) as error:
-        sys.stderr.write(f"cpapi-fast simulate: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        # Without signal handlers in the loop (Windows), Ctrl-C is raised here.
-        pass
+    options = SimulatorOptions(
+        host=args.host,
+        port=args.port,
+        tls=not args.no_tls,
+        seed=args.seed,
+        speed=args.speed,
+        conids=None if args.conids is None else tuple(args.conids),
+        rate=args.rate,
+        market_data_lines=args.lines,
+        replay=args.replay,
+        is_logged_in=not args.logged_out,
+        logged_out_response=args.logged_out_response,
+        require_origin=args.require_origin,
+        keep_sent=0,
+    )
+    run_loop(_serve(options, stopped_by), uvloop=False)
     return 0
 
 
-async def _serve(options: SimulatorOptions) -> None:
+async def _serve(options: SimulatorOptions, stopped_by: StoppedBy) -> None:
     stopped = asyncio.Event()
-    async with SimulatedGateway(options) as gateway:
-        with _signals(stopped.set):
-            sys.stdout.write(_greeting(gateway))
-            sys.stdout.flush()
+    with stopped_by(stopped.set):
+        async with SimulatedGateway(options) as gateway:
+            say(*_greeting(gateway))
             await stopped.wait()
 
 
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    handled = []
-    # Only the main thread can handle signals.
-    is_main = threading.current_thread() is threading.main_thread()
-    for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop)
-            handled.append(number)
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
-
-
-def _greeting(gateway: SimulatedGateway) -> str:
+def _greeting(gateway: SimulatedGateway) -> list[str]:
     """The lines that tell how to connect. They do not contain the session id, which `/tickle` returns."""
     lines = [f"simulated gateway   {gateway.url}", f"websocket           {gateway.ws_url}"]
     collect = f"cpapi-fast collect --url {gateway.url} --conids 265598 --out data"
@@ -149,4 +131,4 @@ def _greeting(gateway: SimulatedGateway) -> str:
         lines.append(f"certificate file    {gateway.certificate_path}")
         collect += f" --fingerprint {gateway.fingerprint}"
     lines.append(f"collect from it:    {collect}")
-    return "\n".join([*lines, "press Ctrl-C to stop", ""])
+    return [*lines, "press Ctrl-C to stop"]

@@ -170,7 +170,8 @@ class SimulatedGateway:
         """Start listening and publishing.
 
         Raises:
-            ConfigError: the port is taken, the replay file cannot be read, or TLS is on without `cryptography`.
+            ConfigError: the port is taken, or the replay file cannot be read or contains no frames.
+            MissingDependencyError: TLS is on, and `cryptography` is not installed.
             UsageError: it was started before.
         """
         self._owner.check()

@@ -20,9 +20,20 @@ _SERVICES: Final = (
 )
 #: Decimals of a price, and the step in which it moves, counted in its last decimal.
 _PRECISIONS: Final = ((2, 1), (2, 1), (2, 1), (2, 5), (3, 10), (4, 5))
-#: A conid, with an exchange or with the legs of a combination.
-_TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._]{1,32}|;;;[0-9A-Za-z@/,.-]{1,512})?", re.ASCII)
+#: A conid, with an exchange, with the legs of a combination, or with both.
+_TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._-]{1,32})?(?:;;;[0-9A-Za-z@/,._-]{1,512})?", re.ASCII)
+#: Symbol and name of well-known conids. All others have invented ones.
+_KNOWN: Final = {
+    265598: ("AAPL", "APPLE INC"),
+    8314: ("IBM", "INTL BUSINESS MACHINES CORP"),
+    8894: ("KO", "COCA-COLA CO/THE"),
+    13455763: ("VIX", "CBOE VOLATILITY INDEX"),
+    272093: ("MSFT", "MICROSOFT CORP"),
+    76792991: ("TSLA", "TESLA INC"),
+    756733: ("SPY", "SS SPDR S&P 500 ETF TRUST-US"),
+}
 _VENUES: Final = "QNPZCEA"
+_FIRST_NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _LETTERS: Final = "ABCDEFGHIKLMNOPRSTUVW"
 
 #: The fractions of instruments and moves that produce the rare forms of a price.
@@ -30,6 +41,16 @@ _THIN_SHARE: Final = 0.1
 _PRIOR_CLOSE_SHARE: Final = 0.12
 _HALT_PER_MOVE: Final = 0.002
 _HALT_MOVES: Final = 12
+
+
+def contract_of(conid: int) -> tuple[str, str]:
+    """Symbol and company name of a conid: the same in every topic, on every exchange and for every seed."""
+    known = _KNOWN.get(conid)
+    if known is not None:
+        return known
+    random = Random(f"contract/{conid}")
+    symbol = "".join(random.choice(_LETTERS) for _ in range(4))
+    return symbol, f"{symbol} HOLDINGS INC"
 
 
 def short_volume(volume: int) -> str:
@@ -87,16 +108,19 @@ class Instrument:
         return max(price - price % self._increment, self._increment)
 
     def _describe(self, random: Random) -> dict[str, str]:
-        symbol = "".join(random.choice(_LETTERS) for _ in range(4))
-        venue = self.target.partition("@")[2] or "NASDAQ"
+        _, is_combination, legs = self.target.partition(";;;")
+        # The conid of a combination is one for all of a currency. Its symbol is that of the first leg.
+        first_leg = _FIRST_NUMBER.match(legs)
+        symbol, company = contract_of(int(first_leg[0]) if first_leg else self.conid)
+        venue = self.target.partition(";")[0].partition("@")[2] or "NASDAQ"
         far = self._increment * random.randint(200, 900)
         mean_volume = int(10.0 ** random.uniform(4.0, 7.6))
         texts = {
             "55": symbol,
             "201": "",
             "6004": venue,
-            "6070": "BAG" if ";;;" in self.target else "STK",
-            "7051": f"{symbol} HOLDINGS INC",
+            "6070": "BAG" if is_combination else "STK",
+            "7051": company,
             "7058": random.choice(_VENUES),
             "7057": "".join(random.sample(_VENUES, 3)),
             "7068": "".join(random.sample(_VENUES, 2)),

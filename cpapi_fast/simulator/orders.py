@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Final
 
+from .market import contract_of
 from .topic_streams import IntervalTimer, Moment, texts
 from .wire import payload
 
@@ -21,6 +22,8 @@ _CANCELLED: Final = {
     "bgColor": "#FFFFFF",
     "fgColor": "#AA0000",
 }
+#: The instrument of every order and execution.
+ORDER_CONID: Final = 265598
 #: Seconds between two frames of an order.
 _STEP_S: Final = 1.0
 
@@ -61,7 +64,12 @@ class OrderStream:
         size = float(self._random.randrange(1, 10))
         full = self._full_record(size, now_ms)
         identity = {"acct": self._account, "orderId": self._order_id}
-        with_contract = {"acct": self._account, "conidex": "265598", "conid": 265598, "orderId": self._order_id}
+        with_contract = {
+            "acct": self._account,
+            "conidex": str(ORDER_CONID),
+            "conid": ORDER_CONID,
+            "orderId": self._order_id,
+        }
         script = [full, with_contract | _STATES[0], *(identity | step for step in _STATES[1:])]
         if self._random.random() < 0.5:
             closing = {"status": "PendingCancel", "order_ccp_status": "Submitted", "fgColor": "#FF64FF"}
@@ -80,23 +88,24 @@ class OrderStream:
         return [*script, identity | filled]
 
     def _full_record(self, size: float, now_ms: int) -> dict[str, Any]:
+        symbol, company = contract_of(ORDER_CONID)
         return {
             "acct": self._account,
-            "conidex": "265598",
-            "conid": 265598,
+            "conidex": str(ORDER_CONID),
+            "conid": ORDER_CONID,
             "account": self._account,
             "orderId": self._order_id,
             "cashCcy": "USD",
             "sizeAndFills": f"0/{size:.0f}",
             "orderDesc": f"Buy {size:.0f} Limit 1.00, Day",
-            "description1": "AAPL",
-            "ticker": "AAPL",
+            "description1": symbol,
+            "ticker": symbol,
             "secType": "STK",
             "listingExchange": "NASDAQ.NMS",
             "remainingQuantity": size,
             "filledQuantity": 0.0,
             "totalSize": size,
-            "companyName": "APPLE INC",
+            "companyName": company,
             "status": "Inactive",
             "order_ccp_status": "Pending Submit",
             "outsideRTH": False,

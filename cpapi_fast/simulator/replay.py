@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,17 @@ from cpapi_fast.errors import ConfigError
 
 from .frame_writer import FrameWriter
 
+#: The longest first line. No frame is longer.
+_MAX_FIRST_LINE_BYTES: Final = 64 * 1024 * 1024
+#: Files that are given by mistake, by their first bytes. A capture starts with the marker of an Arrow stream.
+_FORMATS: Final = (
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\xff\xff\xff\xff", "an Arrow stream such as a capture, whose payloads are the frames"),
+    (b"\x1f\x8b", "a compressed file"),
+    (b"\x28\xb5\x2f\xfd", "a compressed file"),
+    (b"PK\x03\x04", "a compressed file"),
+)
 #: Frames are sent in writes of about this size.
 _CHUNK_BYTES: Final = 128 * 1024
 _CHUNK_LINES: Final = 1_024
@@ -23,16 +36,61 @@ _RATE_INTERVAL_S: Final = 0.01
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Check that a replay file can be read.
+    """Check that a replay file can be read and contains frames.
+
+    Its first line with content must be a JSON object with a topic, as the gateway sends them. All others may be
+    anything, so that a test can send damaged frames.
 
     Raises:
-        ConfigError: it cannot. The message has the path and the reason.
+        ConfigError: it cannot be read, or contains no frames. The message has the path and the reason.
     """
+    name = os.fspath(path)
     try:
-        with Path(path).open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise ConfigError(f"cannot read the replay file {os.fspath(path)}: {error.strerror}") from error
+        mode = Path(path).stat().st_mode
+        line = b"" if _is_special(mode) else _first_line(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path.
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the replay file {name}: {reason}") from error
+    if _is_special(mode):
+        # Each client gets the whole file, so it is read more than once.
+        raise ConfigError(f"cannot read the replay file {name}: it is a device or a pipe; give a regular file")
+    if not _is_frame(line):
+        raise ConfigError(
+            f"the replay file {name} is no list of frames: {_what_it_is(line)}; give one frame per line, such as "
+            '{"topic":"smd+265598","conid":265598,"31":"271.81"}'
+        )
+
+
+def _is_special(mode: int) -> bool:
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _first_line(path: str | os.PathLike[str]) -> bytes:
+    """The first line that is not empty."""
+    with Path(path).open("rb") as file:
+        line = file.readline(_MAX_FIRST_LINE_BYTES)
+        while line and not line.strip():
+            line = file.readline(_MAX_FIRST_LINE_BYTES)
+    return line
+
+
+def _is_frame(line: bytes) -> bool:
+    try:
+        frame = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(frame, dict) and isinstance(frame.get("topic"), str)
+
+
+def _what_it_is(line: bytes) -> str:
+    for start, what in _FORMATS:
+        if line.startswith(start):
+            return f"it is {what}"
+    if not line:
+        return "it is empty"
+    if b"\0" in line:
+        return "it is a binary file"
+    return "its first line is no JSON object with a topic"
 
 
 def lines(path: str | os.PathLike[str]) -> Iterator[bytes]:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
+from .market import contract_of
+from .orders import ORDER_CONID
 from .topic_streams import IntervalTimer, Moment
 from .wire import payload
 
@@ -64,9 +66,10 @@ class TradeStream:
         size = self._random.randrange(1, 200)
         price = self._random.randrange(10_000, 30_000) / 100
         side = self._random.choice("BS")
+        symbol, company = contract_of(ORDER_CONID)
         execution: dict[str, Any] = {
             "execution_id": f"0000e0d5.{self._count:08x}.01.01",
-            "symbol": "AAPL",
+            "symbol": symbol,
             "supports_tax_opt": "1",
             "side": side,
             "order_description": f"{'Bot' if side == 'B' else 'Sold'} {size} @ {price:.2f} on ISLAND",
@@ -79,12 +82,12 @@ class TradeStream:
             "net_amount": round(size * price, 2),
             "account": self._account,
             "accountCode": self._account,
-            "company_name": "APPLE INC",
-            "contract_description_1": "AAPL",
+            "company_name": company,
+            "contract_description_1": symbol,
             "sec_type": "STK",
             "listing_exchange": "NASDAQ.NMS",
-            "conid": 265598,
-            "conidEx": "265598",
+            "conid": ORDER_CONID,
+            "conidEx": str(ORDER_CONID),
             "clearing_id": "IB",
             "clearing_name": "IB",
             "liquidation_trade": "0",

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.redaction import repr_without_accounts
 
 
+@repr_without_accounts
 @dataclass(frozen=True, kw_only=True)
 class WsOptions:
     """Limits and policies of one `WsClient`. Durations are seconds of the client's clock.

@@ -62,7 +62,7 @@ class Sender(ABC):
         transport.send(picows.WSMsgType.TEXT, encoded)
 
     async def subscribe_market_data(
-        self, conid: int, fields: MarketDataFields | None = None, *, exchange: str | None = None
+        self, conid: int | str, fields: MarketDataFields | None = None, *, exchange: str | None = None
     ) -> Subscription:
         """Subscribe to the quotes of one instrument: sends `smd+<conid>+{"fields":[…]}`.
 
@@ -70,7 +70,7 @@ class Sender(ABC):
         `success`, and silently ends each subscription after 10 minutes.
 
         Args:
-            conid: IB's contract id.
+            conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
             fields: the fields to receive; `MarketDataFields.default_l1()` by default.
             exchange: restricts the quotes to one exchange, such as `NYSE`.
 
@@ -80,7 +80,7 @@ class Sender(ABC):
         """
         return await self._subscribe(Subscription.market_data(self.send_text, conid, fields, exchange=exchange))
 
-    async def unsubscribe_market_data(self, conid: int, *, exchange: str | None = None) -> None:
+    async def unsubscribe_market_data(self, conid: int | str, *, exchange: str | None = None) -> None:
         """End a market data subscription: sends `umd+<conid>+{}`. The gateway does not confirm it.
 
         Raises:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cpapi_fast.redaction import repr_without_accounts
 
+
+@repr_without_accounts
 @dataclass(frozen=True)
 class WsStats:
     """The counters of one connection at one time.

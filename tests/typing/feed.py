@@ -40,6 +40,7 @@ async def consumer_types(feed: cf.Feed) -> None:
 
 def last_value_types(feed: cf.Feed) -> None:
     value = feed.last_value(265598)
+    assert_type(feed.last_value("28812380;;;8314/1,8894/-1"), cf.LastValue | None)
     assert_type(value, cf.LastValue | None)
     if value is not None:
         assert_type(value["31"], cf.LastField)

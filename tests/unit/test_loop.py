@@ -55,7 +55,9 @@ async def test_run_inside_a_running_loop_says_what_to_do_and_closes_the_coroutin
     assert (await asyncio.to_thread(lambda: run(loop_module(), uvloop=loop == "uvloop"))).startswith(loop)
 
 
-@pytest.mark.parametrize("main", [loop_module, None, 5, lambda: None, asyncio.Event], ids=["function", "none", "number", "lambda", "class"])
+@pytest.mark.parametrize(
+    "main", [loop_module, None, 5, lambda: None, asyncio.Event], ids=["function", "none", "number", "lambda", "class"]
+)
 def test_run_of_something_else_than_a_coroutine_says_what_to_pass(main: Any) -> None:
     with pytest.raises(UsageError, match=r"cf\.run\(main\(\)\)"):
         run(main)

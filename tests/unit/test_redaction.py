@@ -58,7 +58,7 @@ def test_ordinary_words_stay() -> None:
 
 def test_a_preview_is_short_and_printable() -> None:
     assert preview(b"") == ""
-    assert preview(b"a\r\n\tb\x00c  d\x1b[31m") == "a b c d [31m"
+    assert preview(b"a\r\n\tb\x00c  d\x1b[31m") == r"a b\x00c d\x1b[31m"
     assert preview(b"\xff\xfe") == "\ufffd\ufffd"
     assert preview(b"word " * 1000) == ("word " * 1000)[: PREVIEW_LENGTH - 1] + "…"
     assert preview(b"word " * 24).endswith("word")

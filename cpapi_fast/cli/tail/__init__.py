@@ -8,7 +8,9 @@ The files::
 
 from __future__ import annotations
 
-from .text import lines, plain, quote_line, state_line
+from cpapi_fast.cli.table import plain
+
+from .text import lines, quote_line, state_line
 from .view import Row, Tail, View, time_text
 
 __all__ = ["Row", "Tail", "View", "lines", "plain", "quote_line", "state_line", "time_text"]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from cpapi_fast.cli.rates import Rates
+from cpapi_fast.cli.table import cut
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, Standstill, StateChange
 from cpapi_fast.feed import Feed, LastField
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.printable import printable
 from cpapi_fast.protocol.availability import Availability
 from cpapi_fast.protocol.fields import FIELDS
-from cpapi_fast.redaction import printable
+from cpapi_fast.protocol.instruments import market_data_topic
 
 #: How many events are kept.
 _EVENTS: Final = 100
@@ -53,7 +55,7 @@ class Row:
     """The current state of one subscription.
 
     Attributes:
-        name: the conid, such as `265598`.
+        name: the target of the subscription: `265598`, `265598@NYSE`.
         symbol: its ticker symbol; empty until it is known.
         values: the latest value of each column; empty before the first. They stay when the connection is lost.
         fresh: which values were received within the last second.
@@ -116,19 +118,30 @@ class Tail:
 
     Args:
         feed: the feed.
-        conids: the subscribed conids, in the order of the rows.
+        conids: the subscribed instruments, in the order of the rows.
         columns: the codes of the fields to show.
         clock: the clock of the client.
         where: the gateway's URL.
+        names: names the options of the command in a text of the library.
     """
 
-    def __init__(self, feed: Feed, conids: Sequence[int], columns: Sequence[str], *, clock: Clock, where: str) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        conids: Sequence[int | str],
+        columns: Sequence[str],
+        *,
+        clock: Clock,
+        where: str,
+        names: Callable[[str], str] = str,
+    ) -> None:
         self._feed: Final = feed
         self._conids: Final = tuple(conids)
         self._columns: Final = tuple(columns)
         self._labels: Final = tuple(map(label, columns))
         self._clock: Final = clock
         self._where: Final = where
+        self._names: Final = names
         self._rates: Final = Rates()
         self._gaps: Final[Counter[str | None]] = Counter()
         self._events: Final[deque[str]] = deque(maxlen=_EVENTS)
@@ -146,7 +159,7 @@ class Tail:
             self._change = item
             if item.state is not item.previous:
                 self._since_s = self._clock.monotonic_s()
-        self._events.append(event_text(item, self._clock.time_ns()))
+        self._events.append(self._names(event_text(item, self._clock.time_ns())))
         self._events_seen += 1
 
     @property
@@ -164,8 +177,8 @@ class Tail:
             state=self._feed.state,
             state_age_s=now_s - self._since_s,
             cause=Cause.STARTED if change is None else change.cause,
-            detail="" if change is None else printable(change.detail),
-            advice="" if change is None else change.advice,
+            detail="" if change is None else self._names(printable(change.detail)),
+            advice="" if change is None else self._names(change.advice),
             next_try_s=self._feed.next_try_s,
             frames=stats.connection.frames_received,
             frames_per_s=per_s,
@@ -176,8 +189,8 @@ class Tail:
             events=tuple(self._events),
         )
 
-    def _row(self, conid: int) -> Row | None:
-        topic = f"smd+{conid}"
+    def _row(self, conid: int | str) -> Row | None:
+        topic = market_data_topic(conid)
         status = self._feed.status_of(topic)
         if status is None:
             return None
@@ -190,7 +203,7 @@ class Tail:
         letters = quote.get(_AVAILABILITY)
         symbol = quote.get(_SYMBOL)
         return Row(
-            name=str(conid),
+            name=topic.removeprefix("smd+"),
             symbol="" if symbol is None else shown(symbol.value),
             values=tuple(values),
             fresh=tuple(fresh),
@@ -204,9 +217,8 @@ class Tail:
 
 
 def shown(value: object) -> str:
-    """A value as text for a terminal: at most 24 characters, without control characters."""
-    text = printable(str(value))
-    return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 2] + ".."
+    """A value as text for a terminal: at most 24 characters, each printable."""
+    return cut(printable(str(value)), _VALUE_LENGTH)
 
 
 def event_text(event: FeedEvent, now_ns: int) -> str:

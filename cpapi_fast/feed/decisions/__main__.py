@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 import sys
 
+from cpapi_fast.console import StreamError, say, standard_streams, tell
 from cpapi_fast.errors import DecisionRecordError
 
 from .record_format import encode_action
@@ -18,21 +19,30 @@ def main() -> int:
     parser.add_argument("file", help="the file of FeedOptions(record_decisions=...)")
     parser.add_argument("--all", action="store_true", help="also inputs without actions")
     arguments = parser.parse_args()
+    with standard_streams():
+        return _replay(arguments)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
     count = 0
     try:
         for decision in replay_decisions(arguments.file):
             count += 1
             if decision.actions or decision.error or arguments.all:
                 time = dt.datetime.fromtimestamp(decision.now.ns / 1e9, dt.UTC).isoformat(timespec="milliseconds")
-                sys.stdout.write(f"{time} {decision.input} {decision.arguments}\n")
-                for action in decision.actions:
-                    sys.stdout.write(f"    {' '.join(map(str, encode_action(action, str)))}\n")
+                lines = [f"{time} {decision.input} {decision.arguments}"]
+                lines += [f"    {' '.join(map(str, encode_action(action, str)))}" for action in decision.actions]
                 if decision.error is not None:
-                    sys.stdout.write(f"    raised {decision.error}\n")
-    except (DecisionRecordError, OSError) as error:
-        sys.stderr.write(f"{arguments.file}: {error}\n")
+                    lines.append(f"    raised {decision.error}")
+                say(*lines)
+        say(f"{count} inputs replayed; all actions equal those of the record")
+    except StreamError as error:
+        if not error.is_reader_gone:
+            tell(f"cannot write to stdout: {error.strerror}")
         return 1
-    sys.stdout.write(f"{count} inputs replayed; all actions equal those of the record\n")
+    except (DecisionRecordError, OSError) as error:
+        tell(f"{arguments.file}: {error}")
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from cpapi_fast._version import __version__
 from cpapi_fast.errors import OutputError
 from cpapi_fast.feed.machine import Action, Activity
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.new_file import create_file
 from cpapi_fast.redaction import ConsistentRedactor
 
 from .record_format import FORMAT, VERSION, encode_action, encode_arguments, encode_options
@@ -25,7 +27,7 @@ _MAX_TEXTS: Final = 10_000
 
 
 class DecisionRecorder:
-    """Writes every input of one machine to a new file.
+    """Writes every input of one machine to a new file, which only its owner can read.
 
     Lines are buffered, and written in the caller's thread after 2 s or 64 KiB. An input that cannot be written ends the
     record; the feed continues.
@@ -73,7 +75,7 @@ class DecisionRecorder:
             OutputError: it exists, or cannot be created.
         """
         try:
-            self._file = self._path.open("x", encoding="ascii")
+            self._file = io.TextIOWrapper(io.BufferedWriter(create_file(self._path)), encoding="ascii")
         except OSError as error:
             reason = error.strerror or str(error)
             raise OutputError(

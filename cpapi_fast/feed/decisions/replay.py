@@ -10,10 +10,12 @@ from typing import Any
 
 from cpapi_fast.errors import ConfigError, DecisionRecordError, ReplayMismatchError
 from cpapi_fast.feed.machine import Action, Activity, Machine, Moment
+from cpapi_fast.redaction import repr_without_accounts
 
 from .record_format import FORMAT, INPUTS, VERSION, decode_arguments, decode_options, encode_action
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One input of a machine and the actions that followed from it.

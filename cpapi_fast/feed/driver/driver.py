@@ -27,6 +27,7 @@ from cpapi_fast.feed.machine import (
 )
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.tracked_topics import TrackedTopics
+from cpapi_fast.protocol.topics import requested_codes
 from cpapi_fast.rest.client import Client
 from cpapi_fast.ws.stats import WsStats
 
@@ -148,6 +149,8 @@ class Driver:
         is_new = spec.topic not in self.topics
         if is_new:
             self.topics.add(spec.topic, is_market_data=spec.is_market_data)
+        if spec.is_market_data:
+            self.topics.reserve(requested_codes(spec.payload))
         runner, now = self._runner, self._runner.now()
         try:
             actions = runner.put_for(runner.topics_due(now, spec.topic), self.machine.subscribe, spec, now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cpapi_fast.events import Cause, FeedEvent
+from cpapi_fast.redaction import repr_without_accounts
 
 
 class Moment(NamedTuple):
@@ -115,6 +116,7 @@ class Failure(enum.Enum):
         return Cause(self.value)
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Call:
     """Make a REST call. Its outcome is an input with the same number: `on_facts`, `on_accounts` or `on_call_failed`."""
@@ -124,16 +126,19 @@ class Call:
     compete: bool = False
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class OpenSocket:
     """Open the socket with the latest ticket. The outcome is `on_socket_opened` or `on_socket_failed`."""
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
     """Close the socket. Frames received before its end are still inputs; the end itself is not."""
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send a text on the socket."""
@@ -141,6 +146,7 @@ class Send:
     text: str
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Watch:
     """Pass every frame of a topic to `on_subscription_frame` from now on."""
@@ -148,6 +154,7 @@ class Watch:
     topic: str
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Unwatch:
     """Only count the frames of a topic from now on."""
@@ -155,6 +162,7 @@ class Unwatch:
     topic: str
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Emit:
     """Put an event into the stream, after the frames that were received so far."""

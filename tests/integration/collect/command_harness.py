@@ -52,13 +52,17 @@ def check_lines(result: Ended, count: int) -> None:
 
 def check_files(folder: Path, *, may_be_torn: bool = False) -> tuple[list[bytes], int]:
     """Every file opens, in more than one library; the frames of the capture and the number of quotes."""
-    (path,) = folder.glob("capture-*.arrows")
-    reader = read_capture(path)
-    frames: list[bytes] = reader.read_all()["raw"].to_pylist()
-    if not may_be_torn:
-        assert reader.torn_bytes == 0
-    if reader.torn_bytes == 0:
-        assert len(pl.read_ipc_stream(path)) == len(frames)
+    frames: list[bytes] = []
+    captures = sorted(folder.glob("capture-*.arrows"))
+    assert captures
+    for path in captures:
+        reader = read_capture(path)
+        rows = reader.read_all()["raw"].to_pylist()
+        if not may_be_torn:
+            assert reader.torn_bytes == 0
+        if reader.torn_bytes == 0:
+            assert len(pl.read_ipc_stream(path)) == len(rows)
+        frames += rows
     quotes = 0
     for parquet in folder.glob("*.parquet"):
         quotes += pq.read_table(parquet).num_rows

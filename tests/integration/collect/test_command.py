@@ -137,7 +137,7 @@ if sys.platform != "win32":
     @pytest.mark.parametrize("limit_bytes", [2_000, 30_000])
     @pytest.mark.gateway(rate=2000.0, keep_sent=100_000)
     async def test_disk_full(gateway: SimulatedGateway, tmp_path: Path, limit_bytes: int) -> None:
-        arguments = gateway_command(gateway, tmp_path, "--flush-interval", "0.1", "--roll-interval", "0.5")
+        arguments = gateway_command(gateway, tmp_path, "--flush-interval", "0.1")
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))"
         result = await ended(await start(*arguments, first=limit))
         assert gateway.session_id not in result.out + result.err
@@ -175,7 +175,7 @@ if sys.platform != "win32":
             os.close(ours)
             os.close(theirs)
         assert code == 0
-        for text in (b"instrument", b"265598", b"streaming", b"\x1b["):
+        for text in (b"conid", b"265598", b"streaming", b"\x1b["):
             assert text in shown
 
 

@@ -127,5 +127,7 @@ async def test_folder_that_cannot_be_written(gateway: SimulatedGateway, tmp_path
     (tmp_path / "file").write_bytes(b"")
 
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        check_bad_input(await command(*gateway_command(gateway, folder)), "cannot write", 1)
+        check_bad_input(
+            await command(*gateway_command(gateway, folder)), "file is a file; give the path of a folder", 2
+        )
     assert list(gateway.requests) == []

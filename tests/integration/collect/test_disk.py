@@ -13,7 +13,6 @@ import pytest
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.errors import OutputError
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.outputs import quotes as quotes_module
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
@@ -37,8 +36,7 @@ async def test_disk_full(
     collector = Collector(client, options_of(client, tmp_path, flush_interval_s=1.0))
     running = asyncio.create_task(collector.run())
     await gateway.wait_for(lambda: any(counts.written > 10 for _, counts in collector.status().outputs))
-    monkeypatch.setattr("cpapi_fast.outputs.capture.write_all", write_all)
-    monkeypatch.setattr(quotes_module, "write_all", write_all)
+    monkeypatch.setattr("cpapi_fast.outputs.output_file.write_all", write_all)
     with pytest.raises(OutputError, match="free some space"):
         await running
     check_summary(collector.summary, tmp_path)
@@ -168,3 +166,47 @@ async def test_a_disk_that_hangs_is_reported_and_one_bound_holds_everything_pend
     assert sum(line["frames_dropped"] for line in gaps) == summary.consumer.dropped > 0
     rows = [raw for _, _, raw in captured(out) if raw.startswith(b'{"31"')]
     assert len(rows) + summary.consumer.dropped >= len(lines)
+
+
+@pytest.mark.parametrize("policy", ["hold", "drop_oldest"])
+async def test_each_slow_phase_is_told_once_with_its_end_and_length(
+    start_gateway: StartGateway, enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Any
+) -> None:
+    """The disk hangs three times, while data never stops to arrive."""
+    write = QuotesWriter.write
+    is_released = threading.Event()
+
+    def write_when_released(self: QuotesWriter, batch: Batch) -> None:
+        is_released.wait()
+        write(self, batch)
+
+    monkeypatch.setattr(QuotesWriter, "write", write_when_released)
+    out = tmp_path / "out"
+    notices: list[str] = []
+    gateway = await start_gateway(speed=1.0, rate=2000.0)
+    client = await enter(client_of(gateway))
+    stop = asyncio.Event()
+    options = options_of(client, out, max_queue_bytes=50_000, slow_disk=policy)
+    collector = Collector(client, options, on_notice=notices.append)
+
+    def told(text: str) -> int:
+        return sum(text in notice for notice in notices)
+
+    running = asyncio.create_task(collector.run(stop))
+    try:
+        for phase in range(1, 4):
+            is_released.clear()
+            await gateway.wait_for(lambda phase=phase: told("slower than the data;") == phase, timeout_s=20)
+            is_released.set()
+            await gateway.wait_for(lambda phase=phase: told("has caught up with the data after") == phase, timeout_s=20)
+    finally:
+        is_released.set()
+    stop.set()
+    summary = await running
+    check_summary(summary, out)
+    lines = [line for line in happened(out) if line["type"] == "disk"]
+    assert [line["is_slow"] for line in lines[:6]] == [True, False] * 3
+    assert len(lines) % 2 == 0
+    for began, finished in zip(lines[::2], lines[1::2], strict=True):
+        assert began["duration_s"] is None
+        assert abs(finished["duration_s"] - (finished["time_ns"] - began["time_ns"]) / 1e9) < 1.0

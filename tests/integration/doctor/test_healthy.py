@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cpapi_fast.doctor import Finding, Step, diagnose
+from cpapi_fast.doctor import Finding, Outcome, Step, diagnose
 from cpapi_fast.simulator import SimulatedGateway
 from tests.integration.doctor.harness import (
     BY_AVAILABILITY,
@@ -49,6 +49,16 @@ async def test_quotes_that_are_not_live_are_a_warning(letters: str, found: str) 
     assert warning.step is Step.TICK
     assert found in warning.found
     assert letters in warning.found
+
+
+@pytest.mark.parametrize("instrument", [f"{LIVE}@NYSE", f"28812380;;;{LIVE}/1,8314/-1"])
+async def test_a_quote_of_one_exchange_or_of_a_combination(gateway: SimulatedGateway, instrument: str) -> None:
+    diagnosis = await diagnose(gateway.url, conid=instrument)
+    assert finding_of(diagnosis, Step.TICK).outcome in (Outcome.OK, Outcome.WARNING), diagnosis.summary
+    assert instrument in finding_of(diagnosis, Step.TICK).found
+    (connection,) = gateway.connections
+    texts = [received.text.partition("+{")[0] for received in connection.received]
+    assert texts == [f"smd+{instrument}", f"umd+{instrument}"]
 
 
 @pytest.mark.gateway(heartbeat_interval_s=1000.0)

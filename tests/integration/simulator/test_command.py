@@ -12,19 +12,15 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = """
-import argparse
-from cpapi_fast.simulator.command import add_arguments, run
-parser = argparse.ArgumentParser()
-add_arguments(parser)
-raise SystemExit(run(parser.parse_args()))
-"""
 LIMIT_S = 30.0
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "cpapi_fast", "simulate", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -292,7 +292,7 @@ async def test_replay_sends_every_line_once_in_order_and_byte_for_byte(
 async def test_replay_of_much_data_reaches_a_slow_client_whole(
     start_gateway: StartGateway, connect: Connect, tmp_path: Path
 ) -> None:
-    lines = [b'{"n":%d,"pad":"%s"}' % (n, b"x" * (n % 300)) for n in range(40_000)]
+    lines = [b'{"topic":"n","n":%d,"pad":"%s"}' % (n, b"x" * (n % 300)) for n in range(40_000)]
     file = tmp_path / "frames.txt"
     file.write_bytes(b"\n".join(lines) + b"\n")
     gateway = await start_gateway(replay=file, heartbeat_interval_s=1e6)
@@ -309,7 +309,7 @@ async def test_replay_mixes_with_market_data_only_when_subscribed_and_keeps_to_a
     start_gateway: StartGateway, connect: Connect, tmp_path: Path
 ) -> None:
     file = tmp_path / "frames.txt"
-    file.write_bytes(b"".join(b'{"n":%d}\n' % n for n in range(50)))
+    file.write_bytes(b"".join(b'{"topic":"n","n":%d}\n' % n for n in range(50)))
     gateway = await start_gateway(replay=file, rate=100.0, speed=1.0)
     socket = await connect(gateway)
     start_s = gateway.clock.monotonic_s()

@@ -258,7 +258,7 @@ async def test_the_text_of_each_subscription() -> None:
         for subscription in (quotes, venue, orders, pnl, quotes):
             await subscription.cancel()
         with pytest.raises(SubscriptionError):
-            await ws.subscribe_market_data("265598")  # type: ignore[arg-type]
+            await ws.subscribe_market_data("AAPL")
         with pytest.raises(SubscriptionError):
             await ws.send_text("\ud800")
         with pytest.raises(SubscriptionError):

@@ -11,8 +11,9 @@ import time
 import pytest
 
 from cpapi_fast.cli import collect_progress
-from cpapi_fast.cli.collect_progress import Progress, plain_line
+from cpapi_fast.cli.collect_progress import Progress, plain_line, table
 from cpapi_fast.cli.rates import Rates
+from cpapi_fast.cli.table import ellipsis_of, plain
 from cpapi_fast.collect.reports import CollectStatus
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import SubscriptionStatus
@@ -136,7 +137,7 @@ def test_table_on_a_terminal() -> None:
         progress.notice("a notice [bold]")
         wait_until(lambda: stream.getvalue().count("8314@NYSE") >= 2)
     shown = stream.getvalue()
-    for text in ("a notice [bold]", "265598", "271.81", "271.8", "1,234.5", "0.25", "DPB", "collecting", "2.0 s"):
+    for text in ("a notice [bold]", "265598", "271.81", "271.8", "1,234.5", "0.25", "delayed", "COLLECTING", "2.0 s"):
         assert text in shown, text
     assert shown.endswith("\x1b[?25h"), "the cursor is back"
 
@@ -148,9 +149,115 @@ def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with Progress(lambda: status(latest=latest), stream):
         pass
     shown = stream.getvalue()
-    assert "conid011" in shown
-    assert "conid012" not in shown
-    assert "… and 88 more" in shown
+    assert "conid014" in shown
+    assert "conid015" not in shown
+    assert "… and 85 more" in shown
+
+
+TROUBLE = {
+    "subscriptions": {
+        "265598": subscription("265598", FeedState.STREAMING),
+        "28812380;;;8314/1,8894/-1": subscription("28812380;;;8314/1,8894/-1", FeedState.DISCONNECTED),
+        "265598@OVERNIGHT": subscription("265598@OVERNIGHT", FeedState.STALE, is_in_gap=True),
+    },
+    "state": "login_required",
+    "advice": "Log in to the gateway in a browser. The feed continues automatically.",
+    "gaps": 1200,
+    "dropped": 7,
+    "queued_bytes": 1_000_000,
+}
+
+
+def texts(width: int, height: int, ellipsis: str = "…", **changes: object) -> list[str]:
+    found = table(status(**changes), 100.4, 15_000.0, time.time_ns(), width=width, height=height, ellipsis=ellipsis)
+    return [plain(line) for line in found]
+
+
+def test_a_wide_table() -> None:
+    found = texts(200, 40, **TROUBLE)
+    assert found[0] == "cpapi-fast collect"
+    assert found[1] == (
+        "LOGIN REQUIRED  12.5 s  1 stale (265598@OVERNIGHT)  1,200 gaps  7 dropped  1.0 MB waiting for the disk  "
+        "10 frames (100/s)  1.5 kB (15.0 kB/s)"
+    )
+    assert found[2] == "action Log in to the gateway in a browser. The feed continues automatically."
+    assert found[3].split() == ["conid", "state", "last", "bid", "ask", "frames", "age", "6509"]
+    assert found[4].split() == ["265598", "streaming", "271.81", "271.8", "7", "2.0", "s", "delayed"]
+    assert [line.split()[0] for line in found[5:]] == ["28812380;;;8314/1,8894/-1", "265598@OVERNIGHT", "8314@NYSE"]
+    assert len(texts(200, 40)) == 5, "no line for an action if there is none"
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 9, 10, 23, 24])
+@pytest.mark.parametrize("width", [1, 2, 7, 20, 33, 40, 80, 200])
+def test_a_table_is_never_larger_than_the_terminal(width: int, height: int) -> None:
+    many = tuple(LatestQuote(str(number), time.time_ns(), 1.0, rows=1) for number in range(50))
+    for changes in ({}, TROUBLE, {"latest": many}, {"latest": ()}, {**TROUBLE, "latest": many}):
+        found = texts(width, height, **changes)
+        assert 1 <= len(found) <= height
+        assert all(len(line) <= width for line in found)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 10), (40, 9), (20, 5), (20, 4)])
+def test_the_state_and_what_to_do_survive_in_a_small_terminal(width: int, height: int) -> None:
+    found = texts(width, height, **TROUBLE)
+    wide = texts(500, height, **TROUBLE)
+    for start in ("LOGIN REQUIRED", "action Log in"):
+        (line,) = [line for line in found if line.startswith(start)]
+        assert line in wide or line.endswith("…"), line
+    assert any(line.startswith("265598") for line in found)
+    assert height < 5 or "… and" in found[-1] or found[-1].startswith("8314@NYSE")
+    assert all(len(line) <= width for line in found)
+
+
+def test_columns_that_do_not_fit_are_left_out() -> None:
+    heads = {width: " ".join(texts(width, 24)[2].split()) for width in (80, 60, 48, 40, 30, 22, 8)}
+    assert heads == {
+        80: "conid state last bid ask frames age 6509",
+        60: "conid state last bid ask age 6509",
+        48: "conid state last bid ask age",
+        40: "conid last bid ask age",
+        30: "conid last age",
+        22: "conid age",
+        8: "conid …",
+    }
+
+
+def test_after_the_end_no_subscription_looks_lost() -> None:
+    known = {"265598": subscription("265598", FeedState.DISCONNECTED, is_in_gap=True)}
+    for state in ("finishing the files", "ended"):
+        found = texts(120, 24, state=state, subscriptions=known)
+        assert found[1].startswith(state.upper())
+        assert "disconnected" not in "".join(found)
+        assert "!" not in "".join(found)
+    assert "disconnected, gap" in "".join(texts(120, 24, subscriptions=known))
+
+
+def test_the_age_of_what_is_not_live_has_a_mark() -> None:
+    rows = {line.split()[0]: line for line in texts(40, 10, **TROUBLE)[4:]}
+    assert rows["265598"].endswith("2.0 s")
+    assert rows["265598@OVERN…"].endswith("never !")
+    assert rows["8314@NYSE"].endswith("0.0 s")
+
+
+def test_the_marks_of_a_last_price_are_shown() -> None:
+    """C is the prior close, H a halt. A number alone would look like a trade."""
+    quotes = (
+        LatestQuote("1", time.time_ns(), 271.81, rows=1, last_prefix="C"),
+        LatestQuote("2", time.time_ns(), 4735.1, rows=1, last_prefix="H"),
+        LatestQuote("3", time.time_ns(), 5.0, rows=1),
+    )
+    for width in (200, 40, 25):
+        found = [line.split() for line in texts(width, 24, latest=quotes)[-3:]]
+        assert [row[1] for row in found] == ["C271.81", "H4,735.1", "5"]
+
+
+def test_three_dots_where_the_terminal_has_no_ellipsis() -> None:
+    assert [ellipsis_of(encoding) for encoding in ("utf-8", "cp1252", "cp437", "ascii", None, "nonsense")] == [
+        "…", "…", "...", "...", "…", "...",
+    ]  # fmt: skip
+    found = texts(30, 6, "...", **TROUBLE)
+    assert all(line.isascii() for line in found)
+    assert sum(line.endswith("...") for line in found) >= 2
 
 
 @pytest.mark.parametrize("missing", ["rich.console", "rich.live"])

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,33 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         (["collect"], "--out"),
         (["collect", "--out", "x"], "--url --simulate"),
         ([*COLLECT, "--url", "https://localhost"], "not allowed with"),
-        ([*COLLECT, "--conids", "AAPL"], "a conid must be a whole number such as 265598, not 'AAPL'"),
+        (
+            [*COLLECT, "--conids", "AAPL"],
+            "a conid must be a whole number such as 265598, or a text such as '265598@NYSE'",
+        ),
         ([*COLLECT, "--conids", "265598,"], "a conid must be a whole number"),
         ([*COLLECT, "--conids", "1.5"], "a conid must be a whole number"),
         ([*COLLECT, "--conids", "-1"], "--conids"),
         ([*COLLECT, "--conids", "\N{ARABIC-INDIC DIGIT ONE}"], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", ""], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", "265598@nyse"], "an exchange must be a name in capitals"),
+        ([*COLLECT, "--conids", "265598@NYSE,"], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", "8314/1"], "a conid must be a whole number"),
+        ([*COLLECT, "--conids", "28812380;;;8314"], "a combination must be a conid, ';;;' and two or more legs"),
+        ([*COLLECT, "--conids", "28812380;;;8314/1,8894"], "a combination must be a conid, ';;;' and two or more legs"),
+        (["doctor", "--url", "https://localhost", "--conid", "1,2"], "give one conid"),
+        ([*COLLECT, "--market-data-lines", "0"], "'0' is not a whole number above zero"),
+        ([*COLLECT, "--market-data-lines", "1.5"], "not a whole number above zero"),
+        ([*COLLECT, "--max-queue-bytes", "-1"], "not a whole number above zero"),
+        ([*COLLECT, "--competing", "fight"], "--competing"),
+        ([*COLLECT, "--backfill", "all"], "--backfill"),
+        (["tail", "--simulate", "--backfill", "smh"], "unrecognized arguments: --backfill smh"),
+        ([*COLLECT, "--nightly-reset", "midnight"], "give it as 23:40-00:45@Europe/Zurich, or none"),
+        ([*COLLECT, "--nightly-reset", "23:40-00:45@Nowhere"], "no time zone 'Nowhere'"),
+        ([*COLLECT, "--record-decisions", str(Path(__file__))], "exists; files are never overwritten"),
+        ([*COLLECT, "--record-decisions", "no/such/folder/x"], "is no folder"),
+        (["collect", "--simulate", "--out", str(Path(__file__))], "is a file; give the path of a folder"),
+        (["collect", "--simulate", "--out", str(Path(__file__) / "below")], "is a file; give the path of a folder"),
         ([*COLLECT, "--fields", "last_price"], "a field code must be a number such as 31, not 'last_price'"),
         ([*COLLECT, "--fields", "31,,84"], "a field code must be a number"),
         ([*COLLECT, "--duration", "soon"], "'soon' is not a number above zero"),
@@ -78,9 +101,22 @@ def test_collect_arguments() -> None:
     assert (args.duration, args.seed, args.speed, args.simulate) == (1.5, 3, None, True)
 
 
+def test_options_that_may_be_repeated() -> None:
+    combination = "28812380;;;8314/1,8894/-1"
+    for command in (COLLECT, ["tail", "--simulate"]):
+        args = parse(
+            *command, "--conids", f"265598@NYSE,{combination}, 8314", "--conids", f"1,0{combination},2@OVERNIGHT"
+        )
+        assert args.conids == ("265598@NYSE", combination, 8314, 1, combination, "2@OVERNIGHT")
+        args = parse(*command, "--fields", "31,84", "--fields", "7635")
+        assert args.fields == ("31", "84", "7635")
+    assert parse("doctor", "--url", "x", "--conid", "265598@NYSE").conid == "265598@NYSE"
+    assert parse("doctor", "--url", "x", "--conid", combination).conid == combination
+
+
 def test_simulate_arguments() -> None:
     args = parse("simulate", "--port", "0", "--no-tls", "--seed", "1", "--speed", "2", "--conids", "1,2", "--rate", "5")
-    assert (args.port, args.no_tls, args.conids) == (0, True, (1, 2))
+    assert (args.port, args.no_tls, args.conids) == (0, True, [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -130,9 +166,17 @@ def test_a_second_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert capsys.readouterr() == ("", "cpapi-fast: interrupted\n")
 
 
-def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_with(monkeypatch, ZeroDivisionError())
+def test_an_error_of_ours_is_a_line_and_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run_with(monkeypatch, ZeroDivisionError("of DU1234567\n")) == 70
+    (path,) = tmp_path.iterdir()
+    report = f"the full report is in {path}\n"
+    assert capsys.readouterr() == (
+        "",
+        f"cpapi-fast: internal error: ZeroDivisionError: of [redacted]; {report}",
+    )
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
@@ -150,9 +194,7 @@ def test_missing_package_is_a_line(missing: str) -> None:
         [sys.executable, "-c", program, *COLLECT, "--conids", "1"], capture_output=True, text=True, timeout=30
     )
     assert result.returncode == 1
-    assert (
-        result.stderr == 'cpapi-fast: error: writing and reading files needs pyarrow: pip install "cpapi-fast[arrow]"\n'
-    )
+    assert result.stderr == 'cpapi-fast: error: writing and reading files needs pyarrow: pip install "pyarrow>=17"\n'
 
 
 def test_module_is_the_command() -> None:

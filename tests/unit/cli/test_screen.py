@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cpapi_fast.cli.screen import LineScreen, TerminalScreen, text_lines
+from cpapi_fast.cli.collect_progress import Progress
+from cpapi_fast.cli.screen import LineScreen, TerminalScreen, missing_table, text_lines
+from cpapi_fast.collect.reports import CollectStatus
 
 
 class Terminal(io.StringIO):
@@ -92,6 +94,36 @@ def test_no_screen_without_a_terminal(terminal: Terminal, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "rich.live", None)
     assert TerminalScreen.on(terminal, draw) is None
     monkeypatch.undo()
+
+
+def test_a_terminal_without_rich_says_what_to_install(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missing_table(terminal) == ""
+    for name in ("rich", "rich.console"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert missing_table(io.StringIO()) == "", "no table is expected there"
+    hint = 'a table in the terminal needs rich: pip install "rich>=13"; until then, lines are printed'
+    assert missing_table(terminal) == hint
+    assert TerminalScreen.on(terminal, draw) is None
+    with Progress(lambda: CollectStatus("starting", 0.0, None, 0, (), ()), terminal, interval_s=3600.0):
+        wait_until(terminal.getvalue)
+    assert terminal.getvalue() == f"cpapi-fast: {hint}\n"
+
+
+def test_after_a_change_of_size_the_notices_are_printed_again(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows where the terminal has put the last drawing, so it is cleared."""
+    with screen_on(terminal, interval_s=0.01) as screen:
+        screen.notice("a notice")
+        wait_until(lambda: terminal.getvalue().count("100x20") >= 2)
+        before = len(terminal.getvalue())
+        screen._console._width, screen._console._height = 40, 10
+        wait_until(lambda: terminal.getvalue().count("40x10") >= 2)
+    after = terminal.getvalue()[before:]
+    assert after.count("\x1b[2J") == 1
+    assert after.index("\x1b[2J") < after.index("a notice") < after.index("40x10")
+    assert "x" * 41 not in after[after.index("\x1b[2J") :]
+    assert after.endswith("\x1b[?25h")
 
 
 def test_no_screen_on_a_dumb_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,8 +109,9 @@ def test_ages(age_s: float | None, text: str) -> None:
     [
         ("271.81", "271.81"),
         (0.56, "0.56"),
-        ("\x1b[31mred\x07\r\n", "[31mred"),
-        ("x" * 30, "x" * 22 + ".."),
+        ("\x1b[31mred\x07\r\n", r"\x1b[31mred\x07\r\n"),
+        ("x" * 30, "x" * 23 + "…"),
+        ("x" * 24, "x" * 24),
         ("", ""),
     ],
 )
@@ -145,7 +146,7 @@ NS = 1_777_552_119_000_000_000
         ),
         (
             Backfill(Gap(None, 1, NS, Cause.RETRY), (), "rest", "no\x1b"),
-            "history for the gap in all subscriptions: none (no)",
+            "history for the gap in all subscriptions: none (no\\x1b)",
         ),
     ],
 )
@@ -250,7 +251,7 @@ def test_rows_that_do_not_fit_are_left_out_and_counted() -> None:
     rows = tuple(row(str(number)) for number in range(1, 51))
     text = text_of(lines(view(*rows), 80, 24))
     assert len(text) == 24
-    assert text[-1] == "... and 34 more"
+    assert text[-1] == "… and 34 more"
     assert text[-2].startswith("16 ")
     assert len(text_of(lines(view(*rows), 80, 57))) == 57
     assert text_of(lines(view(*rows), 80, 57))[-1].startswith("50 ")
@@ -263,9 +264,56 @@ def test_a_low_terminal_has_the_state_and_the_quotes() -> None:
     assert text[2].startswith("265598")
 
 
-def test_plain_ascii_only() -> None:
-    everything = "".join(text_of(lines(lost(), 200, 8) + lines(view(*[row()] * 50), 200, 20)))
-    assert everything.isascii()
+def test_plain_ascii_where_the_terminal_has_nothing_else() -> None:
+    """Everything but the ellipsis is ASCII anyway."""
+    for shown_view in (lost(detail="x" * 300), view(*[row()] * 50)):
+        everything = [text_of(lines(shown_view, 40, height, "...")) for height in (8, 20)]
+        assert "".join("".join(text) for text in everything).isascii()
+        assert any(line.endswith("...") for text in everything for line in text)
+        with_one_character = "".join("".join(text_of(lines(shown_view, 40, height))) for height in (8, 20))
+        assert "…" in with_one_character
+        assert with_one_character.replace("…", "").isascii()
+
+
+@pytest.mark.parametrize("width", range(4, 60))
+def test_what_is_cut_ends_with_an_ellipsis(width: int) -> None:
+    """And everything else is complete."""
+    advice = "Log in to the gateway in a browser. The feed continues automatically."
+    found = view(
+        row("28812380;;;8314/1,8894/-1"), row("265598@OVERNIGHT"), state=S.LOGIN_REQUIRED, advice=advice,
+        cause=Cause.NOT_LOGGED_IN, detail="Access Denied",
+    )  # fmt: skip
+    wide = {text for height in (24, 5) for text in text_of(lines(found, 500, height))}
+    for height in (24, 5):
+        for text in text_of(lines(found, width, height))[: 5 if height > 10 else 2]:
+            assert text in wide or text.endswith("…"), text
+            assert len(text) <= width
+
+
+def test_a_low_terminal_has_what_a_person_has_to_do() -> None:
+    for state, cause in ((S.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN), (S.COMPETING, Cause.COMPETING)):
+        text = text_of(lines(view(state=state, cause=cause, advice="Log in to the gateway."), 40, 5))
+        assert text[1] == "action Log in to the gateway."
+        assert text[2].startswith("conid")
+        assert text[3].startswith("265598")
+    text = text_of(lines(view(state=S.LOGIN_REQUIRED, cause=Cause.NOT_LOGGED_IN, advice="Log in."), 20, 5))
+    assert text[:2] == ["LOGIN REQUIRED for …", "action Log in."]
+
+
+def test_a_long_name_does_not_push_the_prices_out() -> None:
+    rows = (row("28812380;;;8314/1,8894/-1"), row("8314"))
+    for width, name in ((200, "28812380;;;8314/1,8894/-1"), (60, "28812380;;;8314/1,8…"), (40, "28812380;;;8…")):
+        text = text_of(lines(view(*rows), width, 24))
+        assert any(line.startswith(f"{name}  ") for line in text), text
+        assert "271.81" in text[7], "the price"
+
+
+def test_the_marks_of_a_last_price_are_shown() -> None:
+    for last in ("C271.81", "H271.81"):
+        shown_row = row(values=(last, "271.80", "271.82", "500", "1,300", "12.2M"))
+        for width in (200, 40, 25):
+            assert last in "".join(text_of(lines(view(shown_row), width, 24)))
+        assert f"last={last}" in quote_line(shown_row, COLUMNS, S.STREAMING, "12:00:00")
 
 
 # Lines where there is no terminal

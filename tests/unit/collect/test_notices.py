@@ -7,7 +7,8 @@ import pytest
 from cpapi_fast.clock import Clock
 from cpapi_fast.collect.notices import Notices
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
+from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
 
 def change(state: str, cause: str, subscription: str | None = None, detail: str = "") -> StateChange:
@@ -112,10 +113,35 @@ def test_the_first_stale_subscriptions_are_reported_one_by_one() -> None:
     assert texts[-1] == "more subscriptions are stale; the events list all of them"
 
 
+@pytest.mark.parametrize(
+    ("change", "lost", "policy", "text"),
+    [
+        ("deleted", 1200, "recreate", "deleted /data/a; 1,200 frames in it are lost; a new file follows"),
+        ("moved", 0, "recreate", "moved /data/a; its frames are not lost; a new file follows"),
+        ("changed", 1, "fail", "changed /data/a; 1 frames in it are lost; the run ends"),
+    ],
+)
+def test_a_lost_file(change: str, lost: int, policy: str, text: str) -> None:
+    assert notices_of(FileChange(1, "/data/a", change, "frames", lost, policy)) == [f"another program has {text}"]
+
+
 def test_a_slow_disk() -> None:
-    texts = notices_of(DiskChange(1, True, "hold"), DiskChange(2, False, "hold"), DiskChange(3, True, "drop_newest"))
+    texts = notices_of(
+        DiskChange(1, True, "hold"), DiskChange(2, False, "hold", 1234.56), DiskChange(3, True, "drop_newest")
+    )
     assert texts[0].endswith("the socket is not read until the disk has caught up")
-    assert texts[1] == "the disk has caught up with the data"
+    assert texts[1] == "the disk has caught up with the data after 1,234.6 s"
     assert texts[2].endswith("are dropped (drop_newest)")
     texts = notices_of(lost(1200), lost(5))
     assert texts == ["1,200 frames dropped so far, because the disk is slower than the data"]
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_a_notice_is_one_printable_line(text: str) -> None:
+    events = [change("disconnected", "unreachable", detail=text), change("stale", "subscription_silent", text, text)]
+    notices = notices_of(*events)
+    assert len(notices) == 2
+    for notice in notices:
+        assert_harmless(notice.encode())
+        assert "\n" not in notice
+        assert "EVIL" in notice

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import orjson
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import cpapi_fast
 from cpapi_fast.collect.reports import OutputSummary, Summary, open_lines, size_text, summary_text
 from cpapi_fast.delivery.stats import ConsumerStats
-from cpapi_fast.events import Cause, Gap
+from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
 from cpapi_fast.feed import FeedStats
 from cpapi_fast.outputs.capture import CaptureWriter
-from cpapi_fast.outputs.event_log import EventLog
+from cpapi_fast.outputs.event_log import EventLog, event_line
+from cpapi_fast.outputs.file_names import FileNames
+from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.ws.stats import WsStats
 from tests.support.batches import batch_of
 from tests.support.files import quote
+from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
 STATS = WsStats(
     frames_received=1234, bytes_received=1_500_000, delivered=1230, dropped=3, pending=1, reads=9, malformed=2,
@@ -37,28 +44,72 @@ CONSUMER = ConsumerStats(
 )  # fmt: skip
 
 
-def collected(folder: Path) -> Summary:
-    """The summary of two short quotes files, a capture and a few events."""
-    outputs = []
-    with CaptureWriter(folder / "capture-x.arrows") as capture, QuotesWriter(folder, "quotes-x", roll_rows=2) as quotes:
-        for number in range(3):
-            batch = batch_of([quote(number, _31="1.5")])
-            capture.write(batch)
-            quotes.write(batch)
-    events = EventLog(folder / "events-x.jsonl")
+#: Odd, so that no float64 is equal to it.
+NOON_NS = 1_767_268_800_123_456_789
+
+UPDATED_MS = [2**53 + 1, None, 1_777_552_119_103]
+
+EVENTS: list[RecordedEvent] = [
     # The first one has other types in its fields than the last.
-    events.write_event(Gap("smd+265598", 1, None, Cause.CONNECTION_LOST), 0)
-    events.write_event(Gap(None, 1, 2, Cause.CONSUMER_OVERFLOW, 30), 1)
-    events.close()
-    for output in (capture, quotes, events):
+    Gap("smd+265598", NOON_NS, None, Cause.CONNECTION_LOST),
+    Gap(None, NOON_NS, NOON_NS + 2, Cause.CONSUMER_OVERFLOW, 30),
+    StateChange(NOON_NS + 4, FeedState.STALE, FeedState.STREAMING, Cause.SUBSCRIPTION_SILENT, "wait", "smd+1", "why"),
+    Backfill(Gap("smd+1", NOON_NS, NOON_NS + 6, Cause.DATA), (Bar(NOON_NS + 8, 1, 2, 0.5, 1.5, 10),), "smh"),
+    Backfill(Gap("smd+1", NOON_NS, NOON_NS + 6, Cause.DATA), (), "rest", "it was refused"),
+    DiskChange(NOON_NS + 10, True, "hold"),
+    DiskChange(NOON_NS + 12, False, "hold", 1.5),
+    FileChange(NOON_NS + 14, "a", "deleted", "frames", 3, "recreate"),
+]
+
+#: The columns with times in ns.
+EVENT_TIMES = ("time_ns", "last_good_ns", "first_good_ns")
+
+
+def collected(folder: Path, *, events: Sequence[RecordedEvent] = EVENTS, roll: int | None = None) -> Summary:
+    """The summary of two quotes files, and of one file or many of captures and events."""
+    outputs = []
+    names = {kind: FileNames(folder, kind, suffix, run="abc123") for kind, suffix in KINDS.items()}
+    # Another run in the same folder, whose files no line may open.
+    with QuotesWriter(folder, run="def456") as other:
+        other.write(batch_of([quote(7)]))
+    capture = CaptureWriter(names["capture"], roll_bytes=roll)
+    quotes = QuotesWriter(folder, run="abc123", roll_rows=2)
+    for number, updated_ms in enumerate(UPDATED_MS):
+        raw = orjson.dumps(orjson.loads(quote(number, _31="1.5")) | {"_updated": updated_ms})
+        batch = batch_of([raw], NOON_NS + number)
+        capture.write(batch)
+        capture.flush()
+        quotes.write(batch)
+    log = EventLog(names["events"], roll_bytes=roll)
+    for event in events:
+        log.write_event(event, 0)
+    for output in (capture, quotes, log):
+        output.close()
         files = tuple((path, path.stat().st_size) for path in output.files)
         outputs.append(OutputSummary(output.name, output.unit, output.counts, files))
     gaps = {"consumer_overflow": 1, "connection_lost": 3}
     return Summary("the duration is over", 12.34, FEED, CONSUMER, gaps, tuple(outputs))
 
 
+KINDS = {"capture": ".arrows", "events": ".jsonl"}
+
+LIBRARIES = {"cpapi_fast": cpapi_fast, "duckdb": duckdb, "glob": glob, "pandas": pd, "polars": pl, "pyarrow": pa}
+
+
+def column(table: Any, name: str) -> list[Any]:
+    """The values of a column without conversion; missing ones as None."""
+    if isinstance(table, duckdb.DuckDBPyRelation):
+        return [row[0] for row in table.select(f'"{name}"').fetchall()]
+    if isinstance(table, pa.Table):
+        return table[name].to_pylist()
+    if isinstance(table, pl.DataFrame):
+        return table[name].to_list()
+    return [None if value is pd.NA or value is None or value != value else value for value in table[name].tolist()]
+
+
+@pytest.mark.parametrize("roll", [None, 1], ids=["one file each", "many files"])
 @pytest.mark.parametrize("name", ["plain", 'o\'clock [1] and "more"'])
-def test_every_line_opens_the_files(tmp_path: Path, name: str) -> None:
+def test_every_line_gives_exact_values(tmp_path: Path, name: str, roll: int | None) -> None:
     folder = tmp_path / name
     try:
         folder.mkdir()
@@ -66,21 +117,41 @@ def test_every_line_opens_the_files(tmp_path: Path, name: str) -> None:
         # Windows has no quotes in names.
         folder = tmp_path / "o'clock [1]"
         folder.mkdir()
-    lines = open_lines(collected(folder))
-    libraries = {"cpapi_fast": cpapi_fast, "duckdb": duckdb, "glob": glob, "pandas": pd, "polars": pl}
-    opened = {}
+    lines = open_lines(collected(folder, roll=roll))
+    assert len(lines) == 7
     for line in lines:
-        table = eval(line, libraries)
-        rows = table.num_rows if hasattr(table, "num_rows") else len(table)
-        opened[line.partition("(")[0]] = rows
-    assert opened == {
-        "polars.read_ipc_stream": 3,
-        "cpapi_fast.read_capture": 3,
-        "duckdb.read_parquet": 3,
-        "polars.read_parquet": 3,
-        "pandas.concat": 3,
-        "pandas.read_json": 2,
-    }
+        table = eval(line, LIBRARIES)
+        if ".read_json(" in line:
+            expected = [orjson.loads(event_line(event, 0)) for event in EVENTS]
+            for key in EVENT_TIMES:
+                assert column(table, key) == [event.get(key) for event in expected], (line, key)
+            assert column(table, "type") == [event["type"] for event in expected]
+        else:
+            assert column(table, "received_ns") == [NOON_NS, NOON_NS + 1, NOON_NS + 2], line
+            assert column(table, "conid") == [0, 1, 2]
+            if "quotes-" in line:
+                assert column(table, "updated_ms") == UPDATED_MS, line
+
+
+def test_lines_leave_out_what_cannot_be_read(tmp_path: Path) -> None:
+    """Another program has written over a file of the run, which is not among its files any more."""
+    summary = collected(tmp_path, roll=1)
+    for kind, suffix in ({"quotes": ".parquet"} | KINDS).items():
+        (tmp_path / f"{kind}-20260101T120000.000000Z-abc123{suffix}").write_bytes(b"of another program")
+    lines = open_lines(summary)
+    assert len(lines) == 7
+    for line in lines:
+        assert len(column(eval(line, LIBRARIES), "type" if ".read_json(" in line else "conid")) >= 3
+
+
+def test_events_of_more_than_one_block_are_exact(tmp_path: Path) -> None:
+    """The reader of Arrow infers types per block of 1 MiB."""
+    events = [Gap(None, NOON_NS + n, None if n < 6000 else NOON_NS + n + 1, Cause.DATA, n) for n in range(12_000)]
+    for line in open_lines(collected(tmp_path, events=events)):
+        if ".read_json(" in line:
+            table = eval(line, LIBRARIES)
+            assert column(table, "last_good_ns") == [event.last_good_ns for event in events]
+            assert column(table, "first_good_ns") == [event.first_good_ns for event in events]
 
 
 def test_summary_text(tmp_path: Path) -> None:
@@ -90,7 +161,7 @@ def test_summary_text(tmp_path: Path) -> None:
     assert "1,234 frames received = 1,230 delivered + 3 dropped + 1 pending; 1.5 MB, 2 malformed\n" in text
     assert "3 connections, 5 renewals, 2 resubscribes, 4 gaps (connection_lost: 3, consumer_overflow: 1)\n" in text
     assert "to the files: 1,230 frames received = 1,200 delivered + 30 dropped + 0 pending\n" in text
-    assert "events: 2 received = 2 written + 0 dropped + 0 pending events\n" in text
+    assert "events: 8 received = 8 written + 0 dropped + 0 pending events\n" in text
     assert "capture: 3 received = 3 written + 0 dropped + 0 pending frames\n" in text
     assert "quotes: 3 received = 3 written + 0 dropped + 0 pending quotes\n" in text
     for output in summary.outputs:
@@ -114,3 +185,17 @@ def test_no_files_nothing_to_open(tmp_path: Path) -> None:
 )
 def test_size_text(nbytes: float, text: str) -> None:
     assert size_text(nbytes) == text
+
+
+@pytest.mark.parametrize("text", [text.replace("\0", "").replace("/", "|") for text in HOSTILE_TEXTS])
+def test_a_hostile_folder_forges_no_line(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / text
+    folder.mkdir()
+    summary = collected(folder)
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    shown = assert_harmless(summary_text(summary).encode())
+    assert shown.count("\n") == summary_text(collected(plain)).count("\n")
+    # The expressions still have the exact path.
+    line = next(line for line in shown.splitlines() if "read_ipc_stream" in line)
+    assert len(eval(line, {"polars": pl})) == 3

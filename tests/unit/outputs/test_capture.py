@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cpapi_fast._version import __version__
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
 from cpapi_fast.frames.frame import classify
-from cpapi_fast.outputs import capture as capture_module
+from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
@@ -193,7 +193,7 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer.write(batch_of([b"first"]))
     writer.flush()
     size = path.stat().st_size
-    monkeypatch.setattr(capture_module, "write_all", failing_write(100))
+    monkeypatch.setattr(output_file_module, "write_all", failing_write(100))
     writer.write(batch_of([b"second", b"third"]))
     with pytest.raises(OutputError, match="free some space") as caught:
         writer.flush()
@@ -216,7 +216,7 @@ def test_disk_full_at_the_end_of_the_stream(tmp_path: Path, monkeypatch: pytest.
     writer = CaptureWriter(path)
     writer.write(batch_of([b"first"]))
     writer.flush()
-    monkeypatch.setattr(capture_module, "write_all", failing_write(3))
+    monkeypatch.setattr(output_file_module, "write_all", failing_write(3))
     with pytest.raises(OutputError):
         writer.close()
     writer.close()
@@ -227,7 +227,7 @@ def test_disk_full_at_the_end_of_the_stream(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_disk_full_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "write_all", failing_write(10))
+    monkeypatch.setattr(output_file_module, "write_all", failing_write(10))
     with pytest.raises(OutputError, match="free some space"):
         CaptureWriter(tmp_path / "a.arrows")
     assert list(tmp_path.iterdir()) == []
@@ -318,7 +318,7 @@ def test_reading_what_is_no_capture(tmp_path: Path) -> None:
 
 def test_pyarrow_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "cpapi-fast\[arrow\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install "pyarrow>=17"'):
         CaptureWriter(tmp_path / "a.arrows")
     with pytest.raises(MissingDependencyError):
         read_capture(tmp_path / "a.arrows")

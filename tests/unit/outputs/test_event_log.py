@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -21,8 +23,9 @@ from cpapi_fast.events import (
     StateChange,
 )
 from cpapi_fast.outputs.event_log import EventLog, event_line
-from cpapi_fast.outputs.interface import DiskChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
 from tests.support.files import file_size_limit
+from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
 NOON_NS = 1_767_268_800_123_456_789
 
@@ -93,17 +96,34 @@ LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
     ),
     (
         DiskChange(NOON_NS, True, "hold"),
-        {"type": "disk", "time_ns": NOON_NS, "is_slow": True, "policy": "hold"},
+        {"type": "disk", "time_ns": NOON_NS, "is_slow": True, "policy": "hold", "duration_s": None},
+    ),
+    (
+        DiskChange(NOON_NS, False, "hold", 1.5),
+        {"type": "disk", "time_ns": NOON_NS, "is_slow": False, "policy": "hold", "duration_s": 1.5},
+    ),
+    (
+        FileChange(NOON_NS, "/data/a.arrows", "deleted", "frames", 7, "recreate"),
+        {
+            "type": "file",
+            "time_ns": NOON_NS,
+            "path": "/data/a.arrows",
+            "change": "deleted",
+            "unit": "frames",
+            "lost": 7,
+            "policy": "recreate",
+        },
     ),
 ]
 
 
 @pytest.mark.parametrize(("event", "expected"), LINES)
 def test_every_event_is_a_line(tmp_path: Path, event: RecordedEvent, expected: dict[str, object]) -> None:
-    log = EventLog(tmp_path / "events.jsonl")
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
     log.write_event(event, 42)
     # At once, and not when it is closed.
-    line = log.path.read_bytes()
+    line = path.read_bytes()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert orjson.loads(line) == {"time": "2026-01-01T12:00:00.123+00:00", "row": 42, **expected}
@@ -111,17 +131,18 @@ def test_every_event_is_a_line(tmp_path: Path, event: RecordedEvent, expected: d
 
 
 def test_lines_in_order_and_counted(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "events.jsonl")
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
     assert log.files == []
-    assert not log.path.exists()
+    assert not path.exists()
     for row, (event, _) in enumerate(LINES):
         log.write_event(event, row)
-    assert log.files == [log.path]
+    assert log.files == [path]
     assert log.poll() > 0
     log.close()
     log.close()
-    assert [orjson.loads(line)["row"] for line in log.path.read_bytes().splitlines()] == list(range(len(LINES)))
-    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (6, 6, 0, {})
+    assert [orjson.loads(line)["row"] for line in path.read_bytes().splitlines()] == list(range(len(LINES)))
+    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (8, 8, 0, {})
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
@@ -142,12 +163,27 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 if sys.platform != "win32":
 
     def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
-        log = EventLog(tmp_path / "events.jsonl")
+        path = tmp_path / "events.jsonl"
+        log = EventLog(path)
         line_bytes = len(event_line(CHANGE, 0))
         with file_size_limit(3 * line_bytes + 10):
             for _ in range(3):
                 log.write_event(CHANGE, 0)
             with pytest.raises(OutputError, match="free some space"):
                 log.write_event(CHANGE, 0)
-        assert log.path.read_bytes() == 3 * event_line(CHANGE, 0)
+        assert path.read_bytes() == 3 * event_line(CHANGE, 0)
         assert (log.counts.received, log.counts.written, log.counts.dropped_total) == (4, 3, 1)
+
+
+@pytest.mark.parametrize("text", [*HOSTILE_TEXTS, "lone \udcff"])
+def test_lines_can_be_shown_on_a_terminal_and_are_exact(text: str) -> None:
+    changes = [replace(CHANGE, detail=text, advice=text, subscription=text)]
+    for event in (
+        *changes,
+        replace(GAP, subscription=text),
+        Backfill(replace(GAP, subscription=text), (), "smh", text),
+    ):
+        line = event_line(event, 1)
+        assert_harmless(line)
+        shown = json.loads(line)
+        assert text in (shown.get("detail"), shown.get("subscription"), shown.get("error"))

@@ -67,10 +67,10 @@ def test_make_folder_where_a_file_is(tmp_path: Path) -> None:
 
 
 def test_make_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(self: Path, *args: object, **kwargs: object) -> None:
+    def refused(path: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr("cpapi_fast.outputs.interface.create_file", refused)
     with pytest.raises(OutputError, match="make it writable") as caught:
         make_folder(tmp_path)
     assert caught.value.path == str(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
-from cpapi_fast.outputs import quotes as quotes_module
-from cpapi_fast.outputs.quotes import QuotesWriter, quotes_schema
+from cpapi_fast.outputs import output_file as output_file_module
+from cpapi_fast.outputs.file_names import FileNames
+from cpapi_fast.outputs.quote_fields import field_columns, quotes_schema
+from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
 from tests.support.clocks import HandClock
@@ -56,7 +60,8 @@ def test_one_row_per_market_data_frame(tmp_path: Path) -> None:
         check_counts(writer)
         assert (writer.counts.received, writer.counts.pending) == (4, 4)
     assert (writer.counts.written, writer.counts.pending) == (4, 0)
-    assert writer.files == [tmp_path / "run-00001.parquet"] == list(tmp_path.iterdir())
+    assert writer.files == list(tmp_path.iterdir())
+    assert re.fullmatch(r"run-\d{8}T\d{6}\.\d{6}Z\.parquet", writer.files[0].name)
     empty = dict.fromkeys(quotes_schema().names)
     assert rows_of(tmp_path) == [
         empty
@@ -145,7 +150,7 @@ def test_rolls_by_rows(tmp_path: Path) -> None:
             assert len(parts) == ((number + 1) % 10 >= 4), "a row group is on the disk, aside"
         writer.write(batch_of([quote(number) for number in range(23, 45)]))
     assert [pq.read_metadata(path).num_rows for path in writer.files] == [10, 10, 10, 10, 5]
-    assert [path.name for path in writer.files] == [f"q-{number:05d}.parquet" for number in range(1, 6)]
+    assert writer.files == sorted(writer.files) == sorted(tmp_path.iterdir())
     assert [row["conid"] for row in rows_of(tmp_path)] == list(range(45))
     assert pq.read_metadata(writer.files[0]).num_row_groups == 3
 
@@ -192,29 +197,35 @@ def test_unfinished_file_has_no_final_name(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
 
 
-def test_never_overwrites(tmp_path: Path) -> None:
-    final = tmp_path / "q-00001.parquet"
-    final.write_bytes(b"precious")
+def test_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that another program takes at the last moment."""
+    monkeypatch.setattr(output_file_module.OutputFile, "final_path", property(lambda _self: taken))
+    taken = tmp_path / "taken.parquet"
+    taken.write_bytes(b"precious")
     writer = QuotesWriter(tmp_path, "q")
     writer.write(batch_of([quote()]))
     with pytest.raises(OutputError, match="never overwritten"):
         writer.close()
     writer.close()
-    assert final.read_bytes() == b"precious"
+    assert taken.read_bytes() == b"precious"
     # What could not get its name is whole all the same, so it is kept.
-    assert pq.read_metadata(tmp_path / "q-00001.parquet.part").num_rows == 1
+    (part,) = tmp_path.glob("q-*.part")
+    assert pq.read_metadata(part).num_rows == 1
     check_counts(writer)
 
 
-def test_leftover_of_another_run_is_not_touched(tmp_path: Path) -> None:
-    part = tmp_path / "q-00001.parquet.part"
-    part.write_bytes(b"half")
-    writer = QuotesWriter(tmp_path, "q")
-    writer.write(batch_of([quote()]))
-    with pytest.raises(OutputError, match="never overwritten"):
-        writer.roll()
-    assert part.read_bytes() == b"half"
-    check_counts(writer)
+def test_taken_names_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of others under the next names, finished or not, are not touched."""
+    monkeypatch.setattr(FileNames, "next", lambda _self: next(names))
+    names = iter([tmp_path / f"q-{number}.parquet" for number in range(3)])
+    (tmp_path / "q-0.parquet").write_bytes(b"precious")
+    (tmp_path / "q-1.parquet.part").write_bytes(b"half")
+    with QuotesWriter(tmp_path, "q") as writer:
+        writer.write(batch_of([quote()]))
+    assert writer.files == [tmp_path / "q-2.parquet"]
+    assert (tmp_path / "q-0.parquet").read_bytes() == b"precious"
+    assert (tmp_path / "q-1.parquet.part").read_bytes() == b"half"
+    assert writer.counts.written == 1
 
 
 def failing_write(after_bytes: int):
@@ -236,7 +247,7 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_bytes:
     writer = QuotesWriter(tmp_path, "q", group_rows=2, roll_rows=10)
     for number in range(10):
         writer.write(batch_of([quote(number)]))
-    monkeypatch.setattr(quotes_module, "write_all", failing_write(after_bytes))
+    monkeypatch.setattr(output_file_module, "write_all", failing_write(after_bytes))
 
     def fill_the_disk() -> None:
         for number in range(10, 1000):
@@ -274,7 +285,7 @@ if sys.platform != "win32":
 
 def test_all_of_the_batch_that_failed_is_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = QuotesWriter(tmp_path, group_rows=2)
-    monkeypatch.setattr(quotes_module, "write_all", failing_write(0))
+    monkeypatch.setattr(output_file_module, "write_all", failing_write(0))
     with pytest.raises(OutputError):
         writer.write(batch_of([*(quote(number) for number in range(7)), b"{}"]))
     check_counts(writer)
@@ -303,7 +314,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
 
 def test_pyarrow_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "cpapi-fast\[arrow\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install "pyarrow>=17"'):
         QuotesWriter(tmp_path)
 
 
@@ -336,3 +347,64 @@ def is_decodable(frame: Any) -> bool:
         return frame.payload is not None
     except ValueError:
         return False
+
+
+def test_every_requested_field_has_a_column(tmp_path: Path) -> None:
+    codes = ("7635", "31", "7633", "55", "6509", "6008", "7184", "999999", "7635")
+    frames = [
+        quote(13455763, _7635="1,018.42", _7633="18.40%", _55="VIX", _6008=13455763, _7184="1", _999999="new"),
+        quote(13455763, _7635="N/A", _55=None, _999999=[1, {"a": None}]),
+        quote(13455763, _31="C17.05", _55=5, _999999=1.5),
+    ]
+    with QuotesWriter(tmp_path, fields=codes) as writer:
+        writer.write(batch_of(frames, 42))
+    schema = pq.read_schema(writer.files[0])
+    fixed = quotes_schema().names
+    assert schema.names == [*fixed, "mark_price", "implied_vol_percent", "symbol", "6008", "can_be_traded", "999999"]
+    assert schema.equals(quotes_schema(codes), check_metadata=True)
+    types = {name: str(schema.field(name).type) for name in schema.names[len(fixed) :]}
+    assert types == {
+        "mark_price": "double",
+        "implied_vol_percent": "double",
+        "symbol": "string",
+        "6008": "double",
+        "can_be_traded": "double",
+        "999999": "string",
+    }
+    assert [schema.field(name).metadata[b"code"] for name in ("mark_price", "999999")] == [b"7635", b"999999"]
+    rows = [{name: row[name] for name in types} for row in rows_of(tmp_path)]
+    assert rows == [
+        {"mark_price": 1018.42, "implied_vol_percent": 18.4, "symbol": "VIX", "6008": 13455763.0, "can_be_traded": 1.0,
+         "999999": "new"},
+        dict.fromkeys(types) | {"999999": '[1,{"a":null}]'},
+        dict.fromkeys(types) | {"symbol": "5", "999999": "1.5"},
+    ]  # fmt: skip
+
+
+def test_the_default_fields_add_no_column() -> None:
+    assert quotes_schema(DEFAULT_FIELDS) == quotes_schema() == quotes_schema(("6509",))
+
+
+def test_each_field_of_the_catalogue_can_be_a_column(tmp_path: Path) -> None:
+    schema = quotes_schema(FIELDS)
+    assert len(set(schema.names)) == len(schema.names)
+    columns = field_columns(FIELDS, quotes_schema().names)
+    assert {column.code for column in columns} == FIELDS.keys()
+    with QuotesWriter(tmp_path, fields=FIELDS) as writer:
+        writer.write(batch_of([quote(1, **{f"_{code}": "1.5" for code in FIELDS})], 42))
+    (row,) = rows_of(tmp_path)
+    for column in columns:
+        if column.name in row and column.code not in ("6509", *DEFAULT_FIELDS):
+            assert row[column.name] == (1.5 if column.is_number else "1.5")
+    described = [FIELDS[column.code].meaning for column in columns if not column.is_number]
+    assert not any("percent" in text or "price" in text for text in described), "a number is no text"
+
+
+def test_the_latest_last_price_has_its_mark(tmp_path: Path) -> None:
+    with QuotesWriter(tmp_path) as writer:
+        latest = writer.latest
+        for text, mark in (("C4,735.10", "C"), ("H4735.2", "H"), ("N/A", "H"), ("4735.3", None)):
+            writer.write(batch_of([quote(1, _31=text, _84="1")], 42))
+            assert latest["1"].last_prefix == mark, text
+        writer.write(batch_of([quote(1, _84="2")], 42))
+    assert (latest["1"].last, latest["1"].last_prefix) == (4735.3, None)

@@ -13,7 +13,7 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import OutputError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
-from cpapi_fast.outputs.interface import DiskChange, OutputCounts
+from cpapi_fast.outputs.interface import DiskChange, FileChange, OutputCounts
 from cpapi_fast.outputs.recorder import Recorder
 from tests.support.batches import batch_of
 from tests.support.loops import until
@@ -256,4 +256,106 @@ async def test_loop_closed_without_close() -> None:
     recorder._jobs.put(None)
     recorder._thread.join(5)
     assert not recorder._thread.is_alive()
+    assert output.is_closed
+
+
+class Undiscarding(Fake):
+    """An output that fails, and fails again when it only has to count."""
+
+    def discard(self, _batch: Batch) -> None:
+        raise ValueError("cannot even count")
+
+
+@pytest.mark.time_limit(20)
+async def test_an_output_that_cannot_discard_keeps_nobody_waiting() -> None:
+    first, second = Undiscarding(fail_at=0), Fake()
+
+    recorder = Recorder([first, second])
+    batches = [batch_of([b"x"]) for _ in range(3)]
+    for _ in range(3):
+        with pytest.raises(OutputError, match="cannot write fake"):
+            await recorder.write(batches)
+    with pytest.raises(OutputError, match="cannot write fake"):
+        await recorder.close()
+    assert (second.counts.received, second.counts.dropped_total) == (9, 9), "the other output counts all the same"
+
+
+class Exiting(Fake):
+    """An output with an exit in it, which would end the thread."""
+
+    def write(self, _batch: Batch) -> None:
+        raise SystemExit(3)
+
+
+@pytest.mark.time_limit(20)
+async def test_an_output_that_exits_keeps_nobody_waiting() -> None:
+    output = Exiting()
+
+    recorder = Recorder([output])
+    for _ in range(3):
+        with pytest.raises(UsageError, match="an output raised SystemExit"):
+            await recorder.write([batch_of([b"x"])])
+    with pytest.raises(UsageError):
+        await recorder.failed()
+    with pytest.raises(UsageError):
+        await recorder.close()
+    assert output.is_closed
+
+
+class Changing(Fake):
+    """An output whose files another program changes."""
+
+    def __init__(self, *at: str) -> None:
+        super().__init__()
+        self.changes: list[FileChange] = []
+        self._at = at
+
+    def write(self, batch: Batch) -> None:
+        super().write(batch)
+        self._change("write")
+
+    def poll(self) -> float:
+        self._change("poll")
+        return super().poll()
+
+    def close(self) -> None:
+        super().close()
+        self._change("close")
+
+    def _change(self, at: str) -> None:
+        if at in self._at and (at != "poll" or self.polls == 0):
+            self.changes.append(FileChange(1, f"during {at}", "deleted", "frames", 7, "recreate"))
+
+
+async def test_changes_of_files_are_events_and_notices() -> None:
+    frames, events = Changing("write", "poll", "close"), FakeEvents()
+    told: list[FileChange] = []
+
+    recorder = Recorder([frames], events=events, on_change=told.append)
+    await recorder.write([batch_of([b"1", b"2"])])
+    await recorder.close()
+    assert [change.path for change in told] == ["during poll", "during write", "during close"]
+    assert [event for event, _ in events.events] == told
+    assert [row for _, row in events.events] == [0, 2, 2]
+    assert frames.changes == []
+
+
+class Dying(Fake):
+    """An output whose error has no handler, because it is in the thread's own code."""
+
+    def poll(self) -> float:
+        return "soon"  # type: ignore[return-value]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.time_limit(20)
+async def test_a_thread_that_ended_keeps_nobody_waiting() -> None:
+    output = Dying()
+
+    recorder = Recorder([output])
+    for _ in range(3):
+        with pytest.raises(UsageError, match="the thread of the recorder has ended: TypeError"):
+            await recorder.write([batch_of([b"x"])])
+    with pytest.raises(UsageError):
+        await recorder.close()
     assert output.is_closed

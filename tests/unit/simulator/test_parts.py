@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cpapi_fast.errors import ConfigError
+from cpapi_fast.errors import ConfigError, MissingDependencyError
 from cpapi_fast.simulator import Certificate, SimulatorOptions, history, replay, system_frames, wire
 from cpapi_fast.simulator.rate_limits import RateLimiter
 from cpapi_fast.simulator.rest_routes import has_repeated_cookie
@@ -300,6 +302,72 @@ def test_lines_of_a_replay_file(tmp_path: Path, content: bytes, expected: list[b
     assert list(replay.lines(file)) == expected
 
 
+FRAME = b'{"topic":"smd+265598","conid":265598,"31":"271.81"}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FRAME,
+        FRAME + b"\r\n" + FRAME + b"\n",
+        b"\n \n\t" + FRAME,
+        FRAME + b"\nnot JSON \xff\n\n{}",
+        b'{"args":{"authenticated":true},"topic":"sts"}',
+        b'{"31":"' + b"1" * 2_000_000 + b'","topic":"smd+1"}',
+    ],
+)
+def test_a_list_of_frames_can_be_replayed(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "frames"
+    file.write_bytes(content)
+    replay.check(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"\n\n \n", "it is empty"),
+        (b"PAR1\x15\x04", "it is a Parquet file"),
+        (b"ARROW1\0\0", "it is an Arrow file"),
+        (b"\xff\xff\xff\xff\x10\1\0\0", "an Arrow stream such as a capture"),
+        (b"\x1f\x8b\x08" + FRAME, "a compressed file"),
+        (b"\x7fELF\x02\x01\0\0" * 50, "it is a binary file"),
+        ('\ufeff{"topic":"smd+1"}'.encode("utf-16"), "it is a binary file"),
+        (b"hello\nworld\n", "no JSON object with a topic"),
+        (b"conid,last\n265598,271.81\n", "no JSON object with a topic"),
+        (b"[" + FRAME + b"]", "no JSON object with a topic"),
+        (b"[\n" + FRAME + b"\n]", "no JSON object with a topic"),
+        (b'{\n"topic":"smd+1"\n}', "no JSON object with a topic"),
+        (b'{"name":"package","version":"1.0"}', "no JSON object with a topic"),
+        (b'{"type":"state","time":"2026-01-02T14:30:00.000+00:00","row":0,"state":"ready"}', "no JSON object"),
+        (b'{"topic":7}', "no JSON object with a topic"),
+        (b"[" * 100_000, "no JSON object with a topic"),
+        (b"42", "no JSON object with a topic"),
+    ],
+)  # fmt: skip
+def test_anything_else_cannot_be_replayed(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "other"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        replay.check(file)
+    assert str(file) in str(caught.value)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_a_pipe_or_device_cannot_be_replayed(tmp_path: Path) -> None:
+    """Each client gets the whole file, so it is read more than once; opening a pipe would wait for a writer."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        with pytest.raises(ConfigError, match="it is a device or a pipe"):
+            replay.check(path)
+    for path in (tmp_path, tmp_path / "missing", "a\0b"):
+        with pytest.raises(ConfigError, match="cannot read the replay file"):
+            replay.check(path)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -349,5 +417,12 @@ def test_missing_cryptography_is_an_error_with_the_package_to_install(monkeypatc
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigError, match=r"cpapi-fast\[simulator\]"):
+    with pytest.raises(MissingDependencyError, match='pip install "cryptography>='):
         Certificate.make()
+
+
+def test_each_package_to_install_is_that_of_an_extra() -> None:
+    """In a version that the extra allows; the name alone works in a checkout too."""
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
+    for requirement in MissingDependencyError.REQUIREMENTS.values():
+        assert f'"{requirement}"' in text

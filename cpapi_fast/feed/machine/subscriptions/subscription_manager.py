@@ -79,7 +79,7 @@ class SubscriptionManager:
                 "market data lines",
                 most=self._options.market_data_lines,
                 in_use=in_use,
-                advice="unsubscribe one first, or raise market_data_lines if the account has more than 100",
+                advice="Subscribe to fewer, or raise market_data_lines if the account has more.",
             )
 
     def remove(self, topic: str, now: Moment) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from cpapi_fast.events import Cause, FeedState
 from cpapi_fast.feed.machine.actions import Activity
 from cpapi_fast.protocol.hours import TradingHours
+from cpapi_fast.redaction import repr_without_accounts
 
 from .interval_estimator import IntervalEstimator
 from .send_queue import QueuedRequest
@@ -16,6 +17,7 @@ _NEVER: Final = float("inf")
 _NO_ACTIVITY: Final = Activity(0, 0, 0.0)
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class SubscriptionSpec:
     """The parameters of a subscription.
@@ -39,6 +41,7 @@ class SubscriptionSpec:
     hours: TradingHours | None = None
 
 
+@repr_without_accounts
 @dataclass(slots=True)
 class OpenGap:
     """A gap without an end: frames are missing after `last_good_ns`, until the next frame of the subscription.

@@ -1,0 +1,190 @@
+"""The values of options: their parsers, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cpapi_fast.errors import CpapiError, SubscriptionError
+from cpapi_fast.protocol.instruments import market_data_target, split_instruments
+
+if TYPE_CHECKING:
+    from cpapi_fast.feed.options import FeedOptions
+
+#: What `--conids` takes.
+_INSTRUMENTS: Final = (
+    "instruments to %s: conids, conids on one exchange (265598@NYSE), or combinations with the conid and ratio of each "
+    "leg ('28812380;;;8314/1,8894/-1', in quotes); may be repeated"
+)
+
+
+class _Extend(argparse.Action):
+    """Adds the values of a repeated option, as a tuple."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        _option: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, (*(getattr(namespace, self.dest) or ()), *(values or ())))
+
+
+def add_instruments(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add `--conids` and `--fields`. Both may be repeated."""
+    parser.add_argument(
+        "--conids", type=instruments, action=_Extend, default=(), metavar="A,B", help=_INSTRUMENTS % purpose
+    )
+    parser.add_argument(
+        "--fields",
+        type=codes,
+        action=_Extend,
+        metavar="31,84",
+        help="field codes to request, each of which gets a column; may be repeated (default: 31,84,86,85,88,87)",
+    )
+
+
+def add_feed_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the feed that `collect` and `tail` have."""
+    parser.add_argument(
+        "--competing",
+        choices=("observe", "reclaim"),
+        default="observe",
+        help="if another login of this user has the session: wait (observe), or take the session back (reclaim) "
+        "(default: observe)",
+    )
+    parser.add_argument(
+        "--market-data-lines",
+        type=whole_number,
+        metavar="N",
+        help="how many instruments the account may watch at once (default: 100)",
+    )
+    parser.add_argument(
+        "--nightly-reset",
+        type=daily_window,
+        metavar="WINDOW",
+        help="time of day of the gateway's reset, such as 23:40-00:45@Europe/Zurich, or none (default: around midnight "
+        "in New York)",
+    )
+    parser.add_argument(
+        "--record-decisions",
+        type=new_file,
+        metavar="FILE",
+        help="write what the connection does and why to this new file, for a report of a problem; it contains no "
+        "secret and no price",
+    )
+
+
+def feed_options(args: argparse.Namespace) -> FeedOptions:
+    """The options of the feed in the arguments.
+
+    Raises:
+        ConfigError: one of them is invalid.
+    """
+    from cpapi_fast.feed.options import FeedOptions
+
+    given = {
+        name: value
+        for name in ("competing", "market_data_lines", "backfill", "record_decisions")
+        if (value := getattr(args, name, None)) is not None
+    }
+    if args.nightly_reset is not None:
+        given["nightly"] = args.nightly_reset[0]
+    return FeedOptions(**given)
+
+
+def instruments(text: str) -> tuple[int | str, ...]:
+    """Instruments separated by commas, conids as int."""
+    found: list[int | str] = []
+    for part in split_instruments(text):
+        try:
+            target = market_data_target(part)
+        except SubscriptionError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from None
+        found.append(int(target) if target.isdigit() else target)
+    return tuple(found)
+
+
+def instrument(text: str) -> int | str:
+    """One instrument."""
+    found = instruments(text)
+    if len(found) != 1:
+        raise argparse.ArgumentTypeError("give one conid, such as 265598")
+    return found[0]
+
+
+def codes(text: str) -> tuple[str, ...]:
+    """Field codes separated by commas."""
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdigit()):
+            raise argparse.ArgumentTypeError(f"a field code must be a number such as 31, not {part!r}")
+    return tuple(parts)
+
+
+def seconds(text: str) -> float:
+    """A finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """A whole number above zero."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def daily_window(text: str) -> tuple[Any]:
+    """A time of day, `START-END@ZONE`, as a tuple with one `DailyWindow`; with None for `none`."""
+    from cpapi_fast.protocol.hours import DailyWindow
+
+    if text == "none":
+        return (None,)
+    times, _, zone = text.partition("@")
+    start, _, end = times.partition("-")
+    try:
+        return (DailyWindow(start, end, zone),)
+    except CpapiError as exc:
+        raise argparse.ArgumentTypeError(f"give it as 23:40-00:45@Europe/Zurich, or none: {exc}") from None
+
+
+def folder(text: str) -> str:
+    """The path of a folder, which need not exist."""
+    # An unset shell variable would otherwise mean the current folder.
+    if not text:
+        raise argparse.ArgumentTypeError("give the path of a folder")
+    path = Path(text)
+    for one in (path, *path.parents):
+        if os.path.lexists(one):
+            if one.exists() and not one.is_dir():
+                raise argparse.ArgumentTypeError(f"{one} is a file; give the path of a folder")
+            break
+    return text
+
+
+def file_mode(text: str) -> int:
+    """Permissions of a file, in octal. The library checks which ones are possible."""
+    if not re.fullmatch("(?:0o)?[0-7]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mode in octal, such as 640")
+    return int(text, 8)
+
+
+def new_file(text: str) -> str:
+    """The path of a file that does not exist, in a folder that does."""
+    path = Path(text)
+    if not text or os.path.lexists(path):
+        raise argparse.ArgumentTypeError(f"{text!r} exists; files are never overwritten, so give a new path")
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent} is no folder; create it first, or give another path")
+    return text

@@ -1,0 +1,98 @@
+"""PartFile: an unfinished Parquet file, which is complete before it gets its name."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+from .interface import import_arrow
+from .output_file import OutputFile
+
+
+class PartFile:
+    """An unfinished Parquet file.
+
+    Args:
+        file: the new file. It is removed if Arrow cannot write to it.
+        schema: the pyarrow schema.
+
+    Attributes:
+        file: the file.
+        rows: how many rows were written to it.
+    """
+
+    def __init__(self, file: OutputFile, schema: Any) -> None:
+        self.file: Final = file
+        self.rows = 0
+        self._stream: Final = _PartStream(file)
+        self._is_complete = False
+        try:
+            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(self._stream, schema, compression="zstd")
+        except OSError:
+            file.remove()
+            raise
+
+    def write(self, table: Any) -> None:
+        """Write a table as one row group. Raises OSError."""
+        self._writer.write_table(table)
+        self.rows += table.num_rows
+
+    def complete(self) -> bool:
+        """Write the footer. Returns False if that is not possible."""
+        try:
+            self._writer.close()
+            self.file.sync()
+        except OSError:
+            return False
+        self._is_complete = True
+        return True
+
+    def finish(self) -> None:
+        """Complete the file, and give it its final name. Raises OSError."""
+        self._writer.close()
+        self.file.sync()
+        self._is_complete = True
+        self.file.publish(self.file.final_path)
+
+    def abandon(self) -> None:
+        """Remove the file, unless it is complete and only its renaming failed, or it is not there any more."""
+        self._stream.is_given_up = True
+        if self._is_complete:
+            self.file.close()
+        else:
+            self.file.remove()
+            self._writer.close()
+
+
+class _PartStream(io.RawIOBase):
+    """The file object that Arrow writes a Parquet file to: complete writes only, and none after it is given up.
+
+    Arrow ignores incomplete writes, and writes the footer even after a failed write.
+    """
+
+    def __init__(self, file: OutputFile) -> None:
+        self.is_given_up = False
+        self._file = file
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        if not self.is_given_up:
+            self._file.append(view)
+        self._position += view.nbytes
+        return view.nbytes
+
+
+def rows_of(path: Path) -> int:
+    """How many rows of a file can be read."""
+    try:
+        return int(import_arrow("pyarrow.parquet").read_metadata(path).num_rows)
+    except (OSError, ValueError):  # ArrowInvalid is a ValueError.
+        return 0

@@ -1,0 +1,121 @@
+"""The columns of the quotes: the name and type of each, and how the values of requested fields are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from cpapi_fast._version import __version__
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
+from cpapi_fast.protocol.numbers import parse_number
+
+from .interface import import_arrow
+
+#: The fields that become float64 columns in every file, named by their keys.
+NUMBER_CODES: Final = DEFAULT_FIELDS
+
+#: The fields that have a column in every file, and the names of all columns in every file.
+_ALWAYS: Final = frozenset({*NUMBER_CODES, "6509"})
+_ALWAYS_NAMES: Final = frozenset(
+    {"received_ns", "late_ns", "updated_ms", "conid", "target", "6509", "last_price_prefix"}
+    | {FIELDS[code].key for code in NUMBER_CODES}
+)
+
+#: The fields of the catalogue whose values are texts or dates. All others are numbers.
+_TEXT_CODES: Final = frozenset(
+    (
+        "55", "58", "76", "77", "201", "6004", "6070", "6072", "6073", "6119", "6508", "6509", "7051", "7057", "7058",
+        "7068", "7094", "7219", "7220", "7221", "7280", "7281", "7288", "7644", "7655", "7683", "7684", "7685", "7686",
+        "7687", "7688", "7689", "7690", "7695", "7704", "7705", "7706", "7707", "7708", "7714", "7715", "7899",
+    )
+)  # fmt: skip
+
+
+class FieldColumn(NamedTuple):
+    """The column of one requested field.
+
+    Attributes:
+        code: the code of the field.
+        name: the name of the column: the key of the field, or its code if the catalogue does not contain it.
+        is_number: whether it is a float64 column; otherwise it has texts.
+        meaning: the description of the field.
+        read: converts a decoded value of a frame; None for what the column cannot represent.
+    """
+
+    code: str
+    name: str
+    is_number: bool
+    meaning: str
+    read: Callable[[object], Any]
+
+
+def quotes_schema(fields: Iterable[str] = ()) -> Any:
+    """Return the pyarrow schema of the quotes, with descriptions as metadata.
+
+    Args:
+        fields: the codes of the requested fields. Each one without a column of its own gets one, after the others.
+    """
+    pa = import_arrow("pyarrow")
+
+    def field(name: str, type_: Any, description: str, *, nullable: bool = True, **metadata: str) -> Any:
+        return pa.field(name, type_, nullable=nullable, metadata={"description": description, **metadata})
+
+    return pa.schema(
+        [
+            field("received_ns", pa.int64(), "ns since the Unix epoch (UTC), the receive time", nullable=False),
+            field(
+                "late_ns",
+                pa.int64(),
+                "how late the row is in ns: received_ns - updated_ms beyond the usual of its subscription; 0 up to 1 s",
+                nullable=False,
+            ),
+            field("updated_ms", pa.int64(), "ms since the Unix epoch (UTC), from the gateway", code="_updated"),
+            field("conid", pa.int64(), "contract id; 0 is a real one", nullable=False),
+            field("target", pa.string(), "the subscribed target if it is more than a conid: 265598@NYSE"),
+            *(field(FIELDS[code].key, pa.float64(), FIELDS[code].meaning, code=code) for code in NUMBER_CODES),
+            field("6509", pa.string(), FIELDS["6509"].meaning, code="6509", key=FIELDS["6509"].key),
+            field("last_price_prefix", pa.string(), "C: last_price is the prior close; H: halted", code="31"),
+            *(
+                field(one.name, pa.float64() if one.is_number else pa.string(), one.meaning, code=one.code)
+                for one in requested_columns(fields)
+            ),
+        ],
+        metadata={
+            "cpapi_fast.format": "quotes",
+            "cpapi_fast.format_version": "1",
+            "cpapi_fast.version": __version__,
+            "cpapi_fast.rows": "one per market data frame; null: not in this frame, so it did not change; the first "
+            "snapshot of a subscription is sent twice",
+        },
+    )
+
+
+def requested_columns(fields: Iterable[str]) -> tuple[FieldColumn, ...]:
+    """Return a column for each requested field that every file does not have anyway."""
+    return field_columns((code for code in fields if code not in _ALWAYS), _ALWAYS_NAMES)
+
+
+def field_columns(codes: Iterable[str], taken: Collection[str]) -> tuple[FieldColumn, ...]:
+    """Return a column for each requested field, in the given order.
+
+    Args:
+        codes: the codes of the fields.
+        taken: the names of the other columns. A field whose key is among them has its code as the name (6008, `conid`).
+    """
+    found = []
+    for code in dict.fromkeys(codes):
+        field = FIELDS.get(code)
+        name = code if field is None or field.key in taken else field.key
+        is_number = field is not None and code not in _TEXT_CODES
+        meaning = field.meaning if field is not None else "a field that IB does not document, as received"
+        found.append(FieldColumn(code, name, is_number, meaning, parse_number if is_number else text_of))
+    return tuple(found)
+
+
+def text_of(value: object) -> str | None:
+    """Return a value as text: a JSON string itself, any other value as JSON; None for null and a missing value."""
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode()
