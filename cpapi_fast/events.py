@@ -170,6 +170,7 @@ class StandstillReason(enum.Enum):
     NETWORK = "network"
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Standstill:
     """A period in which nothing was received, reported before the first frame after it.

@@ -93,6 +93,8 @@ def feed_options(args: argparse.Namespace) -> FeedOptions:
         for name in ("competing", "market_data_lines", "backfill", "record_decisions")
         if (value := getattr(args, name, None)) is not None
     }
+    if args.give_up_after is not None:
+        given["give_up_after_s"] = args.give_up_after
     if args.nightly_reset is not None:
         given["nightly"] = args.nightly_reset[0]
     return FeedOptions(**given)

@@ -277,6 +277,12 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="update every S seconds (default: 0.25 in a terminal, otherwise 1)",
     )
+    parser.add_argument(
+        "--give-up-after",
+        type=arguments.seconds,
+        metavar="S",
+        help="exit with an error after S seconds without data (default: never)",
+    )
     arguments.add_feed_options(parser)
     add_tls_options(parser)
     parser.add_argument(

@@ -15,7 +15,7 @@ from typing import Final
 _CALLS: Final = (
     (r"Tls\.verify\(\)", ("--tls-verify",)),
     (r"Tls\.ca_file\([^()]*\)", ("--ca-file",)),
-    (r"Tls\.pinned\([^()]*\)", ("--fingerprint",)),
+    (r"Tls\.pinned\((?:'(?P<text>[0-9A-Fa-f:]+)'|[^()]*)\)", ("--fingerprint",)),
     (r"Tls\.insecure\(\)", ("--insecure",)),
     (r"(?:Client\.)?init_brokerage_session\(compete=True\)", ("--init", "--competing reclaim")),
 )
@@ -50,10 +50,15 @@ class OptionNames:
     def __call__(self, text: str) -> str:
         """Return the text with the options of the command."""
         for pattern, option in self._calls:
-            text = pattern.sub(option, text)
+            text = pattern.sub(partial(_called, option), text)
         for pattern, option, is_flag in self._names:
             text = pattern.sub(partial(_written, option, is_flag), text)
         return text
+
+
+def _called(option: str, match: re.Match[str]) -> str:
+    value = match.groupdict().get("text")
+    return f"{option} {value}" if value else option
 
 
 def _written(option: str, is_flag: bool, match: re.Match[str]) -> str:

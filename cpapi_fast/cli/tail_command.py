@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final
@@ -65,18 +66,23 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
         for conid in conids:
             await feed.subscribe_market_data(conid, MarketDataFields.from_codes([*fields, _SYMBOL]))
         await stack.enter_async_context(feed)
-        end = EndCondition(stop, client.clock, args.duration)
+        end = EndCondition(stop, client.clock, args.duration, lambda: feed.error is not None)
         if not await _draw(tail, end, args.interval or _TERMINAL_INTERVAL_S):
             await _print_lines(tail, end, args.interval or _LINE_INTERVAL_S)
+        if feed.error is not None:
+            raise feed.error
         if all(feed.last_value(conid) is None for conid in conids):
             raise no_data_error("the command ended before any quote arrived", feed.trouble or feed.last_change)
 
 
 class EndCondition:
-    """Ends the command when `stop` is set or `duration_s` seconds of the clock have passed."""
+    """Ends the command when `stop` is set, `duration_s` seconds of the clock have passed, or the feed has ended."""
 
-    def __init__(self, stop: asyncio.Event, clock: Clock, duration_s: float | None) -> None:
+    def __init__(
+        self, stop: asyncio.Event, clock: Clock, duration_s: float | None, has_ended: Callable[[], bool]
+    ) -> None:
         self._stop = stop
+        self._has_ended = has_ended
         self._clock = clock
         self._end_s = None if duration_s is None else clock.monotonic_s() + duration_s
 
@@ -87,6 +93,8 @@ class EndCondition:
         try:
             await asyncio.wait_for(self._stop.wait(), seconds)
         except TimeoutError:
+            if self._has_ended():
+                return True
             return self._end_s is not None and self._clock.monotonic_s() >= self._end_s
         return True
 

@@ -21,7 +21,7 @@ from cpapi_fast.errors import (
     TransportError,
 )
 from cpapi_fast.meaning import Meaning
-from cpapi_fast.protocol.response_table import DOCTOR_VOICE, Place, advice_for
+from cpapi_fast.protocol.response_table import Place, Voice, advice_for
 from cpapi_fast.rest.pacing import RestPacer
 from cpapi_fast.rest.responses import Contact, RestResponse
 from cpapi_fast.rest.session import AuthStatus, SessionTicket
@@ -34,6 +34,13 @@ from .diagnosis import Outcome, Problem
 from .observer import SocketObserver
 
 USER_AGENT: Final = f"cpapi_fast/{__version__}"
+
+#: The voice of the advice of a diagnosis.
+DOCTOR_VOICE: Final = Voice(
+    open_session="Open it: run this command with --init, or call Client.init_brokerage_session().",
+    take_over=", or take the session over by running this command with --init",
+    base_url="--url",
+)
 
 
 class StepResult(NamedTuple):

@@ -80,6 +80,7 @@ class Feed(FeedStatus):
         self._state_waiters: Final = StateWaiters(client.clock)
         # The error of every later call; None while the feed can be used.
         self._ended_with: CpapiError | None = None
+        self._error: CpapiError | None = None
 
     def __repr__(self) -> str:
         return f"<Feed {self.state.value}, {len(self._driver.machine.subscriptions)} subscriptions>"
@@ -309,6 +310,14 @@ class Feed(FeedStatus):
         """The change because of which no data arrives now; None while data arrives, and before the first failure."""
         return self._trouble.current
 
+    @property
+    def error(self) -> CpapiError | None:
+        """The error that ended the feed, such as that of `give_up_after_s`; None while it runs, and after `aclose`.
+
+        Iterations and waits raise it. A callback is not told, so check this where only callbacks are used.
+        """
+        return self._error
+
     # --- called by the driver and the dispatcher --------------------------------------------------
 
     def _hold(self, is_held: bool) -> None:
@@ -316,6 +325,7 @@ class Feed(FeedStatus):
         self._driver.hold(is_held)
 
     def _halt(self, error: CpapiError) -> None:
+        self._error = error
         self._driver.halt()
         self._dispatcher.end(error)
         self._end(error)

@@ -195,26 +195,6 @@ CLIENT_VOICE: Final = Voice(
     open_session="Call init_brokerage_session(), then try again.",
     take_over=", or take over the session with init_brokerage_session(compete=True)",
 )
-FEED_VOICE: Final = Voice(
-    open_session="No action required: the feed opens the brokerage session again. If this lasts, log in to the gateway "
-    "again.",
-    take_over=", or take the session back with competing='reclaim'",
-    retries=" The feed retries automatically.",
-    continues=" The feed continues automatically.",
-    log_in="Log in to the gateway in a browser, at {origin}.",
-)
-RECLAIMING_VOICE: Final = Voice(
-    open_session=FEED_VOICE.open_session,
-    take_over=" if this gateway is to keep the session: the feed takes it back, at most once per keepalive_interval_s",
-    retries=FEED_VOICE.retries,
-    continues=FEED_VOICE.continues,
-    log_in=FEED_VOICE.log_in,
-)
-DOCTOR_VOICE: Final = Voice(
-    open_session="Open it: run this command with --init, or call Client.init_brokerage_session().",
-    take_over=", or take the session over by running this command with --init",
-    base_url="--url",
-)
 
 
 def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> str:

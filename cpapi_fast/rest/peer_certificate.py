@@ -130,7 +130,7 @@ class PeerCertificate:
 
     def _advice(self, host: str, mode: TlsMode, code: int | None, now: datetime) -> str:
         is_authority_trusted = code in _WRONG_HOST or code in _WRONG_DATES
-        pin = f"pass --fingerprint {self.sha256} (Tls.pinned in a program)"
+        pin = f"pass Tls.pinned('{self.sha256}')"
         if_yours = " if this is your gateway's certificate"
         sentences = []
         if not is_authority_trusted and mode == "ca_file":
@@ -139,7 +139,7 @@ class PeerCertificate:
             )
             if_yours = ""
         elif code in _UNKNOWN_AUTHORITY and code != _SELF_SIGNED:
-            if_yours += ", or its authority with --ca-file (Tls.ca_file)"
+            if_yours += ", or its authority with Tls.ca_file(path)"
         # Without a CA file, a pin is the remedy for an unknown authority, and then host and dates do not matter.
         if is_authority_trusted or mode == "ca_file":
             if not self.matches_host and self.names:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cpapi_fast.redaction import repr_without_accounts
 
+
+@repr_without_accounts
 @dataclass(frozen=True)
 class ClientStats:
     """The counters of one client at one time."""

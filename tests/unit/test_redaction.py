@@ -123,7 +123,7 @@ def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def preview_of_the_whole(body: bytes) -> str:
     """A preview that redacts the whole body before it cuts."""
-    line = printable(redact(body.decode("utf-8", "replace"), KNOWN)[: 4 * PREVIEW_LENGTH])
+    line = printable(" ".join(redact(body.decode("utf-8", "replace"), KNOWN)[: 4 * PREVIEW_LENGTH].split()))
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 

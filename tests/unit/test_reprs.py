@@ -138,5 +138,6 @@ def test_numbers_stay() -> None:
     gap = cf.Gap("smd+1", 1_767_268_800_123_456_789, None, Cause.DATA)
     assert repr(gap) == (
         "Gap(subscription='smd+1', last_good_ns=1767268800123456789, first_good_ns=None, "
-        "cause=<Cause.DATA: 'data'>, frames_dropped=None)"
+        "cause=<Cause.DATA: 'data'>, frames_dropped=None, "
+        "certainty=<Certainty.POSSIBLE: 'possible'>)"
     )

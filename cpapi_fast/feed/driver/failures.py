@@ -19,9 +19,10 @@ from cpapi_fast.errors import (
 )
 from cpapi_fast.events import Cause
 from cpapi_fast.feed.machine import Failure
+from cpapi_fast.feed.machine.advice import FEED_VOICE, RECLAIMING_VOICE
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_rules import ServerResponse, Step, judge, step_of
-from cpapi_fast.protocol.response_table import FEED_VOICE, RECLAIMING_VOICE, Place, advice_for
+from cpapi_fast.protocol.response_table import Place, advice_for
 from cpapi_fast.rest.client import Client
 
 #: The failure of each meaning of a response.

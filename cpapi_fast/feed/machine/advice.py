@@ -6,11 +6,28 @@ from typing import Final
 
 from cpapi_fast.events import Cause
 from cpapi_fast.meaning import Meaning
-from cpapi_fast.protocol.response_table import FEED_VOICE, RECLAIMING_VOICE, Place, Voice, advice_for
+from cpapi_fast.protocol.response_table import Place, Voice, advice_for
 
 _NONE: Final = "No action required."
 _RECONNECTS: Final = "No action required: the feed reconnects automatically."
 _RETRIES: Final = "The feed retries automatically."
+
+#: The voices of a feed that leaves a session to another login, and of one that takes it back.
+FEED_VOICE: Final = Voice(
+    open_session="No action required: the feed opens the brokerage session again. If this lasts, log in to the gateway "
+    "again.",
+    take_over=", or take the session back with competing='reclaim'",
+    retries=" The feed retries automatically.",
+    continues=" The feed continues automatically.",
+    log_in="Log in to the gateway in a browser, at {origin}.",
+)
+RECLAIMING_VOICE: Final = Voice(
+    open_session=FEED_VOICE.open_session,
+    take_over=" if this gateway is to keep the session: the feed takes it back, at most once per keepalive interval",
+    retries=FEED_VOICE.retries,
+    continues=FEED_VOICE.continues,
+    log_in=FEED_VOICE.log_in,
+)
 
 #: For texts without the address of the gateway, which the machine does not know.
 _SOMEWHERE: Final = Place("the gateway", "/v1/api")

@@ -71,6 +71,13 @@ async def test_a_tail_that_never_got_a_quote_fails_with_the_cause(gateway: Simul
     )
 
 
+@pytest.mark.gateway(ready_delay_s=None)
+async def test_give_up_after_ends_it_with_the_cause(gateway: SimulatedGateway) -> None:
+    result = await command(*tail(gateway, "--give-up-after", "0.5"))
+    assert result.code == 1
+    assert re.fullmatch(r"cpapi-fast: error: no data for 0.5 s: the feed is open, .* To do: .*\n", result.err)
+
+
 async def test_a_wrong_certificate_fails_with_what_to_do(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(tls=True)
     result = await command("tail", "--url", gateway.url, *CONIDS, "--duration", "2")

@@ -49,7 +49,7 @@ async def test_certificates_that_are_not_trusted(tmp_path: Path) -> None:
 
     for certificate, policy, found in cases:
         diagnosis, peer = await against(certificate, tmp_path, policy)
-        check(diagnosis, Problem.TLS, Step.TLS, found, f"--fingerprint {certificate.fingerprint}")
+        check(diagnosis, Problem.TLS, Step.TLS, found, rf"Tls\.pinned\('{certificate.fingerprint}'\)")
         assert finding_of(diagnosis, Step.TLS).facts["sha256"] == certificate.fingerprint
         assert peer.payload_bytes == 0, "no application data is sent to an untrusted server"
 
@@ -103,5 +103,5 @@ async def test_an_expired_certificate_of_the_simulator(tmp_path: Path) -> None:
     async with SimulatedGateway(SimulatorOptions(certificate=certificate, **QUICK)) as gateway:
         assert gateway.certificate_path is not None
         diagnosis = await diagnose_gateway(gateway, tls=Tls.ca_file(gateway.certificate_path))
-    check(diagnosis, Problem.TLS, Step.TLS, "it expired on", f"--fingerprint {certificate.fingerprint}")
+    check(diagnosis, Problem.TLS, Step.TLS, "it expired on", rf"Tls\.pinned\('{certificate.fingerprint}'\)")
     assert ssl.PEM_cert_to_DER_cert(certificate.certificate_pem.decode())

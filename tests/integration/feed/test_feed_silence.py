@@ -154,8 +154,9 @@ async def test_giving_up_ends_every_reader_and_waiter_with_the_last_cause(
             assert isinstance(outcome, cf.UsageError) or "no data for 30 s: the feed is disconnected, unr" in str(
                 outcome
             )
-        with pytest.raises(cf.TransportError, match="Start the gateway"):
+        with pytest.raises(cf.TransportError, match="Start the gateway") as caught:
             await feed.subscribe_market_data(265598)
+        assert feed.error is caught.value
         assert "ended: no data for 30 s" in warnings_in(caplog, logging.ERROR)[0]
         await feed.aclose()
 

@@ -8,10 +8,11 @@ import pytest
 
 import cpapi_fast as cf
 from cpapi_fast.doctor import Problem, Step, diagnose
-from cpapi_fast.doctor.context import PROBLEMS
+from cpapi_fast.doctor.context import DOCTOR_VOICE, PROBLEMS
 from cpapi_fast.feed.driver.failures import FAILURES
 from cpapi_fast.feed.machine import Failure
-from cpapi_fast.protocol.response_table import DOCTOR_VOICE, FEED_VOICE, ROWS, Pause, Place, advice_for
+from cpapi_fast.feed.machine.advice import FEED_VOICE
+from cpapi_fast.protocol.response_table import ROWS, Pause, Place, advice_for
 from cpapi_fast.simulator import SimulatedGateway
 from tests.servers.http import unpaced
 from tests.support.refusals import REFUSALS, Refusal

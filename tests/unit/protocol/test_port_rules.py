@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpapi_fast.doctor.context import DOCTOR_VOICE
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.port_rules import PortAnswer, judge_port
-from cpapi_fast.protocol.response_table import DOCTOR_VOICE, Place, advice_for
+from cpapi_fast.protocol.response_table import Place, advice_for
 from cpapi_fast.protocol.strangers import TWS_PORTS
 from tests.support.strangers import response
 

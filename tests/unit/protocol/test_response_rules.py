@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpapi_fast.doctor.context import DOCTOR_VOICE
+from cpapi_fast.feed.machine.advice import FEED_VOICE, RECLAIMING_VOICE
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_rules import (
     ServerResponse,
@@ -18,16 +20,7 @@ from cpapi_fast.protocol.response_rules import (
     step_of,
     unexpected,
 )
-from cpapi_fast.protocol.response_table import (
-    CLIENT_VOICE,
-    DOCTOR_VOICE,
-    FEED_VOICE,
-    RECLAIMING_VOICE,
-    ROWS,
-    Pause,
-    Place,
-    advice_for,
-)
+from cpapi_fast.protocol.response_table import CLIENT_VOICE, ROWS, Pause, Place, advice_for
 from tests.servers.http import SESSION
 from tests.support.refusals import REFUSALS, Refusal
 

@@ -29,47 +29,47 @@ class Case(NamedTuple):
     unsaid: str
 
 
-PIN = "--fingerprint SHA256 .Tls.pinned in a program. if this is your gateway's certificate"
+PIN = r"Tls\.pinned\('SHA256'\) if this is your gateway's certificate"
 
 CASES = {
-    "self-signed": Case("verify", OWN, "it is self-signed", f"^Pass {PIN}", "--ca-file|instead of|Renew"),
+    "self-signed": Case("verify", OWN, "it is self-signed", f"^Pass {PIN}", "Tls.ca_file|instead of|Renew"),
     "expired and self-signed": Case(
-        "verify", make(ends_days=-1), "it expired on .* and it is self-signed", f"^Pass {PIN}", "--ca-file|Renew"
+        "verify", make(ends_days=-1), "it expired on .* and it is self-signed", f"^Pass {PIN}", "Tls.ca_file|Renew"
     ),
     "an unknown authority": Case(
         "verify",
         make(signed_by=AUTHORITY),
         "this machine does not trust the authority that signed it",
-        f"^Pass {PIN}, or its authority with --ca-file",
+        f"^Pass {PIN}, or its authority with Tls.ca_file",
         "self-signed",
     ),
     "not in the CA file": Case(
         "ca_file",
         OWN,
         "it is self-signed",
-        "^Put it or its authority's certificate into the CA file, .* Or pass --fingerprint SHA256 ",
-        "--ca-file",
+        "^Put it or its authority's certificate into the CA file, .* Or pass Tls.pinned.'SHA256'",
+        "Tls.ca_file",
     ),
     "another authority than in the CA file": Case(
         "ca_file",
         make(signed_by=make(is_authority=True)),
         "the CA file does not trust the authority that signed it",
         "^Put it or its authority's certificate into the CA file, which is read again at each try, if this is your",
-        "--ca-file|self-signed",
+        "Tls.ca_file|self-signed",
     ),
     "another host, by a trusted authority": Case(
         "ca_file",
         make(signed_by=AUTHORITY, hosts=["ibeam"]),
         "it is for ibeam, not for 127.0.0.1$",
         f"^Use ibeam instead of 127.0.0.1 as the host in the URL. Or pass {PIN}",
-        "--ca-file|self-signed|CA file|Renew",
+        "Tls.ca_file|self-signed|CA file|Renew",
     ),
     "another host, self-signed and trusted": Case(
         "own",
         make(hosts=["ibeam", "gateway.example", "a.example", "b.example"]),
         "it is for ibeam, gateway.example, a.example and others, not for 127.0.0.1$",
         "^Use ibeam or gateway.example or a.example instead of",
-        "--ca-file|self-signed|CA file|Renew",
+        "Tls.ca_file|self-signed|CA file|Renew",
     ),
     "only a wildcard": Case(
         "own",
@@ -84,17 +84,21 @@ CASES = {
         make(signed_by=AUTHORITY, ends_days=-1),
         "it expired on [0-9-]+$",
         f"^Renew the gateway's certificate, or correct this machine's clock if that is wrong. Or pass {PIN}",
-        "--ca-file|self-signed|CA file|host in the URL",
+        "Tls.ca_file|self-signed|CA file|host in the URL",
     ),
     "not yet valid, self-signed and trusted": Case(
-        "own", make(starts_days=1), "it is not valid before .* UTC$", "^Renew .* clock", "--ca-file|self-signed|CA file"
+        "own",
+        make(starts_days=1),
+        "it is not valid before .* UTC$",
+        "^Renew .* clock",
+        "Tls.ca_file|self-signed|CA file",
     ),
     "another host, and expired": Case(
         "own",
         make(hosts=["ibeam"], ends_days=-1),
         "it expired on .* and it is for ibeam, not for",
         "^Use ibeam .* Renew .* Or pass",
-        "--ca-file|self-signed",
+        "Tls.ca_file|self-signed",
     ),
 }
 

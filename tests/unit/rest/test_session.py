@@ -123,7 +123,7 @@ WORDS = "Force compete capability must be used together with compete flag"
         ({"authenticated": False, "fail": "no bridge"}, "no bridge", Meaning.BROKERAGE_CLOSED, False),
         (
             {"authenticated": False, "fail": "\x1b]0;x\x07 of U1234567\n" + SESSION},
-            "]0;x of [redacted] [redacted]",
+            r"\x1b]0;x\x07 of [redacted] [redacted]",
             None,
             False,
         ),
