@@ -10,7 +10,7 @@ from typing import Final, SupportsIndex, overload
 from cpapi_fast.errors import SubscriptionError, TransportError
 from cpapi_fast.redaction import shown
 
-from .fields import DEFAULT_FIELDS, FIELDS, field_code
+from .fields import DEFAULT_FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
 
 #: The interval that Interactive Brokers recommends for `tic` on the socket and `/tickle` over REST, in seconds.
@@ -23,32 +23,31 @@ TIC_TEXT: Final = "tic"
 _MAX_CONID: Final = 2**63 - 1
 
 _EXCHANGE: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
-_FIELD_CODE: Final = re.compile(r"[0-9]{1,19}")
 _SERVER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class MarketDataFields(Sequence[str]):
     """The fields of a market data subscription: an immutable, hashable sequence of codes as str.
 
-    `cpapi_fast.FIELDS` describes the codes.
+    `cpapi_fast.FIELDS` describes the fields.
 
     Args:
-        codes: field codes as str or int. Codes that the catalogue does not contain are allowed; repeated codes count
-            once, at their first position.
+        fields: keys such as `last_price`, and codes such as `31` as str or int. Codes that the catalogue does not
+            contain are allowed; repeated fields count once, at their first position.
 
     Raises:
-        SubscriptionError: a code does not consist of ASCII digits, or there is no code.
+        SubscriptionError: no field has such a key, a code does not consist of ASCII digits, or there is no field.
     """
 
     __slots__ = ("_codes",)
 
-    def __init__(self, codes: Iterable[str | int]) -> None:
+    def __init__(self, fields: Iterable[str | int]) -> None:
         # A single str or bytes is iterable too, and each character would become a code.
-        if isinstance(codes, (str, bytes, bytearray, memoryview)) or not isinstance(codes, Iterable):
-            raise SubscriptionError(f"field codes must be a list such as ['31', '84'], not {shown(codes)}")
-        self._codes: tuple[str, ...] = tuple(dict.fromkeys(_field_code_text(code) for code in codes))
+        if isinstance(fields, (str, bytes, bytearray, memoryview)) or not isinstance(fields, Iterable):
+            raise SubscriptionError(f"fields must be a list such as ['last_price', '84'], not {shown(fields)}")
+        self._codes: tuple[str, ...] = tuple(dict.fromkeys(field_code(field) for field in fields))
         if not self._codes:
-            raise SubscriptionError("a market data subscription needs at least one field code, such as '31'")
+            raise SubscriptionError("a market data subscription needs at least one field, such as 'last_price'")
 
     @classmethod
     def default_l1(cls) -> MarketDataFields:
@@ -57,7 +56,7 @@ class MarketDataFields(Sequence[str]):
 
     @classmethod
     def from_codes(cls, codes: Iterable[str | int]) -> MarketDataFields:
-        """Return the fields with these codes. Equivalent to `MarketDataFields(codes)`."""
+        """Return the fields with these codes or keys. Equivalent to `MarketDataFields(codes)`."""
         return cls(codes)
 
     def as_slice(self) -> tuple[str, ...]:
@@ -86,20 +85,6 @@ class MarketDataFields(Sequence[str]):
     def __repr__(self) -> str:
         return f"MarketDataFields({list(self._codes)})"
 
-
-def _field_code_text(code: object) -> str:
-    text = code if isinstance(code, str) else ""
-    if not isinstance(code, (bool, str)) and hasattr(type(code), "__index__"):
-        number = operator.index(code)  # type: ignore[arg-type]
-        # Python raises for the str of an int with thousands of digits.
-        text = str(number) if 0 <= number <= _MAX_CONID else ""
-    if _FIELD_CODE.fullmatch(text) is None:
-        hint = f". The code of {text} is '{field_code(text)}'." if text in _NAMES else ""
-        raise SubscriptionError(f"a field code must be up to 19 digits such as '31', not {shown(code)}{hint}")
-    return text
-
-
-_NAMES: Final = frozenset(field.key for field in FIELDS.values())
 
 _DEFAULT_L1: Final = MarketDataFields(DEFAULT_FIELDS)
 
