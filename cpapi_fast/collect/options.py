@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from cpapi_fast.errors import ConfigError
+from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
-from cpapi_fast.protocol.topics import MarketDataFields, market_data_target
+from cpapi_fast.protocol.instruments import market_data_target
+from cpapi_fast.protocol.topics import MarketDataFields
 
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
@@ -19,9 +20,10 @@ class CollectOptions:
     """Options of a `Collector`. Durations are seconds of the client's clock.
 
     Args:
-        conids: the instruments to subscribe to; duplicates count once.
+        conids: the instruments to subscribe to: conids, or texts such as `265598@NYSE` and
+            `28812380;;;8314/1,8894/-1`; duplicates count once.
         out: the folder for the files; created if missing.
-        fields: the fields to subscribe to. The capture contains all of them, the quotes only the L1 fields.
+        fields: the fields to subscribe to. The quotes have a column for each of them, besides those of the L1 fields.
         duration_s: when to stop; None for never.
         give_up_after_s: end with an error after this long without data, at the start or later; None for never, so that
             the run continues after every login and every reset of the gateway.
@@ -34,10 +36,10 @@ class CollectOptions:
 
     Raises:
         ConfigError: a duration or size is not a finite number above zero, or the policy is unknown.
-        SubscriptionError: a conid is invalid.
+        SubscriptionError: an instrument is invalid.
     """
 
-    conids: tuple[int, ...]
+    conids: tuple[int | str, ...]
     out: Path
     fields: MarketDataFields = field(default_factory=MarketDataFields.default_l1)
     duration_s: float | None = None
@@ -54,6 +56,9 @@ class CollectOptions:
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
         if self.slow_disk not in get_args(SlowDisk):
             raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
+        if isinstance(self.conids, str):
+            raise SubscriptionError(f"conids must be a list such as [265598, '265598@NYSE'], not {self.conids[:40]!r}")
+        by_target: dict[str, int | str] = {}
         for conid in self.conids:
-            market_data_target(conid)
-        object.__setattr__(self, "conids", tuple(dict.fromkeys(self.conids)))
+            by_target.setdefault(market_data_target(conid), conid)
+        object.__setattr__(self, "conids", tuple(by_target.values()))

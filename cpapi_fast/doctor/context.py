@@ -64,7 +64,7 @@ class DiagnosisContext:
     Args:
         base: the gateway's base URL.
         tls: which certificate to trust.
-        conid: the instrument whose quotes are requested.
+        conid: the target of the instrument whose quotes are requested, such as `265598@NYSE`.
         timeout_s: how long one step waits at most, in seconds of the clock.
         init: whether to open the brokerage session when it is not open, taking it from another login if necessary.
         clock: the clock of all timers, which is also compared with the gateway's clock.
@@ -86,7 +86,7 @@ class DiagnosisContext:
     auth: AuthStatus
     ws: WsClient
 
-    def __init__(self, base: BaseUrl, *, tls: Tls, conid: int, timeout_s: float, init: bool, clock: Clock) -> None:
+    def __init__(self, base: BaseUrl, *, tls: Tls, conid: str, timeout_s: float, init: bool, clock: Clock) -> None:
         self.base: Final = base
         self.tls: Final = tls
         self.conid: Final = conid

@@ -8,7 +8,7 @@ from typing import Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError
-from cpapi_fast.protocol.topics import market_data_target
+from cpapi_fast.protocol.instruments import market_data_target
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.rest.urls import BaseUrl
 
@@ -46,7 +46,7 @@ async def diagnose(
     url: str,
     *,
     tls: Tls | None = None,
-    conid: int = DEFAULT_CONID,
+    conid: int | str = DEFAULT_CONID,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     init: bool = False,
     clock: Clock = SYSTEM_CLOCK,
@@ -60,7 +60,7 @@ async def diagnose(
     Args:
         url: the gateway's REST base, such as `https://localhost:5000/v1/api`.
         tls: which certificate to trust; `Tls.verify()` by default.
-        conid: the instrument whose quotes are requested.
+        conid: the instrument whose quotes are requested; a text may name an exchange or a combination.
         timeout_s: how long one step waits at most, in seconds of the clock.
         init: open the brokerage session when it is not open, taking it from another login of the user if necessary.
         clock: the clock of all timers, which is also compared with the gateway's clock.
@@ -70,7 +70,7 @@ async def diagnose(
         SubscriptionError: the conid is invalid.
         ConfigError: the timeout is not above zero.
     """
-    market_data_target(conid)
+    target = market_data_target(conid)
     if not 0.0 < timeout_s < float("inf"):
         raise ConfigError(f"timeout_s must be a finite number of seconds above zero, not {timeout_s!r}")
     findings: list[Finding] = []
@@ -91,7 +91,7 @@ async def diagnose(
         return Diagnosis("", tuple(findings))
     path = f"base path {base.path}" if base.path else "no base path"
     add(Step.URL, ok(f"{base.scheme}, {base.host}, port {base.port}, {path}"), started_s)
-    context = DiagnosisContext(base, tls=policy, conid=conid, timeout_s=timeout_s, init=init, clock=clock)
+    context = DiagnosisContext(base, tls=policy, conid=target, timeout_s=timeout_s, init=init, clock=clock)
     try:
         for step, run_step in _STEPS:
             started_s = clock.monotonic_s()

@@ -17,7 +17,8 @@ from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.hours import TradingHours
-from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_target
+from cpapi_fast.protocol.instruments import market_data_topic
+from cpapi_fast.protocol.topics import Fields, Subscription
 from cpapi_fast.rest.client import Client
 
 from .driver import Driver
@@ -145,8 +146,8 @@ class Feed:
 
     async def subscribe_market_data(
         self,
-        conid: int,
-        fields: MarketDataFields | None = None,
+        conid: int | str,
+        fields: Fields | None = None,
         *,
         exchange: str | None = None,
         usual_interval_s: float | None = None,
@@ -155,8 +156,9 @@ class Feed:
         """Subscribe to the quotes of an instrument. Possible in any state; a second call changes the fields.
 
         Args:
-            conid: IB's contract id.
-            fields: the fields to receive; `MarketDataFields.default_l1()` by default.
+            conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
+            fields: the fields to receive: `MarketDataFields`, or a list of keys and codes such as
+                `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
             exchange: for the quotes of one venue.
             usual_interval_s: the usual time between ticks, in seconds; learned when not given.
             hours: the trading hours; outside of them the subscription is never stale.
@@ -171,13 +173,13 @@ class Feed:
         spec = spec_of(texts, is_market_data=True, usual_interval_s=usual_interval_s, hours=hours)
         return self._subscribe(texts, spec)
 
-    async def unsubscribe_market_data(self, conid: int, *, exchange: str | None = None) -> None:
+    async def unsubscribe_market_data(self, conid: int | str, *, exchange: str | None = None) -> None:
         """End a market data subscription. Idempotent.
 
         Raises:
             SubscriptionError: `conid` or `exchange` is invalid.
         """
-        await self.unsubscribe(f"smd+{market_data_target(conid, exchange)}")
+        await self.unsubscribe(market_data_topic(conid, exchange))
 
     async def subscribe_orders(self) -> FeedSubscription:
         """Subscribe to order updates. If the gateway refuses, the feed requests `/iserver/accounts` and retries."""
@@ -332,24 +334,24 @@ class Feed:
             frames_untracked=self._driver.frames_untracked,
         )
 
-    def last_value(self, conid: int, *, exchange: str | None = None) -> LastValue | None:
+    def last_value(self, conid: int | str, *, exchange: str | None = None) -> LastValue | None:
         """The merged quote of a market data subscription, with the age of each field; None before its first frame.
 
-        It persists across reconnects: check the ages and `is_current`.
+        It persists across reconnects: check the ages and `is_current`. Subscriptions that share a conid (an exchange, a
+        combination) have one each; a text names them as the frames do: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
 
         Raises:
             SubscriptionError: `conid` or `exchange` is invalid.
             UsageError: there is no such subscription, or `FeedOptions(last_values=False)`.
         """
-        topic = f"smd+{market_data_target(conid, exchange)}"
+        topic = market_data_topic(conid, exchange)
         last_values = self._driver.topics.last_values
         if last_values is None:
             raise UsageError("last values are not kept. Set FeedOptions(last_values=True).")
         state = self._driver.machine.subscriptions.get(topic)
         if state is None:
-            raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({conid}) first")
-        is_current = state.state is FeedState.STREAMING
-        values = last_values.get(self._driver.topics.find(topic))
+            raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({topic[4:]!r}) first")
+        values, is_current = last_values.get(self._driver.topics.find(topic)), state.state is FeedState.STREAMING
         return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)
 
     # --- called by the driver and the dispatcher --------------------------------------------------

@@ -292,7 +292,7 @@ _BY_KEY: Final[Mapping[str, str]] = MappingProxyType({field.key: field.code for 
 
 
 def field_code(name: str | int) -> str:
-    """Return the code of a field: `field_code("last_price")` is `"31"`, and so are `field_code("31")` and `field_code(31)`.
+    """Return the code of a field: `"31"` for the key `"last_price"` and for the codes `"31"` and `31`.
 
     Args:
         name: the key of a field of the catalogue, or a code. Codes that the catalogue does not contain are returned

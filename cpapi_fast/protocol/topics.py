@@ -12,6 +12,7 @@ from cpapi_fast.redaction import shown
 
 from .fields import DEFAULT_FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
+from .instruments import conid_target, market_data_target
 
 #: The interval that Interactive Brokers recommends for `tic` on the socket and `/tickle` over REST, in seconds.
 KEEPALIVE_INTERVAL_S: Final = 60.0
@@ -19,10 +20,6 @@ KEEPALIVE_INTERVAL_S: Final = 60.0
 #: The keepalive text of a socket. The gateway replies with a frame of topic `tic`.
 TIC_TEXT: Final = "tic"
 
-#: `Batch.conids` is int64.
-_MAX_CONID: Final = 2**63 - 1
-
-_EXCHANGE: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
 _SERVER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -86,47 +83,30 @@ class MarketDataFields(Sequence[str]):
         return f"MarketDataFields({list(self._codes)})"
 
 
+#: The fields of a subscription, as functions take them.
+Fields = MarketDataFields | Iterable[str | int]
+
 _DEFAULT_L1: Final = MarketDataFields(DEFAULT_FIELDS)
 
 
-def market_data_target(conid: SupportsIndex, exchange: str | None = None) -> str:
-    """Return the target of a market data topic: `265598`, or `265598@NYSE` for the data of one exchange.
-
-    Raises:
-        SubscriptionError: the conid is not an int from 0 to 2**63 - 1 (str and bool are invalid too), or the exchange
-            is not a valid name.
-    """
-    if isinstance(conid, bool) or not hasattr(type(conid), "__index__"):
-        raise SubscriptionError(f"a conid must be a whole number such as 265598, not {shown(conid)}")
-    number = operator.index(conid)
-    if not 0 <= number <= _MAX_CONID:
-        raise SubscriptionError("a conid must be a whole number from 0 to 2**63 - 1, such as 265598")
-    if exchange is None:
-        return str(number)
-    if not isinstance(exchange, str) or _EXCHANGE.fullmatch(exchange) is None:
-        raise SubscriptionError(
-            f"an exchange must be a name in capitals such as 'NYSE' (letters, digits, dot, dash), not {shown(exchange)}"
-        )
-    return f"{number}@{exchange}"
-
-
 def market_data_subscribe_text(
-    conid: SupportsIndex, fields: MarketDataFields | None = None, *, exchange: str | None = None
+    conid: SupportsIndex | str, fields: Fields | None = None, *, exchange: str | None = None
 ) -> str:
     """Return the text that subscribes to market data: `smd+265598+{"fields":["31","84"]}`.
 
     Args:
-        conid: IB's contract id.
-        fields: the fields to receive; `MarketDataFields.default_l1()` by default.
+        conid: IB's contract id, or a text such as `265598@NYSE`; see `market_data_target`.
+        fields: the fields to receive: `MarketDataFields`, or a list of keys and codes such as `["last_price", "84"]`;
+            `MarketDataFields.default_l1()` by default.
         exchange: restricts the data to one exchange, such as `NYSE`.
 
     Raises:
-        SubscriptionError: see `market_data_target`; or `fields` is not a MarketDataFields.
+        SubscriptionError: see `market_data_target`; see `MarketDataFields`.
     """
     return _market_data_subscribe_text(market_data_target(conid, exchange), fields)
 
 
-def market_data_unsubscribe_text(conid: SupportsIndex, *, exchange: str | None = None) -> str:
+def market_data_unsubscribe_text(conid: SupportsIndex | str, *, exchange: str | None = None) -> str:
     """Return the text that ends a market data subscription: `umd+265598+{}`.
 
     The gateway does not confirm it, and frames in transit still arrive.
@@ -137,11 +117,11 @@ def market_data_unsubscribe_text(conid: SupportsIndex, *, exchange: str | None =
     return f"umd+{market_data_target(conid, exchange)}+{{}}"
 
 
-def _market_data_subscribe_text(target: str, fields: MarketDataFields | None) -> str:
+def _market_data_subscribe_text(target: str, fields: Fields | None) -> str:
     if fields is None:
         fields = _DEFAULT_L1
     elif not isinstance(fields, MarketDataFields):
-        raise SubscriptionError(f"fields must be MarketDataFields.from_codes([...]), not {type(fields).__name__}")
+        fields = MarketDataFields(fields)
     # The codes are digits, which need no escaping.
     codes = ",".join(f'"{code}"' for code in fields)
     return f'smd+{target}+{{"fields":[{codes}]}}'
@@ -172,7 +152,7 @@ def history_subscribe_text(
     Raises:
         SubscriptionError: the conid, exchange, period, bar or source is invalid.
     """
-    market_data_target(conid, exchange)
+    conid_target(conid, exchange)
     rest_source(source)
     bar_length_s(bar)
     where = "" if exchange is None else f'"exchange":"{exchange}",'
@@ -223,8 +203,8 @@ class Subscription:
     def market_data(
         cls,
         send: Callable[[str], Awaitable[None]],
-        conid: SupportsIndex,
-        fields: MarketDataFields | None = None,
+        conid: SupportsIndex | str,
+        fields: Fields | None = None,
         *,
         exchange: str | None = None,
     ) -> Subscription:

@@ -22,7 +22,7 @@ from cpapi_fast.errors import (
     UsageError,
 )
 from cpapi_fast.protocol.history import History, HistorySource, bar_length_s, check_period, rest_source, start_time_text
-from cpapi_fast.protocol.topics import market_data_target
+from cpapi_fast.protocol.instruments import conid_target
 
 from .keepalive import Keepalive
 from .pacing import RestPacer
@@ -233,8 +233,8 @@ class Client:
             SubscriptionError: an argument is invalid. The gateway would silently use another value.
             CpapiError: like `tickle`. A contract without history raises StatusError with status 500.
         """
-        target = market_data_target(conid)
-        market_data_target(conid, exchange)
+        target = conid_target(conid)
+        conid_target(conid, exchange)
         bar_length_s(bar)
         query = {
             "conid": target,

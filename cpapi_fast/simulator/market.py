@@ -20,8 +20,8 @@ _SERVICES: Final = (
 )
 #: Decimals of a price, and the step in which it moves, counted in its last decimal.
 _PRECISIONS: Final = ((2, 1), (2, 1), (2, 1), (2, 5), (3, 10), (4, 5))
-#: A conid, with an exchange or with the legs of a combination.
-_TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._]{1,32}|;;;[0-9A-Za-z@/,.-]{1,512})?", re.ASCII)
+#: A conid, with an exchange, with the legs of a combination, or with both.
+_TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._-]{1,32})?(?:;;;[0-9A-Za-z@/,._-]{1,512})?", re.ASCII)
 _VENUES: Final = "QNPZCEA"
 _LETTERS: Final = "ABCDEFGHIKLMNOPRSTUVW"
 

@@ -348,3 +348,59 @@ async def test_a_feed_that_is_closed_while_it_connects_leaves_nothing_behind(
         await feed.aclose()
     await gateway.wait_for(lambda: not gateway.open_connections)
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("cpapi_fast feed")]
+
+
+COMBINATIONS = ("28812380;;;8314/1,8894/-1", "28812380;;;265598/1,8314/-1", "0;;;8314/1,8894/-1")
+
+
+async def test_instruments_that_share_a_conid_have_their_own_values(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    instruments = (265598, "265598@NYSE", "265598@OVERNIGHT", *COMBINATIONS)
+    async with cf.Feed(client) as feed:
+        for instrument in instruments:
+            await feed.subscribe_market_data(instrument, cf.MarketDataFields.from_codes(["31", "84", "86"]))
+        assert await feed.subscribe_market_data(265598, exchange="NYSE") is not None, "the same as the text"
+        assert [known.topic for known in feed.subscriptions] == [f"smd+{name}" for name in instruments]
+
+        def values() -> list[dict[str, Any]]:
+            found = [feed.last_value(name) or {} for name in instruments]
+            return [{code: field.value for code, field in value.items()} for value in found]
+
+        await gateway.wait_for(lambda: all("84" in value for value in values()), timeout_s=20.0)
+        found = values()
+        assert [value["conidEx"] for value in found] == [str(name) for name in instruments]
+        # Six markets, so six quotes.
+        assert len({(value["84"], value["86"]) for value in found}) == len(instruments)
+        for name in instruments[1:]:
+            by_text, by_topic = feed.last_value(name), feed.last_value(f"smd+{name}")
+            assert by_text is not None
+            assert by_topic is not None
+            assert by_text.topic == by_topic.topic == f"smd+{name}"
+        by_exchange = feed.last_value(265598, exchange="NYSE")
+        assert by_exchange is not None
+        assert by_exchange.topic == "smd+265598@NYSE"
+
+        await feed.unsubscribe_market_data(COMBINATIONS[0])
+        await feed.unsubscribe_market_data("265598@NYSE")
+        for name in (COMBINATIONS[0], "265598@NYSE", 8314):
+            with pytest.raises(cf.UsageError, match="is not subscribed to; call subscribe_market_data"):
+                feed.last_value(name)
+        assert feed.last_value(COMBINATIONS[1]) is not None
+        assert feed.last_value(265598) is not None
+        for wrong in ("AAPL", "28812380;;;8314", "265598@nyse"):
+            with pytest.raises(cf.SubscriptionError):
+                feed.last_value(wrong)
+            with pytest.raises(cf.SubscriptionError):
+                await feed.subscribe_market_data(wrong)
+        with pytest.raises(cf.SubscriptionError, match="exchange once"):
+            feed.last_value("265598@NYSE", exchange="NYSE")
+
+
+async def test_a_combination_of_any_form_has_a_last_value(gateway: SimulatedGateway, client: cf.Client) -> None:
+    """A topic that was subscribed to by its texts is asked for by its topic or its target."""
+    target = COMBINATIONS[0]
+    async with cf.Feed(client) as feed:
+        await feed.subscribe_topic(f"smd+{target}", f'smd+{target}+{{"fields":["31","84"]}}', f"umd+{target}+{{}}")
+        await gateway.wait_for(lambda: feed.last_value(target), timeout_s=20.0)
+        assert feed.last_value(f"smd+{target}") is not None

@@ -34,3 +34,9 @@ def test_conids_are_checked() -> None:
     with pytest.raises(SubscriptionError):
         CollectOptions(conids=(-1,), out=Path("x"))
     assert CollectOptions(conids=(1, 2, 1), out=Path("x")).conids == (1, 2)
+    combination = "28812380;;;8314/1,8894/-1"
+    mixed = CollectOptions(conids=(1, "2@NYSE", "1", 2, combination, "02@NYSE"), out=Path("x"))
+    assert mixed.conids == (1, "2@NYSE", 2, combination), "an exchange or a combination is another instrument"
+    for wrong in ("265598", ("AAPL",), ("1;;;2",)):
+        with pytest.raises(SubscriptionError):
+            CollectOptions(conids=wrong, out=Path("x"))  # type: ignore[arg-type]

@@ -167,7 +167,6 @@ def test_a_whole_number_is_a_conid(conid: int) -> None:
         [HUGE],
         1.0,
         265598.0,
-        "265598",
         b"265598",
         "",
         None,
