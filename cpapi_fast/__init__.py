@@ -79,7 +79,7 @@ from .frames.ticks import TickDecoder, Ticks
 from .loop import new_event_loop, run
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.quotes import QuotesWriter
-from .protocol.fields import FIELDS, Field, field_code
+from .protocol.fields import FIELDS, Field, FieldKind, field_code
 from .protocol.history import History, HistorySource
 from .protocol.hours import DailyWindow, TradingHours
 from .protocol.kinds import FrameKind
@@ -133,6 +133,7 @@ __all__ = [
     "FeedStats",
     "FeedSubscription",
     "Field",
+    "FieldKind",
     "Frame",
     "FrameCounters",
     "FrameKind",

@@ -157,8 +157,7 @@ class Feed:
 
         Args:
             conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
-            fields: the fields to receive: `MarketDataFields`, or a list of keys and codes such as
-                `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
+            fields: their keys or codes, such as `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
             exchange: for the quotes of one venue.
             usual_interval_s: the usual time between ticks, in seconds; learned when not given.
             hours: the trading hours; outside of them the subscription is never stale.

@@ -21,8 +21,8 @@ class TickDecoder:
     UTF-8 is not an error: it is decoded as U+FFFD, as in `Frame.payload`.
 
     Args:
-        fields: keys as in the frames: codes such as `31`, and `_updated` or `87_raw`; each at most once, 1 to 32
-            characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
+        fields: keys of `cpapi_fast.FIELDS` such as `last_price`, or members as in the frames: codes such as `31`, and
+            `_updated` or `87_raw`; each at most once, 1 to 32 characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
         strict: decode each frame with orjson, so that `Ticks.malformed` counts every frame that orjson rejects. Slow.
 
     Raises:
@@ -32,7 +32,7 @@ class TickDecoder:
     def __init__(self, fields: Iterable[str] | None = None, *, strict: bool = False) -> None: ...
     @property
     def fields(self) -> tuple[str, ...]:
-        """The decoded keys as a tuple of str, in the given order."""
+        """The decoded members as a tuple of str, in the given order: codes, and names such as `_updated`."""
     @property
     def strict(self) -> bool:
         """Whether orjson decodes every frame."""
@@ -60,7 +60,7 @@ class Ticks:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The keys that `values`, `valid` and `prefixes` accept, as a tuple of str."""
+        """The decoded members, as a tuple of str. `values`, `valid` and `prefixes` accept these and their keys."""
     @property
     def malformed(self) -> int:
         """The number of frames that are not JSON. Their rows have no valid fields."""

@@ -30,15 +30,21 @@ from collections.abc import Iterable
 from cpapi_fast.errors import ConfigError, MalformedPayloadError
 from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS as _DEFAULT_TICK_FIELDS
 from cpapi_fast.protocol.fields import FIELDS as _FIELDS
+from cpapi_fast.protocol.fields import similar_keys
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
 cdef object _parse_number = parse_number
 cdef object _number_prefix = number_prefix
 
+cdef object _similar_keys = similar_keys
+
 cdef object _FIELD = re.compile(r"[A-Za-z0-9_]{1,32}")
 
-# The keys of the catalogue that frames do not use, for a hint in an error. Frames do use `conid`.
+# The codes by key. Frames have a member `conid` of their own.
 cdef dict _CODES = {field.key: field.code for field in _FIELDS.values() if field.key != "conid"}
+# The members of frames that are not fields.
+cdef frozenset _MEMBERS = frozenset({"_updated", "conid", "conidEx", "server_id", "topic"})
+cdef dict _KEYS = {code: key for key, code in _CODES.items()}
 
 
 cdef inline void _clear(Py_ssize_t count, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr) noexcept nogil:
@@ -52,21 +58,25 @@ cdef inline void _clear(Py_ssize_t count, double* values_ptr, uint8_t* valid_ptr
 cdef tuple _checked(object fields):
     cdef dict names = {}
     cdef object field
-    cdef str name
+    cdef str name, hint
     if isinstance(fields, (str, bytes, bytearray, memoryview)) or not isinstance(fields, Iterable):
-        raise ConfigError(f"fields must be a list such as ['31', '84'], not a {type(fields).__name__}")
+        raise ConfigError(f"fields must be a list such as ['last_price', '84'], not a {type(fields).__name__}")
     for field in fields:
         if not isinstance(field, str):
             raise ConfigError(f"a field must be a str such as '31', not a {type(field).__name__}")
         # An exact str, also for a subclass of str such as an enum.
         name = PyUnicode_FromObject(field)
-        if name in _CODES:
-            raise ConfigError(f"frames have the field {name!r} under its code {_CODES[name]!r}; use the code")
+        name = _CODES.get(name, name)
         if _FIELD.fullmatch(name) is None:
             raise ConfigError(
-                f"a field must be a key of the frames such as '31', '87_raw' or '_updated': 1 to 32 ASCII letters, "
-                f"digits and underscores; {name[:40]!r} is invalid"
+                f"a field must be a key such as 'last_price', or a member of the frames such as '31', '87_raw' or "
+                f"'_updated': 1 to 32 ASCII letters, digits and underscores; {name[:40]!r} is invalid"
             )
+        if name not in _MEMBERS and not name.removesuffix("_raw").isdigit():
+            # A frame could have a member of this name, but a mistyped key is far more likely.
+            hint = _similar_keys(name, similarity=0.8)
+            if hint:
+                raise ConfigError(f"the field {name!r} is unknown.{hint}")
         if name in names:
             raise ConfigError(f"the field {name!r} is given twice; give each field once")
         names[name] = None
@@ -121,8 +131,8 @@ cdef class TickDecoder:
     UTF-8 is not an error: it is decoded as U+FFFD, as in `Frame.payload`.
 
     Args:
-        fields: keys as in the frames: codes such as `31`, and `_updated` or `87_raw`; each at most once, 1 to 32
-            characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
+        fields: keys of `cpapi_fast.FIELDS` such as `last_price`, or members as in the frames: codes such as `31`, and
+            `_updated` or `87_raw`; each at most once, 1 to 32 characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
         strict: decode each frame with orjson, so that `Ticks.malformed` counts every frame that orjson rejects. Slow.
 
     Raises:
@@ -134,6 +144,7 @@ cdef class TickDecoder:
         self._strict = strict
         self.field_count = len(self._fields)
         self._columns = {name: index for index, name in enumerate(self._fields)}
+        self._columns.update({_KEYS[name]: index for index, name in enumerate(self._fields) if name in _KEYS})
         self._index_keys()
 
     def __dealloc__(self):
@@ -188,7 +199,7 @@ cdef class TickDecoder:
 
     @property
     def fields(self):
-        """The decoded keys as a tuple of str, in the given order."""
+        """The decoded members as a tuple of str, in the given order: codes, and names such as `_updated`."""
         return self._fields
 
     @property
@@ -298,7 +309,7 @@ cdef class Ticks:
 
     @property
     def fields(self):
-        """The keys that `values`, `valid` and `prefixes` accept, as a tuple of str."""
+        """The decoded members, as a tuple of str. `values`, `valid` and `prefixes` accept these and their keys."""
         return self._fields
 
     @property

@@ -311,12 +311,21 @@ def field_code(name: str | int) -> str:
         text = _code_of_number(name)
     if _CODE.fullmatch(text) is not None:
         return text
-    similar = difflib.get_close_matches(text.lower()[:40], _BY_KEY, n=3) if text else []
-    hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
     raise SubscriptionError(
         f"unknown field: {shown(name)}. Use a code such as '31' or a key such as 'last_price'; cpapi_fast.FIELDS has "
-        f"all of them.{hint}"
+        f"all of them.{similar_keys(text)}"
     )
+
+
+def similar_keys(name: str, *, similarity: float = 0.6) -> str:
+    """Return a sentence with the keys that are most similar to an unknown one; empty if there is none.
+
+    Args:
+        name: the unknown key.
+        similarity: the minimum similarity, from 0 to 1.
+    """
+    found = difflib.get_close_matches(name.lower()[:40], _BY_KEY, n=3, cutoff=similarity) if name else []
+    return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
 def _code_of_number(number: object) -> str:
@@ -325,4 +334,4 @@ def _code_of_number(number: object) -> str:
         return ""
     code = operator.index(number)  # type: ignore[arg-type]
     # Python raises for the str of an int with thousands of digits.
-    return str(code) if 0 <= code < 10**19 else ""
+    return str(code) if 0 <= code < 2**63 else ""

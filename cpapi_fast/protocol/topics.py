@@ -96,8 +96,7 @@ def market_data_subscribe_text(
 
     Args:
         conid: IB's contract id, or a text such as `265598@NYSE`; see `market_data_target`.
-        fields: the fields to receive: `MarketDataFields`, or a list of keys and codes such as `["last_price", "84"]`;
-            `MarketDataFields.default_l1()` by default.
+        fields: their keys or codes, such as `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
         exchange: restricts the data to one exchange, such as `NYSE`.
 
     Raises:

@@ -51,6 +51,7 @@ NAMES = frozenset(
         "FeedStats",
         "FeedSubscription",
         "Field",
+        "FieldKind",
         "Frame",
         "FrameCounters",
         "FrameKind",

@@ -332,6 +332,16 @@ def test_market_data_fields_are_fields():
     assert cf.TickDecoder(None).fields == DEFAULT_TICK_FIELDS
 
 
+def test_a_column_is_found_by_code_and_by_key():
+    decoder = cf.TickDecoder(["last_price", "84", "_updated", "conid"])
+    assert decoder.fields == ("31", "84", "_updated", "conid")
+    ticks = decoder.decode(batch_of([frame_of('"31":"C5.5","84":"6","conid":8314')]))
+    assert list(ticks.values("last_price")) == list(ticks.values("31")) == [5.5]
+    assert list(ticks.values("bid_price")) == [6.0]
+    assert list(ticks.prefixes("last_price")) == [67]
+    assert list(ticks.values("conid")) == [8314.0]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -342,7 +352,8 @@ def test_market_data_fields_are_fields():
         ([31], "must be a str such as '31', not a int"),
         ([None], "not a NoneType"),
         (["31", "84", "31"], "'31' is given twice"),
-        (["last_price"], "'last_price' under its code '31'"),
+        (["last_price", "31"], "'31' is given twice"),
+        (["bid_prise"], "Did you mean bid_price"),
         ([""], "'' is invalid"),
         (["31 "], "'31 ' is invalid"),
         (["3\N{SUPERSCRIPT ONE}"], "is invalid"),
