@@ -75,7 +75,8 @@ from .feed.options import FeedOptions
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
 from .frames.sink import FrameSink
-from .frames.ticks import TickDecoder, Ticks
+from .frames.tick_decoder import TickDecoder
+from .frames.ticks import Ticks
 from .loop import new_event_loop, run
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.quotes import QuotesWriter
