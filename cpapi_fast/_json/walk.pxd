@@ -138,6 +138,12 @@ cdef inline Py_ssize_t span_of(double value, Py_ssize_t* length) noexcept nogil:
     return <Py_ssize_t>(bits >> 32)
 
 
+cdef inline bint has_backslash(const char* text_ptr, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    # A text has less than 2 GiB. The comparison is for compilers, which cannot know the range of the length.
+    cdef Py_ssize_t length = end - start
+    return 0 < length <= 0x7FFFFFFF and memchr(text_ptr + start, c"\\", <size_t>length) != NULL
+
+
 cdef inline bint is_no_value(
     const char* text_ptr, Py_ssize_t text_len, Py_ssize_t start, Py_ssize_t end
 ) noexcept nogil:
@@ -169,7 +175,6 @@ cdef inline bint walk_object(
         # One bit per field. They are counted at the end, because the slow path counts for itself.
         uint64_t mismatched = 0
         uint8_t prefix
-        bint is_text
         int found, step
 
     if position < 0:
@@ -188,34 +193,32 @@ cdef inline bint walk_object(
             prefix = 0
             start = member.value_start
             end = member.value_end
-            is_text = field & TEXT_FIELD != 0
-            field &= ~TEXT_FIELD
-            if member.first == c'"':
-                start += 1
-                end -= 1
-                if is_text or not read_short_text(text_ptr, text_len, start, end, &value):
-                    if not is_text:
-                        found = read_number_text(text_ptr, text_len, start, &value, &prefix)
-                    if found == UNSURE or (
-                        found == NO_NUMBER
-                        and quotes.has_backslash
-                        and memchr(text_ptr + start, c"\\", <size_t>(end - start)) != NULL
-                    ):
+            if field >= TEXT_FIELD:
+                field -= TEXT_FIELD
+                if member.first == c'"':
+                    if quotes.has_backslash and has_backslash(text_ptr, start, end):
                         return False
-                    if is_text:
-                        value = span_value(start, end - start)
-                        found = NUMBER
-                    elif found == NO_NUMBER and not is_no_value(text_ptr, text_len, start, end):
-                        if field >= 64:
-                            return False
-                        mismatched |= <uint64_t>1 << field
-                else:
+                    value = span_value(start + 1, end - start - 2)
                     found = NUMBER
-            elif is_text:
-                if member.first != c"n":
+                elif member.first != c"n":
                     if field >= 64:
                         return False
                     mismatched |= <uint64_t>1 << field
+            elif member.first == c'"':
+                start += 1
+                end -= 1
+                if read_short_text(text_ptr, text_len, start, end, &value):
+                    found = NUMBER
+                else:
+                    found = read_number_text(text_ptr, text_len, start, &value, &prefix)
+                    if found == UNSURE or (
+                        found == NO_NUMBER and quotes.has_backslash and has_backslash(text_ptr, start, end)
+                    ):
+                        return False
+                    if found == NO_NUMBER and not is_no_value(text_ptr, text_len, start, end):
+                        if field >= 64:
+                            return False
+                        mismatched |= <uint64_t>1 << field
             elif member.first | 0x20 == c"{":
                 # A list or object.
                 return False
