@@ -72,6 +72,7 @@ from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, Subsc
 from .feed.decisions.replay import Decision, replay_decisions
 from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
+from .frames.arrow_reader import ArrowReader
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
 from .frames.sink import FrameSink
@@ -101,6 +102,7 @@ __all__ = [
     "KEEPALIVE_INTERVAL_S",
     "SYSTEM_CLOCK",
     "Accounts",
+    "ArrowReader",
     "AuthStatus",
     "Backfill",
     "Bar",

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from .arrow cimport ArrowColumn
 from .text_table cimport TextTable
 
 
@@ -31,3 +32,8 @@ cdef class Ticks:
     cdef Py_ssize_t column_of(self, object field) except -1
     cdef Py_ssize_t number_column_of(self, object field) except -1
     cdef int32_t* codes_of(self, object field) except NULL
+    # The columns as a record batch of the Arrow C data interface.
+    cdef ArrowColumn arrow(self)
+    cdef ArrowColumn _number_column(self, Py_ssize_t index, str name, str key)
+    cdef ArrowColumn _text_column(self, Py_ssize_t index, str name, str key, ArrowColumn dictionary)
+    cdef ArrowColumn _prefix_column(self, Py_ssize_t index, str key)

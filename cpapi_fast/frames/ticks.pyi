@@ -1,4 +1,4 @@
-from typing import final
+from typing import Any, final
 
 @final
 class Ticks:
@@ -63,5 +63,26 @@ class Ticks:
         Raises:
             ConfigError: the decoder was created without this field, or the field is a number.
         """
+    def __arrow_c_schema__(self) -> object:
+        """Return the schema as an Arrow PyCapsule."""
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """Return schema and array of the columns as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+    def to_arrow(self) -> Any:
+        """Return the columns as a `pyarrow.RecordBatch`, without a copy of the numbers.
+
+        The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by their
+        keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool, texts
+        dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The metadata of
+        each column has code, kind, unit and meaning.
+
+        Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+    def to_pandas(self) -> Any:
+        """Return the columns of `to_arrow` as a `pandas.DataFrame`. Needs pandas and pyarrow."""
+    def to_polars(self) -> Any:
+        """Return the columns of `to_arrow` as a `polars.DataFrame`. Needs polars only."""
     def __len__(self) -> int:
         """The number of rows."""

@@ -3,10 +3,22 @@
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
+from libc.math cimport floor
+
+from .arrow cimport ArrowColumn, array_capsule, fixed_column, record_batch, schema_capsule, text_column
 from .column_view cimport column_view
 from .text_table cimport TextTable
 
+from cpapi_fast._version import __version__
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.protocol.fields import FIELDS as _FIELDS
+from cpapi_fast.protocol.fields import FieldKind
+
+from .dataframes import import_library
+
+# The field whose value can have a prefix.
+cdef str _PREFIXED = "31"
+cdef list _PREFIX_TEXTS = [b"C", b"H"]
 
 
 @cython.final
@@ -159,6 +171,135 @@ cdef class Ticks:
             texts.append(decoded[code])
         return texts
 
+    def __arrow_c_schema__(self):
+        """Return the schema as an Arrow PyCapsule."""
+        return schema_capsule(self.arrow())
+
+    def __arrow_c_array__(self, requested_schema=None):
+        """Return schema and array of the columns as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+        cdef ArrowColumn batch = self.arrow()
+        return schema_capsule(batch), array_capsule(batch)
+
+    def to_arrow(self):
+        """Return the columns as a `pyarrow.RecordBatch`, without a copy of the numbers.
+
+        The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by their
+        keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool, texts
+        dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The metadata of
+        each column has code, kind, unit and meaning.
+
+        Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+        return import_library("pyarrow").record_batch(self)
+
+    def to_pandas(self):
+        """Return the columns of `to_arrow` as a `pandas.DataFrame`. Needs pandas and pyarrow."""
+        import_library("pandas")
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self):
+        """Return the columns of `to_arrow` as a `polars.DataFrame`. Needs polars only."""
+        return import_library("polars").DataFrame(self)
+
+    cdef ArrowColumn arrow(self):
+        cdef:
+            list columns = [
+                fixed_column("received", b"tsn:UTC", self.row_count, self.received_ns_ptr, self, {
+                    "description": "when the frame was received",
+                }),
+                fixed_column("conid", b"l", self.row_count, self.conids_ptr, self, {
+                    "description": "contract id, from the topic of the frame; 0 is a real one (combos)",
+                }),
+            ]
+            set used = {"received", "conid"}
+            Py_ssize_t index
+            str name, key
+            ArrowColumn dictionary = None
+        for index in range(len(self.names)):
+            name = self.names[index]
+            key = "updated" if name == "_updated" else _FIELDS[name].key if name in _FIELDS else name
+            if key in used:
+                key = f"{key}_{name}"
+            used.add(key)
+            if <Py_ssize_t>self.text_columns[index] < 0:
+                columns.append(self._number_column(index, name, key))
+            else:
+                if dictionary is None:
+                    dictionary = text_column("", list(self.texts_table.texts))
+                columns.append(self._text_column(index, name, key, dictionary))
+            if name == _PREFIXED:
+                used.add(f"{key}_prefix")
+                columns.append(self._prefix_column(index, f"{key}_prefix"))
+        return record_batch(columns, self.row_count, {
+            "cpapi_fast.format": "ticks", "cpapi_fast.version": __version__,
+        })
+
+    cdef ArrowColumn _number_column(self, Py_ssize_t index, str name, str key):
+        cdef:
+            object field = _FIELDS.get(name)
+            object kind = FieldKind.ID if name == "conid" else None if field is None else field.kind
+            dict metadata = _metadata(name)
+            const double* values_ptr = self.values_ptr + index * self.row_count
+            const uint8_t* valid_ptr = self.valid_ptr + index * self.row_count
+            ArrowColumn column
+            int64_t* numbers_ptr
+            uint8_t* flags_ptr
+            uint8_t* exact_ptr
+            Py_ssize_t row
+        if name == "_updated" or kind is FieldKind.ID:
+            column = fixed_column(key, b"tsm:UTC" if name == "_updated" else b"l", self.row_count, NULL, self, metadata)
+            numbers_ptr = <int64_t*>column.allocate(self.row_count * (sizeof(int64_t) + 1))
+            exact_ptr = <uint8_t*>(numbers_ptr + self.row_count)
+            for row in range(self.row_count):
+                # From 2**53 on, a double may be a rounded integer.
+                if valid_ptr[row] and -9007199254740992.0 < values_ptr[row] < 9007199254740992.0:
+                    numbers_ptr[row] = <int64_t>floor(values_ptr[row])
+                    exact_ptr[row] = 1
+            column.buffers[1] = numbers_ptr
+            valid_ptr = exact_ptr
+        elif kind is FieldKind.FLAG:
+            column = fixed_column(key, b"b", self.row_count, NULL, self, metadata)
+            flags_ptr = <uint8_t*>column.allocate(self.row_count // 8 + 1)
+            for row in range(self.row_count):
+                if valid_ptr[row] and values_ptr[row] != 0.0:
+                    flags_ptr[row >> 3] |= 1 << (row & 7)
+            column.buffers[1] = flags_ptr
+        else:
+            column = fixed_column(key, b"g", self.row_count, values_ptr, self, metadata)
+        column.is_nullable = True
+        column.set_valid(valid_ptr)
+        return column
+
+    cdef ArrowColumn _text_column(self, Py_ssize_t index, str name, str key, ArrowColumn dictionary):
+        cdef:
+            Py_ssize_t text_index = self.text_columns[index]
+            ArrowColumn column = fixed_column(
+                key, b"i", self.row_count, self.codes_ptr + text_index * self.row_count, self, _metadata(name)
+            )
+        column.dictionary = dictionary
+        column.is_nullable = True
+        column.set_valid(self.valid_ptr + index * self.row_count)
+        return column
+
+    cdef ArrowColumn _prefix_column(self, Py_ssize_t index, str key):
+        cdef:
+            const uint8_t* prefixes_ptr = self.prefixes_ptr + index * self.row_count
+            ArrowColumn column = fixed_column(key, b"c", self.row_count, NULL, self, {
+                "description": "C: the last price is the prior close; H: trading is halted",
+            })
+            uint8_t* codes_ptr = <uint8_t*>column.allocate(self.row_count)
+            Py_ssize_t row
+        for row in range(self.row_count):
+            codes_ptr[row] = prefixes_ptr[row] == c"H"
+        column.buffers[1] = codes_ptr
+        column.dictionary = text_column("", _PREFIX_TEXTS)
+        column.is_nullable = True
+        column.set_valid(prefixes_ptr)
+        return column
+
     def __len__(self):
         """The number of rows."""
         return self.row_count
@@ -168,3 +309,10 @@ cdef class Ticks:
 
     def __reduce__(self):
         raise TypeError("Ticks cannot be pickled; copy their columns")
+
+
+cdef dict _metadata(str name):
+    cdef object field = _FIELDS.get(name)
+    if field is None:
+        return {"code": name}
+    return {"code": name, "kind": field.kind.value, "unit": field.unit, "description": field.meaning}

@@ -18,6 +18,7 @@ NAMES = frozenset(
     [
         "Accounts",
         "AuthStatus",
+        "ArrowReader",
         "Backfill",
         "Bar",
         "Batch",
