@@ -18,6 +18,7 @@ NAMES = frozenset(
     [
         "Accounts",
         "AuthStatus",
+        "ArrowReader",
         "Backfill",
         "Bar",
         "Batch",
@@ -51,6 +52,7 @@ NAMES = frozenset(
         "FeedStats",
         "FeedSubscription",
         "Field",
+        "FieldKind",
         "Frame",
         "FrameCounters",
         "FrameKind",
