@@ -17,4 +17,4 @@ def import_library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingDependencyError(f"this needs {name}. Install it: pip install {name}") from error
+        raise MissingDependencyError.of("this conversion", name) from error

@@ -285,7 +285,7 @@ assert polars.DataFrame(batch).height == 1
 try:
     batch.to_arrow()
 except cf.MissingDependencyError as error:
-    assert "pip install pyarrow" in str(error)
+    assert str(error) == 'this conversion needs pyarrow: pip install "pyarrow>=17"'
 else:
     raise AssertionError
 """
