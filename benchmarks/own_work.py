@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
-from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.protocol.kinds import FrameKind
 
 from . import digest

@@ -13,4 +13,5 @@ from .frames.classifier cimport (
 )
 from .frames.frame cimport Frame, FrameCounters
 from .frames.sink cimport BorrowedFrame, FrameSink
-from .frames.ticks cimport TickDecoder, Ticks, decode_payload_ptr, walk_payload_ptr
+from .frames.tick_decoder cimport TickDecoder, decode_payload_ptr, walk_payload_ptr
+from .frames.ticks cimport Ticks

@@ -83,15 +83,17 @@ from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, Subsc
 from .feed.decisions.replay import Decision, replay_decisions
 from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
+from .frames.arrow_reader import ArrowReader
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
 from .frames.sink import FrameSink
-from .frames.ticks import TickDecoder, Ticks
+from .frames.tick_decoder import TickDecoder
+from .frames.ticks import Ticks
 from .loop import new_event_loop, run
 from .meaning import Meaning
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.quotes import QuotesWriter
-from .protocol.fields import FIELDS, Field, field_code
+from .protocol.fields import FIELDS, Field, FieldKind, field_code
 from .protocol.history import History, HistorySource
 from .protocol.hours import DailyWindow, TradingHours
 from .protocol.kinds import FrameKind
@@ -113,6 +115,7 @@ __all__ = [
     "KEEPALIVE_INTERVAL_S",
     "SYSTEM_CLOCK",
     "Accounts",
+    "ArrowReader",
     "AuthStatus",
     "Backfill",
     "Bar",
@@ -148,6 +151,7 @@ __all__ = [
     "FeedStats",
     "FeedSubscription",
     "Field",
+    "FieldKind",
     "Frame",
     "FrameCounters",
     "FrameKind",

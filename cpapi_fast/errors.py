@@ -358,10 +358,12 @@ class ReplayMismatchError(DecisionRecordError):
 class MissingDependencyError(CpapiError, ImportError):
     """A feature needs a package that is not installed. The message states how to install it."""
 
-    #: What to install for each optional package, in the versions of the extras. Its own name works from a checkout too,
-    #: where the name of an extra would need this library in the package index.
+    #: What to install for each optional package, in the versions of extras and tests. Its own name works from
+    #: a checkout too, where the name of an extra would need this library in the package index.
     REQUIREMENTS: ClassVar[dict[str, str]] = {
         "cryptography": "cryptography>=42",
+        "pandas": "pandas>=2.2",
+        "polars": "polars>=1.9",
         "pyarrow": "pyarrow>=17",
         "rich": "rich>=13",
     }

@@ -28,7 +28,7 @@ from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch, BatchBuilder
-from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.topics import market_data_subscribe_text
 from cpapi_fast.rest.client import Client

@@ -54,11 +54,11 @@ SEEDS: Final = (
     ),
     Seed(
         "a second pass over the payload in the columns",
-        "cpapi_fast/frames/ticks.pyx",
+        "cpapi_fast/frames/tick_decoder.pyx",
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         "            while start < batch.offsets_ptr[index + 1]:\n"
         "                if batch.arena_ptr[start] == 0:\n"
-        "                    ticks._malformed += 1\n"
+        "                    ticks.malformed_count += 1\n"
         "                start += 1\n"
         "            ticks.rows_ptr[row] = <int32_t>index\n",
         frozenset({"columns/l1"}),

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import CpapiError, SubscriptionError
+from cpapi_fast.protocol.fields import field_code, similar_keys
 from cpapi_fast.protocol.instruments import market_data_target, split_instruments
+from cpapi_fast.redaction import shown
 
 if TYPE_CHECKING:
     from cpapi_fast.feed.options import FeedOptions
@@ -42,10 +44,11 @@ def add_instruments(parser: argparse.ArgumentParser, purpose: str) -> None:
     )
     parser.add_argument(
         "--fields",
-        type=codes,
+        type=fields,
         action=_Extend,
-        metavar="31,84",
-        help="field codes to request, each of which gets a column; may be repeated (default: 31,84,86,85,88,87)",
+        metavar="A,B",
+        help="fields to request by key or code (last_price,84), each of which gets a column; may be repeated "
+        "(default: 31,84,86,85,88,87)",
     )
 
 
@@ -120,13 +123,19 @@ def instrument(text: str) -> int | str:
     return found[0]
 
 
-def codes(text: str) -> tuple[str, ...]:
-    """Field codes separated by commas."""
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        if not (part.isascii() and part.isdigit()):
-            raise argparse.ArgumentTypeError(f"a field code must be a number such as 31, not {part!r}")
-    return tuple(parts)
+def fields(text: str) -> tuple[str, ...]:
+    """Keys and codes of fields, separated by commas, as codes."""
+    found: list[str] = []
+    for part in map(str.strip, text.split(",")):
+        try:
+            found.append(field_code(part))
+        except SubscriptionError:
+            similar = similar_keys(part)
+            raise argparse.ArgumentTypeError(
+                f"a field must be a code such as 31 or a key such as last_price, not {shown(part)}"
+                f"{'.' if similar else ''}{similar}"
+            ) from None
+    return tuple(found)
 
 
 def seconds(text: str) -> float:

@@ -11,7 +11,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.protocol.instruments import market_data_target
-from cpapi_fast.protocol.topics import MarketDataFields
+from cpapi_fast.protocol.topics import Fields, MarketDataFields
 from cpapi_fast.redaction import repr_without_accounts
 
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
@@ -30,7 +30,8 @@ class CollectOptions:
         conids: the instruments to subscribe to: conids, or texts such as `265598@NYSE` and
             `28812380;;;8314/1,8894/-1`; duplicates count once.
         out: the folder for the files; created if missing.
-        fields: the fields to subscribe to. The quotes have a column for each of them, besides those of the L1 fields.
+        fields: the fields to subscribe to, by key or code. The quotes have a column for each of them, besides those of
+            the L1 fields.
         duration_s: when to stop; None for never.
         give_up_after_s: end with an error after this long without data, at the start or later; None for never, so that
             the run continues after every login and every reset of the gateway.
@@ -49,12 +50,12 @@ class CollectOptions:
 
     Raises:
         ConfigError: a duration or size is not a finite number above zero, or a policy or the file mode is invalid.
-        SubscriptionError: an instrument is invalid.
+        SubscriptionError: an instrument or a field is invalid.
     """
 
     conids: tuple[int | str, ...]
     out: Path
-    fields: MarketDataFields = field(default_factory=MarketDataFields.default_l1)
+    fields: Fields = field(default_factory=MarketDataFields.default_l1)
     duration_s: float | None = None
     give_up_after_s: float | None = None
     flush_interval_s: float = 1.0
@@ -77,6 +78,8 @@ class CollectOptions:
             raise ConfigError(f"lost_files must be one of {', '.join(get_args(LostFiles))}, not {self.lost_files!r}")
         if type(self.file_mode) is not int or self.file_mode not in _FILE_MODES:
             raise ConfigError("file_mode must be a mode that the owner can read and write, such as 0o640")
+        if not isinstance(self.fields, MarketDataFields):
+            object.__setattr__(self, "fields", MarketDataFields(self.fields))
         if isinstance(self.conids, str):
             raise SubscriptionError(f"conids must be a list such as [265598, '265598@NYSE'], not {self.conids[:40]!r}")
         by_target: dict[str, int | str] = {}

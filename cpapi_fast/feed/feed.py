@@ -19,7 +19,7 @@ from cpapi_fast.frames.frame import Frame
 from cpapi_fast.loop import LoopOwner
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.instruments import market_data_topic
-from cpapi_fast.protocol.topics import MarketDataFields, Subscription
+from cpapi_fast.protocol.topics import Fields, Subscription
 from cpapi_fast.rest.client import Client
 
 from .driver import Driver
@@ -154,7 +154,7 @@ class Feed(FeedStatus):
     async def subscribe_market_data(
         self,
         conid: int | str,
-        fields: MarketDataFields | None = None,
+        fields: Fields | None = None,
         *,
         exchange: str | None = None,
         usual_interval_s: float | None = None,
@@ -164,7 +164,7 @@ class Feed(FeedStatus):
 
         Args:
             conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
-            fields: the fields to receive; `MarketDataFields.default_l1()` by default.
+            fields: their keys or codes, such as `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
             exchange: for the quotes of one venue.
             usual_interval_s: the usual time between ticks, in seconds; learned when not given.
             hours: the trading hours; outside of them the subscription is never stale.

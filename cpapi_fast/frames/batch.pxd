@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from .arrow cimport ArrowColumn
 from .frame cimport Frame, FrameCounters
 
 
@@ -42,6 +43,8 @@ cdef class Batch:
     cdef int raise_index_error(self) except -1
     # Copies the frames [start, stop), at least one, into a new batch. Must be called after finish().
     cdef Batch copy_range(self, Py_ssize_t start, Py_ssize_t stop)
+    # The frames as a record batch of the Arrow C data interface.
+    cdef ArrowColumn arrow(self)
     cdef int _grow_arena(self, Py_ssize_t wanted) except -1
     cdef int _grow_columns(self, Py_ssize_t wanted) except -1
 

@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from typing import final
+from typing import Any, final
 
 from typing_extensions import Buffer
 
@@ -46,6 +46,20 @@ class Batch:
         """int32, n entries: the number of bytes of the topic.
 
         If the start is -1: 0 for a frame without a topic, -1 for a topic with escapes (`Frame.topic` decodes it).
+        """
+    def __arrow_c_schema__(self) -> object:
+        """Return the schema as an Arrow PyCapsule."""
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """Return schema and array of the frames as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+    def to_arrow(self) -> Any:
+        """Return the frames as a `pyarrow.RecordBatch`, without a copy.
+
+        The columns are `received` (timestamp in ns, UTC), `kind` (a dictionary-encoded string: `market_data` and so on),
+        `conid` (-1 for a frame without one) and `raw` (the bytes of the frame). Every library that supports the Arrow
+        PyCapsule interface accepts the batch itself, without pyarrow.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
         """
     @property
     def nbytes(self) -> int:

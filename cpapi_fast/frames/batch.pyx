@@ -9,9 +9,14 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.number cimport PyNumber_AsSsize_t
 from libc.string cimport memcpy, memset
 
+from .arrow cimport ArrowColumn, array_capsule, binary_column, fixed_column, record_batch, schema_capsule, text_column
 from .classifier cimport KIND_MALFORMED, Classified
 from .column_view cimport column_view
 from .frame cimport new_frame, route_frame
+
+from cpapi_fast.protocol.kinds import FrameKind
+
+from .dataframes import import_library
 
 # The offsets of a batch that has no memory yet: one entry, zero. Never written.
 cdef int32_t[1] _NO_OFFSETS = [0]
@@ -247,6 +252,37 @@ cdef class Batch:
         If the start is -1: 0 for a frame without a topic, -1 for a topic with escapes (`Frame.topic` decodes it).
         """
         return column_view(self, self.topic_lengths_ptr, b"i", self.frame_count, sizeof(int32_t))
+
+    def __arrow_c_schema__(self):
+        """Return the schema as an Arrow PyCapsule."""
+        return schema_capsule(self.arrow())
+
+    def __arrow_c_array__(self, requested_schema=None):
+        """Return schema and array of the frames as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+        cdef ArrowColumn batch = self.arrow()
+        return schema_capsule(batch), array_capsule(batch)
+
+    def to_arrow(self):
+        """Return the frames as a `pyarrow.RecordBatch`, without a copy.
+
+        The columns are `received` (timestamp in ns, UTC), `kind` (a dictionary-encoded string: `market_data` and so on),
+        `conid` (-1 for a frame without one) and `raw` (the bytes of the frame). Every library that supports the Arrow
+        PyCapsule interface accepts the batch itself, without pyarrow.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+        return import_library("pyarrow").record_batch(self)
+
+    cdef ArrowColumn arrow(self):
+        cdef ArrowColumn kinds = fixed_column("kind", b"C", self.frame_count, self.kinds_ptr, self, None)
+        kinds.dictionary = text_column("", [kind.label.encode() for kind in FrameKind])
+        return record_batch([
+            fixed_column("received", b"tsn:UTC", self.frame_count, self.received_ns_ptr, self, None),
+            kinds,
+            fixed_column("conid", b"l", self.frame_count, self.conids_ptr, self, None),
+            binary_column("raw", b"z", self.frame_count, self.offsets_ptr, self.arena_ptr, self, None),
+        ], self.frame_count, {"cpapi_fast.format": "frames"})
 
     @property
     def nbytes(self):

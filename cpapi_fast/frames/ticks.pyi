@@ -1,53 +1,4 @@
-from collections.abc import Iterable
-from typing import final
-
-from .batch import Batch
-
-@final
-class TickDecoder:
-    """Decodes fields of market data frames into float64 columns, without a Python object per frame.
-
-    The number of a field is the result of `parse_number` for its decoded value: `C4,735.10` is 4735.1 with the prefix
-    C, `12.2M` is 12200000.0, and a JSON number is unchanged. `N/A`, null, a list and a missing key are not numbers. If
-    a key is repeated, the last one counts. Only keys of the outermost object count.
-
-    Create a decoder once and use it for any number of batches. The cost grows with the length of the frames, and hardly
-    with the number of fields. orjson decodes frames that have an escape in a key or in a requested value, or numbers of
-    more than 19 digits or beyond 27 powers of ten. That takes about twenty times longer.
-
-    Valid JSON is always decoded as described. For text that is not JSON, there are two cases by default. If the error
-    is inside a value that was not requested, or inside a string that is not a number, the fields may have the values
-    that the text contains. Otherwise no field of the frame is valid, and `Ticks.malformed` counts the frame. Invalid
-    UTF-8 is not an error: it is decoded as U+FFFD, as in `Frame.payload`.
-
-    Args:
-        fields: keys as in the frames: codes such as `31`, and `_updated` or `87_raw`; each at most once, 1 to 32
-            characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
-        strict: decode each frame with orjson, so that `Ticks.malformed` counts every frame that orjson rejects. Slow.
-
-    Raises:
-        ConfigError: a field is invalid or given twice, or there is no field.
-    """
-
-    def __init__(self, fields: Iterable[str] | None = None, *, strict: bool = False) -> None: ...
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The decoded keys as a tuple of str, in the given order."""
-    @property
-    def strict(self) -> bool:
-        """Whether orjson decodes every frame."""
-    def decode(self, batch: Batch) -> Ticks:
-        """Decode the fields of all MARKET_DATA frames of a batch.
-
-        The connection's counters `stats.payload_errors` and `stats.payloads_repaired` include the frames that orjson
-        decodes here and that are not JSON or have invalid UTF-8.
-
-        Args:
-            batch: a finished batch.
-
-        Returns:
-            The columns, which own their memory and keep no reference to the batch.
-        """
+from typing import Any, final
 
 @final
 class Ticks:
@@ -56,11 +7,13 @@ class Ticks:
     The columns are read-only memoryviews over one block of memory that the object owns. They copy nothing, and each
     view keeps a reference to the object. `numpy.asarray(view)` and `pyarrow.py_buffer(view)` use them without a copy.
     Creating a view costs one small object. Ticks come from `TickDecoder.decode`; the class cannot be called.
+
+    A field is named by its key (`last_price`) or by its name in the frames (`31`).
     """
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The keys that `values`, `valid` and `prefixes` accept, as a tuple of str."""
+        """The decoded fields by their names in the frames, as a tuple of str: codes, and members such as `_updated`."""
     @property
     def malformed(self) -> int:
         """The number of frames that are not JSON. Their rows have no valid fields."""
@@ -79,10 +32,10 @@ class Ticks:
         Numbers are in the units of the frames. `_updated` is in ms since the Unix epoch, without rounding.
 
         Raises:
-            ConfigError: the decoder was created without this field.
+            ConfigError: the decoder was created without this field, or the field is a text.
         """
     def valid(self, field: str) -> memoryview[int]:
-        """uint8, n entries: 1 where the frame has the field and its value is a number, else 0.
+        """uint8, n entries: 1 where the frame has the field and its value is a number or text, as its kind is, else 0.
 
         The gateway sends only fields that changed, so 0 usually means that the field did not change.
 
@@ -93,7 +46,43 @@ class Ticks:
         """uint8, n entries: 67 (`C`) where a price is the prior close, 72 (`H`) where trading is halted, else 0.
 
         Raises:
-            ConfigError: the decoder was created without this field.
+            ConfigError: the decoder was created without this field, or the field is a text.
         """
+    def codes(self, field: str) -> memoryview[int]:
+        """int32, n entries: the texts of a field, each as its index in `dictionary`; -1 where `valid` is 0.
+
+        Raises:
+            ConfigError: the decoder was created without this field, or the field is a number.
+        """
+    @property
+    def dictionary(self) -> tuple[str, ...]:
+        """The texts of all text fields as a tuple of str. A decoder adds to it with each batch; it is copied."""
+    def texts(self, field: str) -> list[str | None]:
+        """Return the texts of a field as a list with one str per row, or None where `valid` is 0.
+
+        Raises:
+            ConfigError: the decoder was created without this field, or the field is a number.
+        """
+    def __arrow_c_schema__(self) -> object:
+        """Return the schema as an Arrow PyCapsule."""
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """Return schema and array of the columns as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+    def to_arrow(self) -> Any:
+        """Return the columns as a `pyarrow.RecordBatch`, without a copy of the numbers.
+
+        The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by their
+        keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool, texts
+        dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The metadata of
+        each column has code, kind, unit and meaning.
+
+        Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+    def to_pandas(self) -> Any:
+        """Return the columns of `to_arrow` as a `pandas.DataFrame`. Needs pandas and pyarrow."""
+    def to_polars(self) -> Any:
+        """Return the columns of `to_arrow` as a `polars.DataFrame`. Needs polars only."""
     def __len__(self) -> int:
         """The number of rows."""

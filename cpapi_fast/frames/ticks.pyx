@@ -1,255 +1,24 @@
-"""Typed columns: fields of market data frames as float64, from the bytes of a batch.
-
-The number of a field is defined as the result of `parse_number` for its decoded value. This module computes the same
-result in one of two ways:
-
-* **The walk** of walk.pxd, in C. For valid JSON it gives the defined result or rejects the text.
-* **The slow path**: `Frame.payload` (orjson, with invalid UTF-8 repaired) and `parse_number`. It decodes the texts that
-  the walk rejects: those with escapes in a key or a wanted value, with numbers that decimals.pxd does not convert, or
-  with anything else than one JSON object.
-
-If the walk accepts a text that is not JSON, the columns have the values that the text contains. Otherwise orjson
-rejects the text, no field of the frame is valid, and the frame is counted. `strict=True` always uses the slow path.
-"""
+"""Typed columns: the fields of the market data frames of a batch, as float64 and as dictionary-encoded texts"""
 
 cimport cython
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
-from cpython.unicode cimport PyUnicode_AsUTF8, PyUnicode_FromObject
-from libc.math cimport NAN
-from libc.string cimport memset
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
-from .batch cimport Batch
+from libc.math cimport floor
+
+from .arrow cimport ArrowColumn, array_capsule, fixed_column, record_batch, schema_capsule, text_column
 from .column_view cimport column_view
-from .frame cimport Frame
-from .classifier cimport KIND_MARKET_DATA
-from cpapi_fast._json.walk cimport KeySlot, LongKey, add_key, walk_object
+from .text_table cimport TextTable
 
-import re
-from collections.abc import Iterable
-
-from cpapi_fast.errors import ConfigError, MalformedPayloadError
-from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS as _DEFAULT_TICK_FIELDS
+from cpapi_fast._version import __version__
+from cpapi_fast.errors import ConfigError
 from cpapi_fast.protocol.fields import FIELDS as _FIELDS
-from cpapi_fast.protocol.numbers import number_prefix, parse_number
+from cpapi_fast.protocol.fields import FieldKind
 
-cdef object _parse_number = parse_number
-cdef object _number_prefix = number_prefix
+from .dataframes import import_library
 
-cdef object _FIELD = re.compile(r"[A-Za-z0-9_]{1,32}")
-
-# The keys of the catalogue that frames do not use, for a hint in an error. Frames do use `conid`.
-cdef dict _CODES = {field.key: field.code for field in _FIELDS.values() if field.key != "conid"}
-
-
-cdef inline void _clear(Py_ssize_t count, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr) noexcept nogil:
-    cdef Py_ssize_t index
-    for index in range(count):
-        values_ptr[index] = NAN
-    memset(valid_ptr, 0, <size_t>count)
-    memset(prefixes_ptr, 0, <size_t>count)
-
-
-cdef tuple _checked(object fields):
-    cdef dict names = {}
-    cdef object field
-    cdef str name
-    if isinstance(fields, (str, bytes, bytearray, memoryview)) or not isinstance(fields, Iterable):
-        raise ConfigError(f"fields must be a list such as ['31', '84'], not a {type(fields).__name__}")
-    for field in fields:
-        if not isinstance(field, str):
-            raise ConfigError(f"a field must be a str such as '31', not a {type(field).__name__}")
-        # An exact str, also for a subclass of str such as an enum.
-        name = PyUnicode_FromObject(field)
-        if name in _CODES:
-            raise ConfigError(f"frames have the field {name!r} under its code {_CODES[name]!r}; use the code")
-        if _FIELD.fullmatch(name) is None:
-            raise ConfigError(
-                f"a field must be a key of the frames such as '31', '87_raw' or '_updated': 1 to 32 ASCII letters, "
-                f"digits and underscores; {name[:40]!r} is invalid"
-            )
-        if name in names:
-            raise ConfigError(f"the field {name!r} is given twice; give each field once")
-        names[name] = None
-    if not names:
-        raise ConfigError("a decoder needs at least one field, such as '31'")
-    return tuple(names)
-
-
-cdef bint walk_payload_ptr(
-    TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
-    double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
-) noexcept nogil:
-    _clear(decoder.field_count, values_ptr, valid_ptr, prefixes_ptr)
-    return walk_object(&decoder.table, payload_ptr, payload_len, 1, values_ptr, valid_ptr, prefixes_ptr)
-
-
-cdef int decode_payload_ptr(
-    TickDecoder decoder, const char* payload_ptr, Py_ssize_t payload_len,
-    double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
-) except -1:
-    cdef:
-        Batch batch
-        Frame frame
-    if not decoder._strict and walk_payload_ptr(
-        decoder, payload_ptr, payload_len, values_ptr, valid_ptr, prefixes_ptr
-    ):
-        return 1
-    batch = Batch.new(payload_len, 1, None)
-    batch.append_ptr(payload_ptr, payload_len)
-    batch.finish(0)
-    frame = batch.frame_at(0)
-    # Decode the payload even if its own route is a heartbeat or malformed.
-    frame._kind = KIND_MARKET_DATA
-    return decoder._decode_frame(frame, 1, values_ptr, valid_ptr, prefixes_ptr)
-
-
-@cython.final
-cdef class TickDecoder:
-    """Decodes fields of market data frames into float64 columns, without a Python object per frame.
-
-    The number of a field is the result of `parse_number` for its decoded value: `C4,735.10` is 4735.1 with the prefix
-    C, `12.2M` is 12200000.0, and a JSON number is unchanged. `N/A`, null, a list and a missing key are not numbers. If
-    a key is repeated, the last one counts. Only keys of the outermost object count.
-
-    Create a decoder once and use it for any number of batches. The cost grows with the length of the frames, and hardly
-    with the number of fields. orjson decodes frames that have an escape in a key or in a requested value, or numbers of
-    more than 19 digits or beyond 27 powers of ten. That takes about twenty times longer.
-
-    Valid JSON is always decoded as described. For text that is not JSON, there are two cases by default. If the error
-    is inside a value that was not requested, or inside a string that is not a number, the fields may have the values
-    that the text contains. Otherwise no field of the frame is valid, and `Ticks.malformed` counts the frame. Invalid
-    UTF-8 is not an error: it is decoded as U+FFFD, as in `Frame.payload`.
-
-    Args:
-        fields: keys as in the frames: codes such as `31`, and `_updated` or `87_raw`; each at most once, 1 to 32
-            characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
-        strict: decode each frame with orjson, so that `Ticks.malformed` counts every frame that orjson rejects. Slow.
-
-    Raises:
-        ConfigError: a field is invalid or given twice, or there is no field.
-    """
-
-    def __cinit__(self, fields=None, *, bint strict=False):
-        self._fields = _checked(_DEFAULT_TICK_FIELDS if fields is None else fields)
-        self._strict = strict
-        self.field_count = len(self._fields)
-        self._columns = {name: index for index, name in enumerate(self._fields)}
-        self._index_keys()
-
-    def __dealloc__(self):
-        PyMem_Free(self.table.slots_ptr)
-        PyMem_Free(self.table.long_keys_ptr)
-
-    cdef int _index_keys(self) except -1:
-        cdef:
-            Py_ssize_t size = 256
-            Py_ssize_t field
-            bytes key
-            str name
-        # The table is sparse, so that the lookup of an unwanted key usually ends at the first place.
-        while size < 16 * self.field_count:
-            size *= 2
-        self.table.slots_ptr = <KeySlot*>PyMem_Calloc(<size_t>size, sizeof(KeySlot))
-        self.table.long_keys_ptr = <LongKey*>PyMem_Calloc(<size_t>self.field_count, sizeof(LongKey))
-        if self.table.slots_ptr == NULL or self.table.long_keys_ptr == NULL:
-            raise MemoryError("no memory for the keys of a decoder")
-        self.table.last_slot = <size_t>(size - 1)
-        for field, name in enumerate(self._fields):
-            key = name.encode()
-            if len(key) > 8:
-                # A pointer to the bytes inside the ASCII str object, which `_fields` references.
-                self.table.long_keys_ptr[self.table.long_key_count] = LongKey(PyUnicode_AsUTF8(name), len(key), field)
-                self.table.long_key_count += 1
-            else:
-                add_key(&self.table, int.from_bytes((key + b'"')[:8], "little"), field)
-        return 0
-
-    cdef int _decode_frame(
-        self, Frame frame, Py_ssize_t stride, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr
-    ) except -1:
-        # The slow path. Returns 0 if the payload is not JSON.
-        cdef:
-            object payload = None
-            object value, number, prefix
-            Py_ssize_t index
-            bint is_json = True
-        try:
-            payload = frame.payload
-        except MalformedPayloadError:
-            is_json = False
-        for index in range(self.field_count):
-            value = (<dict>payload).get(self._fields[index]) if type(payload) is dict else None
-            number = _parse_number(value)
-            prefix = _number_prefix(value)
-            values_ptr[index * stride] = NAN if number is None else <double>number
-            valid_ptr[index * stride] = number is not None
-            prefixes_ptr[index * stride] = 0 if prefix is None else <uint8_t>ord(prefix)
-        return is_json
-
-    @property
-    def fields(self):
-        """The decoded keys as a tuple of str, in the given order."""
-        return self._fields
-
-    @property
-    def strict(self):
-        """Whether orjson decodes every frame."""
-        return self._strict
-
-    def decode(self, Batch batch not None):
-        """Decode the fields of all MARKET_DATA frames of a batch.
-
-        The connection's counters `stats.payload_errors` and `stats.payloads_repaired` include the frames that orjson
-        decodes here and that are not JSON or have invalid UTF-8.
-
-        Args:
-            batch: a finished batch.
-
-        Returns:
-            The columns, which own their memory and keep no reference to the batch.
-        """
-        cdef:
-            Ticks ticks = Ticks.__new__(Ticks)
-            Py_ssize_t row_count = 0
-            Py_ssize_t row = 0
-            Py_ssize_t index
-            int32_t start
-            double* values_ptr
-            uint8_t* valid_ptr
-            uint8_t* prefixes_ptr
-
-        for index in range(batch.frame_count):
-            row_count += batch.kinds_ptr[index] == KIND_MARKET_DATA
-        ticks._fields = self._fields
-        ticks._columns = self._columns
-        ticks._reserve(row_count)
-        _clear(row_count * self.field_count, ticks.values_ptr, ticks.valid_ptr, ticks.prefixes_ptr)
-        for index in range(batch.frame_count):
-            if batch.kinds_ptr[index] != KIND_MARKET_DATA:
-                continue
-            start = batch.offsets_ptr[index]
-            values_ptr = ticks.values_ptr + row
-            valid_ptr = ticks.valid_ptr + row
-            prefixes_ptr = ticks.prefixes_ptr + row
-            if self._strict or not walk_object(
-                &self.table, batch.arena_ptr + start, batch.offsets_ptr[index + 1] - start, row_count,
-                values_ptr, valid_ptr, prefixes_ptr
-            ):
-                if not self._decode_frame(
-                    batch.frame_at(index), row_count, values_ptr, valid_ptr, prefixes_ptr
-                ):
-                    ticks._malformed += 1
-            ticks.rows_ptr[row] = <int32_t>index
-            ticks.conids_ptr[row] = batch.conids_ptr[index]
-            ticks.received_ns_ptr[row] = batch.received_ns_ptr[index]
-            row += 1
-        return ticks
-
-    def __repr__(self):
-        return f"TickDecoder({list(self._fields)}{', strict=True' if self._strict else ''})"
-
-    def __reduce__(self):
-        raise TypeError("a TickDecoder cannot be pickled; pickle its `fields`")
+# The field whose value can have a prefix.
+cdef str _PREFIXED = "31"
+cdef list _PREFIX_TEXTS = [b"C", b"H"]
 
 
 @cython.final
@@ -260,12 +29,16 @@ cdef class Ticks:
     The columns are read-only memoryviews over one block of memory that the object owns. They copy nothing, and each
     view keeps a reference to the object. `numpy.asarray(view)` and `pyarrow.py_buffer(view)` use them without a copy.
     Creating a view costs one small object. Ticks come from `TickDecoder.decode`; the class cannot be called.
+
+    A field is named by its key (`last_price`) or by its name in the frames (`31`).
     """
 
     def __cinit__(self):
         # `Ticks.__new__(Ticks)` skips __init__. The result must be safe to use: no rows, no fields.
-        self._fields = ()
-        self._columns = {}
+        self.names = ()
+        self.columns = {}
+        self.text_columns = ()
+        self.texts_table = TextTable()
 
     def __init__(self):
         raise TypeError("Ticks come from TickDecoder.decode(); the class cannot be called")
@@ -273,38 +46,55 @@ cdef class Ticks:
     def __dealloc__(self):
         PyMem_Free(self.conids_ptr)
 
-    cdef int _reserve(self, Py_ssize_t row_count) except -1:
-        cdef Py_ssize_t cells = row_count * len(self._fields)
-        # Widest items first, so that each column is aligned.
-        cdef char* block_ptr = <char*>PyMem_Malloc(row_count * (8 + 8 + 4) + cells * (8 + 1 + 1))
+    cdef int reserve(self, Py_ssize_t row_count, Py_ssize_t text_count) except -1:
+        cdef:
+            Py_ssize_t cells = row_count * len(self.names)
+            Py_ssize_t codes = row_count * text_count
+            # Widest items first, so that each column is aligned.
+            char* block_ptr = <char*>PyMem_Malloc(row_count * (8 + 8 + 4) + cells * (8 + 1 + 1) + codes * 4)
         if block_ptr == NULL:
             raise MemoryError(f"no memory for the columns of {row_count} frames")
         self.conids_ptr = <int64_t*>block_ptr
         self.received_ns_ptr = self.conids_ptr + row_count
         self.values_ptr = <double*>(self.received_ns_ptr + row_count)
         self.rows_ptr = <int32_t*>(self.values_ptr + cells)
-        self.valid_ptr = <uint8_t*>(self.rows_ptr + row_count)
+        self.codes_ptr = self.rows_ptr + row_count
+        self.valid_ptr = <uint8_t*>(self.codes_ptr + codes)
         self.prefixes_ptr = self.valid_ptr + cells
         self.row_count = row_count
         return 0
 
-    cdef Py_ssize_t _column(self, object field) except -1:
-        # Returns the entry at which the column of a field starts in each of the three matrices.
-        cdef object index = self._columns.get(field) if isinstance(field, str) else None
+    cdef Py_ssize_t column_of(self, object field) except -1:
+        # Returns the index of a field's column.
+        cdef object index = self.columns.get(field) if isinstance(field, str) else None
         if index is None:
             shown = repr(field[:40]) if isinstance(field, str) else f"a {type(field).__name__}"
-            raise ConfigError(f"these ticks have the fields {list(self._fields)}, not {shown}; give it to TickDecoder")
-        return <Py_ssize_t>index * self.row_count
+            raise ConfigError(f"these ticks have the fields {list(self.names)}, not {shown}; give it to TickDecoder")
+        return <Py_ssize_t>index
+
+    cdef Py_ssize_t number_column_of(self, object field) except -1:
+        # Returns the entry at which the column of a number starts in the matrices of values and prefixes.
+        cdef Py_ssize_t index = self.column_of(field)
+        if <Py_ssize_t>self.text_columns[index] >= 0:
+            raise ConfigError(f"the field {self.names[index]!r} is a text; use codes() or texts()")
+        return index * self.row_count
+
+    cdef int32_t* codes_of(self, object field) except NULL:
+        # Returns the column of a text.
+        cdef Py_ssize_t index = self.text_columns[self.column_of(field)]
+        if index < 0:
+            raise ConfigError(f"the field {field!r} is a number; use values()")
+        return self.codes_ptr + index * self.row_count
 
     @property
     def fields(self):
-        """The keys that `values`, `valid` and `prefixes` accept, as a tuple of str."""
-        return self._fields
+        """The decoded fields by their names in the frames, as a tuple of str: codes, and members such as `_updated`."""
+        return self.names
 
     @property
     def malformed(self):
         """The number of frames that are not JSON. Their rows have no valid fields."""
-        return self._malformed
+        return self.malformed_count
 
     @property
     def rows(self):
@@ -327,34 +117,202 @@ cdef class Ticks:
         Numbers are in the units of the frames. `_updated` is in ms since the Unix epoch, without rounding.
 
         Raises:
-            ConfigError: the decoder was created without this field.
+            ConfigError: the decoder was created without this field, or the field is a text.
         """
-        return column_view(self, self.values_ptr + self._column(field), b"d", self.row_count, sizeof(double))
+        return column_view(self, self.values_ptr + self.number_column_of(field), b"d", self.row_count, sizeof(double))
 
     def valid(self, field):
-        """uint8, n entries: 1 where the frame has the field and its value is a number, else 0.
+        """uint8, n entries: 1 where the frame has the field and its value is a number or text, as its kind is, else 0.
 
         The gateway sends only fields that changed, so 0 usually means that the field did not change.
 
         Raises:
             ConfigError: the decoder was created without this field.
         """
-        return column_view(self, self.valid_ptr + self._column(field), b"B", self.row_count, 1)
+        return column_view(self, self.valid_ptr + self.column_of(field) * self.row_count, b"B", self.row_count, 1)
 
     def prefixes(self, field):
         """uint8, n entries: 67 (`C`) where a price is the prior close, 72 (`H`) where trading is halted, else 0.
 
         Raises:
-            ConfigError: the decoder was created without this field.
+            ConfigError: the decoder was created without this field, or the field is a text.
         """
-        return column_view(self, self.prefixes_ptr + self._column(field), b"B", self.row_count, 1)
+        return column_view(self, self.prefixes_ptr + self.number_column_of(field), b"B", self.row_count, 1)
+
+    def codes(self, field):
+        """int32, n entries: the texts of a field, each as its index in `dictionary`; -1 where `valid` is 0.
+
+        Raises:
+            ConfigError: the decoder was created without this field, or the field is a number.
+        """
+        return column_view(self, self.codes_of(field), b"i", self.row_count, sizeof(int32_t))
+
+    @property
+    def dictionary(self):
+        """The texts of all text fields as a tuple of str. A decoder adds to it with each batch; it is copied."""
+        return tuple((<bytes>text).decode() for text in self.texts_table.texts)
+
+    def texts(self, field):
+        """Return the texts of a field as a list with one str per row, or None where `valid` is 0.
+
+        Raises:
+            ConfigError: the decoder was created without this field, or the field is a number.
+        """
+        cdef:
+            int32_t* codes_ptr = self.codes_of(field)
+            dict decoded = {-1: None}
+            list texts = []
+            Py_ssize_t index
+            int32_t code
+        for index in range(self.row_count):
+            code = codes_ptr[index]
+            if code not in decoded:
+                decoded[code] = (<bytes>self.texts_table.texts[code]).decode()
+            texts.append(decoded[code])
+        return texts
+
+    def __arrow_c_schema__(self):
+        """Return the schema as an Arrow PyCapsule."""
+        return schema_capsule(self.arrow())
+
+    def __arrow_c_array__(self, requested_schema=None):
+        """Return schema and array of the columns as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+        cdef ArrowColumn batch = self.arrow()
+        return schema_capsule(batch), array_capsule(batch)
+
+    def to_arrow(self):
+        """Return the columns as a `pyarrow.RecordBatch`, without a copy of the numbers.
+
+        The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by their
+        keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool, texts
+        dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The metadata of
+        each column has code, kind, unit and meaning.
+
+        Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+        return import_library("pyarrow").record_batch(self)
+
+    def to_pandas(self):
+        """Return the columns of `to_arrow` as a `pandas.DataFrame`. Needs pandas and pyarrow."""
+        import_library("pandas")
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self):
+        """Return the columns of `to_arrow` as a `polars.DataFrame`. Needs polars only."""
+        return import_library("polars").DataFrame(self)
+
+    cdef ArrowColumn arrow(self):
+        cdef:
+            list columns = [
+                fixed_column("received", b"tsn:UTC", self.row_count, self.received_ns_ptr, self, {
+                    "description": "when the frame was received",
+                }),
+                fixed_column("conid", b"l", self.row_count, self.conids_ptr, self, {
+                    "description": "contract id, from the topic of the frame; 0 is a real one (combos)",
+                }),
+            ]
+            set used = {"received", "conid"}
+            Py_ssize_t index
+            str name, key
+            ArrowColumn dictionary = None
+        for index in range(len(self.names)):
+            name = self.names[index]
+            key = "updated" if name == "_updated" else _FIELDS[name].key if name in _FIELDS else name
+            if key in used:
+                key = f"{key}_{name}"
+            used.add(key)
+            if <Py_ssize_t>self.text_columns[index] < 0:
+                columns.append(self._number_column(index, name, key))
+            else:
+                if dictionary is None:
+                    dictionary = text_column("", list(self.texts_table.texts))
+                columns.append(self._text_column(index, name, key, dictionary))
+            if name == _PREFIXED:
+                used.add(f"{key}_prefix")
+                columns.append(self._prefix_column(index, f"{key}_prefix"))
+        return record_batch(columns, self.row_count, {
+            "cpapi_fast.format": "ticks", "cpapi_fast.version": __version__,
+        })
+
+    cdef ArrowColumn _number_column(self, Py_ssize_t index, str name, str key):
+        cdef:
+            object field = _FIELDS.get(name)
+            object kind = FieldKind.ID if name == "conid" else None if field is None else field.kind
+            dict metadata = _metadata(name)
+            const double* values_ptr = self.values_ptr + index * self.row_count
+            const uint8_t* valid_ptr = self.valid_ptr + index * self.row_count
+            ArrowColumn column
+            int64_t* numbers_ptr
+            uint8_t* flags_ptr
+            uint8_t* exact_ptr
+            Py_ssize_t row
+        if name == "_updated" or kind is FieldKind.ID:
+            column = fixed_column(key, b"tsm:UTC" if name == "_updated" else b"l", self.row_count, NULL, self, metadata)
+            numbers_ptr = <int64_t*>column.allocate(self.row_count * (sizeof(int64_t) + 1))
+            exact_ptr = <uint8_t*>(numbers_ptr + self.row_count)
+            for row in range(self.row_count):
+                # From 2**53 on, a double may be a rounded integer.
+                if valid_ptr[row] and -9007199254740992.0 < values_ptr[row] < 9007199254740992.0:
+                    numbers_ptr[row] = <int64_t>floor(values_ptr[row])
+                    exact_ptr[row] = 1
+            column.buffers[1] = numbers_ptr
+            valid_ptr = exact_ptr
+        elif kind is FieldKind.FLAG:
+            column = fixed_column(key, b"b", self.row_count, NULL, self, metadata)
+            flags_ptr = <uint8_t*>column.allocate(self.row_count // 8 + 1)
+            for row in range(self.row_count):
+                if valid_ptr[row] and values_ptr[row] != 0.0:
+                    flags_ptr[row >> 3] |= 1 << (row & 7)
+            column.buffers[1] = flags_ptr
+        else:
+            column = fixed_column(key, b"g", self.row_count, values_ptr, self, metadata)
+        column.is_nullable = True
+        column.set_valid(valid_ptr)
+        return column
+
+    cdef ArrowColumn _text_column(self, Py_ssize_t index, str name, str key, ArrowColumn dictionary):
+        cdef:
+            Py_ssize_t text_index = self.text_columns[index]
+            ArrowColumn column = fixed_column(
+                key, b"i", self.row_count, self.codes_ptr + text_index * self.row_count, self, _metadata(name)
+            )
+        column.dictionary = dictionary
+        column.is_nullable = True
+        column.set_valid(self.valid_ptr + index * self.row_count)
+        return column
+
+    cdef ArrowColumn _prefix_column(self, Py_ssize_t index, str key):
+        cdef:
+            const uint8_t* prefixes_ptr = self.prefixes_ptr + index * self.row_count
+            ArrowColumn column = fixed_column(key, b"c", self.row_count, NULL, self, {
+                "description": "C: the last price is the prior close; H: trading is halted",
+            })
+            uint8_t* codes_ptr = <uint8_t*>column.allocate(self.row_count)
+            Py_ssize_t row
+        for row in range(self.row_count):
+            codes_ptr[row] = prefixes_ptr[row] == c"H"
+        column.buffers[1] = codes_ptr
+        column.dictionary = text_column("", _PREFIX_TEXTS)
+        column.is_nullable = True
+        column.set_valid(prefixes_ptr)
+        return column
 
     def __len__(self):
         """The number of rows."""
         return self.row_count
 
     def __repr__(self):
-        return f"<Ticks {self.row_count} rows {len(self._fields)} fields>"
+        return f"<Ticks {self.row_count} rows {len(self.names)} fields>"
 
     def __reduce__(self):
         raise TypeError("Ticks cannot be pickled; copy their columns")
+
+
+cdef dict _metadata(str name):
+    cdef object field = _FIELDS.get(name)
+    if field is None:
+        return {"code": name}
+    return {"code": name, "kind": field.kind.value, "unit": field.unit, "description": field.meaning}

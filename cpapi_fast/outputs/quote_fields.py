@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from cpapi_fast._version import __version__
-from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS, field_code
 from cpapi_fast.protocol.numbers import parse_number
 
 from .interface import import_arrow
@@ -22,15 +22,6 @@ _ALWAYS_NAMES: Final = frozenset(
     {"received_ns", "late_ns", "updated_ms", "conid", "target", "6509", "last_price_prefix"}
     | {FIELDS[code].key for code in NUMBER_CODES}
 )
-
-#: The fields of the catalogue whose values are texts or dates. All others are numbers.
-_TEXT_CODES: Final = frozenset(
-    (
-        "55", "58", "76", "77", "201", "6004", "6070", "6072", "6073", "6119", "6508", "6509", "7051", "7057", "7058",
-        "7068", "7094", "7219", "7220", "7221", "7280", "7281", "7288", "7644", "7655", "7683", "7684", "7685", "7686",
-        "7687", "7688", "7689", "7690", "7695", "7704", "7705", "7706", "7707", "7708", "7714", "7715", "7899",
-    )
-)  # fmt: skip
 
 
 class FieldColumn(NamedTuple):
@@ -51,11 +42,16 @@ class FieldColumn(NamedTuple):
     read: Callable[[object], Any]
 
 
-def quotes_schema(fields: Iterable[str] = ()) -> Any:
+def quotes_schema(fields: Iterable[str | int] = ()) -> Any:
     """Return the pyarrow schema of the quotes, with descriptions as metadata.
 
     Args:
-        fields: the codes of the requested fields. Each one without a column of its own gets one, after the others.
+        fields: the keys or codes of the requested fields. Each one without a column of its own gets one, after the
+            others.
+
+    Raises:
+        MissingDependencyError: pyarrow is not installed.
+        SubscriptionError: a field is unknown.
     """
     pa = import_arrow("pyarrow")
 
@@ -92,9 +88,16 @@ def quotes_schema(fields: Iterable[str] = ()) -> Any:
     )
 
 
-def requested_columns(fields: Iterable[str]) -> tuple[FieldColumn, ...]:
-    """Return a column for each requested field that every file does not have anyway."""
-    return field_columns((code for code in fields if code not in _ALWAYS), _ALWAYS_NAMES)
+def requested_columns(fields: Iterable[str | int]) -> tuple[FieldColumn, ...]:
+    """Return a column for each requested field that every file does not have anyway.
+
+    Args:
+        fields: the keys or codes of the fields.
+
+    Raises:
+        SubscriptionError: a field is unknown; see `field_code`.
+    """
+    return field_columns((code for code in map(field_code, fields) if code not in _ALWAYS), _ALWAYS_NAMES)
 
 
 def field_columns(codes: Iterable[str], taken: Collection[str]) -> tuple[FieldColumn, ...]:
@@ -108,7 +111,7 @@ def field_columns(codes: Iterable[str], taken: Collection[str]) -> tuple[FieldCo
     for code in dict.fromkeys(codes):
         field = FIELDS.get(code)
         name = code if field is None or field.key in taken else field.key
-        is_number = field is not None and code not in _TEXT_CODES
+        is_number = field is not None and field.is_number
         meaning = field.meaning if field is not None else "a field that IB does not document, as received"
         found.append(FieldColumn(code, name, is_number, meaning, parse_number if is_number else text_of))
     return tuple(found)

@@ -75,7 +75,7 @@ class QuotesWriter:
     Args:
         folder: the folder for the files; it must exist.
         stem: the start of the file names.
-        fields: the codes of the requested fields, each of which has a column; see `quotes_schema`.
+        fields: the keys or codes of the requested fields, each of which has a column; see `quotes_schema`.
         targets: the targets that were subscribed to; `latest` always has room for them, and for 1,000 others.
         run: a part of the file names after the time, so that a pattern can select the files; empty for none.
         roll_interval_s: a file is finished this long after its first row, in seconds of `clock`.
@@ -89,6 +89,7 @@ class QuotesWriter:
     Raises:
         ConfigError: a number of rows is below 1, or `lost_files` is unknown.
         MissingDependencyError: pyarrow is not installed.
+        SubscriptionError: a field is unknown.
     """
 
     name: str = "quotes"
@@ -99,7 +100,7 @@ class QuotesWriter:
         folder: str | os.PathLike[str],
         stem: str = "quotes",
         *,
-        fields: Iterable[str] = (),
+        fields: Iterable[str | int] = (),
         targets: Iterable[str] = (),
         run: str = "",
         roll_interval_s: float = 300.0,

@@ -11,9 +11,9 @@ from typing import Final, SupportsIndex, overload
 from cpapi_fast.errors import SubscriptionError, TransportError
 from cpapi_fast.redaction import redact_accounts, shown
 
-from .fields import DEFAULT_FIELDS, FIELDS, field_code
+from .fields import DEFAULT_FIELDS, field_code
 from .history import HistorySource, bar_length_s, check_period, rest_source
-from .instruments import MAX_CONID, conid_target, market_data_target
+from .instruments import conid_target, market_data_target
 
 #: The interval that Interactive Brokers recommends for `tic` on the socket and `/tickle` over REST, in seconds.
 KEEPALIVE_INTERVAL_S: Final = 60.0
@@ -21,32 +21,31 @@ KEEPALIVE_INTERVAL_S: Final = 60.0
 #: The keepalive text of a socket. The gateway replies with a frame of topic `tic`.
 TIC_TEXT: Final = "tic"
 
-_FIELD_CODE: Final = re.compile(r"[0-9]{1,19}")
 _SERVER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class MarketDataFields(Sequence[str]):
     """The fields of a market data subscription: an immutable, hashable sequence of codes as str.
 
-    `cpapi_fast.FIELDS` describes the codes.
+    `cpapi_fast.FIELDS` describes the fields.
 
     Args:
-        codes: field codes as str or int. Codes that the catalogue does not contain are allowed; repeated codes count
-            once, at their first position.
+        fields: keys such as `last_price`, and codes such as `31` as str or int. Codes that the catalogue does not
+            contain are allowed; repeated fields count once, at their first position.
 
     Raises:
-        SubscriptionError: a code does not consist of ASCII digits, or there is no code.
+        SubscriptionError: no field has such a key, a code does not consist of ASCII digits, or there is no field.
     """
 
     __slots__ = ("_codes",)
 
-    def __init__(self, codes: Iterable[str | int]) -> None:
+    def __init__(self, fields: Iterable[str | int]) -> None:
         # A single str or bytes is iterable too, and each character would become a code.
-        if isinstance(codes, (str, bytes, bytearray, memoryview)) or not isinstance(codes, Iterable):
-            raise SubscriptionError(f"field codes must be a list such as ['31', '84'], not {shown(codes)}")
-        self._codes: tuple[str, ...] = tuple(dict.fromkeys(_field_code_text(code) for code in codes))
+        if isinstance(fields, (str, bytes, bytearray, memoryview)) or not isinstance(fields, Iterable):
+            raise SubscriptionError(f"fields must be a list such as ['last_price', '84'], not {shown(fields)}")
+        self._codes: tuple[str, ...] = tuple(dict.fromkeys(field_code(field) for field in fields))
         if not self._codes:
-            raise SubscriptionError("a market data subscription needs at least one field code, such as '31'")
+            raise SubscriptionError("a market data subscription needs at least one field, such as 'last_price'")
 
     @classmethod
     def default_l1(cls) -> MarketDataFields:
@@ -55,7 +54,7 @@ class MarketDataFields(Sequence[str]):
 
     @classmethod
     def from_codes(cls, codes: Iterable[str | int]) -> MarketDataFields:
-        """Return the fields with these codes. Equivalent to `MarketDataFields(codes)`."""
+        """Return the fields with these codes or keys. Equivalent to `MarketDataFields(codes)`."""
         return cls(codes)
 
     def as_slice(self) -> tuple[str, ...]:
@@ -85,35 +84,24 @@ class MarketDataFields(Sequence[str]):
         return f"MarketDataFields({list(self._codes)})"
 
 
-def _field_code_text(code: object) -> str:
-    text = code if isinstance(code, str) else ""
-    if not isinstance(code, (bool, str)) and hasattr(type(code), "__index__"):
-        number = operator.index(code)  # type: ignore[arg-type]
-        # Python raises for the str of an int with thousands of digits.
-        text = str(number) if 0 <= number <= MAX_CONID else ""
-    if _FIELD_CODE.fullmatch(text) is None:
-        hint = f". The code of {text} is '{field_code(text)}'." if text in _NAMES else ""
-        raise SubscriptionError(f"a field code must be up to 19 digits such as '31', not {shown(code)}{hint}")
-    return text
-
-
-_NAMES: Final = frozenset(field.key for field in FIELDS.values())
+#: The fields of a subscription, as functions take them.
+Fields = MarketDataFields | Iterable[str | int]
 
 _DEFAULT_L1: Final = MarketDataFields(DEFAULT_FIELDS)
 
 
 def market_data_subscribe_text(
-    conid: SupportsIndex | str, fields: MarketDataFields | None = None, *, exchange: str | None = None
+    conid: SupportsIndex | str, fields: Fields | None = None, *, exchange: str | None = None
 ) -> str:
     """Return the text that subscribes to market data: `smd+265598+{"fields":["31","84"]}`.
 
     Args:
         conid: IB's contract id, or a text such as `265598@NYSE`; see `market_data_target`.
-        fields: the fields to receive; `MarketDataFields.default_l1()` by default.
+        fields: their keys or codes, such as `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
         exchange: restricts the data to one exchange, such as `NYSE`.
 
     Raises:
-        SubscriptionError: see `market_data_target`; or `fields` is not a MarketDataFields.
+        SubscriptionError: see `market_data_target`; see `MarketDataFields`.
     """
     return _market_data_subscribe_text(market_data_target(conid, exchange), fields)
 
@@ -129,11 +117,11 @@ def market_data_unsubscribe_text(conid: SupportsIndex | str, *, exchange: str | 
     return f"umd+{market_data_target(conid, exchange)}+{{}}"
 
 
-def _market_data_subscribe_text(target: str, fields: MarketDataFields | None) -> str:
+def _market_data_subscribe_text(target: str, fields: Fields | None) -> str:
     if fields is None:
         fields = _DEFAULT_L1
     elif not isinstance(fields, MarketDataFields):
-        raise SubscriptionError(f"fields must be MarketDataFields.from_codes([...]), not {type(fields).__name__}")
+        fields = MarketDataFields(fields)
     # The codes are digits, which need no escaping.
     codes = ",".join(f'"{code}"' for code in fields)
     return f'smd+{target}+{{"fields":[{codes}]}}'
@@ -227,7 +215,7 @@ class Subscription:
         cls,
         send: Callable[[str], Awaitable[None]],
         conid: SupportsIndex | str,
-        fields: MarketDataFields | None = None,
+        fields: Fields | None = None,
         *,
         exchange: str | None = None,
     ) -> Subscription:

@@ -9,7 +9,7 @@ import picows
 
 from cpapi_fast.errors import SubscriptionError, TransportError
 from cpapi_fast.loop import LoopOwner, required_loop
-from cpapi_fast.protocol.topics import MarketDataFields, Subscription, market_data_unsubscribe_text
+from cpapi_fast.protocol.topics import Fields, Subscription, market_data_unsubscribe_text
 
 from .listener import FrameListener
 
@@ -62,7 +62,7 @@ class Sender(ABC):
         transport.send(picows.WSMsgType.TEXT, encoded)
 
     async def subscribe_market_data(
-        self, conid: int | str, fields: MarketDataFields | None = None, *, exchange: str | None = None
+        self, conid: int | str, fields: Fields | None = None, *, exchange: str | None = None
     ) -> Subscription:
         """Subscribe to the quotes of one instrument: sends `smd+<conid>+{"fields":[…]}`.
 
@@ -71,7 +71,7 @@ class Sender(ABC):
 
         Args:
             conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
-            fields: the fields to receive; `MarketDataFields.default_l1()` by default.
+            fields: their keys or codes, such as `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
             exchange: restricts the quotes to one exchange, such as `NYSE`.
 
         Raises:

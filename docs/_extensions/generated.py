@@ -106,11 +106,17 @@ def errors_table() -> list[str]:
 
 
 def fields_table() -> list[str]:
-    """Every known market data field: code, key, meaning."""
+    """Every known market data field: code, key, kind, unit, form, meaning, source."""
     from cpapi_fast.protocol.fields import FIELDS
 
-    rows = [_row(f"`{code}`", f"`{field.key}`", field.meaning) for code, field in FIELDS.items()]
-    return ["| code | key | meaning |", "|---|---|---|", *rows]
+    rows = [
+        _row(
+            *(f"`{code}`", f"`{field.key}`", field.kind.value, field.unit, field.form, field.meaning),
+            f"{field.source}; recorded" if field.is_recorded else field.source,
+        )
+        for code, field in FIELDS.items()
+    ]
+    return ["| code | key | kind | unit | form | meaning | source |", "|---|---|---|---|---|---|---|", *rows]
 
 
 def schema_table(path: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
 from cpapi_fast.frames.frame import FrameCounters, classify
-from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.fuzz import wire
 from tests.oracles import comparison

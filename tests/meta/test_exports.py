@@ -18,6 +18,7 @@ NAMES = frozenset(
     [
         "Accounts",
         "AuthStatus",
+        "ArrowReader",
         "Backfill",
         "Bar",
         "Batch",
@@ -53,6 +54,7 @@ NAMES = frozenset(
         "FeedStats",
         "FeedSubscription",
         "Field",
+        "FieldKind",
         "Frame",
         "FrameCounters",
         "FrameKind",

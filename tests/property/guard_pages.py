@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from cpapi_fast.frames.batch import BatchBuilder
 from cpapi_fast.frames.classifier import classify_bytes
 from cpapi_fast.frames.frame import classify
-from cpapi_fast.frames.ticks import TickDecoder
+from cpapi_fast.frames.tick_decoder import TickDecoder
 from tests.oracles import generator
 from tests.oracles.ticks import CDecoder
 from tests.support import frames

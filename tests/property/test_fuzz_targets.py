@@ -115,7 +115,7 @@ def _data(target: str) -> bytes:
         ("classifier", comparison, "classify", lambda data, *, strict=False: targets.classify(b"ech+hb")),
         ("batch", targets, "slice_of", lambda batch, start, stop: batch),
         ("batch", targets, "classify", lambda data: comparison.classify(b"ech+hb")),
-        ("columns", tick_oracle, "cell", lambda value: tick_oracle.Cell(bytes(8), 0)),
+        ("columns", tick_oracle, "cell", lambda value, **_: tick_oracle.Cell(bytes(8), 0)),
         ("tracker", tracker_oracle, "Tracker", _BlindTracker),
         ("last_values", last_values_oracle, "LastValues", _ForgetfulValues),
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -70,8 +71,11 @@ async def test_each_kind_of_nothing_is_a_warning(
 async def test_a_peer_that_never_answers_is_a_warning_too(caplog: pytest.LogCaptureFixture) -> None:
     async with HttpServer(b"") as peer, cf.Client(peer.url, clock=QUICK) as client, cf.Feed(client):
         await until(lambda: warnings_in(caplog))
-        assert "no data for 10 s" in warnings_in(caplog)[0]
-        assert "cpapi-fast doctor" in warnings_in(caplog)[0]
+        # The first attempt fails at the time at which a quiet start is reported, so either comes first.
+        assert re.search(
+            "no data for 10 s, and no error .* run `cpapi-fast doctor`|no response to /tickle for 10 s",
+            warnings_in(caplog)[0],
+        )
 
 
 async def test_the_end_of_trouble_is_written_at_the_level_info(

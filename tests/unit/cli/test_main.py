@@ -63,8 +63,11 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         ([*COLLECT, "--record-decisions", "no/such/folder/x"], "is no folder"),
         (["collect", "--simulate", "--out", str(Path(__file__))], "is a file; give the path of a folder"),
         (["collect", "--simulate", "--out", str(Path(__file__) / "below")], "is a file; give the path of a folder"),
-        ([*COLLECT, "--fields", "last_price"], "a field code must be a number such as 31, not 'last_price'"),
-        ([*COLLECT, "--fields", "31,,84"], "a field code must be a number"),
+        ([*COLLECT, "--fields", "lastprice"], "or a key such as last_price, not 'lastprice'. Did you mean last_price"),
+        ([*COLLECT, "--fields", "31,,84"], "a field must be a code such as 31 or a key such as last_price, not '' ("),
+        ([*COLLECT, "--file-mode", "rw"], "'rw' is not a mode in octal, such as 640"),
+        ([*COLLECT, "--file-mode", "-600"], "--file-mode"),
+        ([*COLLECT, "--lost-files", "ignore"], "--lost-files"),
         ([*COLLECT, "--duration", "soon"], "'soon' is not a number above zero"),
         ([*COLLECT, "--duration", "0"], "not a number above zero"),
         ([*COLLECT, "--duration", "nan"], "not a number above zero"),
@@ -98,6 +101,10 @@ def test_collect_arguments() -> None:
     args = parse(*COLLECT, "--conids", "265598, 8314", "--fields", "31,99999", "--duration", "1.5", "--seed", "3")
     assert args.conids == (265598, 8314)
     assert args.fields == ("31", "99999"), "an unknown number passes: the list grows"
+    assert parse(*COLLECT, "--fields", "last_price, 84,mark_price").fields == ("31", "84", "7635")
+    assert (args.lost_files, args.file_mode, args.redact_captures) == ("recreate", 0o600, False)
+    modes = [parse(*COLLECT, "--file-mode", text).file_mode for text in ("640", "0640", "0o640")]
+    assert modes == [0o640] * 3
     assert (args.duration, args.seed, args.speed, args.simulate) == (1.5, 3, None, True)
 
 

@@ -192,7 +192,7 @@ def test_the_options_of_the_feed_reach_it(tmp_path: Path) -> None:
         ("collect", "slow_disk='drop_oldest'", "--slow-disk drop-oldest"),
         ("collect", "CollectOptions(flush_interval_s=0.5)", "--flush-interval 0.5"),
         ("tail", "give_up_after_s=5", "--give-up-after 5"),
-        ("doctor", "its CA with Tls.ca_file(path), or Tls.pinned('ab:cd')", "its CA with --ca-file, or --fingerprint ab:cd"),
+        ("doctor", "CA with Tls.ca_file(path), or Tls.pinned('ab:cd')", "CA with --ca-file, or --fingerprint ab:cd"),
         ("collect", "with init_brokerage_session(compete=True).", "with --competing reclaim."),
         ("doctor", "with Client.init_brokerage_session(compete=True).", "with --init."),
         # Words, paths and code that only look alike.

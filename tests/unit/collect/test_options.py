@@ -11,6 +11,7 @@ from cpapi_fast.errors import (
     ConfigError,
     SubscriptionError,
 )
+from cpapi_fast.protocol.topics import MarketDataFields
 from tests.integration.collect.harness import (
     CONIDS,
 )
@@ -37,6 +38,10 @@ def test_conids_are_checked() -> None:
     combination = "28812380;;;8314/1,8894/-1"
     mixed = CollectOptions(conids=(1, "2@NYSE", "1", 2, combination, "02@NYSE"), out=Path("x"))
     assert mixed.conids == (1, "2@NYSE", 2, combination), "an exchange or a combination is another instrument"
+    by_key = CollectOptions(conids=(), out=Path("x"), fields=["last_price", 84])
+    assert by_key.fields == MarketDataFields(("31", "84"))
+    with pytest.raises(SubscriptionError, match="Did you mean last_price"):
+        CollectOptions(conids=(), out=Path("x"), fields=["lastprice"])
     for wrong in ("265598", ("AAPL",), ("1;;;2",)):
         with pytest.raises(SubscriptionError):
             CollectOptions(conids=wrong, out=Path("x"))  # type: ignore[arg-type]

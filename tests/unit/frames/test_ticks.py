@@ -17,7 +17,8 @@ import orjson
 import pytest
 
 import cpapi_fast as cf
-from cpapi_fast.frames.ticks import TickDecoder, Ticks
+from cpapi_fast.frames.tick_decoder import TickDecoder
+from cpapi_fast.frames.ticks import Ticks
 from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS
 from tests.oracles.ticks import NOTHING, CDecoder, cell, check_payloads, check_row, expected, rows_of, spelled
 from tests.support import frames
@@ -188,13 +189,13 @@ def test_keys_of_every_length():
 
 
 def test_hundreds_of_fields():
-    fields = [str(code) for code in range(7000, 7800)] + [f"{code}_raw" for code in range(7000, 7800)]
+    fields = [f"{code}_raw" for code in range(7000, 8600)]
     decoder = TickDecoder(fields)
     members = ",".join(f'"{field}":{index}.5' for index, field in enumerate(fields))
-    ticks = decoder.decode(batch_of([frame_of(members), frame_of('"7000":1')]))
+    ticks = decoder.decode(batch_of([frame_of(members), frame_of('"7000_raw":1')]))
     assert [ticks.values(field)[0] for field in fields] == [index + 0.5 for index in range(len(fields))]
-    assert ticks.valid("7000").tolist() == [1, 1]
-    assert ticks.valid("7001").tolist() == [1, 0]
+    assert ticks.valid("7000_raw").tolist() == [1, 1]
+    assert ticks.valid("7001_raw").tolist() == [1, 0]
 
 
 def test_a_key_that_ends_the_payload():
@@ -332,6 +333,78 @@ def test_market_data_fields_are_fields():
     assert cf.TickDecoder(None).fields == DEFAULT_TICK_FIELDS
 
 
+def test_texts_are_dictionary_encoded():
+    decoder = cf.TickDecoder(["symbol", "31", "6509", "9999"])
+    first = decoder.decode(
+        batch_of(
+            [
+                frame_of('"55":"AAPL","31":"1","6509":"RpB"'),
+                frame_of('"55":"caf\u00e9","9999":"new","6509":null'),
+                frame_of('"55":"A\\u0041PL","31":"N/A","6509":""'),
+                frame_of('"55":5,"31":{},"6509":"RpB","9999":7'),
+            ]
+        )
+    )
+    assert first.texts("55") == first.texts("symbol") == ["AAPL", "caf\u00e9", "AAPL", None]
+    assert first.texts("market_data_availability") == ["RpB", None, "", "RpB"]
+    assert first.texts("9999") == [None, "new", None, None]
+    assert first.codes("55").tolist() == [0, 2, 0, -1]
+    assert first.valid("55").tolist() == [1, 1, 1, 0]
+    assert first.dictionary[:4] == ("AAPL", "RpB", "caf\u00e9", "new")
+    # The codes of the same decoder stay the same.
+    second = decoder.decode(batch_of([frame_of('"55":"AAPL","9999":"newer"')]))
+    assert second.codes("55").tolist() == [0]
+    assert second.texts("9999") == ["newer"]
+    assert first.texts("55")[0] == "AAPL"
+    assert decoder.mismatches == {"55": 1, "31": 1, "6509": 0, "9999": 1}
+
+
+def test_numbers_and_texts_are_not_mixed_up():
+    ticks = decode_one('"31":"1","55":"A"', ["31", "55"])
+    for call in (ticks.codes, ticks.texts):
+        with pytest.raises(cf.ConfigError, match=r"'31' is a number; use values\(\)"):
+            call("31")
+    for call in (ticks.values, ticks.prefixes):
+        with pytest.raises(cf.ConfigError, match=r"'55' is a text; use codes\(\) or texts\(\)"):
+            call("55")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_mismatches_are_counted_once(strict: bool):
+    decoder = cf.TickDecoder(["31", "55"], strict=strict)
+    for members in (
+        '"31":"abc"',
+        '"31":true',
+        '"31":[1]',
+        '"31":"x","84":"\\u0041"',
+        '"31":"x","55":"\\u0041"',
+        '"55":{}',
+    ):
+        decoder.decode(batch_of([frame_of(members)]))
+    for members in ('"31":"N/A"', '"31":"-"', '"31":""', '"31":null', '"55":null', '"55":""', '"31":"x","31":"1"'):
+        decoder.decode(batch_of([frame_of(members)]))
+    assert decoder.mismatches == {"31": 5, "55": 1}
+
+
+def test_a_table_of_texts_that_grows_is_replaced():
+    decoder = cf.TickDecoder(["55"])
+    kept = decoder.decode(batch_of([frame_of('"55":"kept"')]))
+    for start in range(0, 70_000, 10_000):
+        decoder.decode(batch_of([frame_of(f'"55":"{number}"') for number in range(start, start + 10_000)]))
+    assert len(decoder.decode(batch_of([frame_of('"55":"new"')])).dictionary) < 10_000
+    assert kept.texts("55") == ["kept"]
+
+
+def test_a_column_is_found_by_code_and_by_key():
+    decoder = cf.TickDecoder(["last_price", "84", "_updated", "conid"])
+    assert decoder.fields == ("31", "84", "_updated", "conid")
+    ticks = decoder.decode(batch_of([frame_of('"31":"C5.5","84":"6","conid":8314')]))
+    assert list(ticks.values("last_price")) == list(ticks.values("31")) == [5.5]
+    assert list(ticks.values("bid_price")) == [6.0]
+    assert list(ticks.prefixes("last_price")) == [67]
+    assert list(ticks.values("conid")) == [8314.0]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -342,7 +415,8 @@ def test_market_data_fields_are_fields():
         ([31], "must be a str such as '31', not a int"),
         ([None], "not a NoneType"),
         (["31", "84", "31"], "'31' is given twice"),
-        (["last_price"], "'last_price' under its code '31'"),
+        (["last_price", "31"], "'31' is given twice"),
+        (["bid_prise"], "Did you mean bid_price"),
         ([""], "'' is invalid"),
         (["31 "], "'31 ' is invalid"),
         (["3\N{SUPERSCRIPT ONE}"], "is invalid"),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
+from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, SubscriptionError, UsageError
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.file_names import FileNames
 from cpapi_fast.outputs.quote_fields import field_columns, quotes_schema
@@ -383,13 +383,27 @@ def test_every_requested_field_has_a_column(tmp_path: Path) -> None:
 
 def test_the_default_fields_add_no_column() -> None:
     assert quotes_schema(DEFAULT_FIELDS) == quotes_schema() == quotes_schema(("6509",))
+    assert quotes_schema(FIELDS[code].key for code in DEFAULT_FIELDS) == quotes_schema()
+
+
+def test_keys_and_codes_of_fields_are_the_same_column(tmp_path: Path) -> None:
+    codes, keys = ("7635", "55", "6509"), ("mark_price", "symbol", 7635, "market_data_availability")
+    assert quotes_schema(keys).equals(quotes_schema(codes), check_metadata=True)
+    with QuotesWriter(tmp_path, fields=keys) as writer:
+        writer.write(batch_of([quote(1, _7635="5", _55="IBM")], 42))
+    (row,) = rows_of(tmp_path)
+    assert (row["mark_price"], row["symbol"]) == (5.0, "IBM")
+    with pytest.raises(SubscriptionError, match="Did you mean mark_price"):
+        QuotesWriter(tmp_path, fields=["markprice"])
 
 
 def test_each_field_of_the_catalogue_can_be_a_column(tmp_path: Path) -> None:
     schema = quotes_schema(FIELDS)
     assert len(set(schema.names)) == len(schema.names)
     columns = field_columns(FIELDS, quotes_schema().names)
-    assert {column.code for column in columns} == FIELDS.keys()
+    assert {column.code: column.is_number for column in columns} == {
+        code: field.is_number for code, field in FIELDS.items()
+    }
     with QuotesWriter(tmp_path, fields=FIELDS) as writer:
         writer.write(batch_of([quote(1, **{f"_{code}": "1.5" for code in FIELDS})], 42))
     (row,) = rows_of(tmp_path)

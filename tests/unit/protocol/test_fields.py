@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cpapi_fast.errors import SubscriptionError
-from cpapi_fast.protocol.fields import FIELDS, Field, field_code
+from cpapi_fast.protocol.fields import FIELDS, Field, FieldKind, field_code
 
 #: Every code of the documented table, typed in from there and not read from the module.
 _TABLE = """
@@ -40,17 +40,47 @@ def test_the_keys_of_the_price_fields() -> None:
     assert {code: FIELDS[code].key for code in expected} == expected
 
 
-def test_every_key_gives_its_code() -> None:
+def test_every_key_and_every_code_gives_the_code() -> None:
     assert [field_code(field.key) for field in FIELDS.values()] == DOCUMENTED
     for code, field in FIELDS.items():
-        assert field.code == code
+        assert field.code == code == field_code(code) == field_code(int(code))
         assert field.meaning
+    assert field_code("9999") == "9999"
 
 
-@pytest.mark.parametrize("key", ["", "last", "LAST_PRICE", "31", 31, None, ["last_price"]])
-def test_an_unknown_key_is_refused(key: object) -> None:
-    with pytest.raises(SubscriptionError, match="unknown field key"):
-        field_code(key)  # type: ignore[arg-type]
+def test_the_kind_decides_unit_and_form() -> None:
+    units = {FieldKind.PRICE: "currency", FieldKind.SIZE: "shares or contracts", FieldKind.PERCENT: "percent"}
+    for field in FIELDS.values():
+        assert field.unit == units.get(field.kind, field.unit if field.kind is FieldKind.NUMBER else "")
+        assert field.form in ("text", "number", "text or number")
+        assert field.form == "text" or field.is_number
+        assert field.source
+        assert field.is_number is (field.kind not in (FieldKind.TEXT, FieldKind.DATE))
+        if field.key.endswith("_percent"):
+            assert field.kind is FieldKind.PERCENT, field
+
+
+def test_the_recorded_fields() -> None:
+    recorded = "31 55 83 84 85 86 87 88 6119 6508 6509 7059"
+    assert " ".join(code for code, field in FIELDS.items() if field.is_recorded) == recorded
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "last", "LAST_PRICE", "\u0663\u0661", "31 ", "-1", "1" * 20, "x" * 5000, -1, 2**63, True, 31.0, None, ["31"]],
+)
+def test_an_unknown_name_is_refused(name: object) -> None:
+    with pytest.raises(SubscriptionError, match="unknown field") as caught:
+        field_code(name)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("last_pric", "last_price"), ("LAST_PRICE", "last_price"), ("askprice", "ask_price")]
+)
+def test_the_error_names_similar_keys(name: str, key: str) -> None:
+    with pytest.raises(SubscriptionError, match=f"Did you mean .*{key}"):
+        field_code(name)
 
 
 def test_the_catalogue_cannot_be_changed() -> None:

@@ -95,7 +95,7 @@ def test_unknown_codes_are_allowed(codes: object, expected: tuple[str, ...]) -> 
         ["3.1"],
         ["31,84"],
         ["87_raw"],
-        ["last_price"],
+        ["last_prices"],
         ['31"],"x":["'],
         ["\u0663\u0661"],
         ["\u00b2"],
@@ -116,9 +116,14 @@ def test_codes_that_are_not_digits_are_refused(codes: object) -> None:
         MarketDataFields.from_codes(codes)  # type: ignore[arg-type]
 
 
-def test_a_key_instead_of_a_code_is_refused_with_the_code() -> None:
-    with pytest.raises(SubscriptionError, match="The code of bid_price is '84'"):
-        MarketDataFields.from_codes(["bid_price"])
+def test_keys_and_codes_are_the_same_fields() -> None:
+    fields = MarketDataFields(["bid_price", "31", 86, "last_price", "84", "99999"])
+    assert list(fields) == ["84", "31", "86", "99999"]
+
+
+def test_an_unknown_key_is_refused_with_the_most_similar_ones() -> None:
+    with pytest.raises(SubscriptionError, match=r"unknown field: 'bid_prise'.* Did you mean bid_price"):
+        MarketDataFields(["bid_prise"])
 
 
 def test_fields_are_an_immutable_sequence() -> None:
@@ -191,9 +196,16 @@ def test_an_invalid_exchange_is_refused(exchange: object) -> None:
         market_data_subscribe_text(265598, exchange=exchange)  # type: ignore[arg-type]
 
 
-def test_fields_of_another_type_are_refused() -> None:
-    with pytest.raises(SubscriptionError, match="from_codes"):
-        market_data_subscribe_text(265598, ["31"])  # type: ignore[arg-type]
+def test_a_list_of_keys_and_codes_is_enough() -> None:
+    expected = 'smd+265598+{"fields":["31","84"]}'
+    assert market_data_subscribe_text(265598, ["last_price", "84"]) == expected
+    assert market_data_subscribe_text(265598, iter([31, "bid_price"])) == expected
+
+
+@pytest.mark.parametrize("fields", ["31", 31, b"31", [], [None], {"31": "84", "x": 1}])
+def test_fields_of_another_type_are_refused(fields: object) -> None:
+    with pytest.raises(SubscriptionError):
+        market_data_subscribe_text(265598, fields)  # type: ignore[arg-type]
 
 
 @given(

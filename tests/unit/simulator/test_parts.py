@@ -421,8 +421,8 @@ def test_missing_cryptography_is_an_error_with_the_package_to_install(monkeypatc
         Certificate.make()
 
 
-def test_each_package_to_install_is_that_of_an_extra() -> None:
-    """In a version that the extra allows; the name alone works in a checkout too."""
+def test_each_package_to_install_is_one_of_the_project() -> None:
+    """In a version that it allows; the name alone works in a checkout too."""
     text = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
     for requirement in MissingDependencyError.REQUIREMENTS.values():
         assert f'"{requirement}"' in text
