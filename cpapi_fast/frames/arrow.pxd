@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-# The structs are part of the specification (https://arrow.apache.org/docs/format/CDataInterface.html). The guards are the
-# ones that it prescribes, so other headers may define the structs too.
+# The structs are part of the specification (https://arrow.apache.org/docs/format/CDataInterface.html). The guards are
+# the ones that it prescribes, so other headers may define the structs too.
 cdef extern from *:
     """
     #include <stdint.h>
@@ -81,7 +81,8 @@ cdef extern from *:
         void* private_data
 
 
-# One column, or the record batch of several. Every exported struct holds a reference to its column, and so to the memory.
+# One column, or the record batch of several. Every exported struct holds a reference to its column, and so to the
+# memory.
 cdef class ArrowColumn:
     cdef:
         bytes format

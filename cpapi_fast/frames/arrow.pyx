@@ -80,7 +80,9 @@ cdef ArrowColumn _column(str name, bytes format, int64_t length, object owner, d
     return column
 
 
-cdef ArrowColumn fixed_column(str name, bytes format, int64_t length, const void* data_ptr, object owner, dict metadata):
+cdef ArrowColumn fixed_column(
+    str name, bytes format, int64_t length, const void* data_ptr, object owner, dict metadata
+):
     cdef ArrowColumn column = _column(name, format, length, owner, metadata)
     column.buffer_count = 2
     column.buffers[1] = data_ptr

@@ -258,16 +258,16 @@ cdef class Batch:
         return schema_capsule(self.arrow())
 
     def __arrow_c_array__(self, requested_schema=None):
-        """Return schema and array of the frames as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+        """Return schema and array of the frames as Arrow PyCapsules; see `to_arrow`. No other schema is supported."""
         cdef ArrowColumn batch = self.arrow()
         return schema_capsule(batch), array_capsule(batch)
 
     def to_arrow(self):
         """Return the frames as a `pyarrow.RecordBatch`, without a copy.
 
-        The columns are `received` (timestamp in ns, UTC), `kind` (a dictionary-encoded string: `market_data` and so on),
-        `conid` (-1 for a frame without one) and `raw` (the bytes of the frame). Every library that supports the Arrow
-        PyCapsule interface accepts the batch itself, without pyarrow.
+        The columns are `received` (timestamp in ns, UTC), `kind` (a dictionary-encoded string: `market_data` and so
+        on), `conid` (-1 for a frame without one) and `raw` (the bytes of the frame). Every library that supports the
+        Arrow PyCapsule interface accepts the batch itself, without pyarrow.
 
         Raises:
             MissingDependencyError: pyarrow is not installed.

@@ -8,11 +8,12 @@ from .ticks import Ticks
 class TickDecoder:
     """Decodes fields of market data frames into typed columns, without a Python object per frame.
 
-    The kind of a field in `cpapi_fast.FIELDS` decides its column. Texts and dates, and codes that the catalogue does not
-    contain, become texts: the value if it is a JSON string. Texts are dictionary-encoded: a column of int32 codes, and a
-    list of the distinct texts. All other fields become float64. The number of a field is the result of `parse_number` for its decoded value: `C4,735.10` is 4735.1 with the prefix
-    C, `12.2M` is 12200000.0, and a JSON number is unchanged. `N/A`, null, a list and a missing key are not numbers. If
-    a key is repeated, the last one counts. Only keys of the outermost object count.
+    The kind of a field in `cpapi_fast.FIELDS` decides its column. Texts and dates, and codes that the catalogue does
+    not contain, become texts: the value if it is a JSON string. Texts are dictionary-encoded: a column of int32 codes,
+    and a list of the distinct texts. All other fields become float64. The number of a field is the result of
+    `parse_number` for its decoded value: `C4,735.10` is 4735.1 with the prefix C, `12.2M` is 12200000.0, and a JSON
+    number is unchanged. `N/A`, null, a list and a missing key are not numbers. If a key is repeated, the last one
+    counts. Only keys of the outermost object count.
 
     Create a decoder once and use it for any number of batches. The cost grows with the length of the frames, and hardly
     with the number of fields. orjson decodes frames that have an escape in a key or in a requested value, or numbers of
@@ -25,7 +26,8 @@ class TickDecoder:
 
     Args:
         fields: keys of `cpapi_fast.FIELDS` such as `last_price`, or members as in the frames: codes such as `31`, and
-            `_updated` or `87_raw`; each at most once, 1 to 32 characters. None decodes `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
+            `_updated` or `87_raw`; each at most once, 1 to 32 characters. None decodes
+            `cpapi_fast.protocol.fields.DEFAULT_TICK_FIELDS`.
         strict: decode each frame with orjson, so that `Ticks.malformed` counts every frame that orjson rejects. Slow.
 
     Raises:

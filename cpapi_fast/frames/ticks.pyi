@@ -66,14 +66,14 @@ class Ticks:
     def __arrow_c_schema__(self) -> object:
         """Return the schema as an Arrow PyCapsule."""
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
-        """Return schema and array of the columns as Arrow PyCapsules; see `to_arrow`. Another schema is not supported."""
+        """Return schema and array of the columns as Arrow PyCapsules; see `to_arrow`. No other schema is supported."""
     def to_arrow(self) -> Any:
         """Return the columns as a `pyarrow.RecordBatch`, without a copy of the numbers.
 
-        The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by their
-        keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool, texts
-        dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The metadata of
-        each column has code, kind, unit and meaning.
+        The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by
+        their keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool,
+        texts dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The
+        metadata of each column has code, kind, unit and meaning.
 
         Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.
 
