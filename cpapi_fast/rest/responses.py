@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -91,7 +92,7 @@ class RestResponse:
         contact.has_gateway = contact.has_gateway or is_of_gateway(response, verdict)
         if verdict is None:
             try:
-                payload = orjson.loads(self.raw)
+                payload = _decoded(self.raw)
                 verdict = judge_payload(response, payload)
                 if verdict is None:
                     result = parse(payload)
@@ -142,3 +143,24 @@ class RestResponse:
 
     def __repr__(self) -> str:
         return f"RestResponse({self.path!r}, status={self.status}, {len(self.raw)} bytes)"
+
+
+def _decoded(raw: bytes) -> Any:
+    """Decode JSON; of an object also if it has bytes that are no UTF-8, or numbers that are too large.
+
+    Such a member is seldom one that anybody needs.
+
+    Raises:
+        orjson.JSONDecodeError: the body is not JSON.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        # A reader that tolerates more, and is slower.
+        try:
+            payload = json.loads(raw.decode("utf-8-sig", "replace"))
+        except (ValueError, RecursionError):
+            payload = None
+        if not isinstance(payload, dict):
+            raise
+        return payload

@@ -102,6 +102,14 @@ async def test_the_body_of_accounts_is_not_needed(body: bytes) -> None:
         assert changes[-1].state is STREAMING
 
 
+@pytest.mark.parametrize("bad", [b'"caf\xe9"', b"1e999", b"NaN", b'"\\ud800"'])
+async def test_bytes_that_only_a_member_without_use_has_wrong(bad: bytes) -> None:
+    raw = json.dumps({**TICKLE, "userId": "?"}).encode().replace(b'"?"', bad)
+    async with SmallGateway({"/tickle": (200, raw)}) as gateway:
+        changes, _ = await streams(gateway)
+        assert changes[-1].state is STREAMING
+
+
 def many_accounts(count: int) -> dict[str, Any]:
     ids = [f"U{1_000_000 + index}" for index in range(count)]
     properties = {"hasChildAccounts": False, "supportsCashQty": True, "liteUnderPro": False, "noFXConv": False}

@@ -172,7 +172,7 @@ def test_html_instead_of_json(raw: bytes, content_type: str) -> None:
     assert not error.is_retryable
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"nope", b"\xff", b'{"a":NaN}', b"{}{}", b"[" * 3000])
+@pytest.mark.parametrize("raw", [b"", b"{", b"nope", b"\xff", b"[NaN]", b"{}{}", b"[" * 3000])
 def test_what_is_not_json(raw: bytes) -> None:
     error = error_of(an_answer(raw))
     assert type(error) is DecodeError
