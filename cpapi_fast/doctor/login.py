@@ -49,7 +49,8 @@ async def session(context: DiagnosisContext) -> StepResult:
     if isinstance(ticket, NotAuthenticatedError):
         return result_of(ticket, context)
     if ticket.session is None:
-        return failure(Problem.LOGIN_NEEDED, "/tickle returned no session: no user is logged in", advice)
+        found = f"/tickle returned no session: no user is logged in{quoted(ticket.words)}"
+        return failure(Problem.LOGIN_NEEDED, found, advice)
     try:
         context.cookie = ticket.cookie_header()
     except HeaderRefusedError:
@@ -123,11 +124,16 @@ async def authenticated(context: DiagnosisContext) -> StepResult:
 
 async def accounts(context: DiagnosisContext) -> StepResult:
     """Check that the accounts can be listed, which the gateway requires before orders."""
+    needless = "Ignore this warning: market data needs no list of accounts."
     try:
-        found = (await context.request("GET", "/iserver/accounts")).decode(Accounts.parse)
+        response = await context.request("GET", "/iserver/accounts")
+    except DecodeError as error:
+        # Longer than the limit.
+        return warning(problem_of(error), needless)
+    try:
+        # What a feed checks.
+        response.check()
     except (StatusError, DecodeError) as error:
-        if isinstance(error, DecodeError) and error.status is None:
-            return warning(problem_of(error), "Ignore this warning: market data needs no list of accounts.")
         result = result_of(error, context)
         if result.problem is not Problem.NOT_A_GATEWAY:
             return result
@@ -138,6 +144,10 @@ async def accounts(context: DiagnosisContext) -> StepResult:
             f"Log in at {context.base.origin} in a browser again.",
             **result.facts,
         )
+    try:
+        found = response.decode(Accounts.parse)
+    except DecodeError as error:
+        return warning(problem_of(error), needless)
     context.note_odd("/iserver/accounts", found.odd)
     count = len(found.ids)
     if count == 0:

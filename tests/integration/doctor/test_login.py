@@ -160,7 +160,7 @@ async def test_an_auth_status_request_that_fails() -> None:
     ("status", "body", "problem"),
     [
         (400, b'{"error":"Bad Request: no bridge"}', Problem.NOT_AUTHENTICATED),
-        (200, b"[]", Problem.GATEWAY_ERROR),
+        (200, b"<html>what?</html>", Problem.GATEWAY_ERROR),
         (401, b"", Problem.LOGIN_NEEDED),
     ],
 )
@@ -169,6 +169,18 @@ async def test_accounts_that_cannot_be_listed(status: int, body: bytes, problem:
         lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=status, body=body)
     )
     check(diagnosis, problem, Step.ACCOUNTS, "/iserver/accounts", "log in|--init")
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"null", b"5", b"", b"{}", b'{"accounts":null}', b'{"accounts":{"DU1":1}}', b'{"accounts":[1]}']
+)
+async def test_a_list_of_accounts_that_cannot_be_read_is_no_failure_because_no_feed_needs_it(body: bytes) -> None:
+    diagnosis = await diagnose_after(
+        lambda gateway: gateway.faults.fail_rest("/iserver/accounts", status=200, body=body)
+    )
+    assert diagnosis.is_healthy
+    assert finding_of(diagnosis, Step.ACCOUNTS).outcome is Outcome.WARNING
+    assert "/iserver/accounts returned" in finding_of(diagnosis, Step.ACCOUNTS).found
 
 
 async def test_an_empty_list_of_accounts() -> None:
