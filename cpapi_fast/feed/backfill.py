@@ -13,9 +13,9 @@ from cpapi_fast.errors import CpapiError, MalformedPayloadError, SubscriptionErr
 from cpapi_fast.events import Backfill, BackfillSource, Bar, FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.protocol.history import History, bar_length_s, span_back
-from cpapi_fast.protocol.response_rules import error_text
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.protocol.topics import history_subscribe_text, history_unsubscribe_text
+from cpapi_fast.protocol.words import error_text
 from cpapi_fast.redaction import preview
 
 #: How many `smh` the gateway serves at a time, and how many history requests over REST.

@@ -8,12 +8,10 @@ from typing import Any, Final
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.redaction import preview
 
-from .response_rules import meaning_of_words
 from .shape import ShapeError
+from .words import meaning_of_words, words_of
 
 _FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
-#: The members with the gateway's own words about a session, the most important first.
-_WORDS: Final = ("fail", "error", "message", "prompts")
 #: How much of the words is read, in characters.
 _READ_LENGTH: Final = 2048
 
@@ -113,13 +111,7 @@ class Members:
 
     def words(self) -> str:
         """Return the gateway's words about a session: `fail`, `error`, `message` and `prompts`; possibly empty."""
-        texts: list[str] = []
-        for name in _WORDS:
-            value = self.payload.get(name)
-            for text in value if isinstance(value, list) else (value,):
-                if isinstance(text, str) and text.strip() and text not in texts:
-                    texts.append(text)
-        return "; ".join(texts)
+        return "; ".join(words_of(self.payload))
 
     def _note(self, name: str) -> None:
         self._odd.append(self._prefix + name)

@@ -52,10 +52,12 @@ def judge_port(answer: PortAnswer, *, is_https: bool, port: int) -> Verdict | No
     if not is_https and (answer.speaks_tls or is_tls_alert(data)):
         return Verdict(Meaning.WRONG_SCHEME, "speaks TLS, but the URL says http")
     if data and not is_tls_alert(data):
+        stranger = stranger_of_bytes(data)
+        sent = preview(data[:64])
         return Verdict(
-            Meaning.NOT_A_GATEWAY,
-            f"speaks neither http nor TLS, so it is {stranger_of_bytes(data).name} and no Client Portal gateway; it "
-            f"sent: {preview(data[:64])}",
+            stranger.meaning,
+            f"speaks neither http nor TLS, so it is {stranger.name} and no Client Portal gateway"
+            + (f"; it sent: {sent}" if sent else ""),
         )
     if is_https and is_tls_alert(data):
         return None

@@ -9,7 +9,7 @@ import enum
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import orjson
@@ -17,7 +17,8 @@ import orjson
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.redaction import preview
 
-from .strangers import Stranger, stranger_of_response, wants_tls
+from .strangers import Stranger, is_page, stranger_of_response, wants_tls
+from .words import error_text, meaning_of_words, words_of, words_of_error
 
 #: How much of a body is read for texts and marks, in bytes.
 _READ_BYTES: Final = 8192
@@ -73,23 +74,29 @@ class ServerResponse:
 
     @property
     def is_html(self) -> bool:
-        """Whether the body is an HTML page. Some responses have no content type, so `<` at the start counts too."""
-        start = self.body[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
-        return "html" in self.headers.get("content-type", "").lower() or start.startswith(b"<")
+        """Whether the body is an HTML page."""
+        return is_page(self.headers, self.body)
 
-    def text(self) -> str:
-        """Return the readable text of the body: of JSON its error, of HTML the text without tags, else the body."""
+    def _start(self) -> str:
         body = self.body[:_READ_BYTES]
         if len(body) < len(self.body):
             # Without its last word, of which the rest is missing: the start of a secret may not look like one.
             body = b" ".join(body.split()[:-1])
-        text = body.decode("utf-8", "replace")
+        return body.decode("utf-8", "replace")
+
+    def text(self) -> str:
+        """Return the readable text of the body: of JSON its error, of HTML the text without tags, else the body."""
+        text = self._start()
         if text.lstrip()[:1] == "{":
             try:
-                return error_text(orjson.loads(body)) or text
+                return error_text(orjson.loads(text)) or text
             except orjson.JSONDecodeError:
                 return text
         return _TAGS.sub(" ", text) if self.is_html else text
+
+    def words(self) -> str:
+        """Return the server's words in the body of an error: of JSON its texts, else `text()`."""
+        return self.text() if self.is_html else words_of_error(self._start())
 
     def quote(self) -> str:
         """Return the start of `text()` for a message: one printable line without secrets, in quotes; maybe empty."""
@@ -108,38 +115,6 @@ class Verdict:
 
     meaning: Meaning
     found: str
-
-
-# --- the gateway's words -----------------------------------------------------------------------------
-
-#: Texts of the gateway, in errors and in `fail`, `message` and `prompts` of the session's state. Each is from IBKR's
-#: documentation or from a public report: docs/reference/errors.md lists them.
-_TEXTS: Final[tuple[tuple[re.Pattern[str], Meaning], ...]] = tuple(
-    (re.compile(pattern, re.IGNORECASE), meaning)
-    for pattern, meaning in (
-        (r"force compete|\bcompet(?:e|es|ing)\b", Meaning.COMPETING),
-        (r"\b(?:another|other|different) (?:active |open |user )?(?:session|login|device)\b", Meaning.COMPETING),
-        (r"\balready (?:logged|signed) (?:in|on)\b|\blogged in (?:elsewhere|from)\b", Meaning.COMPETING),
-        (r"\bno bridge\b|\binit session first\b", Meaning.BROKERAGE_CLOSED),
-        (r"\bquery /?(?:iserver/)?accounts first\b", Meaning.ACCOUNTS_FIRST),
-        (r"\bnot (?:authenticated|logged ?in)\b|\bunauthenticated\b|\bplease log ?in\b", Meaning.LOGIN_REQUIRED),
-    )
-)
-
-
-def meaning_of_words(text: str) -> Meaning | None:
-    """Return the meaning of a text of the gateway; None if it is unknown."""
-    return next((meaning for pattern, meaning in _TEXTS if pattern.search(text) is not None), None)
-
-
-def error_text(payload: object) -> str:
-    """Return the text of an error in decoded JSON; empty without one."""
-    if not isinstance(payload, dict):
-        return ""
-    error: Any = payload.get("error")
-    if isinstance(error, dict):
-        error = error.get("message")
-    return error if isinstance(error, str) else ""
 
 
 # --- the rules ---------------------------------------------------------------------------------------
@@ -199,7 +174,7 @@ def _demands_password(response: ServerResponse) -> bool:
 
 
 def _says(meaning: Meaning) -> Callable[[ServerResponse], bool]:
-    return lambda response: not response.is_html and meaning_of_words(response.text()) is meaning
+    return lambda response: not response.is_html and meaning_of_words(response.words()) is meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +198,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _Rule(Meaning.WRONG_SCHEME, (400,), lambda response: wants_tls(response.body)),
     _Rule(Meaning.RATE_LIMITED, (429,)),
     _Rule(Meaning.LOGIN_REQUIRED, _REDIRECTS, _redirects_to_login),
-    _Rule(Meaning.REDIRECT, _REDIRECTS, lambda response: bool(response.headers.get("location"))),
+    _Rule(Meaning.REDIRECT, _REDIRECTS, lambda response: bool(response.headers.get("location")), _REST),
     # What the gateway says decides before the status that it says it with.
     _Rule(Meaning.COMPETING, _NOT_SUCCESS, _says(Meaning.COMPETING)),
     _Rule(Meaning.BROKERAGE_CLOSED, _NOT_SUCCESS, _says(Meaning.BROKERAGE_CLOSED)),
@@ -283,10 +258,9 @@ def is_of_gateway(response: ServerResponse, verdict: Verdict | None) -> bool:
 
 def judge_payload(response: ServerResponse, payload: object) -> Verdict | None:
     """Return what the decoded JSON of a success means if it is a known error in its place; None for all others."""
-    text = error_text(payload)
-    if not text or not isinstance(payload, dict) or _USEFUL & payload.keys():
+    if not isinstance(payload, dict) or _USEFUL & payload.keys():
         return None
-    meaning = meaning_of_words(text)
+    meaning = meaning_of_words("; ".join(words_of(payload)))
     if meaning is None:
         return None
     if meaning is Meaning.LOGIN_REQUIRED and response.step is Step.BROKERAGE:

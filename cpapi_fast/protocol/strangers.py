@@ -84,8 +84,9 @@ _WANTS_TLS: Final = re.compile(
 
 #: By the first bytes from a server that does not speak http.
 _BANNERS: Final = tuple(
-    (re.compile(pattern, re.DOTALL), Stranger(name))
+    (re.compile(pattern, re.DOTALL), name if isinstance(name, Stranger) else Stranger(name))
     for pattern, name in (
+        (rb"(?:RTSP|HTTP)/\d.{0,512}\r\n(?i:server: ?airtunes)", AIRPLAY),
         (rb"SSH-\d", "an SSH server"),
         (rb"220[ -][^\r\n]*(?i:smtp|mail|postfix|exim)", "a mail server (SMTP)"),
         (rb"220[ -]", "an FTP or mail server"),
@@ -121,10 +122,18 @@ def stranger_of_response(status: int, headers: Mapping[str, str], body: bytes) -
             return stranger
     if status == 511:  # Network Authentication Required
         return CAPTIVE_PORTAL
-    for page, stranger in _PAGES:
-        if page.search(body[:_READ_BYTES]) is not None:
-            return stranger
+    # The texts in JSON may be anything, such as the names that a user gave to accounts.
+    if is_page(headers, body):
+        for page, stranger in _PAGES:
+            if page.search(body[:_READ_BYTES]) is not None:
+                return stranger
     return None
+
+
+def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a body is an HTML page. Some responses have no content type, so `<` at the start counts too."""
+    start = body[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return "html" in headers.get("content-type", "").lower() or start.startswith(b"<")
 
 
 def wants_tls(body: bytes) -> bool:

@@ -139,6 +139,30 @@ REFUSALS = (
         error("Force compete capability must be used together with compete flag", 401),
         _of(JSON),
     ),
+    *(
+        Refusal(f"force compete in {body[:30]!r}", M.COMPETING, status, body, _of(JSON))
+        for status, body in (
+            (401, b'{"message":"FORCE  COMPETE capability must be used"}'),
+            (500, b'{"error":"Internal error","fail":"Force compete capability must be used"}'),
+            (503, b'{"error":{"text":"Force\\ncompete capability must be used"},"statusCode":503}'),
+            (400, b'[{"prompts":["competing session"]}]'),
+        )
+    ),
+    # A key is not a word.
+    Refusal(
+        "503 with the flags of a session",
+        M.SERVER_ERROR,
+        503,
+        b'{"authenticated":false,"competing":false,"connected":false,"MAC":null}',
+        _of(JSON),
+    ),
+    Refusal(
+        "503 with a long list that has such a key",
+        M.SERVER_ERROR,
+        503,
+        b'{"competing":false,"x":"%b"}' % (b"a " * 8000),
+        _of(JSON),
+    ),
     Refusal("403 Access Denied", M.ADDRESS_REFUSED, 403, b"Access Denied", _of(PLAIN)),
     Refusal("403 Access Denied in HTML", M.ADDRESS_REFUSED, 403, ACCESS_DENIED, _of(HTML)),
     Refusal("403 of Akamai", M.FORBIDDEN, 403, AKAMAI, _of(HTML, server="AkamaiGHost"), upgrade=M.UPGRADE_REFUSED),
@@ -173,9 +197,15 @@ REFUSALS = (
     Refusal("502 of nginx", M.PROXY_ERROR, 502, nginx(b"502 Bad Gateway"), _of(HTML, server="nginx/1.24.0")),
     Refusal("504 of nginx by its page", M.PROXY_ERROR, 504, nginx(b"504 Gateway Time-out"), _of(HTML)),
     Refusal("502 of Caddy", M.PROXY_ERROR, 502, b"", {"server": "Caddy"}),
-    Refusal("redirect elsewhere", M.REDIRECT, 301, b"", _to("https://other.example/v1/api?token=secret")),
-    Refusal("redirect to a page that is not the login", M.REDIRECT, 302, b"", _to("/sso/Login-not")),
-    Refusal("redirect with the login in its query", M.REDIRECT, 302, b"", _to("/auth?rd=https://g.example/sso/Login")),
+    # REST has worked before the upgrade, so host, port and path are right.
+    *(
+        Refusal(name, M.REDIRECT, status, b"", _to(location), upgrade=M.UPGRADE_REFUSED)
+        for name, status, location in (
+            ("redirect elsewhere", 301, "https://other.example/v1/api?token=secret"),
+            ("redirect to a page that is not the login", 302, "/sso/Login-not"),
+            ("redirect with the login in its query", 302, "/auth?rd=https://g.example/sso/Login"),
+        )
+    ),
     Refusal("another page", M.UNEXPECTED_BODY, 200, b"<html>welcome</html>", _of(HTML), upgrade=M.UPGRADE_REFUSED),
     Refusal("no JSON", M.UNEXPECTED_BODY, 200, b"hello", _of(PLAIN), upgrade=M.UPGRADE_REFUSED),
     Refusal("JSON of another server", M.UNEXPECTED_BODY, 200, b"[]", _of(JSON), upgrade=M.UPGRADE_REFUSED),

@@ -90,7 +90,16 @@ async def watched(gateway: SmallGateway, clock: cf.Clock, **options: Any) -> Asy
 
 
 @pytest.mark.parametrize("places", [(INIT, "/iserver/auth/status", "/tickle"), ("/iserver/auth/status",), (INIT,)])
-@pytest.mark.parametrize(("member", "words"), [("fail", WORDS), ("message", WORDS), ("prompts", ["x", WORDS])])
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        ("fail", WORDS),
+        ("message", WORDS),
+        ("prompts", ["x", WORDS]),
+        ("prompts", [{"id": "o1", "text": WORDS}]),
+        ("error", {"message": [WORDS]}),
+    ],
+)
 async def test_observe_waits_until_the_other_login_has_ended(
     clock: cf.Clock, places: tuple[str, ...], member: str, words: Any
 ) -> None:
@@ -219,3 +228,19 @@ async def test_the_client_raises_what_the_words_say() -> None:
     async with World(words=UNKNOWN).gateway() as gateway, cf.Client(gateway.url) as client:
         with pytest.raises(cf.NotAuthenticatedError, match=UNKNOWN):
             await client.health()
+
+
+async def test_the_words_of_a_gateway_without_a_session_are_shown() -> None:
+    answer = {"session": None, "error": UNKNOWN}
+    async with SmallGateway({"/tickle": answer}) as gateway:
+        failure = (await diagnosed(gateway)).failure
+        assert failure is not None
+        assert (failure.step, failure.problem) == (Step.SESSION, Problem.LOGIN_NEEDED)
+        assert UNKNOWN in failure.found
+
+
+async def test_flags_in_an_error_are_no_words(clock: cf.Clock) -> None:
+    flags = json.dumps({"authenticated": False, "competing": False, "connected": False}).encode()
+    async with SmallGateway({"/tickle": (503, flags)}) as gateway, watched(gateway, clock) as run:
+        change = await run.until(State.DISCONNECTED)
+        assert change.cause is Cause.GATEWAY_ERROR

@@ -80,3 +80,10 @@ def test_any_bytes_have_a_printable_verdict_or_none(
     if verdict is not None:
         assert verdict.found.isprintable()
         assert "U1234567" not in verdict.found
+
+
+def test_airplay_that_answers_in_its_own_protocol() -> None:
+    data = b"RTSP/1.0 403 Forbidden\r\nContent-Length: 0\r\nServer: AirTunes/770.8.1\r\n\r\n"
+    verdict = judge_port(PortAnswer(data, False, False), is_https=True, port=5000)
+    assert verdict is not None
+    assert verdict.meaning is Meaning.AIRPLAY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +17,11 @@ from cpapi_fast.protocol.response_rules import (
     Step,
     judge,
     judge_payload,
-    meaning_of_words,
     step_of,
     unexpected,
 )
 from cpapi_fast.protocol.response_table import CLIENT_VOICE, ROWS, Pause, Place, advice_for
+from cpapi_fast.protocol.words import meaning_of_words
 from tests.servers.http import SESSION
 from tests.support.refusals import REFUSALS, Refusal
 
@@ -67,6 +68,9 @@ def test_a_success_is_left_to_the_reader_of_its_body_except_at_the_upgrade(case:
         # What is needed is there, so the error beside it decides nothing.
         ({"error": "no bridge", "session": "x"}, Step.SESSION, None),
         ({"hmds": {"error": "no bridge"}}, Step.SESSION, None),
+        ({"fail": "Force compete capability"}, Step.SESSION, Meaning.COMPETING),
+        ({"message": "not authenticated", "statusCode": 401}, Step.BROKERAGE, Meaning.BROKERAGE_CLOSED),
+        ({"competing": False, "message": ""}, Step.SESSION, None),
         ({"error": "something new"}, Step.SESSION, None),
         ({"error": 5}, Step.SESSION, None),
         ([], Step.SESSION, None),
@@ -86,6 +90,19 @@ def test_errors_with_status_200(payload: object, step: Step, meaning: Meaning | 
         ("competing session", Meaning.COMPETING),
         ("Another session is active", Meaning.COMPETING),
         ("You are already logged in", Meaning.COMPETING),
+        ("Force\n\tCompete", Meaning.COMPETING),
+        ("force-compete capability", Meaning.COMPETING),
+        ("COMPETING_SESSION", Meaning.COMPETING),
+        ("Trading session is connected from a different IP address", Meaning.COMPETING),
+        ("Another brokerage session is open", Meaning.COMPETING),
+        ("Existing session detected", Meaning.COMPETING),
+        ("no competing session", None),
+        ("not competing", None),
+        ("competing: false", None),
+        ("There is no other session", None),
+        ("Bad Request:  No  Bridge", Meaning.BROKERAGE_CLOSED),
+        ("Not\u00a0authenticated", Meaning.LOGIN_REQUIRED),
+        ("Please re-login", Meaning.LOGIN_REQUIRED),
         ("Bad Request: no bridge", Meaning.BROKERAGE_CLOSED),
         ("Init session first", Meaning.BROKERAGE_CLOSED),
         ("please query /iserver/accounts first", Meaning.ACCOUNTS_FIRST),
@@ -97,6 +114,13 @@ def test_errors_with_status_200(payload: object, step: Step, meaning: Meaning | 
 )
 def test_the_words_of_the_gateway(text: str, meaning: Meaning | None) -> None:
     assert meaning_of_words(text) is meaning
+
+
+@pytest.mark.parametrize("text", ["captive portal", "Guest WiFi", "It works!", "<title>Index of /", "HotSpot"])
+def test_texts_of_an_account_do_not_make_a_gateway_another_server(text: str) -> None:
+    body = orjson.dumps({"accounts": ["DU1"], "aliases": {"DU1": f"<h1>{text}</h1> {text}"}})
+    for step in (Step.SESSION, Step.BROKERAGE):
+        assert judge(ServerResponse(step, 200, {"content-type": "application/json"}, body)) is None
 
 
 def test_the_step_of_a_path() -> None:
