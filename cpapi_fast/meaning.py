@@ -22,6 +22,8 @@ class Meaning(enum.Enum):
     FORBIDDEN = "forbidden"
     #: The server responds to REST and refuses the upgrade to a WebSocket, as proxies without WebSockets do.
     UPGRADE_REFUSED = "upgrade_refused"
+    #: The server does not respond to the upgrade to a WebSocket, or closes the connection instead.
+    UPGRADE_UNANSWERED = "upgrade_unanswered"
     #: Status 429: too many requests.
     RATE_LIMITED = "rate_limited"
     #: Status 5xx of the gateway, or of IBKR's servers behind it.

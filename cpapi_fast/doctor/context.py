@@ -175,6 +175,7 @@ PROBLEMS: Final[Mapping[Meaning, Problem]] = {
     Meaning.ADDRESS_REFUSED: Problem.FORBIDDEN,
     Meaning.FORBIDDEN: Problem.FORBIDDEN,
     Meaning.UPGRADE_REFUSED: Problem.WEBSOCKET,
+    Meaning.UPGRADE_UNANSWERED: Problem.WEBSOCKET,
     Meaning.RATE_LIMITED: Problem.RATE_LIMITED,
     Meaning.SERVER_ERROR: Problem.GATEWAY_ERROR,
     Meaning.PROXY_ERROR: Problem.GATEWAY_ERROR,

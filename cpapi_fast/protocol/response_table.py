@@ -66,8 +66,13 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     Meaning.UPGRADE_REFUSED: Row(
         False,
         Pause.BACKOFF,
-        "REST works, so check what is between this machine and the gateway: a proxy has to permit the path "
-        "{base_path}/ws and to pass its WebSocket, with the headers Upgrade and Connection and over HTTP/1.1.{retries}",
+        "REST works, so check what is between this machine and the gateway: {pass_upgrade}.{retries}",
+    ),
+    Meaning.UPGRADE_UNANSWERED: Row(
+        True,
+        Pause.BACKOFF,
+        "If REST works, check what is between this machine and the gateway: {pass_upgrade}. If nothing is in between "
+        "and this lasts, {restart}.{retries}",
     ),
     Meaning.RATE_LIMITED: Row(
         True,
@@ -152,6 +157,10 @@ _LISTEN_PORT: Final = (
     "The gateway's port is listenPort in its conf.yaml, 5000 by default; 7496, 7497, 4001 and 4002 are ports of TWS "
     "and IB Gateway, which are other programs."
 )
+_PASS_UPGRADE: Final = (
+    "a proxy has to permit the path {base_path}/ws and to pass its WebSocket, with the headers Upgrade and Connection "
+    "and over HTTP/1.1"
+)
 _UNSEEN: Final = "no Client Portal gateway has answered there yet, and its port is listenPort in its conf.yaml"
 
 
@@ -210,6 +219,7 @@ def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> s
     return ROWS[meaning].advice.format(
         other_scheme=f"{'http' if scheme == 'https' else 'https'}://{rest}" if separator else "the other scheme",
         listen_port=_LISTEN_PORT,
+        pass_upgrade=_PASS_UPGRADE.format(base_path=base_path),
         restart="restart the gateway" if place.is_known else f"check the port in {voice.base_url}: {_UNSEEN}",
         check_log="Check the gateway's log." if place.is_known else f"Check the port in {voice.base_url}: {_UNSEEN}.",
         origin=origin,

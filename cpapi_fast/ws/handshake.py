@@ -22,6 +22,7 @@ from cpapi_fast.errors import (
     HeaderRefusedError,
     RequestTimeoutError,
 )
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_rules import ServerResponse, Step, judge
 from cpapi_fast.protocol.response_table import ROWS, Place, advice_for
 
@@ -97,7 +98,12 @@ async def open_websocket(
         # Not chained: the original may contain the peer's headers, including a cookie.
         raise typed from None
     if connected is None:
-        raise HandshakeError("the peer closed the connection during the upgrade. Try again.")
+        advice = advice_for(Meaning.UPGRADE_UNANSWERED, _place(url))
+        raise HandshakeError(
+            f"the peer closed the connection during the upgrade. {advice}",
+            meaning=Meaning.UPGRADE_UNANSWERED,
+            advice=advice,
+        )
     raw_socket = transport.underlying_transport.get_extra_info("socket")
     if raw_socket is not None:
         # If the peer has already closed the connection, this fails, and the reader gets the error.
@@ -111,8 +117,9 @@ def _typed_error(
     if isinstance(error, picows.WSHandshakeError):
         return _refused(error, url, headers)
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        advice = advice_for(Meaning.UPGRADE_UNANSWERED, _place(url))
         return RequestTimeoutError(
-            f"no WebSocket within {timeout_s:g} s. Check that the gateway runs and is reachable."
+            f"no WebSocket within {timeout_s:g} s. {advice}", meaning=Meaning.UPGRADE_UNANSWERED, advice=advice
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.rstrip(".")
@@ -140,6 +147,12 @@ def _head(raw: bytes) -> tuple[int | None, dict[str, str]]:
     return int(match[1]), {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
 
 
+def _place(url: str) -> Place:
+    """Where the gateway of a WebSocket is."""
+    parts = urlsplit(url.replace("ws", "http", 1))
+    return Place(f"{parts.scheme}://{parts.netloc}", parts.path.removesuffix("/ws"))
+
+
 def _refused(error: picows.WSHandshakeError, url: str, sent: Sequence[tuple[str, str]]) -> HandshakeError:
     """Return the error for a response that is no upgrade, by the same table as responses over REST."""
     status, headers = _head(error.raw_header or b"")
@@ -149,11 +162,9 @@ def _refused(error: picows.WSHandshakeError, url: str, sent: Sequence[tuple[str,
     verdict = judge(ServerResponse(Step.UPGRADE, status, headers, error.raw_body or b"", secrets))
     if verdict is None:
         raise AssertionError("every response to an upgrade has a rule")
-    parts = urlsplit(url.replace("ws", "http", 1))
-    place = Place(f"{parts.scheme}://{parts.netloc}", parts.path.removesuffix("/ws"))
-    advice = advice_for(verdict.meaning, place)
+    advice = advice_for(verdict.meaning, _place(url))
     return HandshakeError(
-        f"the WebSocket at {parts.path or '/'} {verdict.found}. {advice}",
+        f"the WebSocket at {urlsplit(url).path or '/'} {verdict.found}. {advice}",
         status=status,
         meaning=verdict.meaning,
         advice=advice,

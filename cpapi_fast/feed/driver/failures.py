@@ -34,6 +34,7 @@ FAILURES: Final[Mapping[Meaning, Failure]] = {
     Meaning.ADDRESS_REFUSED: Failure.FORBIDDEN,
     Meaning.FORBIDDEN: Failure.FORBIDDEN,
     Meaning.UPGRADE_REFUSED: Failure.UPGRADE_REFUSED,
+    Meaning.UPGRADE_UNANSWERED: Failure.UPGRADE_REFUSED,
     Meaning.RATE_LIMITED: Failure.RATE_LIMITED,
     Meaning.SERVER_ERROR: Failure.GATEWAY_ERROR,
     Meaning.PROXY_ERROR: Failure.GATEWAY_ERROR,

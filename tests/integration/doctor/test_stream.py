@@ -48,7 +48,7 @@ async def test_an_upgrade_without_a_response() -> None:
     diagnosis = await diagnose_after(
         lambda gateway: gateway.faults.fail_rest("/ws", delay_s=30.0), fast_step=Step.WEBSOCKET
     )
-    check(diagnosis, Problem.WEBSOCKET, Step.WEBSOCKET, "no WebSocket within", "restart")
+    check(diagnosis, Problem.WEBSOCKET, Step.WEBSOCKET, "no WebSocket within", "proxy .* Upgrade .* restart")
 
 
 async def test_never_ready() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp import web
 
 import cpapi_fast as cf
 from cpapi_fast.doctor import Problem, Step, diagnose
@@ -15,6 +16,7 @@ from cpapi_fast.feed.machine.advice import FEED_VOICE
 from cpapi_fast.protocol.response_table import ROWS, Pause, Place, advice_for
 from cpapi_fast.simulator import SimulatedGateway
 from tests.servers.http import unpaced
+from tests.servers.small_gateway import SmallGateway
 from tests.support.refusals import REFUSALS, Refusal
 
 M = cf.Meaning
@@ -100,6 +102,41 @@ async def test_a_refused_upgrade(gateway: SimulatedGateway, case: Refusal) -> No
     assert caught.value.meaning is case.at_upgrade
     assert caught.value.is_retryable is ROWS[case.at_upgrade].is_retryable
     await check(gateway, case.at_upgrade, is_upgrade=True)
+
+
+class ProxyWithoutWebSockets(SmallGateway):
+    """Passes REST, and at the upgrade never responds or closes the connection."""
+
+    def __init__(self, is_closing: bool) -> None:
+        super().__init__()
+        self._is_closing = is_closing
+
+    async def _serve_socket(self, request: web.Request) -> web.WebSocketResponse:
+        if self._is_closing:
+            assert request.transport is not None
+            request.transport.abort()
+        else:
+            # The client ends it.
+            while request.transport is not None and not request.transport.is_closing():
+                await asyncio.sleep(0.01)
+        return web.WebSocketResponse()
+
+
+@pytest.mark.parametrize("is_closing", [False, True])
+async def test_an_upgrade_without_a_response_is_no_gateway_that_has_to_be_started(is_closing: bool) -> None:
+    options = cf.FeedOptions(ws=cf.WsOptions(open_timeout_s=0.3))
+    async with ProxyWithoutWebSockets(is_closing) as gateway:
+        async with cf.Client(gateway.url) as client, cf.Feed(client, options) as feed:
+            change = await anext(item async for item in feed if isinstance(item, cf.StateChange) and item.is_failure)
+        assert change.state is cf.FeedState.DISCONNECTED
+        assert change.cause is cf.Cause.UPGRADE_REFUSED
+        assert "proxy" in change.advice
+        assert "Start the gateway" not in change.advice
+        failure = (await diagnose(gateway.url, timeout_s=0.5)).failure
+        assert failure is not None
+        assert (failure.step, failure.problem) == (Step.WEBSOCKET, Problem.WEBSOCKET)
+        assert failure.facts["meaning"] == M.UPGRADE_UNANSWERED.value
+        assert "proxy" in failure.advice
 
 
 def test_every_meaning_has_a_failure_and_a_problem() -> None:

@@ -100,9 +100,14 @@ class SessionCalls:
         if self.slow_s <= now.s:
             self.slow_s = _NEVER
             if self._reporter.state is FeedState.CONNECTING:
-                what = "the upgrade of the socket" if self.step is None else self.step.kind.value
+                # Before the upgrade, REST has worked, so nobody has to start the gateway.
+                what, cause = (
+                    ("the upgrade of the socket", Cause.UPGRADE_REFUSED)
+                    if self.step is None
+                    else (self.step.kind.value, Cause.UNREACHABLE)
+                )
                 self._reporter.detail = f"no response to {what} for {_SLOW_S:g} s"
-                self._reporter.notice(Cause.UNREACHABLE, now)
+                self._reporter.notice(cause, now)
                 self._reporter.detail = ""
 
     def succeed(self, now: Moment) -> None:
