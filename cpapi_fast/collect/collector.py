@@ -143,8 +143,9 @@ class Collector:
                 changed a file.
             LimitError: there are more instruments than market data lines.
             ConfigError, CertificateError: the TLS policy is invalid, or does not trust the gateway.
-            CpapiError: the gateway refused the certificate or session at the start, there was no data for
-                `give_up_after_s`, or no frame was received at all. `summary` is set.
+            CpapiError: the gateway refused the certificate or session at the start, another server than a gateway
+                answered at the start, there was no data for `give_up_after_s`, or no frame was received at all.
+                `summary` is set.
             UsageError: `run` was called before.
         """
         if self._feed is not None or self.summary is not None:
@@ -348,13 +349,14 @@ class Collector:
                     self._notices.report_error(frame.raw)
 
     def _is_refusal(self, event: FeedEvent) -> bool:
-        """Whether the gateway was refused before the first connection (a wrong fingerprint, say). That ends the run."""
+        """Whether a retry does not help before the first connection: a wrong fingerprint or URL, say. Ends the run."""
         feed, refusal = self._feed, self._refusal
-        if not isinstance(event, StateChange) or event.cause is not Cause.REFUSED or refusal is None or feed is None:
+        if not isinstance(event, StateChange) or refusal is None or feed is None:
             return False
-        if feed.stats.connections or refusal.done():
+        text = self._notices.refusal_text(event)
+        if feed.stats.connections or refusal.done() or not text:
             return False
-        refusal.set_exception(CpapiError(event.detail or event.advice))
+        refusal.set_exception(CpapiError(text))
         return True
 
     async def _update_repeatedly(self) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, Gap, Standstill, StandstillReason, StateChange
+from cpapi_fast.feed.machine.advice import FEED_VOICE
 from cpapi_fast.feed.trouble import LOGGER, TroubleReporter
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.loop import running_loop
@@ -90,6 +91,19 @@ class Notices:
     def end_text(self) -> str:
         """Why there is no data at the end of the run; empty if there is."""
         return self._trouble.end_text
+
+    def refusal_text(self, event: StateChange) -> str:
+        """Why a retry does not help if there was no connection yet, with what to do; empty if it may help.
+
+        A server that is certainly no gateway means a wrong URL, unless another answer came before: then it may be a
+        gateway that starts or is in its nightly reset.
+        """
+        if event.cause is Cause.REFUSED:
+            return event.detail or event.advice
+        trouble = self.last_trouble
+        if event.cause is not Cause.NOT_A_GATEWAY or (trouble is not None and trouble.cause is not Cause.UNREACHABLE):
+            return ""
+        return f"{event.detail}. {event.advice.removesuffix(FEED_VOICE.retries)}"
 
     def on_event(self, event: RecordedEvent) -> None:
         """Report an event that matters to a person."""

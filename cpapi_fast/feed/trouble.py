@@ -11,6 +11,7 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, SessionError, TransportError
 from cpapi_fast.events import Cause, FeedState, StateChange
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
+from cpapi_fast.protocol.response_table import FEED_VOICE
 from cpapi_fast.redaction import printable, redact
 
 from .machine import Machine
@@ -245,7 +246,8 @@ def no_data_error(what: str, change: StateChange | None) -> SessionError | Trans
     if change is None:
         return TransportError(what)
     detail = f" ({change.detail})" if change.detail else ""
-    advice = change.advice if change.is_failure else "Run `cpapi-fast doctor`."
+    # What is raised ends the feed or a wait, so the error leaves out that the feed retries.
+    advice = change.advice.removesuffix(FEED_VOICE.retries) if change.is_failure else "Run `cpapi-fast doctor`."
     text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {advice}"
     if change.state is FeedState.LOGIN_REQUIRED:
         return NotAuthenticatedError(text)

@@ -18,6 +18,9 @@ from cpapi_fast.errors import (
     TransportError,
     UsageError,
 )
+from cpapi_fast.feed.driver.failures import FAILURES
+from cpapi_fast.feed.machine import Failure
+from cpapi_fast.protocol.response_table import ROWS
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatedGateway
@@ -75,8 +78,9 @@ async def test_a_refused_upgrade_is_the_cause_at_the_end(
 ) -> None:
     gateway.faults.fail_rest("/ws", status=403, times=None)
     collector = Collector(client, options_of(client, tmp_path, duration_s=10.0))
-    with pytest.raises(CpapiError, match=r"nothing was collected: .* 403"):
+    with pytest.raises(CpapiError, match=r"nothing was collected: .* 403") as caught:
         await collector.run()
+    assert "retries" not in str(caught.value)
 
 
 async def test_an_accepted_upgrade_without_a_quote_is_an_error_with_the_cause(
@@ -123,6 +127,51 @@ async def test_a_wrong_fingerprint_ends_the_run_at_once(gateway: SimulatedGatewa
             await collect(client, options_of(client, tmp_path))
     assert list(gateway.requests) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "expected_text"),
+    [
+        (404, {}, "correct the base URL"),
+        (403, {"Server": "AirTunes/770.8.1"}, "AirPlay Receiver"),
+        (405, {}, "Correct the port"),
+        (302, {"Location": "/elsewhere"}, "correct the base URL"),
+    ],
+)
+async def test_another_server_at_the_first_request_ends_the_run_at_once(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, status: int, headers: dict[str, str], expected_text: str
+) -> None:
+    gateway.faults.fail_rest("/tickle", status=status, headers=headers, times=None)
+    collector = Collector(client, options_of(client, tmp_path))
+    with pytest.raises(CpapiError, match=expected_text) as caught:
+        await collector.run()
+    assert "retries" not in str(caught.value)
+    assert str(status) in str(caught.value)
+    assert len(gateway.requests) == 1
+    assert collector.summary is not None
+
+
+async def test_a_gateway_that_is_known_or_starts_ends_no_run(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    for status in (503, 404, 302):
+        gateway.faults.fail_rest("/tickle", status=status, headers={"Location": "/elsewhere"})
+    collector = Collector(client, options_of(client, tmp_path, {"reconnect_max_s": 10.0}))
+    stop = asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
+    await gateway.wait_for(lambda: bool(collector.latest_status.latest), timeout_s=2000.0)
+    gateway.faults.fail_rest("/tickle", status=404, times=2)
+    gateway.faults.drop_sockets()
+    await gateway.wait_for(lambda: collector.latest_status.state == "disconnected", timeout_s=2000.0)
+    await gateway.wait_for(lambda: collector.latest_status.state == "streaming", timeout_s=2000.0)
+    stop.set()
+    assert (await running).reason == "stopped"
+
+
+def test_what_ends_a_run_at_once_is_never_retryable() -> None:
+    for meaning, failure in FAILURES.items():
+        if failure is Failure.NOT_A_GATEWAY:
+            assert not ROWS[meaning].is_retryable, meaning
 
 
 async def test_more_instruments_than_lines(client: Client, tmp_path: Path) -> None:
