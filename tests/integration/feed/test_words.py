@@ -161,6 +161,59 @@ async def test_the_words_of_a_session_that_ends_are_in_the_event(clock: cf.Clock
         assert words in ended.detail
 
 
+#: `sts` frames after which another login holds the session. REST does not tell.
+HELD_BY_STS = (
+    [{"competing": True}, {"authenticated": False}],
+    [{"authenticated": False, "fail": WORDS}],
+    [{"message": "Another session is active"}, {"authenticated": False}],
+    [{**STATUS, "authenticated": False, "competing": True}],
+)
+
+
+@pytest.mark.parametrize("frames", HELD_BY_STS)
+async def test_another_login_that_only_the_socket_reports(clock: cf.Clock, frames: list[dict[str, Any]]) -> None:
+    world = World(is_open=True, is_held=False, places=())
+    async with world.gateway() as gateway, watched(gateway, clock, login_poll_s=2.0) as run:
+        await run.until(State.STREAMING)
+        world.is_open, world.is_held = False, True
+        for frame in frames:
+            await gateway.send({"topic": "sts", "args": frame})
+        change = await run.until(State.COMPETING)
+        words = next((frame[name] for frame in frames for name in ("fail", "message") if frame.get(name)), "")
+        assert words in change.detail
+        before = len(world.inits)
+        await until(lambda: len(world.inits) >= before + 2)
+        assert run.feed.state is State.COMPETING
+        world.is_held = False
+        await run.until(State.STREAMING)
+        assert set(world.inits) == {False}
+        assert not run.logins
+
+
+async def test_reclaim_from_another_login_that_only_the_socket_reports(clock: cf.Clock) -> None:
+    world = World(is_open=True, is_held=False, places=())
+    async with world.gateway() as gateway, watched(gateway, clock, competing="reclaim") as run:
+        await run.until(State.STREAMING)
+        world.is_open, world.is_held = False, True
+        await gateway.send({"topic": "sts", "args": {"authenticated": False, "competing": True}})
+        await run.until(State.COMPETING)
+        await run.until(State.STREAMING)
+        assert world.inits == [False, True]
+
+
+async def test_what_the_socket_reported_of_another_login_ends_with_it(clock: cf.Clock) -> None:
+    world = World(is_open=True, is_held=False, places=())
+    async with world.gateway() as gateway, watched(gateway, clock, login_poll_s=2.0) as run:
+        await run.until(State.STREAMING)
+        await gateway.send({"topic": "sts", "args": {"competing": True}})
+        await gateway.send({"topic": "sts", "args": {"competing": False}})
+        world.is_open, world.is_held = False, True
+        await gateway.send({"topic": "sts", "args": {"fail": UNKNOWN}})
+        await gateway.send({"topic": "sts", "args": {"authenticated": False}})
+        change = await run.until(State.LOGIN_REQUIRED)
+        assert UNKNOWN in change.detail
+
+
 async def test_words_of_an_open_session_change_nothing(clock: cf.Clock) -> None:
     world = World(is_open=True)
     async with world.gateway() as gateway, watched(gateway, clock) as run:

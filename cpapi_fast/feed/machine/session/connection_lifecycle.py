@@ -143,6 +143,7 @@ class ConnectionLifecycle:
         self.phase = Phase.OPEN
         self.connections += 1
         self._has_sts = self._has_ready = False
+        self._calls.forget_sts()
         self.generation = self._calls.session.generation
         self._ready_s = now.s + self._options.ready_timeout_s
         self._calls.slow_s = _NEVER
@@ -187,6 +188,7 @@ class ConnectionLifecycle:
             connected=old.connected if connected is None else connected,
             competing=old.competing if competing is None else competing,
         )
+        self._calls.note_sts(authenticated, competing, self._reporter.detail)
         if authenticated is not None:
             self._has_sts = True
         self._check_brokerage(now)
@@ -203,6 +205,7 @@ class ConnectionLifecycle:
             self._has_accounts = self.is_stale = False
             self._replace_s = self._settle_s = _NEVER
             self._user.drop_all(Cause.SESSION_ENDED, brokerage_only=True)
+            self._reporter.detail = self._reporter.detail or calls.sts_words
             self._reporter.fail(FeedState.READY, Cause.SESSION_ENDED, now)
             calls.step = None
             calls.begin(now, was_good=was_good)

@@ -50,6 +50,10 @@ class SessionCalls:
         #: session, since a try succeeded. Not reset by a step of a try: the next step may fail each time.
         self.login_pages = 0
         self.inits = 0
+        #: Whether `sts` has said that another login holds the session, and the latest words of `sts`: REST may not say
+        #: it. Forgotten when the session is open again.
+        self.is_held_by_sts = False
+        self.sts_words = ""
         self.retry_policy: Final = RetryPolicy(options, random)
         self._options = options
         self._act = act
@@ -109,6 +113,19 @@ class SessionCalls:
                 self._reporter.detail = f"no response to {what} for {_SLOW_S:g} s"
                 self._reporter.notice(cause, now)
                 self._reporter.detail = ""
+
+    def note_sts(self, authenticated: bool | None, competing: bool | None, words: str) -> None:
+        """Remember what `sts` says about another login; None for what it does not contain."""
+        if authenticated:
+            self.forget_sts()
+        if competing is not None:
+            self.is_held_by_sts = competing
+        self.sts_words = words or self.sts_words
+
+    def forget_sts(self) -> None:
+        """Forget what `sts` has said."""
+        self.is_held_by_sts = False
+        self.sts_words = ""
 
     def succeed(self, now: Moment) -> None:
         """The try has reached its goal."""

@@ -130,6 +130,7 @@ class SessionLifecycle:
             self._needs_init = False
             calls.request(CallKind.INIT, now, is_live=self._is_live)
         elif facts.authenticated is not False:
+            calls.forget_sts()
             if self._reporter.current in (FeedState.LOGIN_REQUIRED, FeedState.COMPETING):
                 state = FeedState.READY if connection.has_socket else FeedState.CONNECTING
                 self._reporter.progress(Step.LOGGED_IN, state, Cause.LOGGED_IN, now)
@@ -141,6 +142,8 @@ class SessionLifecycle:
         elif step.kind is CallKind.TICKLE:
             calls.inits += 1
             calls.request(CallKind.INIT, now, is_live=self._is_live, compete=self._may_reclaim(now))
+        elif calls.is_held_by_sts:
+            self._on_competing(now)
         elif calls.inits < _INITS:
             calls.retry_s = now.s + _INIT_WAIT_S
         else:
@@ -205,6 +208,8 @@ class SessionLifecycle:
     def _on_login_page(self, now: Moment) -> None:
         """The gateway requires a login, perhaps only for a moment."""
         self._calls.login_pages += 1
+        # What `sts` has said was about a session that has ended.
+        self._calls.forget_sts()
         if self._calls.login_pages >= _LOGIN_PAGES:
             self._require_login(now)
         else:
@@ -214,12 +219,14 @@ class SessionLifecycle:
         if self._connection.has_socket:
             self._connection.close(Cause.NOT_LOGGED_IN)
         self._keepalive_login_pages = 0
+        self._reporter.detail = self._reporter.detail or self._calls.sts_words
         self._reporter.fail(FeedState.LOGIN_REQUIRED, Cause.NOT_LOGGED_IN, now)
         self._calls.retry_s = now.s + self._options.login_poll_s
 
     def _on_competing(self, now: Moment) -> None:
         self._calls.inits = 0
         self._calls.session = self._calls.session._replace(competing=True)
+        self._reporter.detail = self._reporter.detail or self._calls.sts_words
         self._reporter.fail(FeedState.COMPETING, Cause.COMPETING, now)
         if self._options.competing == "reclaim" and now.s >= self._reclaim_s:
             self._reclaim_s = now.s + self._options.keepalive_interval_s
