@@ -54,5 +54,7 @@ class Meaning(enum.Enum):
     HANGS_UP = "hangs_up"
     #: No gateway has answered yet, and the server accepts connections without an answer.
     NO_ANSWER = "no_answer"
+    #: The body is longer than the client's limit.
+    TOO_LONG = "too_long"
     #: The body is HTML, not JSON, or has an unexpected shape.
     UNEXPECTED_BODY = "unexpected_body"

@@ -6,6 +6,7 @@ import ssl
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
@@ -40,6 +41,12 @@ DOCTOR_VOICE: Final = Voice(
     open_session="Open it: run this command with --init, or call Client.init_brokerage_session().",
     take_over=", or take the session over by running this command with --init",
     base_url="--url",
+    too_long="Check {base_url}: a Client Portal gateway sends shorter responses.",
+)
+
+#: The same with `--init`, which is then advised no more.
+DOCTOR_INIT_VOICE: Final = replace(
+    DOCTOR_VOICE, open_session="--init has not opened it: log in at {origin} in a browser again.", take_over=""
 )
 
 
@@ -191,6 +198,7 @@ PROBLEMS: Final[Mapping[Meaning, Problem]] = {
     Meaning.HANGS_UP: Problem.NOT_A_GATEWAY,
     Meaning.WRONG_SCHEME: Problem.TLS,
     Meaning.NO_ANSWER: Problem.NO_RESPONSE,
+    Meaning.TOO_LONG: Problem.NOT_A_GATEWAY,
     Meaning.UNEXPECTED_BODY: Problem.NOT_A_GATEWAY,
 }
 
@@ -202,7 +210,7 @@ def advice_of(meaning: Meaning, context: DiagnosisContext) -> str:
         scheme, _, rest = str(context.base).partition("://")
         return f"Pass --url {'http' if scheme == 'https' else 'https'}://{rest}"
     place = Place(context.base.origin, context.base.path, is_known=context.contact.has_gateway)
-    return advice_for(meaning, place, DOCTOR_VOICE)
+    return advice_for(meaning, place, DOCTOR_INIT_VOICE if context.init else DOCTOR_VOICE)
 
 
 def quoted(words: str) -> str:

@@ -112,10 +112,17 @@ async def authenticated(context: DiagnosisContext) -> StepResult:
         if status.authenticated:
             return ok("--init opened the brokerage session")
         if context.clock.monotonic_s() - started_s >= context.timeout_s:
+            said = quoted(status.words or opened.words)
+            if status.is_held_elsewhere or opened.is_held_elsewhere:
+                return failure(
+                    Problem.COMPETING,
+                    f"another login of this user still holds the brokerage session{said}",
+                    advice_of(Meaning.COMPETING, context),
+                    **_facts_of(status),
+                )
             return failure(
                 Problem.NOT_AUTHENTICATED,
-                f"the brokerage session did not open within {context.timeout_s:g} s after the request"
-                f"{quoted(status.words or opened.words)}",
+                f"the brokerage session did not open within {context.timeout_s:g} s after the request{said}",
                 f"Log in at {context.base.origin} in a browser again.",
                 **_facts_of(status),
             )

@@ -11,10 +11,10 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, SessionError, TransportError
 from cpapi_fast.events import Cause, FeedState, StateChange
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
-from cpapi_fast.protocol.response_table import FEED_VOICE
 from cpapi_fast.redaction import printable, redact
 
 from .machine import Machine
+from .machine.advice import FEED_VOICE
 from .options import FeedOptions
 
 #: The logger of this library.

@@ -144,6 +144,7 @@ ROWS: Final[Mapping[Meaning, Row]] = {
         "Check the port in {base_url}. {listen_port} If the port is right, the gateway is busy or hangs: end its "
         "process, then start it.{retries}",
     ),
+    Meaning.TOO_LONG: Row(False, Pause.BACKOFF, "{too_long}{retries}"),
     Meaning.UNEXPECTED_BODY: Row(
         False,
         Pause.BACKOFF,
@@ -157,7 +158,7 @@ _LISTEN_PORT: Final = (
     "The gateway's port is listenPort in its conf.yaml, 5000 by default; 7496, 7497, 4001 and 4002 are ports of TWS "
     "and IB Gateway, which are other programs."
 )
-_PASS_UPGRADE: Final = (
+_UPGRADE_PATH: Final = (
     "a proxy has to permit the path {base_path}/ws and to pass its WebSocket, with the headers Upgrade and Connection "
     "and over HTTP/1.1"
 )
@@ -184,12 +185,13 @@ class Voice:
     """Who gives the advice: what its reader can call, set or pass.
 
     Attributes:
-        open_session: how to open the brokerage session.
+        open_session: how to open the brokerage session; `{origin}` is replaced.
         take_over: how to take it from another login, as the end of a sentence; empty if that was chosen already.
         retries: what happens without the reader; empty if nothing does.
         continues: what happens after the reader has logged in.
         base_url: what the reader calls the base URL.
         log_in: how to log in; `{origin}` is replaced.
+        too_long: what to do about a body that is longer than the limit; `{base_url}` is replaced.
     """
 
     open_session: str
@@ -198,6 +200,9 @@ class Voice:
     continues: str = ""
     base_url: str = "the base URL"
     log_in: str = "Log in at {origin} in a browser."
+    too_long: str = (
+        "Raise max_body_bytes of the Client if such a long response is right; if it is not, check {base_url}."
+    )
 
 
 CLIENT_VOICE: Final = Voice(
@@ -219,16 +224,17 @@ def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> s
     return ROWS[meaning].advice.format(
         other_scheme=f"{'http' if scheme == 'https' else 'https'}://{rest}" if separator else "the other scheme",
         listen_port=_LISTEN_PORT,
-        pass_upgrade=_PASS_UPGRADE.format(base_path=base_path),
+        pass_upgrade=_UPGRADE_PATH.format(base_path=base_path),
         restart="restart the gateway" if place.is_known else f"check the port in {voice.base_url}: {_UNSEEN}",
         check_log="Check the gateway's log." if place.is_known else f"Check the port in {voice.base_url}: {_UNSEEN}.",
         origin=origin,
         base_path=base_path,
         right_path=right_path,
-        open_session=voice.open_session,
+        open_session=voice.open_session.format(origin=origin),
         take_over=voice.take_over,
         retries=voice.retries,
         continues=voice.continues,
         base_url=voice.base_url,
         log_in=voice.log_in.format(origin=origin),
+        too_long=voice.too_long.format(base_url=voice.base_url),
     )

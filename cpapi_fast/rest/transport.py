@@ -29,7 +29,8 @@ from cpapi_fast.errors import (
     UsageError,
 )
 from cpapi_fast.loop import LoopOwner
-from cpapi_fast.protocol.response_table import Place
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.response_table import Place, advice_for
 
 from .cookies import CookieJar
 from .identify import Sign, identified
@@ -147,10 +148,11 @@ class RestTransport:
                         return response
                     error: CpapiError = self._pacer.penalize(path)
                 except _BodyTooLongError:
-                    advice = "Raise max_body_bytes of the Client if such a long response is right."
+                    advice = advice_for(Meaning.TOO_LONG, self.place)
                     error = DecodeError(
                         f"{path} returned more than {self._max_body_bytes:,} bytes, the limit max_body_bytes. {advice}",
                         path=path,
+                        meaning=Meaning.TOO_LONG,
                         advice=advice,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:

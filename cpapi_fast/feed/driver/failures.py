@@ -51,6 +51,7 @@ FAILURES: Final[Mapping[Meaning, Failure]] = {
     # A gateway that starts may do these, so the feed tries again soon.
     Meaning.HANGS_UP: Failure.UNREACHABLE,
     Meaning.NO_ANSWER: Failure.UNREACHABLE,
+    Meaning.TOO_LONG: Failure.GATEWAY_ERROR,
     Meaning.UNEXPECTED_BODY: Failure.GATEWAY_ERROR,
 }
 

@@ -134,6 +134,19 @@ async def test_a_feed_needs_no_list_of_accounts_however_long(count: int) -> None
             assert len((await client.accounts()).ids) == count
 
 
+async def test_a_response_that_is_needed_and_too_long_names_the_limit_and_the_option() -> None:
+    body = json.dumps({**TICKLE, "x": "x" * 2_000}).encode()
+    async with (
+        SmallGateway({"/tickle": (200, body)}) as gateway,
+        cf.Client(gateway.url, max_body_bytes=1_000) as client,
+        cf.Feed(client) as feed,
+    ):
+        change = await anext(item async for item in feed if isinstance(item, cf.StateChange) and item.is_failure)
+    assert change.cause is cf.Cause.GATEWAY_ERROR
+    assert "more than 1,000 bytes, the limit max_body_bytes" in change.detail
+    assert "Raise max_body_bytes of the Client" in change.advice
+
+
 async def test_a_list_of_accounts_that_never_ends_does_not_stop_the_feed() -> None:
     async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")

@@ -116,9 +116,8 @@ class ProxyWithoutWebSockets(SmallGateway):
             assert request.transport is not None
             request.transport.abort()
         else:
-            # The client ends it.
-            while request.transport is not None and not request.transport.is_closing():
-                await asyncio.sleep(0.01)
+            # Longer than the client waits.
+            await asyncio.sleep(5.0)
         return web.WebSocketResponse()
 
 

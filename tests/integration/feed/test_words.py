@@ -267,6 +267,20 @@ async def test_the_doctor_shows_the_words() -> None:
         assert WORDS in failure.found
 
 
+async def test_the_doctor_does_not_advise_the_option_that_was_given() -> None:
+    world = World()
+    async with world.gateway() as gateway:
+        refused = {**world.init(b'{"compete":false}'), "passed": False}
+        gateway.answers[INIT] = refused
+        failure = (await diagnosed(gateway, init=True)).failure
+    assert failure is not None
+    assert (failure.step, failure.problem) == (Step.AUTHENTICATED, Problem.COMPETING)
+    assert WORDS in failure.found
+    assert "End the other login" in failure.advice
+    assert "--init" not in failure.advice
+    assert "browser" not in failure.advice
+
+
 async def test_the_client_raises_what_the_words_say() -> None:
     world = World()
     async with world.gateway() as gateway, cf.Client(gateway.url) as client:

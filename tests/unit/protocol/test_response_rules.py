@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cpapi_fast.doctor.context import DOCTOR_VOICE
+from cpapi_fast.doctor.context import DOCTOR_INIT_VOICE, DOCTOR_VOICE
 from cpapi_fast.feed.machine.advice import FEED_VOICE, RECLAIMING_VOICE
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_rules import (
@@ -26,7 +26,7 @@ from tests.servers.http import SESSION
 from tests.support.refusals import REFUSALS, Refusal
 
 PLACE = Place("https://localhost:5000", "/v1/api")
-VOICES = (CLIENT_VOICE, FEED_VOICE, RECLAIMING_VOICE, DOCTOR_VOICE)
+VOICES = (CLIENT_VOICE, FEED_VOICE, RECLAIMING_VOICE, DOCTOR_VOICE, DOCTOR_INIT_VOICE)
 SUCCESSES = [case for case in REFUSALS if case.meaning is Meaning.UNEXPECTED_BODY or case.name == "200 no bridge"]
 
 
