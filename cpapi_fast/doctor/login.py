@@ -63,6 +63,9 @@ async def session(context: DiagnosisContext) -> StepResult:
 async def connected(context: DiagnosisContext) -> StepResult:
     """Check that the gateway is connected to Interactive Brokers."""
     context.auth = status = await _request_status(context, "/iserver/auth/status")
+    if status.connected is False and _is_held_elsewhere(context):
+        # The next step tells why.
+        return warning("the gateway reports no connection to Interactive Brokers", "")
     if status.connected is False:
         return failure(
             Problem.NOT_CONNECTED,
@@ -79,8 +82,7 @@ async def connected(context: DiagnosisContext) -> StepResult:
 async def competing(context: DiagnosisContext) -> StepResult:
     """Check that no other login of the same user holds the brokerage session."""
     status, ticket = context.auth, context.ticket
-    by_ticket = isinstance(ticket, SessionTicket) and ticket.is_held_elsewhere and not status.authenticated
-    if status.is_held_elsewhere or by_ticket:
+    if _is_held_elsewhere(context):
         words = status.words or (ticket.words if isinstance(ticket, SessionTicket) else "")
         found = f"another login of this user holds the brokerage session{quoted(words)}"
         if context.init:
@@ -92,6 +94,13 @@ async def competing(context: DiagnosisContext) -> StepResult:
             "End the other login, or use a separate user name for this gateway.",
         )
     return ok("no other login holds the brokerage session")
+
+
+def _is_held_elsewhere(context: DiagnosisContext) -> bool:
+    """Whether another login holds the brokerage session, by one of the two responses about it."""
+    status, ticket = context.auth, context.ticket
+    by_ticket = isinstance(ticket, SessionTicket) and ticket.is_held_elsewhere
+    return status.is_held_elsewhere or (by_ticket and not status.authenticated)
 
 
 async def authenticated(context: DiagnosisContext) -> StepResult:

@@ -205,7 +205,8 @@ class Client:
     async def health(self) -> AuthStatus:
         """Return the state of the brokerage session if it is open, else raise.
 
-        A competing login does not raise an exception. The attribute `competing` of the result reports it.
+        A competing login that does not hold the session raises no exception: the attribute `competing` of the result
+        reports it.
 
         Raises:
             NoSessionError: the gateway is not connected to Interactive Brokers.
@@ -215,14 +216,14 @@ class Client:
         """
         path = "/iserver/auth/status"
         status = await self._request_auth_status(path)
+        if status.is_held_elsewhere:
+            raise competing_error(status, path)
         if status.connected is False:
             raise NoSessionError(
                 f"the gateway at {self.origin} is not connected to Interactive Brokers. Wait until it is, or log in at "
                 f"{self.origin} in a browser.",
                 path=path,
             )
-        if not status.authenticated and status.said is Meaning.COMPETING:
-            raise competing_error(status, path)
         if not status.authenticated:
             raise NotAuthenticatedError(
                 f"the gateway at {self.origin} has no open brokerage session{_quoted(status)}. Call "

@@ -98,4 +98,6 @@ class RestCalls:
             self._generation += 1
         generation = None if ticket.session is None else self._generation
         # Words here may be those of an earlier request to open the session, so only the response to a new one decides.
-        return SessionFacts(generation, ticket.authenticated, ticket.connected, ticket.competing, ticket.words)
+        # Without a connection there is no new one.
+        competing = ticket.competing or (ticket.connected is False and ticket.is_held_elsewhere)
+        return SessionFacts(generation, ticket.authenticated, ticket.connected, competing, ticket.words)

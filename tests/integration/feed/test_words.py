@@ -190,6 +190,22 @@ async def test_another_login_that_only_the_socket_reports(clock: cf.Clock, frame
         assert not run.logins
 
 
+@pytest.mark.parametrize("more", [{"competing": True}, {"fail": WORDS}])
+async def test_another_login_of_a_gateway_that_reports_no_connection(clock: cf.Clock, more: dict[str, Any]) -> None:
+    status = {**STATUS, "authenticated": False, "established": False, "connected": False, **more}
+    tickle = {**TICKLE, "iserver": {"authStatus": status}}
+    async with SmallGateway({"/tickle": tickle, "/iserver/auth/status": status}) as gateway:
+        async with watched(gateway, clock) as run:
+            change = await run.until(State.COMPETING)
+            assert more.get("fail", "") in change.detail
+        failure = (await diagnosed(gateway)).failure
+        assert failure is not None
+        assert failure.problem is Problem.COMPETING
+        async with cf.Client(gateway.url) as client:
+            with pytest.raises(cf.CompetingSessionError):
+                await client.health()
+
+
 async def test_reclaim_from_another_login_that_only_the_socket_reports(clock: cf.Clock) -> None:
     world = World(is_open=True, is_held=False, places=())
     async with world.gateway() as gateway, watched(gateway, clock, competing="reclaim") as run:
