@@ -30,8 +30,9 @@ PREVIEW_SOURCE_BYTES: Final = _MAX_WINDOW_LENGTH + 1
 #: What a preview is made of: control characters and spaces shorten it.
 _SOURCE_LENGTH: Final = 4 * PREVIEW_LENGTH
 
-#: The end of a text that may be the beginning of a longer secret. From 24 such characters on, it is redacted.
-_OPEN_END: Final = re.compile(r"(?<![0-9A-Za-z+/_=\\-])[0-9A-Za-z+/_=\\-]{1,23}\Z")
+#: The end of a text that may be the beginning of a longer secret. What its parts are depends on what follows.
+_OPEN_END: Final = re.compile(r"(?<![0-9A-Za-z+/_=\\-])[0-9A-Za-z+/_=\\-]+\Z")
+
 #: How many different secrets get a numbered placeholder.
 _MAX_NUMBERED: Final = 10_000
 

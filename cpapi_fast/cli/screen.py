@@ -16,6 +16,9 @@ from cpapi_fast.console import changed_terminal, stuck_streams
 from cpapi_fast.errors import MissingDependencyError
 from cpapi_fast.printable import printable, printable_lines
 
+#: Begins each further row of a notice that is wider than the terminal.
+_INDENT: Final = "  "
+
 #: How many of the last notices are printed again when the size of the terminal has changed.
 _KEPT_NOTICES: Final = 20
 
@@ -218,14 +221,25 @@ class TerminalScreen(Screen):
         self._live.stop()
         self._console.clear()
         for text in self._printed:
-            self._console.print(text)
+            self._print_wrapped(text)
         self._live = self._make_live()
         self._live.start()
 
     def _print(self, text: str) -> None:
         text = printable(text)
         self._printed.append(text)
-        self._console.print(text)
+        self._print_wrapped(text)
+
+    def _print_wrapped(self, text: str) -> None:
+        # The rows after the first are indented, so that a text from outside cannot look like a notice of its own.
+        from rich.text import Text
+
+        rows = Text(text).wrap(self._console, max(1, self._console.width - len(_INDENT)))
+        for number, row in enumerate(rows):
+            row.rstrip()
+            self._console.print(
+                row if number == 0 else Text(_INDENT) + row, no_wrap=True, overflow="ignore", crop=False
+            )
 
 
 class LineScreen(Screen):

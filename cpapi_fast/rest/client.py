@@ -225,8 +225,9 @@ class Client:
                 path=path,
             )
         if not status.authenticated:
+            said = f', and says: "{status.words}"' if status.words else ""
             raise NotAuthenticatedError(
-                f"the gateway at {self.origin} has no open brokerage session{_quoted(status)}. Call "
+                f"the gateway at {self.origin} has no open brokerage session{said}. Call "
                 f"init_brokerage_session(), or log in at {self.origin} in a browser.",
                 path=path,
                 meaning=Meaning.BROKERAGE_CLOSED,
@@ -395,7 +396,3 @@ class Client:
 
     def _note_odd(self, path: str, names: Iterable[str]) -> None:
         self._odd.update(f"{path} {name}" for name in names)
-
-
-def _quoted(status: AuthStatus) -> str:
-    return f', and says: "{status.words}"' if status.words else ""

@@ -116,4 +116,6 @@ def _run(arguments: list[str], folder: Path, code: int, *, is_quiet: bool = Fals
         check=False,
     )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert not is_quiet or done.stderr == "", done.stderr
+    # A feed whose connection is lost writes a warning to the log, which is the point of some blocks.
+    unexpected = [line for line in done.stderr.splitlines() if not line.startswith("feed of ")]
+    assert not is_quiet or unexpected == [], done.stderr

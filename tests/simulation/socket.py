@@ -154,7 +154,13 @@ class SimulatedSocket:
                 subscription.first_sent_ns = world.now().ns
                 self.settle(subscription)
                 subscription.has_lost_ticks = False
-        if self.is_open and not self.is_frozen and text != "tic":
+        if not self.is_open or self.is_frozen:
+            return
+        if text == "tic":
+            if self._is_listening and not self.is_held:
+                # Its reply.
+                self._note_frame(world.now_s)
+        else:
             world.after(self.rtt_s, self._receive, text, self._number)
 
     def _receive(self, text: str, number: int) -> None:

@@ -177,4 +177,4 @@ def test_the_work_for_a_preview_does_not_grow_with_the_body(body: bytes, monkeyp
 def test_a_long_body_is_shown_up_to_its_long_secret() -> None:
     body = b'{"error":"no bridge","session":"' + b"word " * 600_000 + b'"}'
     assert preview(body) == '{"error":"no bridge","session":[redacted] …'
-    assert preview(b"0123456789abcdef" * 100_000) == "[redacted] …"
+    assert preview(b"0123456789abcdef" * 100_000) == "…"

@@ -75,7 +75,7 @@ if sys.platform != "win32":
             await terminal.until(lambda: row(terminal, "COMPETING") and row(terminal, "action End"))
             assert row(terminal, "conid")
             terminal.resize(200, 24)
-            await terminal.until(lambda: "use --competing reclaim to take it back" in row(terminal, "action"))
+            await terminal.until(lambda: "or take the session back with --competing reclaim" in row(terminal, "action"))
             assert "competing=" not in terminal.seen.text
 
             terminal.process.send_signal(signal.SIGINT)

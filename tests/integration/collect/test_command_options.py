@@ -82,8 +82,10 @@ async def test_a_competing_login_is_observed_or_reclaimed(gateway: SimulatedGate
     gateway.faults.start_competing()
     waiting = await command(*arguments(gateway, tmp_path / "1", "--conids", "265598", "--give-up-after", "6"))
     assert waiting.code == 1, waiting
-    assert waiting.err.count("use --competing reclaim to take it back") == 2, "in the notice and in the last line"
-    assert "use --competing reclaim to take it back" in waiting.out, "in the summary"
+    assert waiting.err.count("or take the session back with --competing reclaim") == 2, (
+        "in the notice and in the last line"
+    )
+    assert "or take the session back with --competing reclaim" in waiting.out, "in the summary"
     assert "competing=" not in waiting.err + waiting.out
     taking = await command(
         *arguments(gateway, tmp_path / "2", "--conids", "265598", "--duration", "5", "--competing", "reclaim")

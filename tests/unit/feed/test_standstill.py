@@ -122,6 +122,27 @@ def test_a_subscription_is_stale_as_soon_as_another_frame_shows_that_the_socket_
     assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
 
 
+def test_a_reply_to_tic_shows_that_the_socket_works_before_the_next_heartbeat():
+    bench = Bench(SMD).to("streaming")
+    bench.ticks(100.0, 0.5)
+    before = bench.texts.count("tic")
+    bench.passes(6.0)
+    assert bench.texts.count("tic") == before + 1
+    assert bench.states("smd+1") == []
+    bench.last_frame_s = bench.s
+    bench.passes(0.5)
+    assert bench.states("smd+1") == [(STALE, Cause.SUBSCRIPTION_SILENT)]
+
+
+def test_a_silent_socket_without_a_reply_costs_few_tic():
+    bench = Bench(SMD).to("streaming")
+    bench.ticks(100.0, 0.5)
+    before = bench.texts.count("tic")
+    bench.passes(28.0)
+    assert before < bench.texts.count("tic") <= before + 6
+    assert bench.states("smd+1") == []
+
+
 def test_after_a_suspend_subscriptions_are_renewed_and_the_session_is_checked():
     bench = Bench(SMD).to("streaming")
     bench.ticks(10.0, 0.5)

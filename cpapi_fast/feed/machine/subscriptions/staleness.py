@@ -46,6 +46,8 @@ class CheckResult(enum.Enum):
     QUIET = "quiet"
     #: A repeated subscribe had no reply. This gateway may never reply to those, so it has to be resubscribed.
     UNANSWERED = "unanswered"
+    #: The whole socket is silent, so that nothing shows whether it still works.
+    SILENT = "silent"
     #: Its staleness limit has passed, and a subscribe was not answered.
     STALE = "stale"
 
@@ -145,8 +147,8 @@ class StalenessMonitor:
         if request.unanswered_s is not None and now.s >= self._reply_due_s(subscription, now.s):
             is_silent = self.last_frame_s < request.unanswered_s + _REPLY_S
             if is_silent and subscription.state is FeedState.STREAMING:
-                # The whole socket is silent, which has a time limit of its own. Nothing may be missing.
-                return CheckResult.OK
+                # A silent socket has a time limit of its own. Nothing may be missing.
+                return CheckResult.SILENT
             is_unknown = interval.usual_s is None or interval.limit_s > self._options.stale_after_max_s
             return CheckResult.UNANSWERED if request.is_repeat and is_unknown else CheckResult.STALE
         if spec.hours is not None and not spec.hours.is_open(now.day_ns):
@@ -157,9 +159,10 @@ class StalenessMonitor:
                 staleness.quiet_at_probe_s = quiet_s
                 if spec.is_market_data:
                     return CheckResult.QUIET
-                if quiet_s >= interval.limit_s and self.last_frame_s >= now.s - quiet_s + _REPLY_S:
+                if quiet_s >= interval.limit_s:
                     # Not probed: the gateway does not reply to a repeated subscribe of these topics.
-                    return CheckResult.STALE
+                    is_silent = self.last_frame_s < now.s - quiet_s + _REPLY_S
+                    return CheckResult.SILENT if is_silent else CheckResult.STALE
         return CheckResult.OK
 
     def _reply_due_s(self, subscription: SubscriptionState, now_s: float) -> float:

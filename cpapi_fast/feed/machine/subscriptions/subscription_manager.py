@@ -11,6 +11,7 @@ from cpapi_fast.events import Cause, FeedState, StateChange
 from cpapi_fast.feed.machine.actions import Action, Activity, Emit, FrameHeader, Moment, Unwatch, Watch
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.protocol.topics import TIC_TEXT
 
 from . import revival
 from .gaps import Gaps
@@ -22,6 +23,8 @@ from .subscription_state import SubscriptionSpec, SubscriptionState
 from .timers import Timers
 
 _NEVER: Final = float("inf")
+#: The shortest time between two `tic` on a silent socket.
+_SILENT_TIC_S: Final = 5.0
 
 
 class SubscriptionManager:
@@ -41,6 +44,7 @@ class SubscriptionManager:
         self._timers = Timers()
         self.send_queue: Final = SendQueue(options.send_bytes_per_s, options.send_burst_bytes)
         self._staleness = StalenessMonitor(options, self._timers)
+        self._tic_s = float("-inf")
         self.requests: Final = SubscriptionRequests(options, random, act, self.send_queue, self._timers, self._gaps)
         #: Without a socket no subscribe may be sent; without a brokerage session, only those that need none.
         self._has_socket = False
@@ -306,6 +310,10 @@ class SubscriptionManager:
         else:
             if result is CheckResult.QUIET:
                 self.requests.queue_probe(subscription, now.s)
+            elif result is CheckResult.SILENT and now.s - self._tic_s >= _SILENT_TIC_S:
+                # Its reply shows that the socket works, sooner than the next heartbeat.
+                self._tic_s = now.s
+                self.send_text(TIC_TEXT, now)
             staleness.plan(subscription, now)
 
     # --- one subscription -------------------------------------------------------------------------
