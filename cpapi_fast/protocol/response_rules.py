@@ -18,7 +18,7 @@ from cpapi_fast.meaning import Meaning
 from cpapi_fast.redaction import preview
 
 from .strangers import Stranger, is_page, stranger_of_response, wants_tls
-from .words import error_text, meaning_of_words, words_of, words_of_error
+from .words import meaning_of_words, words_of, words_of_error
 
 #: How much of a body is read for texts and marks, in bytes.
 _READ_BYTES: Final = 8192
@@ -53,6 +53,7 @@ class ServerResponse:
         body: the body; at the upgrade, what of it is known.
         secrets: texts that nothing may show.
         is_known: whether a gateway has answered at this address before.
+        is_base_right: whether another path of this base URL is known to be there.
     """
 
     step: Step
@@ -61,6 +62,7 @@ class ServerResponse:
     body: bytes = b""
     secrets: Sequence[str] = field(default=(), repr=False)
     is_known: bool = True
+    is_base_right: bool = False
 
     @property
     def stranger(self) -> Stranger | None:
@@ -85,11 +87,11 @@ class ServerResponse:
         return body.decode("utf-8", "replace")
 
     def text(self) -> str:
-        """Return the readable text of the body: of JSON its error, of HTML the text without tags, else the body."""
+        """Return the readable text of the body: of JSON its words, of HTML the text without tags, else the body."""
         text = self._start()
         if text.lstrip()[:1] == "{":
             try:
-                return error_text(orjson.loads(text)) or text
+                return "; ".join(words_of(orjson.loads(text))) or text
             except orjson.JSONDecodeError:
                 return text
         return _TAGS.sub(" ", text) if self.is_html else text
@@ -198,7 +200,12 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _Rule(Meaning.WRONG_SCHEME, (400,), lambda response: wants_tls(response.body)),
     _Rule(Meaning.RATE_LIMITED, (429,)),
     _Rule(Meaning.LOGIN_REQUIRED, _REDIRECTS, _redirects_to_login),
-    _Rule(Meaning.REDIRECT, _REDIRECTS, lambda response: bool(response.headers.get("location")), _REST),
+    _Rule(
+        Meaning.REDIRECT,
+        _REDIRECTS,
+        lambda response: bool(response.headers.get("location")) and not response.is_base_right,
+        _REST,
+    ),
     # What the gateway says decides before the status that it says it with.
     _Rule(Meaning.COMPETING, _NOT_SUCCESS, _says(Meaning.COMPETING)),
     _Rule(Meaning.BROKERAGE_CLOSED, _NOT_SUCCESS, _says(Meaning.BROKERAGE_CLOSED)),
@@ -220,6 +227,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     # REST has worked before the upgrade, so host, port and path are right.
     _Rule(Meaning.UPGRADE_REFUSED, range(100, 1000), steps={Step.UPGRADE}),
     _Rule(Meaning.FORBIDDEN, (403,)),
+    _Rule(Meaning.BAD_REQUEST, (404,), lambda response: response.is_base_right),
     # A gateway's own 404 is JSON. Once the login is checked, it is about the request and not about the base URL.
     _Rule(Meaning.BAD_REQUEST, (404,), lambda response: response.body.lstrip()[:1] == b"{", {Step.BROKERAGE}),
     _Rule(Meaning.NOT_FOUND, (404,)),

@@ -205,8 +205,7 @@ class Client:
     async def health(self) -> AuthStatus:
         """Return the state of the brokerage session if it is open, else raise.
 
-        A competing login that does not hold the session raises no exception: the attribute `competing` of the result
-        reports it.
+        Another login that only competes for it raises no exception: see the attribute `competing` of the result.
 
         Raises:
             NoSessionError: the gateway is not connected to Interactive Brokers.

@@ -40,12 +40,14 @@ class Contact:
 
     Attributes:
         has_gateway: whether it has.
+        has_succeeded: whether a request has succeeded, so that the base URL is right, and not only host and port.
     """
 
-    __slots__ = ("has_gateway",)
+    __slots__ = ("has_gateway", "has_succeeded")
 
     def __init__(self, *, has_gateway: bool = False) -> None:
         self.has_gateway = has_gateway
+        self.has_succeeded = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,7 @@ class RestResponse:
             DecodeError: the body is HTML or not JSON, or `parse` raised a ShapeError.
         """
         contact = self.contact
-        response = ServerResponse(
-            step_of(self.path), self.status, self.headers, self.raw, self.secrets, is_known=contact.has_gateway
-        )
+        response = self._response(is_known=contact.has_gateway)
         verdict = judge(response)
         contact.has_gateway = contact.has_gateway or is_of_gateway(response, verdict)
         if verdict is None:
@@ -96,7 +96,7 @@ class RestResponse:
                 verdict = judge_payload(response, payload)
                 if verdict is None:
                     result = parse(payload)
-                    contact.has_gateway = True
+                    contact.has_gateway = contact.has_succeeded = True
                     return result
             except orjson.JSONDecodeError as reason:
                 verdict = unexpected(response, f"the body is not JSON ({reason.msg})")
@@ -111,7 +111,7 @@ class RestResponse:
         Raises:
             CpapiError: like `decode`, except for a body that is not JSON or has an unexpected shape.
         """
-        response = ServerResponse(step_of(self.path), self.status, self.headers, self.raw, self.secrets)
+        response = self._response(is_known=True)
         verdict = judge(response)
         if verdict is None:
             try:
@@ -121,6 +121,18 @@ class RestResponse:
                 verdict = None
         if verdict is not None:
             raise self._error(verdict)
+
+    def _response(self, *, is_known: bool) -> ServerResponse:
+        return ServerResponse(
+            step_of(self.path),
+            self.status,
+            self.headers,
+            self.raw,
+            self.secrets,
+            is_known=is_known,
+            # Every try begins with /tickle, which tells whether the gateway is still there.
+            is_base_right=self.contact.has_succeeded and self.path != "/tickle",
+        )
 
     def _error(self, verdict: Verdict) -> CpapiError:
         meaning, status, path = verdict.meaning, self.status, self.path
@@ -133,8 +145,8 @@ class RestResponse:
             return NoSessionError(message, status=status, path=path, meaning=meaning, advice=advice)
         if meaning is Meaning.COMPETING:
             return CompetingSessionError(message, status=status, path=path, advice=advice)
-        if meaning is Meaning.REDIRECT:
-            return RedirectError(message, status=status, path=path, advice=advice)
+        if 300 <= status < 400 and self.headers.get("location"):
+            return RedirectError(message, status=status, path=path, meaning=meaning, advice=advice)
         if 200 <= status < 300 and meaning is not Meaning.ACCOUNTS_FIRST:
             start = preview(self.raw, self.secrets)
             return DecodeError(message, status=status, path=path, meaning=meaning, advice=advice, preview=start)

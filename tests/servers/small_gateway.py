@@ -50,6 +50,7 @@ class SmallGateway:
 
     Attributes:
         answers: what each path below the base path responds.
+        headers: further headers of these responses, by path.
         requests: path and body of each request.
     """
 
@@ -61,6 +62,7 @@ class SmallGateway:
             "/iserver/accounts": ACCOUNTS,
             **(answers or {}),
         }
+        self.headers: dict[str, Mapping[str, str]] = {}
         self.requests: list[tuple[str, bytes]] = []
         self._port = 0
         self._sockets: set[web.WebSocketResponse] = set()
@@ -102,7 +104,8 @@ class SmallGateway:
         if isinstance(answer, Callable):
             answer = answer(body)
         status, raw = answer if isinstance(answer, tuple) else (200, json.dumps(answer).encode())
-        return web.Response(status=status, body=raw, content_type="application/json")
+        headers = {"content-type": "application/json", **self.headers.get(path, {})}
+        return web.Response(status=status, body=raw, headers=headers)
 
     async def _serve_socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

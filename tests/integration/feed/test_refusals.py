@@ -104,6 +104,22 @@ async def test_a_refused_upgrade(gateway: SimulatedGateway, case: Refusal) -> No
     await check(gateway, case.at_upgrade, is_upgrade=True)
 
 
+@pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case.name)
+async def test_a_refused_list_of_accounts_doubts_no_url(case: Refusal) -> None:
+    # `/tickle` has just shown that the base URL is that of a gateway.
+    answer = (case.status, case.body)
+    async with SmallGateway({"/iserver/accounts": answer}) as gateway:
+        gateway.headers["/iserver/accounts"] = case.headers
+        async with cf.Client(gateway.url, pacer=unpaced()) as client:
+            await client.tickle()
+            if case.meaning is M.UNEXPECTED_BODY and not case.body.startswith(b"<"):
+                await client.prime_accounts()
+                return
+            with pytest.raises(cf.SessionError) as caught:
+                await client.prime_accounts()
+            assert caught.value.meaning not in (M.REDIRECT, M.NOT_FOUND, M.NOT_A_GATEWAY)
+
+
 class ProxyWithoutWebSockets(SmallGateway):
     """Passes REST, and at the upgrade never responds or closes the connection."""
 
