@@ -18,6 +18,7 @@ from .receive_queue import ReceiveQueue
 _CLOSE_LINGER_S: Final = 0.01
 
 _CLOSE_INTERNAL_ERROR: Final = 1011
+_CLOSE_TOO_BIG: Final = 1009
 
 
 class Closing:
@@ -91,16 +92,17 @@ class Closing:
 
     def on_violation(self, code: int, text: str) -> None:
         """Record a violation of the protocol or a limit, for which the listener has sent CLOSE, and disconnect."""
-        self._queue.end(ProtocolViolationError(f"the peer sent {text}; this side closed with {code}. Reconnect."))
+        advice = _too_long("max_message_bytes") if code == _CLOSE_TOO_BIG else "Reconnect."
+        self._queue.end(ProtocolViolationError(f"the peer sent {text}; this side closed with {code}. {advice}"))
         self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
         self._abort_later()
 
     def on_lost(self, error: BaseException | None) -> None:
         """Record the end of the connection, with the error of the transport if there is one."""
         if isinstance(error, picows.WSError):
-            reason: TransportError = ProtocolViolationError(
-                f"the peer broke the WebSocket protocol: {error}. Reconnect."
-            )
+            is_too_long = isinstance(error, picows.WSProtocolError) and error.code == _CLOSE_TOO_BIG
+            advice = _too_long("max_frame_bytes") if is_too_long else "Reconnect."
+            reason: TransportError = ProtocolViolationError(f"the peer broke the WebSocket protocol: {error}. {advice}")
         elif error is not None:
             reason = TransportError(f"the connection failed inside this process: {type(error).__name__}. Reconnect.")
             reason.__cause__ = error
@@ -124,3 +126,8 @@ class Closing:
     def _abort(self) -> None:
         if self.listener.transport is not None:
             self.listener.transport.disconnect(False)
+
+
+def _too_long(option: str) -> str:
+    """What to do about a frame or a message beyond a limit."""
+    return f"The limit is {option} of WsOptions: raise it if such a long one is right."

@@ -158,6 +158,9 @@ async def test_a_violation_closes_with_its_code_and_keeps_the_frames_before_it(w
         with pytest.raises(TransportError) as caught:
             await ws.next_message()
         assert caught.value.is_retryable
+        # The limit and the option that sets it.
+        option = "max_frame_bytes" if len(wire) > 10_000 else "max_message_bytes"
+        assert (f"The limit is {option} of WsOptions" in str(caught.value)) is (code == 1009)
         assert ws.close_code is None
         await until(lambda: bool(seen))
         assert seen[0][0] == CLOSE_OPCODE
