@@ -323,14 +323,16 @@ class RestTransport:
         if isinstance(reason, aiohttp.ClientResponseError):
             advice = "Check scheme and port: use https if the gateway speaks TLS."
             return ConnectError(f"the response to {what} is not HTTP. {advice}", advice=advice), Sign.GARBLED
-        # A response that breaks off is one of http.
-        sign = None if isinstance(reason, aiohttp.ClientPayloadError) else Sign.CLOSED
+        if isinstance(reason, aiohttp.ClientPayloadError):
+            advice = advice_for(Meaning.SERVER_ERROR, self.place)
+            problem = f"the response to {what} broke off"
+            return ConnectError(f"{problem}. {advice}", meaning=Meaning.SERVER_ERROR, advice=advice), None
         advice = (
             "Try again. If it fails again, check that the gateway speaks TLS on this port and that your address is on "
             "its list of allowed addresses."
         )
         problem = f"the connection was lost during {what} ({type(reason).__name__})"
-        return ConnectError(f"{problem}. {advice}", advice=advice), sign
+        return ConnectError(f"{problem}. {advice}", advice=advice), Sign.CLOSED
 
 
 class _Attempt:

@@ -25,6 +25,7 @@ from cpapi_fast.errors import (
     RequestTimeoutError,
     UsageError,
 )
+from cpapi_fast.meaning import Meaning
 from cpapi_fast.rest import tls as tls_module
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
@@ -222,6 +223,25 @@ async def test_a_response_that_is_not_http_or_truncated(reply: bytes) -> None:
         error = await failure(client)
         assert type(error) is ConnectError
         assert "geheim" not in str(error)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_response_that_breaks_off_is_an_error_of_the_server() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/api") as client:
+        error = await failure(client)
+    assert isinstance(error, ConnectError)
+    assert error.meaning is Meaning.SERVER_ERROR
+    assert error.is_retryable
+    assert "broke off" in str(error)
     server.close()
     await server.wait_closed()
 
