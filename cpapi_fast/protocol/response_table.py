@@ -148,8 +148,7 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     Meaning.UNEXPECTED_BODY: Row(
         False,
         Pause.BACKOFF,
-        "Open {origin} in a browser and check that {base_url} is that of a Client Portal gateway and that you are "
-        "logged in.{retries}",
+        "Open {origin} in a browser and check that {doubt}you are logged in.{retries}",
     ),
 }
 
@@ -224,6 +223,7 @@ def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> s
     return ROWS[meaning].advice.format(
         other_scheme=f"{'http' if scheme == 'https' else 'https'}://{rest}" if separator else "the other scheme",
         listen_port=_LISTEN_PORT,
+        doubt="" if place.is_known else f"{voice.base_url} is that of a Client Portal gateway and that ",
         pass_upgrade=_UPGRADE_PATH.format(base_path=base_path),
         restart="restart the gateway" if place.is_known else f"check the port in {voice.base_url}: {_UNSEEN}",
         check_log="Check the gateway's log." if place.is_known else f"Check the port in {voice.base_url}: {_UNSEEN}.",

@@ -47,7 +47,8 @@ ADVICE: Final[dict[Cause, str]] = {
     Cause.LOGGED_IN: _NONE,
     Cause.DATA: _NONE,
     Cause.CONNECTION_LOST: _RECONNECTS,
-    Cause.CLOSED_BY_GATEWAY: _RECONNECTS,
+    # A gateway without a login closes each socket.
+    Cause.CLOSED_BY_GATEWAY: f"{_RECONNECTS} If this repeats, log in to the gateway again.",
     Cause.SOCKET_SILENT: f"{_RECONNECTS} If this repeats, check the network between this machine and the gateway.",
     Cause.PROTOCOL_VIOLATION: f"{_RECONNECTS} If this repeats, check for a proxy that damages the data.",
     Cause.SESSION_CHANGED: _RECONNECTS,

@@ -167,7 +167,7 @@ def test_html_instead_of_json(raw: bytes, content_type: str) -> None:
     error = error_of(an_answer(raw, content_type=content_type))
     assert isinstance(error, DecodeError)
     assert "HTML instead of JSON" in str(error)
-    assert "check that the base URL" in str(error)
+    assert "check that you are logged in" in str(error)
     assert "logged in" in error.advice
     assert not error.is_retryable
 
@@ -177,7 +177,7 @@ def test_what_is_not_json(raw: bytes) -> None:
     error = error_of(an_answer(raw))
     assert type(error) is DecodeError
     assert "is not JSON" in str(error)
-    assert "base URL" in str(error)
+    assert "check that you are logged in" in str(error)
 
 
 def test_an_unexpected_shape() -> None:
