@@ -259,6 +259,21 @@ async def test_without_the_bridge_the_session_is_opened_whatever_the_tickle_says
         assert not run.logins
 
 
+async def test_without_the_bridge_at_the_upgrade_the_session_is_opened_too(clock: cf.Clock) -> None:
+    world = World(is_open=True)
+
+    def init(body: bytes) -> dict[str, Any]:
+        gateway.answers.pop("/ws", None)
+        return world.init(body)
+
+    async with world.gateway() as gateway, watched(gateway, clock) as run:
+        gateway.answers["/ws"] = (500, b'{"error":"no bridge"}')
+        gateway.answers[INIT] = init
+        await run.until(State.STREAMING)
+        assert world.inits == [False]
+        assert Cause.BROKERAGE_CLOSED in {change.cause for change in run.changes}
+
+
 async def diagnosed(gateway: SmallGateway, **more: Any) -> Diagnosis:
     return await diagnose(gateway.url, timeout_s=2.0, **more)
 

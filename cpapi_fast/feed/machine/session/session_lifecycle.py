@@ -99,6 +99,7 @@ class SessionLifecycle:
         if self._connection.phase is Phase.OPENING:
             self._connection.phase = Phase.NO_SOCKET
             self._calls.slow_s = _NEVER
+            self._needs_init = failure is Failure.BROKERAGE_CLOSED
             if failure is Failure.NOT_LOGGED_IN:
                 # REST has just reported a login, so a login does not help. If it was lost meanwhile, `/tickle` tells.
                 failure = Failure.GATEWAY_ERROR
