@@ -41,6 +41,7 @@ DOCTOR_VOICE: Final = Voice(
     open_session="Open it: run this command with --init, or call Client.init_brokerage_session().",
     take_over=", or take the session over by running this command with --init",
     base_url="--url",
+    accounts_first="Run this command again: it requests the accounts.",
     too_long="Check {base_url}: a Client Portal gateway sends shorter responses.",
 )
 

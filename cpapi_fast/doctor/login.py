@@ -6,13 +6,16 @@ import time
 from typing import Any, Final
 
 from cpapi_fast.errors import (
+    CpapiError,
     DecodeError,
     HeaderRefusedError,
+    NoSessionError,
     NotAuthenticatedError,
     StatusError,
     TransportError,
 )
 from cpapi_fast.meaning import Meaning
+from cpapi_fast.rest.responses import RestResponse
 from cpapi_fast.rest.session import Accounts, AuthStatus, SessionTicket
 
 from .context import DiagnosisContext, StepResult, advice_of, failure, ok, problem_of, quoted, result_of, warning
@@ -147,6 +150,7 @@ async def accounts(context: DiagnosisContext) -> StepResult:
         # Longer than the limit.
         return warning(problem_of(error), needless)
     try:
+        response = await _with_bridge(context, response)
         # What a feed checks.
         response.check()
     except (StatusError, DecodeError) as error:
@@ -169,6 +173,21 @@ async def accounts(context: DiagnosisContext) -> StepResult:
     if count == 0:
         return warning("the list of accounts is empty", "Log in as a user that has an account.", accounts=0)
     return ok(f"{count} account{'s' if count != 1 else ''}", accounts=count)
+
+
+async def _with_bridge(context: DiagnosisContext, response: RestResponse) -> RestResponse:
+    """The list of accounts, after opening the brokerage session with `init` if it is not open, whatever its state."""
+    try:
+        response.check()
+    except NoSessionError:
+        if not context.init:
+            raise
+    except CpapiError:
+        return response
+    else:
+        return response
+    await _request_status(context, "/iserver/auth/ssodh/init", {"publish": True, "compete": True})
+    return await context.request("GET", "/iserver/accounts")
 
 
 async def _request_status(context: DiagnosisContext, path: str, body: dict[str, bool] | None = None) -> AuthStatus:

@@ -51,7 +51,7 @@ ROWS: Final[Mapping[Meaning, Row]] = {
     Meaning.COMPETING: Row(
         False, Pause.COMPETING, "End the other login of this user (TWS, a phone, another gateway){take_over}."
     ),
-    Meaning.ACCOUNTS_FIRST: Row(True, Pause.BACKOFF, "Call accounts(), then try again.{retries}"),
+    Meaning.ACCOUNTS_FIRST: Row(True, Pause.BACKOFF, "{accounts_first}"),
     Meaning.ADDRESS_REFUSED: Row(
         False,
         Pause.LONGEST,
@@ -190,6 +190,7 @@ class Voice:
         continues: what happens after the reader has logged in.
         base_url: what the reader calls the base URL.
         log_in: how to log in; `{origin}` is replaced.
+        accounts_first: what to do if the gateway requires the accounts first.
         too_long: what to do about a body that is longer than the limit; `{base_url}` is replaced.
     """
 
@@ -199,6 +200,7 @@ class Voice:
     continues: str = ""
     base_url: str = "the base URL"
     log_in: str = "Log in at {origin} in a browser."
+    accounts_first: str = "Call accounts(), then try again."
     too_long: str = (
         "Raise max_body_bytes of the Client if such a long response is right; if it is not, check {base_url}."
     )
@@ -236,5 +238,6 @@ def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> s
         continues=voice.continues,
         base_url=voice.base_url,
         log_in=voice.log_in.format(origin=origin),
+        accounts_first=voice.accounts_first,
         too_long=voice.too_long.format(base_url=voice.base_url),
     )

@@ -20,6 +20,7 @@ FEED_VOICE: Final = Voice(
     retries=" The feed retries automatically.",
     continues=" The feed continues automatically.",
     log_in="Log in to the gateway in a browser, at {origin}.",
+    accounts_first="No action required: the feed requests the accounts again.",
 )
 RECLAIMING_VOICE: Final = Voice(
     open_session=FEED_VOICE.open_session,
@@ -27,6 +28,7 @@ RECLAIMING_VOICE: Final = Voice(
     retries=FEED_VOICE.retries,
     continues=FEED_VOICE.continues,
     log_in=FEED_VOICE.log_in,
+    accounts_first=FEED_VOICE.accounts_first,
 )
 
 #: For texts without the address of the gateway, which the machine does not know.

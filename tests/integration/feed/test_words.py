@@ -212,9 +212,9 @@ async def test_reclaim_from_another_login_that_only_the_socket_reports(clock: cf
         await run.until(State.STREAMING)
         world.is_open, world.is_held = False, True
         await gateway.send({"topic": "sts", "args": {"authenticated": False, "competing": True}})
-        await run.until(State.COMPETING)
+        await until(lambda: world.inits == [False, True])
         await run.until(State.STREAMING)
-        assert world.inits == [False, True]
+        assert State.COMPETING in {change.state for change in run.changes}
 
 
 async def test_what_the_socket_reported_of_another_login_ends_with_it(clock: cf.Clock) -> None:
@@ -296,6 +296,23 @@ async def test_the_doctor_shows_the_words() -> None:
         assert failure is not None
         assert failure.problem is Problem.COMPETING
         assert WORDS in failure.found
+
+
+async def test_the_doctor_opens_a_session_without_the_bridge_whatever_its_state_says() -> None:
+    world = World(is_open=True)
+
+    def accounts(_body: bytes) -> Any:
+        return {"accounts": ["DU1234567"]} if world.inits else (400, b'{"error":"no bridge"}')
+
+    async with world.gateway() as gateway:
+        gateway.answers[ACCOUNTS] = accounts
+        failure = (await diagnosed(gateway)).failure
+        assert failure is not None
+        assert (failure.step, failure.problem) == (Step.ACCOUNTS, Problem.NOT_AUTHENTICATED)
+        assert "--init" in failure.advice
+        found = await diagnosed(gateway, init=True)
+        assert found.findings[list(Step).index(Step.ACCOUNTS)].found == "1 account"
+        assert world.inits == [True]
 
 
 async def test_the_doctor_does_not_advise_the_option_that_was_given() -> None:
