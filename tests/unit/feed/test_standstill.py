@@ -138,7 +138,8 @@ def test_a_silent_socket_without_a_reply_costs_few_tic():
     bench = Bench(SMD).to("streaming")
     bench.ticks(100.0, 0.5)
     before = bench.texts.count("tic")
-    bench.passes(28.0)
+    for _ in range(56):
+        bench.passes(0.5)
     assert before < bench.texts.count("tic") <= before + 6
     assert bench.states("smd+1") == []
 
