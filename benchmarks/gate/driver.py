@@ -95,6 +95,9 @@ class Gateway(Client):
     async def accounts(self) -> Accounts:
         return Accounts.parse({"accounts": [], "selectedAccount": ""})
 
+    async def prime_accounts(self) -> None:
+        pass
+
 
 def _feeder(transport: Any) -> Callable[[bytes], None]:
     protocol = transport.underlying_transport.get_protocol()
@@ -279,7 +282,7 @@ async def kept_paths(driver: Driver) -> None:
             last_values.update(batch, 1.0)
 
     await driver.drive("tracker/scan", scan, per_turn=len(batch), turns=50)
-    _expect("scan", (tracker.read(45), tracker.untracked), ((2_000, 0, 1.0), 0))
+    _expect("scan", (tracker.read(45), tracker.untracked), ((2_000, 0, 1.0, 0), 0))
     await driver.drive("last_values/update", update, per_turn=len(batch), turns=50)
     last = last_values.get(topics.find(f"smd+{frames.CONIDS[0]}")) or {}
     expected = {key: value for key, value in orjson.loads(texts[0]).items() if key != "topic"}
@@ -295,7 +298,9 @@ async def feed_paths(driver: Driver) -> None:
         )
         feed = Feed(Gateway(driver.url), options)
         await feed.start()
-        await feed.wait_for(FeedState.OPEN)
+        # A feed that does not open fails the gate instead of keeping it waiting. Its clock is slow.
+        async with asyncio.timeout(120.0):
+            await feed.wait_for(FeedState.OPEN)
         put = _feeder(feed._driver._sockets._ws._listener.transport)
         put(frames.wire([b'{"topic":"system","success":"u"}', b'{"topic":"sts","args":{"authenticated":true}}']))
         for conid in frames.CONIDS:
