@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from rich.table import Table
@@ -14,17 +15,18 @@ from .measure import Counts, GateError
 LIMIT: Final = 1.05
 
 ADVICE: Final = (
-    'CONTRIBUTING.md, "The gate", explains how to find the instructions, and how to accept a slower path with '
-    "CPAPI_FAST_BASELINE"
+    'CONTRIBUTING.md, "The gate", explains how to find the instructions, and how to accept a slower path in '
+    "benchmarks/gate/accepted.py"
 )
 
 
 class Change(NamedTuple):
-    """The counts of one path before and now; None if the path does not exist there."""
+    """The counts of one path before and now, None if the path does not exist there, and the ratio that is accepted."""
 
     path: str
     before: float | None
     now: float | None
+    limit: float = LIMIT
 
     @property
     def ratio(self) -> float | None:
@@ -33,29 +35,41 @@ class Change(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """`same`, `faster` and `new` pass; `slower` and `gone` fail."""
+        """`same`, `faster`, `new` and `accepted` pass; `slower` and `gone` fail."""
         if self.ratio is None:
             return "new" if self.before is None else "gone"
         if self.ratio > LIMIT:
-            return "slower"
+            return "slower" if self.ratio > self.limit else "accepted"
         return "faster" if self.ratio * LIMIT < 1 else "same"
 
     def __str__(self) -> str:
         numbers = f"{_shown(self.before)} instructions per frame before, {_shown(self.now)} now"
         if self.ratio is None:
             return f"{self.path} is no longer measured: {numbers}; {ADVICE}"
-        return f"{self.path} is slower: {numbers} ({self.ratio - 1:+.1%}, the limit is {LIMIT - 1:+.0%}); {ADVICE}"
+        return f"{self.path} is slower: {numbers} ({self.ratio - 1:+.1%}, the limit is {self.limit - 1:+.0%}); {ADVICE}"
 
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"
 
 
-def compare(before: dict[str, float], now: dict[str, float]) -> list[Change]:
-    """Return a change for every path, in the order of `now`, with the removed paths last."""
+def compare(
+    before: dict[str, float], now: dict[str, float], accepted: Mapping[str, float] | None = None
+) -> list[Change]:
+    """Return a change for every path, in the order of `now`, with the removed paths last.
+
+    Args:
+        before: the counts of the baseline, by path.
+        now: those of the work tree.
+        accepted: the ratios that are accepted, by path; `LIMIT` for all others.
+    """
+    limits = {} if accepted is None else accepted
     if not now:
         raise GateError("the driver measured no path at all")
-    return [Change(name, before.get(name), now.get(name)) for name in dict.fromkeys((*now, *before))]
+    return [
+        Change(name, before.get(name), now.get(name), limits.get(name, LIMIT))
+        for name in dict.fromkeys((*now, *before))
+    ]
 
 
 def failures(changes: list[Change]) -> list[Change]:

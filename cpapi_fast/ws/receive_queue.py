@@ -236,6 +236,7 @@ class ReceiveQueue:
         return batch
 
     async def _has_more(self) -> bool:
+        # The callers have checked the loop: a future of another one would never wake its reader.
         while not self._queue:
             if self.is_ended:
                 if self.error is not None:
@@ -246,8 +247,6 @@ class ReceiveQueue:
                 raise UsageError("a callback or sink receives the frames. Remove it first, as with on_frame(None).")
             if self._waiter is not None:
                 raise UsageError("another task is waiting for the next message. Use one reader per connection.")
-            # A future of another loop would never wake its reader.
-            self._owner.check()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

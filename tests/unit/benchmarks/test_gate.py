@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import cpapi_fast
-from benchmarks.gate import baseline, measure, selftest, timing, trees, verdict
+from benchmarks.gate import accepted, baseline, measure, selftest, timing, trees, verdict
+from benchmarks.gate.accepted import Accepted
 from benchmarks.gate.measure import Counts, GateError, counted, counts_of
 from benchmarks.gate.trees import Seed
 from benchmarks.tables import show
@@ -32,7 +33,7 @@ class TestCompare:
         before, now = {"read/batch": 1000.0, "a": 5.0}, {"read/batch": 1100.0, "a": 5.0}
         (line,) = map(str, verdict.failures(verdict.compare(before, now)))
         assert line.startswith("read/batch is slower: 1,000.0 instructions per frame before, 1,100.0 now (+10.0%")
-        assert "CPAPI_FAST_BASELINE" in line
+        assert "benchmarks/gate/accepted.py" in line
         assert "CONTRIBUTING.md" in line
 
     def test_a_path_that_the_baseline_does_not_know_is_reported_and_passes(self):
@@ -43,7 +44,7 @@ class TestCompare:
     def test_a_missing_path_fails(self):
         (line,) = map(str, verdict.failures(verdict.compare({"a": 1.0, "b": 9.0}, {"a": 1.0})))
         assert line.startswith("b is no longer measured: 9.0 instructions per frame before, - now")
-        assert "CPAPI_FAST_BASELINE" in line
+        assert "benchmarks/gate/accepted.py" in line
 
     def test_a_faster_path_is_reported_and_passes(self, capsys: pytest.CaptureFixture[str]):
         changes = verdict.compare({"a": 100.0}, {"a": 50.0})
@@ -54,6 +55,27 @@ class TestCompare:
     def test_one_slower_path_among_faster_ones_fails(self):
         before = {"a": 100.0, "b": 100.0}
         assert len(verdict.failures(verdict.compare(before, {"a": 10.0, "b": 106.0}))) == 1
+
+    def test_an_accepted_ratio_replaces_the_limit_of_its_path(self):
+        before, now = {"a": 100.0, "b": 100.0}, {"a": 109.0, "b": 109.0}
+        changes = verdict.compare(before, now, {"a": 1.1})
+        assert [change.verdict for change in changes] == ["accepted", "slower"]
+        assert [change.path for change in verdict.failures(changes)] == ["b"]
+        (line,) = map(str, verdict.failures(verdict.compare({"a": 100.0}, {"a": 111.0}, {"a": 1.1})))
+        assert "the limit is +10%" in line
+
+    def test_an_accepted_path_is_so_for_baselines_up_to_its_commit(self, repository: Path):
+        first, second, third = (_commit(repository, name) for name in "abc")
+        entries = (Accepted("a", second, 1.2, "why"), Accepted("b", "0" * 40, 1.2, "a commit that is not there"))
+        assert accepted.limits(repository, first, entries) == {"a": 1.2}
+        assert accepted.limits(repository, second, entries) == {"a": 1.2}
+        assert accepted.limits(repository, third, entries) == {}
+
+    def test_each_accepted_path_is_in_the_history_and_has_a_reason(self):
+        for entry in accepted.ACCEPTED:
+            assert verdict.LIMIT < entry.ratio < 1.25
+            assert len(entry.before) == 40
+            assert len(entry.why) > 20
 
     def test_nothing_measured_is_no_verdict(self):
         with pytest.raises(GateError, match="measured no path"):
