@@ -278,7 +278,7 @@ def connect_failure(host: str, port: int, reason: OSError) -> ConnectError:
         detail = os.strerror(reason.errno)
     else:
         detail = reason.strerror or type(reason).__name__
-    advice = "Check host and port, and that the gateway runs."
+    advice = "Start the gateway, or check host, port and network."
     return ConnectError(f"no connection to {host}:{port}: {detail}. {advice}", advice=advice)
 
 

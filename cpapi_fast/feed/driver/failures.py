@@ -96,10 +96,10 @@ class Explainer:
         """Return the failure for an error, its detail and its advice."""
         failure, retry_after_s = failure_of(error)
         meaning = _meaning_of(error)
+        own_advice = getattr(error, "advice", "")
+        detail = str(error).removesuffix(own_advice).rstrip(" .") if own_advice else str(error)
         if meaning is None:
-            return Explanation(failure, retry_after_s, str(error), "")
-        client_advice = getattr(error, "advice", "")
-        detail = str(error).removesuffix(client_advice).rstrip(" .") if client_advice else str(error)
+            return Explanation(failure, retry_after_s, detail, own_advice and own_advice + self._voice.retries)
         origin = self._client.origin
         place = Place(origin, self._client.base_url.removeprefix(origin), is_known=self._client.has_answered)
         return Explanation(failure, retry_after_s, detail, advice_for(meaning, place, self._voice))

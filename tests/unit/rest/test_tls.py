@@ -209,7 +209,7 @@ async def test_fetching_the_certificate_raises_typed_errors(tmp_path: Path) -> N
     async with HttpServer(b"") as silent:
         with pytest.raises(RequestTimeoutError, match=r"within 0\.2 s"):
             await pin.context(HOST, silent.port, timeout_s=0.2)
-    with pytest.raises(ConnectError, match="that the gateway runs"):
+    with pytest.raises(ConnectError, match="Start the gateway"):
         await pin.context(HOST, silent.port, timeout_s=5.0)
 
     async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -190,7 +190,7 @@ async def test_unreachable_gateway() -> None:
                 error = await failure(client)
                 assert type(error) is ConnectError
                 assert error.is_retryable
-                assert "that the gateway runs" in str(error)
+                assert "Start the gateway" in str(error)
 
 
 async def test_a_name_that_does_not_resolve() -> None:
