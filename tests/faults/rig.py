@@ -196,14 +196,17 @@ class Rig:
         self.logins_required += 1
 
     async def _read(self) -> None:
-        async for item in self.consumer:
+        async for item in self.consumer.batches():
             # Frames are added to the ledger as the gateway writes them, before they can be received.
-            if isinstance(item, cf.Frame):
+            if isinstance(item, cf.Batch):
                 self.take_log()
-                self.frames += 1
-                topic = item.topic
-                if topic is not None and not is_refusal(item.raw):
-                    self.ledger.delivered(topic, item.raw, item.received_ns)
+                self.frames += len(item)
+                late_ns = item.late_ns
+                for index, frame in enumerate(item):
+                    topic = frame.topic
+                    if topic is not None and not is_refusal(frame.raw):
+                        late = 0 if late_ns is None else late_ns[index]
+                        self.ledger.delivered(topic, frame.raw, frame.received_ns, late)
             elif isinstance(item, cf.Gap):
                 self.take_log()
                 self.ledger.reported(item)

@@ -56,6 +56,22 @@ def test_frames_lost_inside_a_gap_are_no_problem() -> None:
     assert short.ledger.accounts[A].gaps == {Cause.CONNECTION_LOST: 1}
 
 
+def test_a_gap_begins_where_the_data_ended() -> None:
+    """A snapshot may be one of a stopped stream, and a late frame's data is older than its receive time."""
+    payloads = [b'{"_updated":5,"31":"1"}', b'{"_updated":5,"6509":"R"}', b'{"_updated":6,"31":"2"}']
+    frames = [SentFrame(10 * number, 1, A, payload) for number, payload in enumerate(payloads, 1)]
+    for last_ns, is_right in ((11, True), (21, True), (10, False), (22, False)):
+        ledger = Ledger([A])
+        ledger.sent(frames)
+        ledger.delivered(A, payloads[0], 11)
+        ledger.delivered(A, payloads[1], 21)
+        ledger.reported(Gap(A, last_ns, 35, Cause.CONNECTION_LOST))
+        ledger.delivered(A, payloads[2], 35, 3)
+        ledger.reported(Gap(A, 32, None, Cause.CONNECTION_LOST))
+        ledger.finish()
+        assert (ledger.problems == []) is is_right, ledger.problems
+
+
 def test_a_gap_without_lost_frames_is_counted() -> None:
     short = ShortLedger(*sent(1, 2)).got(1).gap(1, 2).got(2)
     assert short.problems == []
