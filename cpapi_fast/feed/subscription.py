@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from numbers import Real
 from typing import Final
 
 from cpapi_fast.errors import ConfigError, SubscriptionError
@@ -81,7 +82,9 @@ def spec_of(
         ConfigError: `usual_interval_s` is not above zero, or `hours` is not TradingHours.
     """
     if usual_interval_s is not None:
-        check_positive("usual_interval_s", usual_interval_s)
+        # Other numbers such as a Fraction become floats below.
+        is_number = isinstance(usual_interval_s, Real) and not isinstance(usual_interval_s, bool)
+        check_positive("usual_interval_s", float(usual_interval_s) if is_number else usual_interval_s)
     if hours is not None and not isinstance(hours, TradingHours):
         raise ConfigError(f"hours must be TradingHours, not {type(hours).__name__}")
     return SubscriptionSpec(
