@@ -9,7 +9,7 @@ import pytest
 
 from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
-from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import FRAME_COST, batch_of, event, numbered, put, short
@@ -165,6 +165,45 @@ async def test_a_consumer_that_keeps_up_receives_the_batches_unchanged() -> None
         put(delivery, batch)
         assert await batches.__anext__() is batch
     assert balance(consumer) == (12, 12, 0, 0, 0)
+
+
+def late_batch(payloads: list[bytes], received_ns: int, late_ns: list[int]) -> Batch:
+    builder = BatchBuilder()
+    for payload in payloads:
+        builder.append(payload)
+    batch = builder.finish(received_ns, late_ns)
+    assert batch is not None
+    return batch
+
+
+async def test_a_merged_frame_is_as_late_as_its_last_frame() -> None:
+    delivery, consumer = consumer_of()
+    put(delivery, late_batch([smd(1), smd(2), smd(1), smd(3)], 10, [9, 8, 7, 0]))
+    put(delivery, batch_of([smd(2)], 20))
+    put(delivery, late_batch([smd(4)], 20, [6]))
+    delivery.end(None)
+    seen = [
+        (frame.conid, frame.received_ns, late)
+        async for batch in consumer.batches()
+        if isinstance(batch, Batch)
+        for frame, late in zip(batch, batch.late_ns or [0] * len(batch), strict=True)
+    ]
+    assert seen == [(1, 10, 7), (2, 20, 0), (3, 10, 0), (4, 20, 6)]
+
+
+async def test_a_conflated_batch_without_late_frames_has_no_lateness() -> None:
+    delivery, consumer = consumer_of()
+    for number in range(3):
+        put(delivery, batch_of([smd(1), smd(2)], number))
+    delivery.end(None)
+    assert [batch.late_ns async for batch in consumer.batches() if isinstance(batch, Batch)] == [None]
+
+
+def test_a_builder_refuses_lateness_of_another_length() -> None:
+    builder = BatchBuilder()
+    builder.append(smd(1))
+    with pytest.raises(ValueError, match="has 1 frames, not 2"):
+        builder.finish(10, [1, 2])
 
 
 async def test_the_rest_of_a_read_is_merged_with_later_frames() -> None:
