@@ -159,7 +159,13 @@ class ConflatingQueue(ConsumerQueue):
         builder.append(first.frame.raw)
         late_ns = [first.late_ns]
         merged = self._merged
-        while merged and merged[0].received_ns == first.received_ns and merged[0].segment == first.segment:
+        # After the first good frame of a gap there may be another gap, which comes before the next frame.
+        while (
+            merged
+            and self._merge_gap is None
+            and merged[0].received_ns == first.received_ns
+            and merged[0].segment == first.segment
+        ):
             taken = self._take()
             self._cost += taken.cost
             builder.append(taken.frame.raw)

@@ -245,6 +245,21 @@ async def test_the_first_good_frame_of_a_reported_gap_is_not_dropped() -> None:
     assert seen[0].received_ns == 10
 
 
+@pytest.mark.parametrize("is_by_batch", [False, True])
+async def test_a_gap_after_the_first_good_frame_comes_before_the_next_frame_of_the_same_read(is_by_batch: bool) -> None:
+    delivery, consumer = consumer_of(max_frames=3)
+    items = consumer.batches() if is_by_batch else consumer
+    put(delivery, numbered(1, 4, 10))
+    seen = [await items.__anext__()]
+    # The gap names frame 2 as the first good one, so frame 3 has to go.
+    put(delivery, numbered(5, 1, 10))
+    delivery.end(None)
+    seen += [item async for item in items]
+    shown = [[item.conid] if isinstance(item, Frame) else short(item) for item in seen]
+    assert shown[:3] == [("gap", 10, 10, 1), [2], ("gap", 10, 10, 1)]
+    assert sum(shown[3:], []) == [4, 5]
+
+
 async def test_a_gap_at_the_end_is_reported_at_the_end() -> None:
     delivery, consumer = consumer_of(max_frames=1)
     put(delivery, numbered(1, 2, 10))
