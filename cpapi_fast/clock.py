@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from .callbacks import check_callback
-from .errors import ConfigError
 from .loop import required_loop
+from .option_values import check_positive
 
 
 def _counting_suspend() -> Callable[[], float]:
@@ -46,8 +46,7 @@ class Clock:
     __slots__ = ("_start_elapsed_s", "_start_monotonic_s", "_start_ns", "speed")
 
     def __init__(self, speed: float = 1.0) -> None:
-        if not 0.0 < speed < float("inf"):
-            raise ConfigError(f"a clock's speed must be a finite number above zero, not {speed!r}")
+        check_positive("a clock's speed", speed)
         self.speed: Final = float(speed)
         self._start_ns: Final = time.time_ns()
         self._start_monotonic_s: Final = time.monotonic()

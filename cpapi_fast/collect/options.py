@@ -9,6 +9,7 @@ from typing import Final, Literal, get_args
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
+from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.protocol.instruments import market_data_target
 from cpapi_fast.protocol.topics import Fields, MarketDataFields
@@ -49,7 +50,7 @@ class CollectOptions:
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
 
     Raises:
-        ConfigError: a duration or size is not a finite number above zero, or a policy or the file mode is invalid.
+        ConfigError: a duration or size is not a finite number above zero, or another option is invalid.
         SubscriptionError: an instrument or a field is invalid.
     """
 
@@ -70,8 +71,15 @@ class CollectOptions:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name.endswith(("_s", "_bytes")) and value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+            if value is None and name in ("duration_s", "give_up_after_s"):
+                continue
+            if name.endswith("_s"):
+                check_positive(name, value)
+            elif name.endswith("_bytes"):
+                check_whole(name, value)
+        check_flag("redact_captures", self.redact_captures)
+        if not isinstance(self.feed, FeedOptions):
+            raise ConfigError(f"feed must be FeedOptions, not {type(self.feed).__name__}")
         if self.slow_disk not in get_args(SlowDisk):
             raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
         if self.lost_files not in get_args(LostFiles):

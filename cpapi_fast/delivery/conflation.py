@@ -30,19 +30,21 @@ _MERGE_FRAMES: Final = 512
 
 class _MergedFrame:
     # One pending frame with the fields that were merged into it.
-    __slots__ = ("cost", "fields", "first_ns", "frame", "received_ns", "segment", "topic")
+    __slots__ = ("cost", "fields", "first_ns", "frame", "late_ns", "received_ns", "segment", "topic")
 
-    def __init__(self, frame: Frame, topic: str | None, segment: int) -> None:
+    def __init__(self, frame: Frame, topic: str | None, segment: int, late_ns: int) -> None:
         self.frame = frame
         self.topic = topic
         self.segment = segment
         self.cost = len(frame) + FRAME_OVERHEAD_BYTES
         # The receive times of the first and the last merged frame.
         self.first_ns = self.received_ns = frame.received_ns
+        # How late the last merged frame was.
+        self.late_ns = late_ns
         # The merged fields during a merge; None if `frame` has them.
         self.fields: dict[str, object] | None = None
 
-    def merge(self, frame: Frame) -> bool:
+    def merge(self, frame: Frame, late_ns: int) -> bool:
         # Merges the fields of a later frame of the same topic. Returns False if the two cannot be merged.
         later = _fields_of(frame, self.topic)
         if later is None:
@@ -53,7 +55,7 @@ class _MergedFrame:
                 return False
             self.fields = dict(earlier)
         self.fields.update(later)
-        self.received_ns = frame.received_ns
+        self.received_ns, self.late_ns = frame.received_ns, late_ns
         return True
 
     def encode(self) -> None:
@@ -91,7 +93,8 @@ class ConflatingQueue(ConsumerQueue):
     """Keeps one frame per market data topic, with the latest value of each field of its pending frames.
 
     A merged frame has the position of its first frame, so that a subscription with many updates is not delayed forever,
-    and the receive time of its last frame. Frames of other kinds, and frames that cannot be decoded, are not merged.
+    and the receive time and lateness of its last frame. Frames of other kinds, and frames that cannot be decoded, are
+    not merged.
     Frames before and after an event are not merged. Beyond the bounds, the oldest frames are dropped.
 
     Frames are decoded only if more than one read is pending, or two pending frames have the same conid; and only when a
@@ -154,12 +157,20 @@ class ConflatingQueue(ConsumerQueue):
         self._cost = first.cost
         builder = BatchBuilder()
         builder.append(first.frame.raw)
+        late_ns = [first.late_ns]
         merged = self._merged
-        while merged and merged[0].received_ns == first.received_ns and merged[0].segment == first.segment:
+        # After the first good frame of a gap there may be another gap, which comes before the next frame.
+        while (
+            merged
+            and self._merge_gap is None
+            and merged[0].received_ns == first.received_ns
+            and merged[0].segment == first.segment
+        ):
             taken = self._take()
             self._cost += taken.cost
             builder.append(taken.frame.raw)
-        return builder.finish(first.received_ns)
+            late_ns.append(taken.late_ns)
+        return builder.finish(first.received_ns, late_ns if any(late_ns) else None)
 
     def clear(self) -> None:
         """Accept nothing more, and count everything in the queue as dropped."""
@@ -192,13 +203,14 @@ class ConflatingQueue(ConsumerQueue):
                 index.clear()
                 self._index_segment = segment
             self.pending_bytes -= cost
-            kinds = batch.kinds
+            kinds, lateness = batch.kinds, batch.late_ns
             for position in range(start, stop):
                 frame = batch[position]
+                late_ns = 0 if lateness is None else lateness[position]
                 topic = frame.topic if kinds[position] == _MARKET_DATA else None
                 if topic is not None:
                     earlier = index.get(topic)
-                    if earlier is not None and earlier.merge(frame):
+                    if earlier is not None and earlier.merge(frame, late_ns):
                         changed[id(earlier)] = earlier
                         self.pending -= 1
                         self.conflated += 1
@@ -206,7 +218,7 @@ class ConflatingQueue(ConsumerQueue):
                     if earlier is not None:
                         # A new object, which does not keep the decoded payload.
                         frame = batch[position]
-                entry = _MergedFrame(frame, topic, segment)
+                entry = _MergedFrame(frame, topic, segment, late_ns)
                 self._merged.append(entry)
                 self.pending_bytes += entry.cost
                 if topic is not None:

@@ -11,6 +11,7 @@ from cpapi_fast.errors import ConfigError, CpapiError
 from cpapi_fast.events import FeedEvent
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.frames.cost import cost_bytes
+from cpapi_fast.option_values import check_whole
 
 from .callback_consumer import Callback, CallbackConsumer
 from .conflation import ConflatingQueue
@@ -112,8 +113,7 @@ class Dispatcher:
             raise ConfigError(f"policy must be one of {', '.join(_POLICIES)}, not {policy!r}")
         bounds = (max_pending_frames, max_pending_bytes, max_pending_events)
         for bound, value in zip(("frames", "bytes", "events"), bounds, strict=True):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"max_pending_{bound} must be a whole number above zero, not {value!r}")
+            check_whole(f"max_pending_{bound}", value)
         queue: ConsumerQueue
         if policy == "drop_oldest":
             queue = DropOldest(*bounds)

@@ -9,6 +9,7 @@ from typing import Final
 from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError
+from cpapi_fast.option_values import check_positive
 from cpapi_fast.protocol.instruments import market_data_target
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.rest.urls import BaseUrl
@@ -77,8 +78,7 @@ async def diagnose(
     if on_finding is not None:
         check_callback(on_finding, "on_finding")
     target = market_data_target(conid)
-    if not 0.0 < timeout_s < float("inf"):
-        raise ConfigError(f"timeout_s must be a finite number of seconds above zero, not {timeout_s!r}")
+    check_positive("timeout_s", timeout_s, "seconds")
     findings: list[Finding] = []
 
     def add(step: Step, result: StepResult, started_s: float) -> None:

@@ -31,6 +31,8 @@ from .state_waiters import StateWaiters
 from .subscription import FeedSubscription, check_texts, send_nothing, spec_of
 from .trouble import FeedTrouble
 
+_CLOSED: Final = "the feed is closed. Create a new one."
+
 
 class Feed(FeedStatus):
     """Subscriptions that persist across reconnects, and the consumers that read their frames.
@@ -112,7 +114,7 @@ class Feed(FeedStatus):
         finally:
             # Also after a cancellation: tasks that read or wait must not do so forever.
             self._dispatcher.end(None)
-            self._end(UsageError("the feed is closed. Create a new one."))
+            self._end(UsageError(_CLOSED))
 
     async def __aenter__(self) -> Feed:
         await self.start()
@@ -134,15 +136,15 @@ class Feed(FeedStatus):
             RequestTimeoutError (a TimeoutError): the feed was in none of them within that time. The message has the
                 last cause, with its advice.
             CpapiError: the feed has ended: see `FeedOptions.give_up_after_s`.
-            UsageError: no state was given, or the feed or its client is closed.
+            UsageError: no state was given, the feed was never started, or it or its client is closed.
         """
         if not states:
             raise UsageError("give at least one state to wait for")
         self._owner.check()
         if self.state in states:
             return self.state
-        if self._ended_with is not None:
-            raise self._ended_with.with_traceback(None)
+        self._check_not_ended()
+        self._check_started()
         state = await self._state_waiters.wait(states, timeout_s)
         if state is None:
             wanted = " or ".join(state.value for state in states)
@@ -239,10 +241,7 @@ class Feed(FeedStatus):
 
     def _subscribe(self, texts: Subscription, spec: SubscriptionSpec) -> FeedSubscription:
         self._owner.check()
-        if self._is_closed:
-            raise UsageError("the feed is closed. Create a new one.")
-        if self._ended_with is not None:
-            raise self._ended_with.with_traceback(None)
+        self._check_not_ended()
         self._driver.subscribe(spec)
         self._trouble.update()
         return FeedSubscription(texts.name, texts.topic, self.status_of, self.unsubscribe)
@@ -282,14 +281,17 @@ class Feed(FeedStatus):
 
         Raises:
             ConfigError: `callback` is not a plain function: it is a coroutine function, for example.
-            UsageError: called from another event loop or thread than that of the feed.
+            UsageError: called from another event loop or thread than that of the feed, or the feed is closed.
+            CpapiError: the feed has ended: see `FeedOptions.give_up_after_s`.
         """
         self._owner.check()
+        self._check_not_ended()
         return self._consumers.add_callback(callback, name=name)
 
     def on_batch(self, callback: Callable[[Batch | FeedEvent], None], *, name: str | None = None) -> CallbackConsumer:
         """Call `callback(item)` for each batch and event from now on; otherwise the same as `on_item`."""
         self._owner.check()
+        self._check_not_ended()
         return self._consumers.add_callback(callback, by_batch=True, name=name)
 
     def __aiter__(self) -> AsyncIterator[Frame | FeedEvent]:
@@ -336,8 +338,17 @@ class Feed(FeedStatus):
         self._state_waiters.end(error)
         self._trouble.close()
 
+    def _check_not_ended(self) -> None:
+        if self._ended_with is not None:
+            raise self._ended_with.with_traceback(None)
+        if self._is_closed:
+            raise UsageError(_CLOSED)
+
     def _check_reading(self) -> None:
         self._owner.check()
+        self._check_started()
+
+    def _check_started(self) -> None:
         if not self._is_started:
             raise UsageError(
                 "the feed was not started, so it delivers nothing. Use `async with feed`, or call `await feed.start()` "

@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import BackfillSource
+from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.protocol.hours import DailyWindow
 from cpapi_fast.redaction import repr_without_accounts
 from cpapi_fast.ws.options import WsOptions
@@ -109,17 +110,14 @@ class FeedOptions:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            is_number = name.endswith(("_s", "_factor", "_lines", "_frames", "_bytes")) and name != "renew_after_s"
-            if (
-                is_number
-                and not (name == "give_up_after_s" and value is None)
-                and not (isinstance(value, (int, float)) and 0 < value < float("inf"))
-            ):
-                raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
-            if name.endswith(("_lines", "_frames", "_bytes")) and (not isinstance(value, int) or value is True):
-                raise ConfigError(f"{name} must be a whole number, not {value!r}")
-        if not isinstance(self.log_trouble, bool):
-            raise ConfigError(f"log_trouble must be True or False, not {self.log_trouble!r}")
+            if name.endswith(("_lines", "_frames", "_bytes")):
+                check_whole(name, value)
+            elif name == "renew_after_s" or (name == "give_up_after_s" and value is None):
+                continue
+            elif name.endswith(("_s", "_factor")):
+                check_positive(name, value)
+        check_flag("log_trouble", self.log_trouble)
+        check_flag("last_values", self.last_values)
         if self.competing not in get_args(Competing):
             raise ConfigError(f"competing must be 'observe' or 'reclaim', not {self.competing!r}")
         if self.ready_fallback not in get_args(ReadyFallback):
@@ -133,7 +131,7 @@ class FeedOptions:
             raise ConfigError(f"nightly must be a DailyWindow or None, not {type(self.nightly).__name__}")
         if not isinstance(self.ws, WsOptions):
             raise ConfigError(f"ws must be WsOptions, not {type(self.ws).__name__}")
-        if self.seed is not None and not isinstance(self.seed, int):
+        if self.seed is not None and type(self.seed) is not int:
             raise ConfigError(f"seed must be a whole number or None, not {type(self.seed).__name__}")
         if self.record_decisions is not None and not isinstance(self.record_decisions, (str, Path)):
             raise ConfigError(f"record_decisions must be a path or None, not {type(self.record_decisions).__name__}")
@@ -141,7 +139,7 @@ class FeedOptions:
         if ages is not None and not (
             isinstance(ages, (tuple, list))
             and len(ages) == 2
-            and all(isinstance(age, (int, float)) for age in ages)
+            and all(type(age) in (int, float) for age in ages)
             and 0 < ages[0] <= ages[1] < self.stream_lifetime_s
         ):
             raise ConfigError(

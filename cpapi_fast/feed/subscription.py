@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from numbers import Real
 from typing import Final
 
 from cpapi_fast.errors import ConfigError, SubscriptionError
+from cpapi_fast.option_values import check_positive
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.topics import Subscription
 from cpapi_fast.redaction import redact_accounts
@@ -79,8 +81,10 @@ def spec_of(
     Raises:
         ConfigError: `usual_interval_s` is not above zero, or `hours` is not TradingHours.
     """
-    if usual_interval_s is not None and not 0.0 < usual_interval_s < float("inf"):
-        raise ConfigError(f"usual_interval_s must be a finite number above zero, not {usual_interval_s!r}")
+    if usual_interval_s is not None:
+        # Other numbers such as a Fraction become floats below.
+        is_number = isinstance(usual_interval_s, Real) and not isinstance(usual_interval_s, bool)
+        check_positive("usual_interval_s", float(usual_interval_s) if is_number else usual_interval_s)
     if hours is not None and not isinstance(hours, TradingHours):
         raise ConfigError(f"hours must be TradingHours, not {type(hours).__name__}")
     return SubscriptionSpec(

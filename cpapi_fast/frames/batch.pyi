@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 from typing_extensions import Buffer
@@ -93,11 +93,15 @@ class BatchBuilder:
         Raises:
             OverflowError: the batch would have more than 2 GiB of payload.
         """
-    def finish(self, received_ns: int) -> Batch | None:
+    def finish(self, received_ns: int, late_ns: Sequence[int] | None = None) -> Batch | None:
         """Return the batch, or None if nothing was appended. The next `append` starts a new batch.
 
         Args:
             received_ns: the receive time of all frames, in ns since the Unix epoch.
+            late_ns: how late each frame is, in ns, for `Batch.late_ns`; None if no frame is late.
+
+        Raises:
+            ValueError: `late_ns` has not one number for each frame; then the batch is lost.
         """
 
 def slice_of(batch: Batch, start: int, stop: int) -> Batch:

@@ -353,16 +353,28 @@ cdef class BatchBuilder:
         finally:
             PyBuffer_Release(&view)
 
-    def finish(self, int64_t received_ns):
+    def finish(self, int64_t received_ns, late_ns=None):
         """Return the batch, or None if nothing was appended. The next `append` starts a new batch.
 
         Args:
             received_ns: the receive time of all frames, in ns since the Unix epoch.
+            late_ns: how late each frame is, in ns, for `Batch.late_ns`; None if no frame is late.
+
+        Raises:
+            ValueError: `late_ns` has not one number for each frame; then the batch is lost.
         """
-        cdef Batch batch = self._batch
+        cdef:
+            Batch batch = self._batch
+            Py_ssize_t index
         if batch is not None:
             self._batch = None
             batch.finish(received_ns)
+            if late_ns is not None:
+                if len(late_ns) != batch.frame_count:
+                    raise ValueError(f"the batch has {batch.frame_count} frames, not {len(late_ns)}")
+                batch.add_lateness()
+                for index in range(batch.frame_count):
+                    batch.late_ns_ptr[index] = late_ns[index]
         return batch
 
     def __reduce__(self):

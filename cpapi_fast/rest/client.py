@@ -24,6 +24,7 @@ from cpapi_fast.errors import (
 )
 from cpapi_fast.loop import LoopOwner, required_loop
 from cpapi_fast.meaning import Meaning
+from cpapi_fast.option_values import check_positive, check_whole
 from cpapi_fast.protocol.history import History, HistorySource, rest_query
 from cpapi_fast.protocol.instruments import conid_target
 
@@ -83,10 +84,8 @@ class Client:
         if self._url.scheme == "http" and self._tls.mode in ("pinned", "ca_file"):
             raise ConfigError("an http:// URL uses no certificate, but one is given. Use https://, or omit tls.")
         for name, value in (("connect_timeout_s", connect_timeout_s), ("total_timeout_s", total_timeout_s)):
-            if not 0.0 < value < float("inf"):
-                raise ConfigError(f"{name} must be a finite number of seconds above zero, not {value!r}")
-        if isinstance(max_body_bytes, bool) or not isinstance(max_body_bytes, int) or max_body_bytes < 1:
-            raise ConfigError(f"max_body_bytes must be a whole number of bytes above zero, not {max_body_bytes!r}")
+            check_positive(name, value, "seconds")
+        check_whole("max_body_bytes", max_body_bytes, "bytes")
         #: The `User-Agent` header for REST and WebSocket.
         self.user_agent: Final = f"cpapi_fast/{__version__}" if user_agent is None else user_agent
         if not isinstance(self.user_agent, str) or _USER_AGENT.fullmatch(self.user_agent) is None:

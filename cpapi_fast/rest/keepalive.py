@@ -9,8 +9,8 @@ from typing import Final
 
 from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
-from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import LoopOwner, required_loop
+from cpapi_fast.option_values import check_positive
 from cpapi_fast.redaction import printable
 
 from .session import SessionTicket
@@ -41,8 +41,7 @@ class Keepalive:
         clock: Clock,
         on_result: Callable[[SessionTicket | Exception], None] | None = None,
     ) -> None:
-        if not 0.0 < interval_s < float("inf"):
-            raise ConfigError(f"interval_s must be a finite number of seconds above zero, not {interval_s!r}")
+        check_positive("interval_s", interval_s, "seconds")
         if on_result is not None:
             check_callback(on_result, "on_result")
         self.ticks = 0

@@ -11,6 +11,7 @@ from typing import Final
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, CpapiError, PaceError, RateLimitedError, UsageError
 from cpapi_fast.loop import LoopOwner
+from cpapi_fast.option_values import check_positive
 
 #: The documented duration of the penalty after too many requests, in seconds.
 PENALTY_S: Final = 900.0
@@ -74,8 +75,7 @@ class RestPacer:
         max_wait_s: float = 30.0,
         limits: Mapping[str, tuple[int, float]] = DOCUMENTED_LIMITS,
     ) -> None:
-        if not 0.0 < max_wait_s < float("inf"):
-            raise ConfigError(f"max_wait_s must be a finite number of seconds above zero, not {max_wait_s!r}")
+        check_positive("max_wait_s", max_wait_s, "seconds")
         #: Measures the windows.
         self.clock: Final = clock
         #: A request that would wait longer than this is refused.
@@ -288,13 +288,17 @@ class Turn:
         self.release()
 
 
+def _is_window(window_s: object) -> bool:
+    return type(window_s) in (int, float) and 0.0 <= window_s < float("inf")  # type: ignore[operator]
+
+
 class _Limit:
     """A limit on the requests that are in flight or had their response within the last `window_s` seconds."""
 
     __slots__ = ("in_flight", "max_requests", "name", "window_ends_s", "window_s")
 
     def __init__(self, name: str, max_requests: int, window_s: float) -> None:
-        if not (isinstance(max_requests, int) and max_requests > 0 and 0.0 <= window_s < float("inf")):
+        if not (type(max_requests) is int and max_requests > 0 and _is_window(window_s)):
             raise ConfigError(f"the limit of {name} must be (number of requests, seconds), such as (1, 5.0)")
         self.name: Final = name
         self.max_requests: Final = max_requests

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.option_values import check_flag, check_positive, check_whole
 
 from .certificate import Certificate
+
+_FLAGS: Final = (
+    "tls",
+    "is_logged_in",
+    "has_brokerage",
+    "require_origin",
+    "enforce_pacing",
+    "replies_to_renewals",
+    "refuse_orders_until_accounts",
+    "keep_log",
+)
 
 #: How the gateway responds to REST calls without a login. All four were observed.
 LoggedOutResponse = Literal["unauthorized", "redirect", "html", "json"]
@@ -108,8 +119,8 @@ class SimulatorOptions:
     keep_log: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ConfigError(f"port must be from 0 (any free one) to 65535, not {self.port}")
+        if type(self.port) is not int or not 0 <= self.port <= 65535:
+            raise ConfigError(f"port must be from 0 (any free one) to 65535, not {self.port!r}")
         if self.logged_out_response not in get_args(LoggedOutResponse):
             choices = ", ".join(get_args(LoggedOutResponse))
             raise ConfigError(f"logged_out_response must be one of {choices}, not {self.logged_out_response!r}")
@@ -119,17 +130,19 @@ class SimulatorOptions:
             raise ConfigError("accounts must name at least one account")
         for name in ("speed", "heartbeat_interval_s", "stream_lifetime_s", "rate", "idle_timeout_s"):
             value = getattr(self, name)
-            if value is not None and not 0.0 < value < math.inf:
-                raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+            if value is not None or name not in ("rate", "idle_timeout_s"):
+                check_positive(name, value)
         for conid, interval_s in (self.tick_intervals or {}).items():
-            if not 0.0 < interval_s < math.inf:
-                raise ConfigError(f"tick_intervals of {conid} must be a finite number above zero, not {interval_s!r}")
-        if self.ready_delay_s is not None and not 0.0 <= self.ready_delay_s < math.inf:
-            raise ConfigError(f"ready_delay_s must be zero or more, or None for never, not {self.ready_delay_s!r}")
-        if self.max_texts_per_s is not None and not 0 < self.max_texts_per_s < MAX_TEXTS:
-            raise ConfigError(
-                f"max_texts_per_s must be from 1 to {MAX_TEXTS - 1}, or None, not {self.max_texts_per_s!r}"
-            )
+            check_positive(f"tick_intervals of {conid}", interval_s)
+        if self.ready_delay_s is not None and not (
+            type(self.ready_delay_s) in (int, float) and self.ready_delay_s == 0
+        ):
+            check_positive("ready_delay_s", self.ready_delay_s)
+        if self.max_texts_per_s is not None:
+            check_whole("max_texts_per_s", self.max_texts_per_s)
+            if self.max_texts_per_s >= MAX_TEXTS:
+                raise ConfigError(f"max_texts_per_s must be at most {MAX_TEXTS - 1}, not {self.max_texts_per_s!r}")
         for name in ("tic_replies", "market_data_lines", "history_slots", "write_buffer_limit_bytes", "keep_sent"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be zero or more, not {getattr(self, name)!r}")
+            check_whole(name, getattr(self, name), least=0)
+        for name in _FLAGS:
+            check_flag(name, getattr(self, name))

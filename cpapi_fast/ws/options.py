@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.redaction import repr_without_accounts
 
 
@@ -42,14 +43,13 @@ class WsOptions:
     busy_poll: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("open_timeout_s", "close_timeout_s", "max_frame_bytes", "max_message_bytes", "max_pending_bytes"):
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+        for name in ("open_timeout_s", "close_timeout_s"):
+            check_positive(name, getattr(self, name))
+        for name in ("max_frame_bytes", "max_message_bytes", "max_pending_bytes"):
+            check_whole(name, getattr(self, name))
         for name in ("max_frame_bytes", "max_message_bytes"):
             if getattr(self, name) > 2**30:
                 raise ConfigError(f"{name} must be at most 1 GiB, because the offsets in a batch have 32 bits")
         if self.callback_errors not in ("close", "report"):
             raise ConfigError(f"callback_errors must be 'close' or 'report', not {self.callback_errors!r}")
-        if not isinstance(self.busy_poll, bool):
-            raise ConfigError(f"busy_poll must be True or False, not {self.busy_poll!r}")
+        check_flag("busy_poll", self.busy_poll)

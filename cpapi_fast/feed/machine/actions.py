@@ -44,6 +44,11 @@ class Activity(NamedTuple):
         """When its data was new, in ns since the Unix epoch: the receive time, unless it was late."""
         return self.last_ns - self.late_ns
 
+    @property
+    def data_s(self) -> float:
+        """The same in seconds of the feed's clock. If that runs faster than real time, a late frame counts as newer."""
+        return self.last_s - self.late_ns / 1e9
+
 
 class FrameHeader(NamedTuple):
     """What the machine needs of a frame.

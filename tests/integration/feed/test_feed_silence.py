@@ -231,9 +231,24 @@ async def test_reading_a_feed_that_was_never_started_raises(client: cf.Client) -
             await read(items)
         with pytest.raises(cf.UsageError, match="not started"):
             await anext(items)
+    with pytest.raises(cf.UsageError, match="not started"):
+        await feed.wait_for(STREAMING)
     # It can still be started, and the consumer read.
     async with feed:
         await anext(consumer)
+
+
+@pytest.mark.parametrize("ends", ["aclose", "give_up"])
+async def test_a_callback_that_would_never_be_called_is_refused(nothing: str, ends: str) -> None:
+    async with cf.Client(nothing, clock=QUICK) as client, cf.Feed(client, GIVE_UP) as feed:
+        if ends == "aclose":
+            await feed.aclose()
+        else:
+            await until(lambda: feed.error is not None)
+        expected = cf.UsageError if ends == "aclose" else cf.TransportError
+        for add in (feed.on_item, feed.on_batch):
+            with pytest.raises(expected):
+                add(lambda _: None)
 
 
 # --- other threads ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from tests.integration.collect.harness import (
 @pytest.mark.parametrize(
     "name", ["duration_s", "give_up_after_s", "flush_interval_s", "roll_interval_s", "max_queue_bytes"]
 )
-@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), True, "60"])
 def test_options_are_checked(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
         CollectOptions(conids=CONIDS, out=Path("x"), **{name: value})

@@ -9,7 +9,7 @@ import pytest
 
 from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.dispatcher import Dispatcher
-from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.frame import Frame, FrameCounters, classify
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import FRAME_COST, batch_of, event, numbered, put, short
@@ -167,6 +167,45 @@ async def test_a_consumer_that_keeps_up_receives_the_batches_unchanged() -> None
     assert balance(consumer) == (12, 12, 0, 0, 0)
 
 
+def late_batch(payloads: list[bytes], received_ns: int, late_ns: list[int]) -> Batch:
+    builder = BatchBuilder()
+    for payload in payloads:
+        builder.append(payload)
+    batch = builder.finish(received_ns, late_ns)
+    assert batch is not None
+    return batch
+
+
+async def test_a_merged_frame_is_as_late_as_its_last_frame() -> None:
+    delivery, consumer = consumer_of()
+    put(delivery, late_batch([smd(1), smd(2), smd(1), smd(3)], 10, [9, 8, 7, 0]))
+    put(delivery, batch_of([smd(2)], 20))
+    put(delivery, late_batch([smd(4)], 20, [6]))
+    delivery.end(None)
+    seen = [
+        (frame.conid, frame.received_ns, late)
+        async for batch in consumer.batches()
+        if isinstance(batch, Batch)
+        for frame, late in zip(batch, batch.late_ns or [0] * len(batch), strict=True)
+    ]
+    assert seen == [(1, 10, 7), (2, 20, 0), (3, 10, 0), (4, 20, 6)]
+
+
+async def test_a_conflated_batch_without_late_frames_has_no_lateness() -> None:
+    delivery, consumer = consumer_of()
+    for number in range(3):
+        put(delivery, batch_of([smd(1), smd(2)], number))
+    delivery.end(None)
+    assert [batch.late_ns async for batch in consumer.batches() if isinstance(batch, Batch)] == [None]
+
+
+def test_a_builder_refuses_lateness_of_another_length() -> None:
+    builder = BatchBuilder()
+    builder.append(smd(1))
+    with pytest.raises(ValueError, match="has 1 frames, not 2"):
+        builder.finish(10, [1, 2])
+
+
 async def test_the_rest_of_a_read_is_merged_with_later_frames() -> None:
     delivery, consumer = consumer_of()
     put(delivery, numbered(1, 3, 10))
@@ -204,6 +243,21 @@ async def test_the_first_good_frame_of_a_reported_gap_is_not_dropped() -> None:
     seen = await rest(delivery, consumer)
     assert [short(item) for item in seen] == [2, ("gap", 10, 20, 2), 4]
     assert seen[0].received_ns == 10
+
+
+@pytest.mark.parametrize("is_by_batch", [False, True])
+async def test_a_gap_after_the_first_good_frame_comes_before_the_next_frame_of_the_same_read(is_by_batch: bool) -> None:
+    delivery, consumer = consumer_of(max_frames=3)
+    items = consumer.batches() if is_by_batch else consumer
+    put(delivery, numbered(1, 4, 10))
+    seen = [await items.__anext__()]
+    # The gap names frame 2 as the first good one, so frame 3 has to go.
+    put(delivery, numbered(5, 1, 10))
+    delivery.end(None)
+    seen += [item async for item in items]
+    shown = [[item.conid] if isinstance(item, Frame) else short(item) for item in seen]
+    assert shown[:3] == [("gap", 10, 10, 1), [2], ("gap", 10, 10, 1)]
+    assert [conid for shown_batch in shown[3:] for conid in shown_batch] == [4, 5]
 
 
 async def test_a_gap_at_the_end_is_reported_at_the_end() -> None:

@@ -53,6 +53,39 @@ def test_a_gap_begins_where_the_data_ended_and_not_where_it_was_read():
     assert gap.cause is Cause.CONNECTION_LOST
 
 
+@pytest.mark.parametrize(("late_s", "certainty"), [(21.0, Certainty.CERTAIN), (0.0, Certainty.POSSIBLE)])
+def test_a_gap_after_a_standstill_is_certain_if_its_last_frame_was_late(late_s: float, certainty: Certainty):
+    bench = Bench(SMD).to("streaming")
+    bench.ticks(100.0, 2.0)
+    # The last data before the socket ended is of 4 s after the standstill began, or of its end.
+    bench.stands_still(25.0, StandstillReason.PROCESS)
+    bench.frame(stream_id="q1", late_s=late_s, is_newer=True)
+    reconnects(bench, is_newer=True)
+    (gap,) = bench.gaps()
+    assert gap.certainty is certainty
+
+
+def test_a_new_stream_after_a_standstill_leaves_a_certain_gap_if_the_last_frame_of_the_old_one_was_late():
+    bench = Bench(SMD).to("streaming")
+    # This gateway continues a stream whose subscribe is repeated, as the renewals have shown.
+    while bench.machine.requests.renewals < 3:
+        bench.passes(2.0)
+        bench.responds()
+        for text in bench.sent():
+            if text.startswith("smd"):
+                bench.frame(is_snapshot=True, stream_id="q1", count=2)
+        bench.frame(stream_id="q1", is_newer=True)
+    # Its lifetime ends during a standstill. The renewal is sent at the end, and starts another stream.
+    bench.stands_still(700.0, StandstillReason.PROCESS)
+    bench.frame(stream_id="q1", late_s=400.0, is_newer=True)
+    stopped_ns = bench.ns - 400 * 10**9
+    bench.passes(0.1)
+    assert bench.sent() == ["smd+1+{}"]
+    bench.frame(is_snapshot=True, stream_id="q2", is_newer=True)
+    (gap,) = bench.gaps()
+    assert (gap.last_good_ns, gap.certainty) == (stopped_ns, Certainty.CERTAIN)
+
+
 def test_a_late_frame_in_transit_moves_the_start_of_the_gap_to_the_time_of_its_data():
     bench = Bench(SMD).to("streaming")
     stopped_ns = bench.ns

@@ -28,6 +28,12 @@ def test_the_defaults_are_those_of_the_rust_client() -> None:
         ("max_pending_bytes", 0),
         ("callback_errors", "ignore"),
         ("busy_poll", 1),
+        ("open_timeout_s", "10"),
+        ("open_timeout_s", None),
+        ("close_timeout_s", True),
+        ("max_frame_bytes", 1.5),
+        ("max_message_bytes", "64M"),
+        ("max_pending_bytes", None),
     ],
 )
 def test_an_invalid_value_is_refused_by_name(name: str, value: object) -> None:

@@ -169,7 +169,9 @@ class SubscriptionManager:
             subscription, stream_id, now.s, is_snapshot=is_snapshot
         ):
             self._report(subscription, FeedState.STALE, subscription.state, Cause.SUBSCRIPTION_SILENT, now)
-        is_reply = self.requests.on_data(subscription, received_ns - late_ns, now.s, is_snapshot=is_snapshot)
+        is_reply = self.requests.on_data(
+            subscription, received_ns - late_ns, now.s - late_ns / 1e9, is_snapshot=is_snapshot
+        )
         result = self.requests.evaluate(subscription, header, before, now.s, is_reply=is_reply)
         if result is not RevivalResult.QUIET:
             # The gateway had answered for a stream that had stopped.
@@ -343,7 +345,7 @@ class SubscriptionManager:
         self._staleness.plan(subscription, now)
 
     def _drop(self, subscription: SubscriptionState, cause: Cause) -> None:
-        self._gaps.open_after_last_frame(subscription, cause, no_stream_from_s=subscription.activity.last_s)
+        self._gaps.open_after_last_frame(subscription, cause, no_stream_from_s=subscription.activity.data_s)
         self.requests.drop(subscription)
         self._staleness.drop(subscription)
         revival.reset(subscription)

@@ -153,7 +153,7 @@ class SubscriptionRequests:
             request.is_repeat = request.awaits_snapshot = is_repeat
             request.stream_id_before_repeat = request.stream_id if is_repeat else None
             request.frame_ns_before_repeat = activity.data_ns or request.first_sent_ns
-            request.frame_s_before_repeat = activity.last_s
+            request.frame_s_before_repeat = activity.data_s
             request.ticked_before_repeat = is_active
             if request.unanswered_s is None or not is_repeat:
                 request.unanswered_s = now.s
@@ -217,11 +217,15 @@ class SubscriptionRequests:
             self.queue(subscription, Purpose.PROBE, now_s)
         return changes_ids is False
 
-    def on_data(self, subscription: SubscriptionState, data_ns: int, now_s: float, *, is_snapshot: bool) -> bool:
-        """Record a frame of the subscription. Returns whether it is a snapshot that replies to a subscribe."""
+    def on_data(self, subscription: SubscriptionState, data_ns: int, data_s: float, *, is_snapshot: bool) -> bool:
+        """Record a frame of the subscription, with the time of its data on both clocks.
+
+        Returns:
+            Whether it is a snapshot that replies to a subscribe.
+        """
         request = subscription.request
         request.refusals = 0
-        request.frame_ns_before_repeat, request.frame_s_before_repeat = data_ns, now_s
+        request.frame_ns_before_repeat, request.frame_s_before_repeat = data_ns, data_s
         if not is_snapshot:
             return False
         request.awaits_snapshot = False
