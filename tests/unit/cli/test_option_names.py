@@ -289,6 +289,7 @@ def all_texts() -> list[Text]:
 #: Modules whose texts are written for certain commands. All others are written for programs.
 READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/main.py": (),
+    "program.py": (),
     "cli/arguments.py": ("collect", "tail"),
     "cli/option_names.py": (),
     "cli/collect_command.py": ("collect",),

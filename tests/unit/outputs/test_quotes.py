@@ -383,8 +383,8 @@ def test_every_requested_field_has_a_column(tmp_path: Path) -> None:
     assert [schema.field(name).metadata[b"code"] for name in ("mark_price", "999999")] == [b"7635", b"999999"]
     rows = [{name: row[name] for name in types} for row in rows_of(tmp_path)]
     assert rows == [
-        {"mark_price": 1018.42, "implied_vol_percent": 18.4, "symbol": "VIX", "conid_6008": 13455763, "can_be_traded": True,
-         "999999": "new"},
+        {"mark_price": 1018.42, "implied_vol_percent": 18.4, "symbol": "VIX", "conid_6008": 13455763,
+         "can_be_traded": True, "999999": "new"},
         dict.fromkeys(types) | {"999999": '[1,{"a":null}]'},
         dict.fromkeys(types) | {"symbol": "5", "999999": "1.5"},
     ]  # fmt: skip
@@ -426,7 +426,7 @@ def test_each_field_of_the_catalogue_can_be_a_column(tmp_path: Path) -> None:
 
 def test_requested_fields_have_the_names_and_types_of_the_columns_of_ticks() -> None:
     codes = [code for code in FIELDS if code not in {*DEFAULT_FIELDS, "6509"}]
-    text = {code: "x" for code in codes}
+    text = dict.fromkeys(codes, "x")
     ticks = TickDecoder(codes).decode(batch_of([quote(1, **{f"_{code}": value for code, value in text.items()})], 42))
     decoded = ticks.to_arrow().schema
     types = {

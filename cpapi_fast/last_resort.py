@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final
 
-from cpapi_fast._version import __version__
-from cpapi_fast.console import tell
-from cpapi_fast.printable import printable_lines
-from cpapi_fast.redaction import preview, redact
+from ._version import __version__
+from .console import tell
+from .printable import printable_lines
+from .redaction import preview, redact
 
 #: The exit code of an internal error: EX_SOFTWARE of sysexits.h.
 EXIT_INTERNAL: Final = 70
