@@ -11,11 +11,26 @@ from .console import StreamError, standard_streams, stuck_streams, tell
 from .errors import CpapiError
 from .last_resort import EXIT_INTERNAL, LastResort
 from .printable import printable
+from .startup import let_interrupts_raise
 
 #: Exit codes: invalid arguments; a failure; interrupted by Ctrl-C.
 EXIT_USAGE: Final = 2
 EXIT_FAILURE: Final = 1
 EXIT_INTERRUPTED: Final = 130
+
+
+class _Process:
+    """This process.
+
+    Attributes:
+        is_command: whether it runs a command and nothing else.
+    """
+
+    is_command = False
+
+
+#: What is known of this process.
+this_process: Final = _Process()
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -36,13 +51,23 @@ def run_program(run: Callable[[], int], *, is_program: bool) -> int:
     Returns:
         The exit code.
     """
+    if is_program:
+        let_interrupts_raise()
+        this_process.is_command = True
     last_resort = LastResort()
+    ended: SystemExit | None = None
     with last_resort.installed(is_program=is_program):
         try:
             with standard_streams():
-                code = _run_safely(run, last_resort)
+                try:
+                    code = _run_safely(run, last_resort)
+                except SystemExit as exc:
+                    # Raised again below, unless what `--help` printed could not be written.
+                    ended = exc
         except StreamError as exc:
-            code = _stream_failure(exc)
+            code, ended = _stream_failure(exc), None
+    if ended is not None:
+        raise ended
     if is_program and stuck_streams:
         os._exit(code)
     return code

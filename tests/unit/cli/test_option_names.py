@@ -220,7 +220,7 @@ NOT_SHOWN: Final[dict[str, str]] = {
     "tls must be Tls.verify()": "only a program passes another object",
     "use Tls.verify(), ": "only a program calls the class",
     "TLS certificates are not checked: an attacker": "a command prints a warning of its own instead",
-    "the file of FeedOptions(record_decisions=...)": "`python -m cpapi_fast.feed.decisions` is for programmers",
+    "The limit is {} of WsOptions": "no gateway is known to send frames that long, so only a program raises the limit",
 }
 
 #: What a command does not run, so that it shows no text of it.
