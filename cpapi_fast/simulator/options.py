@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from cpapi_fast.clock import MAX_SPEED, MIN_SPEED
 from cpapi_fast.errors import ConfigError
 
 from .certificate import Certificate
@@ -108,6 +110,11 @@ class SimulatorOptions:
     keep_log: bool = False
 
     def __post_init__(self) -> None:
+        if not _is_host(self.host):
+            raise ConfigError(
+                "host must be an address or a host name, such as 127.0.0.1, or 0.0.0.0 for all addresses, not "
+                f"{self.host[:40]!r}"
+            )
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be from 0 (any free one) to 65535, not {self.port}")
         if self.logged_out_response not in get_args(LoggedOutResponse):
@@ -121,6 +128,8 @@ class SimulatorOptions:
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
                 raise ConfigError(f"{name} must be a finite number above zero, not {value!r}")
+        if not MIN_SPEED <= self.speed <= MAX_SPEED:
+            raise ConfigError(f"speed must be from {MIN_SPEED:f} to {MAX_SPEED:,.0f}, not {self.speed!r}")
         for conid, interval_s in (self.tick_intervals or {}).items():
             if not 0.0 < interval_s < math.inf:
                 raise ConfigError(f"tick_intervals of {conid} must be a finite number above zero, not {interval_s!r}")
@@ -133,3 +142,12 @@ class SimulatorOptions:
         for name in ("tic_replies", "market_data_lines", "history_slots", "write_buffer_limit_bytes", "keep_sent"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be zero or more, not {getattr(self, name)!r}")
+
+
+def _is_host(host: str) -> bool:
+    """Whether a text can be the host of a URL and of a certificate: ASCII, and no part of a name is too long."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return re.fullmatch(r"[0-9A-Za-z_.:%-]+", host) is not None
