@@ -92,8 +92,8 @@ class FrameRedactor:
     and the kind, the conid and the channel of a frame do not change. Quotes do not change.
 
     A secret is the value of a key such as `account` or `sessionId` with all that is in it, the user name in the
-    `system` frame, the account in a topic, what looks like an account, a session id or a token, and cookies and mail addresses
-    in texts. A value that was found at a key is also replaced in the texts of later frames.
+    `system` frame, the account in a topic, what looks like an account, a session id or a token, and cookies and mail
+    addresses in texts. A value that was found at a key is also replaced in the texts of later frames.
     """
 
     def __init__(self) -> None:
