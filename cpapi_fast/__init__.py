@@ -2,6 +2,7 @@
 
 The folders, in the order in which data flows::
 
+    program    Programs of the command line: exit codes, errors in one line, and a last resort for internal errors
     protocol   IB's data formats: field codes, topics, kinds, numbers, history. No I/O
     _json      C headers that read JSON text within its bounds. Private to the compiled modules
     frames     Frames, batches and columns: finds routes, stores frames, and decodes fields, in compiled code
@@ -20,8 +21,13 @@ from __future__ import annotations
 
 from importlib import metadata as _metadata
 
+from . import startup as _startup
 from ._version import PICOWS_VERSION as _PICOWS_VERSION
 from ._version import __version__
+
+# Before everything else, because the imports take a few tenths of a second.
+if _startup.is_command():
+    _startup.let_interrupts_end_the_process()
 
 # Before anything imports the listener: a picows of another layout would lose frames without an error.
 if (_found := _metadata.version("picows")) != _PICOWS_VERSION:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .callbacks import check_callback
+from .errors import ConfigError
 from .loop import required_loop
 from .option_values import check_positive
 
@@ -29,6 +30,10 @@ def _counting_suspend() -> Callable[[], float]:
 
 _elapsed_s: Final = _counting_suspend()
 
+#: The bounds of a clock's speed. Beyond them, times of the clock do not fit into the timers of the system.
+MIN_SPEED: Final = 1e-6
+MAX_SPEED: Final = 1e6
+
 
 class Clock:
     """Time that runs `speed` times as fast as the system clock, from the creation of the clock.
@@ -37,16 +42,18 @@ class Clock:
     seconds. Receive times of frames (`received_ns`) always use the system clock.
 
     Args:
-        speed: how many seconds of this clock pass in one real second; above zero.
+        speed: how many seconds of this clock pass in one real second; from 0.000001 to 1,000,000.
 
     Raises:
-        ConfigError: `speed` is not a finite number above zero.
+        ConfigError: `speed` is outside of these bounds.
     """
 
     __slots__ = ("_start_elapsed_s", "_start_monotonic_s", "_start_ns", "speed")
 
     def __init__(self, speed: float = 1.0) -> None:
         check_positive("a clock's speed", speed)
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            raise ConfigError(f"a clock's speed must be from {MIN_SPEED:f} to {MAX_SPEED:,.0f}, not {speed!r}")
         self.speed: Final = float(speed)
         self._start_ns: Final = time.time_ns()
         self._start_monotonic_s: Final = time.monotonic()

@@ -7,33 +7,18 @@ is an error only of the command that needs it.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import NoReturn
 
 from cpapi_fast._version import __version__
-from cpapi_fast.console import StreamError, standard_streams, stuck_streams, tell
+from cpapi_fast.console import StreamError, tell
 from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
-from cpapi_fast.printable import printable
+from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_program
 
 from . import arguments
-from .last_resort import EXIT_INTERNAL, LastResort
 from .option_names import OptionNames
 from .tls_options import add_tls_options
-
-#: Exit codes: invalid arguments; a failure; interrupted by a second Ctrl-C.
-EXIT_USAGE = 2
-EXIT_FAILURE = 1
-EXIT_INTERRUPTED = 130
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line, as the commands do."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n")
 
 
 def make_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -43,7 +28,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
         command: the command that will be parsed. The options of `simulate` are only added for that command, because
             they are defined in the simulator, which takes long to import.
     """
-    parser = _Parser(
+    parser = OneLineParser(
         prog="cpapi-fast",
         description="Market data from the Client Portal Web API of Interactive Brokers.",
         allow_abbrev=False,
@@ -68,35 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments; None for those of the process, whose only work is then this command.
     """
-    is_program = argv is None
-    last_resort = LastResort()
-    with last_resort.installed(is_program=is_program):
-        try:
-            with standard_streams():
-                code = _run_safely(sys.argv[1:] if argv is None else argv, last_resort)
-        except StreamError as exc:
-            code = _stream_failure(exc)
-    if is_program and stuck_streams:
-        os._exit(code)
-    return code
-
-
-def _run_safely(argv: Sequence[str], last_resort: LastResort) -> int:
-    try:
-        return _run(argv)
-    except StreamError as exc:
-        return _stream_failure(exc)
-    except BrokenPipeError:
-        # Of code that prints in its own way. The errors of connections are typed.
-        return EXIT_FAILURE
-    except KeyboardInterrupt:
-        tell("cpapi-fast: interrupted")
-        return EXIT_INTERRUPTED
-    except SystemExit:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - a user gets no traceback
-        last_resort.report("in the main thread", exc)
-        return EXIT_INTERNAL
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv), is_program=argv is None)
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -122,19 +79,6 @@ def _run(argv: Sequence[str]) -> int:
         tell(f"cpapi-fast: error: {exc.strerror or exc}")
         return EXIT_FAILURE
     return code
-
-
-def _stream_failure(error: StreamError) -> int:
-    """Report that stdout failed. If its reader has ended (`cpapi-fast ... | head`), nothing has to be said."""
-    earlier = error.__context__
-    while earlier is not None and not isinstance(earlier, CpapiError):
-        earlier = earlier.__context__
-    if earlier is not None:
-        # The command had failed before it printed its summary.
-        tell(f"cpapi-fast: error: {earlier}")
-    elif not error.is_reader_gone and not error.is_terminal_closed:
-        tell(f"cpapi-fast: error: {error.strerror}")
-    return EXIT_FAILURE
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from cpapi_fast.console import end_now
+from cpapi_fast.program import this_process
 
 #: Signals that mean: stop. The second one of them means: at once.
 _STOP: Final = (signal.SIGINT, signal.SIGTERM)
@@ -34,7 +36,8 @@ def stopped_by_signals(stop: Callable[[], object], loss: Callable[[], str] | Non
 
     The second one ends the process at once, whatever it waits for, with exit code 130, or by SIGTERM. A signal that was
     ignored when the process started, as `nohup` does with SIGHUP, stays ignored. The earlier signal handlers are
-    restored on leaving. In a thread that is not the main one, which cannot handle signals, this has no effect.
+    restored on leaving; in a process that runs only this command, a repetition of the first signal is ignored until the
+    process has exited. In a thread that is not the main one, which cannot handle signals, this has no effect.
 
     Args:
         stop: called once or more.
@@ -63,10 +66,26 @@ def stopped_by_signals(stop: Callable[[], object], loss: Callable[[], str] | Non
         if handled in _CLOSED and signal.getsignal(handled) is signal.SIG_IGN:
             continue
         before[handled] = signal.signal(handled, on_signal)
+
+    def on_repetition(number: int, _frame: object) -> None:
+        # The command has finished, and the process exits.
+        if first_s is None or time.monotonic() - first_s > _SAME_S:
+            end_now(number)
+
     try:
         yield
     finally:
         for number, handler in before.items():
             # The repetition of SIGHUP must not end the process while it exits.
-            is_repeated = number in _CLOSED and number in received
+            is_repeated = number in _CLOSED and (number in received or (this_process.is_command and bool(received)))
             signal.signal(number, signal.SIG_IGN if is_repeated else handler)
+        if this_process.is_command and received:
+            for number in _STOP:
+                signal.signal(number, on_repetition)
+            # After that, Python restores the handlers of the operating system, which end the process.
+            atexit.register(_ignore, _STOP)
+
+
+def _ignore(numbers: Iterable[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)

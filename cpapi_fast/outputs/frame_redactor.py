@@ -35,13 +35,16 @@ _SECRET_KEY: Final = re.compile(_KEYS, re.IGNORECASE)
 #: The key of the user name in the first `system` frame.
 _USER_KEY: Final = b"success"
 
-# A string, with what shows that it is a key; or a number that stands where a value does. A string may be cut.
-_TOKEN: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)(?:"(?=(\s*+:)?)|\\?$)|([:\[,]\s*+)(-?[0-9][0-9.eE+-]*+)', re.DOTALL)
+# A string, with what shows that it is a key; or a number that stands where a value does; or a bracket. A string may be
+# cut.
+_TOKEN: Final = re.compile(
+    rb'"((?:[^"\\]|\\.)*+)(?:"(?=(\s*+:)?)|\\?$)|(?<=[:\[,\s])(-?[0-9][0-9.eE+-]*+)|([{}\[\]])', re.DOTALL
+)
 
 _ACCOUNT: Final = (
     # One upper-case letter and four digits are enough, but `C4735.10` and `H4735.10` are prices.
     # Colours such as `#AA0000` are none.
-    rb"(?<![0-9A-Za-z#])(?:(?:[ABD-GI-Z][A-Z]{0,2}|[CH][A-Z]{1,2})[0-9]{4,12}|[A-Za-z]{2,3}[0-9]{6,12})(?![0-9])"
+    rb"(?<![0-9A-Za-z#])(?:(?:[ABD-GI-Z][A-Z]{0,2}|[CH][A-Z]{1,2})[0-9]{4,12}|(?:[A-Za-z]{2,3}|[fu])[0-9]{6,12})(?![0-9])"
 )
 _HEXADECIMAL: Final = (
     rb"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(?=[0-9]*[a-fA-F])[0-9a-fA-F]{16,})"
@@ -68,6 +71,16 @@ _TOPIC: Final = re.compile(
 )
 _SECRET: Final = re.compile(_TOPIC.pattern + rb"|[0-9A-Za-z+/_=-]{%d,}" % _OPAQUE_LENGTH)
 
+# In texts for people: headers with their values, values after a name and `=` as in cookies, and mail addresses.
+# Bounded, because a text can have megabytes.
+_NAMED: Final = re.compile(
+    rb"(cookie:\s{0,3}|authorization:\s{0,3}|bearer\s{1,3})([^\r\n]++)"
+    rb"|((?<![\w.-])(?=[\w.-]{0,40}(?:sess|token|cookie|passw|secret|user|login|account|acct|auth))[\w.-]{1,60}+=)"
+    rb"([^\s;,&\"'<>\\]++)"
+    rb"|()((?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+)++)",
+    re.IGNORECASE,
+)
+
 _DIGIT: Final = re.compile(rb"[0-9]")
 _LETTER: Final = re.compile(rb"[A-Za-z]")
 
@@ -78,9 +91,9 @@ class FrameRedactor:
     The same secret gets the same text everywhere, so that frames of different accounts stay different. JSON stays JSON,
     and the kind, the conid and the channel of a frame do not change. Quotes do not change.
 
-    A secret is the value of a key such as `account` or `sessionId`, the user name in the `system` frame, the account in
-    a topic, and what looks like an account, a session id or a token. A value that was found at a key is also replaced
-    in the texts of later frames.
+    A secret is the value of a key such as `account` or `sessionId` with all that is in it, the user name in the
+    `system` frame, the account in a topic, what looks like an account, a session id or a token, and cookies and mail
+    addresses in texts. A value that was found at a key is also replaced in the texts of later frames.
     """
 
     def __init__(self) -> None:
@@ -115,23 +128,32 @@ class FrameRedactor:
         pieces: list[bytes] = []
         copied = 0
         key = b""
-        # Where the object of aliases ends, whose keys are accounts and whose values are names that the user chose.
-        aliases_stop = 0
+        # How deep the brackets are nested, and the depth outside of the value of a secret key, all of which is secret.
+        depth = 0
+        secret_depth: int | None = None
         is_json = frame.lstrip()[:1] in (b"{", b"[")
         for match in _TOKEN.finditer(frame):
-            text, colon, _, number = match.groups()
+            text, colon, number, bracket = match.groups()
+            is_secret = secret_depth is not None or _is_secret_key(key)
+            if bracket is not None:
+                if bracket in b"{[":
+                    if secret_depth is None and is_secret:
+                        secret_depth = depth
+                    depth += 1
+                else:
+                    depth -= 1
+                    if secret_depth is not None and depth <= secret_depth:
+                        secret_depth, key = None, b""
+                continue
             if number is not None:
-                if _is_secret_key(key):
-                    start = match.start(4)
-                    pieces += (frame[copied:start], _DIGIT.sub(b"9", number))
+                if is_secret:
+                    pieces += (frame[copied : match.start()], _DIGIT.sub(b"9", number))
                     copied = match.end()
                 continue
             if colon is not None:
-                key = text
-                if key == b"aliases":
-                    aliases_stop = frame.find(b"}", match.end())
+                key = _decoded(text)
                 clean = self._text(text, _SUSPECT, is_market_data=is_market_data)
-            elif match.start() < aliases_stop or _is_secret_key(key) or (key == _USER_KEY and not is_market_data):
+            elif is_secret or (key == _USER_KEY and not is_market_data):
                 clean = self._whole(text)
             else:
                 clean = self._text(text, _TOPIC if key == b"topic" else _SECRET, is_market_data=is_market_data)
@@ -152,12 +174,17 @@ class FrameRedactor:
             except ValueError:
                 return self._mask(text) if _SECRET.search(text.replace(b"\\", b"")) else text
             is_clean = self._replaced(decoded, pattern, is_market_data=is_market_data) == decoded
+            if is_clean and b'"' in decoded:
+                # A text may be JSON again.
+                is_clean = self.redact(decoded, is_market_data=is_market_data) == decoded
             return text if is_clean else self._mask(text)
         return self._replaced(text, pattern, is_market_data=is_market_data)
 
     def _replaced(self, text: bytes, pattern: re.Pattern[bytes], *, is_market_data: bool) -> bytes:
         if is_market_data:
             return _SUSPECT.sub(self._of_match, text)
+        if pattern is _SECRET:
+            text = _NAMED.sub(self._of_named, text)
         if self._literal is not None:
             text = self._literal.sub(self._of_match, text)
         return pattern.sub(self._of_match, text)
@@ -179,6 +206,10 @@ class FrameRedactor:
         words = sorted(map(re.escape, self._learned), key=len, reverse=True)
         self._literal = re.compile(rb"(?<![0-9A-Za-z])(?:" + b"|".join(words) + rb")(?![0-9A-Za-z])")
 
+    def _of_named(self, match: re.Match[bytes]) -> bytes:
+        found = [group for group in match.groups() if group is not None]
+        return found[0] + self._mask(found[1])
+
     def _of_match(self, match: re.Match[bytes]) -> bytes:
         secret = match[0]
         # A long word or a long number is no token.
@@ -196,7 +227,18 @@ class FrameRedactor:
 
 
 def _is_secret_key(key: bytes) -> bool:
-    return _SECRET_KEY.fullmatch(key) is not None
+    return _SECRET_KEY.fullmatch(key.replace(b"-", b"_")) is not None
+
+
+def _decoded(key: bytes) -> bytes:
+    """A key without escapes; an invalid one unchanged."""
+    if b"\\" not in key:
+        return key
+    try:
+        decoded: str = json.loads(b'"%b"' % key, strict=False)
+    except ValueError:
+        return key
+    return decoded.encode("utf-8", "surrogatepass")
 
 
 def _is_suspect(text: bytes) -> bool:
@@ -204,5 +246,7 @@ def _is_suspect(text: bytes) -> bool:
     return (
         _LETTER_AND_DIGITS in text.translate(_CLASSES)
         or _HEXADECIMAL_DIGITS in text.translate(_HEXADECIMAL_CLASSES)
+        # An escape can hide a letter.
+        or b"\\u" in lower
         or any(word in lower for word in _WORDS)
     )

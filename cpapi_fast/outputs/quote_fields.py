@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from cpapi_fast._version import __version__
-from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS, field_code
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS, FieldKind, field_code
 from cpapi_fast.protocol.numbers import parse_number
 
 from .interface import import_arrow
 
 #: The fields that become float64 columns in every file, named by their keys.
 NUMBER_CODES: Final = DEFAULT_FIELDS
+
+#: From here on, a double may be a rounded integer.
+_EXACT: Final = 2.0**53
 
 #: The fields that have a column in every file, and the names of all columns in every file.
 _ALWAYS: Final = frozenset({*NUMBER_CODES, "6509"})
@@ -30,14 +34,14 @@ class FieldColumn(NamedTuple):
     Attributes:
         code: the code of the field.
         name: the name of the column: the key of the field, or its code if the catalogue does not contain it.
-        is_number: whether it is a float64 column; otherwise it has texts.
+        type_name: its pyarrow type: `float64` for numbers, `int64` for ids, `bool_` for flags, otherwise `string`.
         meaning: the description of the field.
         read: converts a decoded value of a frame; None for what the column cannot represent.
     """
 
     code: str
     name: str
-    is_number: bool
+    type_name: str
     meaning: str
     read: Callable[[object], Any]
 
@@ -74,7 +78,7 @@ def quotes_schema(fields: Iterable[str | int] = ()) -> Any:
             field("6509", pa.string(), FIELDS["6509"].meaning, code="6509", key=FIELDS["6509"].key),
             field("last_price_prefix", pa.string(), "C: last_price is the prior close; H: halted", code="31"),
             *(
-                field(one.name, pa.float64() if one.is_number else pa.string(), one.meaning, code=one.code)
+                field(one.name, getattr(pa, one.type_name)(), one.meaning, code=one.code)
                 for one in requested_columns(fields)
             ),
         ],
@@ -101,20 +105,40 @@ def requested_columns(fields: Iterable[str | int]) -> tuple[FieldColumn, ...]:
 
 
 def field_columns(codes: Iterable[str], taken: Collection[str]) -> tuple[FieldColumn, ...]:
-    """Return a column for each requested field, in the given order.
+    """Return a column for each requested field, in the given order. Names and types are those of `Ticks.to_arrow`.
 
     Args:
         codes: the codes of the fields.
-        taken: the names of the other columns. A field whose key is among them has its code as the name (6008, `conid`).
+        taken: the names of the other columns. A field whose key is among them has its code at the end: `conid_6008`.
     """
+    types: dict[FieldKind, tuple[str, Callable[[object], Any]]] = {
+        FieldKind.TEXT: ("string", text_of),
+        FieldKind.DATE: ("string", text_of),
+        FieldKind.ID: ("int64", id_of),
+        FieldKind.FLAG: ("bool_", flag_of),
+    }
     found = []
     for code in dict.fromkeys(codes):
         field = FIELDS.get(code)
-        name = code if field is None or field.key in taken else field.key
-        is_number = field is not None and field.is_number
-        meaning = field.meaning if field is not None else "a field that IB does not document, as received"
-        found.append(FieldColumn(code, name, is_number, meaning, parse_number if is_number else text_of))
+        if field is None:
+            found.append(FieldColumn(code, code, "string", "a field that IB does not document, as received", text_of))
+            continue
+        name = f"{field.key}_{code}" if field.key in taken else field.key
+        type_name, read = types.get(field.kind, ("float64", parse_number))
+        found.append(FieldColumn(code, name, type_name, field.meaning, read))
     return tuple(found)
+
+
+def id_of(value: object) -> int | None:
+    """Return the value of an id as an integer; None for what is no number, and from 2**53 on, as `Ticks` does."""
+    number = parse_number(value)
+    return None if number is None or not abs(number) < _EXACT else math.floor(number)
+
+
+def flag_of(value: object) -> bool | None:
+    """Return the value of a flag: whether it is another number than 0; None for what is no number."""
+    number = parse_number(value)
+    return None if number is None else number != 0.0
 
 
 def text_of(value: object) -> str | None:

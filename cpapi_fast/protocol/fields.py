@@ -289,6 +289,9 @@ DEFAULT_FIELDS: Final = ("31", "84", "86", "85", "88", "87")
 #: and `_updated`, the event time.
 DEFAULT_TICK_FIELDS: Final = (*sorted(code for code in DEFAULT_FIELDS if code != "87"), "_updated")
 
+#: How many keys a message about an unknown one names.
+_MAX_SIMILAR: Final = 3
+
 _BY_KEY: Final[Mapping[str, str]] = MappingProxyType({field.key: field.code for field in FIELDS.values()})
 
 
@@ -321,11 +324,20 @@ def field_code(name: str | int) -> str:
 def similar_keys(name: str, *, similarity: float = 0.6) -> str:
     """Return a sentence with the keys that are most similar to an unknown one; empty if there is none.
 
+    Keys in which the name is a word come first: `bid_price` for `bid`.
+
     Args:
         name: the unknown key.
-        similarity: the minimum similarity, from 0 to 1.
+        similarity: the minimum similarity of other keys, from 0 to 1.
     """
-    found = difflib.get_close_matches(name.lower()[:40], _BY_KEY, n=3, cutoff=similarity) if name else []
+    if not name:
+        return ""
+    name = name.lower()[:40]
+    # The default fields first, because most people mean them.
+    keys = (*(FIELDS[code].key for code in DEFAULT_FIELDS), *sorted(_BY_KEY, key=len))
+    words = [key for key in keys if name in key.split("_")]
+    close = difflib.get_close_matches(name, _BY_KEY, n=_MAX_SIMILAR, cutoff=similarity)
+    found = list(dict.fromkeys([*words, *close]))[:_MAX_SIMILAR]
     return f" Did you mean {' or '.join(found)}?" if found else ""
 
 

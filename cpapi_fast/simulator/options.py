@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from cpapi_fast.clock import MAX_SPEED, MIN_SPEED
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 
@@ -119,6 +121,11 @@ class SimulatorOptions:
     keep_log: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.host, str) or not _is_host(self.host):
+            raise ConfigError(
+                "host must be an address or a host name, such as 127.0.0.1, or 0.0.0.0 for all addresses, not "
+                f"{str(self.host)[:40]!r}"
+            )
         if type(self.port) is not int or not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be from 0 (any free one) to 65535, not {self.port!r}")
         if self.logged_out_response not in get_args(LoggedOutResponse):
@@ -132,6 +139,8 @@ class SimulatorOptions:
             value = getattr(self, name)
             if value is not None or name not in ("rate", "idle_timeout_s"):
                 check_positive(name, value)
+        if not MIN_SPEED <= self.speed <= MAX_SPEED:
+            raise ConfigError(f"speed must be from {MIN_SPEED:f} to {MAX_SPEED:,.0f}, not {self.speed!r}")
         for conid, interval_s in (self.tick_intervals or {}).items():
             check_positive(f"tick_intervals of {conid}", interval_s)
         if self.ready_delay_s is not None and not (
@@ -146,3 +155,12 @@ class SimulatorOptions:
             check_whole(name, getattr(self, name), least=0)
         for name in _FLAGS:
             check_flag(name, getattr(self, name))
+
+
+def _is_host(host: str) -> bool:
+    """Whether a text can be the host of a URL and of a certificate: ASCII, and no part of a name is too long."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return re.fullmatch(r"[0-9A-Za-z_.:%-]+", host) is not None

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cpapi_fast.errors import ConfigError, DecisionRecordError, ReplayMismatchError
 from cpapi_fast.feed.machine import Action, Activity, Machine, Moment
 from cpapi_fast.redaction import repr_without_accounts
 
 from .record_format import FORMAT, INPUTS, VERSION, decode_arguments, decode_options, encode_action
+
+#: What decoding a damaged line may raise.
+_DAMAGE: Final = (ArithmeticError, AttributeError, ConfigError, LookupError, TypeError, ValueError)
 
 
 @repr_without_accounts
@@ -70,7 +73,7 @@ def replay_decisions(path: str | Path) -> Iterator[Decision]:
 def _parse(text: str, number: int) -> dict[str, Any]:
     try:
         line = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DecisionRecordError("not a JSON object, so the file is damaged", line=number) from error
     if not isinstance(line, dict):
         raise DecisionRecordError("not a JSON object, so the file is damaged", line=number)
@@ -86,7 +89,7 @@ def _new_machine(head: dict[str, Any]) -> Machine:
         )
     try:
         return Machine(decode_options(head["options"]), seed=int(head["seed"]))
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise DecisionRecordError("the options are damaged", line=1) from error
 
 
@@ -97,9 +100,11 @@ def _replay(machine: Machine, line: dict[str, Any], number: int) -> Decision:
             raise DecisionRecordError(f"{name!r} is not an input of the machine", line=number)
         arguments = decode_arguments(line["arguments"])
         now = arguments["now"]
+        if not all(type(value) in (int, float) for value in now):
+            raise DecisionRecordError("the line is damaged", line=number)
         activity = {topic: Activity(*values) for topic, values in line.get("activity", {}).items()}
         machine.observe(activity, line["last_frame_s"])
-    except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         if isinstance(error, DecisionRecordError):
             raise
         raise DecisionRecordError("the line is damaged", line=number) from error

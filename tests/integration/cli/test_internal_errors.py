@@ -126,7 +126,7 @@ async def test_without_a_folder_for_the_report(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["redact", "preview", "printable_lines", "tell"])
 async def test_a_bug_in_the_report_itself(tmp_path: Path, name: str) -> None:
-    code = f"{CASES[1][1]}; from cpapi_fast.cli import last_resort; last_resort.{name} = broken"
+    code = f"{CASES[1][1]}; from cpapi_fast.program import last_resort; last_resort.{name} = broken"
     result = await run(tmp_path, COLLECT, code)
     assert result.code == 70
     assert result.err == "cpapi-fast: internal error: RuntimeError; reporting it failed: RuntimeError\n"

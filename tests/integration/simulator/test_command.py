@@ -82,6 +82,9 @@ def test_taken_port_is_one_line_and_a_failure() -> None:
         (("--replay", "no-such-file.jsonl"), "cannot read the replay file no-such-file.jsonl"),
         (("--speed", "0"), "speed must be a finite number above zero"),
         (("--port", "99999"), "port must be from 0"),
+        (("--speed", "1e18"), "speed must be from 0.000001 to 1,000,000"),
+        (("--speed", "1e-300"), "speed must be from 0.000001 to 1,000,000"),
+        *((("--host", host), "host must be an address or a host name") for host in ("", "a..b", "é", "a b", "x" * 64)),
     ],
 )
 def test_invalid_options_are_one_line_and_a_failure(

@@ -221,7 +221,6 @@ NOT_SHOWN: Final[dict[str, str]] = {
     "use Tls.verify(), ": "only a program calls the class",
     "TLS certificates are not checked: an attacker": "a command prints a warning of its own instead",
     "The limit is {} of WsOptions": "no gateway is known to send frames that long, so only a program raises the limit",
-    "the file of FeedOptions(record_decisions=...)": "`python -m cpapi_fast.feed.decisions` is for programmers",
 }
 
 #: What a command does not run, so that it shows no text of it.
@@ -290,8 +289,10 @@ def all_texts() -> list[Text]:
 #: Modules whose texts are written for certain commands. All others are written for programs.
 READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/main.py": (),
+    "program.py": (),
     "cli/arguments.py": ("collect", "tail"),
     "cli/option_names.py": (),
+    "program/": (),
     "cli/collect_command.py": ("collect",),
     "cli/collect_progress.py": ("collect",),
     "cli/tail_command.py": ("tail",),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
 import cpapi_fast as cf
+from cpapi_fast.feed.decisions.__main__ import main
 from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.decisions.record_format import INPUTS
 from cpapi_fast.feed.machine import Activity, CallKind, Failure, Machine, Moment, SessionFacts, SubscriptionSpec
 from cpapi_fast.protocol.hours import DailyWindow, TradingHours
+from tests.support.hostile import HOSTILE_ARGUMENTS, assert_harmless
 
 HOURS = TradingHours.weekdays("09:30", "16:00", "America/New_York", holidays=[dt.date(2026, 12, 25)])
 SMD = SubscriptionSpec("smd+1", "smd+1+{}", "umd+1+{}", is_market_data=True, usual_interval_s=0.7, hours=HOURS)
@@ -251,3 +255,53 @@ def test_the_command_prints_the_decisions(tmp_path: Path):
     file.write_text("{}\n")
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (1, f"{file}: line 1: the file is not a decision record\n")
+
+
+@pytest.mark.parametrize("text", HOSTILE_ARGUMENTS)
+@pytest.mark.parametrize("form", ["{}", "--{}", "file {}"])
+def test_the_command_refuses_hostile_arguments_in_one_printable_line(
+    text: str, form: str, capfdbinary: pytest.CaptureFixture[bytes]
+):
+    argv = form.format(text).split(" ", 1) if form.startswith("file") else [form.format(text)]
+    try:
+        code = main(argv)
+    except SystemExit as exc:
+        code = exc.code
+    out, err = capfdbinary.readouterr()
+    # A text with a space is no option, so it is a file that does not exist.
+    assert code == (2 if form == "file {}" else 1 if " " in argv[0] or form == "{}" else 2)
+    assert out == b""
+    assert assert_harmless(err).count("\n") == 1
+
+
+def test_every_value_of_a_record_may_be_damaged(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    file = tmp_path / "decisions"
+    record(file)
+    lines = file.read_text().splitlines()
+    junk = [None, "\x1b[31m", -1, 1e400, float("nan"), 1e18, 10**30, True, [], [[]], {}]
+    cases = [(at, path, value) for at, line in enumerate(lines) for path in _paths(json.loads(line)) for value in junk]
+    for at, path, value in random.Random(5).sample(cases, 500):
+        damaged = json.loads(lines[at])
+        inner = damaged
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+        file.write_text("\n".join([*lines[:at], json.dumps(damaged), *lines[at + 1 :], ""]))
+        code = main([str(file), "--all"])
+        # Some values have no effect.
+        assert code in (0, 1), (at, path, value, capfd.readouterr().err)
+    assert_harmless(capfd.readouterr().out.encode())
+
+
+def test_a_record_of_nothing_but_brackets_is_refused(tmp_path: Path):
+    file = tmp_path / "decisions"
+    file.write_text("[" * 200_000 + "\n")
+    with pytest.raises(cf.DecisionRecordError, match="not a JSON object"):
+        list(cf.replay_decisions(file))
+
+
+def _paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from _paths(inner, (*path, key))

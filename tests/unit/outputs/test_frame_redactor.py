@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from pathlib import Path
 
 import orjson
@@ -228,3 +229,35 @@ def test_a_batch_without_secrets_is_not_copied() -> None:
     batch = batch_of([quote(number, _31="1.5") for number in range(10)])
     payloads = FrameRedactor().redacted(batch)
     assert isinstance(payloads, memoryview)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        rb'{"topic":"act","args":{"\u0061ccounts":["EVIL7"]}}',
+        rb'{"topic":"x","us\u0065r-name":"EVIL7"}',
+        rb'{"topic":"act","args":{"aliases":{"U1234567":"a } b","U7654321":"EVIL7"}}}',
+        rb'{"topic":"act","args":{"ali\u0061ses":{"U1234567":"EVIL7"}}}',
+        rb'{"topic":"x","account":{"id":"EVIL7","more":[{"name":"EVIL7"}]},"price":1.5}',
+        rb'{"topic":"x","text":"{\"account\":\"EVIL7\"}"}',
+        rb'{"topic":"x","text":"cookie: a=EVIL7; b=EVIL7"}',
+        rb'{"topic":"x","text":"JSESSIONID=EVIL7; next"}',
+        rb'{"topic":"x","text":"Authorization: Bearer EVIL7"}',
+        rb'{"topic":"x","text":"write to EVIL7@example.com"}',
+    ],
+)
+def test_hidden_keys_nested_values_and_cookies_are_secrets(frame: bytes) -> None:
+    clean = FrameRedactor().redact(frame)
+    assert b"EVIL7" not in clean
+    assert len(clean) == len(frame)
+    json.loads(clean)
+    assert clean.endswith(b'"price":1.5}') == frame.endswith(b'"price":1.5}')
+
+
+@pytest.mark.parametrize("part", [b"a", b"a.", b"sess", b"a@", b"cookie: ", b"user=", b"{", b"[1,", b'\\"'])
+def test_the_work_on_a_long_text_is_bounded(part: bytes) -> None:
+    frame = b'{"topic":"x","text":"%b"}' % (part * 100_000)
+    started_s = time.process_time()
+    FrameRedactor().redact(frame)
+    # It takes 0.1 s; time that grows with the square of the length would be minutes.
+    assert time.process_time() - started_s < 10.0

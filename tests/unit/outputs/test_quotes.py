@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, SubscriptionError, UsageError
+from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.quote_fields import field_columns, quotes_schema
+from cpapi_fast.outputs.quote_fields import field_columns, id_of, quotes_schema
 from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from cpapi_fast.protocol.kinds import FrameKind
@@ -360,22 +361,30 @@ def test_every_requested_field_has_a_column(tmp_path: Path) -> None:
         writer.write(batch_of(frames, 42))
     schema = pq.read_schema(writer.files[0])
     fixed = quotes_schema().names
-    assert schema.names == [*fixed, "mark_price", "implied_vol_percent", "symbol", "6008", "can_be_traded", "999999"]
+    assert schema.names == [
+        *fixed,
+        "mark_price",
+        "implied_vol_percent",
+        "symbol",
+        "conid_6008",
+        "can_be_traded",
+        "999999",
+    ]
     assert schema.equals(quotes_schema(codes), check_metadata=True)
     types = {name: str(schema.field(name).type) for name in schema.names[len(fixed) :]}
     assert types == {
         "mark_price": "double",
         "implied_vol_percent": "double",
         "symbol": "string",
-        "6008": "double",
-        "can_be_traded": "double",
+        "conid_6008": "int64",
+        "can_be_traded": "bool",
         "999999": "string",
     }
     assert [schema.field(name).metadata[b"code"] for name in ("mark_price", "999999")] == [b"7635", b"999999"]
     rows = [{name: row[name] for name in types} for row in rows_of(tmp_path)]
     assert rows == [
-        {"mark_price": 1018.42, "implied_vol_percent": 18.4, "symbol": "VIX", "6008": 13455763.0, "can_be_traded": 1.0,
-         "999999": "new"},
+        {"mark_price": 1018.42, "implied_vol_percent": 18.4, "symbol": "VIX", "conid_6008": 13455763,
+         "can_be_traded": True, "999999": "new"},
         dict.fromkeys(types) | {"999999": '[1,{"a":null}]'},
         dict.fromkeys(types) | {"symbol": "5", "999999": "1.5"},
     ]  # fmt: skip
@@ -401,17 +410,44 @@ def test_each_field_of_the_catalogue_can_be_a_column(tmp_path: Path) -> None:
     schema = quotes_schema(FIELDS)
     assert len(set(schema.names)) == len(schema.names)
     columns = field_columns(FIELDS, quotes_schema().names)
-    assert {column.code: column.is_number for column in columns} == {
+    assert {column.code: column.type_name != "string" for column in columns} == {
         code: field.is_number for code, field in FIELDS.items()
     }
+    values = {"float64": 1.5, "int64": 1, "bool_": True, "string": "1.5"}
     with QuotesWriter(tmp_path, fields=FIELDS) as writer:
         writer.write(batch_of([quote(1, **{f"_{code}": "1.5" for code in FIELDS})], 42))
     (row,) = rows_of(tmp_path)
     for column in columns:
         if column.name in row and column.code not in ("6509", *DEFAULT_FIELDS):
-            assert row[column.name] == (1.5 if column.is_number else "1.5")
-    described = [FIELDS[column.code].meaning for column in columns if not column.is_number]
+            assert row[column.name] == values[column.type_name]
+    described = [FIELDS[column.code].meaning for column in columns if column.type_name == "string"]
     assert not any("percent" in text or "price" in text for text in described), "a number is no text"
+
+
+def test_requested_fields_have_the_names_and_types_of_the_columns_of_ticks() -> None:
+    codes = [code for code in FIELDS if code not in {*DEFAULT_FIELDS, "6509"}]
+    text = dict.fromkeys(codes, "x")
+    ticks = TickDecoder(codes).decode(batch_of([quote(1, **{f"_{code}": value for code, value in text.items()})], 42))
+    decoded = ticks.to_arrow().schema
+    types = {
+        field.metadata[b"code"].decode(): (field.name, field.type) for field in decoded if b"code" in field.metadata
+    }
+    own = {
+        field.metadata[b"code"].decode(): (field.name, field.type)
+        for field in list(quotes_schema(codes))[-len(codes) :]
+    }
+    for code, (name, kind) in own.items():
+        other_name, other = types[code]
+        # Texts of ticks are a dictionary.
+        assert (name, kind) == (other_name, getattr(other, "value_type", other)), code
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(13455763, 13455763), ("13455763", 13455763), (1e300, None), (2**53, None), ("x", None), (None, None), (-1, -1)],
+)
+def test_an_id_is_an_integer(value: object, expected: int | None) -> None:
+    assert id_of(value) == expected
 
 
 def test_the_latest_last_price_has_its_mark(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cpapi_fast.errors import SubscriptionError
-from cpapi_fast.protocol.fields import FIELDS, Field, FieldKind, field_code
+from cpapi_fast.protocol.fields import FIELDS, Field, FieldKind, field_code, similar_keys
 
 #: Every code of the documented table, typed in from there and not read from the module.
 _TABLE = """
@@ -81,6 +81,22 @@ def test_an_unknown_name_is_refused(name: object) -> None:
 def test_the_error_names_similar_keys(name: str, key: str) -> None:
     with pytest.raises(SubscriptionError, match=f"Did you mean .*{key}"):
         field_code(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("bid", "bid_price or bid_size"),
+        ("ask", "ask_price or ask_size"),
+        ("LAST", "last_price or "),
+        ("price", "last_price or bid_price or ask_price"),
+        ("mark", "mark_price"),
+    ],
+)
+def test_keys_with_the_name_as_a_word_come_first(name: str, keys: str) -> None:
+    assert similar_keys(name).startswith(f" Did you mean {keys}")
+    # So does a decoder, which takes other names too.
+    assert similar_keys(name, similarity=0.8).startswith(f" Did you mean {keys}")
 
 
 def test_the_catalogue_cannot_be_changed() -> None:

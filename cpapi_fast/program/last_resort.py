@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import platform
@@ -29,6 +30,9 @@ TRACEBACK_VARIABLE: Final = "CPAPI_FAST_TRACEBACK"
 
 #: A report ends after this many characters; an error that repeats must not fill the disk.
 _MAX_REPORT: Final = 1_000_000
+
+#: After this time, a Ctrl-C that Python has ignored is repeated, in seconds.
+_REPEATED_S: Final = 0.01
 
 #: How many warnings of other libraries are shown.
 _MAX_WARNINGS: Final = 20
@@ -134,6 +138,12 @@ class LastResort:
             self.report("while the process ended", error)
 
     def _on_unraisable(self, unraisable: Any) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            # It was raised where Python ignores exceptions: repeat it elsewhere, so that Ctrl-C is not lost.
+            repeated = threading.Timer(_REPEATED_S, _thread.interrupt_main)
+            repeated.daemon = True
+            repeated.start()
+            return
         # At the end of the process, the modules that a report needs are gone already.
         if unraisable.exc_value is not None and not sys.is_finalizing():
             self.report(unraisable.err_msg or "exception ignored", unraisable.exc_value)
