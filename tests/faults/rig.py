@@ -111,7 +111,7 @@ class Rig:
         self.clock = Clock(speed)
         options: dict[str, Any] = {"tls": tls, "seed": 7, "tick_intervals": TICKS, "keep_log": True, "keep_sent": 0}
         self.gateway = SimulatedGateway(SimulatorOptions(**(options | dict(gateway or {}))), clock=self.clock)
-        self.feed_options = cf.FeedOptions(**({"seed": 7, "nightly": None} | dict(feed or {})))
+        self.feed_options = cf.FeedOptions(**({"seed": 7, "nightly": None, "log_trouble": False} | dict(feed or {})))
         self.conids = conids
         self.topics = (*(f"smd+{conid}" for conid in conids), "sor", "spl")
         self.ledger = Ledger(self.topics)

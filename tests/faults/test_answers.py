@@ -24,8 +24,10 @@ async def test_the_feed_recovers_from_wrong_responses(call: str) -> None:
                 rig.gateway.faults.end_brokerage_session()
             rig.gateway.faults.drop_sockets()
             await rig.streams()
-            # The wrong response was sent, and the feed repeated the request.
-            assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= requests_before + 2, name
+            # The wrong response was sent, and the feed repeated the request, unless the status says all that it needs.
+            is_enough = call == "/iserver/accounts" and name == "not-json"
+            least = requests_before + (1 if is_enough else 2)
+            assert sum(request.path.endswith(call) for request in rig.gateway.requests) >= least, name
 
 
 @pytest.mark.parametrize("call", ["/tickle", "/ws"])
