@@ -20,6 +20,8 @@ if sys.platform == "win32":
 #: Sends a signal to the process when it first imports a module, in the middle of a callback of the import system.
 _AT_IMPORT = """
 import os, signal, sys
+# A shell starts its background jobs, such as these tests, with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == {name!r}:
