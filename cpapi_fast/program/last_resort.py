@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
@@ -21,6 +22,9 @@ from cpapi_fast._version import __version__
 from cpapi_fast.console import tell
 from cpapi_fast.printable import printable_lines
 from cpapi_fast.redaction import preview, redact
+
+#: The folder of this package.
+_PACKAGE: Final = Path(__file__).parents[1]
 
 #: The exit code of an internal error: EX_SOFTWARE of sysexits.h.
 EXIT_INTERNAL: Final = 70
@@ -190,10 +194,17 @@ def _head() -> str:
     )
 
 
+def _frame_text(frame: traceback.FrameSummary) -> str:
+    # A program may have secrets in its source, which newer versions of Python also show of `python -c`.
+    line = frame.line or ""
+    source = line if Path(frame.filename).is_relative_to(_PACKAGE) else redact(line)
+    return f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n' + (f"    {source}\n" if source else "")
+
+
 def _details(error: BaseException) -> str:
     """The traceback of an error and of those that caused it, as Python writes it, with redacted messages.
 
-    Names of files and lines of source stay, because the rules for secrets would remove long paths.
+    Names of files and lines of this package stay, because the rules for secrets would remove long names.
     """
     parts: list[str] = []
     seen: set[int] = set()
@@ -204,7 +215,7 @@ def _details(error: BaseException) -> str:
         if inner is not None and id(inner) not in seen:
             add(inner)
             parts.append("which led to:\n")
-        parts.extend(traceback.format_tb(error.__traceback__))
+        parts.extend(map(_frame_text, traceback.extract_tb(error.__traceback__)))
         parts.extend(redact(line) for line in traceback.format_exception_only(error))
         if isinstance(error, BaseExceptionGroup):
             for number, each in enumerate(error.exceptions, 1):

@@ -109,6 +109,18 @@ async def test_a_bug(tmp_path: Path, arguments: tuple[str, ...], code: str, is_f
         assert r"RuntimeError: BUG \x1b[31m of [redacted]" in report
 
 
+async def test_a_secret_in_the_source_of_a_program_is_not_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(BREAK)
+    code = "import sys; sys.path.insert(0, '.'); from faulty import broken; from cpapi_fast.cli import main"
+    result = await run(tmp_path, COLLECT, f"{code}; main.make_parser = broken")
+    assert result.code == 70
+    (path,) = reports(tmp_path)
+    report = path.read_text()
+    assert "faulty.py" in report
+    assert "raise RuntimeError" in report
+    assert SESSION not in report + result.err
+
+
 async def test_the_report_can_be_shown_at_once(tmp_path: Path) -> None:
     result = await run(tmp_path, COLLECT, CASES[1][1], CPAPI_FAST_TRACEBACK="1")
     assert result.code == 70
