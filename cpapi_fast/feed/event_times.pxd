@@ -12,6 +12,8 @@ cdef struct Times:
     # infinite if unknown.
     double usual_ms
     double recent_ms
+    # The last event time that was compared with the usual one: frames that repeat it show nothing new.
+    int64_t compared_ms
     # The first and the last eight digits of the last event time, and where its key was in its frame.
     uint64_t first_digits
     uint64_t last_digits

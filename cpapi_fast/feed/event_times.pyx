@@ -201,12 +201,13 @@ cdef class EventTimes:
             if slot < 0 or batch.kinds_ptr[index] != KIND_MARKET_DATA:
                 continue
             event_ms = _event_ms(batch, index)
-            if event_ms < 0:
+            times = &self._times_ptr[slot]
+            if event_ms < 0 or event_ms == times.compared_ms:
                 left -= 1
                 if left == 0:
                     return False
                 continue
-            times = &self._times_ptr[slot]
+            times.compared_ms = event_ms
             transit_ms = self._transit_ms(batch.received_ns_ptr[index], event_ms)
             if times.usual_ms == INFINITY:
                 times.usual_ms = times.recent_ms = transit_ms

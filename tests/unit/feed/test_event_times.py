@@ -110,3 +110,12 @@ def test_the_lateness_is_in_the_batch_and_in_the_count():
     assert feed.tracker.read(feed.slot)[3] == 5
     feed.receive(tick(START_MS + 2), at_ms=START_MS)
     assert feed.tracker.read(feed.slot)[3] == 0
+
+
+def test_a_frame_that_repeats_an_event_time_shows_nothing_new():
+    feed = Feed()
+    feed.receive(tick(START_MS), at_ms=START_MS + 40)
+    assert feed.receive(tick(START_MS + 100), at_ms=START_MS + 140) is False
+    for seconds in range(1, 60):
+        assert feed.receive(tick(START_MS + 100), at_ms=START_MS + 140 + 1_000 * seconds) is False
+    assert feed.receive(tick(START_MS + 200), at_ms=START_MS + 61_000) is True
