@@ -27,7 +27,7 @@ _BEFORE_0_1: Final = "9a2179ea73b3f8fe3d693b54dbaad3188cc4aab3"
 
 #: Remove an entry when no branch is compared with its commit any more.
 ACCEPTED: Final = (
-    Accepted("feed/batch", _BEFORE_0_1, 1.12, "the `_updated` of each topic shows late data and frozen streams"),
+    Accepted("feed/batch", _BEFORE_0_1, 1.15, "the `_updated` of each topic shows late data and frozen streams"),
     Accepted("columns/l1", _BEFORE_0_1, 1.09, "texts and dates have columns too, and mismatches are counted"),
     Accepted("read/waiting", _BEFORE_0_1, 1.08, "a reader in another loop or thread is refused instead of hanging"),
     Accepted("subscribe/send", _BEFORE_0_1, 1.08, "fields are given by key or code, instruments as text too"),
