@@ -1,4 +1,7 @@
 """The command line: commands, options and terminal screens."""
 
-# A program calls `cpapi_fast.cli.main([...])`: the module is callable.
-from . import main as main
+from __future__ import annotations
+
+from .main import main
+
+__all__ = ["main"]

@@ -55,6 +55,12 @@ def add_instruments(parser: argparse.ArgumentParser, purpose: str) -> None:
 def add_feed_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the feed that `collect` and `tail` have."""
     parser.add_argument(
+        "--give-up-after",
+        type=seconds,
+        metavar="S",
+        help="exit with an error after S seconds without data (default: never)",
+    )
+    parser.add_argument(
         "--competing",
         choices=("observe", "reclaim"),
         default="observe",

@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
         out=Path(args.out),
         fields=MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1(),
         duration_s=args.duration,
-        give_up_after_s=args.give_up_after,
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
         slow_disk=args.slow_disk.replace("-", "_"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from types import ModuleType
 
 from cpapi_fast._version import __version__
 from cpapi_fast.console import StreamError, tell
@@ -115,12 +114,6 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after S seconds (default: never)")
     parser.add_argument(
-        "--give-up-after",
-        type=arguments.seconds,
-        metavar="S",
-        help="exit with an error after S seconds without data (default: never)",
-    )
-    parser.add_argument(
         "--backfill",
         choices=("smh", "rest"),
         help="request bars of history for every gap, on the socket (smh) or by REST, and write them to the events file",
@@ -221,12 +214,6 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="update every S seconds (default: 0.25 in a terminal, otherwise 1)",
     )
-    parser.add_argument(
-        "--give-up-after",
-        type=arguments.seconds,
-        metavar="S",
-        help="exit with an error after S seconds without data (default: never)",
-    )
     arguments.add_feed_options(parser)
     add_tls_options(parser)
     parser.add_argument(
@@ -290,13 +277,3 @@ def _doctor(args: argparse.Namespace) -> int:
     from . import doctor_command
 
     return doctor_command.run(args)
-
-
-class _CallableModule(ModuleType):
-    """Lets a program call `cpapi_fast.cli.main([...])`, where `main` is this module and not its function."""
-
-    def __call__(self, argv: Sequence[str] | None = None) -> int:
-        return main(argv)
-
-
-sys.modules[__name__].__class__ = _CallableModule

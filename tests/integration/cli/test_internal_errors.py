@@ -43,7 +43,7 @@ Collector.status = lambda self: type("Broken", (), {"__del__": broken})() and st
 
 #: The command, what breaks, and whether the command fails by it.
 CASES = [
-    (COLLECT, "from cpapi_fast.cli import main; main.make_parser = broken", True),
+    (COLLECT, "import sys, cpapi_fast.cli; sys.modules['cpapi_fast.cli.main'].make_parser = broken", True),
     (COLLECT, "from cpapi_fast.cli import collect_command; collect_command.run = broken", True),
     (COLLECT, "import sys; sys.modules['cpapi_fast.cli.collect_progress'] = None", True),
     (COLLECT, "from cpapi_fast.collect.collector import Collector; Collector.run = broken", True),
@@ -111,8 +111,8 @@ async def test_a_bug(tmp_path: Path, arguments: tuple[str, ...], code: str, is_f
 
 async def test_a_secret_in_the_source_of_a_program_is_not_in_the_report(tmp_path: Path) -> None:
     (tmp_path / "faulty.py").write_text(BREAK)
-    code = "import sys; sys.path.insert(0, '.'); from faulty import broken; from cpapi_fast.cli import main"
-    result = await run(tmp_path, COLLECT, f"{code}; main.make_parser = broken")
+    code = "import sys; sys.path.insert(0, '.'); from faulty import broken; import cpapi_fast.cli"
+    result = await run(tmp_path, COLLECT, f"{code}; sys.modules['cpapi_fast.cli.main'].make_parser = broken")
     assert result.code == 70
     (path,) = reports(tmp_path)
     report = path.read_text()

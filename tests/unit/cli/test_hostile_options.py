@@ -6,14 +6,17 @@ The cases come from the parsers, so a new option is covered.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cpapi_fast.cli import main as cli
 from tests.support.hostile import HOSTILE_ARGUMENTS, assert_harmless
+
+#: The module: `cpapi_fast.cli.main` is the function.
+cli = importlib.import_module("cpapi_fast.cli.main")
 
 COMMANDS = ("collect", "tail", "doctor", "simulate")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast._version import __version__
-from cpapi_fast.cli import main as cli
 from cpapi_fast.errors import (
     ConfigError,
     CpapiError,
@@ -23,6 +23,9 @@ from cpapi_fast.errors import (
     TransportError,
     UsageError,
 )
+
+#: The module: `cpapi_fast.cli.main` is the function.
+cli = importlib.import_module("cpapi_fast.cli.main")
 
 COLLECT = ["collect", "--simulate", "--out", "x"]
 
@@ -214,7 +217,7 @@ def test_module_is_the_command() -> None:
 def test_output_into_a_closed_pipe() -> None:
     """`cpapi-fast ... | head` is no traceback."""
     program = (
-        "import sys; from cpapi_fast.cli import main as cli; "
+        "import sys; import cpapi_fast.cli; cli = sys.modules['cpapi_fast.cli.main']; "
         "cli._collect = lambda args: print('x' * 100000, flush=True) or 0; "
         "sys.exit(cli.main())"
     )
@@ -234,7 +237,7 @@ if sys.platform == "linux":
     def test_output_onto_a_full_disk() -> None:
         """`cpapi-fast ... > file`, on the disk that the files have filled: one line, and no second one from Python."""
         program = (
-            "import sys; from cpapi_fast.cli import main as cli; "
+            "import sys; import cpapi_fast.cli; cli = sys.modules['cpapi_fast.cli.main']; "
             "cli._collect = lambda args: print('x', flush=True) or 0; "
             "sys.exit(cli.main())"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 import cpapi_fast
-from cpapi_fast.cli import main as cli
 from cpapi_fast.cli.arguments import feed_options
 from cpapi_fast.cli.option_names import OptionNames
 from cpapi_fast.collect.options import CollectOptions
@@ -27,6 +27,9 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatorOptions
 from cpapi_fast.ws.options import WsOptions
+
+#: The module: `cpapi_fast.cli.main` is the function.
+cli = importlib.import_module("cpapi_fast.cli.main")
 
 COMMANDS: Final = ("collect", "tail", "doctor", "simulate")
 
