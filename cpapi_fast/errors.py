@@ -18,7 +18,7 @@
     │   └── DecodeError (.preview)               no   HTML, or JSON with an unexpected shape
     ├── PaceError (.limit, .retry_after_s)       YES  this program sends too many requests; this one was not sent
     ├── TransportError (.meaning, .advice)       YES  the connection failed or ended without a CLOSE frame
-    │   ├── ConnectError                         YES  no connection: DNS, refused, reset; no for a stranger
+    │   ├── ConnectError                         YES  no connection: DNS, refused, reset; no for another server
     │   ├── RequestTimeoutError (TimeoutError)   YES  no response within a time limit
     │   ├── HandshakeError (.status, .meaning)   depends on the meaning; the upgrade to a WebSocket failed
     │   ├── ProtocolViolationError               YES  the peer violated the protocol or a size limit

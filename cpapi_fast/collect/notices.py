@@ -11,7 +11,7 @@ from typing import Final
 from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, Gap, Standstill, StandstillReason, StateChange
-from cpapi_fast.feed.machine.advice import FEED_VOICE
+from cpapi_fast.feed.machine.advice import FEED_WORDING
 from cpapi_fast.feed.trouble import LOGGER, TroubleReporter
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.loop import running_loop
@@ -103,7 +103,7 @@ class Notices:
         trouble = self.last_trouble
         if event.cause is not Cause.NOT_A_GATEWAY or (trouble is not None and trouble.cause is not Cause.UNREACHABLE):
             return ""
-        return f"{event.detail}. {event.advice.removesuffix(FEED_VOICE.retries)}"
+        return f"{event.detail}. {event.advice.removesuffix(FEED_WORDING.retries)}"
 
     def on_event(self, event: RecordedEvent) -> None:
         """Report an event that matters to a person."""

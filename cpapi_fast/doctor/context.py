@@ -22,7 +22,7 @@ from cpapi_fast.errors import (
     TransportError,
 )
 from cpapi_fast.meaning import Meaning
-from cpapi_fast.protocol.response_table import Place, Voice, advice_for
+from cpapi_fast.protocol.response_table import Place, Wording, advice_for
 from cpapi_fast.rest.pacing import RestPacer
 from cpapi_fast.rest.responses import Contact, RestResponse
 from cpapi_fast.rest.session import AuthStatus, SessionTicket
@@ -36,8 +36,8 @@ from .observer import SocketObserver
 
 USER_AGENT: Final = f"cpapi_fast/{__version__}"
 
-#: The voice of the advice of a diagnosis.
-DOCTOR_VOICE: Final = Voice(
+#: The wording of the advice of a diagnosis.
+DOCTOR_WORDING: Final = Wording(
     open_session="Open it: run this command with --init, or call Client.init_brokerage_session().",
     take_over=", or take the session over by running this command with --init",
     base_url="--url",
@@ -46,8 +46,8 @@ DOCTOR_VOICE: Final = Voice(
 )
 
 #: The same with `--init`, which is then advised no more.
-DOCTOR_INIT_VOICE: Final = replace(
-    DOCTOR_VOICE, open_session="--init has not opened it: log in at {origin} in a browser again.", take_over=""
+DOCTOR_INIT_WORDING: Final = replace(
+    DOCTOR_WORDING, open_session="--init has not opened it: log in at {origin} in a browser again.", take_over=""
 )
 
 
@@ -211,7 +211,7 @@ def advice_of(meaning: Meaning, context: DiagnosisContext) -> str:
         scheme, _, rest = str(context.base).partition("://")
         return f"Pass --url {'http' if scheme == 'https' else 'https'}://{rest}"
     place = Place(context.base.origin, context.base.path, is_known=context.contact.has_gateway)
-    return advice_for(meaning, place, DOCTOR_INIT_VOICE if context.init else DOCTOR_VOICE)
+    return advice_for(meaning, place, DOCTOR_INIT_WORDING if context.init else DOCTOR_WORDING)
 
 
 def quoted(words: str) -> str:

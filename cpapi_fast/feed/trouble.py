@@ -14,7 +14,7 @@ from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.redaction import printable, redact
 
 from .machine import Machine
-from .machine.advice import FEED_VOICE
+from .machine.advice import FEED_WORDING
 from .options import FeedOptions
 
 #: The logger of this library.
@@ -247,7 +247,7 @@ def no_data_error(what: str, change: StateChange | None) -> SessionError | Trans
         return TransportError(what)
     detail = f" ({change.detail})" if change.detail else ""
     # What is raised ends the feed or a wait, so the error leaves out that the feed retries.
-    advice = change.advice.removesuffix(FEED_VOICE.retries) if change.is_failure else "Run `cpapi-fast doctor`."
+    advice = change.advice.removesuffix(FEED_WORDING.retries) if change.is_failure else "Run `cpapi-fast doctor`."
     text = f"{what}: the feed is {change.state.value}, {change.cause.value}{detail}. To do: {advice}"
     if change.state is FeedState.LOGIN_REQUIRED:
         return NotAuthenticatedError(text)

@@ -9,8 +9,8 @@ from typing import Final
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.redaction import preview
 
+from .other_servers import TWS_PORTS, is_tls_alert, server_of_bytes
 from .response_rules import ServerResponse, Step, Verdict, judge
-from .strangers import TWS_PORTS, is_tls_alert, stranger_of_bytes
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r\n]")
 
@@ -44,7 +44,7 @@ def judge_port(answer: PortAnswer, *, is_https: bool, port: int) -> Verdict | No
     status = _STATUS_LINE.match(data)
     if status is not None:
         verdict = judge(_response(int(status[1]), data))
-        if verdict is not None and verdict.meaning in _STRANGERS:
+        if verdict is not None and verdict.meaning in _OTHER_SERVERS:
             return verdict
         if is_https and not answer.speaks_tls:
             return Verdict(Meaning.WRONG_SCHEME, "speaks plain http, but the URL says https")
@@ -52,11 +52,11 @@ def judge_port(answer: PortAnswer, *, is_https: bool, port: int) -> Verdict | No
     if not is_https and (answer.speaks_tls or is_tls_alert(data)):
         return Verdict(Meaning.WRONG_SCHEME, "speaks TLS, but the URL says http")
     if data and not is_tls_alert(data):
-        stranger = stranger_of_bytes(data)
+        other = server_of_bytes(data)
         sent = preview(data[:64])
         return Verdict(
-            stranger.meaning,
-            f"speaks neither http nor TLS, so it is {stranger.name} and no Client Portal gateway"
+            other.meaning,
+            f"speaks neither http nor TLS, so it is {other.name} and no Client Portal gateway"
             + (f"; it sent: {sent}" if sent else ""),
         )
     if is_https and is_tls_alert(data):
@@ -76,7 +76,9 @@ def judge_port(answer: PortAnswer, *, is_https: bool, port: int) -> Verdict | No
 
 
 #: Meanings of an http response that name another server than a gateway.
-_STRANGERS: Final = frozenset({Meaning.NOT_A_GATEWAY, Meaning.AIRPLAY, Meaning.CAPTIVE_PORTAL, Meaning.WRONG_SCHEME})
+_OTHER_SERVERS: Final = frozenset(
+    {Meaning.NOT_A_GATEWAY, Meaning.AIRPLAY, Meaning.CAPTIVE_PORTAL, Meaning.WRONG_SCHEME}
+)
 
 
 def _response(status: int, data: bytes) -> ServerResponse:

@@ -17,7 +17,7 @@ import orjson
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.redaction import preview
 
-from .strangers import Stranger, is_page, stranger_of_response, wants_tls
+from .other_servers import OtherServer, is_page, server_of_response, wants_tls
 from .words import meaning_of_words, words_of, words_of_error
 
 #: How much of a body is read for texts and marks, in bytes.
@@ -65,9 +65,9 @@ class ServerResponse:
     is_base_right: bool = False
 
     @property
-    def stranger(self) -> Stranger | None:
+    def other_server(self) -> OtherServer | None:
         """Who sent it; None unless it is certain that it is no gateway."""
-        return None if self.status is None else stranger_of_response(self.status, self.headers, self.body)
+        return None if self.status is None else server_of_response(self.status, self.headers, self.body)
 
     @property
     def server(self) -> str:
@@ -162,10 +162,10 @@ def _is_of_proxy(response: ServerResponse) -> bool:
     return _PROXIES.search(response.headers.get("server", "").encode() + b" " + response.body[:_READ_BYTES]) is not None
 
 
-def _is_stranger(meaning: Meaning) -> Callable[[ServerResponse], bool]:
+def _is_other_server(meaning: Meaning) -> Callable[[ServerResponse], bool]:
     def where(response: ServerResponse) -> bool:
-        stranger = response.stranger
-        return stranger is not None and stranger.meaning is meaning
+        other = response.other_server
+        return other is not None and other.meaning is meaning
 
     return where
 
@@ -194,7 +194,7 @@ _NOT_SUCCESS: Final = frozenset(range(100, 1000)) - frozenset(_SUCCESS)
 _RULES: Final[tuple[_Rule, ...]] = (
     # Who answers decides before what it answers.
     *(
-        _Rule(meaning, range(100, 1000), _is_stranger(meaning))
+        _Rule(meaning, range(100, 1000), _is_other_server(meaning))
         for meaning in (Meaning.AIRPLAY, Meaning.CAPTIVE_PORTAL, Meaning.NOT_A_GATEWAY)
     ),
     _Rule(Meaning.WRONG_SCHEME, (400,), lambda response: wants_tls(response.body)),
@@ -257,7 +257,7 @@ _OF_GATEWAY: Final = frozenset(
 
 def is_of_gateway(response: ServerResponse, verdict: Verdict | None) -> bool:
     """Whether a refusal shows that a gateway has answered: by its words, its login page, or the form of its errors."""
-    if verdict is None or response.stranger is not None:
+    if verdict is None or response.other_server is not None:
         return False
     if verdict.meaning in _OF_GATEWAY or _redirects_to_login(response) or _is_login_page(response):
         return True
@@ -289,10 +289,10 @@ def _found(meaning: Meaning, response: ServerResponse, status: int) -> str:
         return f"returned status {status}, a redirect to {_target(response)}, which is not followed"
     if meaning is Meaning.LOGIN_REQUIRED and response.is_html and _is_login_page(response):
         return f"returned the login page (status {status}), so nobody is logged in"
-    stranger = response.stranger
-    if stranger is not None and stranger.meaning is meaning:
+    other = response.other_server
+    if other is not None and other.meaning is meaning:
         by = f" by {response.server}" if response.server else ""
-        return f"returned status {status}{by}, so it is {stranger.name} and no Client Portal gateway"
+        return f"returned status {status}{by}, so it is {other.name} and no Client Portal gateway"
     if meaning is Meaning.UNEXPECTED_BODY:
         return f"returned HTML instead of JSON: {response.quote() or 'an empty page'}"
     by = f" by {response.server}" if response.server else ""

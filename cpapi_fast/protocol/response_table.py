@@ -37,7 +37,7 @@ class Row:
     Attributes:
         is_retryable: whether the same request can succeed later without a person and without a change of the program.
         pause: how long a feed waits before it tries again.
-        advice: what to do; `{origin}`, `{base_path}` and the texts of `Voice` are replaced.
+        advice: what to do; `{origin}`, `{base_path}` and the texts of `Wording` are replaced.
     """
 
     is_retryable: bool
@@ -180,7 +180,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class Wording:
     """Who gives the advice: what its reader can call, set or pass.
 
     Attributes:
@@ -206,38 +206,38 @@ class Voice:
     )
 
 
-CLIENT_VOICE: Final = Voice(
+CLIENT_WORDING: Final = Wording(
     open_session="Call init_brokerage_session(), then try again.",
     take_over=", or take over the session with init_brokerage_session(compete=True)",
 )
 
 
-def advice_for(meaning: Meaning, place: Place, voice: Voice = CLIENT_VOICE) -> str:
+def advice_for(meaning: Meaning, place: Place, wording: Wording = CLIENT_WORDING) -> str:
     """Return what to do about a response, in one or two sentences."""
     origin, base_path = place.origin, place.base_path
     right_path = (
-        f"Use {origin}/v1/api as {voice.base_url}."
+        f"Use {origin}/v1/api as {wording.base_url}."
         if not base_path.endswith("/v1/api")
-        else f"Open {origin} in a browser and correct {voice.base_url}: nothing of a Client Portal gateway is at "
+        else f"Open {origin} in a browser and correct {wording.base_url}: nothing of a Client Portal gateway is at "
         f"{base_path}."
     )
     scheme, separator, rest = f"{origin}{base_path}".partition("://")
     return ROWS[meaning].advice.format(
         other_scheme=f"{'http' if scheme == 'https' else 'https'}://{rest}" if separator else "the other scheme",
         listen_port=_LISTEN_PORT,
-        doubt="" if place.is_known else f"{voice.base_url} is that of a Client Portal gateway and that ",
+        doubt="" if place.is_known else f"{wording.base_url} is that of a Client Portal gateway and that ",
         pass_upgrade=_UPGRADE_PATH.format(base_path=base_path),
-        restart="restart the gateway" if place.is_known else f"check the port in {voice.base_url}: {_UNSEEN}",
-        check_log="Check the gateway's log." if place.is_known else f"Check the port in {voice.base_url}: {_UNSEEN}.",
+        restart="restart the gateway" if place.is_known else f"check the port in {wording.base_url}: {_UNSEEN}",
+        check_log="Check the gateway's log." if place.is_known else f"Check the port in {wording.base_url}: {_UNSEEN}.",
         origin=origin,
         base_path=base_path,
         right_path=right_path,
-        open_session=voice.open_session.format(origin=origin),
-        take_over=voice.take_over,
-        retries=voice.retries,
-        continues=voice.continues,
-        base_url=voice.base_url,
-        log_in=voice.log_in.format(origin=origin),
-        accounts_first=voice.accounts_first,
-        too_long=voice.too_long.format(base_url=voice.base_url),
+        open_session=wording.open_session.format(origin=origin),
+        take_over=wording.take_over,
+        retries=wording.retries,
+        continues=wording.continues,
+        base_url=wording.base_url,
+        log_in=wording.log_in.format(origin=origin),
+        accounts_first=wording.accounts_first,
+        too_long=wording.too_long.format(base_url=wording.base_url),
     )

@@ -19,7 +19,7 @@ from cpapi_fast.errors import (
 )
 from cpapi_fast.events import Cause
 from cpapi_fast.feed.machine import Failure
-from cpapi_fast.feed.machine.advice import FEED_VOICE, RECLAIMING_VOICE
+from cpapi_fast.feed.machine.advice import FEED_WORDING, RECLAIMING_WORDING
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_rules import ServerResponse, Step, judge, step_of
 from cpapi_fast.protocol.response_table import Place, advice_for
@@ -90,7 +90,7 @@ class Explainer:
 
     def __init__(self, client: Client, *, is_reclaiming: bool) -> None:
         self._client: Final = client
-        self._voice: Final = RECLAIMING_VOICE if is_reclaiming else FEED_VOICE
+        self._wording: Final = RECLAIMING_WORDING if is_reclaiming else FEED_WORDING
 
     def __call__(self, error: CpapiError) -> Explanation:
         """Return the failure for an error, its detail and its advice."""
@@ -99,10 +99,10 @@ class Explainer:
         own_advice = getattr(error, "advice", "")
         detail = str(error).removesuffix(own_advice).rstrip(" .") if own_advice else str(error)
         if meaning is None:
-            return Explanation(failure, retry_after_s, detail, own_advice and own_advice + self._voice.retries)
+            return Explanation(failure, retry_after_s, detail, own_advice and own_advice + self._wording.retries)
         origin = self._client.origin
         place = Place(origin, self._client.base_url.removeprefix(origin), is_known=self._client.has_answered)
-        return Explanation(failure, retry_after_s, detail, advice_for(meaning, place, self._voice))
+        return Explanation(failure, retry_after_s, detail, advice_for(meaning, place, self._wording))
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:

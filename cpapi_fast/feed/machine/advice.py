@@ -6,14 +6,14 @@ from typing import Final
 
 from cpapi_fast.events import Cause
 from cpapi_fast.meaning import Meaning
-from cpapi_fast.protocol.response_table import Place, Voice, advice_for
+from cpapi_fast.protocol.response_table import Place, Wording, advice_for
 
 _NONE: Final = "No action required."
 _RECONNECTS: Final = "No action required: the feed reconnects automatically."
 _RETRIES: Final = "The feed retries automatically."
 
-#: The voices of a feed that leaves a session to another login, and of one that takes it back.
-FEED_VOICE: Final = Voice(
+#: The wordings of a feed that leaves a session to another login, and of one that takes it back.
+FEED_WORDING: Final = Wording(
     open_session="No action required: the feed opens the brokerage session again. If this lasts, log in to the gateway "
     "again.",
     take_over=", or take the session back with competing='reclaim'",
@@ -22,21 +22,21 @@ FEED_VOICE: Final = Voice(
     log_in="Log in to the gateway in a browser, at {origin}.",
     accounts_first="No action required: the feed requests the accounts again.",
 )
-RECLAIMING_VOICE: Final = Voice(
-    open_session=FEED_VOICE.open_session,
+RECLAIMING_WORDING: Final = Wording(
+    open_session=FEED_WORDING.open_session,
     take_over=" if this gateway is to keep the session: the feed takes it back, at most once per keepalive interval",
-    retries=FEED_VOICE.retries,
-    continues=FEED_VOICE.continues,
-    log_in=FEED_VOICE.log_in,
-    accounts_first=FEED_VOICE.accounts_first,
+    retries=FEED_WORDING.retries,
+    continues=FEED_WORDING.continues,
+    log_in=FEED_WORDING.log_in,
+    accounts_first=FEED_WORDING.accounts_first,
 )
 
 #: For texts without the address of the gateway, which the machine does not know.
 _SOMEWHERE: Final = Place("the gateway", "/v1/api")
 
 
-def _of(meaning: Meaning, voice: Voice = FEED_VOICE) -> str:
-    return advice_for(meaning, _SOMEWHERE, voice).replace(", at the gateway", "")
+def _of(meaning: Meaning, wording: Wording = FEED_WORDING) -> str:
+    return advice_for(meaning, _SOMEWHERE, wording).replace(", at the gateway", "")
 
 
 ADVICE: Final[dict[Cause, str]] = {
@@ -87,5 +87,5 @@ ADVICE: Final[dict[Cause, str]] = {
 def advice_on(cause: Cause, *, is_reclaiming: bool) -> str:
     """Return the advice for a cause, without what the options have chosen already."""
     if is_reclaiming and cause is Cause.COMPETING:
-        return _of(Meaning.COMPETING, RECLAIMING_VOICE)
+        return _of(Meaning.COMPETING, RECLAIMING_WORDING)
     return ADVICE[cause]

@@ -9,10 +9,10 @@ from aiohttp import web
 
 import cpapi_fast as cf
 from cpapi_fast.doctor import Problem, Step, diagnose
-from cpapi_fast.doctor.context import DOCTOR_VOICE, PROBLEMS
+from cpapi_fast.doctor.context import DOCTOR_WORDING, PROBLEMS
 from cpapi_fast.feed.driver.failures import FAILURES
 from cpapi_fast.feed.machine import Failure
-from cpapi_fast.feed.machine.advice import FEED_VOICE
+from cpapi_fast.feed.machine.advice import FEED_WORDING
 from cpapi_fast.protocol.response_table import ROWS, Pause, Place, advice_for
 from cpapi_fast.simulator import SimulatedGateway
 from tests.servers.http import unpaced
@@ -60,7 +60,7 @@ async def check(gateway: SimulatedGateway, meaning: cf.Meaning, *, is_upgrade: b
         failure = Failure.UPGRADE_REFUSED
     assert change.state is STATES.get(failure, cf.FeedState.DISCONNECTED)
     assert change.cause is failure.cause
-    assert change.advice == advice_for(meaning, place, FEED_VOICE)
+    assert change.advice == advice_for(meaning, place, FEED_WORDING)
     assert change.detail
     assert change.advice not in change.detail
     # A person is called for a login and for nothing else.
@@ -69,7 +69,7 @@ async def check(gateway: SimulatedGateway, meaning: cf.Meaning, *, is_upgrade: b
     found = diagnosis.failure
     assert found is not None
     assert found.facts["meaning"] == meaning.value
-    assert found.advice == advice_for(meaning, place, DOCTOR_VOICE)
+    assert found.advice == advice_for(meaning, place, DOCTOR_WORDING)
     if is_upgrade:
         assert found.step is Step.WEBSOCKET
         is_same = PROBLEMS[meaning] in (Problem.RATE_LIMITED, Problem.FORBIDDEN)

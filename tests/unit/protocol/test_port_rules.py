@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cpapi_fast.doctor.context import DOCTOR_VOICE
+from cpapi_fast.doctor.context import DOCTOR_WORDING
 from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.other_servers import TWS_PORTS
 from cpapi_fast.protocol.port_rules import PortAnswer, judge_port
 from cpapi_fast.protocol.response_table import Place, advice_for
-from cpapi_fast.protocol.strangers import TWS_PORTS
-from tests.support.strangers import response
+from tests.support.other_servers import response
 
 SILENT, CLOSED = PortAnswer(b"", False, False), PortAnswer(b"", True, False)
 
@@ -24,7 +24,7 @@ def test_the_ports_of_tws(port: int, answer: PortAnswer, is_https: bool) -> None
     assert verdict is not None
     assert verdict.meaning is Meaning.TWS_API
     assert f"{port} is the port of the API of {TWS_PORTS[port]}" in verdict.found
-    advice = advice_for(verdict.meaning, Place("http://h", "/v1/api"), DOCTOR_VOICE)
+    advice = advice_for(verdict.meaning, Place("http://h", "/v1/api"), DOCTOR_WORDING)
     assert "listenPort" in advice
     assert "restart" not in advice
 

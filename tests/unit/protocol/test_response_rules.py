@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cpapi_fast.doctor.context import DOCTOR_INIT_VOICE, DOCTOR_VOICE
-from cpapi_fast.feed.machine.advice import FEED_VOICE, RECLAIMING_VOICE
+from cpapi_fast.doctor.context import DOCTOR_INIT_WORDING, DOCTOR_WORDING
+from cpapi_fast.feed.machine.advice import FEED_WORDING, RECLAIMING_WORDING
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_rules import (
     ServerResponse,
@@ -20,13 +20,13 @@ from cpapi_fast.protocol.response_rules import (
     step_of,
     unexpected,
 )
-from cpapi_fast.protocol.response_table import CLIENT_VOICE, ROWS, Pause, Place, advice_for
+from cpapi_fast.protocol.response_table import CLIENT_WORDING, ROWS, Pause, Place, advice_for
 from cpapi_fast.protocol.words import meaning_of_words
 from tests.servers.http import SESSION
 from tests.support.refusals import REFUSALS, Refusal
 
 PLACE = Place("https://localhost:5000", "/v1/api")
-VOICES = (CLIENT_VOICE, FEED_VOICE, RECLAIMING_VOICE, DOCTOR_VOICE, DOCTOR_INIT_VOICE)
+WORDINGS = (CLIENT_WORDING, FEED_WORDING, RECLAIMING_WORDING, DOCTOR_WORDING, DOCTOR_INIT_WORDING)
 SUCCESSES = [case for case in REFUSALS if case.meaning is Meaning.UNEXPECTED_BODY or case.name == "200 no bridge"]
 
 
@@ -133,8 +133,8 @@ def test_the_step_of_a_path() -> None:
 def test_every_meaning_has_a_row_and_advice() -> None:
     assert set(ROWS) == set(Meaning)
     for meaning in Meaning:
-        for voice in VOICES:
-            advice = advice_for(meaning, PLACE, voice)
+        for wording in WORDINGS:
+            advice = advice_for(meaning, PLACE, wording)
             assert advice.endswith(".")
             assert "{" not in advice
             assert "  " not in advice
@@ -148,7 +148,7 @@ def test_what_needs_a_person_is_not_retryable() -> None:
 
 def test_nobody_is_sent_to_a_browser_for_another_reason_than_the_login_or_a_wrong_server() -> None:
     for meaning in Meaning:
-        sends = "in a browser" in advice_for(meaning, PLACE, FEED_VOICE)
+        sends = "in a browser" in advice_for(meaning, PLACE, FEED_WORDING)
         assert sends is (
             meaning
             in (
@@ -165,8 +165,8 @@ def test_nobody_is_sent_to_a_browser_for_another_reason_than_the_login_or_a_wron
 def test_advice_does_not_repeat_what_was_chosen() -> None:
     assert "https://h/v1/api" in advice_for(Meaning.NOT_FOUND, Place("https://h", "/portal"))
     assert "https://h/v1/api" not in advice_for(Meaning.NOT_FOUND, Place("https://h", "/ibkr/v1/api"))
-    assert "competing='reclaim'" in advice_for(Meaning.COMPETING, PLACE, FEED_VOICE)
-    assert "competing='reclaim'" not in advice_for(Meaning.COMPETING, PLACE, RECLAIMING_VOICE)
+    assert "competing='reclaim'" in advice_for(Meaning.COMPETING, PLACE, FEED_WORDING)
+    assert "competing='reclaim'" not in advice_for(Meaning.COMPETING, PLACE, RECLAIMING_WORDING)
 
 
 @pytest.mark.parametrize("step", Step)

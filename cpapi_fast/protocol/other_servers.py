@@ -1,4 +1,4 @@
-"""Strangers: other servers than a Client Portal gateway, known by headers, pages, first bytes or their port. No I/O"""
+"""Other servers than a Client Portal gateway, known by headers, pages, first bytes or their port. No I/O"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cpapi_fast.meaning import Meaning
 _READ_BYTES: Final = 8192
 
 
-class Stranger(NamedTuple):
+class OtherServer(NamedTuple):
     """A server that is certainly no gateway.
 
     Attributes:
@@ -24,8 +24,8 @@ class Stranger(NamedTuple):
     meaning: Meaning = Meaning.NOT_A_GATEWAY
 
 
-AIRPLAY: Final = Stranger("the AirPlay Receiver of macOS", Meaning.AIRPLAY)
-CAPTIVE_PORTAL: Final = Stranger("the login page of the network", Meaning.CAPTIVE_PORTAL)
+AIRPLAY: Final = OtherServer("the AirPlay Receiver of macOS", Meaning.AIRPLAY)
+CAPTIVE_PORTAL: Final = OtherServer("the login page of the network", Meaning.CAPTIVE_PORTAL)
 
 #: The ports of the socket API of IB's desktop programs.
 TWS_PORTS: Final[Mapping[int, str]] = {
@@ -37,37 +37,37 @@ TWS_PORTS: Final[Mapping[int, str]] = {
 
 #: By the `Server` header. Only servers that are not put before a gateway as a proxy.
 _SERVERS: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), stranger)
-    for pattern, stranger in (
+    (re.compile(pattern, re.IGNORECASE), other)
+    for pattern, other in (
         (r"^AirTunes", AIRPLAY),
-        (r"^SimpleHTTP/", Stranger("a file server (python -m http.server)")),
-        (r"\bIPP/|^CUPS", Stranger("a printer service (CUPS)")),
-        (r"^Microsoft-HTTPAPI/", Stranger("a web service of Windows")),
-        (r"\bUPnP/|\bDLNADOC/", Stranger("a media or network device (UPnP)")),
+        (r"^SimpleHTTP/", OtherServer("a file server (python -m http.server)")),
+        (r"\bIPP/|^CUPS", OtherServer("a printer service (CUPS)")),
+        (r"^Microsoft-HTTPAPI/", OtherServer("a web service of Windows")),
+        (r"\bUPnP/|\bDLNADOC/", OtherServer("a media or network device (UPnP)")),
     )
 )
 
 #: By a header that only this server sends.
-_HEADERS: Final[Mapping[str, Stranger]] = {
-    "docker-distribution-api-version": Stranger("a Docker registry"),
-    "x-jenkins": Stranger("Jenkins"),
-    "x-plex-protocol": Stranger("a Plex media server"),
-    "x-influxdb-version": Stranger("an InfluxDB database"),
-    "x-elastic-product": Stranger("an Elasticsearch database"),
-    "x-clickhouse-server-display-name": Stranger("a ClickHouse database"),
+_HEADERS: Final[Mapping[str, OtherServer]] = {
+    "docker-distribution-api-version": OtherServer("a Docker registry"),
+    "x-jenkins": OtherServer("Jenkins"),
+    "x-plex-protocol": OtherServer("a Plex media server"),
+    "x-influxdb-version": OtherServer("an InfluxDB database"),
+    "x-elastic-product": OtherServer("an Elasticsearch database"),
+    "x-clickhouse-server-display-name": OtherServer("a ClickHouse database"),
 }
 
 #: By the body of a response.
 _PAGES: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), stranger)
-    for pattern, stranger in (
-        (rb"<title>\s*welcome to nginx", Stranger("nginx with its start page")),
+    (re.compile(pattern, re.IGNORECASE), other)
+    for pattern, other in (
+        (rb"<title>\s*welcome to nginx", OtherServer("nginx with its start page")),
         (
             rb"<title>[^<]{0,80}(?:apache2?|http server)[^<]{0,80}(?:default|test) page|<h1>\s*it works!\s*</h1>",
-            Stranger("Apache with its start page"),
+            OtherServer("Apache with its start page"),
         ),
-        (rb"<title>\s*(?:iis windows|iis\d)", Stranger("IIS with its start page")),
-        (rb"<title>\s*(?:directory listing for|index of) /", Stranger("a file server")),
+        (rb"<title>\s*(?:iis windows|iis\d)", OtherServer("IIS with its start page")),
+        (rb"<title>\s*(?:directory listing for|index of) /", OtherServer("a file server")),
         (
             rb"<wispaccessgatewayparam|\bcaptive[ -]?portal\b|\bhotspot\b|\bguest (?:wi-?fi|network)\b"
             rb"|\bwi-?fi (?:login|access|sign)",
@@ -84,7 +84,7 @@ _WANTS_TLS: Final = re.compile(
 
 #: By the first bytes from a server that does not speak http.
 _BANNERS: Final = tuple(
-    (re.compile(pattern, re.DOTALL), name if isinstance(name, Stranger) else Stranger(name))
+    (re.compile(pattern, re.DOTALL), name if isinstance(name, OtherServer) else OtherServer(name))
     for pattern, name in (
         (rb"(?:RTSP|HTTP)/\d.{0,512}\r\n(?i:server: ?airtunes)", AIRPLAY),
         (rb"SSH-\d", "an SSH server"),
@@ -105,7 +105,7 @@ _BANNERS: Final = tuple(
 _TLS_ALERT: Final = b"\x15\x03"
 
 
-def stranger_of_response(status: int, headers: Mapping[str, str], body: bytes) -> Stranger | None:
+def server_of_response(status: int, headers: Mapping[str, str], body: bytes) -> OtherServer | None:
     """Return who sent an HTTP response; None unless it is certain that it is no gateway.
 
     Args:
@@ -114,19 +114,19 @@ def stranger_of_response(status: int, headers: Mapping[str, str], body: bytes) -
         body: the body, or its start.
     """
     server = headers.get("server", "")
-    for pattern, stranger in _SERVERS:
+    for pattern, other in _SERVERS:
         if pattern.search(server) is not None:
-            return stranger
-    for name, stranger in _HEADERS.items():
+            return other
+    for name, other in _HEADERS.items():
         if name in headers:
-            return stranger
+            return other
     if status == 511:  # Network Authentication Required
         return CAPTIVE_PORTAL
     # The texts in JSON may be anything, such as the names that a user gave to accounts.
     if is_page(headers, body):
-        for page, stranger in _PAGES:
+        for page, other in _PAGES:
             if page.search(body[:_READ_BYTES]) is not None:
-                return stranger
+                return other
     return None
 
 
@@ -141,9 +141,9 @@ def wants_tls(body: bytes) -> bool:
     return _WANTS_TLS.search(body[:_READ_BYTES]) is not None
 
 
-def stranger_of_bytes(data: bytes) -> Stranger:
+def server_of_bytes(data: bytes) -> OtherServer:
     """Return who sent these first bytes, which are not those of http or TLS."""
-    return next((stranger for pattern, stranger in _BANNERS if pattern.match(data)), Stranger("another server"))
+    return next((other for pattern, other in _BANNERS if pattern.match(data)), OtherServer("another server"))
 
 
 def is_tls_alert(data: bytes) -> bool:

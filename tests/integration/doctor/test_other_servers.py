@@ -20,21 +20,21 @@ from tests.servers.certificates import make
 from tests.servers.http import TICKLE, HttpServer, http_response, unpaced
 from tests.servers.raw import Peer, RawServer
 from tests.support.commands import command
-from tests.support.strangers import STRANGERS, Stranger
+from tests.support.other_servers import OTHER_SERVERS, OtherServer
 
 #: A silent server costs a client its time limit, and an attempt to find out what it is.
 TIMEOUT_S = 0.5
 
 
-def serving(stranger: Stranger) -> RawServer:
+def serving(other: OtherServer) -> RawServer:
     async def script(peer: Peer) -> None:
-        if stranger.sends is None:
+        if other.sends is None:
             return
-        if not stranger.greets and not await peer.reader.read(65536):
+        if not other.greets and not await peer.reader.read(65536):
             return
-        if stranger.sends:
-            await peer.send(stranger.sends)
-        if not stranger.sends.startswith(b"HTTP/"):
+        if other.sends:
+            await peer.send(other.sends)
+        if not other.sends.startswith(b"HTTP/"):
             while await peer.reader.read(65536):
                 pass
 
@@ -74,11 +74,11 @@ def check_no_restart(*texts: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize("name", STRANGERS)
-async def test_everybody_says_the_same_about_a_stranger(name: str, scheme: str) -> None:
-    stranger = STRANGERS[name]
-    meaning = stranger.meaning if scheme == "http" else (stranger.by_https or stranger.meaning)
-    async with serving(stranger) as server:
+@pytest.mark.parametrize("name", OTHER_SERVERS)
+async def test_everybody_says_the_same_about_another_server(name: str, scheme: str) -> None:
+    other = OTHER_SERVERS[name]
+    meaning = other.meaning if scheme == "http" else (other.by_https or other.meaning)
+    async with serving(other) as server:
         url = url_of(server, scheme)
         error, change, diagnosis = await asyncio.gather(
             error_of_client(url), change_of_feed(url), diagnose(url, timeout_s=TIMEOUT_S)
@@ -94,7 +94,7 @@ async def test_everybody_says_the_same_about_a_stranger(name: str, scheme: str) 
         assert diagnosis.exit_code == 20
     if scheme == "http":
         for text in (str(error), change.detail, failure.found):
-            assert re.search(stranger.name, text), text
+            assert re.search(other.name, text), text
     check_no_restart(str(error), change.detail, change.advice, failure.found, failure.advice)
     # Client, feed and doctor have the same advice, in their own words for the URL and for what follows.
     core = _core(failure.advice)
@@ -112,8 +112,8 @@ def _core(advice: str) -> str:
     return advice.replace("--url", "the base URL").rstrip(".")
 
 
-def test_the_table_has_every_meaning_of_a_stranger() -> None:
-    told = {stranger.meaning for stranger in STRANGERS.values()}
+def test_the_table_has_every_meaning_of_another_server() -> None:
+    told = {other.meaning for other in OTHER_SERVERS.values()}
     assert told >= {
         Meaning.AIRPLAY,
         Meaning.CAPTIVE_PORTAL,
