@@ -20,6 +20,10 @@ _CLOSE_LINGER_S: Final = 0.01
 _CLOSE_INTERNAL_ERROR: Final = 1011
 _CLOSE_TOO_BIG: Final = 1009
 
+#: What a program does about a lost connection. A feed does it by itself.
+_RECONNECT: Final = "Reconnect."
+_RESUBSCRIBE: Final = "Reconnect and subscribe again."
+
 
 class Closing:
     """Ends one connection, and records how it ended.
@@ -92,8 +96,8 @@ class Closing:
 
     def on_violation(self, code: int, text: str) -> None:
         """Record a violation of the protocol or a limit, for which the listener has sent CLOSE, and disconnect."""
-        advice = _too_long("max_message_bytes") if code == _CLOSE_TOO_BIG else "Reconnect."
-        self._queue.end(ProtocolViolationError(f"the peer sent {text}; this side closed with {code}. {advice}"))
+        option = "max_message_bytes" if code == _CLOSE_TOO_BIG else None
+        self._queue.end(_violation(f"the peer sent {text}; this side closed with {code}", option))
         self._loop.call_later(_CLOSE_LINGER_S, self._disconnect)
         self._abort_later()
 
@@ -101,17 +105,17 @@ class Closing:
         """Record the end of the connection, with the error of the transport if there is one."""
         if isinstance(error, picows.WSError):
             is_too_long = isinstance(error, picows.WSProtocolError) and error.code == _CLOSE_TOO_BIG
-            advice = _too_long("max_frame_bytes") if is_too_long else "Reconnect."
-            reason: TransportError = ProtocolViolationError(f"the peer broke the WebSocket protocol: {error}. {advice}")
+            option = "max_frame_bytes" if is_too_long else None
+            reason: TransportError = _violation(f"the peer broke the WebSocket protocol: {error}", option)
         elif error is not None:
-            reason = TransportError(f"the connection failed inside this process: {type(error).__name__}. Reconnect.")
+            what = f"the connection failed inside this process: {type(error).__name__}"
+            reason = TransportError(f"{what}. {_RECONNECT}", advice=_RECONNECT)
             reason.__cause__ = error
         elif self.is_closing:
             reason = TransportError("this side closed the connection, and the peer sent no CLOSE frame")
         else:
-            reason = TransportError(
-                "the connection was lost without a CLOSE frame (end of stream or reset). Reconnect and subscribe again."
-            )
+            what = "the connection was lost without a CLOSE frame (end of stream or reset)"
+            reason = TransportError(f"{what}. {_RESUBSCRIBE}", advice=_RESUBSCRIBE)
         self._queue.end(reason)
         if not self.ended.done():
             self.ended.set_result(None)
@@ -128,6 +132,10 @@ class Closing:
             self.listener.transport.disconnect(False)
 
 
-def _too_long(option: str) -> str:
-    """What to do about a frame or a message beyond a limit."""
-    return f"The limit is {option} of WsOptions: raise it if such a long one is right."
+def _violation(what: str, option: str | None) -> ProtocolViolationError:
+    """The error for a violation of the protocol, or of the limit in an option."""
+    if option is None:
+        return ProtocolViolationError(f"{what}. {_RECONNECT}", advice=_RECONNECT)
+    # Part of the message and no advice, so that a feed, which reconnects by itself, shows it too.
+    limit = f"The limit is {option} of WsOptions: raise it if such a long one is right."
+    return ProtocolViolationError(f"{what}. {limit}")

@@ -131,9 +131,8 @@ def _typed_error(
     if isinstance(error, (picows.WSInvalidURL, ValueError)):
         return ConfigError("the WebSocket URL has no host, an invalid port, or a fragment")
     if isinstance(error, OSError):
-        return ConnectError(
-            f"cannot connect: {error.strerror or type(error).__name__}. Check host, port and that the gateway runs."
-        )
+        advice = "Start the gateway, or check host, port and network."
+        return ConnectError(f"cannot connect: {error.strerror or type(error).__name__}. {advice}", advice=advice)
     return None
 
 

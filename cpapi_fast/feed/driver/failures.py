@@ -96,13 +96,18 @@ class Explainer:
         """Return the failure for an error, its detail and its advice."""
         failure, retry_after_s = failure_of(error)
         meaning = _meaning_of(error)
-        own_advice = getattr(error, "advice", "")
-        detail = str(error).removesuffix(own_advice).rstrip(" .") if own_advice else str(error)
+        own_advice, detail = getattr(error, "advice", ""), detail_of(error)
         if meaning is None:
             return Explanation(failure, retry_after_s, detail, own_advice and own_advice + self._wording.retries)
         origin = self._client.origin
         place = Place(origin, self._client.base_url.removeprefix(origin), is_known=self._client.has_answered)
         return Explanation(failure, retry_after_s, detail, advice_for(meaning, place, self._wording))
+
+
+def detail_of(error: CpapiError) -> str:
+    """Return the text of an error without its advice, because the feed has one of its own."""
+    own_advice = getattr(error, "advice", "")
+    return str(error).removesuffix(own_advice).rstrip(" .") if own_advice else str(error)
 
 
 def failure_of(error: CpapiError) -> tuple[Failure, float | None]:

@@ -17,7 +17,7 @@ from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 from cpapi_fast.ws.stats import WsStats
 
-from .failures import Explainer, cause_of_end, describe_end
+from .failures import Explainer, cause_of_end, describe_end, detail_of
 from .machine_runner import MachineRunner
 
 _NO_STATS: Final = WsStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -114,7 +114,7 @@ class SocketSupervisor:
         if self._ws is ws:
             self._ws = None
             self._on_lost()
-            detail = describe_end(ws.close_code) if ended_with is None else str(ended_with)
+            detail = describe_end(ws.close_code) if ended_with is None else detail_of(ended_with)
             cause = cause_of_end(ended_with)
             self._carry_out(runner.put(runner.machine.on_socket_ended, cause, runner.now(), detail=detail))
 

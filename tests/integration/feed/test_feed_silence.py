@@ -92,6 +92,7 @@ async def test_the_end_of_trouble_is_written_at_the_level_info(
         await feed.wait_for(STREAMING)
     (text,) = warnings_in(caplog)
     assert "disconnected (connection lost" in text
+    assert "Reconnect and subscribe again" not in text, "the feed does it"
     (text,) = warnings_in(caplog, logging.INFO)
     assert "data again after" in text
 
