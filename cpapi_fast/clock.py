@@ -34,6 +34,9 @@ _elapsed_s: Final = _counting_suspend()
 MIN_SPEED: Final = 1e-6
 MAX_SPEED: Final = 1e6
 
+#: The real seconds below which a fast clock does not shorten the time limit of a connection.
+MIN_REAL_LIMIT_S: Final = 5.0
+
 
 class Clock:
     """Time that runs `speed` times as fast as the system clock, from the creation of the clock.
@@ -101,6 +104,14 @@ class Clock:
     def real_s(self, seconds: float) -> float:
         """Convert `seconds` of this clock to real seconds, the unit of asyncio's timeouts."""
         return seconds / self.speed
+
+    def real_limit_s(self, seconds: float) -> float:
+        """Convert the time limit of a connection, in seconds of this clock, to real seconds.
+
+        A fast clock does not speed up TCP, TLS or this machine. The result is therefore not below 5 real seconds,
+        unless `seconds` itself is.
+        """
+        return max(self.real_s(seconds), min(seconds, MIN_REAL_LIMIT_S)) if self.speed > 1.0 else self.real_s(seconds)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for `seconds` of this clock."""

@@ -165,11 +165,11 @@ class Client:
         self._check_usable()
         if self._url.scheme == "http":
             return None
-        return await self._trust.context(timeout_s=self.clock.real_s(self._connect_timeout_s))
+        return await self._trust.context(timeout_s=self.clock.real_limit_s(self._connect_timeout_s))
 
     async def certificate_refused(self, context: ssl.SSLContext | None, error: CertificateError) -> CertificateError:
         """Return the error with what is wrong with a certificate that `context`, of `ssl_context`, has refused."""
-        return await self._trust.refused(context, error, timeout_s=self.clock.real_s(self._connect_timeout_s))
+        return await self._trust.refused(context, error, timeout_s=self.clock.real_limit_s(self._connect_timeout_s))
 
     # Requests
 

@@ -181,7 +181,7 @@ class RestTransport:
         is_doubted = not self.contact.has_gateway and not is_named
         if not is_doubted or not isinstance(error, (ConnectError, RequestTimeoutError)):
             return error
-        timeout_s = self._clock.real_s(self._connect_timeout_s)
+        timeout_s = self._clock.real_limit_s(self._connect_timeout_s)
         return await identified(error, self._url, sign, timeout_s=timeout_s, asks_tws=self._asks_tws)
 
     async def _send(
@@ -254,14 +254,14 @@ class RestTransport:
     def _open(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
-        real_s = self._clock.real_s
-        connect_s = real_s(self._connect_timeout_s)
+        limit_s = self._clock.real_limit_s
+        connect_s = limit_s(self._connect_timeout_s)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=_socket_with_keepalive),
             # `self.cookies` is used instead, because aiohttp's jar drops cookies of hosts that are IP addresses.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
-                total=real_s(self._total_timeout_s), connect=connect_s, sock_connect=connect_s
+                total=limit_s(self._total_timeout_s), connect=connect_s, sock_connect=connect_s
             ),
             trust_env=False,
             # aiohttp would add application/octet-stream to an empty body.

@@ -64,7 +64,7 @@ class Closing:
         self._queue.discard()
         self.listener.start_close(code, reason)
         try:
-            await asyncio.wait_for(asyncio.shield(self.ended), self._clock.real_s(self._close_timeout_s))
+            await asyncio.wait_for(asyncio.shield(self.ended), self._clock.real_limit_s(self._close_timeout_s))
         except TimeoutError:
             self._abort()
             await asyncio.shield(self.ended)
@@ -121,7 +121,7 @@ class Closing:
             self.ended.set_result(None)
 
     def _abort_later(self) -> None:
-        self._loop.call_later(self._clock.real_s(self._close_timeout_s), self._abort)
+        self._loop.call_later(self._clock.real_limit_s(self._close_timeout_s), self._abort)
 
     def _disconnect(self) -> None:
         if self.listener.transport is not None:

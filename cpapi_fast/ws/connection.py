@@ -148,7 +148,7 @@ class WsClient(Sender):
             url,
             headers=headers,
             ssl_context=ssl_context,
-            timeout_s=clock.real_s(self.options.open_timeout_s),
+            timeout_s=clock.real_limit_s(self.options.open_timeout_s),
             max_frame_bytes=self.options.max_frame_bytes,
         )
         listener = self._listener

