@@ -5,6 +5,7 @@ The folders, in the order in which data flows::
     program    Programs of the command line: exit codes, errors in one line, and a last resort for internal errors
     protocol   IB's data formats: field codes, topics, kinds, numbers, history. No I/O
     _json      C headers that read JSON text within its bounds. Private to the compiled modules
+    messages   Typed messages: the class of each topic, with the members of its messages as attributes
     frames     Frames, batches and columns: finds routes, stores frames, and decodes fields, in compiled code
     rest       REST requests to the gateway: client, transport, session, pacing, TLS
     ws         One WebSocket connection: handshake, listener, receive queue, client, closing
@@ -97,6 +98,7 @@ from .frames.tick_decoder import TickDecoder
 from .frames.ticks import Ticks
 from .loop import new_event_loop, run
 from .meaning import Meaning
+from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.quotes import QuotesWriter
 from .protocol.fields import FIELDS, Field, FieldKind, field_code
@@ -175,6 +177,7 @@ __all__ = [
     "MalformedPayloadError",
     "MarketDataFields",
     "Meaning",
+    "Message",
     "MissingDependencyError",
     "NoSessionError",
     "NotAuthenticatedError",

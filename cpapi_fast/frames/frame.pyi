@@ -2,6 +2,7 @@ from typing import Any, final
 
 from typing_extensions import Buffer
 
+from cpapi_fast.messages.member import Message
 from cpapi_fast.protocol.kinds import FrameKind
 
 @final
@@ -57,6 +58,13 @@ class Frame:
 
         Raises:
             MalformedPayloadError: the payload is not JSON, although a route was found. Its `raw` has the bytes.
+        """
+    @property
+    def message(self) -> Message | None:
+        """The message with typed members, of the class that belongs to its topic; None if it is not a JSON object.
+
+        No content raises an exception. Each access creates a new object on the decoded payload. A number that is too
+        large for a float is an int or a Decimal in the message, although `payload` raises for the frame.
         """
     @property
     def error(self) -> str | None:

@@ -19,6 +19,8 @@ from .classifier cimport (
     route_topic_ptr,
 )
 
+from cpapi_fast.messages.decode cimport decode_object, message_of
+
 import orjson
 
 from cpapi_fast.errors import MalformedPayloadError
@@ -239,6 +241,24 @@ cdef class Frame:
                 raw=self._raw,
             )
         return self._payload
+
+    @property
+    def message(self):
+        """The message with typed members, of the class that belongs to its topic; None if it is not a JSON object.
+
+        No content raises an exception. Each access creates a new object on the decoded payload. A number that is too
+        large for a float is an int or a Decimal in the message, although `payload` raises for the frame.
+        """
+        cdef object payload
+        if self._kind == KIND_HEARTBEAT or self._kind == KIND_MALFORMED:
+            payload = decode_object(self._raw)
+        else:
+            if self._payload is _NOT_DECODED:
+                self._payload = _decode(self._raw, self._counters)
+            payload = self._payload
+            if payload is _NOT_JSON:
+                payload = decode_object(self._raw)
+        return message_of(payload, self._kind == KIND_MARKET_DATA, self._received_ns)
 
     @property
     def error(self):

@@ -119,6 +119,32 @@ def fields_table() -> list[str]:
     return ["| code | key | kind | unit | form | meaning | source |", "|---|---|---|---|---|---|---|", *rows]
 
 
+def message_table(name: str) -> list[str]:
+    """The members of a message or row: attribute, key on the wire, type, meaning."""
+    from cpapi_fast import messages
+    from cpapi_fast.protocol.fields import FIELDS
+
+    types = {
+        "NumberMember": "float",
+        "IntegerMember": "int",
+        "TextMember": "text",
+        "IdMember": "text",
+        "FlagMember": "bool",
+        "MillisecondsMember": "datetime, from ms",
+        "SecondsMember": "datetime, from seconds",
+        "ListMember": "list",
+        "ObjectMember": "dict",
+        "FunctionMember": "see meaning",
+    }
+    rows = []
+    for attribute, member in getattr(messages, name).members().items():
+        row_class = getattr(member, "row_class", None)
+        kind = f"tuple of `{row_class.__name__}`" if row_class else types[type(member).__name__]
+        meaning = member.meaning or FIELDS[member.key].meaning
+        rows.append(_row(f"`{attribute}`", f"`{member.key}`", kind, meaning))
+    return ["| attribute | key | type | meaning |", "|---|---|---|---|", *rows]
+
+
 def schema_table(path: str) -> list[str]:
     """The columns of a pyarrow schema: name, type, meaning."""
     module, _, name = path.rpartition(".")
@@ -193,6 +219,7 @@ _TABLES: dict[str, Any] = {
     "attributes-table": attributes_table,
     "errors-table": errors_table,
     "fields-table": fields_table,
+    "message-table": message_table,
     "schema-table": schema_table,
 }
 

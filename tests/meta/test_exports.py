@@ -73,6 +73,7 @@ NAMES = frozenset(
         "MalformedPayloadError",
         "MarketDataFields",
         "Meaning",
+        "Message",
         "MissingDependencyError",
         "NoSessionError",
         "NotAuthenticatedError",

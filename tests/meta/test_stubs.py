@@ -12,9 +12,11 @@ import pytest
 from tests.meta import stub_docstrings
 from tests.meta.layers import name_of
 
-#: Names that need no docstring: constructors (their class has it) and attributes that the class documents.
+#: Names that need no docstring: constructors (their class has it), the methods of descriptors, and attributes that
+#: the class documents.
 UNDOCUMENTED = {
     "__init__",
+    *("__get__", "__set__", "__set_name__"),
     *("transport", "counters", "frames_received", "bytes_received", "reads", "malformed", "pings", "pongs"),
     *("fragments", "frames_after_end", "frames_sunk"),
 }

@@ -46,6 +46,7 @@ MADE: dict[type, Callable[[str], object]] = {
     cf.FeedSubscription: lambda text: cf.FeedSubscription(text, text, unsubscribed, nothing),
     cf.LastValue: lambda text: cf.LastValue(text, {}, is_current=True),
     cf.Frame: lambda text: classify(b'{"topic":"%b"}' % text.encode()),
+    cf.Message: lambda text: cf.Message({"topic": text, text: text}),
     cf.Batch: lambda text: batch_of([text.encode()]),
     cf.Consumer: lambda text: Consumer(text, "drop_oldest", DropOldest(1, 1, 1), lambda _consumer: None),
     cf.CallbackConsumer: lambda text: CallbackConsumer(
