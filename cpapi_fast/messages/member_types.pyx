@@ -109,6 +109,9 @@ cdef class NamedRow(JsonObject):
 
     cdef readonly str name
 
+    def __cinit__(self):
+        self.name = ""
+
     def __init__(self, dict raw not None, str name not None=""):
         JsonObject.__init__(self, raw)
         self.name = name

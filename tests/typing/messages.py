@@ -59,7 +59,7 @@ def message_types(frame: cf.Frame) -> None:
             assert_type(message.availability, Availability | None)
             assert_type(message.is_halted, bool)
             assert_type(message.fields, dict[str, Any])
-            print(message.bid_prize)  # type: ignore[attr-defined]
+            _ = message.bid_prize  # type: ignore[attr-defined]
             message.bid_price = 1.0  # type: ignore[assignment]
         case OrdersMessage():
             assert_type(message.orders, tuple[OrderUpdate, ...])
