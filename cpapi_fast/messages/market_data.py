@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import functools
+from typing import Any
 
 from cpapi_fast.protocol.availability import Availability
 from cpapi_fast.protocol.fields import FIELDS, field_code
@@ -187,8 +188,10 @@ class MarketDataMessage(Message):
             SubscriptionError: no field has this key.
         """
         code = field_code(name)
-        member = _BY_CODE.get(code)
+        member = _by_code().get(code)
         return self.raw.get(code) if member is None else member.__get__(self, type(self))
 
 
-_BY_CODE: Final[dict[str, Member[Any]]] = {member.key: member for member in MarketDataMessage.members().values()}
+@functools.cache
+def _by_code() -> dict[str, Member[Any]]:
+    return {member.key: member for member in MarketDataMessage.members().values()}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -119,29 +121,50 @@ def fields_table() -> list[str]:
     return ["| code | key | kind | unit | form | meaning | source |", "|---|---|---|---|---|---|---|", *rows]
 
 
+#: Prints the members of all messages: attribute, key, type of the member, class of its rows, meaning.
+_MEMBERS = """
+import json
+from cpapi_fast import messages
+from cpapi_fast.protocol.fields import FIELDS
+print(json.dumps({
+    name: [
+        (attribute, member.key, type(member).__name__, getattr(getattr(member, "row_class", None), "__name__", ""),
+         member.meaning or FIELDS[member.key].meaning)
+        for attribute, member in value.members().items()
+    ]
+    for name, value in vars(messages).items()
+    if isinstance(value, type) and issubclass(value, messages.JsonObject)
+}))
+"""
+
+_TYPES = {
+    "NumberMember": "float",
+    "IntegerMember": "int",
+    "TextMember": "text",
+    "IdMember": "text",
+    "FlagMember": "bool",
+    "MillisecondsMember": "datetime, from ms",
+    "SecondsMember": "datetime, from seconds",
+    "ListMember": "list",
+    "ObjectMember": "dict",
+    "FunctionMember": "see the meaning",
+}
+
+
+@functools.cache
+def message_members() -> dict[str, list[list[str]]]:
+    """The members of all messages, from a process of its own: this one has stubs in place of compiled modules."""
+    done = subprocess.run([sys.executable, "-c", _MEMBERS], cwd=_ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, list[list[str]]] = json.loads(done.stdout)
+    return found
+
+
 def message_table(name: str) -> list[str]:
     """The members of a message or row: attribute, key on the wire, type, meaning."""
-    from cpapi_fast import messages
-    from cpapi_fast.protocol.fields import FIELDS
-
-    types = {
-        "NumberMember": "float",
-        "IntegerMember": "int",
-        "TextMember": "text",
-        "IdMember": "text",
-        "FlagMember": "bool",
-        "MillisecondsMember": "datetime, from ms",
-        "SecondsMember": "datetime, from seconds",
-        "ListMember": "list",
-        "ObjectMember": "dict",
-        "FunctionMember": "see meaning",
-    }
-    rows = []
-    for attribute, member in getattr(messages, name).members().items():
-        row_class = getattr(member, "row_class", None)
-        kind = f"tuple of `{row_class.__name__}`" if row_class else types[type(member).__name__]
-        meaning = member.meaning or FIELDS[member.key].meaning
-        rows.append(_row(f"`{attribute}`", f"`{member.key}`", kind, meaning))
+    rows = [
+        _row(f"`{attribute}`", f"`{key}`", f"tuple of `{row_class}`" if row_class else _TYPES[kind], meaning)
+        for attribute, key, kind, row_class, meaning in message_members()[name]
+    ]
     return ["| attribute | key | type | meaning |", "|---|---|---|---|", *rows]
 
 

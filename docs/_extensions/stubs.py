@@ -58,6 +58,7 @@ for name in sys.argv[1:]:
             texts[key] = value.__doc__
         if isinstance(value, type) and value.__module__ == name:
             for member, thing in vars(value).items():
+                thing = thing.__func__ if isinstance(thing, classmethod) else thing
                 if not member.startswith("_") and isinstance(getattr(thing, "__doc__", None), str):
                     texts[f"{key}.{member}"] = thing.__doc__
 print(json.dumps(found))
