@@ -1,5 +1,6 @@
 """The C interface of messages: how decoded JSON becomes an object with typed members."""
 
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
@@ -35,11 +36,13 @@ cdef object WRONG
 
 cdef object EPOCH
 
-# Returns a borrowed reference to the value of a member; NULL without an exception if there is none.
-cdef PyObject* find(Member member, JsonObject instance) except? NULL
-
 # Returns an equal text that is found faster in a dict that orjson decoded.
 cdef str shared_key(str key)
 
 # Creates an object of a subclass of JsonObject without calling its constructor.
 cdef JsonObject new_object(type cls, dict raw, str body_key)
+
+
+cdef inline PyObject* find(Member member, JsonObject instance) except? NULL:
+    # Returns a borrowed reference to the value of a member; NULL without an exception if there is none.
+    return PyDict_GetItemWithError(instance.raw if member.is_top else instance._body, member.key)

@@ -1,7 +1,6 @@
 """Members and messages: descriptors that convert one member of decoded JSON on access, and the objects with them."""
 
 cimport cython
-from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t
 
@@ -28,11 +27,6 @@ cdef str shared_key(str key):
 
 # The members of each class, by the name of the attribute.
 cdef dict _members_of_class = {}
-
-
-cdef PyObject* find(Member member, JsonObject instance) except? NULL:
-    # Returns a borrowed reference to the value of a member; NULL without an exception if there is none.
-    return PyDict_GetItemWithError(instance.raw if member.is_top else instance._body, member.key)
 
 
 cdef class Member:

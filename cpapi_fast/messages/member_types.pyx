@@ -4,7 +4,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.math cimport floor, isfinite
 from libc.stdint cimport uint8_t
-from libc.string cimport memchr, memcpy, memset
+from libc.string cimport memchr, memcpy
 
 from cpapi_fast._json.decimals cimport NUMBER, read_number_text, read_short_text
 
@@ -29,9 +29,9 @@ cdef object _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 cdef enum:
     # Longer texts are numbers only in theory. Python converts them.
     MOST_TEXT = 40
-    # The decimals are read with eight bytes before them, and end with a quote.
-    TEXT_OFFSET = 8
-    BUFFER_SIZE = 64
+    BUFFER_SIZE = MOST_TEXT + 1
+    # A text of up to eight digits is read with the eight bytes before its end, which may begin before the text.
+    HEADER = 8
 
 # Every integer up to here is a double.
 cdef double MOST_EXACT = 9007199254740992.0
@@ -51,17 +51,15 @@ cdef object _number(object value):
         length = PyUnicode_GET_LENGTH(value)
         if 0 < length <= MOST_TEXT and PyUnicode_IS_COMPACT_ASCII(value):
             text_ptr = <const char*>PyUnicode_1BYTE_DATA(value)
-            memset(buffer, 0, TEXT_OFFSET)
-            memcpy(buffer + TEXT_OFFSET, text_ptr, length)
-            buffer[TEXT_OFFSET + length] = c'"'
-            if read_short_text(buffer, TEXT_OFFSET + length + 1, TEXT_OFFSET, TEXT_OFFSET + length, &number):
+            # The bytes before the text are the header of the same object.
+            if read_short_text(text_ptr - HEADER, HEADER + length, HEADER, HEADER + length, &number):
                 return number
-            # A quote inside of the text would end it.
-            if (
-                memchr(text_ptr, c'"', length) == NULL
-                and read_number_text(buffer, TEXT_OFFSET + length + 1, TEXT_OFFSET, &number, &prefix) == NUMBER
-            ):
-                return number
+            # A quote ends the number, so there must be none inside of the text.
+            if memchr(text_ptr, c'"', length) == NULL:
+                memcpy(buffer, text_ptr, length)
+                buffer[length] = c'"'
+                if read_number_text(buffer, length + 1, 0, &number, &prefix) == NUMBER:
+                    return number
     elif type(value) is float and isfinite(<double>value):
         return value
     parsed = parse_number(value)
