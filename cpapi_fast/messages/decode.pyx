@@ -4,12 +4,14 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
-from .member cimport Message, new_object, shared_key
+from .member cimport Member, Message, new_object, shared_key
 
 import decimal
 import json
 
 import orjson
+
+from cpapi_fast.protocol.fields import DEFAULT_FIELDS as _DEFAULT_FIELDS
 
 from .account import LedgerMessage, PnlMessage, SummaryMessage
 from .history import DepthMessage, HistoryMessage
@@ -17,6 +19,17 @@ from .market_data import MarketDataMessage
 from .notices import BulletinsMessage, ErrorMessage, NotificationsMessage, OtherMessage, ReplyMessage
 from .orders import ExecutionsMessage, OrdersMessage
 from .session import AccountsMessage, StatusMessage, SystemMessage, TicMessage
+
+
+def _share_default_keys():
+    # Keys of other members may have taken the places of the most frequent ones in orjson's cache.
+    cdef Member member
+    for member in MarketDataMessage.members().values():
+        if member.key in _DEFAULT_FIELDS:
+            member.key = shared_key(member.key)
+
+
+_share_default_keys()
 
 cdef str _ERROR_KEY = shared_key("error")
 cdef str _TOPIC_KEY = shared_key("topic")
@@ -71,7 +84,7 @@ cdef object message_of(object payload, bint is_market_data, int64_t received_ns)
     else:
         cls = _class_of(<dict>payload)
     message = <Message>new_object(cls, <dict>payload, None if cls is _MARKET_DATA else _BODY_KEYS.get(cls))
-    message.received_ns = received_ns
+    message._received_ns = received_ns
     return message
 
 

@@ -9,7 +9,6 @@ cdef class Member:
     cdef:
         readonly str key
         readonly str meaning
-        readonly str name
         readonly bint is_top        # read from the whole message, although its class has a `body_key`
 
     cdef object converted(self, object value)
@@ -22,13 +21,14 @@ cdef class JsonObject:
         readonly dict raw
         dict _body                  # where members are looked up: `raw`, or the object under the `body_key`
         dict _rows                  # key -> tuple of rows, for those that were read
+        int64_t _received_ns        # of a message. It is here so that all classes have the same size and free list
 
     cdef int fill(self, dict raw, str body_key) except -1
     cdef int add_problems(self, str prefix, list problems) except -1
 
 
 cdef class Message(JsonObject):
-    cdef readonly int64_t received_ns
+    pass
 
 
 # The result of a conversion: the value has another type than the member.

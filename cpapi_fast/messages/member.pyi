@@ -20,10 +20,8 @@ class Member(Generic[_T_co]):
 
     key: Final[str]
     meaning: Final[str]
-    name: Final[str]
     is_top: Final[bool]
     def __init__(self, key: str, meaning: str = "", *, is_top: bool = False) -> None: ...
-    def __set_name__(self, owner: type, name: str) -> None: ...
     @overload
     def __get__(self, instance: None, owner: type | None = None, /) -> Self: ...
     @overload
@@ -63,7 +61,6 @@ class JsonObject:
         Unknown members of rows are in the `extras` of each row.
         """
 
-@disjoint_base
 class Message(JsonObject):
     """One message of the gateway, with typed members; the base of all messages.
 
@@ -75,12 +72,13 @@ class Message(JsonObject):
 
     Attributes:
         raw: the decoded message.
-        received_ns: the time at which the socket read returned, in ns since the Unix epoch; 0 without a socket.
     """
 
     topic: TextMember
-    received_ns: Final[int]
     def __init__(self, raw: dict[str, Any], received_ns: int = 0) -> None: ...
+    @property
+    def received_ns(self) -> int:
+        """The time at which the socket read returned, in ns since the Unix epoch; 0 without a socket."""
     @property
     def received(self) -> datetime | None:
         """The receive time as a datetime in UTC, rounded down to microseconds; None for a `received_ns` of 0."""

@@ -44,14 +44,10 @@ cdef class Member:
     def __cinit__(self, str key not None, *args, **kwargs):
         self.key = shared_key(key)
         self.meaning = ""
-        self.name = key
 
     def __init__(self, key, meaning="", *, is_top=False):
         self.meaning = meaning
         self.is_top = is_top
-
-    def __set_name__(self, owner, name):
-        self.name = name
 
     def __get__(self, instance, owner):
         if instance is None:
@@ -59,7 +55,7 @@ cdef class Member:
         return self.read_from(instance)
 
     def __set__(self, instance, value):
-        raise AttributeError(f"{self.name} is read-only")
+        raise AttributeError("the members of a message are read-only")
 
     cdef object read_from(self, object instance):
         cdef PyObject* found
@@ -109,6 +105,7 @@ cdef JsonObject new_object(type cls, dict raw, str body_key):
 # The garbage collector does not track objects on decoded JSON, because that saves time. A reference cycle is possible
 # only if a user puts such an object into its own JSON.
 @cython.no_gc
+@cython.freelist(16)
 cdef class JsonObject:
     """A decoded JSON object with typed members.
 
@@ -213,21 +210,25 @@ cdef class Message(JsonObject):
 
     Attributes:
         raw: the decoded message.
-        received_ns: the time at which the socket read returned, in ns since the Unix epoch; 0 without a socket.
     """
 
     topic = TextMember("topic", "the topic", is_top=True)
 
     def __init__(self, dict raw not None, int64_t received_ns=0):
         JsonObject.__init__(self, raw)
-        self.received_ns = received_ns
+        self._received_ns = received_ns
+
+    @property
+    def received_ns(self):
+        """The time at which the socket read returned, in ns since the Unix epoch; 0 without a socket."""
+        return self._received_ns
 
     @property
     def received(self):
         """The receive time as a datetime in UTC, rounded down to microseconds; None for a `received_ns` of 0."""
-        if self.received_ns == 0:
+        if self._received_ns == 0:
             return None
-        return EPOCH + timedelta(microseconds=self.received_ns // 1000)
+        return EPOCH + timedelta(microseconds=self._received_ns // 1000)
 
     @property
     def channel(self):
@@ -242,4 +243,4 @@ cdef class Message(JsonObject):
         return topic.partition("+")[2] if type(topic) is str else ""
 
     def __reduce__(self):
-        return (type(self), (self.raw, self.received_ns))
+        return (type(self), (self.raw, self._received_ns))

@@ -16,7 +16,7 @@ from tests.meta.layers import name_of
 #: the class documents.
 UNDOCUMENTED = {
     "__init__",
-    *("__get__", "__set__", "__set_name__"),
+    *("__get__", "__set__"),
     *("transport", "counters", "frames_received", "bytes_received", "reads", "malformed", "pings", "pongs"),
     *("fragments", "frames_after_end", "frames_sunk"),
 }

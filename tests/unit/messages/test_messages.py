@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -404,3 +405,17 @@ def test_a_member_belongs_to_an_object_of_json():
 
     with pytest.raises(TypeError):
         _ = Wrong().number  # type: ignore[arg-type]
+
+
+def test_messages_leak_nothing():
+    def use(count: int) -> None:
+        for _ in range(count):
+            for raw in SHAPES[::5]:
+                message = message_of(raw)
+                read_all(message)
+                _ = message.problems, message.extras
+
+    use(3)
+    before = sys.getallocatedblocks()
+    use(200)
+    assert sys.getallocatedblocks() - before < 500

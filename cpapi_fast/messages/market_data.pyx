@@ -1,28 +1,29 @@
-"""Messages of market data (`smd`): one attribute per field of the catalogue"""
+"""Messages of market data (`smd`): one attribute per field of the catalogue."""
 
-from __future__ import annotations
+cimport cython
+
+from .member cimport Message
 
 import functools
-from typing import Any
 
 from cpapi_fast.protocol.availability import Availability
-from cpapi_fast.protocol.fields import FIELDS, field_code
+from cpapi_fast.protocol.fields import FIELDS as _FIELDS
+from cpapi_fast.protocol.fields import field_code
 from cpapi_fast.protocol.numbers import number_prefix
 
 from .enums import option_right
-from .member import Member, Message, TextMember
+from .member import TextMember
 from .member_types import FlagMember, FunctionMember, IntegerMember, MillisecondsMember, NumberMember
 
 
-class MarketDataMessage(Message):
+@cython.no_gc
+cdef class MarketDataMessage(Message):
     """Fields of one instrument (`smd`). After the first snapshot, a message has only what changed.
 
     Each field of the catalogue is an attribute with the name of its key. Three names differ: `week_52_high`,
     `week_52_low`, and `contract_conid` for 6008, because `conid` is that of the message. Codes that the catalogue does
     not contain are in `extras`.
     """
-
-    __slots__ = ()
 
     conid = IntegerMember("conid", "the contract id; several subscriptions may have the same one")
     conid_ex = TextMember("conidEx", "the instrument as it was subscribed, such as `265598@NYSE`")
@@ -159,27 +160,27 @@ class MarketDataMessage(Message):
     rebate_rate = NumberMember("7943")
 
     @property
-    def availability(self) -> Availability | None:
+    def availability(self):
         """The parsed field 6509, which shows whether the quote is live; None if the message does not contain it."""
         letters = self.market_data_availability
         return Availability.parse(letters) if letters else None
 
     @property
-    def is_halted(self) -> bool:
+    def is_halted(self):
         """Whether the last price has the flag of a halt (`H`)."""
         return number_prefix(self.raw.get("31")) == "H"
 
     @property
-    def is_prior_close(self) -> bool:
+    def is_prior_close(self):
         """Whether the last price is the prior close (`C`), because there was no trade yet."""
         return number_prefix(self.raw.get("31")) == "C"
 
     @property
-    def fields(self) -> dict[str, Any]:
+    def fields(self):
         """The fields of the catalogue that the message contains, by key."""
-        return {FIELDS[code].key: self.field(code) for code in self.raw if code in FIELDS}
+        return {_FIELDS[code].key: self.field(code) for code in self.raw if code in _FIELDS}
 
-    def field(self, name: str | int) -> Any:
+    def field(self, name):
         """Return the value of a field by key or code; None without a value.
 
         The value of a code that the catalogue does not contain is returned as decoded.
@@ -193,5 +194,5 @@ class MarketDataMessage(Message):
 
 
 @functools.cache
-def _by_code() -> dict[str, Member[Any]]:
+def _by_code():
     return {member.key: member for member in MarketDataMessage.members().values()}
