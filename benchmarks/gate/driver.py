@@ -240,11 +240,19 @@ def _batch(texts: list[bytes]) -> Batch:
 async def frame_paths(driver: Driver) -> None:
     batch = _batch(frames.tail())
     _expect("payload", batch[0].payload, orjson.loads(frames.tail()[0]))
+    _expect("message", (batch[0].message.bid_price, batch[0].message.bid_size), (123.45, 1200.0))
 
     async def payload(times: int) -> None:
         for _ in range(times):
             for frame in batch:
                 frame.payload  # noqa: B018  the getter runs
+
+    async def message(times: int) -> None:
+        for _ in range(times):
+            for frame in batch:
+                quote = frame.message
+                quote.last_price, quote.bid_price, quote.ask_price  # noqa: B018  as above
+                quote.ask_size, quote.bid_size, quote.volume  # noqa: B018  as above
 
     async def route(times: int) -> None:
         for _ in range(times):
@@ -252,6 +260,7 @@ async def frame_paths(driver: Driver) -> None:
                 frame.kind, frame.conid, frame.topic  # noqa: B018  as above
 
     await driver.drive("frame/payload", payload, per_turn=len(batch), turns=50)
+    await driver.drive("frame/message", message, per_turn=len(batch), turns=50)
     await driver.drive("frame/route", route, per_turn=len(batch), turns=50)
 
 
