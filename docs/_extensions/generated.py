@@ -147,7 +147,17 @@ _TYPES = {
     "SecondsMember": "datetime, from seconds",
     "ListMember": "list",
     "ObjectMember": "dict",
-    "FunctionMember": "see the meaning",
+}
+
+#: The types of the attributes that a function converts.
+_CONVERTED = {
+    "accounts": "tuple of texts",
+    "price": "float",
+    "price_size": "float",
+    "right": "`OptionRight`",
+    "side": "`Side`",
+    "start": "datetime, from seconds or ms",
+    "status": "`OrderStatus`",
 }
 
 
@@ -162,7 +172,12 @@ def message_members() -> dict[str, list[list[str]]]:
 def message_table(name: str) -> list[str]:
     """The members of a message or row: attribute, key on the wire, type, meaning."""
     rows = [
-        _row(f"`{attribute}`", f"`{key}`", f"tuple of `{row_class}`" if row_class else _TYPES[kind], meaning)
+        _row(
+            f"`{attribute}`",
+            f"`{key}`",
+            f"tuple of `{row_class}`" if row_class else _TYPES.get(kind) or _CONVERTED[attribute],
+            meaning,
+        )
         for attribute, key, kind, row_class, meaning in message_members()[name]
     ]
     return ["| attribute | key | type | meaning |", "|---|---|---|---|", *rows]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import pytest
 
 import cpapi_fast
+from cpapi_fast import messages
 from cpapi_fast.simulator.faults import GatewayFaults
 from tests.docs.pages import ROOT, name_of
 
@@ -18,6 +20,19 @@ def test_every_public_name_is_in_the_reference() -> None:
     listed = re.findall(r"^\.\. auto(?:class|function|data):: (\w+)$", API, re.MULTILINE)
     assert set(cpapi_fast.__all__) <= set(listed)
     assert len(listed) == len(set(listed))
+
+
+def test_every_message_has_a_table_and_an_entry() -> None:
+    bases = {"JsonObject", "Message", "OtherMessage"}
+    classes = {
+        name
+        for name in messages.__all__
+        if inspect.isclass(value := getattr(messages, name)) and issubclass(value, messages.JsonObject)
+    }
+    text = (DOCS / "reference" / "messages.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^```\{message-table\} (\w+)$", text, re.MULTILINE)) == sorted(classes - bases)
+    listed = set(re.findall(r"^\.\. autoclass:: (\w+)$", API, re.MULTILINE))
+    assert set(messages.__all__) - listed == {"Member"}
 
 
 def test_every_fault_of_the_simulator_is_in_its_reference() -> None:
