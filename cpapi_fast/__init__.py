@@ -101,6 +101,9 @@ from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.quotes import QuotesWriter
+from .protocol.contracts.info import ContractInfo
+from .protocol.contracts.listings import ContractMatch, ContractSection, CurrencyPair, FutureContract, StockContract
+from .protocol.contracts.schedule import TradingDay, TradingSchedule, TradingSession
 from .protocol.fields import FIELDS, Field, FieldKind, field_code
 from .protocol.history import History, HistorySource
 from .protocol.hours import DailyWindow, TradingHours
@@ -147,7 +150,11 @@ __all__ = [
     "Consumer",
     "ConsumerOverflowError",
     "ConsumerStats",
+    "ContractInfo",
+    "ContractMatch",
+    "ContractSection",
     "CpapiError",
+    "CurrencyPair",
     "DailyWindow",
     "Decision",
     "DecisionRecordError",
@@ -164,6 +171,7 @@ __all__ = [
     "FrameCounters",
     "FrameKind",
     "FrameSink",
+    "FutureContract",
     "Gap",
     "HandshakeError",
     "HeaderRefusedError",
@@ -198,13 +206,17 @@ __all__ = [
     "StandstillReason",
     "StateChange",
     "StatusError",
+    "StockContract",
     "Subscription",
     "SubscriptionError",
     "SubscriptionStatus",
     "TickDecoder",
     "Ticks",
     "Tls",
+    "TradingDay",
     "TradingHours",
+    "TradingSchedule",
+    "TradingSession",
     "TransportError",
     "UsageError",
     "WsClient",

@@ -140,7 +140,7 @@ class CompetingSessionError(SessionError):
 
 
 class StatusError(SessionError):
-    """The HTTP status is neither 2xx nor one that reports a missing login."""
+    """The HTTP status is neither 2xx nor one that reports a missing login; or it is 2xx, and the body is an error."""
 
     #: Retryable statuses below 500. Those from 500 on are always retryable.
     _RETRYABLE: ClassVar[frozenset[int]] = frozenset({429})

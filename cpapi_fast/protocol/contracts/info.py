@@ -1,0 +1,93 @@
+"""ContractInfo: the terms of one contract"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+from cpapi_fast.protocol.members import Members, check_error
+from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.redaction import repr_without_accounts
+
+
+@repr_without_accounts
+@dataclass(frozen=True, slots=True, eq=False)
+class ContractInfo:
+    """The terms of one contract, of `Client.contract_info`. What the gateway does not report is empty or None.
+
+    Attributes:
+        conid: the contract id.
+        symbol: the symbol; of a derivative, that of the underlying.
+        local_symbol: the symbol at the exchange, such as `ESZ6`.
+        sec_type: the type: `STK`, `FUT`, `OPT`, `CASH`, `IND` and so on.
+        currency: the currency in which it trades.
+        exchange: the exchange.
+        valid_exchanges: the exchanges and venues where it trades.
+        company_name: the name of the company or the product.
+        trading_class: the trading class.
+        contract_month: the month of a derivative, such as `202612`.
+        maturity: the date on which it ends.
+        multiplier: the value of one point of the price.
+        strike: the strike of an option.
+        right: `C` or `P` of an option.
+        underlying_conid: the contract id of the underlying.
+        raw: the decoded body.
+        odd: the names of members that had an unexpected type.
+    """
+
+    conid: int
+    symbol: str
+    local_symbol: str
+    sec_type: str
+    currency: str
+    exchange: str
+    valid_exchanges: tuple[str, ...]
+    company_name: str
+    trading_class: str
+    contract_month: str
+    maturity: dt.date | None
+    multiplier: float | None
+    strike: float | None
+    right: str
+    underlying_conid: int | None
+    raw: dict[str, Any] = field(repr=False)
+    odd: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def parse(cls, payload: object) -> ContractInfo:
+        """Parse the decoded body of `/iserver/contract/{conid}/info`.
+
+        Raises:
+            ShapeError: the body is not an object with a contract id.
+            ErrorBodyError: it is an error.
+        """
+        check_error(payload)
+        odd: list[str] = []
+        body = Members.of_body(payload, odd)
+        conid = body.id("con_id")
+        if conid is None:
+            raise ShapeError("con_id is missing or not a contract id")
+        # Numbers are texts in some builds, which is no surprise.
+        ignored: list[str] = []
+        numbers = Members(body.payload, ignored)
+        return cls(
+            conid=conid,
+            symbol=body.text("symbol") or "",
+            local_symbol=body.text("local_symbol") or "",
+            sec_type=body.text("instrument_type") or "",
+            currency=body.text("currency") or "",
+            exchange=body.text("exchange") or "",
+            valid_exchanges=body.parts("valid_exchanges", ","),
+            company_name=body.text("company_name") or "",
+            trading_class=body.text("trading_class") or "",
+            contract_month=body.text("contract_month") or body.text("expiry_full") or "",
+            maturity=body.date("maturity_date"),
+            multiplier=numbers.number("multiplier"),
+            strike=numbers.number("strike"),
+            right=body.text("right") or "",
+            # 0 stands for none.
+            underlying_conid=body.id("underlying_con_id") or None,
+            raw=body.payload,
+            odd=tuple(odd),
+        )
