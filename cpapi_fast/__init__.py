@@ -40,6 +40,7 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
 from .clock import SYSTEM_CLOCK, Clock
 from .collect.collector import Collector
 from .collect.options import CollectOptions
+from .collect.symbols import resolve_symbols
 from .delivery.callback_consumer import CallbackConsumer
 from .delivery.consumer import Consumer
 from .delivery.stats import ConsumerStats
@@ -71,6 +72,7 @@ from .errors import (
     SessionError,
     StatusError,
     SubscriptionError,
+    SymbolError,
     TransportError,
     UsageError,
 )
@@ -104,6 +106,7 @@ from .outputs.quotes import QuotesWriter
 from .protocol.contracts.info import ContractInfo
 from .protocol.contracts.listings import ContractMatch, ContractSection, CurrencyPair, FutureContract, StockContract
 from .protocol.contracts.schedule import TradingDay, TradingSchedule, TradingSession
+from .protocol.contracts.symbols import ResolvedSymbol
 from .protocol.fields import FIELDS, Field, FieldKind, field_code
 from .protocol.history import History, HistorySource
 from .protocol.hours import DailyWindow, TradingHours
@@ -198,6 +201,7 @@ __all__ = [
     "RedirectError",
     "ReplayMismatchError",
     "RequestTimeoutError",
+    "ResolvedSymbol",
     "RestPacer",
     "SessionError",
     "SessionFacts",
@@ -210,6 +214,7 @@ __all__ = [
     "Subscription",
     "SubscriptionError",
     "SubscriptionStatus",
+    "SymbolError",
     "TickDecoder",
     "Ticks",
     "Tls",
@@ -230,6 +235,7 @@ __all__ = [
     "parse_number",
     "read_capture",
     "replay_decisions",
+    "resolve_symbols",
     "run",
     "ws_url_from_base",
 ]

@@ -6,6 +6,7 @@
     ├── ConfigError (ValueError)                 no   an invalid option, URL, path or fingerprint
     │   └── HeaderRefusedError                   no   a value that is not valid in a header; it was not sent
     ├── SubscriptionError (ValueError)           no   an invalid conid, field code or topic
+    │   ├── SymbolError (.candidates)            no   symbols with no or several contracts
     │   └── LimitError (.limit, .most, .in_use)  no   a limit of the gateway is reached; nothing was sent
     ├── UsageError (RuntimeError)                no   the call is invalid in this state: two readers, a closed client
     ├── SessionError (.status, .path, .meaning)  no   a response of the gateway over REST
@@ -38,7 +39,8 @@ the gateway, of options and of paths are shown with escapes in it (see `cpapi_fa
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from .meaning import Meaning
 from .printable import printable
@@ -70,6 +72,18 @@ class HeaderRefusedError(ConfigError):
 
 class SubscriptionError(CpapiError, ValueError):
     """A conid, field code or topic is invalid."""
+
+
+class SymbolError(SubscriptionError):
+    """Symbols name no contract, or several. The message names them, and what tells the contracts apart.
+
+    Attributes:
+        candidates: the contracts (`ResolvedSymbol`) of each of these symbols; none for an unknown one.
+    """
+
+    def __init__(self, message: str, *, candidates: Mapping[str, Sequence[Any]]) -> None:
+        super().__init__(message)
+        self.candidates = candidates
 
 
 class LimitError(SubscriptionError):

@@ -108,7 +108,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "and notices to stderr, and a summary to stdout."
     )
     _add_source(parser)
-    arguments.add_instruments(parser, "subscribe to")
+    arguments.add_instruments(parser, "subscribe to", has_symbols=True)
     parser.add_argument(
         "--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the files; created if missing"
     )

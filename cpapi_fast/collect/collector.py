@@ -9,10 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from cpapi_fast.errors import (
-    CpapiError,
-    UsageError,
-)
+from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.events import Cause, FeedEvent, Gap, StateChange
 from cpapi_fast.feed import Feed, FeedSubscription
 from cpapi_fast.feed.driver.control_frames import is_error
@@ -29,12 +26,14 @@ from .notices import Notices
 from .options import CollectOptions
 from .outputs import open_outputs
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
+from .symbols import resolve_when_possible
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.delivery.consumer import Consumer
     from cpapi_fast.delivery.overflow import OverflowPolicy
     from cpapi_fast.feed.options import FeedOptions
+    from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
     from cpapi_fast.rest.client import Client
 
 _POLICIES: Final[dict[str, OverflowPolicy]] = {
@@ -97,6 +96,7 @@ class Collector:
         self._feed: Feed | None = None
         self._consumer: Consumer | None = None
         self._subscriptions: tuple[FeedSubscription, ...] = ()
+        self._symbols: tuple[ResolvedSymbol, ...] = ()
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
         self._quotes: QuotesWriter | None = None
@@ -124,6 +124,7 @@ class Collector:
             dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
             rows_unlisted=self._quotes.rows_unlisted if self._quotes else 0,
+            symbols={str(one.conid): one.text for one in self._symbols},
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
@@ -141,6 +142,7 @@ class Collector:
         Raises:
             OutputError: a folder or file cannot be written, or something was lost because another program deleted or
                 changed a file.
+            SymbolError: symbols name no contract, or several.
             LimitError: there are more instruments than market data lines.
             ConfigError, CertificateError: the TLS policy is invalid, or does not trust the gateway.
             CpapiError: the gateway refused the certificate or session at the start, another server than a gateway
@@ -155,9 +157,12 @@ class Collector:
         for path in unfinished_files(options.out):
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         await self._check_certificate(stop)
+        if options.symbols:
+            self._symbols = await resolve_when_possible(self._client, options, self._notices.report, stop)
+            options = replace(options, conids=(*options.conids, *(one.conid for one in self._symbols)))
         self._feed = feed = Feed(self._client, self._feed_options())
         subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
-        self._recorder = recorder = self._open_recorder()
+        self._recorder = recorder = self._open_recorder(options)
         self._consumer = consumer = self._open_consumer(feed)
         self._subscriptions = tuple(subscriptions)
         self._started_s = self._clock.monotonic_s()
@@ -213,7 +218,7 @@ class Collector:
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
-        if not self.options.conids or not notices.end_text:
+        if not self._subscriptions or not notices.end_text:
             return reason, None
         if quotes is not None and quotes.counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
@@ -251,8 +256,8 @@ class Collector:
             name="files",
         )
 
-    def _open_recorder(self) -> Recorder:
-        self._capture, self._quotes, events = open_outputs(self.options, self._clock)
+    def _open_recorder(self, options: CollectOptions) -> Recorder:
+        self._capture, self._quotes, events = open_outputs(options, self._clock, self._symbols)
         return Recorder(
             (self._capture, self._quotes), events=events, on_change=self._notices.on_event, clock=self._clock
         )

@@ -11,6 +11,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.output_file import LostFiles
+from cpapi_fast.protocol.contracts.symbols import SymbolQuery
 from cpapi_fast.protocol.instruments import market_data_target
 from cpapi_fast.protocol.topics import Fields, MarketDataFields
 from cpapi_fast.redaction import repr_without_accounts
@@ -30,6 +31,8 @@ class CollectOptions:
     Args:
         conids: the instruments to subscribe to: conids, or texts such as `265598@NYSE` and
             `28812380;;;8314/1,8894/-1`; duplicates count once.
+        symbols: further instruments, by symbol: stocks (`AAPL@NASDAQ`, `AAPL:USD`), futures by their local symbol
+            (`ESZ6`), currency pairs (`EUR.USD`); see `resolve_symbols`. They are resolved before the feed starts.
         out: the folder for the files; created if missing.
         fields: the fields to subscribe to, by key or code. The quotes have a column for each of them, besides those of
             the L1 fields.
@@ -51,10 +54,11 @@ class CollectOptions:
 
     Raises:
         ConfigError: a duration or size is not a finite number above zero, or another option is invalid.
-        SubscriptionError: an instrument or a field is invalid.
+        SubscriptionError: an instrument, a symbol or a field is invalid.
     """
 
-    conids: tuple[int | str, ...]
+    conids: tuple[int | str, ...] = ()
+    symbols: tuple[str, ...] = ()
     out: Path
     fields: Fields = field(default_factory=MarketDataFields.default_l1)
     duration_s: float | None = None
@@ -90,6 +94,10 @@ class CollectOptions:
             object.__setattr__(self, "fields", MarketDataFields(self.fields))
         if isinstance(self.conids, str):
             raise SubscriptionError(f"conids must be a list such as [265598, '265598@NYSE'], not {self.conids[:40]!r}")
+        if isinstance(self.symbols, str):
+            raise SubscriptionError(f"symbols must be a list such as ['AAPL', 'ESZ6'], not {self.symbols[:40]!r}")
+        texts = dict.fromkeys(SymbolQuery.parse(symbol).text for symbol in self.symbols)
+        object.__setattr__(self, "symbols", tuple(texts))
         by_target: dict[str, int | str] = {}
         for conid in self.conids:
             by_target.setdefault(market_data_target(conid), conid)

@@ -92,6 +92,7 @@ class CollectStatus:
         advice: what the user should do, while there is no data; otherwise empty.
         rows_unlisted: how many quotes are not in `latest`, because the gateway sent more than 1,000 targets that were
             not subscribed to. The files have them.
+        symbols: the symbol of each instrument that was given by symbol, by target.
     """
 
     state: str
@@ -105,6 +106,7 @@ class CollectStatus:
     dropped: int = 0
     advice: str = ""
     rows_unlisted: int = 0
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
 
 def size_text(nbytes: float) -> str:

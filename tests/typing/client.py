@@ -57,3 +57,6 @@ async def contract_types(client: cf.Client) -> None:
     assert_type(quotes, dict[int, MarketDataMessage])
     assert_type(quotes[265598].last_price, float | None)
     assert_type(await client.request("GET", "/x", params={"conids": [265598]}), Any)
+    resolved = await cf.resolve_symbols(client, ["AAPL@NASDAQ"])
+    assert_type(resolved, tuple[cf.ResolvedSymbol, ...])
+    assert_type(resolved[0].multiplier, float | None)

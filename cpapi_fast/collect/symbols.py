@@ -1,0 +1,196 @@
+"""Resolves symbols to contracts: asks the gateway for each, and never chooses between several"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from cpapi_fast.errors import (
+    CompetingSessionError,
+    CpapiError,
+    NoSessionError,
+    NotAuthenticatedError,
+    RateLimitedError,
+    SessionError,
+    StatusError,
+    SubscriptionError,
+    TransportError,
+)
+from cpapi_fast.limited_reporter import LimitedReporter
+from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.contracts.info import ContractInfo
+from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, SymbolQuery, symbol_error
+from cpapi_fast.redaction import shown
+
+from .options import CollectOptions
+
+if TYPE_CHECKING:
+    from cpapi_fast.protocol.contracts.listings import CurrencyPair, FutureContract, StockContract
+    from cpapi_fast.rest.client import Client
+
+#: How many contracts of one symbol are narrowed by their currency, each with a request of its own.
+_MAX_TERMS: Final = 50
+
+#: The pause between two tries while the gateway cannot answer, in seconds of the clock.
+_RETRY_S: Final = 15.0
+
+
+async def resolve_symbols(client: Client, symbols: Iterable[str]) -> tuple[ResolvedSymbol, ...]:
+    """Resolve symbols to contracts.
+
+    A symbol is that of a stock (`AAPL`), the local symbol of a future that has not expired (`ESZ6`, `ESZ26`), or a
+    currency pair (`EUR.USD`). An exchange and a currency narrow it: `AAPL@NASDAQ`, `AAPL:USD`, `AAPL@NASDAQ:USD`. Each
+    needs a few requests, which are paced.
+
+    Args:
+        client: the client of the gateway, with an open brokerage session.
+        symbols: the symbols. Duplicates count once.
+
+    Returns:
+        The contract of each symbol, in the given order.
+
+    Raises:
+        SymbolError: symbols name no contract, or several. One error names all of them.
+        SubscriptionError: a symbol is invalid.
+        CpapiError: like `Client.stocks`.
+    """
+    if isinstance(symbols, (str, bytes)) or not isinstance(symbols, Iterable):
+        raise SubscriptionError(f"symbols must be a list such as ['AAPL', 'ESZ6'], not {shown(symbols)}")
+    queries = list({query.text: query for query in map(SymbolQuery.parse, symbols)}.values())
+    lists = await _Lists.of(client, queries)
+    found: dict[str, list[ResolvedSymbol]] = {query.text: await lists.candidates(query) for query in queries}
+    unresolved = {text: candidates for text, candidates in found.items() if len(candidates) != 1}
+    if unresolved:
+        raise symbol_error(unresolved)
+    return tuple([await lists.with_terms(candidates[0]) for candidates in found.values()])
+
+
+class _Lists:
+    """What the gateway lists for all symbols together, and the terms of single contracts."""
+
+    def __init__(self, client: Client) -> None:
+        self._client: Final = client
+        self._stocks: dict[str, tuple[StockContract, ...]] = {}
+        self._futures: dict[str, tuple[FutureContract, ...]] = {}
+        self._pairs: dict[str, tuple[CurrencyPair, ...]] = {}
+        self._infos: dict[int, ContractInfo | None] = {}
+
+    @classmethod
+    async def of(cls, client: Client, queries: list[SymbolQuery]) -> _Lists:
+        """Request the lists. A symbol that looks like a future or a pair may be a stock as well."""
+        lists = cls(client)
+        lists._stocks = await client.stocks([query.symbol for query in queries])
+        lists._futures = await client.futures([query.root for query in queries if query.root is not None])
+        for currency in {query.quote for query in queries if query.quote is not None}:
+            try:
+                lists._pairs[currency] = await client.currency_pairs(currency)
+            except StatusError as error:
+                # Of an unknown currency there are no pairs.
+                if error.meaning is not Meaning.REFUSED:
+                    raise
+        return lists
+
+    async def candidates(self, query: SymbolQuery) -> list[ResolvedSymbol]:
+        """Return the contracts that a symbol may name."""
+        found = [ResolvedSymbol.of_stock(query, stock) for stock in self._stocks[query.symbol]]
+        found += [
+            ResolvedSymbol.of_pair(query, pair)
+            for pair in self._pairs.get(query.quote or "", ())
+            if pair.symbol == query.symbol
+        ]
+        if query.exchange is not None:
+            found = [one for one in found if one.exchange == query.exchange]
+        for future in self._futures[query.root] if query.root is not None else ():
+            info = await self._info(future.conid) if query.may_be(future) else None
+            if info is None or not query.is_future(info):
+                continue
+            if query.exchange is None or query.exchange in (info.exchange, *info.valid_exchanges):
+                found.append(ResolvedSymbol.of_info(query, info))
+        if query.currency is not None:
+            found = [await self.with_terms(one) for one in found[:_MAX_TERMS]]
+            found = [one for one in found if one.currency == query.currency]
+        # A conid may be listed more than once.
+        return list({one.conid: one for one in found}.values())
+
+    async def with_terms(self, one: ResolvedSymbol) -> ResolvedSymbol:
+        """Return a contract with its terms, as far as the gateway knows them."""
+        info = await self._info(one.conid)
+        return one if info is None else one.with_terms(info)
+
+    async def _info(self, conid: int) -> ContractInfo | None:
+        if conid not in self._infos:
+            try:
+                self._infos[conid] = await self._client.contract_info(conid)
+            except (NoSessionError, NotAuthenticatedError, CompetingSessionError, RateLimitedError):
+                raise
+            except SessionError:
+                # The gateway lists a contract whose terms it does not return.
+                self._infos[conid] = None
+        return self._infos[conid]
+
+
+async def resolve_when_possible(
+    client: Client, options: CollectOptions, report: Callable[[str], None], stop: asyncio.Event | None
+) -> tuple[ResolvedSymbol, ...]:
+    """Resolve the symbols of a run, as soon as the gateway can answer.
+
+    Without a login, or while the gateway is not reachable, it tries again, as a feed does.
+
+    Args:
+        client: the client of the gateway.
+        options: the options of the run.
+        report: called with a line of text about what it waits for.
+        stop: ends the waiting.
+
+    Raises:
+        CpapiError: the gateway refuses the request; or `stop` was set, the duration is over, or there was no answer for
+            `give_up_after_s`.
+    """
+    clock, notices = client.clock, LimitedReporter(report, client.clock)
+    limits = (options.duration_s, options.give_up_after_s or options.feed.give_up_after_s)
+    end_s = min((clock.monotonic_s() + limit for limit in limits if limit is not None), default=float("inf"))
+    stopping = asyncio.ensure_future((stop or asyncio.Event()).wait())
+    try:
+        while True:
+            try:
+                return await _resolved(client, options)
+            except CpapiError as exc:
+                if not (exc.is_retryable or isinstance(exc, (NotAuthenticatedError, CompetingSessionError))):
+                    raise
+                error = exc
+            left_s = end_s - clock.monotonic_s()
+            if stopping.done() or left_s <= 0.0:
+                raise _ended("stopped" if stopping.done() else "the time was over", error)
+            retry_s = min(getattr(error, "retry_after_s", _RETRY_S), left_s)
+            notices(f"the symbols are not resolved yet, next try in {retry_s:.0f} s: {error}")
+            pause = asyncio.ensure_future(clock.sleep(retry_s))
+            await asyncio.wait((pause, stopping), return_when=asyncio.FIRST_COMPLETED)
+            pause.cancel()
+            await asyncio.gather(pause, return_exceptions=True)
+    finally:
+        notices.close()
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+
+
+async def _resolved(client: Client, options: CollectOptions) -> tuple[ResolvedSymbol, ...]:
+    """Resolve the symbols, and open the brokerage session before if that is necessary and allowed."""
+    reclaims = options.feed.competing == "reclaim"
+    try:
+        return await resolve_symbols(client, options.symbols)
+    except CompetingSessionError:
+        if not reclaims:
+            raise
+    except NoSessionError:
+        pass
+    await client.init_brokerage_session(compete=reclaims)
+    return await resolve_symbols(client, options.symbols)
+
+
+def _ended(why: str, error: CpapiError) -> CpapiError:
+    """Return the error of a run that ended before its symbols were resolved, of the kind that fits the last error."""
+    text = f"{why} before the symbols were resolved; nothing was collected: {error}"
+    if isinstance(error, (NotAuthenticatedError, CompetingSessionError)):
+        return type(error)(text)
+    return TransportError(text)
