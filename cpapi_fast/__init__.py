@@ -41,6 +41,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .collect.collector import Collector
 from .collect.options import CollectOptions
 from .collect.symbols import resolve_symbols
+from .contract_cache import ContractCache
 from .delivery.callback_consumer import CallbackConsumer
 from .delivery.consumer import Consumer
 from .delivery.stats import ConsumerStats
@@ -153,6 +154,7 @@ __all__ = [
     "Consumer",
     "ConsumerOverflowError",
     "ConsumerStats",
+    "ContractCache",
     "ContractInfo",
     "ContractMatch",
     "ContractSection",

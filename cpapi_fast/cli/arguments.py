@@ -53,6 +53,15 @@ def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbol
             help="symbols of instruments: stocks (AAPL@NASDAQ, AAPL:USD), futures by local symbol (ESZ6), currency "
             "pairs (EUR.USD); an ambiguous one is an error that lists its contracts; may be repeated",
         )
+        parser.add_argument(
+            "--contract-cache",
+            nargs="?",
+            const=True,
+            type=folder,
+            metavar="DIR",
+            help="keep the contracts of symbols for a day in this folder, or without DIR in the system's folder for "
+            "caches (default: request them at each start)",
+        )
     parser.add_argument(
         "--fields",
         type=fields,

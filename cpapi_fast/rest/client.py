@@ -14,6 +14,7 @@ import orjson
 
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
+from cpapi_fast.contract_cache import ContractCache
 from cpapi_fast.errors import (
     CertificateError,
     ConfigError,
@@ -41,7 +42,7 @@ from .urls import BaseUrl
 _USER_AGENT: Final = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 
 
-class Client(MarketDataRequests, ContractRequests):
+class Client(ContractRequests, MarketDataRequests):
     """The REST client of one gateway. Use it as `async with Client(...) as client`, or call `aclose`.
 
     It connects with the first request. All durations are seconds of `clock`. A client belongs to the event loop in
@@ -58,6 +59,7 @@ class Client(MarketDataRequests, ContractRequests):
         clock: the clock of all timers.
         pacer: delays requests to stay below the gateway's rate limits. By default each client has its own pacer; the
             clients of one gateway should share one. The time limits do not include the wait for the pacer.
+        contract_cache: keeps lists, terms and schedules of contracts in files; None requests them each time.
 
     Raises:
         ConfigError: the URL or another option is invalid.
@@ -74,8 +76,11 @@ class Client(MarketDataRequests, ContractRequests):
         max_body_bytes: int = MAX_BODY_BYTES,
         clock: Clock = SYSTEM_CLOCK,
         pacer: RestPacer | None = None,
+        contract_cache: ContractCache | None = None,
     ) -> None:
-        super().__init__(clock)
+        if not isinstance(contract_cache, ContractCache | None):
+            raise ConfigError(f"contract_cache must be a ContractCache or None, not {type(contract_cache).__name__}")
+        super().__init__(clock, contract_cache)
         self._url: Final = BaseUrl.parse(base_url)
         self._tls: Final = Tls.verify() if tls is None else tls
         if not isinstance(self._tls, Tls):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, SupportsIndex, TypeVar
+from urllib.parse import urlencode
 
+from cpapi_fast.clock import Clock
+from cpapi_fast.contract_cache import ContractCache
 from cpapi_fast.protocol.contracts.info import ContractInfo
 from cpapi_fast.protocol.contracts.listings import (
     ContractMatch,
@@ -34,7 +38,17 @@ _MAX_SYMBOLS: Final = 50
 
 
 class ContractRequests(Requests):
-    """A base of `Client`: contracts."""
+    """A base of `Client`: contracts.
+
+    Args:
+        clock: the clock of all timers.
+        cache: keeps the responses; None keeps nothing.
+    """
+
+    def __init__(self, clock: Clock, cache: ContractCache | None) -> None:
+        super().__init__(clock)
+        #: Keeps what the gateway tells about contracts; None without one.
+        self.contract_cache: Final = cache
 
     async def search(
         self, symbol: str, *, by_name: bool = False, sec_type: str | None = None
@@ -96,7 +110,8 @@ class ContractRequests(Requests):
             SubscriptionError: the conid is invalid.
             CpapiError: like `tickle`. An unknown conid raises StatusError.
         """
-        found = await self._get(f"/iserver/contract/{conid_target(conid)}/info", None, ContractInfo.parse)
+        path = f"/iserver/contract/{conid_target(conid)}/info"
+        found = await self._kept(path, {}, ContractInfo.parse)
         self._note_odd("/iserver/contract/info", found.odd)
         return found
 
@@ -115,7 +130,7 @@ class ContractRequests(Requests):
         if exchange is not None:
             query["exchange"] = check_exchange(exchange)
         path = "/contract/trading-schedule"
-        found = await self._get(path, query, TradingSchedule.parse)
+        found = await self._kept(path, query, TradingSchedule.parse)
         self._note_odd(path, found.odd)
         return found
 
@@ -123,20 +138,77 @@ class ContractRequests(Requests):
         self, path: str, symbols: Iterable[str], parse: Callable[[Any, str], Listing]
     ) -> dict[str, tuple[Any, ...]]:
         wanted = check_symbols(symbols)
-        found: dict[str, tuple[Any, ...]] = {}
-        for start in range(0, len(wanted), _MAX_SYMBOLS):
-            part = wanted[start : start + _MAX_SYMBOLS]
+        found = await self._known({symbol: self._key(path, {"symbols": symbol}) for symbol in wanted}, parse)
+        missing = [symbol for symbol in wanted if symbol not in found]
+        for start in range(0, len(missing), _MAX_SYMBOLS):
+            part = missing[start : start + _MAX_SYMBOLS]
             body = await self._get(path, {"symbols": ",".join(part)}, _object)
-            for symbol in part:
-                listing = parse(body, symbol)
-                self._note_odd(path, listing.odd)
-                found[symbol] = listing.contracts
-        return found
+            listings = {symbol: parse(body, symbol) for symbol in part}
+            found |= listings
+            # A symbol without a contract may get one.
+            await self._keep(
+                {
+                    self._key(path, {"symbols": symbol}): {symbol: body[symbol]}
+                    for symbol, listing in listings.items()
+                    if listing.contracts
+                }
+            )
+        for listing in found.values():
+            self._note_odd(path, listing.odd)
+        return {symbol: found[symbol].contracts for symbol in wanted}
 
     async def _found(self, path: str, query: Mapping[str, str], parse: Callable[[Any], Listing]) -> Listing:
-        listing = await self._get(path, query, parse)
+        listing = await self._kept(path, query, parse, is_kept=lambda listing: bool(listing.contracts))
         self._note_odd(path, listing.odd)
         return listing
+
+    async def _kept(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        parse: Callable[[Any], T],
+        *,
+        is_kept: Callable[[T], bool] = lambda _found: True,
+    ) -> T:
+        """Return the parsed response of the cache, or of the gateway, which is kept then."""
+        key = self._key(path, query)
+        known = await self._known({"": key}, lambda body, _name: parse(body))
+        if known:
+            return known[""]
+        bodies: list[Any] = []
+
+        def parse_and_keep(body: Any) -> T:
+            parsed = parse(body)
+            bodies.append(body)
+            return parsed
+
+        found = await self._get(path, query or None, parse_and_keep)
+        if is_kept(found):
+            await self._keep({key: bodies[-1]})
+        return found
+
+    def _key(self, path: str, query: Mapping[str, str]) -> str:
+        # With the gateway: the contracts of a simulated one are invented.
+        return f"{self.base_url}{path}?{urlencode(query)}"
+
+    async def _known(self, keys: Mapping[str, str], parse: Callable[[Any, str], T]) -> dict[str, T]:
+        """Return the parsed responses of the cache, by name."""
+        cache = self.contract_cache
+        if cache is None or not keys:
+            return {}
+        bodies = await asyncio.to_thread(cache.get, list(keys.values()))
+        found: dict[str, T] = {}
+        for name, key in keys.items():
+            if key in bodies:
+                try:
+                    found[name] = parse(bodies[key], name)
+                except ShapeError:
+                    cache.discard(key)
+        return found
+
+    async def _keep(self, bodies: dict[str, Any]) -> None:
+        if self.contract_cache is not None and bodies:
+            await asyncio.to_thread(self.contract_cache.put, bodies)
 
 
 def _object(payload: Any) -> dict[str, Any]:

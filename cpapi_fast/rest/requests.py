@@ -78,6 +78,11 @@ class Requests(abc.ABC):
         self._note_session(path, payload)
         return payload
 
+    @property
+    @abc.abstractmethod
+    def base_url(self) -> str:
+        """The normalized REST base: lower-case host, no default port, no trailing slash."""
+
     @abc.abstractmethod
     async def _request(
         self,

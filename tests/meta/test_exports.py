@@ -119,6 +119,7 @@ NAMES = frozenset(
         "ResolvedSymbol",
         "SymbolError",
         "resolve_symbols",
+        "ContractCache",
         "__version__",
         "classify",
         "field_code",

@@ -60,3 +60,5 @@ async def contract_types(client: cf.Client) -> None:
     resolved = await cf.resolve_symbols(client, ["AAPL@NASDAQ"])
     assert_type(resolved, tuple[cf.ResolvedSymbol, ...])
     assert_type(resolved[0].multiplier, float | None)
+    cached = cf.Client(client.base_url, contract_cache=cf.ContractCache("contracts"))
+    assert_type(cached.contract_cache, cf.ContractCache | None)

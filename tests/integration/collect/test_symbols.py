@@ -218,3 +218,22 @@ async def test_bad_symbols_of_the_command(gateway: SimulatedGateway, tmp_path: P
     nothing = await command(*source)
     check_bad_input(nothing, "at least one instrument to subscribe to, such as --conids 265598 or --symbols", 2)
     assert not list(tmp_path.glob("**/*.*"))
+
+
+@pytest.mark.gateway(tls=False, speed=1.0, ready_delay_s=0.0)
+async def test_the_cache_of_the_command(gateway: SimulatedGateway, tmp_path: Path) -> None:
+    source = ("collect", "--url", gateway.url, "--give-up-after", "20", "--duration", "2", "--symbols", "ESZ6,IBM")
+    about = ("/trsrv/", "/iserver/contract/")
+    asked = []
+    for run in ("first", "second"):
+        result = await command(*source, "--out", tmp_path / run, "--contract-cache", tmp_path / "cache")
+        assert (result.code, result.err) == (0, ""), result
+        asked.append(sum(request.path.removeprefix("/v1/api").startswith(about) for request in gateway.requests))
+    # ESZ6 could be a stock, which is asked for each time, because there is none.
+    assert (asked[0], asked[1] - asked[0]) == (4, 1)
+    assert metadata_of(tmp_path / "first")[0] == metadata_of(tmp_path / "second")[0]
+    file = tmp_path / "file"
+    file.write_text("")
+    refused = await command(*source, "--out", tmp_path / "third", "--contract-cache", file)
+    assert refused.code == 2
+    assert "is a file; give the path of a folder" in refused.err
