@@ -164,6 +164,13 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         help="permissions of the files in octal, such as 640 (default: 600, for their owner only)",
     )
     tuning.add_argument(
+        "--trading-hours",
+        choices=("schedule", "none"),
+        default="schedule",
+        help="outside of its trading hours, an instrument is not stale: take them from its schedule, or watch it at "
+        "all times (none) (default: schedule)",
+    )
+    tuning.add_argument(
         "--redact-captures",
         action="store_true",
         help="replace session ids, accounts, user names and tokens in the capture, at the same length, so that it can "

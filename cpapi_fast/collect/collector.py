@@ -23,24 +23,18 @@ from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.protocol.kinds import FrameKind
 
 from .notices import Notices
-from .options import CollectOptions
+from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 from .symbols import resolve_when_possible
+from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.delivery.consumer import Consumer
-    from cpapi_fast.delivery.overflow import OverflowPolicy
     from cpapi_fast.feed.options import FeedOptions
     from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
     from cpapi_fast.rest.client import Client
-
-_POLICIES: Final[dict[str, OverflowPolicy]] = {
-    "hold": "block",
-    "drop_oldest": "drop_oldest",
-    "drop_newest": "drop_newest",
-}
 
 _OTHER: Final = bytes([FrameKind.OTHER])
 
@@ -161,19 +155,23 @@ class Collector:
             self._symbols = await resolve_when_possible(self._client, options, self._notices.report, stop)
             options = replace(options, conids=(*options.conids, *(one.conid for one in self._symbols)))
         self._feed = feed = Feed(self._client, self._feed_options())
-        subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
+        fields, hours = options.fields, options.given_hours
+        subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
         self._recorder = recorder = self._open_recorder(options)
         self._consumer = consumer = self._open_consumer(feed)
         self._subscriptions = tuple(subscriptions)
         self._started_s = self._clock.monotonic_s()
         self._state = None
-        updater = asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status")
+        tasks = (
+            asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
+            asyncio.create_task(follow_schedules(self._client, feed, options), name="cpapi_fast hours"),
+        )
         error: CpapiError | None = None
         reason = _CANCELLED
         try:
             reason, error = await self._collect(feed, consumer, recorder, stop)
         finally:
-            summary, error = await self._end(feed, consumer, recorder, updater, reason, error)
+            summary, error = await self._end(feed, consumer, recorder, tasks, reason, error)
         if error is not None:
             raise error
         return summary
@@ -183,7 +181,7 @@ class Collector:
         feed: Feed,
         consumer: Consumer,
         recorder: Recorder,
-        updater: asyncio.Task[None],
+        tasks: tuple[asyncio.Task[None], ...],
         reason: str,
         error: CpapiError | None,
     ) -> tuple[Summary, CpapiError | None]:
@@ -193,8 +191,9 @@ class Collector:
         self._update_status()
         await feed.aclose()
         error = await self._finish(consumer, recorder) or error
-        updater.cancel()
-        await asyncio.gather(updater, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if error is None and reason != _CANCELLED:
             reason, error = self._check_result(reason, consumer)
         if error is None:
@@ -250,7 +249,7 @@ class Collector:
         options = self.options
         # Each frame costs more than one byte, so the bound on bytes is the only one.
         return feed.consumer(
-            policy=_POLICIES[options.slow_disk],
+            policy=OVERFLOW_POLICIES[options.slow_disk],
             max_pending_frames=options.max_queue_bytes,
             max_pending_bytes=options.max_queue_bytes,
             name="files",

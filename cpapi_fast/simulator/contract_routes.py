@@ -19,11 +19,12 @@ Reply = tuple[Any, int]
 _INFO: Final = re.compile(r"/iserver/contract/(\d{1,18})/info", re.ASCII)
 _CONID: Final = re.compile(r"\d{1,18}", re.ASCII)
 _NO_BRIDGE: Final[Reply] = ({"error": "Bad Request: no bridge", "statusCode": 400}, 400)
-#: The regular and the extended hours of stocks, in minutes of the day in New York.
+#: The regular hours of stocks, in minutes of the day in New York. The simulated market moves at all times, so the
+#: extended hours are the whole day.
 _LIQUID: Final = (570, 960)
-_EXTENDED: Final = (240, 1200)
+_EXTENDED: Final = (0, 1440)
 _ZONE: Final = "US/Eastern"
-_SCHEDULE_DAYS: Final = 6
+_SCHEDULE_DAYS: Final = 7
 _MAX_CONIDS: Final = 100
 
 
@@ -127,12 +128,10 @@ class ContractRoutes:
         days = {}
         for offset in range(-1, _SCHEDULE_DAYS):
             day = today + dt.timedelta(days=offset)
-            # Days without a session are left out.
-            if day.weekday() < 5:
-                days[day.strftime("%Y%m%d")] = {
-                    "liquid_hours": [_hours(day, zone, _LIQUID)],
-                    "extended_hours": [_hours(day, zone, _EXTENDED) | {"cancel_daily_orders": True}],
-                }
+            extended = _hours(day, zone, _EXTENDED) | {"cancel_daily_orders": True}
+            # Without regular hours on a weekend.
+            liquid = [_hours(day, zone, _LIQUID)] if day.weekday() < 5 else []
+            days[day.strftime("%Y%m%d")] = {"liquid_hours": liquid, "extended_hours": [extended]}
         return {"exchange_time_zone": _ZONE, "schedules": days}, 200
 
     def _snapshot(self, received: ReceivedRequest) -> Reply:
@@ -165,6 +164,7 @@ class ContractRoutes:
 
 
 def _hours(day: dt.date, zone: dt.tzinfo, minutes: tuple[int, int]) -> dict[str, Any]:
+    # Python adds hours of the clock on the wall, so that a day with a change of the time zone ends at midnight too.
     midnight = dt.datetime(day.year, day.month, day.day, tzinfo=zone)
     opening, closing = ((midnight + dt.timedelta(minutes=minute)).timestamp() for minute in minutes)
     return {"opening": int(opening), "closing": int(closing)}

@@ -9,12 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.members import Members, check_error, date_of
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.redaction import repr_without_accounts
 
 #: Times from here on, in the year 5138, are no times.
 _END_EPOCH_S: Final = 100_000_000_000
+
+#: The minutes of a day.
+_DAY: Final = 24 * 60
+_SATURDAY: Final = 5
 
 
 @repr_without_accounts
@@ -109,6 +114,55 @@ class TradingSchedule:
             return None
         return any(one.start <= at < one.end for one in found)
 
+    def hours(self) -> TradingHours | None:
+        """Return the trading hours that follow from the schedule, for `Feed.subscribe_market_data(hours=...)`.
+
+        They are the sessions of each weekday, regular and extended. A date from Monday to Friday without a session is a
+        holiday. A weekday that the schedule does not cover completely counts as open, because a feed must not take a
+        missing tick for a closed market.
+
+        Returns:
+            The hours; None if the instrument trades at all times, or if the schedule or its time zone is unknown.
+        """
+        zone = _zone(self.time_zone)
+        spans = sorted(span for day in self.days for one in day.sessions for span in _spans(one, zone or dt.UTC))
+        if zone is None or not spans:
+            return None
+        by_date: dict[dt.date, list[tuple[int, int]]] = {}
+        for date, first, last in spans:
+            by_date.setdefault(date, []).append((first, last))
+        covered = _covered(min(by_date), max(by_date), spans_midnight=any(last == _DAY for _, _, last in spans))
+        known = {date.weekday() for date in covered if date in by_date}
+        by_weekday: dict[int, list[tuple[int, int]]] = {weekday: [] for weekday in known}
+        for date in by_date:
+            if date.weekday() in known:
+                by_weekday[date.weekday()] += by_date[date]
+        holidays = {date for date in covered if date not in by_date and date.weekday() < _SATURDAY}
+        closed = {date.weekday() for date in covered if date.weekday() >= _SATURDAY} - by_weekday.keys()
+        for weekday in set(range(7)) - by_weekday.keys() - closed:
+            by_weekday[weekday] = [(0, _DAY)]
+        joined = {weekday: _joined(of_day) for weekday, of_day in sorted(by_weekday.items())}
+        if len(joined) == 7 and not holidays and all(of_day == [(0, _DAY)] for of_day in joined.values()):
+            return None
+        sessions = [
+            (weekday, _clock(first), _clock(last)) for weekday, of_day in joined.items() for first, last in of_day
+        ]
+        return TradingHours(tuple(sessions), self.time_zone, frozenset(holidays))
+
+
+def _covered(first: dt.date, last: dt.date, *, spans_midnight: bool) -> list[dt.date]:
+    """Return the dates whose sessions are all in a schedule with sessions from `first` to `last`.
+
+    If sessions span midnight, the first and the last date may have further ones, of trading days beyond the schedule.
+    """
+    edge = 1 if spans_midnight else 0
+    count = (last - first).days + 1
+    return [first + dt.timedelta(days=index) for index in range(edge, count - edge)]
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
 
 def _sessions(day: Members, name: str) -> tuple[TradingSession, ...]:
     found = []
@@ -125,26 +179,23 @@ def _time(epoch: float | None) -> dt.datetime | None:
     return dt.datetime.fromtimestamp(math.floor(epoch), dt.UTC)
 
 
-def merged_minutes(sessions: Iterable[TradingSession], time_zone: str) -> dict[int, list[tuple[int, int]]]:
-    """Return the sessions by weekday, as minutes of the day from and to, merged where they overlap.
-
-    A session that spans midnight is split. A time zone that this machine does not know is taken for UTC.
-    """
+def _zone(name: str) -> dt.tzinfo | None:
     try:
-        zone: dt.tzinfo = zoneinfo.ZoneInfo(time_zone)
+        return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        zone = dt.UTC
-    by_day: dict[int, list[tuple[int, int]]] = {}
-    for session in sessions:
-        start, end = session.start.astimezone(zone), session.end.astimezone(zone)
-        day = start.date()
-        while day <= end.date():
-            first = start.hour * 60 + start.minute if day == start.date() else 0
-            last = end.hour * 60 + end.minute if day == end.date() else 24 * 60
-            if first < last:
-                by_day.setdefault(day.weekday(), []).append((first, last))
-            day += dt.timedelta(days=1)
-    return {weekday: _joined(spans) for weekday, spans in by_day.items()}
+        return None
+
+
+def _spans(session: TradingSession, zone: dt.tzinfo) -> Iterable[tuple[dt.date, int, int]]:
+    """Yield the dates of a session with its first and last minute on each; split at midnight."""
+    start, end = session.start.astimezone(zone), session.end.astimezone(zone)
+    day = start.date()
+    while day <= end.date():
+        first = start.hour * 60 + start.minute if day == start.date() else 0
+        last = end.hour * 60 + end.minute if day == end.date() else _DAY
+        if first < last:
+            yield day, first, last
+        day += dt.timedelta(days=1)
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -72,12 +72,14 @@ async def test_the_first_snapshot_has_no_values(gateway: SimulatedGateway) -> No
     assert (await get(gateway, path, conids="AAPL", fields="84"))[0] == 400
 
 
-async def test_a_schedule_leaves_out_days_without_a_session(gateway: SimulatedGateway) -> None:
+async def test_a_schedule_has_the_sessions_of_the_next_days(gateway: SimulatedGateway) -> None:
     schedule = (await get(gateway, "/contract/trading-schedule", conid="265598"))[1]
     assert schedule["exchange_time_zone"] == "US/Eastern"
+    assert len(schedule["schedules"]) == 8
     for day in schedule["schedules"].values():
-        (liquid,) = day["liquid_hours"]
-        assert liquid["closing"] - liquid["opening"] == 23_400
+        assert all(liquid["closing"] - liquid["opening"] == 23_400 for liquid in day["liquid_hours"])
+        # A day when the clocks change has an hour more or less.
+        assert 23 <= (day["extended_hours"][0]["closing"] - day["extended_hours"][0]["opening"]) / 3600 <= 25
 
 
 @pytest.mark.parametrize("path", ["/iserver/secdef/search", "/iserver/contract/8314/info", "/iserver/currency/pairs"])

@@ -94,6 +94,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
         | {
             "conids": "--conids",
             "symbols": "--symbols",
+            "trading_hours": "--trading-hours",
             "out": "--out",
             "fields": "--fields",
             "duration_s": "--duration",

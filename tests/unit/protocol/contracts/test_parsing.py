@@ -23,7 +23,7 @@ from cpapi_fast.protocol.contracts.listings import (
     parse_pairs,
     parse_stocks,
 )
-from cpapi_fast.protocol.contracts.schedule import TradingSchedule, merged_minutes
+from cpapi_fast.protocol.contracts.schedule import TradingSchedule
 from cpapi_fast.protocol.shape import ErrorBodyError, ShapeError
 
 from .bodies import FUTURES, INFO, MATCHES, PAIRS, SCHEDULE, STOCKS, changed
@@ -121,14 +121,6 @@ def test_a_schedule_is_in_order_and_in_utc() -> None:
     assert (schedule.is_open(noon, outside_rth=False), schedule.is_open(morning, outside_rth=False)) == (True, None)
     assert schedule.is_open(dt.datetime(2026, 12, 1, 3, tzinfo=dt.UTC)) is False
     assert schedule.is_open(dt.datetime(2027, 1, 1, tzinfo=dt.UTC)) is None
-
-
-def test_overlapping_sessions_are_merged_and_split_at_midnight() -> None:
-    schedule = TradingSchedule.parse(SCHEDULE)
-    sessions = [session for day in schedule.days for session in day.sessions]
-    assert merged_minutes(sessions, "US/Eastern") == {0: [(240, 1200)], 1: [(240, 1200)]}
-    tokyo = merged_minutes(sessions, "Asia/Tokyo")
-    assert tokyo == {0: [(1080, 1440)], 1: [(0, 600), (1080, 1440)], 2: [(0, 600)]}
 
 
 @pytest.mark.parametrize(("body", "parse"), PARSERS)
