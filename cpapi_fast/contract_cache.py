@@ -9,6 +9,7 @@ import re
 import secrets
 import stat
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -87,6 +88,8 @@ class ContractCache:
         self._clock: Final = clock
         self._warned: set[str] = set()
         self._written = 0
+        # The client calls the methods in threads.
+        self._lock: Final = threading.Lock()
 
     @classmethod
     def default(cls, *, max_age_s: float = 86_400.0) -> ContractCache:
@@ -113,38 +116,41 @@ class ContractCache:
     def get(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those keys that have a valid entry."""
         found: dict[str, Any] = {}
-        for key in keys:
-            entry = self._read(key)
-            if entry is None:
-                self.misses += 1
-            else:
-                self.hits += 1
-                found[key] = entry["value"]
+        with self._lock:
+            for key in keys:
+                entry = self._read(key)
+                if entry is None:
+                    self.misses += 1
+                else:
+                    self.hits += 1
+                    found[key] = entry["value"]
         return found
 
     def put(self, values: Mapping[str, Any]) -> None:
         """Write entries. An entry that cannot be written is left out, with a warning."""
-        for key, value in values.items():
-            entry = {
-                "format": _FORMAT,
-                "version": _VERSION,
-                "time_ns": self._clock.time_ns(),
-                "key": key,
-                "value": value,
-            }
-            try:
-                data = orjson.dumps(entry)
-                if len(data) <= self._max_bytes:
-                    self._write(self._path(key), data)
-            except TypeError:
-                # A number with more than 64 bits, say. The response is used, and not kept.
-                continue
-            except (OSError, ValueError) as exc:
-                self._warn(f"cannot write to the cache {self.folder}: {_reason(exc)}; it is not used")
-                return
-            if self._written % _ENTRIES_PER_CHECK == 0:
-                self._apply_bounds()
-            self._written += 1
+        with self._lock:
+            for key, value in values.items():
+                if not self._put(key, value):
+                    return
+
+    def _put(self, key: str, value: Any) -> bool:
+        """Write an entry. Returns whether the folder can be written."""
+        time_ns = self._clock.time_ns()
+        entry = {"format": _FORMAT, "version": _VERSION, "time_ns": time_ns, "key": key, "value": value}
+        try:
+            data = orjson.dumps(entry)
+            if len(data) <= self._max_bytes:
+                self._write(self._path(key), data)
+        except TypeError:
+            # A number with more than 64 bits, say. The response is used, and not kept.
+            return True
+        except (OSError, ValueError) as exc:
+            self._warn(f"cannot write to the cache {self.folder}: {_reason(exc)}; it is not used")
+            return False
+        if self._written % _ENTRIES_PER_CHECK == 0:
+            self._apply_bounds()
+        self._written += 1
+        return True
 
     def discard(self, key: str) -> None:
         """Count an entry as ignored whose value turned out to be of no use. The next `put` replaces it."""

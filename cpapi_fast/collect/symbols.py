@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import (
     CompetingSessionError,
@@ -149,29 +149,42 @@ async def resolve_when_possible(
     """
     clock, notices = client.clock, LimitedReporter(report, client.clock)
     limits = (options.duration_s, options.give_up_after_s or options.feed.give_up_after_s)
-    end_s = min((clock.monotonic_s() + limit for limit in limits if limit is not None), default=float("inf"))
-    stopping = asyncio.ensure_future((stop or asyncio.Event()).wait())
+    limit_s = min((limit for limit in limits if limit is not None), default=None)
+    ends: dict[asyncio.Task[object], str] = {asyncio.create_task((stop or asyncio.Event()).wait()): "stopped"}
+    if limit_s is not None:
+        ends[asyncio.create_task(clock.sleep(limit_s))] = "the time was over"
+    error: CpapiError | None = None
     try:
         while True:
-            try:
-                return await _resolved(client, options)
-            except CpapiError as exc:
-                if not (exc.is_retryable or isinstance(exc, (NotAuthenticatedError, CompetingSessionError))):
-                    raise
-                error = exc
-            left_s = end_s - clock.monotonic_s()
-            if stopping.done() or left_s <= 0.0:
-                raise _ended("stopped" if stopping.done() else "the time was over", error)
-            retry_s = min(getattr(error, "retry_after_s", _RETRY_S), left_s)
-            notices(f"the symbols are not resolved yet, next try in {retry_s:.0f} s: {error}")
-            pause = asyncio.ensure_future(clock.sleep(retry_s))
-            await asyncio.wait((pause, stopping), return_when=asyncio.FIRST_COMPLETED)
-            pause.cancel()
-            await asyncio.gather(pause, return_exceptions=True)
+            trying = asyncio.create_task(_resolved(client, options))
+            if await _first(trying, ends):
+                try:
+                    return trying.result()
+                except CpapiError as exc:
+                    if not (exc.is_retryable or isinstance(exc, (NotAuthenticatedError, CompetingSessionError))):
+                        raise
+                    error = exc
+                retry_s = getattr(error, "retry_after_s", _RETRY_S)
+                notices(f"the symbols are not resolved yet, next try in {retry_s:.0f} s: {error}")
+                if await _first(asyncio.create_task(clock.sleep(retry_s)), ends):
+                    continue
+            raise _ended(next(why for task, why in ends.items() if task.done()), error)
     finally:
         notices.close()
-        stopping.cancel()
-        await asyncio.gather(stopping, return_exceptions=True)
+        for task in ends:
+            task.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def _first(task: asyncio.Task[Any], ends: Iterable[asyncio.Task[object]]) -> bool:
+    """Wait for a task, or for the end of the run, which cancels it. Returns whether the task has ended first."""
+    try:
+        await asyncio.wait((task, *ends), return_when=asyncio.FIRST_COMPLETED)
+        return task.done()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _resolved(client: Client, options: CollectOptions) -> tuple[ResolvedSymbol, ...]:
@@ -188,9 +201,9 @@ async def _resolved(client: Client, options: CollectOptions) -> tuple[ResolvedSy
     return await resolve_symbols(client, options.symbols)
 
 
-def _ended(why: str, error: CpapiError) -> CpapiError:
+def _ended(why: str, error: CpapiError | None) -> CpapiError:
     """Return the error of a run that ended before its symbols were resolved, of the kind that fits the last error."""
-    text = f"{why} before the symbols were resolved; nothing was collected: {error}"
+    text = f"{why} before the symbols were resolved; nothing was collected{f': {error}' if error else ''}"
     if isinstance(error, (NotAuthenticatedError, CompetingSessionError)):
         return type(error)(text)
     return TransportError(text)

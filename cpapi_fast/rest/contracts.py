@@ -110,8 +110,9 @@ class ContractRequests(Requests):
             SubscriptionError: the conid is invalid.
             CpapiError: like `tickle`. An unknown conid raises StatusError.
         """
-        path = f"/iserver/contract/{conid_target(conid)}/info"
-        found = await self._kept(path, {}, ContractInfo.parse)
+        target = conid_target(conid)
+        path = f"/iserver/contract/{target}/info"
+        found = await self._kept(path, {}, lambda body: ContractInfo.parse(body, int(target)))
         self._note_odd("/iserver/contract/info", found.odd)
         return found
 

@@ -55,24 +55,28 @@ class ContractInfo:
     odd: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
-    def parse(cls, payload: object) -> ContractInfo:
+    def parse(cls, payload: object, conid: int | None = None) -> ContractInfo:
         """Parse the decoded body of `/iserver/contract/{conid}/info`.
 
+        Args:
+            payload: the decoded body.
+            conid: the conid that was asked for, which the body need not repeat.
+
         Raises:
-            ShapeError: the body is not an object with a contract id.
+            ShapeError: the body is not an object, or has neither a contract id nor a symbol.
             ErrorBodyError: it is an error.
         """
         check_error(payload)
         odd: list[str] = []
         body = Members.of_body(payload, odd)
-        conid = body.id("con_id")
-        if conid is None:
+        found = body.id("con_id")
+        if found is None and (conid is None or not body.payload.keys() & {"symbol", "local_symbol", "instrument_type"}):
             raise ShapeError("con_id is missing or not a contract id")
         # Numbers are texts in some builds, which is no surprise.
         ignored: list[str] = []
         numbers = Members(body.payload, ignored)
         return cls(
-            conid=conid,
+            conid=found if found is not None else conid or 0,
             symbol=body.text("symbol") or "",
             local_symbol=body.text("local_symbol") or "",
             sec_type=body.text("instrument_type") or "",

@@ -237,3 +237,16 @@ async def test_the_cache_of_the_command(gateway: SimulatedGateway, tmp_path: Pat
     refused = await command(*source, "--out", tmp_path / "third", "--contract-cache", file)
     assert refused.code == 2
     assert "is a file; give the path of a folder" in refused.err
+
+
+async def test_a_gateway_that_hangs_does_not_hold_up_the_end(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    stop = asyncio.Event()
+    gateway.faults.stall()
+    running = asyncio.create_task(Collector(client, options_of(client, tmp_path, symbols=("IBM",))).run(stop))
+    await until(lambda: any(request.path.endswith("/trsrv/stocks") for request in gateway.requests))
+    stop.set()
+    with pytest.raises(CpapiError, match=r"stopped before the symbols were resolved; nothing was collected$"):
+        await running
+    gateway.faults.resume()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from cpapi_fast.contract_cache import ContractCache
@@ -82,7 +83,7 @@ async def test_an_entry_of_another_shape_is_requested_again(
     client = await cached_client(enter, gateway, tmp_path)
     await client.contract_info(8314)
     (path,) = tmp_path.glob("*.json")
-    path.write_bytes(path.read_bytes().replace(b'"con_id":8314', b'"con_id":"x"'))
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"value": []}))
     assert (await client.contract_info(8314)).conid == 8314
     assert client.contract_cache is not None
     assert client.contract_cache.ignored == 1

@@ -95,6 +95,16 @@ def test_the_terms_of_a_contract() -> None:
     assert info.raw is INFO
 
 
+def test_terms_need_not_repeat_the_contract_id() -> None:
+    body = {name: value for name, value in INFO.items() if name != "con_id"}
+    assert ContractInfo.parse(body, 649180695).conid == 649180695
+    odd = ContractInfo.parse(body | {"con_id": "x"}, 649180695)
+    assert (odd.conid, odd.odd) == (649180695, ("con_id",))
+    for wrong, conid in ((body, None), ({}, 5), ({"con_id": None}, 5)):
+        with pytest.raises(ShapeError):
+            ContractInfo.parse(wrong, conid)
+
+
 def test_odd_members_are_counted_by_names_of_this_library() -> None:
     body = INFO | {"currency": 5, "maturity_date": "soon", "underlying_con_id": [], "symbol": None}
     info = ContractInfo.parse(body)
