@@ -70,7 +70,7 @@ class MarketDataRequests(Requests):
 
         The first request only starts the quotes at the gateway; the values follow later. So this sends two or three
         requests per 100 conids, until each conid has values and no new field arrives. Each conid uses a market data
-        line of the account for a while.
+        line of the account for a while. IB documents that a derivative needs a `search` for its underlying before.
 
         Args:
             conids: IB's contract ids.
