@@ -82,23 +82,14 @@ class _Lists:
         lists = cls(client)
         lists._stocks = await client.stocks([query.symbol for query in queries])
         lists._futures = await client.futures([query.root for query in queries if query.root is not None])
-        for currency in {query.quote for query in queries if query.quote is not None}:
-            try:
-                lists._pairs[currency] = await client.currency_pairs(currency)
-            except StatusError as error:
-                # Of an unknown currency there are no pairs.
-                if error.meaning is not Meaning.REFUSED:
-                    raise
         return lists
 
     async def candidates(self, query: SymbolQuery) -> list[ResolvedSymbol]:
         """Return the contracts that a symbol may name."""
         found = [ResolvedSymbol.of_stock(query, stock) for stock in self._stocks[query.symbol]]
-        found += [
-            ResolvedSymbol.of_pair(query, pair)
-            for pair in self._pairs.get(query.quote or "", ())
-            if pair.symbol == query.symbol
-        ]
+        pair = await self._pair(query)
+        if pair is not None:
+            found.append(ResolvedSymbol.of_pair(query, pair))
         if query.exchange is not None:
             found = [one for one in found if one.exchange == query.exchange]
         for future in self._futures[query.root] if query.root is not None else ():
@@ -112,6 +103,27 @@ class _Lists:
             found = [one for one in found if one.currency == query.currency]
         # A conid may be listed more than once.
         return list({one.conid: one for one in found}.values())
+
+    async def _pair(self, query: SymbolQuery) -> CurrencyPair | None:
+        """Return the pair with exactly this symbol, from the list of either currency."""
+        for currency in (query.quote, query.base):
+            if currency is None:
+                continue
+            if currency not in self._pairs:
+                self._pairs[currency] = await self._pairs_of(currency)
+            for pair in self._pairs[currency]:
+                if pair.symbol == query.symbol:
+                    return pair
+        return None
+
+    async def _pairs_of(self, currency: str) -> tuple[CurrencyPair, ...]:
+        try:
+            return await self._client.currency_pairs(currency)
+        except StatusError as error:
+            # Of an unknown currency there are no pairs.
+            if error.meaning is not Meaning.REFUSED:
+                raise
+            return ()
 
     async def with_terms(self, one: ResolvedSymbol) -> ResolvedSymbol:
         """Return a contract with its terms, as far as the gateway knows them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from .shape import ErrorBodyError, ShapeError
 from .words import error_text, meaning_of_words, words_of
 
 _FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
+#: The greatest finite float. NaN is not below it either.
+_GREATEST: Final = sys.float_info.max
 #: How much of the words is read, in characters.
 _READ_LENGTH: Final = 2048
 
@@ -77,7 +80,8 @@ class Members:
         if value is None:
             return None
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if math.isfinite(value):
+            # An int of hundreds of digits has no float.
+            if abs(value) <= _GREATEST:
                 return value
         elif isinstance(value, str) and len(value) <= 40:
             try:

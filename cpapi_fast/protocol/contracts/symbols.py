@@ -44,7 +44,7 @@ class SymbolQuery:
         root: the symbol of the underlying, if it may be the local symbol of a future.
         month: the month of the future, 1 to 12.
         year: the last one or two digits of the year of the future.
-        quote: the second currency, if it may be a pair.
+        base, quote: the two currencies, if it may be a pair.
     """
 
     text: str
@@ -54,6 +54,7 @@ class SymbolQuery:
     root: str | None = None
     month: int = 0
     year: str = ""
+    base: str | None = None
     quote: str | None = None
 
     @classmethod
@@ -83,6 +84,7 @@ class SymbolQuery:
             root=future["root"] if future else None,
             month=_MONTHS.index(future["month"]) + 1 if future else 0,
             year=future["year"] if future else "",
+            base=pair["base"] if pair else None,
             quote=pair["quote"] if pair else None,
         )
 

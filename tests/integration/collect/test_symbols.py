@@ -61,6 +61,16 @@ async def test_an_exchange_or_a_currency_narrows(client: Client) -> None:
             await resolve_symbols(client, [symbol])
 
 
+async def test_a_pair_is_found_in_the_list_of_either_currency(gateway: SimulatedGateway, client: Client) -> None:
+    gateway.faults.fail_rest("/iserver/currency/pairs", status=200, body=b'{"USD":[{"symbol":"USD.SGD","conid":1}]}')
+    assert await resolved(client, "EUR.USD") == [EURUSD]
+    asked = [request.query["currency"] for request in gateway.requests if request.path.endswith("/pairs")]
+    assert asked == ["USD", "EUR"]
+    # The reverse is another quote, and never taken for it.
+    with pytest.raises(SymbolError):
+        await resolve_symbols(client, ["USD.EUR"])
+
+
 async def test_one_error_names_all_that_are_ambiguous_or_unknown(client: Client) -> None:
     with pytest.raises(SymbolError) as caught:
         await resolve_symbols(client, ["AAPL", "IBM", "XYZW", "MSFT"])

@@ -119,12 +119,18 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 @st.composite
 def changed(draw: st.DrawFn, body: Any) -> Any:
     """A body with some members replaced, removed, written as text, or wrapped; or something else altogether."""
+
+    def an_odd_value() -> Any:
+        # A copy, because the next change may be inside of it.
+        return copy.deepcopy(ODD[draw(st.integers(0, len(ODD) - 1))])
+
     root = [copy.deepcopy(body)]
     for _ in range(draw(st.integers(0, 5))):
-        container, key = draw(st.sampled_from(_places(root)))
+        places = _places(root)
+        container, key = places[draw(st.integers(0, len(places) - 1))]
         change = draw(st.sampled_from(["replace", "text", "remove", "wrap", "add"]))
         if change == "replace":
-            container[key] = copy.deepcopy(draw(st.sampled_from(ODD)))
+            container[key] = an_odd_value()
         elif change == "text":
             container[key] = str(container[key])
         elif change == "wrap":
@@ -133,7 +139,7 @@ def changed(draw: st.DrawFn, body: Any) -> Any:
             if change == "remove":
                 del container[key]
             else:
-                container["error" if draw(st.booleans()) else "new"] = draw(st.sampled_from(ODD))
+                container["error" if draw(st.booleans()) else "new"] = an_odd_value()
         elif len(root) == 1 and container is not root:
             del container[key]
     return root[0]
