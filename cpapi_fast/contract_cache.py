@@ -22,6 +22,7 @@ from .errors import ConfigError
 from .new_file import create_file
 from .option_values import check_positive, check_whole
 from .printable import printable
+from .redaction import redact_accounts
 
 _LOGGER: Final = logging.getLogger("cpapi_fast")
 
@@ -232,10 +233,11 @@ class ContractCache:
         kind = kind or text
         if kind not in self._warned and len(self._warned) < 20:
             self._warned.add(kind)
-            _LOGGER.warning("%s", printable(text))
+            _LOGGER.warning("%s", printable(redact_accounts(text)))
 
     def __repr__(self) -> str:
-        return f"ContractCache({str(self.folder)!r}, hits={self.hits}, misses={self.misses}, ignored={self.ignored})"
+        folder = redact_accounts(str(self.folder))
+        return f"ContractCache({folder!r}, hits={self.hits}, misses={self.misses}, ignored={self.ignored})"
 
 
 def _checked(entry: Any, key: str) -> dict[str, Any]:

@@ -75,7 +75,8 @@ class MarketDataRequests(Requests):
         Args:
             conids: IB's contract ids.
             fields: the fields to request, by key or code, at most 50; the L1 fields by default.
-            timeout_s: how long to wait for values, in seconds of the clock.
+            timeout_s: how long to wait for values, in seconds of the clock. There are at least two requests, if the
+                first has not all values.
 
         Returns:
             By conid, in the given order, what the gateway has sent: attributes by key, such as `bid_price`. A conid
@@ -103,9 +104,12 @@ class MarketDataRequests(Requests):
         query = {"conids": ",".join(map(str, conids)), "fields": ",".join(codes)}
         end_s = self.clock.monotonic_s() + timeout_s
         rows = SnapshotRows(conids, codes)
+        is_first = True
         while True:
             self._note_odd(path, await self._get(path, query, rows.add))
-            left_s = end_s - self.clock.monotonic_s()
-            if rows.are_complete or left_s <= 0.0:
+            # The first request only starts the quotes, however long it takes.
+            is_over = self.clock.monotonic_s() >= end_s and not is_first
+            if rows.are_complete or is_over:
                 return {conid: MarketDataMessage(rows.by_conid[conid]) for conid in conids}
-            await self.clock.sleep(min(_SNAPSHOT_PAUSE_S, left_s))
+            is_first = False
+            await self.clock.sleep(_SNAPSHOT_PAUSE_S)
