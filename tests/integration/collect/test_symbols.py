@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cpapi_fast.collect.collector import Collector
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.symbols import resolve_symbols
 from cpapi_fast.errors import CpapiError, NotAuthenticatedError, SubscriptionError, SymbolError
 from cpapi_fast.outputs.capture import read_capture
@@ -114,13 +115,14 @@ def metadata_of(folder: Path) -> list[Any]:
 
 
 async def test_a_run_by_symbol(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
-    options = options_of(
-        client, tmp_path, conids=(IBM,), symbols=("AAPL@NASDAQ", "ESZ6", "IBM"), duration_s=60.0, roll_interval_s=20.0
-    )
+    options = options_of(client, tmp_path, conids=(IBM,), symbols=("AAPL@NASDAQ", "ESZ6", "IBM"), roll_interval_s=10.0)
     collector = Collector(client, options)
-    running = asyncio.create_task(collector.run())
+    stop = asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
     await until(lambda: len(collector.latest_status.latest) == 3)
     assert collector.latest_status.symbols == {"265598": "AAPL@NASDAQ", "649180695": "ESZ6", "8314": "IBM"}
+    await until(lambda: len(list(tmp_path.glob("quotes-*.parquet"))) >= 2)
+    stop.set()
     summary = await running
     assert Counter(row["conid"] for row in quoted(tmp_path)).keys() == {AAPL, ESZ6, IBM}
     tables = metadata_of(tmp_path)
@@ -134,8 +136,19 @@ async def test_a_run_by_symbol(gateway: SimulatedGateway, client: Client, tmp_pa
     assert len({text.split("+")[1] for text in asked}) == 3
 
 
+async def run_until_quoted(client: Client, options: CollectOptions) -> None:
+    """Run until each instrument has a quote."""
+    collector = Collector(client, options)
+    stop = asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
+    count = len(options.conids) + len(options.symbols)
+    await until(lambda: running.done() or len(collector.latest_status.latest) == count)
+    stop.set()
+    await running
+
+
 async def test_files_of_a_run_without_symbols_have_no_table(client: Client, tmp_path: Path) -> None:
-    await Collector(client, options_of(client, tmp_path, duration_s=30.0)).run()
+    await run_until_quoted(client, options_of(client, tmp_path))
     (quotes, *_) = tmp_path.glob("quotes-*.parquet")
     assert b"cpapi_fast.symbols" not in pq.read_schema(quotes).metadata
     assert all(line["type"] != "symbols" for line in happened(tmp_path))
@@ -165,8 +178,7 @@ async def test_a_run_waits_for_the_login(gateway: SimulatedGateway, client: Clie
 
 @pytest.mark.gateway(has_brokerage=False)
 async def test_a_run_opens_the_brokerage_session(client: Client, tmp_path: Path) -> None:
-    options = options_of(client, tmp_path, conids=(), symbols=("IBM", "ESZ6"), duration_s=30.0)
-    await Collector(client, options).run()
+    await run_until_quoted(client, options_of(client, tmp_path, conids=(), symbols=("IBM", "ESZ6")))
     assert {row["conid"] for row in quoted(tmp_path)} == {IBM, ESZ6}
 
 
@@ -198,8 +210,6 @@ async def test_a_gateway_that_refuses_ends_the_run(gateway: SimulatedGateway, cl
 
 
 def test_options_with_symbols(tmp_path: Path) -> None:
-    from cpapi_fast.collect.options import CollectOptions
-
     assert CollectOptions(out=tmp_path, symbols=(" IBM ", "IBM")).symbols == ("IBM",)
     for wrong in ("IBM", ["A@@B"], [5]):
         with pytest.raises(SubscriptionError):

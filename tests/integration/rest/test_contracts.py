@@ -12,6 +12,7 @@ import pytest
 from cpapi_fast.errors import ConfigError, NoSessionError, StatusError, SubscriptionError
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.rest.client import Client
+from cpapi_fast.rest.pacing import RestPacer
 from cpapi_fast.simulator import SimulatedGateway
 
 SNAPSHOT = "/v1/api/iserver/marketdata/snapshot"
@@ -185,8 +186,10 @@ async def test_which_requests_need_the_brokerage_session(client: Client) -> None
 
 
 @pytest.mark.gateway(enforce_pacing=True, speed=20.0)
-async def test_many_requests_at_once_are_paced(gateway: SimulatedGateway, client: Client) -> None:
-    await asyncio.gather(*(client.contract_info(conid) for conid in range(1, 41)))
+async def test_many_requests_at_once_are_paced(gateway: SimulatedGateway) -> None:
+    pacer = RestPacer(gateway.clock, max_wait_s=2_000.0)
+    async with Client(gateway.url, clock=gateway.clock, pacer=pacer, total_timeout_s=2_000.0) as client:
+        await asyncio.gather(*(client.contract_info(conid) for conid in range(1, 41)))
     assert {request.status for request in gateway.requests} == {200}
     # More than ten in one second would be refused with 429.
     times = sorted(request.time_ns for request in gateway.requests)
