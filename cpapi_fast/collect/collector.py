@@ -164,7 +164,7 @@ class Collector:
         self._state = None
         tasks = (
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
-            asyncio.create_task(follow_schedules(self._client, feed, options), name="cpapi_fast hours"),
+            asyncio.create_task(follow_schedules(self._client, feed, options, fields), name="cpapi_fast hours"),
         )
         error: CpapiError | None = None
         reason = _CANCELLED

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import FeedState
 from cpapi_fast.protocol.instruments import market_data_target
+from cpapi_fast.protocol.topics import Fields
 
 from .options import CollectOptions
 
@@ -21,7 +22,7 @@ _INTERVAL_S: Final = 86_400.0
 _RETRY_S: Final = 3_600.0
 
 
-async def follow_schedules(client: Client, feed: Feed, options: CollectOptions) -> None:
+async def follow_schedules(client: Client, feed: Feed, options: CollectOptions, fields: Fields) -> None:
     """Set the trading hours of each instrument as soon as data streams, and again each day. Runs until it is cancelled.
 
     One request per instrument, paced. An instrument whose schedule is not available, and a combination, is watched at
@@ -31,6 +32,7 @@ async def follow_schedules(client: Client, feed: Feed, options: CollectOptions) 
         client: the client of the gateway.
         feed: the feed, with a subscription of each instrument.
         options: the options of the run, with all instruments.
+        fields: the fields of the subscriptions.
     """
     if options.trading_hours != "schedule":
         return
@@ -48,7 +50,7 @@ async def follow_schedules(client: Client, feed: Feed, options: CollectOptions) 
                 schedule = await client.trading_schedule(int(conid), exchange=exchange or None)
                 hours = schedule.hours()
                 if hours != known.get(target):
-                    await feed.subscribe_market_data(target, options.fields, hours=hours)
+                    await feed.subscribe_market_data(target, fields, hours=hours)
                 known[target] = hours
             except CpapiError:
                 has_failed = True

@@ -68,6 +68,9 @@ async def test_hours_come_from_the_schedule(gateway: SimulatedGateway, client: C
     await run_until(client, tmp_path / "out", record, is_renewed)
     assert asked(gateway) == [{"conid": "8314"}]
     assert subscribed_hours(record) == [False, True]
+    # The second subscribe is a renewal with the same fields.
+    (connection,) = gateway.connections
+    assert len({text.text for text in connection.received if text.text.startswith(f"smd+{IBM}+")}) == 1
 
 
 async def test_a_market_that_is_always_open_changes_nothing(
