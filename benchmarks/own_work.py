@@ -8,6 +8,7 @@ from collections.abc import Callable
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.frames.tick_decoder import TickDecoder
+from cpapi_fast.messages import MarketDataMessage
 from cpapi_fast.protocol.kinds import FrameKind
 
 from . import digest
@@ -35,6 +36,11 @@ def take_frame(task: Task) -> tuple[Callable[[Frame], object], Callable[[], int]
         frames += 1
         last = frame.payload
 
+    def read(frame: Frame) -> None:
+        nonlocal frames, last
+        frames += 1
+        last = quote_numbers(frame)
+
     def stamp(frame: Frame) -> None:
         nonlocal frames
         frames += 1
@@ -50,11 +56,35 @@ def take_frame(task: Task) -> tuple[Callable[[Frame], object], Callable[[], int]
         for fnv in (task.full, task.common):
             fnv.add(digest.dict_bytes(frame.payload))
 
+    def check_read(frame: Frame) -> None:
+        count(frame)
+        numbers = quote_numbers(frame)
+        if numbers is not None:
+            answer = digest.columns_bytes(numbers)
+            task.full.add(answer)
+            if frame.target is None:
+                task.common.add(answer)
+
     if task.is_checked:
-        take = {"count": count, "route": check_route, "dict": check_dict}[task.job]
+        take = {"count": count, "route": check_route, "dict": check_dict, "columns": check_read}[task.job]
     else:
-        take = {"count": count, "route": route, "dict": decode, "latency": stamp}[task.job]
+        take = {"count": count, "route": route, "dict": decode, "columns": read, "latency": stamp}[task.job]
     return take, lambda: frames
+
+
+def quote_numbers(frame: Frame) -> tuple[float | None, ...] | None:
+    """Return the numbers of `digest.COLUMNS` from the message of a market data frame; None for other frames."""
+    quote = frame.message
+    if not isinstance(quote, MarketDataMessage):
+        return None
+    return (
+        quote.last_price,
+        quote.bid_price,
+        quote.ask_size,
+        quote.ask_price,
+        quote.bid_size,
+        quote.updated_ms,
+    )
 
 
 def take_batch(task: Task) -> Callable[[Batch], object]:

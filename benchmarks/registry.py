@@ -65,7 +65,7 @@ PYTHON: Final = (
     _python("cpapi_feed", "cpapi_fast Feed.on_batch", "own", "route columns latency", 1_500_000),
     _python("cpapi_feed_values", "cpapi_fast Feed.on_batch, last values", "own", "route", 1_000_000),
     _python("cpapi_feed_batches", "cpapi_fast Feed, batches()", "own", "route", 1_500_000),
-    _python("cpapi_on_frame", "cpapi_fast on_frame", "own", "count route dict latency", 800_000),
+    _python("cpapi_on_frame", "cpapi_fast on_frame", "own", "count route dict columns latency", 800_000),
     _python("cpapi_on_frame_busy", "cpapi_fast on_frame, busy-poll", "own", "route latency", 800_000, is_paced=True),
     _python("cpapi_sink_busy", "cpapi_fast C sink, busy-poll", "own", "route latency", 2_000_000, is_paced=True),
     _python("cpapi_async_for", "cpapi_fast async for", "own", "count route dict latency", 500_000),

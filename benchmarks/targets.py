@@ -46,6 +46,13 @@ CPU: Final = (
     Target("dict, times less than bezant", 1.5, ("cpapi_on_batch", "dict"), ("bezant", "dict")),
     Target("columns, times less than bezant + parsing", 6, COLUMNS, ("bezant", "columns")),
     Target("columns, times less than sonic-rs + parsing", 1.7, COLUMNS, ("fastwebsockets_sonic", "columns")),
+    Target(
+        "frame.message with six numbers, times the dict",
+        1.5,
+        ("cpapi_on_frame", "columns"),
+        ("cpapi_on_frame", "dict"),
+        is_most=True,
+    ),
     Target("batch over TLS, times less than bezant", 4, BATCH, ("bezant", "route"), setting=TLS),
 )
 

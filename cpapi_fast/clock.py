@@ -42,7 +42,8 @@ class Clock:
     """Time that runs `speed` times as fast as the system clock, from the creation of the clock.
 
     Durations in the options of this library are in seconds *of this clock*. At the default speed of 1.0 they are real
-    seconds. Receive times of frames (`received_ns`) always use the system clock.
+    seconds. Receive times of frames (`received_ns`) always use the system clock. A fast clock does not shorten the time
+    limits of a connection to less than 5 real seconds, because TCP and TLS do not run faster.
 
     Args:
         speed: how many seconds of this clock pass in one real second; from 0.000001 to 1,000,000.

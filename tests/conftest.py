@@ -3,7 +3,7 @@
 Async tests are plain `async def test_...` functions. Each runs on a loop of its own, uvloop where it is installed.
 
 - Mark `each_loop`: run the test on every loop, uvloop and asyncio. Mark `asyncio_loop`: only on asyncio's own.
-- Mark `time_limit(seconds)`: what the test may take, instead of 30 s. A test that hangs fails.
+- Mark `time_limit(seconds)`: what the test may take, instead of 90 s. A test that hangs fails.
 - A test fails when it leaves a task behind, or when the loop reports an error that nothing handled.
 
 Fixtures that build on each other:

@@ -7,6 +7,7 @@ or not anything was written in between. The comparison uses no wall clock, so a 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from cpapi_fast.simulator import SentFrame
 
 #: The field that only snapshots have.
 _SNAPSHOT: Final = b'"6509"'
+#: The event time. A frame that repeats it may be a snapshot too, for a feed and for this ledger.
+_UPDATED: Final = re.compile(rb'"_updated":([0-9]+)')
 
 
 @dataclass
@@ -28,6 +31,8 @@ class Account:
         connection: the connection of the last delivered frame.
         good_ns: when a gap may begin: the time of the last tick, and of the snapshots after it, whose stream may have
             stopped; empty before the first frame. The time of a frame is its receive time less its lateness.
+        updated: the event time of the last frame.
+        recent: the last frames, for reports of a problem.
         gap: the gap that was reported and is not yet followed by a frame.
         delivered: how many frames were delivered.
         lost: how many frames were written and not delivered, each inside a gap.
@@ -39,6 +44,8 @@ class Account:
     waiting: deque[SentFrame] = field(default_factory=deque)
     connection: int = 0
     good_ns: list[int] = field(default_factory=list)
+    updated: bytes | None = None
+    recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=4))
     gap: Gap | None = None
     delivered: int = 0
     lost: int = 0
@@ -81,7 +88,10 @@ class Ledger:
             self.problems.append(f"{gap.subscription}: a gap without a cause: {gap}")
         if account.good_ns and gap.last_good_ns not in account.good_ns:
             off_ms = (gap.last_good_ns - account.good_ns[-1]) / 1e6
-            self.problems.append(f"{gap.subscription}: last_good_ns is {off_ms:+.3f} ms from the last frame: {gap}")
+            self.problems.append(
+                f"{gap.subscription}: last_good_ns is {off_ms:+.3f} ms from the last frame: {gap}, after "
+                f"{account.recent}"
+            )
         if gap.first_good_ns is not None and gap.first_good_ns < gap.last_good_ns and not account.good_ns:
             self.problems.append(f"{gap.subscription}: it ends before it begins: {gap}")
         account.gaps[gap.cause] = account.gaps.get(gap.cause, 0) + 1
@@ -113,9 +123,12 @@ class Ledger:
         account.lost += len(lost)
         account.empty_gaps += gap is not None and not lost
         account.connection = frame.connection
-        if _SNAPSHOT not in payload:
+        updated = _UPDATED.search(payload)
+        before, account.updated = account.updated, None if updated is None else updated[1]
+        if _SNAPSHOT not in payload and (updated is None or account.updated != before):
             account.good_ns.clear()
         account.good_ns.append(received_ns - late_ns)
+        account.recent.append((received_ns, payload[:200]))
         account.delivered += 1
 
     def finish(self) -> None:

@@ -253,6 +253,15 @@ class Rig:
             if subscription.topic.startswith("smd+")
         )
 
+    @property
+    def has_all_streams(self) -> bool:
+        """Whether the gateway has a stream of every instrument on its last connection."""
+        open_ones = self.gateway.open_connections
+        if not open_ones:
+            return False
+        streams, now_s = open_ones[-1].socket_subscriptions.streams, self.clock.monotonic_s()
+        return all(str(conid) in streams and streams[str(conid)].expires_s > now_s for conid in self.conids)
+
     async def wait_for(
         self, condition: Callable[[], object], what: str, *, timeout_s: float = PATIENCE_S, poll_s: float = 0.005
     ) -> None:

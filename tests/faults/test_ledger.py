@@ -58,7 +58,11 @@ def test_frames_lost_inside_a_gap_are_no_problem() -> None:
 
 def test_a_gap_begins_where_the_data_ended() -> None:
     """A snapshot may be one of a stopped stream, and a late frame's data is older than its receive time."""
-    payloads = [b'{"_updated":5,"31":"1"}', b'{"_updated":5,"6509":"R"}', b'{"_updated":6,"31":"2"}']
+    for repeated in (b'{"_updated":5,"6509":"R"}', b'{"_updated":5,"31":"3"}'):
+        check_begin_of_a_gap([b'{"_updated":5,"31":"1"}', repeated, b'{"_updated":6,"31":"2"}'])
+
+
+def check_begin_of_a_gap(payloads: list[bytes]) -> None:
     frames = [SentFrame(10 * number, 1, A, payload) for number, payload in enumerate(payloads, 1)]
     for last_ns, is_right in ((11, True), (21, True), (10, False), (22, False)):
         ledger = Ledger([A])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tests.fuzz.targets import TARGETS
 from tests.oracles import generator
 from tests.support import frames
+from tests.support.messages import SHAPES
 
 #: How many of the generator's texts are added.
 GENERATED = 300
@@ -98,6 +99,13 @@ def _quotes() -> Iterator[bytes]:
         yield b"\x00" + len(members).to_bytes(2, "big") + members
 
 
+def _messages() -> Iterator[bytes]:
+    yield from SHAPES
+    for number in NUMBERS:
+        yield b'{"topic":"smd+1","31":' + number + b',"84":"' + number + b'","_updated":"' + number + b'"}'
+        yield b'{"topic":"sor","args":[{"orderId":' + number + b',"price":"' + number + b'"},null,[]]}'
+
+
 def seeds(target: str) -> list[bytes]:
     """The first inputs of a target."""
     makers = {
@@ -106,6 +114,7 @@ def seeds(target: str) -> list[bytes]:
         "columns": _payloads,
         "tracker": _tracked,
         "last_values": _quotes,
+        "messages": _messages,
     }
     found = list(makers[target]()) if target in makers else texts()
     assert target in TARGETS

@@ -17,6 +17,7 @@ from cpapi_fast.protocol.kinds import FrameKind
 from tests.fuzz import wire
 from tests.oracles import comparison
 from tests.oracles import last_values as last_values_oracle
+from tests.oracles import messages as message_oracle
 from tests.oracles import ticks as tick_oracle
 from tests.oracles import tracker as tracker_oracle
 from tests.support import frames
@@ -27,6 +28,9 @@ DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
 
 #: The most cuts of one stream; the rest arrives in one read.
 MOST_PIECES: Final = 200
+
+#: The most brackets of a text whose message is compared: Python cannot compare values of any depth.
+DEEPEST: Final = 300
 
 
 class Reader:
@@ -245,6 +249,15 @@ def last_values(data: bytes) -> None:
         twins.compare()
 
 
+def messages(data: bytes) -> None:
+    """The typed message of one text, against the rules of its members."""
+    if data.count(b"[") + data.count(b"{") < DEEPEST:
+        message_oracle.check_text(data)
+    else:
+        # It raises nothing.
+        _ = classify(data).message
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "classifier": classifier,
     "batch": batch,
@@ -252,4 +265,5 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "columns": columns,
     "tracker": tracker,
     "last_values": last_values,
+    "messages": messages,
 }

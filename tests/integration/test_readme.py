@@ -130,12 +130,12 @@ def test_the_program_of_the_readme_ends_with_the_cause_if_it_may_give_up(tmp_pat
     with unused_port() as nothing:
         program = readme_program_for(f"https://localhost:{nothing}/v1/api")
         assert program.count("cf.Feed(client)") == 1
-        program = program.replace("cf.Feed(client)", "cf.Feed(client, cf.FeedOptions(give_up_after_s=2.0))")
+        program = program.replace("cf.Feed(client)", "cf.Feed(client, cf.FeedOptions(give_up_after_s=5.0))")
         script = tmp_path / "example.py"
         script.write_text(program, encoding="utf-8")
         done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert re.search(r"TransportError: no data for 2 s: .*unreachable.*To do: Start the gateway", done.stderr)
+    assert re.search(r"TransportError: no data for 5 s: .*unreachable.*To do: Start the gateway", done.stderr)
 
 
 def test_the_program_of_the_readme_in_a_notebook_says_what_to_do(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import orjson
 
+from cpapi_fast.frames.frame import classify
 from cpapi_fast.messages import JsonObject, Member
 from cpapi_fast.protocol.numbers import parse_number
+from tests.support.messages import rebuilt
 
 #: A value of another type.
 WRONG = object()
@@ -97,3 +99,17 @@ def check(message: JsonObject) -> None:
     assert set(problems) <= set(message.problems)
     known = {member.key for member in type(message).members().values()} | {body_key}
     assert all(re.split(r"[.\[]", path)[0] in known for path in message.problems)
+
+
+def check_text(raw: bytes) -> None:
+    """Check the message of a text: it is complete, every attribute is right, and `raw` is what orjson decodes."""
+    payload = decoded(raw)
+    for strict in (False, True):
+        message = classify(raw, strict=strict).message
+        if message is None:
+            assert not isinstance(payload, dict)
+            continue
+        if payload is not None:
+            assert message.raw == payload
+        assert rebuilt(message) == message.raw
+        check(message)

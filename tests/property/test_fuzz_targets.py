@@ -15,6 +15,7 @@ from tests.fuzz import targets, wire
 from tests.fuzz.seeds import dictionary, seeds
 from tests.oracles import comparison
 from tests.oracles import last_values as last_values_oracle
+from tests.oracles import messages as message_oracle
 from tests.oracles import ticks as tick_oracle
 from tests.oracles import tracker as tracker_oracle
 from tests.support import frames
@@ -119,6 +120,8 @@ def _data(target: str) -> bytes:
         ("tracker", tracker_oracle, "Tracker", _BlindTracker),
         ("last_values", last_values_oracle, "LastValues", _ForgetfulValues),
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),
+        ("messages", message_oracle, "classify", lambda data, *, strict=False: targets.classify(b'{"topic":"smd+1"}')),
+        ("messages", message_oracle, "value_of", lambda member, value: message_oracle.WRONG),
     ],
 )
 def test_a_wrong_result_is_detected(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 #: Warnings are errors in the process too.
 PYTHON = (sys.executable, "-Werror")
 
-LIMIT_S = 25.0
+LIMIT_S = 60.0
 
 
 #: A line of the progress, which is printed every five seconds. On a slow machine stderr may have some.

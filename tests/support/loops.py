@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: The time limit of a test, so that a test that hangs fails.
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0
 
 #: The loops to run on: uvloop is optional at run time, plain asyncio always works.
 LOOPS = ["asyncio"] if sys.platform == "win32" else ["uvloop", "asyncio"]

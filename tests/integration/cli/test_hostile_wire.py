@@ -178,7 +178,7 @@ async def test_refusals(gateway: SimulatedGateway, path: str) -> None:
         text = HOSTILE_TEXTS[(number + PATHS.index(path)) % len(HOSTILE_TEXTS)]
         gateway.faults.clear_rest_failures()
         gateway.faults.fail_rest(path, times=None, **response(text))
-        diagnosis = await diagnose(gateway.url, timeout_s=2.0, init=True, clock=gateway.clock)
+        diagnosis = await diagnose(gateway.url, timeout_s=5.0, init=True, clock=gateway.clock)
         for line in (*map(report_line, diagnosis.findings), *diagnosis.closing_text().split("\n")):
             assert_harmless(line.encode())
         async with cf.Client(gateway.url, clock=gateway.clock) as client:

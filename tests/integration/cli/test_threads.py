@@ -66,7 +66,7 @@ async def test_the_library_runs_in_another_thread(gateway: SimulatedGateway, tmp
                     conids=(265598,), out=tmp_path, duration_s=2.0, feed=cf.FeedOptions(ws=cf.WsOptions(busy_poll=True))
                 )
                 summary = await cf.Collector(client, options, on_notice=lambda _text: None).run()
-            await diagnose(own.url, tls=tls, timeout_s=2.0)
+            await diagnose(own.url, tls=tls, timeout_s=5.0)
             return summary.consumer.received
 
     assert await asyncio.to_thread(lambda: cf.run(all_of_them())) > 0

@@ -147,7 +147,7 @@ async def test_a_second_signal_ends_at_once_while_the_disk_hangs(
         started_s = time.monotonic()
         process.send_signal(number)
         result = await ended(process)
-    assert time.monotonic() - started_s < 5.0
+    assert time.monotonic() - started_s < 12.0
     assert result.code == (130 if number == signal.SIGINT else -number)
     assert "cpapi-fast: interrupted: the files are not finished; lost: " in result.err
     assert "frames" in result.err

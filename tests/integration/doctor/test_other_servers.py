@@ -22,8 +22,9 @@ from tests.servers.raw import Peer, RawServer
 from tests.support.commands import command
 from tests.support.other_servers import OTHER_SERVERS, OtherServer
 
-#: A silent server costs a client its time limit, and an attempt to find out what it is.
-TIMEOUT_S = 0.5
+#: The time limit of clients and of the doctor. A silent server costs it several times.
+TIMEOUT_S = 10.0
+SILENT_S = 1.0
 
 
 def serving(other: OtherServer) -> RawServer:
@@ -45,8 +46,8 @@ def url_of(server: RawServer, scheme: str) -> str:
     return server.url.replace("ws:", f"{scheme}:").removesuffix("/ws")
 
 
-async def error_of_client(url: str) -> SessionError | TransportError:
-    async with cf.Client(url, total_timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S, pacer=unpaced()) as client:
+async def error_of_client(url: str, timeout_s: float = TIMEOUT_S) -> SessionError | TransportError:
+    async with cf.Client(url, total_timeout_s=timeout_s, connect_timeout_s=timeout_s, pacer=unpaced()) as client:
         with pytest.raises((SessionError, TransportError)) as caught:
             await client.tickle()
         assert not client.has_answered
@@ -54,10 +55,10 @@ async def error_of_client(url: str) -> SessionError | TransportError:
     return caught.value
 
 
-async def change_of_feed(url: str) -> cf.StateChange:
+async def change_of_feed(url: str, timeout_s: float) -> cf.StateChange:
     told: list[cf.StateChange] = []
     async with (
-        cf.Client(url, total_timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S, pacer=unpaced()) as client,
+        cf.Client(url, total_timeout_s=timeout_s, connect_timeout_s=timeout_s, pacer=unpaced()) as client,
         cf.Feed(client) as feed,
     ):
         feed.on_item(lambda item: told.append(item) if isinstance(item, cf.StateChange) else None)
@@ -78,10 +79,11 @@ def check_no_restart(*texts: str) -> None:
 async def test_everybody_says_the_same_about_another_server(name: str, scheme: str) -> None:
     other = OTHER_SERVERS[name]
     meaning = other.meaning if scheme == "http" else (other.by_https or other.meaning)
+    timeout_s = SILENT_S if meaning is Meaning.NO_ANSWER else TIMEOUT_S
     async with serving(other) as server:
         url = url_of(server, scheme)
         error, change, diagnosis = await asyncio.gather(
-            error_of_client(url), change_of_feed(url), diagnose(url, timeout_s=TIMEOUT_S)
+            error_of_client(url, timeout_s), change_of_feed(url, timeout_s), diagnose(url, timeout_s=timeout_s)
         )
     assert error.meaning is meaning, error
     failure = diagnosis.failure
@@ -180,7 +182,7 @@ async def test_the_api_of_tws_on_any_port(scheme: str, hangs_up: bool) -> None:
                 pass
 
     async with RawServer(script, upgrade=False) as server:
-        diagnosis = await diagnose(url_of(server, scheme), timeout_s=TIMEOUT_S)
+        diagnosis = await diagnose(url_of(server, scheme), timeout_s=TIMEOUT_S if hangs_up else SILENT_S)
     assert diagnosis.exit_code == 20
     assert "is the port of the API of TWS or IB Gateway" in diagnosis.summary
     assert "another program than TWS and IB Gateway" in diagnosis.advice
@@ -194,10 +196,10 @@ async def test_a_certificate_that_was_named_identifies_a_gateway_that_hangs(tmp_
     certificate = make()
     named = cf.Tls.pinned(certificate.fingerprint)
     async with HttpServer(b"", tls=certificate.server_context(tmp_path)) as peer:
-        async with cf.Client(peer.url, tls=named, total_timeout_s=TIMEOUT_S) as client:
+        async with cf.Client(peer.url, tls=named, total_timeout_s=3.0) as client:
             with pytest.raises(cf.RequestTimeoutError, match="overloaded"):
                 await client.tickle()
-        diagnosis = await diagnose(peer.url, tls=named, timeout_s=TIMEOUT_S)
+        diagnosis = await diagnose(peer.url, tls=named, timeout_s=3.0)
         assert diagnosis.exit_code == Problem.NO_RESPONSE
         assert "restart it" in diagnosis.advice
 
@@ -226,7 +228,7 @@ async def test_a_known_gateway_that_hangs_is_not_doubted() -> None:
         served.append(request)
         return http_response(TICKLE) if len(served) == 1 else b""
 
-    async with HttpServer(script) as peer, cf.Client(peer.url, total_timeout_s=0.3, pacer=unpaced()) as client:
+    async with HttpServer(script) as peer, cf.Client(peer.url, total_timeout_s=2.0, pacer=unpaced()) as client:
         await client.tickle()
         assert client.has_answered
         with pytest.raises(cf.RequestTimeoutError, match="overloaded") as caught:

@@ -133,13 +133,13 @@ class ProxyWithoutWebSockets(SmallGateway):
             request.transport.abort()
         else:
             # Longer than the client waits.
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(10.0)
         return web.WebSocketResponse()
 
 
 @pytest.mark.parametrize("is_closing", [False, True])
 async def test_an_upgrade_without_a_response_is_no_gateway_that_has_to_be_started(is_closing: bool) -> None:
-    options = cf.FeedOptions(ws=cf.WsOptions(open_timeout_s=0.3))
+    options = cf.FeedOptions(ws=cf.WsOptions(open_timeout_s=2.0))
     async with ProxyWithoutWebSockets(is_closing) as gateway:
         async with cf.Client(gateway.url) as client, cf.Feed(client, options) as feed:
             change = await anext(item async for item in feed if isinstance(item, cf.StateChange) and item.is_failure)
@@ -147,7 +147,7 @@ async def test_an_upgrade_without_a_response_is_no_gateway_that_has_to_be_starte
         assert change.cause is cf.Cause.UPGRADE_REFUSED
         assert "proxy" in change.advice
         assert "Start the gateway" not in change.advice
-        failure = (await diagnose(gateway.url, timeout_s=0.5)).failure
+        failure = (await diagnose(gateway.url, timeout_s=2.0)).failure
         assert failure is not None
         assert (failure.step, failure.problem) == (Step.WEBSOCKET, Problem.WEBSOCKET)
         assert failure.facts["meaning"] == M.UPGRADE_UNANSWERED.value

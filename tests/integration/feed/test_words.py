@@ -275,7 +275,7 @@ async def test_without_the_bridge_at_the_upgrade_the_session_is_opened_too(clock
 
 
 async def diagnosed(gateway: SmallGateway, **more: Any) -> Diagnosis:
-    return await diagnose(gateway.url, timeout_s=2.0, **more)
+    return await diagnose(gateway.url, timeout_s=5.0, **more)
 
 
 async def test_the_doctor_shows_the_words() -> None:

@@ -15,7 +15,7 @@ from ibind.ibkr_ws.ibkr_subscriptions import MarketDataSubscription
 
 CONID = "265598"
 FIELDS = ["31", "84", "86", "85", "88", "87", "83"]
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def wait_for_more(quotes: list[dict[str, object]]) -> bool:

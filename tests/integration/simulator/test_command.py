@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

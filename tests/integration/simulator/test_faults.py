@@ -229,7 +229,7 @@ async def test_given_bytes_frames_and_pings_are_sent(
         await gateway.wait_for(lambda: gateway.connections[0].pongs)
         assert list(gateway.connections[0].pongs) == [b"ping 1"]
         gateway.faults.send_bytes(b"\xff\xff garbage")
-        assert (await asyncio.wait_for(reading, 5)).type is WS.ERROR
+        assert (await asyncio.wait_for(reading, 30)).type is WS.ERROR
 
 
 # --- a client that does not read -------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def drawn(terminal: Terminal) -> str:
 def wait_until(condition: Callable[[], object]) -> None:
     started_s = time.monotonic()
     while not condition():
-        assert time.monotonic() - started_s < 25
+        assert time.monotonic() - started_s < 60
         time.sleep(0.005)
 
 

@@ -244,7 +244,7 @@ async def test_capture_is_flushed_in_time_without_another_batch(tmp_path: Path) 
     await recorder.write([batch_of([b"{}"])])
     started_s = time.monotonic()
     while read_capture(path).read_all().num_rows == 0:
-        assert time.monotonic() - started_s < 25
+        assert time.monotonic() - started_s < 60
         await asyncio.sleep(0.01)
     await recorder.close()
 
@@ -266,7 +266,6 @@ class Undiscarding(Fake):
         raise ValueError("cannot even count")
 
 
-@pytest.mark.time_limit(20)
 async def test_an_output_that_cannot_discard_keeps_nobody_waiting() -> None:
     first, second = Undiscarding(fail_at=0), Fake()
 
@@ -287,7 +286,6 @@ class Exiting(Fake):
         raise SystemExit(3)
 
 
-@pytest.mark.time_limit(20)
 async def test_an_output_that_exits_keeps_nobody_waiting() -> None:
     output = Exiting()
 
@@ -348,7 +346,6 @@ class Dying(Fake):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.time_limit(20)
 async def test_a_thread_that_ended_keeps_nobody_waiting() -> None:
     output = Dying()
 
