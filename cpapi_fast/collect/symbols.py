@@ -11,7 +11,6 @@ from cpapi_fast.errors import (
     CpapiError,
     NoSessionError,
     NotAuthenticatedError,
-    RateLimitedError,
     SessionError,
     StatusError,
     SubscriptionError,
@@ -20,17 +19,22 @@ from cpapi_fast.errors import (
 from cpapi_fast.limited_reporter import LimitedReporter
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.contracts.info import ContractInfo
-from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, SymbolQuery, symbol_error
+from cpapi_fast.protocol.contracts.listings import Listing
+from cpapi_fast.protocol.contracts.symbols import Candidates, ResolvedSymbol, SymbolQuery, symbol_error
 from cpapi_fast.redaction import shown
 
 from .options import CollectOptions
 
 if TYPE_CHECKING:
-    from cpapi_fast.protocol.contracts.listings import CurrencyPair, FutureContract, StockContract
     from cpapi_fast.rest.client import Client
 
-#: How many contracts of one symbol are narrowed by their currency, each with a request of its own.
+#: How many contracts of one symbol are narrowed by their terms, each with a request of its own.
 _MAX_TERMS: Final = 50
+
+#: The gateway does not know the terms of a contract that it lists.
+_UNKNOWN: Final = frozenset({Meaning.REFUSED, Meaning.BAD_REQUEST})
+#: The terms cannot be read. A contract that is the only one of its symbol can do without them.
+_UNREADABLE: Final = frozenset({Meaning.SERVER_ERROR, Meaning.UNEXPECTED_BODY})
 
 #: The pause between two tries while the gateway cannot answer, in seconds of the clock.
 _RETRY_S: Final = 15.0
@@ -51,7 +55,8 @@ async def resolve_symbols(client: Client, symbols: Iterable[str]) -> tuple[Resol
         The contract of each symbol, in the given order.
 
     Raises:
-        SymbolError: symbols name no contract, or several. One error names all of them.
+        SymbolError: symbols name no contract, or several, or it is not certain that it is only one, because the gateway
+            does not return the terms that decide. One error names all of them.
         SubscriptionError: a symbol is invalid.
         CpapiError: like `Client.stocks`.
     """
@@ -59,11 +64,11 @@ async def resolve_symbols(client: Client, symbols: Iterable[str]) -> tuple[Resol
         raise SubscriptionError(f"symbols must be a list such as ['AAPL', 'ESZ6'], not {shown(symbols)}")
     queries = list({query.text: query for query in map(SymbolQuery.parse, symbols)}.values())
     lists = await _Lists.of(client, queries)
-    found: dict[str, list[ResolvedSymbol]] = {query.text: await lists.candidates(query) for query in queries}
-    unresolved = {text: candidates for text, candidates in found.items() if len(candidates) != 1}
+    found = {query.text: await lists.candidates(query) for query in queries}
+    unresolved = {text: candidates for text, candidates in found.items() if not candidates.are_clear}
     if unresolved:
         raise symbol_error(unresolved)
-    return tuple([await lists.with_terms(candidates[0]) for candidates in found.values()])
+    return tuple([await lists.completed(candidates.contracts[0]) for candidates in found.values()])
 
 
 class _Lists:
@@ -71,72 +76,127 @@ class _Lists:
 
     def __init__(self, client: Client) -> None:
         self._client: Final = client
-        self._stocks: dict[str, tuple[StockContract, ...]] = {}
-        self._futures: dict[str, tuple[FutureContract, ...]] = {}
-        self._pairs: dict[str, tuple[CurrencyPair, ...]] = {}
+        self._stocks: dict[str, Listing] = {}
+        self._futures: dict[str, Listing] = {}
+        self._pairs: dict[str, Listing] = {}
         self._infos: dict[int, ContractInfo | None] = {}
 
     @classmethod
     async def of(cls, client: Client, queries: list[SymbolQuery]) -> _Lists:
         """Request the lists. A symbol that looks like a future or a pair may be a stock as well."""
         lists = cls(client)
-        lists._stocks = await client.stocks([query.symbol for query in queries])
-        lists._futures = await client.futures([query.root for query in queries if query.root is not None])
+        lists._stocks = await client.listings("stocks", [query.symbol for query in queries])
+        lists._futures = await client.listings("futures", [query.root for query in queries if query.root is not None])
         return lists
 
-    async def candidates(self, query: SymbolQuery) -> list[ResolvedSymbol]:
+    async def candidates(self, query: SymbolQuery) -> Candidates:
         """Return the contracts that a symbol may name."""
-        found = [ResolvedSymbol.of_stock(query, stock) for stock in self._stocks[query.symbol]]
-        pair = await self._pair(query)
-        if pair is not None:
-            found.append(ResolvedSymbol.of_pair(query, pair))
+        found = Candidates()
+        stocks = self._stocks[query.symbol]
+        found.add(ResolvedSymbol.of_stock(query, stock) for stock in stocks.contracts)
+        await self._add_pair(query, found)
+        await self._add_futures(query, found)
+        if not stocks.is_whole:
+            found.problems.append("the list of its stocks could not be read")
         if query.exchange is not None:
-            found = [one for one in found if one.exchange == query.exchange]
-        for future in self._futures[query.root] if query.root is not None else ():
-            info = await self._info(future.conid) if query.may_be(future) else None
-            if info is None or not query.is_future(info):
-                continue
-            if query.exchange is None or query.exchange in (info.exchange, *info.valid_exchanges):
-                found.append(ResolvedSymbol.of_info(query, info))
+            await self._narrow(found, self._exchanges, query.exchange)
         if query.currency is not None:
-            found = [await self.with_terms(one) for one in found[:_MAX_TERMS]]
-            found = [one for one in found if one.currency == query.currency]
-        # A conid may be listed more than once.
-        return list({one.conid: one for one in found}.values())
+            await self._narrow(found, self._currencies, query.currency)
+        return found
 
-    async def _pair(self, query: SymbolQuery) -> CurrencyPair | None:
-        """Return the pair with exactly this symbol, from the list of either currency."""
+    async def _add_futures(self, query: SymbolQuery, found: Candidates) -> None:
+        if query.root is None:
+            return
+        listing = self._futures[query.root]
+        for future in listing.contracts:
+            if not query.may_be(future):
+                continue
+            info = await self._info(future.conid)
+            if info is None:
+                found.add_unknown(ResolvedSymbol.of_future(query, future))
+            elif query.is_future(info):
+                found.add([ResolvedSymbol.of_info(query, info)])
+        if not listing.is_whole:
+            found.problems.append("the list of its futures could not be read")
+
+    async def _add_pair(self, query: SymbolQuery, found: Candidates) -> None:
+        """Add the pair with exactly this symbol, from the list of either currency."""
+        is_whole = True
         for currency in (query.quote, query.base):
             if currency is None:
                 continue
             if currency not in self._pairs:
                 self._pairs[currency] = await self._pairs_of(currency)
-            for pair in self._pairs[currency]:
-                if pair.symbol == query.symbol:
-                    return pair
-        return None
+            listing = self._pairs[currency]
+            is_whole = is_whole and listing.is_whole
+            pairs = [pair for pair in listing.contracts if pair.symbol == query.symbol]
+            if pairs:
+                found.add(ResolvedSymbol.of_pair(query, pair) for pair in pairs)
+                break
+        if not is_whole:
+            found.problems.append("the list of currency pairs could not be read")
 
-    async def _pairs_of(self, currency: str) -> tuple[CurrencyPair, ...]:
+    async def _pairs_of(self, currency: str) -> Listing:
         try:
-            return await self._client.currency_pairs(currency)
+            return await self._client.pair_listing(currency)
         except StatusError as error:
             # Of an unknown currency there are no pairs.
             if error.meaning is not Meaning.REFUSED:
                 raise
-            return ()
+            return Listing((), ())
+
+    async def _narrow(
+        self,
+        found: Candidates,
+        values_of: Callable[[ResolvedSymbol], tuple[str, ...]],
+        wanted: str,
+    ) -> None:
+        """Keep the contracts with this exchange or currency, and those of which it is not known."""
+        contracts = found.contracts
+        missing = [one for one in contracts if not values_of(one)]
+        if len(missing) > _MAX_TERMS:
+            found.problems.append(f"it has {len(missing)} contracts, more than are compared. Give the exchange as well")
+            return
+        terms = {one.conid: await self.with_terms(one) for one in missing}
+        contracts = [terms.get(one.conid, one) for one in contracts]
+        found.contracts = [one for one in contracts if wanted in values_of(one)]
+        for one in contracts:
+            values = values_of(one)
+            if not values:
+                found.add_unknown(one)
+            elif wanted not in values:
+                found.others.append(one)
+
+    def _exchanges(self, one: ResolvedSymbol) -> tuple[str, ...]:
+        """Return the exchanges that name a contract: of a stock only that of its listing, because all share venues."""
+        info = self._infos.get(one.conid)
+        venues = info.valid_exchanges if info is not None and one.sec_type != "STK" else ()
+        return tuple(filter(None, (one.exchange, *venues)))
+
+    def _currencies(self, one: ResolvedSymbol) -> tuple[str, ...]:
+        return (one.currency,) if one.currency else ()
 
     async def with_terms(self, one: ResolvedSymbol) -> ResolvedSymbol:
         """Return a contract with its terms, as far as the gateway knows them."""
         info = await self._info(one.conid)
         return one if info is None else one.with_terms(info)
 
+    async def completed(self, one: ResolvedSymbol) -> ResolvedSymbol:
+        """Return the only contract of a symbol with its terms, or without those that cannot be read."""
+        try:
+            return await self.with_terms(one)
+        except SessionError as error:
+            if error.meaning not in _UNREADABLE:
+                raise
+            return one
+
     async def _info(self, conid: int) -> ContractInfo | None:
         if conid not in self._infos:
             try:
                 self._infos[conid] = await self._client.contract_info(conid)
-            except (NoSessionError, NotAuthenticatedError, CompetingSessionError, RateLimitedError):
-                raise
-            except SessionError:
+            except StatusError as error:
+                if error.meaning not in _UNKNOWN:
+                    raise
                 # The gateway lists a contract whose terms it does not return.
                 self._infos[conid] = None
         return self._infos[conid]

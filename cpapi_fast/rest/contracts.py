@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, SupportsIndex, TypeVar
+from typing import Any, Final, Literal, SupportsIndex, TypeVar
 from urllib.parse import urlencode
 
 from cpapi_fast.clock import Clock
@@ -81,7 +81,7 @@ class ContractRequests(Requests):
             SubscriptionError: a symbol is invalid.
             CpapiError: like `tickle`.
         """
-        return await self._by_symbol("/trsrv/stocks", symbols, parse_stocks)
+        return _contracts(await self.listings("stocks", symbols))
 
     async def futures(self, symbols: Iterable[str]) -> dict[str, tuple[FutureContract, ...]]:
         """Return the futures that have not expired, by the symbol of the underlying, such as `ES`.
@@ -90,7 +90,20 @@ class ContractRequests(Requests):
             SubscriptionError: a symbol is invalid.
             CpapiError: like `tickle`.
         """
-        return await self._by_symbol("/trsrv/futures", symbols, parse_futures)
+        return _contracts(await self.listings("futures", symbols))
+
+    async def listings(self, kind: Literal["stocks", "futures"], symbols: Iterable[str]) -> dict[str, Listing]:
+        """Return what `stocks` or `futures` return, and of each symbol whether all of its list could be read.
+
+        Args:
+            kind: which lists.
+            symbols: the symbols.
+
+        Raises:
+            SubscriptionError: a symbol is invalid.
+            CpapiError: like `tickle`.
+        """
+        return await self._by_symbol(f"/trsrv/{kind}", symbols, parse_stocks if kind == "stocks" else parse_futures)
 
     async def currency_pairs(self, currency: str) -> tuple[CurrencyPair, ...]:
         """Return the pairs that contain a currency, such as `USD`.
@@ -99,9 +112,13 @@ class ContractRequests(Requests):
             SubscriptionError: the currency is invalid.
             CpapiError: like `tickle`.
         """
+        return (await self.pair_listing(currency)).contracts
+
+    async def pair_listing(self, currency: str) -> Listing:
+        """Return what `currency_pairs` returns, and whether all of the list could be read. Raises like it."""
         currency = check_currency(currency)
         path = "/iserver/currency/pairs"
-        return (await self._found(path, {"currency": currency}, lambda body: parse_pairs(body, currency))).contracts
+        return await self._found(path, {"currency": currency}, lambda body: parse_pairs(body, currency))
 
     async def contract_info(self, conid: SupportsIndex) -> ContractInfo:
         """Return the terms of one contract: symbols, type, currency, exchanges, month, multiplier.
@@ -137,7 +154,7 @@ class ContractRequests(Requests):
 
     async def _by_symbol(
         self, path: str, symbols: Iterable[str], parse: Callable[[Any, str], Listing]
-    ) -> dict[str, tuple[Any, ...]]:
+    ) -> dict[str, Listing]:
         wanted = check_symbols(symbols)
         found = await self._known({symbol: self._key(path, {"symbols": symbol}) for symbol in wanted}, parse)
         missing = [symbol for symbol in wanted if symbol not in found]
@@ -151,15 +168,17 @@ class ContractRequests(Requests):
                 {
                     self._key(path, {"symbols": symbol}): {symbol: body[symbol]}
                     for symbol, listing in listings.items()
-                    if listing.contracts
+                    if listing.contracts and listing.is_whole
                 }
             )
         for listing in found.values():
             self._note_odd(path, listing.odd)
-        return {symbol: found[symbol].contracts for symbol in wanted}
+        return {symbol: found[symbol] for symbol in wanted}
 
     async def _found(self, path: str, query: Mapping[str, str], parse: Callable[[Any], Listing]) -> Listing:
-        listing = await self._kept(path, query, parse, is_kept=lambda listing: bool(listing.contracts))
+        listing = await self._kept(
+            path, query, parse, is_kept=lambda listing: bool(listing.contracts) and listing.is_whole
+        )
         self._note_odd(path, listing.odd)
         return listing
 
@@ -210,6 +229,10 @@ class ContractRequests(Requests):
     async def _keep(self, bodies: dict[str, Any]) -> None:
         if self.contract_cache is not None and bodies:
             await asyncio.to_thread(self.contract_cache.put, bodies)
+
+
+def _contracts(listings: Mapping[str, Listing]) -> dict[str, tuple[Any, ...]]:
+    return {symbol: listing.contracts for symbol, listing in listings.items()}
 
 
 def _object(payload: Any) -> dict[str, Any]:

@@ -63,15 +63,17 @@ class ContractInfo:
             conid: the conid that was asked for, which the body need not repeat.
 
         Raises:
-            ShapeError: the body is not an object, or has neither a contract id nor a symbol.
+            ShapeError: the body is not an object, has neither a contract id nor a symbol, or is about another contract.
             ErrorBodyError: it is an error.
         """
         check_error(payload)
         odd: list[str] = []
         body = Members.of_body(payload, odd)
-        found = body.id("con_id")
+        found = body.id("con_id") or None
         if found is None and (conid is None or not body.payload.keys() & {"symbol", "local_symbol", "instrument_type"}):
             raise ShapeError("con_id is missing or not a contract id")
+        if None not in (found, conid) and found != conid:
+            raise ShapeError("con_id is that of another contract")
         # Numbers are texts in some builds, which is no surprise.
         ignored: list[str] = []
         numbers = Members(body.payload, ignored)

@@ -130,10 +130,18 @@ class CurrencyPair:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The parsed contracts of one response, and the names of members with an unexpected type."""
+    """The parsed contracts of one response.
+
+    Attributes:
+        contracts: the contracts.
+        odd: the names of members with an unexpected type.
+        is_whole: whether each contract of the response is in `contracts`; False if one has no readable contract id, or
+            if a list of the response is something else.
+    """
 
     contracts: tuple[Any, ...]
     odd: tuple[str, ...]
+    is_whole: bool = True
 
 
 def check_symbol(symbol: object, what: str = "a symbol") -> str:
@@ -195,7 +203,7 @@ def _match(row: Members) -> ContractMatch:
     # Without a contract, the gateway sends a negative number or -1.
     conid = row.payload.get("conid")
     return ContractMatch(
-        conid=None if conid in (-1, "-1", "") else row.id("conid"),
+        conid=None if conid in (-1, "-1", "") else row.id("conid") or None,
         symbol=row.text("symbol") or "",
         company_name=row.text("companyName") or "",
         header=row.text("companyHeader") or "",
@@ -213,13 +221,12 @@ def parse_stocks(payload: object, symbol: str) -> Listing:
         ErrorBodyError: it is an error.
     """
 
-    def listings(company: Members) -> Iterable[StockContract]:
+    def listings(company: Members) -> Iterable[StockContract | None]:
         name, sec_type = company.text("name") or "", company.text("assetClass") or ""
+        yield from _left_out(company.payload.get("contracts"))
         for row in company.rows("contracts"):
-            conid = row.id("conid")
-            if conid is not None:
-                exchange, is_us = row.text("exchange") or "", row.flag("isUS")
-                yield StockContract(symbol, conid, name, exchange, is_us, sec_type, row.payload)
+            conid, exchange, is_us = row.id("conid"), row.text("exchange") or "", row.flag("isUS")
+            yield StockContract(symbol, conid, name, exchange, is_us, sec_type, row.payload) if conid else None
 
     return _of_key(payload, symbol, listings)
 
@@ -227,12 +234,11 @@ def parse_stocks(payload: object, symbol: str) -> Listing:
 def parse_futures(payload: object, symbol: str) -> Listing:
     """Parse the futures of one symbol in the decoded body of `/trsrv/futures`. Raises like `parse_stocks`."""
 
-    def futures(row: Members) -> Iterable[FutureContract]:
-        conid = row.id("conid")
-        if conid is not None:
-            expiration, last_day = row.date("expirationDate"), row.date("ltd")
-            name = row.text("symbol") or symbol
-            yield FutureContract(name, conid, row.id("underlyingConid"), expiration, last_day, row.payload)
+    def futures(row: Members) -> Iterable[FutureContract | None]:
+        conid, underlying = row.id("conid"), row.id("underlyingConid") or None
+        expiration, last_day = row.date("expirationDate"), row.date("ltd")
+        name = row.text("symbol") or symbol
+        yield FutureContract(name, conid, underlying, expiration, last_day, row.payload) if conid else None
 
     return _of_key(payload, symbol, futures)
 
@@ -240,20 +246,38 @@ def parse_futures(payload: object, symbol: str) -> Listing:
 def parse_pairs(payload: object, currency: str) -> Listing:
     """Parse the pairs of one currency in the decoded body of `/iserver/currency/pairs`. Raises like `parse_stocks`."""
 
-    def pairs(row: Members) -> Iterable[CurrencyPair]:
+    def pairs(row: Members) -> Iterable[CurrencyPair | None]:
         conid, symbol = row.id("conid"), row.text("symbol")
-        if conid is not None and symbol:
-            yield CurrencyPair(symbol, conid, row.payload)
+        yield CurrencyPair(symbol, conid, row.payload) if conid and symbol else None
 
     return _of_key(payload, currency, pairs)
 
 
 def _of_key(payload: object, key: str, parse: Callable[[Members], Iterable[Any]]) -> Listing:
-    """Parse the rows of the array with this name. It may be missing, null or empty: then there is no contract."""
+    """Parse the rows of the array with this name. It may be missing, null or empty: then there is no contract.
+
+    Args:
+        payload: the decoded body.
+        key: the name of the array.
+        parse: returns the contracts of a row, with None for one that cannot be read.
+    """
     check_error(payload)
     odd: list[str] = []
     body = Members.of_body(payload, odd)
+    value = body.payload.get(key)
     # The names of members in `odd` are names in this library, and not the symbol.
-    rows = Members({"rows": body.payload.get(key)}, odd).rows("rows")
-    found = [one for row in rows for one in parse(row)]
-    return Listing(tuple(found), tuple(odd))
+    rows = Members({"rows": value}, odd).rows("rows")
+    found = [] if value is None else list(_left_out(value))
+    found += [one for row in rows for one in parse(row)]
+    contracts = tuple(one for one in found if one is not None)
+    return Listing(contracts, tuple(odd), is_whole=len(contracts) == len(found))
+
+
+def _left_out(value: object) -> Iterable[None]:
+    """Yield None for each entry of a list that is no object, and for something else in place of the list."""
+    if not isinstance(value, list):
+        yield None
+        return
+    for entry in value:
+        if not isinstance(entry, dict):
+            yield None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -30,6 +30,7 @@ _MOST_DAYS_APART: Final = 75
 #: How many symbols an error names, and how many contracts of each.
 _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 8
+_MAX_PROBLEMS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,11 @@ class ResolvedSymbol:
         return cls(query.text, stock.conid, query.symbol, stock.sec_type, stock.exchange, name=stock.name)
 
     @classmethod
+    def of_future(cls, query: SymbolQuery, future: FutureContract) -> ResolvedSymbol:
+        """Return the candidate for a future whose terms are not known."""
+        return cls(query.text, future.conid, future.symbol, "FUT")
+
+    @classmethod
     def of_pair(cls, query: SymbolQuery, pair: CurrencyPair) -> ResolvedSymbol:
         """Return the candidate for a currency pair."""
         return cls(query.text, pair.conid, pair.symbol, "CASH", currency=query.quote or "")
@@ -173,22 +179,58 @@ class ResolvedSymbol:
         return ", ".join([f"conid {self.conid}", *(part for part in known if part)])
 
 
-def symbol_error(unresolved: Mapping[str, Sequence[ResolvedSymbol]]) -> SymbolError:
+@dataclass(slots=True)
+class Candidates:
+    """The contracts that a symbol may name. A conid is in it once.
+
+    Attributes:
+        contracts: the contracts.
+        others: contracts of the symbol that have another exchange or currency.
+        problems: why it is not certain that these are all, as text.
+    """
+
+    contracts: list[ResolvedSymbol] = field(default_factory=list)
+    others: list[ResolvedSymbol] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, contracts: Iterable[ResolvedSymbol]) -> None:
+        """Add contracts."""
+        self.contracts = list({one.conid: one for one in (*self.contracts, *contracts)}.values())
+
+    def add_unknown(self, contract: ResolvedSymbol) -> None:
+        """Add a contract that may be the one, or not, because the terms that decide are not known."""
+        self.add([contract])
+        self.problems.append(f"the terms of conid {contract.conid} are not known")
+
+    @property
+    def are_clear(self) -> bool:
+        """Whether it is certain which contract is named."""
+        return len(self.contracts) == 1 and not self.problems
+
+
+def symbol_error(unresolved: Mapping[str, Candidates]) -> SymbolError:
     """Return the error that names each symbol with no or several contracts, and what tells these apart."""
-    parts = []
-    for text, candidates in list(unresolved.items())[:_MAX_SYMBOLS]:
-        if not candidates:
-            parts.append(f"{text} names no stock, future or currency pair")
-            continue
-        listed = "; ".join(_choices(candidates[:_MAX_CANDIDATES]))
-        more = len(candidates) - _MAX_CANDIDATES
-        parts.append(f"{text} is ambiguous: {listed}{f'; and {more} more' if more > 0 else ''}")
+    parts = [_part(text, found) for text, found in list(unresolved.items())[:_MAX_SYMBOLS]]
     if len(unresolved) > _MAX_SYMBOLS:
         parts.append(f"{len(unresolved) - _MAX_SYMBOLS} more symbols")
     advice = "Give the exchange or the currency, as in AAPL@NASDAQ or AAPL:USD; or the conid as conids=..."
-    if not any(unresolved.values()):
+    if not any(found.contracts for found in unresolved.values()):
         advice = "Check its spelling and capitals, or give the conid as conids=..."
-    return SymbolError(f"{'. '.join(parts)}. {advice}", candidates=dict(unresolved))
+    candidates = {text: tuple(found.contracts) for text, found in unresolved.items()}
+    return SymbolError(f"{'. '.join(parts)}. {advice}", candidates=candidates)
+
+
+def _part(text: str, found: Candidates) -> str:
+    """Return the part of an error about one symbol."""
+    problems = list(dict.fromkeys(found.problems))
+    more = len(problems) - _MAX_PROBLEMS
+    why = "; ".join(problems[:_MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+    if not found.contracts:
+        return f"{text} is not clear: {why}" if why else f"{text} names no stock, future or currency pair"
+    listed = "; ".join(_choices(found.contracts[:_MAX_CANDIDATES]))
+    more = len(found.contracts) - _MAX_CANDIDATES
+    what = f"is not clear, because {why}" if why else "is ambiguous"
+    return f"{text} {what}: {listed}{f'; and {more} more' if more > 0 else ''}"
 
 
 def _choices(candidates: Sequence[ResolvedSymbol]) -> Iterable[str]:

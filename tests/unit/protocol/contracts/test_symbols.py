@@ -13,6 +13,7 @@ from cpapi_fast.errors import SubscriptionError
 from cpapi_fast.protocol.contracts.info import ContractInfo
 from cpapi_fast.protocol.contracts.listings import FutureContract
 from cpapi_fast.protocol.contracts.symbols import (
+    Candidates,
     ResolvedSymbol,
     SymbolQuery,
     symbol_error,
@@ -109,25 +110,26 @@ APPLE = [
 
 
 def test_the_error_lists_what_tells_contracts_apart() -> None:
-    error = symbol_error({"AAPL": APPLE, "XYZW": []})
+    error = symbol_error({"AAPL": Candidates(APPLE), "XYZW": Candidates()})
     assert str(error) == (
         "AAPL is ambiguous: AAPL@NASDAQ (conid 265598, STK, NASDAQ, APPLE INC); AAPL@EBS (conid 273982664, STK, EBS, "
         "APPLE INC). XYZW names no stock, future or currency pair. Give the exchange or the currency, as in "
         "AAPL@NASDAQ or AAPL:USD; or the conid as conids=..."
     )
-    assert error.candidates == {"AAPL": APPLE, "XYZW": []}
-    assert "spelling" in str(symbol_error({"XYZW": []}))
+    assert error.candidates == {"AAPL": tuple(APPLE), "XYZW": ()}
+    assert "spelling" in str(symbol_error({"XYZW": Candidates()}))
 
 
 def test_contracts_that_an_exchange_does_not_tell_apart_are_named_by_conid() -> None:
     twice = [APPLE[0], ResolvedSymbol("AAPL", 7, "AAPL", "FUT", "NASDAQ")]
-    assert "AAPL@NASDAQ (" not in str(symbol_error({"AAPL": twice}))
-    assert "conid 7, FUT, NASDAQ" in str(symbol_error({"AAPL": twice}))
+    text = str(symbol_error({"AAPL": Candidates(twice)}))
+    assert "AAPL@NASDAQ (" not in text
+    assert "conid 7, FUT, NASDAQ" in text
 
 
 def test_the_error_is_bounded() -> None:
     many = [ResolvedSymbol("A", conid, "A", "STK", f"X{conid}") for conid in range(1000)]
-    text = str(symbol_error({f"S{number}": many for number in range(100)}))
+    text = str(symbol_error({f"S{number}": Candidates(many) for number in range(100)}))
     assert "and 992 more" in text
     assert "80 more symbols" in text
     assert len(text) < 20_000
