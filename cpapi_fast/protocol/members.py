@@ -36,7 +36,8 @@ class Members:
     """
 
     def __init__(self, payload: object, odd: list[str], name: str = "") -> None:
-        self._odd: Final = odd
+        #: Receives the names of odd members.
+        self.odd: Final = odd
         self._prefix: Final = f"{name}." if name else ""
         #: The decoded object.
         self.payload: Final[dict[str, Any]] = payload if isinstance(payload, dict) else {}
@@ -56,7 +57,7 @@ class Members:
 
     def object(self, name: str) -> Members:
         """Return the members of an object; those of an empty one if it is missing or something else."""
-        return Members(self.payload.get(name), self._odd, self._prefix + name)
+        return Members(self.payload.get(name), self.odd, self._prefix + name)
 
     def flag(self, name: str) -> bool | None:
         """Return a flag."""
@@ -124,7 +125,7 @@ class Members:
         if not isinstance(value, list):
             self._note(name)
             return
-        yield from rows_of(value, self._odd, self._prefix + name)
+        yield from rows_of(value, self.odd, self._prefix + name)
 
     def parts(self, name: str, separator: str) -> tuple[str, ...]:
         """Return the parts of a text, such as the names in `SMART;AMEX`; none if it is empty."""
@@ -158,7 +159,7 @@ class Members:
         return "; ".join(words_of(self.payload))
 
     def _note(self, name: str) -> None:
-        self._odd.append(self._prefix + name)
+        self.odd.append(self._prefix + name)
 
 
 def rows_of(values: list[Any], odd: list[str], name: str) -> Iterator[Members]:

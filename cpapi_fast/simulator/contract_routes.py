@@ -23,7 +23,7 @@ _NO_BRIDGE: Final[Reply] = ({"error": "Bad Request: no bridge", "statusCode": 40
 #: extended hours are the whole day.
 _LIQUID: Final = (570, 960)
 _EXTENDED: Final = (0, 1440)
-_ZONE: Final = "US/Eastern"
+_ZONE: Final = "America/New_York"
 _SCHEDULE_DAYS: Final = 7
 _MAX_CONIDS: Final = 100
 

@@ -64,7 +64,7 @@ async def test_terms_pairs_and_schedule(client: Client) -> None:
     assert (info.local_symbol, info.contract_month, info.currency) == ("ESZ6", "202612", "USD")
     assert {pair.symbol: pair.conid for pair in await client.currency_pairs("USD")}["EUR.USD"] == 12087792
     schedule = await client.trading_schedule(265598)
-    assert schedule.time_zone == "US/Eastern"
+    assert schedule.time_zone == "America/New_York"
     assert len(schedule.days) == 8
     assert all(bool(day.liquid) is (day.date.weekday() < 5) for day in schedule.days)
     # The simulated market moves at all times.

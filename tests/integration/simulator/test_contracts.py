@@ -74,7 +74,7 @@ async def test_the_first_snapshot_has_no_values(gateway: SimulatedGateway) -> No
 
 async def test_a_schedule_has_the_sessions_of_the_next_days(gateway: SimulatedGateway) -> None:
     schedule = (await get(gateway, "/contract/trading-schedule", conid="265598"))[1]
-    assert schedule["exchange_time_zone"] == "US/Eastern"
+    assert schedule["exchange_time_zone"] == "America/New_York"
     assert len(schedule["schedules"]) == 8
     for day in schedule["schedules"].values():
         assert all(liquid["closing"] - liquid["opening"] == 23_400 for liquid in day["liquid_hours"])
