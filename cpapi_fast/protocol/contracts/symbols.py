@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 
 from cpapi_fast.errors import SubscriptionError, SymbolError
+from cpapi_fast.printable import printable
 from cpapi_fast.protocol.instruments import check_exchange
 from cpapi_fast.redaction import repr_without_accounts, shown
 
@@ -31,6 +32,8 @@ _MOST_DAYS_APART: Final = 75
 _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 8
 _MAX_PROBLEMS: Final = 3
+#: How long a text of the gateway is in it, and in the metadata of files, in characters.
+_MAX_LENGTH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class SymbolQuery:
 class ResolvedSymbol:
     """The contract of a symbol. What the gateway does not report is empty.
 
+    Texts of the gateway are printable, and cut at 64 characters.
+
     Attributes:
         text: the symbol as given, such as `AAPL@NASDAQ`.
         conid: the contract id.
@@ -136,6 +141,12 @@ class ResolvedSymbol:
     local_symbol: str = ""
     contract_month: str = ""
     multiplier: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in _TEXTS:
+            object.__setattr__(self, name, _short(getattr(self, name)))
+        if self.multiplier is not None:
+            object.__setattr__(self, "multiplier", float(self.multiplier))
 
     @classmethod
     def of_stock(cls, query: SymbolQuery, stock: StockContract) -> ResolvedSymbol:
@@ -177,6 +188,16 @@ class ResolvedSymbol:
         """Return what tells this contract apart from others of the same symbol."""
         known = (self.sec_type, self.exchange, self.currency, self.contract_month, self.name)
         return ", ".join([f"conid {self.conid}", *(part for part in known if part)])
+
+
+#: The attributes that have texts of the gateway.
+_TEXTS: Final = ("symbol", "sec_type", "exchange", "currency", "name", "local_symbol", "contract_month")
+
+
+def _short(text: str) -> str:
+    # Cut before and after, because each escape is several characters.
+    line = printable(text[: _MAX_LENGTH + 1])
+    return line if len(line) <= _MAX_LENGTH else f"{line[: _MAX_LENGTH - 1]}…"
 
 
 @dataclass(slots=True)

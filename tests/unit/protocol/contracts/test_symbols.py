@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +134,32 @@ def test_the_error_is_bounded() -> None:
     assert "and 992 more" in text
     assert "80 more symbols" in text
     assert len(text) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("VODA \ud83d", "VODA \\ud83d"),
+        ("a\x1b[31m\nb\u202e", "a\\x1b[31m\\nb\\u202e"),
+        ("Nestlé", "Nestlé"),
+        ("x" * 1_000_000, "x" * 63 + "…"),
+        ("\x1b" * 64, ("\\x1b" * 16)[:63] + "…"),
+    ],
+)
+def test_texts_of_the_gateway_are_printable_and_short(text: str, expected: str) -> None:
+    info = ContractInfo.parse(INFO | dict.fromkeys(("company_name", "local_symbol", "currency", "exchange"), text))
+    stock = ResolvedSymbol("AAPL", 5, text, text, text, name=text)
+    future = ResolvedSymbol.of_info(SymbolQuery.parse("ESZ6"), info)
+    assert {stock.symbol, stock.sec_type, stock.exchange, stock.name} == {expected}
+    assert {future.name, future.local_symbol, future.currency, future.exchange} == {expected}
+    assert orjson.loads(symbols_json([stock, future]))[1]["name"] == expected
+    assert len(str(symbol_error({"AAPL": Candidates([stock, future])}))) < 1500
+
+
+def test_a_multiplier_of_hundreds_of_digits_can_be_written() -> None:
+    info = ContractInfo.parse(INFO | {"multiplier": 10**100})
+    (row,) = orjson.loads(symbols_json([ResolvedSymbol.of_info(SymbolQuery.parse("ESZ6"), info)]))
+    assert row["multiplier"] == 1e100
 
 
 def test_terms_complete_a_contract_and_the_table_has_them() -> None:
