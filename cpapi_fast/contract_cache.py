@@ -35,6 +35,8 @@ _PART: Final = re.compile(r"[0-9a-f]{40}\.[0-9a-f]{8}\.part")
 _ABANDONED_S: Final = 3_600.0
 #: How far the clock may have been set back since an entry was written, in ns.
 _SLACK_NS: Final = 60 * 1_000_000_000
+#: More than any age, in ns.
+_FOREVER_NS: Final = 2.0**63
 #: After so many entries, the bounds are applied.
 _ENTRIES_PER_CHECK: Final = 64
 
@@ -83,7 +85,7 @@ class ContractCache:
         self.hits = 0
         self.misses = 0
         self.ignored = 0
-        self._max_age_ns: Final = int(max_age_s * 1e9)
+        self._max_age_ns: Final = int(min(max_age_s * 1e9, _FOREVER_NS))
         self._max_entries: Final = max_entries
         self._max_bytes: Final = max_bytes
         self._clock: Final = clock

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+import enum
+import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -23,7 +27,10 @@ T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 #: The value of one query parameter. Those of a sequence are joined by commas.
-QueryValue = str | int | float | bool | Sequence[str | int]
+QueryValue = str | int | float | bool | Sequence[str | int | float | bool]
+
+#: The greatest finite number. NaN is not below it either.
+_GREATEST: Final = sys.float_info.max
 
 #: One segment of a path. Without `%`, because an escape could hide a slash or a dot.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
@@ -54,8 +61,9 @@ class Requests(abc.ABC):
         Args:
             method: `GET`, `POST`, `PUT` or `DELETE`.
             path: the path below the base URL, without query, such as `/iserver/account/orders`.
-            json: the body, anything that JSON can represent; None sends no body.
-            params: the query parameters. Flags become `true` and `false`, sequences are joined by commas.
+            json: the body, anything that JSON can represent, without NaN and infinities; None sends no body.
+            params: the query parameters. Flags become `true` and `false`, a list is joined by commas, and
+                a member of an enum stands for its value.
 
         Returns:
             The decoded body: a dict, a list, or another JSON value; None for an empty body.
@@ -150,14 +158,34 @@ def _encoded(json: object) -> bytes | None:
     if json is None:
         return None
     try:
-        return orjson.dumps(json)
+        data = orjson.dumps(json)
     except (TypeError, ValueError, RecursionError) as error:
         # Without its text, which may contain a value.
         kind = type(error).__name__
+    else:
+        # A price that is no number would be sent as null.
+        if b"null" in data and _has_no_number(json):
+            raise ConfigError("json must not contain NaN or an infinity: JSON has no such numbers")
+        return data
     raise ConfigError(
         f"json must be what JSON can represent ({kind}): dicts with str as keys, lists, str, int up to 64 bits, float, "
         "bool, None"
     )
+
+
+def _has_no_number(value: object) -> bool:
+    """Whether a value that JSON can represent contains NaN or an infinity."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, enum.Enum):
+        return _has_no_number(value.value)
+    if isinstance(value, dict):
+        return any(map(_has_no_number, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_no_number, value))
+    if dataclasses.is_dataclass(value):
+        return any(_has_no_number(getattr(value, field.name, None)) for field in dataclasses.fields(value))
+    return False
 
 
 def _query(params: Mapping[str, QueryValue] | None) -> dict[str, str] | None:
@@ -169,25 +197,41 @@ def _query(params: Mapping[str, QueryValue] | None) -> dict[str, str] | None:
 
 
 def _query_name(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise ConfigError(f"the names in params must be str, not {shown(name)}")
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ConfigError(f"the names in params must be printable str, not {shown(name)}")
     return name
 
 
 def _query_text(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = None
-    if isinstance(value, (str, int, float)):
-        text = str(value)
-    elif isinstance(value, (list, tuple)) and all(type(part) in (str, int) for part in value):
-        text = ",".join(map(str, value))
-    if text is None or not text.isprintable():
+    """Return the text of a parameter.
+
+    Raises:
+        ConfigError: the value is invalid. The message names the parameter.
+    """
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    texts = [_part(part) for part in parts]
+    if value is parts and any(text is not None and "," in text for text in texts):
+        raise ConfigError(f"a part of the list params[{name[:40]!r}] must not contain a comma, which separates them")
+    valid = [text for text in texts if text is not None and text.isprintable()]
+    if len(valid) < len(texts):
         raise ConfigError(
-            f"params[{name[:40]!r}] must be a printable str, a number, a bool, or a list of str and int, not "
+            f"params[{name[:40]!r}] must be a printable str, a finite number, a bool, or a list of them, not "
             f"{shown(value)}"
         )
-    return text
+    return ",".join(valid)
+
+
+def _part(value: object) -> str | None:
+    """Return the text of one value; None for an invalid one."""
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return str(value)
+    if not isinstance(value, (int, float)) or not -_GREATEST <= value <= _GREATEST:
+        return None
+    return str(value)
 
 
 def _checked(payload: Any) -> Any:

@@ -41,6 +41,14 @@ def test_an_entry_is_found_by_another_program(tmp_path: Path) -> None:
     assert "hits=3" in repr(other)
 
 
+def test_an_entry_may_be_kept_for_ever(tmp_path: Path) -> None:
+    clock = HandClock()
+    cache = ContractCache(tmp_path, max_age_s=1e300, clock=clock)
+    cache.put({KEY: VALUE})
+    clock.move(1e9)
+    assert cache.get([KEY]) == {KEY: VALUE}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 def test_only_the_owner_can_read_it_and_nothing_unfinished_is_left(tmp_path: Path) -> None:
     cache = ContractCache(tmp_path / "cache")

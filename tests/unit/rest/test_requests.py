@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,6 +24,21 @@ from cpapi_fast.meaning import Meaning
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.requests import check_path
 from tests.servers.http import SESSION, TICKLE, HttpServer, headers_of, http_response, unpaced
+
+
+class Side(str, enum.Enum):  # noqa: UP042 - what programs have
+    BUY = "buy"
+
+
+class Unit(enum.Enum):
+    TICK = 0.25
+    NONE = math.nan
+
+
+@dataclass
+class Order:
+    price: float | None
+
 
 # What is sent
 
@@ -56,6 +74,14 @@ async def test_a_request_has_the_headers_of_all_requests_and_returns_the_decoded
     assert json.loads(peer.requests[2].split(b"\r\n\r\n", 1)[1]) == {"text": "Ü", "rows": [1, None, True]}
     assert headers_of(peer.requests[3])["content-length"] == ["0"]
     assert headers_of(peer.requests[4])["content-length"] == ["0"]
+
+
+async def test_members_of_an_enum_stand_for_their_values_and_null_is_sent() -> None:
+    async with HttpServer(http_response(b"{}")) as peer, Client(peer.url, pacer=unpaced()) as client:
+        await client.request("GET", "/x", params={"side": Side.BUY, "all": [Side.BUY, Unit.TICK, True, 7]})
+        await client.request("POST", "/x", json=[Order(None), {"price": 0.5}, Unit.TICK])
+    assert line_of(peer.requests[0]) == "GET /v1/api/x?side=buy&all=buy%2C0.25%2Ctrue%2C7 HTTP/1.1"
+    assert peer.requests[1].endswith(b'[{"price":null},{"price":0.5},0.25]')
 
 
 @pytest.mark.parametrize("body", [b"null", b"0", b'""', b"[]", b"{}", b'{"error":null}', b'{"error":""}'])
@@ -118,7 +144,22 @@ def test_a_path_that_is_none(path: Any, reason: str) -> None:
         (("GET", "/x"), {"params": {"": "a"}}, "names in params"),
         (("GET", "/x"), {"params": {"a": None}}, "printable str"),
         (("GET", "/x"), {"params": {"a": {"b": "c"}}}, "printable str"),
-        (("GET", "/x"), {"params": {"a": [1.5]}}, "printable str"),
+        (("GET", "/x"), {"params": {"a": [None]}}, "printable str"),
+        (("GET", "/x"), {"params": {"a": [[1]]}}, "printable str"),
+        (("GET", "/x"), {"params": {"a": {1}}}, "printable str"),
+        (("GET", "/x"), {"params": {"a": math.nan}}, "a finite number"),
+        (("GET", "/x"), {"params": {"a": [1, -math.inf]}}, "a finite number"),
+        (("GET", "/x"), {"params": {"a": 10**5000}}, "a finite number"),
+        (("GET", "/x"), {"params": {"a": ["BRK B", "A,B"]}}, "must not contain a comma"),
+        (("GET", "/x"), {"params": {"a": "\ud800"}}, "printable str"),
+        (("GET", "/x"), {"params": {"\ud800": "a"}}, "names in params"),
+        (("GET", "/x"), {"params": {"a\r\n": "a"}}, "names in params"),
+        (("POST", "/x"), {"json": {"price": math.nan}}, "NaN"),
+        (("POST", "/x"), {"json": {"orders": [{"price": None}, {"price": math.inf}]}}, "NaN"),
+        (("POST", "/x"), {"json": [None, (1.0, -math.inf)]}, "NaN"),
+        (("POST", "/x"), {"json": Order(math.nan)}, "NaN"),
+        (("POST", "/x"), {"json": {"a": Unit.NONE}}, "NaN"),
+        (("POST", "/x"), {"json": "\ud800"}, "JSON can represent"),
         (("GET", "/x"), {"params": {"a": "x\ny"}}, "printable str"),
     ],
 )
