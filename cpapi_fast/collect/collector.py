@@ -162,9 +162,10 @@ class Collector:
         self._subscriptions = tuple(subscriptions)
         self._started_s = self._clock.monotonic_s()
         self._state = None
+        following = follow_schedules(self._client, feed, options, fields, self._notices.report)
         tasks = (
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
-            asyncio.create_task(follow_schedules(self._client, feed, options, fields), name="cpapi_fast hours"),
+            asyncio.create_task(following, name="cpapi_fast hours"),
         )
         error: CpapiError | None = None
         reason = _CANCELLED

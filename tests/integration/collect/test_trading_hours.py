@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ import pytest
 
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
+from cpapi_fast.collect.trading_hours import follow_schedules
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.feed import Feed
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
@@ -110,6 +115,90 @@ async def test_each_exchange_has_its_own_schedule_and_combinations_have_none(
     stop.set()
     await running
     assert asked(gateway) == [{"conid": "265598", "exchange": "NYSE"}, {"conid": "8314"}]
+
+
+@dataclass
+class Following:
+    """`follow_schedules` of a feed whose market data streams."""
+
+    gateway: SimulatedGateway
+    feed: Feed
+    reports: list[str]
+
+    def asked(self) -> list[str]:
+        return [query["conid"] for query in asked(self.gateway)]
+
+
+@asynccontextmanager
+async def following(
+    gateway: SimulatedGateway, client: Client, folder: Path, conids: tuple[int, ...], **intervals: float
+) -> AsyncIterator[Following]:
+    options = options_of(client, folder, conids=conids)
+    reports: list[str] = []
+    async with Feed(client, options.feed) as feed:
+        for conid in conids:
+            await feed.subscribe_market_data(conid, options.fields)
+        task = asyncio.create_task(follow_schedules(client, feed, options, options.fields, reports.append, **intervals))
+        yield Following(gateway, feed, reports)
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_schedules_are_requested_again(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    async with following(gateway, client, tmp_path, (IBM, 265598), interval_s=10.0) as run:
+        await until(lambda: len(run.asked()) >= 6)
+        assert run.asked()[:6] == ["8314", "265598"] * 3
+        assert run.reports == []
+
+
+@pytest.mark.gateway(inactive_conids=frozenset({7}))
+async def test_only_what_failed_is_requested_again(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    # The gateway refuses 7, and the first request fails.
+    gateway.faults.fail_rest(PATH, status=500, times=3)
+    async with following(gateway, client, tmp_path, (IBM, 7, 265598), retry_s=5.0) as run:
+        await until(lambda: len(run.asked()) >= 6)
+        await client.clock.sleep(30.0)
+        # All fail, then all succeed or are refused, then nothing is due before tomorrow.
+        assert run.asked() == ["8314", "7", "265598"] * 2
+        assert run.reports == [run.reports[0]]
+        assert run.reports[0].startswith("no trading hours of 8314, 7, 265598, so a missing tick counts at all times")
+
+
+@pytest.mark.gateway(inactive_conids=frozenset({7}))
+async def test_a_refused_schedule_is_not_requested_again_soon(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    async with following(gateway, client, tmp_path, (7, IBM), retry_s=5.0) as run:
+        await until(lambda: bool(run.reports))
+        await client.clock.sleep(30.0)
+        assert run.asked() == ["7", "8314"]
+        assert "no trading hours of 7, so" in run.reports[0]
+        assert "Contract not found" in run.reports[0]
+
+
+async def test_an_unknown_time_zone_is_reported_once(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    body = orjson.dumps(orjson.loads(stock_schedule(gateway)) | {"exchange_time_zone": "Nowhere/Land"})
+    gateway.faults.fail_rest(PATH, status=200, body=body, times=None)
+    async with following(gateway, client, tmp_path, (IBM,), interval_s=5.0) as run:
+        await until(lambda: len(run.asked()) >= 3)
+        assert len(run.reports) == 1
+        assert "does not know the time zone 'Nowhere/Land'" in run.reports[0]
+
+
+async def test_hours_that_changed_are_set_again(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    def subscribed() -> int:
+        texts = [text.text for connection in gateway.connections for text in connection.received]
+        return sum(text.startswith(f"smd+{IBM}+") for text in texts)
+
+    async with following(gateway, client, tmp_path, (IBM,), interval_s=5.0) as run:
+        await until(lambda: len(run.asked()) >= 2)
+        assert subscribed() == 1
+        gateway.faults.fail_rest(PATH, status=200, body=stock_schedule(gateway), times=None)
+        await until(lambda: subscribed() == 2)
+        asked_before = len(run.asked())
+        await until(lambda: len(run.asked()) >= asked_before + 2)
+        assert subscribed() == 2
 
 
 def test_invalid_hours(tmp_path: Path) -> None:
