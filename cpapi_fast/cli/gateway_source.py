@@ -22,7 +22,7 @@ def check_source(args: argparse.Namespace) -> None:
     """Check that the options fit together.
 
     Raises:
-        ConfigError: a simulator option without `--simulate`, or a TLS option with it.
+        ConfigError: a simulator option without `--simulate`, or a TLS option or a cache with it.
     """
     if not args.simulate:
         given = [f"--{name}" for name in SIMULATOR_OPTIONS if getattr(args, name, None) is not None]
@@ -30,6 +30,8 @@ def check_source(args: argparse.Namespace) -> None:
             raise ConfigError(f"{', '.join(given)} can only be used with --simulate")
     elif is_tls_chosen(args):
         raise ConfigError("TLS options cannot be used with --simulate, which pins its own certificate")
+    elif getattr(args, "contract_cache", None) is not None:
+        raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
 
 
 async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
@@ -57,7 +59,7 @@ async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
     gateway = await stack.enter_async_context(SimulatedGateway(SimulatorOptions(**_simulator_options(args))))
     tell(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}")
     tls = Tls.pinned(gateway.fingerprint) if gateway.fingerprint else Tls.verify()
-    return Client(gateway.url, tls=tls, clock=gateway.clock, contract_cache=_cache(args))
+    return Client(gateway.url, tls=tls, clock=gateway.clock)
 
 
 def _simulator_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -25,15 +25,14 @@ from cpapi_fast.protocol.kinds import FrameKind
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
+from .preparation import Preparation, prepare, require_data
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
-from .symbols import resolve_when_possible
 from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.delivery.consumer import Consumer
     from cpapi_fast.feed.options import FeedOptions
-    from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
     from cpapi_fast.rest.client import Client
 
 _OTHER: Final = bytes([FrameKind.OTHER])
@@ -90,7 +89,7 @@ class Collector:
         self._feed: Feed | None = None
         self._consumer: Consumer | None = None
         self._subscriptions: tuple[FeedSubscription, ...] = ()
-        self._symbols: tuple[ResolvedSymbol, ...] = ()
+        self._prepared = Preparation(options)
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
         self._quotes: QuotesWriter | None = None
@@ -118,7 +117,7 @@ class Collector:
             dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
             rows_unlisted=self._quotes.rows_unlisted if self._quotes else 0,
-            symbols={str(one.conid): one.text for one in self._symbols},
+            symbols={str(one.conid): one.text for one in self._prepared.symbols},
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
@@ -150,17 +149,16 @@ class Collector:
         make_folder(options.out)
         for path in unfinished_files(options.out):
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
-        await self._check_certificate(stop)
-        if options.symbols:
-            self._symbols = await resolve_when_possible(self._client, options, self._notices.report, stop)
-            options = replace(options, conids=(*options.conids, *(one.conid for one in self._symbols)))
+        prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
+        options = prepared.options
         self._feed = feed = Feed(self._client, self._feed_options())
         fields, hours = options.fields, options.given_hours
         subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
         self._recorder = recorder = self._open_recorder(options)
         self._consumer = consumer = self._open_consumer(feed)
         self._subscriptions = tuple(subscriptions)
-        self._started_s = self._clock.monotonic_s()
+        # The time in which the symbols were resolved belongs to the run.
+        self._started_s = self._clock.monotonic_s() - prepared.waited_s
         self._state = None
         following = follow_schedules(self._client, feed, options, fields, self._notices.report)
         tasks = (
@@ -225,19 +223,6 @@ class Collector:
             return reason, no_data_error(what, notices.last_trouble)
         return f"{reason}; {notices.end_text}", None
 
-    async def _check_certificate(self, stop: asyncio.Event | None) -> None:
-        """Raise the error of a TLS policy that can never work, before files are created."""
-        checking = asyncio.create_task(self._client.ssl_context())
-        stopping = asyncio.create_task((stop or asyncio.Event()).wait())
-        try:
-            await asyncio.wait((checking, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            checking.cancel()
-            stopping.cancel()
-            outcome, _ = await asyncio.gather(checking, stopping, return_exceptions=True)
-        if isinstance(outcome, CpapiError) and not outcome.is_retryable:
-            raise outcome
-
     def _feed_options(self) -> FeedOptions:
         options = self.options
         give_up_after_s = options.give_up_after_s or options.feed.give_up_after_s
@@ -257,7 +242,9 @@ class Collector:
         )
 
     def _open_recorder(self, options: CollectOptions) -> Recorder:
-        self._capture, self._quotes, events = open_outputs(options, self._clock, self._symbols)
+        self._capture, self._quotes, events = open_outputs(
+            options, self._clock, self._prepared.symbols, self._prepared.resolved_ns
+        )
         return Recorder(
             (self._capture, self._quotes), events=events, on_change=self._notices.on_event, clock=self._clock
         )
@@ -275,11 +262,14 @@ class Collector:
         }
         if stop is not None:
             ends[asyncio.create_task(stop.wait())] = "stopped"
-        if self.options.duration_s is not None:
-            ends[asyncio.create_task(self._clock.sleep(self.options.duration_s))] = "the duration is over"
-        others = [task for task in ends if task is not receiver]
+        prepared, limit_s = self._prepared, feed.options.give_up_after_s
+        if prepared.options.duration_s is not None:
+            ends[asyncio.create_task(self._clock.sleep(prepared.options.duration_s))] = "the duration is over"
         try:
             await feed.start()
+            if prepared.symbols and limit_s is not None:
+                required = require_data(feed, limit_s, prepared.waited_s, self._notices)
+                ends[asyncio.create_task(required)] = "there was no data"
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -287,6 +277,7 @@ class Collector:
         except CpapiError as exc:
             return str(exc), exc
         finally:
+            others = [task for task in ends if task is not receiver]
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_outputs(
-    options: CollectOptions, clock: Clock, symbols: Sequence[ResolvedSymbol] = ()
+    options: CollectOptions, clock: Clock, symbols: Sequence[ResolvedSymbol] = (), resolved_ns: int = 0
 ) -> tuple[CaptureWriter, QuotesWriter, EventLog]:
     """Return the outputs of a new run. The names of all their files contain the same six digits.
 
@@ -27,6 +27,7 @@ def open_outputs(
         options: the options of the run, with all instruments.
         clock: the clock of the intervals.
         symbols: the resolved symbols, for the metadata of the files.
+        resolved_ns: when they were resolved, in ns since the Unix epoch.
 
     Raises:
         OutputError: the first file of the capture cannot be created.
@@ -61,6 +62,6 @@ def open_outputs(
         roll_bytes=options.roll_bytes,
         lost_files=options.lost_files,
         file_mode=options.file_mode,
-        header=symbols_line(symbols_table(symbols), clock.time_ns()) if symbols else b"",
+        header=symbols_line(symbols_table(symbols), resolved_ns) if symbols else b"",
     )
     return capture, quotes, events

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cpapi_fast.errors import (
-    CompetingSessionError,
-    CpapiError,
-    NoSessionError,
-    NotAuthenticatedError,
     SessionError,
     StatusError,
     SubscriptionError,
-    TransportError,
 )
-from cpapi_fast.limited_reporter import LimitedReporter
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.contracts.info import ContractInfo
 from cpapi_fast.protocol.contracts.listings import Listing
 from cpapi_fast.protocol.contracts.symbols import Candidates, ResolvedSymbol, SymbolQuery, symbol_error
 from cpapi_fast.redaction import shown
-
-from .options import CollectOptions
 
 if TYPE_CHECKING:
     from cpapi_fast.rest.client import Client
@@ -35,9 +26,6 @@ _MAX_TERMS: Final = 50
 _UNKNOWN: Final = frozenset({Meaning.REFUSED, Meaning.BAD_REQUEST})
 #: The terms cannot be read. A contract that is the only one of its symbol can do without them.
 _UNREADABLE: Final = frozenset({Meaning.SERVER_ERROR, Meaning.UNEXPECTED_BODY})
-
-#: The pause between two tries while the gateway cannot answer, in seconds of the clock.
-_RETRY_S: Final = 15.0
 
 
 async def resolve_symbols(client: Client, symbols: Iterable[str]) -> tuple[ResolvedSymbol, ...]:
@@ -200,82 +188,3 @@ class _Lists:
                 # The gateway lists a contract whose terms it does not return.
                 self._infos[conid] = None
         return self._infos[conid]
-
-
-async def resolve_when_possible(
-    client: Client, options: CollectOptions, report: Callable[[str], None], stop: asyncio.Event | None
-) -> tuple[ResolvedSymbol, ...]:
-    """Resolve the symbols of a run, as soon as the gateway can answer.
-
-    Without a login, or while the gateway is not reachable, it tries again, as a feed does.
-
-    Args:
-        client: the client of the gateway.
-        options: the options of the run.
-        report: called with a line of text about what it waits for.
-        stop: ends the waiting.
-
-    Raises:
-        CpapiError: the gateway refuses the request; or `stop` was set, the duration is over, or there was no answer for
-            `give_up_after_s`.
-    """
-    clock, notices = client.clock, LimitedReporter(report, client.clock)
-    limits = (options.duration_s, options.give_up_after_s or options.feed.give_up_after_s)
-    limit_s = min((limit for limit in limits if limit is not None), default=None)
-    ends: dict[asyncio.Task[object], str] = {asyncio.create_task((stop or asyncio.Event()).wait()): "stopped"}
-    if limit_s is not None:
-        ends[asyncio.create_task(clock.sleep(limit_s))] = "the time was over"
-    error: CpapiError | None = None
-    try:
-        while True:
-            trying = asyncio.create_task(_resolved(client, options))
-            if await _first(trying, ends):
-                try:
-                    return trying.result()
-                except CpapiError as exc:
-                    if not (exc.is_retryable or isinstance(exc, (NotAuthenticatedError, CompetingSessionError))):
-                        raise
-                    error = exc
-                retry_s = getattr(error, "retry_after_s", _RETRY_S)
-                notices(f"the symbols are not resolved yet, next try in {retry_s:.0f} s: {error}")
-                if await _first(asyncio.create_task(clock.sleep(retry_s)), ends):
-                    continue
-            raise _ended(next(why for task, why in ends.items() if task.done()), error)
-    finally:
-        notices.close()
-        for task in ends:
-            task.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
-
-
-async def _first(task: asyncio.Task[Any], ends: Iterable[asyncio.Task[object]]) -> bool:
-    """Wait for a task, or for the end of the run, which cancels it. Returns whether the task has ended first."""
-    try:
-        await asyncio.wait((task, *ends), return_when=asyncio.FIRST_COMPLETED)
-        return task.done()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def _resolved(client: Client, options: CollectOptions) -> tuple[ResolvedSymbol, ...]:
-    """Resolve the symbols, and open the brokerage session before if that is necessary and allowed."""
-    reclaims = options.feed.competing == "reclaim"
-    try:
-        return await resolve_symbols(client, options.symbols)
-    except CompetingSessionError:
-        if not reclaims:
-            raise
-    except NoSessionError:
-        pass
-    await client.init_brokerage_session(compete=reclaims)
-    return await resolve_symbols(client, options.symbols)
-
-
-def _ended(why: str, error: CpapiError | None) -> CpapiError:
-    """Return the error of a run that ended before its symbols were resolved, of the kind that fits the last error."""
-    text = f"{why} before the symbols were resolved; nothing was collected{f': {error}' if error else ''}"
-    if isinstance(error, (NotAuthenticatedError, CompetingSessionError)):
-        return type(error)(text)
-    return TransportError(text)

@@ -235,6 +235,8 @@ async def test_bad_symbols_of_the_command(gateway: SimulatedGateway, tmp_path: P
         refused = await command(*source, "--symbols", wrong)
         assert refused.code == 2
         assert "must be" in refused.err
+    invented = await command("collect", "--simulate", "--out", tmp_path / "out", "--symbols", "IBM", "--contract-cache")
+    check_bad_input(invented, "--contract-cache cannot be used with --simulate, whose contracts are invented", 2)
     nothing = await command(*source)
     check_bad_input(nothing, "at least one instrument to subscribe to, such as --conids 265598 or --symbols", 2)
     assert not list(tmp_path.glob("**/*.*"))
