@@ -50,8 +50,9 @@ def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbol
             action=_Extend,
             default=(),
             metavar="A,B",
-            help="symbols of instruments: stocks (AAPL@NASDAQ, AAPL:USD), futures by local symbol (ESZ6), currency "
-            "pairs (EUR.USD); an ambiguous one is an error that lists its contracts; may be repeated",
+            help="symbols of instruments: stocks (AAPL@NASDAQ, AAPL:USD), futures (ESZ6: symbol of the underlying at "
+            "IB, letter of the month, year), currency pairs (EUR.USD); an ambiguous one is an error that lists its "
+            "contracts; may be repeated",
         )
         parser.add_argument(
             "--contract-cache",

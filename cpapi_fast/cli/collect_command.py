@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
             "give at least one instrument to subscribe to, such as --conids 265598 or --symbols AAPL@NASDAQ"
         )
     check_source(args)
+    if args.simulate and args.contract_cache is not None:
+        raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
     # Checked before anything is connected.
     import_arrow("pyarrow")
     run_loop(_run(args, options), uvloop=False if args.asyncio else None)

@@ -22,7 +22,7 @@ def check_source(args: argparse.Namespace) -> None:
     """Check that the options fit together.
 
     Raises:
-        ConfigError: a simulator option without `--simulate`, or a TLS option or a cache with it.
+        ConfigError: a simulator option without `--simulate`, or a TLS option with it.
     """
     if not args.simulate:
         given = [f"--{name}" for name in SIMULATOR_OPTIONS if getattr(args, name, None) is not None]
@@ -30,8 +30,6 @@ def check_source(args: argparse.Namespace) -> None:
             raise ConfigError(f"{', '.join(given)} can only be used with --simulate")
     elif is_tls_chosen(args):
         raise ConfigError("TLS options cannot be used with --simulate, which pins its own certificate")
-    elif getattr(args, "contract_cache", None) is not None:
-        raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
 
 
 async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client:

@@ -41,8 +41,9 @@ class CollectOptions:
     Args:
         conids: the instruments to subscribe to: conids, or texts such as `265598@NYSE` and
             `28812380;;;8314/1,8894/-1`; duplicates count once.
-        symbols: further instruments, by symbol: stocks (`AAPL@NASDAQ`, `AAPL:USD`), futures by their local symbol
-            (`ESZ6`), currency pairs (`EUR.USD`); see `resolve_symbols`. They are resolved before the feed starts.
+        symbols: further instruments, by symbol: stocks (`AAPL@NASDAQ`, `AAPL:USD`), futures by the symbol of their
+            underlying at IB, month and year (`ESZ6`), currency pairs (`EUR.USD`); see `resolve_symbols`. They are
+            resolved before the feed starts.
         out: the folder for the files; created if missing.
         fields: the fields to subscribe to, by key or code. The quotes have a column for each of them, besides those of
             the L1 fields.

@@ -11,9 +11,10 @@ from cpapi_fast.errors import (
     SubscriptionError,
 )
 from cpapi_fast.meaning import Meaning
+from cpapi_fast.protocol.contracts.candidates import Candidates, symbol_error
 from cpapi_fast.protocol.contracts.info import ContractInfo
 from cpapi_fast.protocol.contracts.listings import Listing
-from cpapi_fast.protocol.contracts.symbols import Candidates, ResolvedSymbol, SymbolQuery, symbol_error
+from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, SymbolQuery
 from cpapi_fast.redaction import shown
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ _UNREADABLE: Final = frozenset({Meaning.SERVER_ERROR, Meaning.UNEXPECTED_BODY})
 async def resolve_symbols(client: Client, symbols: Iterable[str]) -> tuple[ResolvedSymbol, ...]:
     """Resolve symbols to contracts.
 
-    A symbol is that of a stock (`AAPL`), the local symbol of a future that has not expired (`ESZ6`, `ESZ26`), or a
-    currency pair (`EUR.USD`). An exchange and a currency narrow it: `AAPL@NASDAQ`, `AAPL:USD`, `AAPL@NASDAQ:USD`. Each
-    needs a few requests, which are paced.
+    A symbol is that of a stock (`AAPL`), of a future that has not expired (`ESZ6`, `ESZ26`: the symbol of the
+    underlying at IB, the letter of the month, the year), or of a currency pair (`EUR.USD`). An exchange and a currency
+    narrow it: `AAPL@NASDAQ`, `AAPL:USD`, `AAPL@NASDAQ:USD`. Each needs a few requests, which are paced.
 
     Args:
         client: the client of the gateway, with an open brokerage session.
@@ -96,14 +97,19 @@ class _Lists:
         if query.root is None:
             return
         listing = self._futures[query.root]
+        infos: list[ContractInfo] = []
         for future in listing.contracts:
             if not query.may_be(future):
                 continue
             info = await self._info(future.conid)
-            if info is None:
+            is_future = None if info is None else query.is_future(info)
+            if is_future is None:
                 found.add_unknown(ResolvedSymbol.of_future(query, future))
-            elif query.is_future(info):
-                found.add([ResolvedSymbol.of_info(query, info)])
+            elif info is not None and is_future:
+                infos.append(info)
+        # An underlying may have several futures of a month, such as weekly ones. One of them has the symbol itself.
+        exact = [info for info in infos if query.is_exact(info)]
+        found.add(ResolvedSymbol.of_info(query, info) for info in exact or infos)
         if not listing.is_whole:
             found.problems.append("the list of its futures could not be read")
 
@@ -120,6 +126,7 @@ class _Lists:
             pairs = [pair for pair in listing.contracts if pair.symbol == query.symbol]
             if pairs:
                 found.add(ResolvedSymbol.of_pair(query, pair) for pair in pairs)
+                is_whole = listing.is_whole
                 break
         if not is_whole:
             found.problems.append("the list of currency pairs could not be read")
@@ -128,10 +135,10 @@ class _Lists:
         try:
             return await self._client.pair_listing(currency)
         except StatusError as error:
-            # Of an unknown currency there are no pairs.
-            if error.meaning is not Meaning.REFUSED:
+            # Of an unknown currency there are no pairs, which the gateway says with one of these.
+            if error.meaning not in (*_UNKNOWN, Meaning.SERVER_ERROR):
                 raise
-            return Listing((), ())
+            return Listing((), (), is_whole=error.meaning is not Meaning.SERVER_ERROR)
 
     async def _narrow(
         self,

@@ -56,7 +56,7 @@ class ContractRequests(Requests):
         """Search for contracts by symbol or by the name of a company.
 
         Args:
-            symbol: the symbol of a contract or underlying, or the beginning of a name.
+            symbol: the symbol of a contract or underlying, or the beginning of a name; printable ASCII.
             by_name: whether `symbol` is a name.
             sec_type: restricts the matches to one type: `STK`, `IND` or `BOND`.
 
@@ -67,7 +67,7 @@ class ContractRequests(Requests):
             SubscriptionError: an argument is invalid.
             CpapiError: like `tickle`.
         """
-        query = {"symbol": check_symbol(symbol)}
+        query = {"symbol": check_symbol(symbol, "a name" if by_name else "a symbol", may_have_commas=by_name)}
         if by_name:
             query["name"] = "true"
         if sec_type is not None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cpapi_fast.protocol.members import Members, check_error
 from cpapi_fast.protocol.shape import ShapeError
 from cpapi_fast.redaction import repr_without_accounts
+
+_NAMES: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_MONTH: Final = re.compile(rf"(?i)(?:20[0-9]{{2}}(?:0[1-9]|1[0-2])|(?P<name>{'|'.join(_NAMES)})(?P<short>[0-9]{{2}}))")
 
 
 @repr_without_accounts
@@ -26,7 +30,8 @@ class ContractInfo:
         valid_exchanges: the exchanges and venues where it trades.
         company_name: the name of the company or the product.
         trading_class: the trading class.
-        contract_month: the month of a derivative, such as `202612`.
+        contract_month: the month of a derivative, such as `202612`. A whole date is none, because a contract may expire
+            in another month.
         maturity: the date on which it ends.
         multiplier: the value of one point of the price.
         strike: the strike of an option.
@@ -87,7 +92,7 @@ class ContractInfo:
             valid_exchanges=body.parts("valid_exchanges", ","),
             company_name=body.text("company_name") or "",
             trading_class=body.text("trading_class") or "",
-            contract_month=body.text("contract_month") or body.text("expiry_full") or "",
+            contract_month=_month(body, "contract_month") or _month(body, "expiry_full"),
             maturity=body.date("maturity_date"),
             multiplier=numbers.number("multiplier"),
             strike=numbers.number("strike"),
@@ -97,3 +102,18 @@ class ContractInfo:
             raw=body.payload,
             odd=tuple(odd),
         )
+
+
+def _month(body: Members, name: str) -> str:
+    """Return a month such as `202612`, which may be a number, or a text such as `DEC26`; empty for anything else."""
+    value = body.payload.get(name)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**8 else value
+    if text is None or text == "":
+        return ""
+    match = _MONTH.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        body.odd.append(name)
+        return ""
+    if match["name"]:
+        return f"20{match['short']}{_NAMES.index(match['name'].upper()) + 1:02}"
+    return match[0]

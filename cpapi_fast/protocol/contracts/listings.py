@@ -16,12 +16,16 @@ from cpapi_fast.redaction import repr_without_accounts, shown
 
 T = TypeVar("T")
 
-#: A symbol, a name or a currency in a query: printable, without the comma that separates several.
-_TEXT: Final = re.compile(r"[!-+\--~]([ -+\--~]{0,62}[!-+\--~])?")
+#: A symbol or a name in a query.
+_TEXT: Final = re.compile(r"[!-~]([ -~]{0,62}[!-~])?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 #: The gateway's words for a search without a match, which it sends as an error.
-_NO_MATCH: Final = re.compile(r"(?i)\bno (?:symbols?|securit\w+|contracts?|match\w*|results?)\b|\bnot found\b")
+_NO_MATCH: Final = re.compile(
+    r"(?i)\s*(?:"
+    r"no (?:symbols?|securit(?:y|ies)|contracts?|match(?:es)?|results?)(?: (?:was |were )?found)?(?: for\b.*)?"
+    r"|(?:the )?(?:symbol|security|contract|instrument)s?\b[^:;]{0,40}\bnot found)[.! ]*"
+)
 
 
 @repr_without_accounts
@@ -144,15 +148,20 @@ class Listing:
     is_whole: bool = True
 
 
-def check_symbol(symbol: object, what: str = "a symbol") -> str:
-    """Return a symbol for a query.
+def check_symbol(symbol: object, what: str = "a symbol", *, may_have_commas: bool = False) -> str:
+    """Return a symbol or a name for a query.
 
     Raises:
-        SubscriptionError: it is not a printable ASCII text of at most 64 characters without a comma.
+        SubscriptionError: it is not a printable ASCII text of at most 64 characters; or it has a comma, which separates
+            several symbols.
     """
     text = symbol.strip() if isinstance(symbol, str) else ""
-    if _TEXT.fullmatch(text) is None:
-        raise SubscriptionError(f"{what} must be a text such as 'AAPL' without commas, not {shown(symbol)}")
+    if _TEXT.fullmatch(text) is None or ("," in text and not may_have_commas):
+        commas = "" if may_have_commas else " without commas"
+        raise SubscriptionError(
+            f"{what} must be a text such as 'AAPL' of at most 64 printable ASCII characters{commas}, "
+            f"not {shown(symbol)}"
+        )
     return text
 
 
@@ -185,7 +194,7 @@ def parse_matches(payload: object) -> Listing:
         ShapeError: the body has another shape.
         ErrorBodyError: it is another error.
     """
-    if _NO_MATCH.search(error_text(payload)) is not None:
+    if _NO_MATCH.fullmatch(error_text(payload)) is not None:
         return Listing((), ())
     check_error(payload)
     if not isinstance(payload, list):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
-from cpapi_fast.errors import SubscriptionError, SymbolError
+from cpapi_fast.errors import SubscriptionError
 from cpapi_fast.printable import printable
 from cpapi_fast.protocol.instruments import check_exchange
 from cpapi_fast.redaction import repr_without_accounts, shown
@@ -18,7 +18,7 @@ from cpapi_fast.redaction import repr_without_accounts, shown
 from .info import ContractInfo
 from .listings import CurrencyPair, FutureContract, StockContract, check_currency, check_symbol
 
-#: The letters of the months in the local symbols of futures.
+#: The letters of the months in the symbols of futures.
 _MONTHS: Final = "FGHJKMNQUVXZ"
 #: A symbol with an exchange and a currency, both optional.
 _FORM: Final = re.compile(r"(?P<symbol>[^@:]+)(?:@(?P<exchange>[^@:]+))?(?::(?P<currency>[^@:]+))?")
@@ -28,10 +28,6 @@ _PAIR: Final = re.compile(r"(?P<base>[A-Z]{3})\.(?P<quote>[A-Z]{3})")
 #: A future may expire before or after the month of its contract, by at most so many days.
 _MOST_DAYS_APART: Final = 75
 
-#: How many symbols an error names, and how many contracts of each.
-_MAX_SYMBOLS: Final = 20
-_MAX_CANDIDATES: Final = 8
-_MAX_PROBLEMS: Final = 3
 #: How long a text of the gateway is in it, and in the metadata of files, in characters.
 _MAX_LENGTH: Final = 64
 
@@ -41,11 +37,11 @@ class SymbolQuery:
     """What a symbol of a user asks for.
 
     Attributes:
-        text: the symbol as given.
+        text: the symbol as given, without spaces around its parts.
         symbol: without exchange and currency.
         exchange: the exchange that it must be listed on; None for any.
         currency: the currency that it must trade in; None for any.
-        root: the symbol of the underlying, if it may be the local symbol of a future.
+        root: the symbol of the underlying at IB, if it may be a future.
         month: the month of the future, 1 to 12.
         year: the last one or two digits of the year of the future.
         base, quote: the two currencies, if it may be a pair.
@@ -75,13 +71,16 @@ class SymbolQuery:
                 f"{shown(text)}"
             )
         symbol, exchange, currency = check_symbol(match["symbol"]), match["exchange"], match["currency"]
+        canonical = symbol
         if exchange is not None:
-            check_exchange(exchange)
+            exchange = check_exchange(exchange.strip())
+            canonical += f"@{exchange}"
         if currency is not None:
-            check_currency(currency)
+            currency = check_currency(currency.strip())
+            canonical += f":{currency}"
         future, pair = _FUTURE.fullmatch(symbol), _PAIR.fullmatch(symbol)
         return cls(
-            text=match[0],
+            text=canonical,
             symbol=symbol,
             exchange=exchange,
             currency=currency,
@@ -104,11 +103,19 @@ class SymbolQuery:
                     return True
         return False
 
-    def is_future(self, info: ContractInfo) -> bool:
-        """Return whether these are the terms of the future that is asked for: by local symbol, or by its month."""
+    def is_future(self, info: ContractInfo) -> bool | None:
+        """Return whether these are the terms of the future that is asked for: by its month, or by its local symbol.
+
+        None if the terms have neither.
+        """
         month = info.contract_month
-        is_month = len(month) == 6 and month[:4].endswith(self.year) and month[4:] == f"{self.month:02}"
-        return is_month if month else info.local_symbol == self.symbol
+        if month:
+            return len(month) == 6 and month[:4].endswith(self.year) and month[4:] == f"{self.month:02}"
+        return info.local_symbol == self.symbol if info.local_symbol else None
+
+    def is_exact(self, info: ContractInfo) -> bool:
+        """Return whether the future has this symbol at the exchange, where the year has one digit or two."""
+        return info.local_symbol in (self.symbol, self.symbol[: -len(self.year)] + self.year[-1:])
 
 
 @repr_without_accounts
@@ -128,6 +135,7 @@ class ResolvedSymbol:
         name: the name of the company or product.
         local_symbol: the symbol at the exchange.
         contract_month: the month of a future, such as `202612`.
+        trading_class: the trading class, which tells a future with weekly contracts or of another size apart.
         multiplier: the value of one point of the price; None without one.
     """
 
@@ -140,6 +148,7 @@ class ResolvedSymbol:
     name: str = ""
     local_symbol: str = ""
     contract_month: str = ""
+    trading_class: str = ""
     multiplier: float | None = None
 
     def __post_init__(self) -> None:
@@ -181,85 +190,28 @@ class ResolvedSymbol:
             name=self.name or info.company_name,
             local_symbol=info.local_symbol,
             contract_month=info.contract_month,
+            trading_class=info.trading_class,
             multiplier=info.multiplier,
         )
 
-    def differences(self) -> str:
-        """Return what tells this contract apart from others of the same symbol."""
-        known = (self.sec_type, self.exchange, self.currency, self.contract_month, self.name)
-        return ", ".join([f"conid {self.conid}", *(part for part in known if part)])
-
 
 #: The attributes that have texts of the gateway.
-_TEXTS: Final = ("symbol", "sec_type", "exchange", "currency", "name", "local_symbol", "contract_month")
+_TEXTS: Final = (
+    "symbol",
+    "sec_type",
+    "exchange",
+    "currency",
+    "name",
+    "local_symbol",
+    "contract_month",
+    "trading_class",
+)
 
 
 def _short(text: str) -> str:
     # Cut before and after, because each escape is several characters.
     line = printable(text[: _MAX_LENGTH + 1])
     return line if len(line) <= _MAX_LENGTH else f"{line[: _MAX_LENGTH - 1]}…"
-
-
-@dataclass(slots=True)
-class Candidates:
-    """The contracts that a symbol may name. A conid is in it once.
-
-    Attributes:
-        contracts: the contracts.
-        others: contracts of the symbol that have another exchange or currency.
-        problems: why it is not certain that these are all, as text.
-    """
-
-    contracts: list[ResolvedSymbol] = field(default_factory=list)
-    others: list[ResolvedSymbol] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def add(self, contracts: Iterable[ResolvedSymbol]) -> None:
-        """Add contracts."""
-        self.contracts = list({one.conid: one for one in (*self.contracts, *contracts)}.values())
-
-    def add_unknown(self, contract: ResolvedSymbol) -> None:
-        """Add a contract that may be the one, or not, because the terms that decide are not known."""
-        self.add([contract])
-        self.problems.append(f"the terms of conid {contract.conid} are not known")
-
-    @property
-    def are_clear(self) -> bool:
-        """Whether it is certain which contract is named."""
-        return len(self.contracts) == 1 and not self.problems
-
-
-def symbol_error(unresolved: Mapping[str, Candidates]) -> SymbolError:
-    """Return the error that names each symbol with no or several contracts, and what tells these apart."""
-    parts = [_part(text, found) for text, found in list(unresolved.items())[:_MAX_SYMBOLS]]
-    if len(unresolved) > _MAX_SYMBOLS:
-        parts.append(f"{len(unresolved) - _MAX_SYMBOLS} more symbols")
-    advice = "Give the exchange or the currency, as in AAPL@NASDAQ or AAPL:USD; or the conid as conids=..."
-    if not any(found.contracts for found in unresolved.values()):
-        advice = "Check its spelling and capitals, or give the conid as conids=..."
-    candidates = {text: tuple(found.contracts) for text, found in unresolved.items()}
-    return SymbolError(f"{'. '.join(parts)}. {advice}", candidates=candidates)
-
-
-def _part(text: str, found: Candidates) -> str:
-    """Return the part of an error about one symbol."""
-    problems = list(dict.fromkeys(found.problems))
-    more = len(problems) - _MAX_PROBLEMS
-    why = "; ".join(problems[:_MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-    if not found.contracts:
-        return f"{text} is not clear: {why}" if why else f"{text} names no stock, future or currency pair"
-    listed = "; ".join(_choices(found.contracts[:_MAX_CANDIDATES]))
-    more = len(found.contracts) - _MAX_CANDIDATES
-    what = f"is not clear, because {why}" if why else "is ambiguous"
-    return f"{text} {what}: {listed}{f'; and {more} more' if more > 0 else ''}"
-
-
-def _choices(candidates: Sequence[ResolvedSymbol]) -> Iterable[str]:
-    names = [f"{one.symbol}@{one.exchange}" if one.exchange else "" for one in candidates]
-    for one, name in zip(candidates, names, strict=True):
-        # A name that two of them share would choose none of them.
-        is_choice = name and names.count(name) == 1
-        yield f"{name} ({one.differences()})" if is_choice else one.differences()
 
 
 def symbols_table(resolved: Iterable[ResolvedSymbol]) -> list[dict[str, str | int | float | None]]:
@@ -275,6 +227,7 @@ def symbols_table(resolved: Iterable[ResolvedSymbol]) -> list[dict[str, str | in
             "name": one.name,
             "local_symbol": one.local_symbol,
             "contract_month": one.contract_month,
+            "trading_class": one.trading_class,
             "multiplier": one.multiplier,
         }
         for one in resolved

@@ -57,9 +57,47 @@ async def test_an_exchange_or_a_currency_narrows(client: Client) -> None:
         AAPL,
         ESZ6,
     ]
-    for symbol in ("AAPL@LSE", "AAPL:JPY", "AAPL@NASDAQ:CHF", "ESZ6@NYMEX", "EUR.USD@XXX", "ESZ9", "EUR.XXX", "ES"):
+    assert await resolved(client, "EUR.USD@IDEALPRO", "EUR.USD:USD") == [EURUSD, EURUSD]
+    for symbol in ("ESZ9", "EUR.XXX", "ES", "XYZW@NYSE"):
         with pytest.raises(SymbolError, match="names no stock, future or currency pair"):
             await resolve_symbols(client, [symbol])
+    for symbol, others in {
+        "AAPL@LSE": r"AAPL@NASDAQ \(.*; AAPL@EBS \(",
+        "AAPL:JPY": r"AAPL@NASDAQ \(conid 265598, STK, NASDAQ, USD, APPLE INC\); AAPL@MEXI",
+        "AAPL@NASDAQ:CHF": r"AAPL@MEXI \(.*USD",
+        "ESZ6@NYMEX": r"ESZ6@CME \(conid 649180695, FUT, CME, USD, 202612, ESZ6, ES, multiplier 50",
+        "EUR.USD@XXX": r"EUR.USD@IDEALPRO \(",
+    }.items():
+        with pytest.raises(SymbolError, match=f"^{symbol} names no contract; there is {others}"):
+            await resolve_symbols(client, [symbol])
+
+
+async def test_the_future_with_the_symbol_itself_is_preferred(gateway: SimulatedGateway, client: Client) -> None:
+    """A week's future has the same month, and another symbol at the exchange."""
+    futures = [{"symbol": "VX", "conid": conid, "expirationDate": 20261223 - 7 * conid} for conid in (1, 2)]
+    gateway.faults.fail_rest("/trsrv/futures", status=200, body=orjson.dumps({"VX": futures}), times=None)
+    for conid, local_symbol in ((1, "VXZ6"), (2, "VX50Z6")):
+        info = {"con_id": conid, "symbol": "VX", "local_symbol": local_symbol, "contract_month": "202612"}
+        path = f"/iserver/contract/{conid}/info"
+        gateway.faults.fail_rest(path, status=200, body=orjson.dumps(info | {"instrument_type": "FUT"}), times=None)
+    assert await resolved(client, "VXZ6", "VXZ26") == [1, 1]
+
+
+@pytest.mark.parametrize("status", [200, 400, 404])
+async def test_a_currency_without_pairs(gateway: SimulatedGateway, client: Client, status: int) -> None:
+    path = "/iserver/currency/pairs"
+    gateway.faults.fail_rest(path, status=status, body=b'{"error":"Invalid currency"}', times=None)
+    with pytest.raises(SymbolError, match=r"ABC\.DEF names no stock"):
+        await resolve_symbols(client, ["ABC.DEF"])
+
+
+async def test_pairs_of_which_only_one_list_can_be_read(gateway: SimulatedGateway, client: Client) -> None:
+    path = "/iserver/currency/pairs"
+    gateway.faults.fail_rest(path, status=500, body=b'{"error":"Invalid currency"}')
+    assert await resolved(client, "EUR.USD") == [EURUSD]
+    gateway.faults.fail_rest(path, status=500, body=b'{"error":"Invalid currency"}', times=None)
+    with pytest.raises(SymbolError, match=r"ABC\.DEF is not clear: the list of currency pairs could not be read"):
+        await resolve_symbols(client, ["ABC.DEF"])
 
 
 async def test_a_pair_is_found_in_the_list_of_either_currency(gateway: SimulatedGateway, client: Client) -> None:

@@ -53,9 +53,31 @@ def test_matches_of_a_search() -> None:
     assert (bonds.conid, bonds.symbol, bonds.company_name) == (None, "", "")
 
 
-@pytest.mark.parametrize("body", [[], {"error": "No symbol found"}, {"error": "no contracts found for XYZ"}])
+NO_MATCHES: list[Any] = [
+    [],
+    *({"error": text} for text in ("No symbol found", "no contracts found for XYZ", "No matches", "Symbol not found.")),
+    {"error": "The security with this name was not found"},
+]
+
+
+@pytest.mark.parametrize("body", NO_MATCHES)
 def test_a_search_without_a_match(body: Any) -> None:
     assert parse_matches(body).contracts == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Account not found",
+        "Session not found, please log in",
+        "No contracts permission: market data not found",
+        "No security definition service",
+        "contract server down: host not found",
+    ],
+)
+def test_another_error_of_a_search_is_not_the_lack_of_a_match(text: str) -> None:
+    with pytest.raises(ErrorBodyError):
+        parse_matches({"error": text})
 
 
 def test_stocks_keep_what_tells_their_listings_apart() -> None:
@@ -166,8 +188,14 @@ def test_valid_symbols(symbol: str) -> None:
 
 @pytest.mark.parametrize("symbol", ["", " ", "A,B", "A" * 65, "Ä", "A\nB", "A\x00", 5, None, b"A"])
 def test_invalid_symbols(symbol: Any) -> None:
-    with pytest.raises(SubscriptionError, match="a symbol must be a text"):
+    with pytest.raises(SubscriptionError, match=r"a symbol must be a text .* printable ASCII .* without commas"):
         check_symbol(symbol)
+
+
+def test_a_name_may_have_a_comma() -> None:
+    assert check_symbol("Berkshire Hathaway, Inc", "a name", may_have_commas=True) == "Berkshire Hathaway, Inc"
+    with pytest.raises(SubscriptionError, match=r"a name must be a text .* printable ASCII characters, not 'Nestlé'"):
+        check_symbol("Nestlé", "a name", may_have_commas=True)
 
 
 def test_lists_of_symbols() -> None:

@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpapi_fast.errors import SubscriptionError
+from cpapi_fast.protocol.contracts.candidates import Candidates, symbol_error
 from cpapi_fast.protocol.contracts.info import ContractInfo
 from cpapi_fast.protocol.contracts.listings import FutureContract
 from cpapi_fast.protocol.contracts.symbols import (
-    Candidates,
     ResolvedSymbol,
     SymbolQuery,
-    symbol_error,
     symbols_json,
     symbols_table,
 )
@@ -66,7 +65,12 @@ def test_any_text_is_a_symbol_or_refused(text: str) -> None:
         query = SymbolQuery.parse(text)
     except SubscriptionError:
         return
-    assert query.text == text.strip()
+    assert SymbolQuery.parse(query.text) == query
+
+
+@pytest.mark.parametrize("text", ["AAPL @NASDAQ:USD", " AAPL@ NASDAQ : USD", "AAPL@NASDAQ :USD "])
+def test_spaces_make_no_other_symbol(text: str) -> None:
+    assert SymbolQuery.parse(text) == SymbolQuery.parse("AAPL@NASDAQ:USD")
 
 
 def a_future(expiration: dt.date | None) -> FutureContract:
@@ -96,12 +100,44 @@ def test_the_terms_decide_which_future_it_is() -> None:
     assert query.is_future(ContractInfo.parse(INFO))
     assert SymbolQuery.parse("ESZ26").is_future(ContractInfo.parse(INFO))
     assert not SymbolQuery.parse("ESH7").is_future(ContractInfo.parse(INFO))
-    # Without a month, the symbol at the exchange decides; without both, it is not guessed.
+    # Without a month, the symbol at the exchange decides; without both, it is not known.
     no_month = INFO | {"contract_month": None, "expiry_full": None}
     assert query.is_future(ContractInfo.parse(no_month))
-    assert not query.is_future(ContractInfo.parse(no_month | {"local_symbol": None}))
+    assert query.is_future(ContractInfo.parse(no_month | {"local_symbol": None})) is None
     # A month that contradicts the symbol decides.
-    assert not query.is_future(ContractInfo.parse(INFO | {"contract_month": "202703"}))
+    assert query.is_future(ContractInfo.parse(INFO | {"contract_month": "202703"})) is False
+
+
+@pytest.mark.parametrize(
+    ("month", "full", "expected"),
+    [
+        ("202612", None, "202612"),
+        (202612, None, "202612"),
+        ("DEC26", None, "202612"),
+        ("dec26", None, "202612"),
+        (None, "202612", "202612"),
+        # A date may be that of the expiration, which may be in another month.
+        ("20261218", None, ""),
+        (None, "20261218", ""),
+        (20261218, 202612, "202612"),
+        ("202613", None, ""),
+        ("DECEMBER", True, ""),
+        (2**70, [], ""),
+    ],
+)
+def test_forms_of_months(month: Any, full: Any, expected: str) -> None:
+    info = ContractInfo.parse(INFO | {"contract_month": month, "expiry_full": full})
+    assert info.contract_month == expected
+    # The local symbol decides where there is no month.
+    assert SymbolQuery.parse("ESZ6").is_future(info)
+    assert not SymbolQuery.parse("ESH7").is_future(info)
+
+
+def test_which_future_has_exactly_this_symbol() -> None:
+    info = ContractInfo.parse(INFO)
+    assert SymbolQuery.parse("ESZ6").is_exact(info)
+    assert SymbolQuery.parse("ESZ26").is_exact(info)
+    assert not SymbolQuery.parse("ESZ6").is_exact(ContractInfo.parse(INFO | {"local_symbol": "ES5Z6"}))
 
 
 APPLE = [
@@ -114,11 +150,59 @@ def test_the_error_lists_what_tells_contracts_apart() -> None:
     error = symbol_error({"AAPL": Candidates(APPLE), "XYZW": Candidates()})
     assert str(error) == (
         "AAPL is ambiguous: AAPL@NASDAQ (conid 265598, STK, NASDAQ, APPLE INC); AAPL@EBS (conid 273982664, STK, EBS, "
-        "APPLE INC). XYZW names no stock, future or currency pair. Give the exchange or the currency, as in "
-        "AAPL@NASDAQ or AAPL:USD; or the conid as conids=..."
+        "APPLE INC). XYZW names no stock, future or currency pair. Give the exchange, as in AAPL@EBS; or the conid as "
+        "conids=..."
     )
     assert error.candidates == {"AAPL": tuple(APPLE), "XYZW": ()}
-    assert "spelling" in str(symbol_error({"XYZW": Candidates()}))
+
+
+def a_contract(text: str, conid: int, **terms: Any) -> ResolvedSymbol:
+    return ResolvedSymbol(text, conid, "ES", "FUT", **({"exchange": "CME", "currency": "USD"} | terms))
+
+
+@pytest.mark.parametrize(
+    ("text", "terms", "advice"),
+    [
+        ("ESZ6", {"contract_month": ("202612", "203612")}, "the year with two digits, as in ESZ26; or the conid"),
+        ("ESZ6", {"exchange": ("CME", "EUREX")}, "the exchange, as in ESZ6@CME; or the conid"),
+        ("ESZ6@CME", {"exchange": ("CME", "EUREX")}, "the conid"),
+        ("ESZ6", {"currency": ("USD", "EUR")}, "the currency, as in ESZ6:EUR; or the conid"),
+        ("ESZ26", {"trading_class": ("6E", "E7"), "local_symbol": ("6EZ6", "E7Z6")}, "the conid"),
+        ("ESZ6", {"multiplier": (50.0, 5.0)}, "the conid"),
+    ],
+)
+def test_the_advice_follows_from_what_differs(text: str, terms: dict[str, tuple[Any, Any]], advice: str) -> None:
+    contracts = [
+        a_contract(text, 1 + index, **{name: values[index] for name, values in terms.items()}) for index in (0, 1)
+    ]
+    message = str(symbol_error({text: Candidates(contracts)}))
+    assert f". Give {advice} as conids=..." in message
+    for one in contracts:
+        for name in terms:
+            value = getattr(one, name)
+            assert (f"multiplier {value:g}" if name == "multiplier" else value) in message
+
+
+def test_contracts_of_another_exchange_are_named() -> None:
+    message = str(symbol_error({"AAPL@NYSE": Candidates(others=list(APPLE))}))
+    assert message.startswith(
+        "AAPL@NYSE names no contract; there is AAPL@NASDAQ (conid 265598, STK, NASDAQ, APPLE INC); AAPL@EBS ("
+    )
+    assert message.endswith("Give one of these, or the conid as conids=...")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("265598", "265598 is no symbol; give a conid as conids=..."),
+        ("ES", "A future has its month and year, as in ESZ6"),
+        ("EUR/USD", "a currency pair a dot, as in EUR.USD"),
+        ("VIX", "such as an index, is given by its conid"),
+        ("XYZW", "Check its spelling and capitals"),
+    ],
+)
+def test_a_symbol_without_a_contract_has_a_hint(text: str, hint: str) -> None:
+    assert hint in str(symbol_error({text: Candidates()}))
 
 
 def test_contracts_that_an_exchange_does_not_tell_apart_are_named_by_conid() -> None:
@@ -126,6 +210,14 @@ def test_contracts_that_an_exchange_does_not_tell_apart_are_named_by_conid() -> 
     text = str(symbol_error({"AAPL": Candidates(twice)}))
     assert "AAPL@NASDAQ (" not in text
     assert "conid 7, FUT, NASDAQ" in text
+
+
+def test_a_symbol_that_looks_like_an_account_is_still_named() -> None:
+    message = str(symbol_error({"DAX20261218": Candidates(), "U1234567@NYSE": Candidates(), "ESZ26": Candidates()}))
+    assert "DAX… (11 characters) names no stock" in message
+    assert "U… (13 characters) names no stock" in message
+    assert "ESZ26 names no stock" in message
+    assert "1234567" not in message
 
 
 def test_the_error_is_bounded() -> None:
@@ -172,6 +264,6 @@ def test_terms_complete_a_contract_and_the_table_has_them() -> None:
     assert row == {
         "symbol": "ESZ6", "conid": 649180695, "contract_symbol": "ES", "sec_type": "FUT", "exchange": "CME",
         "currency": "USD", "name": "E-mini S&P 500", "local_symbol": "ESZ6", "contract_month": "202612",
-        "multiplier": 50.0,
+        "trading_class": "ES", "multiplier": 50.0,
     }  # fmt: skip
     assert symbols_json([future]).startswith('[{"symbol":"ESZ6","conid":649180695,')
