@@ -37,8 +37,9 @@ _ABANDONED_S: Final = 3_600.0
 _SLACK_NS: Final = 60 * 1_000_000_000
 #: More than any age, in ns.
 _FOREVER_NS: Final = 2.0**63
-#: After so many entries, the bounds are applied.
+#: After so many entries, or this part of `max_bytes`, the bounds are applied.
 _ENTRIES_PER_CHECK: Final = 64
+_CHECKS_PER_BOUND: Final = 8
 
 
 class ContractCache:
@@ -90,7 +91,10 @@ class ContractCache:
         self._max_bytes: Final = max_bytes
         self._clock: Final = clock
         self._warned: set[str] = set()
-        self._written = 0
+        # What this object has written since it applied the bounds, and whether it ever did.
+        self._is_checked = False
+        self._unchecked_entries = 0
+        self._unchecked_bytes = 0
         # The client calls the methods in threads.
         self._lock: Final = threading.Lock()
 
@@ -142,17 +146,22 @@ class ContractCache:
         entry = {"format": _FORMAT, "version": _VERSION, "time_ns": time_ns, "key": key, "value": value}
         try:
             data = orjson.dumps(entry)
-            if len(data) <= self._max_bytes:
-                self._write(self._path(key), data)
+            is_short = len(data) <= self._max_bytes
+            if is_short and not self._write(self._path(key), data):
+                return True
         except TypeError:
             # A number with more than 64 bits, say. The response is used, and not kept.
             return True
         except (OSError, ValueError) as exc:
             self._warn(f"cannot write to the cache {self.folder}: {_reason(exc)}; it is not used")
             return False
-        if self._written % _ENTRIES_PER_CHECK == 0:
+        self._unchecked_entries += is_short
+        self._unchecked_bytes += len(data) if is_short else 0
+        limits = min(_ENTRIES_PER_CHECK, self._max_entries), self._max_bytes // _CHECKS_PER_BOUND
+        if not self._is_checked or self._unchecked_entries >= limits[0] or self._unchecked_bytes >= limits[1]:
             self._apply_bounds()
-        self._written += 1
+            self._is_checked = True
+            self._unchecked_entries = self._unchecked_bytes = 0
         return True
 
     def discard(self, key: str) -> None:
@@ -187,8 +196,12 @@ class ContractCache:
                 raise ValueError("it is too long")
             return file.read(self._max_bytes + 1)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        """Write a file that is complete before it gets its name."""
+    def _write(self, path: Path, data: bytes) -> bool:
+        """Write a file that is complete before it gets its name. Returns whether it got it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.with_suffix(f".{secrets.token_hex(4)}.part")
         try:
@@ -196,11 +209,19 @@ class ContractCache:
                 left = memoryview(data)
                 while left:
                     left = left[file.write(left) :]
-            part.replace(path)
         except OSError:
             with suppress(OSError):
                 part.unlink()
             raise
+        try:
+            part.replace(path)
+        except OSError as exc:
+            # A folder has this name, say. The others can be written.
+            with suppress(OSError):
+                part.unlink()
+            self._ignore(path, f"it cannot be replaced ({_reason(exc)})")
+            return False
+        return True
 
     def _apply_bounds(self) -> None:
         """Remove the oldest entries beyond the bounds, and what killed programs have left."""

@@ -96,7 +96,50 @@ def test_the_bytes_are_bounded(tmp_path: Path) -> None:
     assert cache.get(["long"]) == {}
     for number in range(129):
         cache.put({f"key {number}": "x" * 100})
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 1_000 + 65 * 300
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1_000
+    assert cache.get(["key 128"])
+
+
+def test_few_long_entries_are_bounded_too(tmp_path: Path) -> None:
+    cache = ContractCache(tmp_path, max_bytes=1_000_000)
+    for number in range(40):
+        cache.put({f"key {number}": "x" * 200_000})
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1_000_000
+
+
+def test_a_few_entries_are_bounded_too(tmp_path: Path) -> None:
+    cache = ContractCache(tmp_path, max_entries=3)
+    for number in range(40):
+        cache.put({f"key {number}": number})
+        assert len(list(tmp_path.iterdir())) <= 6
+
+
+def test_no_account_is_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "U1234567"
+    file.write_text("")
+    cache = ContractCache(file / "cache")
+    folder = ContractCache(tmp_path / "DU7654321")
+    folder.put({KEY: VALUE})
+    file_of(folder).write_bytes(b"x")
+    with caplog.at_level(logging.WARNING, "cpapi_fast"):
+        cache.put({KEY: VALUE})
+        folder.get([KEY])
+    texts = [record.getMessage() for record in caplog.records] + [repr(cache), repr(folder)]
+    assert len(texts) == 4
+    assert all("[redacted]" in text and "1234567" not in text and "7654321" not in text for text in texts)
+
+
+def test_one_entry_that_cannot_be_written_does_not_stop_the_others(tmp_path: Path) -> None:
+    cache = ContractCache(tmp_path)
+    cache.put({"first": 1})
+    path = file_of(cache)
+    path.unlink()
+    path.mkdir()
+    cache.put({"zero": 0, "first": 1, "second": 2})
+    assert cache.get(["zero", "first", "second"]) == {"zero": 0, "second": 2}
+    assert [one.suffix for one in tmp_path.iterdir()] == [".json"] * 3
+    # Once as it could not be replaced, and once as it could not be read.
+    assert cache.ignored == 2
 
 
 def damaged(text: str | bytes) -> bytes:
