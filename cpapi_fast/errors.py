@@ -61,6 +61,16 @@ class CpapiError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle an error by its attributes, because its arguments are more than the message."""
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(cls: type[CpapiError], args: tuple[Any, ...]) -> CpapiError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
+
 
 class ConfigError(CpapiError, ValueError):
     """An option, URL, path or fingerprint is invalid. The message states what is valid."""

@@ -61,7 +61,9 @@ def _run(argv: Sequence[str]) -> int:
     args, unknown = make_parser(command).parse_known_args(argv)
     if unknown:
         # Reported by the parser of the command, whose help lists the options.
-        args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
+        is_list = not any(argument.startswith("-") for argument in unknown)
+        hint = "; separate the values of an option by commas, as in A,B" if is_list else ""
+        args.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     try:
         code: int = args.run(args)
     except CpapiError as exc:

@@ -206,6 +206,7 @@ class Collector:
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
             outputs=tuple(OutputSummary.of(output) for output in recorder.outputs),
+            symbols=self._prepared.symbols,
         )
         self._update_status()
         return self.summary, error

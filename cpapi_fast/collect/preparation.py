@@ -45,7 +45,7 @@ class Preparation:
 
     Attributes:
         options: the options of the run, with the conids of all symbols, and with what is left of its duration.
-        symbols: the contracts of the symbols.
+        symbols: the contracts of the symbols, each once.
         waited_s: how long the symbols took, in seconds of the clock.
         resolved_ns: when they were resolved, in ns since the Unix epoch.
     """
@@ -78,7 +78,12 @@ async def prepare(
     began_s = client.clock.monotonic_s()
     symbols = await resolve_when_possible(client, options, report, stop)
     resolved_ns, waited_s = time.time_ns(), client.clock.monotonic_s() - began_s
-    conids = (*options.conids, *(one.conid for one in symbols))
+    # Several symbols may name one contract, which has one row then.
+    by_conid: dict[int, ResolvedSymbol] = {}
+    for one in symbols:
+        by_conid.setdefault(one.conid, one)
+    symbols = tuple(by_conid.values())
+    conids = (*options.conids, *by_conid)
     duration_s = None if options.duration_s is None else max(options.duration_s - waited_s, _LEAST_S)
     return Preparation(replace(options, conids=conids, duration_s=duration_s), symbols, waited_s, resolved_ns)
 

@@ -69,7 +69,8 @@ class MarketDataRequests(Requests):
         """Return a quote of each conid, without a subscription of your own.
 
         The first request only starts the quotes at the gateway; the values follow later. So this sends two or three
-        requests per 100 conids, until each conid has values and no new field arrives. Each conid uses a market data
+        requests per 100 conids, until each conid has values and no new field arrives; and further ones, two per second
+        until `timeout_s`, if a conid has no values. Each conid uses a market data
         line of the account for a while. IB documents that a derivative needs a `search` for its underlying before.
 
         Args:

@@ -97,6 +97,17 @@ async def test_too_many_symbols_are_refused_before_each_is_requested(
     await run_until_quoted(Collector(client, options))
 
 
+async def test_several_symbols_of_one_contract_are_one_row(client: Client, tmp_path: Path) -> None:
+    options = options_of(client, tmp_path, conids=(), symbols=("IBM@NYSE", "IBM", "IBM @NYSE", "IBM:USD"))
+    assert options.symbols == ("IBM@NYSE", "IBM", "IBM:USD")
+    collector = Collector(client, options)
+    await run_until_quoted(collector)
+    assert [(row["symbol"], row["conid"]) for row in happened(tmp_path)[0]["symbols"]] == [("IBM@NYSE", IBM)]
+    assert collector.summary is not None
+    assert [one.text for one in collector.summary.symbols] == ["IBM@NYSE"]
+    assert collector.latest_status.symbols == {"8314": "IBM@NYSE"}
+
+
 async def test_the_line_of_symbols_has_the_time_when_they_were_resolved(client: Client, tmp_path: Path) -> None:
     before_ns = time.time_ns()
     await run_until_quoted(Collector(client, options_of(client, tmp_path, conids=(), symbols=("IBM",))))
