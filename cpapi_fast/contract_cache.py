@@ -77,12 +77,13 @@ class ContractCache:
         max_bytes: int = 64 * 1024 * 1024,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
+        path = os.fspath(folder) if isinstance(folder, (str, os.PathLike)) else None
+        if not isinstance(path, str) or not path:
             raise ConfigError(f"the folder of a cache must be a path, not {type(folder).__name__}")
         check_positive("max_age_s", max_age_s, "seconds")
         check_whole("max_entries", max_entries, "entries")
         check_whole("max_bytes", max_bytes, "bytes")
-        self.folder: Final = Path(folder)
+        self.folder: Final = Path(path)
         self.hits = 0
         self.misses = 0
         self.ignored = 0
@@ -169,7 +170,7 @@ class ContractCache:
         self._ignore(self._path(key), "its value is not as expected")
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.json"
+        return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"
 
     def _read(self, key: str) -> dict[str, Any] | None:
         path = self._path(key)

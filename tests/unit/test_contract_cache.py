@@ -213,8 +213,15 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: py
     ContractCache("nul\0").put({KEY: VALUE})
 
 
+class BytesPath:
+    def __fspath__(self) -> bytes:
+        return b"x"
+
+
 def test_a_value_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:
     cache = ContractCache(tmp_path)
+    cache.put({"\ud800": 1})
+    assert cache.get(["\ud800"]) == {}
     cache.put({"huge": 2**80, KEY: VALUE})
     assert cache.get(["huge", KEY]) == {KEY: VALUE}
 
@@ -225,6 +232,8 @@ def test_a_value_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:
         (("",), {}),
         ((None,), {}),
         ((5,), {}),
+        ((b"x",), {}),
+        ((BytesPath(),), {}),
         (("x",), {"max_age_s": 0}),
         (("x",), {"max_age_s": float("inf")}),
         (("x",), {"max_entries": 0}),

@@ -26,7 +26,7 @@ _BY_CONID: Final = "the conid as conids=..."
 
 @dataclass(slots=True)
 class Candidates:
-    """The contracts that a symbol may name. A conid is in it once.
+    """The contracts that a symbol may name. A conid may have several listings, which differ in their exchange.
 
     Attributes:
         contracts: the contracts.
@@ -40,7 +40,7 @@ class Candidates:
 
     def add(self, contracts: Iterable[ResolvedSymbol]) -> None:
         """Add contracts."""
-        self.contracts = list({one.conid: one for one in (*self.contracts, *contracts)}.values())
+        self.contracts = list({(one.conid, one.exchange): one for one in (*self.contracts, *contracts)}.values())
 
     def add_unknown(self, contract: ResolvedSymbol) -> None:
         """Add a contract that may be the one, or not, because the terms that decide are not known."""
@@ -50,7 +50,7 @@ class Candidates:
     @property
     def are_clear(self) -> bool:
         """Whether it is certain which contract is named."""
-        return len(self.contracts) == 1 and not self.problems
+        return len({one.conid for one in self.contracts}) == 1 and not self.problems
 
 
 def symbol_error(unresolved: Mapping[str, Candidates]) -> SymbolError:
@@ -118,8 +118,10 @@ def _advice(unresolved: Mapping[str, Candidates]) -> str:
     """Return what to do: it names what tells the contracts apart."""
     several = {text: found.contracts for text, found in unresolved.items() if len(found.contracts) > 1}
     if not several:
-        is_unknown = any(not found.contracts and not found.others for found in unresolved.values())
-        return _NO_CONTRACT if is_unknown else f"Give one of these, or {_BY_CONID}"
+        if any(not (found.contracts or found.others or found.problems) for found in unresolved.values()):
+            return _NO_CONTRACT
+        is_listed = any(found.contracts or found.others for found in unresolved.values())
+        return f"{'Give one of these' if is_listed else 'Try again later'}, or give {_BY_CONID}"
     ways: dict[str, str] = {}
     for text, contracts in several.items():
         query = SymbolQuery.parse(text)

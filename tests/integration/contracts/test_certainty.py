@@ -86,6 +86,13 @@ async def test_the_only_contract_is_not_taken_for_one_with_the_currency(
     assert "the terms of conid 649180695 are not known: conid 649180695, FUT" in str(await refusal(client, "ESZ6"))
 
 
+async def test_fifty_listings_are_compared(gateway: SimulatedGateway, client: Client) -> None:
+    answer(gateway, "/trsrv/stocks", listed(*[(1_000 + number, f"X{number}") for number in range(49)], (IBM, "NYSE")))
+    error = await refusal(client, "XYZ:CHF")
+    assert "names no contract; there is XYZ@X0" in str(error)
+    assert len([request for request in gateway.requests if request.path.endswith("/info")]) == 50
+
+
 async def test_all_listings_are_compared_or_none(gateway: SimulatedGateway, client: Client) -> None:
     many = [(1_000 + number, f"X{number}") for number in range(60)]
     answer(gateway, "/trsrv/stocks", listed(*many))
@@ -101,6 +108,13 @@ async def test_a_conid_that_is_listed_often_counts_once(gateway: SimulatedGatewa
     error = await refusal(client, "XYZ:USD")
     assert [one.conid for one in error.candidates["XYZ:USD"]] == [AAPL, IBM]
     assert await resolved(client, "XYZ:MXN") == [38708077]
+
+
+async def test_a_conid_with_two_exchanges_is_one_contract(gateway: SimulatedGateway, client: Client) -> None:
+    answer(gateway, "/trsrv/stocks", listed((IBM, "NYSE"), (IBM, "ARCA")))
+    assert await resolved(client, "XYZ", "XYZ@NYSE", "XYZ@ARCA", "XYZ:USD") == [IBM] * 4
+    (there,) = await resolve_symbols(client, ["XYZ@ARCA"])
+    assert there.exchange == "ARCA"
 
 
 async def test_terms_of_another_contract_are_refused(gateway: SimulatedGateway, client: Client) -> None:

@@ -188,7 +188,9 @@ def test_contracts_of_another_exchange_are_named() -> None:
     assert message.startswith(
         "AAPL@NYSE names no contract; there is AAPL@NASDAQ (conid 265598, STK, NASDAQ, APPLE INC); AAPL@EBS ("
     )
-    assert message.endswith("Give one of these, or the conid as conids=...")
+    assert message.endswith("Give one of these, or give the conid as conids=...")
+    unread = str(symbol_error({"AAPL": Candidates(problems=["the list of its stocks could not be read"])}))
+    assert unread.endswith("could not be read. Try again later, or give the conid as conids=...")
 
 
 @pytest.mark.parametrize(
