@@ -40,6 +40,8 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
 from .clock import SYSTEM_CLOCK, Clock
 from .collect.collector import Collector
 from .collect.options import CollectOptions
+from .collect.symbols import resolve_symbols
+from .contract_cache import ContractCache
 from .delivery.callback_consumer import CallbackConsumer
 from .delivery.consumer import Consumer
 from .delivery.stats import ConsumerStats
@@ -71,6 +73,7 @@ from .errors import (
     SessionError,
     StatusError,
     SubscriptionError,
+    SymbolError,
     TransportError,
     UsageError,
 )
@@ -101,6 +104,10 @@ from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.quotes import QuotesWriter
+from .protocol.contracts.info import ContractInfo
+from .protocol.contracts.listings import ContractMatch, ContractSection, CurrencyPair, FutureContract, StockContract
+from .protocol.contracts.schedule import TradingDay, TradingSchedule, TradingSession
+from .protocol.contracts.symbols import ResolvedSymbol
 from .protocol.fields import FIELDS, Field, FieldKind, field_code
 from .protocol.history import History, HistorySource
 from .protocol.hours import DailyWindow, TradingHours
@@ -147,7 +154,12 @@ __all__ = [
     "Consumer",
     "ConsumerOverflowError",
     "ConsumerStats",
+    "ContractCache",
+    "ContractInfo",
+    "ContractMatch",
+    "ContractSection",
     "CpapiError",
+    "CurrencyPair",
     "DailyWindow",
     "Decision",
     "DecisionRecordError",
@@ -164,6 +176,7 @@ __all__ = [
     "FrameCounters",
     "FrameKind",
     "FrameSink",
+    "FutureContract",
     "Gap",
     "HandshakeError",
     "HeaderRefusedError",
@@ -190,6 +203,7 @@ __all__ = [
     "RedirectError",
     "ReplayMismatchError",
     "RequestTimeoutError",
+    "ResolvedSymbol",
     "RestPacer",
     "SessionError",
     "SessionFacts",
@@ -198,13 +212,18 @@ __all__ = [
     "StandstillReason",
     "StateChange",
     "StatusError",
+    "StockContract",
     "Subscription",
     "SubscriptionError",
     "SubscriptionStatus",
+    "SymbolError",
     "TickDecoder",
     "Ticks",
     "Tls",
+    "TradingDay",
     "TradingHours",
+    "TradingSchedule",
+    "TradingSession",
     "TransportError",
     "UsageError",
     "WsClient",
@@ -218,6 +237,7 @@ __all__ = [
     "parse_number",
     "read_capture",
     "replay_decisions",
+    "resolve_symbols",
     "run",
     "ws_url_from_base",
 ]

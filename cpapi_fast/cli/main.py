@@ -61,7 +61,9 @@ def _run(argv: Sequence[str]) -> int:
     args, unknown = make_parser(command).parse_known_args(argv)
     if unknown:
         # Reported by the parser of the command, whose help lists the options.
-        args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
+        is_list = not any(argument.startswith("-") for argument in unknown)
+        hint = "; separate the values of an option by commas, as in A,B" if is_list else ""
+        args.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     try:
         code: int = args.run(args)
     except CpapiError as exc:
@@ -108,7 +110,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "and notices to stderr, and a summary to stdout."
     )
     _add_source(parser)
-    arguments.add_instruments(parser, "subscribe to")
+    arguments.add_instruments(parser, "subscribe to", has_symbols=True)
     parser.add_argument(
         "--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the files; created if missing"
     )
@@ -162,6 +164,13 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         default=0o600,
         metavar="MODE",
         help="permissions of the files in octal, such as 640 (default: 600, for their owner only)",
+    )
+    tuning.add_argument(
+        "--trading-hours",
+        choices=("schedule", "none"),
+        default="schedule",
+        help="outside of its trading hours, an instrument is not stale: take them from its schedule, or watch it at "
+        "all times (none) (default: schedule)",
     )
     tuning.add_argument(
         "--redact-captures",

@@ -14,10 +14,13 @@ from cpapi_fast.outputs.file_names import TIME_IN_NAME
 from cpapi_fast.outputs.interface import Output, OutputCounts
 from cpapi_fast.outputs.quotes import LatestQuote
 from cpapi_fast.printable import printable
+from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.redaction import repr_without_accounts
 
 #: How many files of one output the summary lists.
 _MAX_FILES: Final = 20
+#: How many symbols the summary lists.
+_MAX_SYMBOLS: Final = 20
 
 if TYPE_CHECKING:
     from cpapi_fast.delivery.stats import ConsumerStats
@@ -64,6 +67,7 @@ class Summary:
         consumer: the counters of the queue between feed and files.
         gaps: the number of gaps by cause.
         outputs: the results of the capture, the quotes and the events, in this order.
+        symbols: the contracts of the instruments that were given by symbol.
     """
 
     reason: str
@@ -72,6 +76,7 @@ class Summary:
     consumer: ConsumerStats
     gaps: dict[str, int]
     outputs: tuple[OutputSummary, ...]
+    symbols: tuple[ResolvedSymbol, ...] = ()
 
 
 @repr_without_accounts
@@ -92,6 +97,7 @@ class CollectStatus:
         advice: what the user should do, while there is no data; otherwise empty.
         rows_unlisted: how many quotes are not in `latest`, because the gateway sent more than 1,000 targets that were
             not subscribed to. The files have them.
+        symbols: the symbol of each instrument that was given by symbol, by target.
     """
 
     state: str
@@ -105,6 +111,7 @@ class CollectStatus:
     dropped: int = 0
     advice: str = ""
     rows_unlisted: int = 0
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
 
 def size_text(nbytes: float) -> str:
@@ -166,6 +173,15 @@ def open_lines(summary: Summary) -> list[str]:
     return lines
 
 
+def _symbol_lines(symbols: Sequence[ResolvedSymbol]) -> list[str]:
+    """A line about the contracts of the symbols; none without symbols."""
+    if not symbols:
+        return []
+    names = ", ".join(f"{one.text} is {one.conid}" for one in symbols[:_MAX_SYMBOLS])
+    more = len(symbols) - _MAX_SYMBOLS
+    return [f"  symbols: {names}{f' and {more:,} more' if more > 0 else ''}"]
+
+
 def _lateness_lines(feed: FeedStats) -> list[str]:
     """A line about late frames and standstills; none if there were none."""
     if not feed.late_frames and not feed.standstills:
@@ -196,6 +212,7 @@ def summary_text(summary: Summary) -> str:
     causes = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(summary.gaps.items()))
     lines = [
         f"ended after {summary.duration_s:,.1f} s: {summary.reason}",
+        *_symbol_lines(summary.symbols),
         f"  connection: {connection.frames_received:,} frames received = {connection.delivered:,} delivered + "
         f"{connection.dropped:,} dropped + {connection.pending:,} pending; {size_text(connection.bytes_received)}, "
         f"{connection.malformed:,} malformed",

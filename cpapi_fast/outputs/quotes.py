@@ -7,9 +7,10 @@ frames are in the capture.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
@@ -84,6 +85,7 @@ class QuotesWriter:
         lost_files: what to do when another program deletes, moves or changes an unfinished file: `recreate` continues
             in a new file, `fail` ends the writer with an error. The rows that cannot be read any more count as dropped.
         file_mode: the permissions of the files; by default, only their owner can read them.
+        metadata: further metadata of the schema.
         clock: the clock of `roll_interval_s`.
 
     Raises:
@@ -108,6 +110,7 @@ class QuotesWriter:
         group_rows: int = 65_536,
         lost_files: LostFiles = "recreate",
         file_mode: int = PRIVATE_MODE,
+        metadata: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if min(roll_rows, group_rows) < 1:
@@ -131,7 +134,8 @@ class QuotesWriter:
         self._clock = clock
         self._pa = import_arrow("pyarrow")
         self._requested = requested_columns(fields := tuple(fields))
-        self._schema = quotes_schema(fields)
+        schema = quotes_schema(fields)
+        self._schema = schema.with_metadata({**schema.metadata, **metadata})
         self._columns: list[list[Any]] = [[] for _ in self._schema]
         self._finished: Final = FinishedFiles(rows_of)
         self._files: Final = self._finished.paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Final
 
-from .market import contract_of
+from .contracts import contract_of
 from .topic_streams import IntervalTimer, Moment, texts
 from .wire import payload
 
@@ -88,7 +88,8 @@ class OrderStream:
         return [*script, identity | filled]
 
     def _full_record(self, size: float, now_ms: int) -> dict[str, Any]:
-        symbol, company = contract_of(ORDER_CONID)
+        contract = contract_of(ORDER_CONID)
+        symbol, company = contract.symbol, contract.name
         return {
             "acct": self._account,
             "conidex": str(ORDER_CONID),

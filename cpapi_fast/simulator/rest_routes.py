@@ -11,6 +11,7 @@ from aiohttp import web
 
 from . import history, system_frames
 from .connection_registry import ConnectionRegistry
+from .contract_routes import ContractRoutes
 from .rate_limits import RateLimiter
 from .session import GatewaySession
 from .state import GatewayState, ReceivedRequest, RestFailure
@@ -68,6 +69,7 @@ class RestRoutes:
         self._connections = connections
         self._scheme = scheme
         self._rate_limiter = RateLimiter()
+        self._contracts = ContractRoutes(state)
         self._handlers: Final[dict[tuple[str, str], Callable[[ReceivedRequest], web.Response]]] = {
             ("POST", "/tickle"): self._tickle,
             # The documentation's pacing table lists it as GET.
@@ -111,7 +113,10 @@ class RestRoutes:
         return response
 
     def _respond(self, received: ReceivedRequest) -> web.Response:
-        handler = self._handlers.get((received.method, received.path.removeprefix(BASE_PATH)))
+        path = received.path.removeprefix(BASE_PATH)
+        handler = self._handlers.get((received.method, path))
+        if handler is None and (reply := self._contracts.reply(received, path)) is not None:
+            return _json(*reply)
         if handler is None:
             return _json({"error": "Not Found", "statusCode": 404}, 404)
         return handler(received)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
-from .market import contract_of
+from .contracts import contract_of
 from .orders import ORDER_CONID
 from .topic_streams import IntervalTimer, Moment
 from .wire import payload
@@ -66,7 +66,8 @@ class TradeStream:
         size = self._random.randrange(1, 200)
         price = self._random.randrange(10_000, 30_000) / 100
         side = self._random.choice("BS")
-        symbol, company = contract_of(ORDER_CONID)
+        contract = contract_of(ORDER_CONID)
+        symbol, company = contract.symbol, contract.name
         execution: dict[str, Any] = {
             "execution_id": f"0000e0d5.{self._count:08x}.01.01",
             "symbol": symbol,

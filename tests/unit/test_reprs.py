@@ -48,6 +48,7 @@ MADE: dict[type, Callable[[str], object]] = {
     cf.Frame: lambda text: classify(b'{"topic":"%b"}' % text.encode()),
     cf.Message: lambda text: cf.Message({"topic": text, text: text}),
     cf.Batch: lambda text: batch_of([text.encode()]),
+    cf.ContractCache: cf.ContractCache,
     cf.Consumer: lambda text: Consumer(text, "drop_oldest", DropOldest(1, 1, 1), lambda _consumer: None),
     cf.CallbackConsumer: lambda text: CallbackConsumer(
         text, print, by_batch=False, on_error=lambda _error: None, on_close=lambda _consumer: None

@@ -93,6 +93,8 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
         FEED
         | {
             "conids": "--conids",
+            "symbols": "--symbols",
+            "trading_hours": "--trading-hours",
             "out": "--out",
             "fields": "--fields",
             "duration_s": "--duration",
@@ -227,7 +229,10 @@ NOT_SHOWN: Final[dict[str, str]] = {
 }
 
 #: What a command does not run, so that it shows no text of it.
-NOT_RUN: Final = {"doctor": ("feed/", "collect/", "delivery/", "outputs/"), "tail": ("collect/", "outputs/")}
+NOT_RUN: Final = {
+    "doctor": ("feed/", "collect/", "delivery/", "outputs/", "protocol/contracts/"),
+    "tail": ("collect/", "outputs/"),
+}
 
 #: Names that are an option of the library, wherever a text has them.
 OPTION_NAMES: Final = frozenset(

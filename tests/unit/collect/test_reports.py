@@ -24,6 +24,7 @@ from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.file_names import FileNames
 from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
 from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.ws.stats import WsStats
 from tests.support.batches import batch_of
 from tests.support.files import quote
@@ -89,6 +90,14 @@ def collected(folder: Path, *, events: Sequence[RecordedEvent] = EVENTS, roll: i
         outputs.append(OutputSummary(output.name, output.unit, output.counts, files))
     gaps = {"consumer_overflow": 1, "connection_lost": 3}
     return Summary("the duration is over", 12.34, FEED, CONSUMER, gaps, tuple(outputs))
+
+
+def test_the_summary_names_the_symbols() -> None:
+    many = tuple(ResolvedSymbol(f"S{number}", number, "S") for number in range(25))
+    text = summary_text(Summary("stopped", 0.0, FEED, CONSUMER, {}, (), many))
+    assert "symbols: S0 is 0, S1 is 1, " in text
+    assert "S19 is 19 and 5 more" in text
+    assert "symbols" not in summary_text(Summary("stopped", 0.0, FEED, CONSUMER, {}, ()))
 
 
 KINDS = {"capture": ".arrows", "events": ".jsonl"}
