@@ -90,6 +90,7 @@ from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, Subsc
 from .feed.decisions.replay import Decision, replay_decisions
 from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
+from .feed.state.quote import Quote
 from .frames.arrow_reader import ArrowReader
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
@@ -185,6 +186,7 @@ __all__ = [
     "PaceError",
     "PinMismatchError",
     "ProtocolViolationError",
+    "Quote",
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",

@@ -24,7 +24,7 @@ from cpapi_fast.rest.client import Client
 
 from .driver import Driver
 from .feed_consumers import FeedConsumers
-from .feed_status import FeedStatus
+from .feed_data import FeedData
 from .machine import SubscriptionSpec
 from .options import FeedOptions
 from .state_waiters import StateWaiters
@@ -34,7 +34,7 @@ from .trouble import FeedTrouble
 _CLOSED: Final = "the feed is closed. Create a new one."
 
 
-class Feed(FeedStatus):
+class Feed(FeedData):
     """Subscriptions that persist across reconnects, and the consumers that read their frames.
 
     A feed connects, waits until the gateway is ready, subscribes, and renews subscriptions before they end. It detects
@@ -74,7 +74,13 @@ class Feed(FeedStatus):
             check_close=self._owner.check_end,
         )
         driver = Driver(client, self.options, self._dispatcher, self._on_event, self._halt)
-        super().__init__(driver, client.clock)
+        super().__init__(
+            driver,
+            client.clock,
+            check=self._check_adding,
+            check_close=self._owner.check_end,
+            on_error=self._report_callback_error,
+        )
         self._consumers = FeedConsumers(self._dispatcher, self.options)
         self._trouble: Final = FeedTrouble(driver.machine, self.options, client.clock, client.base_url, self._halt)
         self._is_started = False
@@ -284,14 +290,12 @@ class Feed(FeedStatus):
             UsageError: called from another event loop or thread than that of the feed, or the feed is closed.
             CpapiError: the feed has ended: see `FeedOptions.give_up_after_s`.
         """
-        self._owner.check()
-        self._check_not_ended()
+        self._check_adding()
         return self._consumers.add_callback(callback, name=name)
 
     def on_batch(self, callback: Callable[[Batch | FeedEvent], None], *, name: str | None = None) -> CallbackConsumer:
         """Call `callback(item)` for each batch and event from now on; otherwise the same as `on_item`."""
-        self._owner.check()
-        self._check_not_ended()
+        self._check_adding()
         return self._consumers.add_callback(callback, by_batch=True, name=name)
 
     def __aiter__(self) -> AsyncIterator[Frame | FeedEvent]:
@@ -337,12 +341,17 @@ class Feed(FeedStatus):
             self._ended_with = error
         self._state_waiters.end(error)
         self._trouble.close()
+        self._end_changes()
 
     def _check_not_ended(self) -> None:
         if self._ended_with is not None:
             raise self._ended_with.with_traceback(None)
         if self._is_closed:
             raise UsageError(_CLOSED)
+
+    def _check_adding(self) -> None:
+        self._owner.check()
+        self._check_not_ended()
 
     def _check_reading(self) -> None:
         self._owner.check()
@@ -361,6 +370,7 @@ class Feed(FeedStatus):
         elif isinstance(event, StateChange):
             self._state_changes += 1
             self._trouble.on_change(event)
+            self._on_state_change(event)
             if event.subscription is None:
                 self._last_change = event
                 self._state_waiters.on_state(event.state)

@@ -59,6 +59,12 @@ class World:
             use(feed)
             await feed.wait_for(cf.FeedState.AUTHENTICATED)
 
+    async def with_changes(self, use: Callable[[cf.Feed], cf.CallbackConsumer]) -> None:
+        async with cf.Feed(self.client) as feed:
+            consumer = use(feed)
+            await feed.subscribe_market_data(265598)
+            await self.gateway.wait_for(lambda: consumer.stats.events_delivered, timeout_s=20)
+
     async def logged_out(self, callback: Any) -> None:
         self.gateway.faults.log_out()
         async with cf.Feed(self.client, on_login_required=callback) as feed:
@@ -79,6 +85,10 @@ class World:
 CALLBACKS: dict[tuple[str, str], tuple[Callable[[World, Any], Awaitable[object]], str]] = {
     ("Feed.on_item", "callback"): (lambda world, call: world.with_feed(lambda feed: feed.on_item(call)), "handled"),
     ("Feed.on_batch", "callback"): (lambda world, call: world.with_feed(lambda feed: feed.on_batch(call)), "handled"),
+    ("Feed.on_quote", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_quote(call)),
+        "handled",
+    ),
     ("Feed", "on_login_required"): (lambda world, call: world.logged_out(call), "handled"),
     ("WsClient.on_batch", "callback"): (lambda world, call: world.with_ws(lambda ws: ws.on_batch(call)), "raised"),
     ("WsClient.on_frame", "callback"): (lambda world, call: world.with_ws(lambda ws: ws.on_frame(call)), "raised"),

@@ -81,6 +81,7 @@ NAMES = frozenset(
         "PaceError",
         "PinMismatchError",
         "ProtocolViolationError",
+        "Quote",
         "QuotesWriter",
         "RateLimitedError",
         "RedirectError",

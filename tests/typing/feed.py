@@ -45,3 +45,16 @@ def last_value_types(feed: cf.Feed) -> None:
     if value is not None:
         assert_type(value["31"], cf.LastField)
         assert_type(value["31"].age_s, float)
+
+
+def quote_types(feed: cf.Feed) -> None:
+    quote = feed.quote("265598@NYSE")
+    assert_type(quote, cf.Quote)
+    assert_type(quote.bid_price, float | None)
+    assert_type(quote.symbol, str | None)
+    assert_type(quote.is_current, bool)
+    assert_type(quote.is_halted, bool)
+    assert_type(quote.age_s("bid_price"), float | None)
+    assert_type(quote.received_ns_of(84), int | None)
+    quotes: list[cf.Quote] = []
+    assert_type(feed.on_quote(quotes.append), cf.CallbackConsumer)

@@ -45,6 +45,7 @@ MADE: dict[type, Callable[[str], object]] = {
     ),
     cf.FeedSubscription: lambda text: cf.FeedSubscription(text, text, unsubscribed, nothing),
     cf.LastValue: lambda text: cf.LastValue(text, {}, is_current=True),
+    cf.Quote: lambda text: cf.Quote({"31": text, "topic": text}, 0, b"", 0.0, 0.0, is_current=True),
     cf.Frame: lambda text: classify(b'{"topic":"%b"}' % text.encode()),
     cf.Message: lambda text: cf.Message({"topic": text, text: text}),
     cf.Batch: lambda text: batch_of([text.encode()]),

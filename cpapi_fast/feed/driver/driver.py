@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import UsageError
-from cpapi_fast.events import FeedEvent
+from cpapi_fast.events import FeedEvent, Gap
 from cpapi_fast.feed.backfill import Backfiller
 from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import (
@@ -87,7 +87,7 @@ class Driver:
             timeout_s=options.backfill_timeout_s,
         )
         self.arrivals: Final = ArrivalWatch(client.clock, options, self.topics, self._runner, self.carry_out)
-        self._inspector: Final = FrameInspector(
+        self.inspector: Final = FrameInspector(
             client.clock, delivery, self.topics, self._backfiller, self._runner, self.carry_out, self.arrivals
         )
         self._sockets: Final = SocketSupervisor(
@@ -96,7 +96,7 @@ class Driver:
             self._runner,
             explain,
             carry_out=self.carry_out,
-            on_batch=self._inspector.on_batch,
+            on_batch=self.inspector.on_batch,
             on_lost=self._on_lost,
             on_misuse=on_misuse,
             report=self._report,
@@ -218,6 +218,8 @@ class Driver:
         self.arrivals.on_connection_lost()
 
     def _emit(self, event: FeedEvent) -> None:
+        if isinstance(event, Gap) and event.subscription is not None and event.first_good_ns is not None:
+            self.topics.begin_segment(event.subscription)
         self._delivery.put_event(event)
         self._on_event(event)
 

@@ -49,6 +49,8 @@ class FrameInspector:
         self._runner: Final = runner
         self._carry_out: Final = carry_out
         self._arrivals: Final = arrivals
+        #: Called with each batch after the consumers have it; None for nobody.
+        self.on_delivered: Callable[[Batch], None] | None = None
 
     def on_batch(self, batch: Batch) -> None:
         """Handle the frames of one socket read."""
@@ -59,6 +61,8 @@ class FrameInspector:
             if self._topics.tracker.may_be_late:
                 self._arrivals.on_batch(batch)
             self._inspect(batch, indexes)
+        if self.on_delivered is not None:
+            self.on_delivered(batch)
 
     def _inspect(self, batch: Batch, indexes: list[int]) -> None:
         """Inspect some frames of a batch, and put the events that follow between the frames where they belong."""
@@ -97,6 +101,10 @@ class FrameInspector:
         on_frame = runner.machine.on_subscription_frame
         if frame.kind is not FrameKind.MARKET_DATA:
             return runner.put_for((topic,), on_frame, topic, frame.received_ns, now, late_ns=late_ns)
+        state = runner.machine.subscriptions.get(topic)
+        if state is not None and state.open_gap is not None:
+            # Before the machine sets the state, so that no other thread reads values from before the gap as current.
+            self._topics.begin_segment(topic)
         header = read_smd_header(payload)
         is_snapshot = header.has_availability
         is_newer: bool | None = None

@@ -1,0 +1,152 @@
+"""Feed.quote and Feed.on_quote against the simulator: typed values, and what a lost connection does to them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+import cpapi_fast as cf
+from cpapi_fast.simulator import SimulatedGateway
+
+STREAMING = cf.FeedState.STREAMING
+CONID = 265598
+
+
+async def test_a_quote_has_at_least_the_frames_that_were_read(client: cf.Client) -> None:
+    async with cf.Feed(client) as feed:
+        with pytest.raises(cf.UsageError, match="not subscribed"):
+            feed.quote(CONID)
+        await feed.subscribe_market_data(CONID, ["last_price", "bid_price", "ask_price", "55"])
+        empty = feed.quote(CONID)
+        assert (empty.bid_price, empty.is_current, empty.age_s()) == (None, False, None)
+        merged: dict[str, Any] = {}
+        ticks = 0
+        async for item in feed:
+            if not isinstance(item, cf.Frame) or item.conid != CONID:
+                continue
+            merged |= item.payload
+            quote = feed.quote(CONID)
+            assert quote.is_current
+            assert set(merged) <= set(quote.raw)
+            if quote.updated_ms == merged["_updated"]:
+                assert quote.raw == merged
+                ticks += 1
+            if ticks == 5:
+                break
+        assert isinstance(quote.bid_price, float)
+        assert quote.symbol == "AAPL"
+        assert (quote.age_s("bid_price") or 0.0) >= (quote.age_s() or 0.0) > 0.0
+        last = feed.last_value(CONID)
+        assert last is not None
+        assert set(last) | {"topic"} == set(feed.quote(CONID).raw)
+    off = cf.Feed(client, cf.FeedOptions(last_values=False))
+    with pytest.raises(cf.UsageError, match="last_values=True"):
+        off.quote(CONID)
+    with pytest.raises(cf.UsageError, match="last_values=True"):
+        off.on_quote(print)
+
+
+async def test_after_a_lost_connection_a_quote_is_not_current_until_its_snapshot(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    quotes: list[cf.Quote] = []
+    async with cf.Feed(client) as feed:
+        feed.on_quote(quotes.append)
+        await feed.subscribe_market_data(CONID, ["last_price", "bid_price", "7059"])
+        await gateway.wait_for(lambda: quotes and quotes[-1].last_size is not None, timeout_s=20)
+        assert all(quote.is_current for quote in quotes)
+        gateway.faults.drop_subscribes(1_000)
+        gateway.faults.drop_sockets(reset=True)
+        await gateway.wait_for(lambda: not quotes[-1].is_current, timeout_s=20)
+        lost = feed.quote(CONID)
+        # The values stay and get older.
+        assert (lost.is_current, lost.raw) == (False, quotes[-1].raw)
+        assert lost.bid_price is not None
+        # Fewer fields than before: those from before the gap are not carried across it.
+        await feed.subscribe_market_data(CONID, ["84"])
+        await feed.wait_for(cf.FeedState.AUTHENTICATED, timeout_s=60)
+        assert not feed.quote(CONID).is_current
+        seen_before = len(quotes)
+        gateway.faults.drop_subscribes(0)
+        await gateway.wait_for(lambda: len(quotes) > seen_before, timeout_s=60)
+        current = quotes[seen_before]
+        assert current.is_current
+        assert current.bid_price is not None
+        assert (current.last_price, current.last_size) == (None, None)
+        assert feed.quote(CONID).last_size is None
+        last = feed.last_value(CONID)
+        assert last is not None
+        assert "7059" in last
+
+
+async def test_on_quote_is_called_once_per_read_and_subscription_and_when_a_quote_is_no_longer_current(
+    gateway: SimulatedGateway, client: cf.Client, clock: cf.Clock
+) -> None:
+    quotes: list[cf.Quote] = []
+    reads: dict[str, int] = {}
+
+    def count(item: cf.Batch | cf.FeedEvent) -> None:
+        if isinstance(item, cf.Batch):
+            for topic in {frame.topic for frame in item if frame.kind is cf.FrameKind.MARKET_DATA}:
+                reads[str(topic)] = reads.get(str(topic), 0) + 1
+
+    async with cf.Feed(client) as feed:
+        with pytest.raises(cf.ConfigError, match="coroutine function"):
+            feed.on_quote(asyncio.sleep)  # type: ignore[arg-type]
+        feed.on_batch(count)
+        callback = feed.on_quote(quotes.append, name="strategy")
+        assert repr(callback) == "<CallbackConsumer 'strategy'>"
+        for conid in (CONID, 8314):
+            await feed.subscribe_market_data(conid)
+        await gateway.wait_for(lambda: len(quotes) > 20, timeout_s=20)
+        called = {topic: sum(quote.topic == topic for quote in quotes) for topic in reads}
+        # A read with an event between its frames is put in two parts.
+        assert all(0 < called[topic] <= count <= called[topic] + 2 for topic, count in reads.items())
+        assert callback.stats.events_delivered == len(quotes)
+        callback.close()
+        seen = len(quotes)
+        frames = feed.stats.connection.frames_received
+        await gateway.wait_for(lambda: feed.stats.connection.frames_received > frames + 10, timeout_s=20)
+        assert len(quotes) == seen
+    feed_with_end: list[cf.Quote] = []
+    async with cf.Feed(client) as feed:
+        feed.on_quote(feed_with_end.append)
+        await feed.subscribe_market_data(CONID)
+        await feed.wait_for(STREAMING, timeout_s=60)
+        await gateway.wait_for(lambda: bool(feed_with_end), timeout_s=20)
+    assert [quote.is_current for quote in feed_with_end[-2:]] == [True, False]
+    with pytest.raises(cf.UsageError, match="closed"):
+        feed.on_quote(print)
+
+
+async def test_a_quote_can_be_read_in_any_thread(gateway: SimulatedGateway, client: cf.Client) -> None:
+    wrong: list[object] = []
+    stop = threading.Event()
+    read = 0
+
+    def reader(feed: cf.Feed) -> None:
+        nonlocal read
+        last_ms = 0
+        while not stop.is_set():
+            quote = feed.quote(CONID)
+            updated_ms = quote.updated_ms or 0
+            if updated_ms < last_ms or (quote.bid_price is None) != (updated_ms == 0):
+                wrong.append(quote)
+            last_ms = updated_ms
+            read += 1
+
+    async with cf.Feed(client) as feed:
+        await feed.subscribe_market_data(CONID, ["84"])
+        thread = threading.Thread(target=reader, args=(feed,))
+        thread.start()
+        try:
+            await feed.wait_for(STREAMING, timeout_s=60)
+            await gateway.faults.send_burst(5_000)
+            await gateway.wait_for(lambda: read > 1_000, timeout_s=20)
+        finally:
+            stop.set()
+            await asyncio.to_thread(thread.join)
+    assert wrong == []
