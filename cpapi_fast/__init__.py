@@ -88,9 +88,8 @@ from .events import (
 )
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed.decisions.replay import Decision, replay_decisions
-from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
-from .feed.state.quote import Quote
+from .feed.state import AccountValue, FeedSession, LedgerBalance, Order, Pnl, Quote
 from .frames.arrow_reader import ArrowReader
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
@@ -123,6 +122,7 @@ __all__ = [
     "FIELDS",
     "KEEPALIVE_INTERVAL_S",
     "SYSTEM_CLOCK",
+    "AccountValue",
     "Accounts",
     "ArrowReader",
     "AuthStatus",
@@ -156,6 +156,7 @@ __all__ = [
     "Feed",
     "FeedEvent",
     "FeedOptions",
+    "FeedSession",
     "FeedState",
     "FeedStats",
     "FeedSubscription",
@@ -174,6 +175,7 @@ __all__ = [
     "Keepalive",
     "LastField",
     "LastValue",
+    "LedgerBalance",
     "LimitError",
     "MalformedPayloadError",
     "MarketDataFields",
@@ -182,9 +184,11 @@ __all__ = [
     "MissingDependencyError",
     "NoSessionError",
     "NotAuthenticatedError",
+    "Order",
     "OutputError",
     "PaceError",
     "PinMismatchError",
+    "Pnl",
     "ProtocolViolationError",
     "Quote",
     "QuotesWriter",
@@ -194,7 +198,6 @@ __all__ = [
     "RequestTimeoutError",
     "RestPacer",
     "SessionError",
-    "SessionFacts",
     "SessionTicket",
     "Standstill",
     "StandstillReason",

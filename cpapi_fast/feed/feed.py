@@ -17,24 +17,22 @@ from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.loop import LoopOwner
-from cpapi_fast.protocol.hours import TradingHours
-from cpapi_fast.protocol.instruments import market_data_topic
-from cpapi_fast.protocol.topics import Fields, Subscription
+from cpapi_fast.protocol.topics import Subscription
 from cpapi_fast.rest.client import Client
 
 from .driver import Driver
 from .feed_consumers import FeedConsumers
-from .feed_data import FeedData
+from .feed_subscriptions import FeedSubscriptions
 from .machine import SubscriptionSpec
 from .options import FeedOptions
 from .state_waiters import StateWaiters
-from .subscription import FeedSubscription, check_texts, send_nothing, spec_of
+from .subscription import FeedSubscription
 from .trouble import FeedTrouble
 
 _CLOSED: Final = "the feed is closed. Create a new one."
 
 
-class Feed(FeedData):
+class Feed(FeedSubscriptions):
     """Subscriptions that persist across reconnects, and the consumers that read their frames.
 
     A feed connects, waits until the gateway is ready, subscribes, and renews subscriptions before they end. It detects
@@ -158,85 +156,6 @@ class Feed(FeedData):
         return state
 
     # --- subscriptions ----------------------------------------------------------------------------
-
-    async def subscribe_market_data(
-        self,
-        conid: int | str,
-        fields: Fields | None = None,
-        *,
-        exchange: str | None = None,
-        usual_interval_s: float | None = None,
-        hours: TradingHours | None = None,
-    ) -> FeedSubscription:
-        """Subscribe to the quotes of an instrument. Possible in any state; a second call changes the fields.
-
-        Args:
-            conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
-            fields: their keys or codes, such as `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
-            exchange: for the quotes of one venue.
-            usual_interval_s: the usual time between ticks, in seconds; learned when not given.
-            hours: the trading hours; outside of them the subscription is never stale.
-
-        Raises:
-            SubscriptionError: `conid` or `exchange` is invalid.
-            LimitError: all market data lines of the account are in use.
-            ConfigError: `usual_interval_s` is not above zero, or `hours` is not TradingHours.
-            UsageError: the feed is closed, or belongs to another event loop.
-        """
-        texts = Subscription.market_data(send_nothing, conid, fields, exchange=exchange)
-        spec = spec_of(texts, is_market_data=True, usual_interval_s=usual_interval_s, hours=hours)
-        return self._subscribe(texts, spec)
-
-    async def unsubscribe_market_data(self, conid: int | str, *, exchange: str | None = None) -> None:
-        """End a market data subscription. Idempotent.
-
-        Raises:
-            SubscriptionError: `conid` or `exchange` is invalid.
-        """
-        await self.unsubscribe(market_data_topic(conid, exchange))
-
-    async def subscribe_orders(self) -> FeedSubscription:
-        """Subscribe to order updates. If the gateway refuses, the feed requests `/iserver/accounts` and retries."""
-        texts = Subscription.orders(send_nothing)
-        return self._subscribe(texts, spec_of(texts))
-
-    async def subscribe_pnl(self) -> FeedSubscription:
-        """Subscribe to profit and loss."""
-        texts = Subscription.pnl(send_nothing)
-        return self._subscribe(texts, spec_of(texts, needs_brokerage=False))
-
-    async def subscribe_topic(
-        self,
-        topic: str,
-        payload: str,
-        cancel_payload: str,
-        *,
-        needs_brokerage: bool = True,
-        usual_interval_s: float | None = None,
-    ) -> FeedSubscription:
-        """Subscribe to any other topic. Market data topics (`smd+...`), such as combinations, are renewed and probed.
-
-        Args:
-            topic: the topic of its frames, such as `ssd+DU1234567`.
-            payload: the text that subscribes, such as `ssd+DU1234567+{}`.
-            cancel_payload: the text that unsubscribes, such as `usd+DU1234567+{}`.
-            needs_brokerage: whether it needs the brokerage session; `spl`, `ssd` and `sld` do not.
-            usual_interval_s: the usual time between its frames, in seconds. Without it, only market data can become
-                stale: other topics may be quiet for days.
-
-        Raises:
-            SubscriptionError: one of the texts cannot be sent.
-            LimitError, ConfigError, UsageError: as `subscribe_market_data`.
-        """
-        check_texts(topic, payload, cancel_payload)
-        texts = Subscription(name=topic, topic=topic, payload=payload, cancel_payload=cancel_payload, send=send_nothing)
-        spec = spec_of(
-            texts,
-            needs_brokerage=needs_brokerage,
-            is_market_data=topic.startswith("smd+"),
-            usual_interval_s=usual_interval_s,
-        )
-        return self._subscribe(texts, spec)
 
     async def unsubscribe(self, topic: str) -> None:
         """End a subscription by its topic. Idempotent."""

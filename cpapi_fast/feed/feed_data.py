@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from cpapi_fast.delivery.callback_consumer import CallbackConsumer
 from cpapi_fast.events import FeedState, StateChange
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.messages.orders import Execution
 
 from .driver import Driver
 from .feed_status import FeedStatus
-from .state import Changes, Quote, read_quote
+from .state import (
+    AccountValue,
+    Changes,
+    FeedSession,
+    LedgerBalance,
+    Order,
+    Pnl,
+    Quote,
+    Row,
+    Rows,
+    StateKind,
+    read_quote,
+)
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
@@ -40,8 +53,14 @@ class FeedData(FeedStatus):
         super().__init__(driver, clock)
         self._check: Final = check
         self._quote_changes: Final[Changes[Quote]] = Changes("quote", on_error, check_close)
+        self._row_changes: Final[dict[StateKind, Changes[Any]]] = {
+            kind: Changes(kind.replace("_", " "), on_error, check_close) for kind in get_args(StateKind)
+        }
+        self._last_session = FeedSession()
         #: The topics whose last change had a current quote.
         self._current_quotes: Final[dict[str, None]] = {}
+
+    # --- quotes -----------------------------------------------------------------------------------
 
     def quote(self, conid: int | str, *, exchange: str | None = None) -> Quote:
         """Return the merged quote of a market data subscription, without a value before its first frame.
@@ -95,6 +114,126 @@ class FeedData(FeedStatus):
         self._driver.inspector.on_delivered = self._on_delivered
         return consumer
 
+    # --- orders and executions --------------------------------------------------------------------
+
+    @property
+    def orders(self) -> Mapping[int, Order]:
+        """The orders by id, merged from their updates, in the order in which they arrived first.
+
+        They contain at least the updates that a consumer or callback has received. Needs `subscribe_orders`. The
+        gateway sends no orders from before the subscribe. After a lost connection, orders that are not finished stay
+        with `is_current` False until their next update. `FeedOptions.max_orders` bounds them.
+        """
+        return self._driver.state.orders.snapshot
+
+    @property
+    def executions(self) -> Mapping[str, Execution]:
+        """The executions by id, each once, with its commission as soon as that arrived.
+
+        Needs `subscribe_executions`. They stay after a lost connection, and what the gateway sends again is merged.
+        `FeedOptions.max_executions` bounds them.
+        """
+        return self._driver.state.executions.snapshot
+
+    def on_order(self, callback: Callable[[Order], None], *, name: str | None = None) -> CallbackConsumer:
+        """Call `callback(order)` for each change of an order; `close()` of the result stops it.
+
+        The calls are in the loop's thread, after the consumers have the frame. An order that stops being current
+        counts as a change. Exceptions are treated as by `on_item`.
+
+        Raises:
+            ConfigError: `callback` is not a plain function.
+            UsageError: called from another event loop or thread than that of the feed, or the feed is closed.
+            CpapiError: the feed has ended: see `FeedOptions.give_up_after_s`.
+        """
+        return self._on_row("order", callback, name)
+
+    def on_execution(self, callback: Callable[[Execution], None], *, name: str | None = None) -> CallbackConsumer:
+        """Call `callback(execution)` for each new execution, and again when its commission or anything else changed.
+
+        What the gateway repeats without a change causes no call. Otherwise the same as `on_order`.
+        """
+        return self._on_row("execution", callback, name)
+
+    # --- accounts and session ---------------------------------------------------------------------
+
+    @property
+    def pnl(self) -> Mapping[str, Pnl]:
+        """The profit and loss by the name of the row, such as `DU1234567.Core`. Needs `subscribe_pnl`.
+
+        After a lost connection, rows stay with `is_current` False until their next update.
+        """
+        return Rows({name: row for (_, name), row in self._driver.state.pnl.snapshot.items()})
+
+    @property
+    def account_summary(self) -> Mapping[tuple[str, str], AccountValue]:
+        """The values of account summaries by account and key: `account_summary["DU1234567", "NetLiquidation"]`.
+
+        Needs `subscribe_account_summary`. After a lost connection, values stay with `is_current` False until their
+        next update.
+        """
+        return self._driver.state.account_values.snapshot
+
+    @property
+    def ledger(self) -> Mapping[tuple[str, str], LedgerBalance]:
+        """The balances of accounts by account and key: `ledger["DU1234567", "LedgerListUSD"]`.
+
+        Needs `subscribe_ledger`. After a lost connection, balances stay with `is_current` False until their next
+        update.
+        """
+        return self._driver.state.ledger_balances.snapshot
+
+    @property
+    def session(self) -> FeedSession:
+        """The state of the session: by the latest response over REST, and by the messages `sts` and `act`."""
+        return self._driver.state.session.session(self._driver.machine.session)
+
+    def on_pnl(self, callback: Callable[[Pnl], None], *, name: str | None = None) -> CallbackConsumer:
+        """Call `callback(pnl)` for each change of a row of profit and loss; otherwise the same as `on_order`."""
+        return self._on_row("pnl", callback, name)
+
+    def on_account_value(
+        self, callback: Callable[[AccountValue], None], *, name: str | None = None
+    ) -> CallbackConsumer:
+        """Call `callback(value)` for each change of a value of an account summary.
+
+        A new timestamp alone is no change. Otherwise the same as `on_order`.
+        """
+        return self._on_row("account_value", callback, name)
+
+    def on_ledger_balance(
+        self, callback: Callable[[LedgerBalance], None], *, name: str | None = None
+    ) -> CallbackConsumer:
+        """Call `callback(balance)` for each change of the balances in a currency.
+
+        A new timestamp alone is no change. Otherwise the same as `on_order`.
+        """
+        return self._on_row("ledger_balance", callback, name)
+
+    def on_session(self, callback: Callable[[FeedSession], None], *, name: str | None = None) -> CallbackConsumer:
+        """Call `callback(session)` for each change of the session; otherwise the same as `on_order`."""
+        return self._on_row("session", callback, name)
+
+    # --- called by the driver ---------------------------------------------------------------------
+
+    def _on_row(self, kind: StateKind, callback: Callable[[Any], None], name: str | None) -> CallbackConsumer:
+        self._check()
+        changes = self._row_changes[kind]
+        if kind == "session" and not changes:
+            self._last_session = self.session
+        consumer = changes.add(callback, name)
+        self._driver.state.on_change = self._on_change
+        return consumer
+
+    def _on_change(self, kind: StateKind, row: Row) -> None:
+        if kind != "session":
+            self._row_changes[kind].call(row)
+            return
+        session = self.session
+        if session != self._last_session:
+            self._last_session = session
+            self._row_changes[kind].call(session)
+
     def _on_delivered(self, batch: Batch) -> None:
         if not self._quote_changes:
             self._driver.inspector.on_delivered = None
@@ -124,4 +263,5 @@ class FeedData(FeedStatus):
                     self._call_with_quote(topic)
 
     def _end_changes(self) -> None:
-        self._quote_changes.end()
+        for changes in (self._quote_changes, *self._row_changes.values()):
+            changes.end()

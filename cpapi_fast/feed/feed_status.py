@@ -10,7 +10,7 @@ from cpapi_fast.protocol.instruments import market_data_topic
 
 from .driver import Driver
 from .last_values import LastValues
-from .machine import SessionFacts, SubscriptionState
+from .machine import SubscriptionState
 from .status import FeedStats, LastValue, SubscriptionStatus, feed_stats, last_value, subscription_status
 
 if TYPE_CHECKING:
@@ -49,11 +49,6 @@ class FeedStatus:
         return None if due_s is None else max(due_s - self._clock.monotonic_s(), 0.0)
 
     @property
-    def session(self) -> SessionFacts:
-        """The latest status of the session: `authenticated`, `connected`, `competing`."""
-        return self._driver.machine.session
-
-    @property
     def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
         """The status of every subscription, in the order of the subscribes."""
         return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
@@ -77,6 +72,8 @@ class FeedStatus:
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
             fields_left_out=self._driver.topics.fields_left_out,
+            rows_left_out=self._driver.state.rows_left_out,
+            rows_evicted=self._driver.state.rows_evicted,
             arrivals=self._driver.arrivals.counts(),
         )
 

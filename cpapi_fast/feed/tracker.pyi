@@ -45,6 +45,12 @@ class Tracker:
         Raises:
             UsageError: the slot has no topic.
         """
+    def is_watched(self, slot: int) -> bool:
+        """Return whether every frame of a slot is inspected.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
     def clear(self, slot: int) -> None:
         """Set the count of a slot to zero and unwatch it. Call it before the topic is removed from the table.
 
@@ -79,8 +85,8 @@ class Tracker:
             now_s: the time of the scan, in seconds of any clock that does not go back.
 
         Returns:
-            The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
-            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none
+            The indices of the frames to inspect, ascending: frames of watched slots, frames of other kinds than
+            MARKET_DATA and HEARTBEAT, and frames whose topic is written with escapes. None, the usual result, when there are none
             and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
         """
     def read(self, slot: int) -> tuple[int, int, float, int]:

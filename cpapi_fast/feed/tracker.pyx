@@ -11,16 +11,19 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from cpapi_fast.frames.batch cimport Batch
-from cpapi_fast.frames.classifier cimport KIND_MALFORMED, KIND_MARKET_DATA, KIND_OTHER, KIND_SYSTEM
+from cpapi_fast.frames.classifier cimport (
+    KIND_MALFORMED, KIND_MARKET_DATA, KIND_ORDER, KIND_OTHER, KIND_PNL, KIND_SYSTEM
+)
 from cpapi_fast.frames.topic_table cimport TopicTable
 from .event_times cimport EventTimes
 from .last_values cimport LastValues
 
 from cpapi_fast.errors import UsageError
 
-# One bit for each kind that is always inspected. Such frames are rare, and they change the state of the connection.
+# One bit for each kind that is always inspected: all but market data and heartbeats. Such frames are rare, and they
+# change the state of the connection, or what the feed keeps of orders and accounts.
 cdef enum:
-    RARE_KINDS = 1 << KIND_SYSTEM | 1 << KIND_OTHER | 1 << KIND_MALFORMED
+    RARE_KINDS = 1 << KIND_SYSTEM | 1 << KIND_ORDER | 1 << KIND_PNL | 1 << KIND_OTHER | 1 << KIND_MALFORMED
 
 
 cdef struct Observed:
@@ -133,6 +136,14 @@ cdef class Tracker:
         """
         self._observed(slot).is_watched = False
 
+    def is_watched(self, Py_ssize_t slot):
+        """Return whether every frame of a slot is inspected.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        return self._observed(slot).is_watched
+
     def clear(self, Py_ssize_t slot):
         """Set the count of a slot to zero and unwatch it. Call it before the topic is removed from the table.
 
@@ -193,8 +204,8 @@ cdef class Tracker:
             now_s: the time of the scan, in seconds of any clock that does not go back.
 
         Returns:
-            The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
-            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none
+            The indices of the frames to inspect, ascending: frames of watched slots, frames of other kinds than
+            MARKET_DATA and HEARTBEAT, and frames whose topic is written with escapes. None, the usual result, when there are none
             and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
         """
         cdef:

@@ -16,6 +16,7 @@ PACKAGE = Path(cpapi_fast.__path__[0])
 #: What `import cpapi_fast as cf` offers. A change of `__all__` is a change of this list.
 NAMES = frozenset(
     [
+        "AccountValue",
         "Accounts",
         "AuthStatus",
         "ArrowReader",
@@ -50,6 +51,7 @@ NAMES = frozenset(
         "Feed",
         "FeedEvent",
         "FeedOptions",
+        "FeedSession",
         "FeedState",
         "FeedStats",
         "FeedSubscription",
@@ -69,6 +71,7 @@ NAMES = frozenset(
         "Keepalive",
         "LastField",
         "LastValue",
+        "LedgerBalance",
         "LimitError",
         "MalformedPayloadError",
         "MarketDataFields",
@@ -77,9 +80,11 @@ NAMES = frozenset(
         "MissingDependencyError",
         "NoSessionError",
         "NotAuthenticatedError",
+        "Order",
         "OutputError",
         "PaceError",
         "PinMismatchError",
+        "Pnl",
         "ProtocolViolationError",
         "Quote",
         "QuotesWriter",
@@ -90,7 +95,6 @@ NAMES = frozenset(
         "RestPacer",
         "SYSTEM_CLOCK",
         "SessionError",
-        "SessionFacts",
         "SessionTicket",
         "Standstill",
         "StandstillReason",

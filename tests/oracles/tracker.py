@@ -11,7 +11,7 @@ from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.kinds import FrameKind
 
 #: Kinds that are inspected for every topic.
-RARE: Final = frozenset({FrameKind.SYSTEM, FrameKind.OTHER, FrameKind.MALFORMED})
+RARE: Final = frozenset(FrameKind) - {FrameKind.MARKET_DATA, FrameKind.HEARTBEAT}
 
 #: What is read of a topic without a frame.
 NOTHING: Final = (0, 0, 0.0, 0)
@@ -87,3 +87,4 @@ class Twins:
         assert self.tracker.last_s == self._last_s
         for topic, slot in self.slots.items():
             assert self.tracker.read(slot) == self._observed[topic], topic
+            assert self.tracker.is_watched(slot) == (topic in self._watched), topic

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import UsageError
-from cpapi_fast.events import FeedEvent, Gap
+from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.feed.backfill import Backfiller
 from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import (
@@ -26,6 +26,7 @@ from cpapi_fast.feed.machine import (
     Watch,
 )
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.state import KeptState
 from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.protocol.topics import requested_codes
 from cpapi_fast.rest.client import Client
@@ -42,6 +43,8 @@ _NEVER: Final = float("inf")
 #: The pause before the next tick after a tick that raised, which only a bug causes.
 _RETRY_S: Final = 1.0
 _NO_ACTIVITY: Final = Activity(0, 0, 0.0)
+#: The states of a subscription whose subscribe was sent and not refused.
+_OPEN: Final = frozenset({FeedState.OPEN, FeedState.STREAMING})
 _CLOSING: Final = "cpapi_fast feed close"
 
 
@@ -75,6 +78,12 @@ class Driver:
         self._delivery: Final = delivery
         self._on_event: Final = on_event
         self.topics: Final = TrackedTopics(keeps_last_values=options.last_values)
+        self.state: Final = KeptState(
+            max_orders=options.max_orders,
+            max_executions=options.max_executions,
+            max_account_rows=options.max_account_rows,
+        )
+        self._session = self.machine.session
         self._runner: Final = MachineRunner(self.machine, client.clock, self.topics, self._recorder)
         explain = Explainer(client, is_reclaiming=options.competing == "reclaim")
         self._rest: Final = RestCalls(client, self._runner, explain, self.carry_out, on_misuse, self._report)
@@ -88,7 +97,14 @@ class Driver:
         )
         self.arrivals: Final = ArrivalWatch(client.clock, options, self.topics, self._runner, self.carry_out)
         self.inspector: Final = FrameInspector(
-            client.clock, delivery, self.topics, self._backfiller, self._runner, self.carry_out, self.arrivals
+            client.clock,
+            delivery,
+            self.topics,
+            self._backfiller,
+            self._runner,
+            self.carry_out,
+            self.arrivals,
+            self.state,
         )
         self._sockets: Final = SocketSupervisor(
             client,
@@ -166,6 +182,8 @@ class Driver:
         self.carry_out(runner.put_for(runner.topics_due(now, topic), self.machine.unsubscribe, topic, now))
         if topic in self.topics:
             self.topics.remove(topic)
+        self.state.check_interruptions(self._is_open)
+        self.state.flush()
 
     def hold(self, is_held: bool) -> None:
         """Stop reading the socket, or read again."""
@@ -211,17 +229,29 @@ class Driver:
                 ws = self._sockets.take()
                 if ws is not None:
                     self._spawn(self._sockets.close(ws), _CLOSING)
+        if self.machine.session != self._session:
+            self._session = self.machine.session
+            self.state.on_session_change()
+        self.state.flush()
         self._set_timer()
 
     def _on_lost(self) -> None:
+        self.state.on_connection_lost()
         self._backfiller.on_connection_lost()
         self.arrivals.on_connection_lost()
 
     def _emit(self, event: FeedEvent) -> None:
         if isinstance(event, Gap) and event.subscription is not None and event.first_good_ns is not None:
             self.topics.begin_segment(event.subscription)
+        elif isinstance(event, StateChange):
+            # Before the consumers have the event, so that they do not find an old row that counts as current.
+            self.state.check_interruptions(self._is_open)
         self._delivery.put_event(event)
         self._on_event(event)
+
+    def _is_open(self, topic: str) -> bool:
+        subscription = self.machine.subscriptions.get(topic)
+        return subscription is not None and subscription.state in _OPEN
 
     def _send(self, text: str) -> None:
         self._sockets.send(text)

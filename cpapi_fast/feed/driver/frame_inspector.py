@@ -9,6 +9,7 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.feed.backfill import Backfiller
 from cpapi_fast.feed.machine import Action, Emit, Moment
+from cpapi_fast.feed.state import KeptState
 from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
@@ -17,6 +18,11 @@ from cpapi_fast.protocol.kinds import FrameKind
 from .arrival_watch import ArrivalWatch
 from .control_frames import channel_of, payload_of, read_smd_header, read_status
 from .machine_runner import MachineRunner
+
+#: Kinds of which the machine gets only the frames of watched topics.
+_UNINSPECTED: Final = frozenset({FrameKind.ORDER, FrameKind.PNL})
+
+_SESSION_CHANNELS: Final = frozenset({"sts", "act"})
 
 
 class FrameInspector:
@@ -30,6 +36,7 @@ class FrameInspector:
         runner: receives the content of the inspected frames.
         carry_out: carries out the actions that follow.
         arrivals: measures frames that may be late.
+        state: merges frames that are not market data, before the consumers have them.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class FrameInspector:
         runner: MachineRunner,
         carry_out: Callable[[list[Action]], None],
         arrivals: ArrivalWatch,
+        state: KeptState,
     ) -> None:
         self._clock: Final = clock
         self._delivery: Final = delivery
@@ -49,6 +57,7 @@ class FrameInspector:
         self._runner: Final = runner
         self._carry_out: Final = carry_out
         self._arrivals: Final = arrivals
+        self._state: Final = state
         #: Called with each batch after the consumers have it; None for nobody.
         self.on_delivered: Callable[[Batch], None] | None = None
 
@@ -60,7 +69,11 @@ class FrameInspector:
         else:
             if self._topics.tracker.may_be_late:
                 self._arrivals.on_batch(batch)
-            self._inspect(batch, indexes)
+            self._state.hold()
+            try:
+                self._inspect(batch, indexes)
+            finally:
+                self._state.release()
         if self.on_delivered is not None:
             self.on_delivered(batch)
 
@@ -77,11 +90,14 @@ class FrameInspector:
                 start = index + 1
                 self._backfiller.on_frame(frame)
                 continue
-            actions = (
-                self._put_subscription(frame, slot, now, 0 if late_ns is None else late_ns[index])
-                if is_of_subscription
-                else self._put_connection(frame, now)
-            )
+            if is_of_subscription:
+                if frame.kind is not FrameKind.MARKET_DATA:
+                    self._state.on_subscription_frame(frame)
+                    if frame.kind in _UNINSPECTED and not self._topics.tracker.is_watched(slot):
+                        continue
+                actions = self._put_subscription(frame, slot, now, 0 if late_ns is None else late_ns[index])
+            else:
+                actions = self._put_connection(frame, now)
             if actions:
                 # A gap comes before the frame that ends it, and a state after the frame that reports it.
                 cut = index if is_of_subscription else index + 1
@@ -126,6 +142,8 @@ class FrameInspector:
 
     def _put_connection(self, frame: Frame, now: Moment) -> list[Action]:
         runner = self._runner
+        if frame.kind is FrameKind.SYSTEM or channel_of(frame.topic) in _SESSION_CHANNELS:
+            self._state.on_connection_frame(frame)
         if frame.kind is FrameKind.SYSTEM:
             payload = payload_of(frame)
             heartbeat_ms = payload.get("hb")

@@ -1,0 +1,114 @@
+"""Orders: the state of each order, merged from sparse updates (`sor`)"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cpapi_fast.messages.enums import OrderStatus
+from cpapi_fast.messages.orders import OrdersMessage, OrderUpdate
+
+from .rows import Rows, RowStore
+
+#: An order with one of these does not change any more.
+_FINISHED: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.FILLED})
+
+
+class Order(OrderUpdate):
+    """The state of one order, merged from its updates. It has the attributes of an `OrderUpdate`, and does not change.
+
+    A member that an update does not have keeps its value. A member that is null in an update has no value from then on.
+
+    Attributes:
+        raw: the merged members, also those that the class does not have.
+        received_ns: the receive time of its last update, in ns since the Unix epoch.
+        is_current: whether an update arrived since the subscription to orders was last interrupted; always True for a
+            finished order. The gateway does not repeat the orders after a lost connection, so an order that is not
+            current may have changed, or be finished.
+    """
+
+    __slots__ = ("is_current", "received_ns")
+
+    def __init__(self, raw: dict[str, Any], received_ns: int = 0, *, is_current: bool = True) -> None:
+        super().__init__(raw)
+        self.received_ns: Final = received_ns
+        self.is_current: Final = is_current
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is filled or cancelled."""
+        return self.status in _FINISHED
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _order, (self.raw, self.received_ns, self.is_current)
+
+    def __repr__(self) -> str:
+        # Numbers and known values only, because texts may contain an account.
+        status, side = (None if value is None else value.value for value in (self.status, self.side))
+        amount = f"{side} {self.filled_quantity} of {self.total_size}"
+        return f"<Order {self.order_id}, {status}, {amount}{'' if self.is_current else ', not current'}>"
+
+
+def _order(raw: dict[str, Any], received_ns: int, is_current: bool) -> Order:
+    return Order(raw, received_ns, is_current=is_current)
+
+
+class Orders:
+    """The orders by id.
+
+    Attributes:
+        store: the rows and their counts.
+
+    Args:
+        most: how many orders to keep. Beyond that, the order that finished first is removed; without a finished one,
+            the oldest that is not current; without such a one, the new order is left out.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.store: Final[RowStore[int, Order]] = RowStore(most)
+        #: The finished orders in the order in which they finished.
+        self._finished: Final[dict[int, None]] = {}
+
+    @property
+    def snapshot(self) -> Rows[int, Order]:
+        """The orders at this moment."""
+        return self.store.snapshot
+
+    def update(self, message: OrdersMessage) -> list[Order]:
+        """Merge a message, and return the orders that changed."""
+        changed = []
+        received_ns = message.received_ns
+        for row in message.orders:
+            order_id = row.order_id
+            found = self.store.put_update(
+                order_id, row.raw, lambda raw: Order(raw, received_ns), lambda order: order.raw, self._make_room
+            )
+            if found is None or order_id is None:
+                continue
+            before, order = found
+            if order.is_finished:
+                self._finished.setdefault(order_id)
+            else:
+                self._finished.pop(order_id, None)
+            if before is None or not before.is_current or before.raw != order.raw:
+                changed.append(order)
+        return changed
+
+    def interrupt(self) -> list[Order]:
+        """Mark the orders that are not finished as not current, and return those that were."""
+        changed = []
+        for order_id, order in list(self.store.rows.items()):
+            if order.is_current and not order.is_finished:
+                order = Order(order.raw, order.received_ns, is_current=False)
+                self.store.put(order_id, order)
+                changed.append(order)
+        return changed
+
+    def _make_room(self) -> bool:
+        order_id = next(iter(self._finished), None)
+        if order_id is None:
+            order_id = next((number for number, order in self.store.rows.items() if not order.is_current), None)
+        if order_id is None:
+            return False
+        self._finished.pop(order_id, None)
+        self.store.evict(order_id)
+        return True

@@ -1,0 +1,175 @@
+"""A model of the kept state: dictionaries that are merged member by member, and searched from the start each time."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cpapi_fast.feed.state import KeptState
+from cpapi_fast.frames.frame import Frame
+from tests.oracles.messages import WRONG, value_of
+
+_ORDER_ID: Final = "orderId"
+_FINISHED: Final = ("Filled", "Cancelled")
+
+
+class Model:
+    """What is kept of each kind, as lists of rows in the order of their first update.
+
+    Args:
+        most: how many rows there may be of each kind.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most: Final = most
+        #: By kind: key, members and whether it is current.
+        self.rows: Final[dict[str, list[list[Any]]]] = {kind: [] for kind in ("sor", "str", "spl", "ssd", "sld")}
+        #: The orders that finished, in that order.
+        self._finished: Final[list[Any]] = []
+        self.left_out = 0
+        self.evicted = 0
+
+    def put(self, payload: dict[str, Any]) -> list[tuple[Any, dict[str, Any], bool]]:
+        """Merge a message; return the rows that changed, as they are after their update."""
+        topic = payload["topic"]
+        kind, _, account = topic.partition("+")
+        entries = payload.get("result" if kind in ("ssd", "sld") else "args")
+        if kind == "spl":
+            updates = list(entries.items()) if isinstance(entries, dict) else []
+        else:
+            updates = [(None, entry) for entry in entries] if isinstance(entries, list) else []
+        changed = []
+        for name, update in updates:
+            if not isinstance(update, dict):
+                continue
+            key = self._key(kind, account, name, update)
+            if key is None:
+                self.left_out += 1
+                continue
+            row = next((row for row in self.rows[kind] if row[0] == key), None)
+            if row is None:
+                if not self._has_room(kind):
+                    self.left_out += 1
+                    continue
+                row = [key, {}, None]
+                self.rows[kind].append(row)
+            before = dict(row[1])
+            for member, value in update.items():
+                row[1][member] = value
+            is_changed = not row[2] or _without_time(kind, before) != _without_time(kind, row[1])
+            row[2] = True
+            if kind == "sor":
+                self._note_end(row)
+            if is_changed:
+                changed.append((key, dict(row[1]), True))
+        return changed
+
+    def interrupt(self, kind: str, account: str | None = None) -> list[tuple[Any, dict[str, Any], bool]]:
+        changed = []
+        for row in self.rows[kind]:
+            is_final = kind == "str" or (kind == "sor" and row[1].get("status") in _FINISHED)
+            if row[2] and not is_final and (account is None or row[0][0] == account):
+                row[2] = False
+                changed.append((row[0], dict(row[1]), False))
+        return changed
+
+    @staticmethod
+    def _key(kind: str, account: str, name: str | None, update: dict[str, Any]) -> Any:
+        if kind == "sor":
+            order_id = update.get(_ORDER_ID)
+            number = value_of(_INTEGER, order_id)
+            return None if number is WRONG else number
+        text = {"str": update.get("execution_id"), "spl": name}.get(kind, update.get("key"))
+        if not isinstance(text, str) or not text:
+            return None
+        return text if kind == "str" else ("", text) if kind == "spl" else (account, text)
+
+    def _note_end(self, row: list[Any]) -> None:
+        is_finished = row[1].get("status") in _FINISHED
+        if is_finished and row[0] not in self._finished:
+            self._finished.append(row[0])
+        elif not is_finished and row[0] in self._finished:
+            self._finished.remove(row[0])
+
+    def _has_room(self, kind: str) -> bool:
+        rows = self.rows[kind]
+        if len(rows) < self.most:
+            return True
+        key = rows[0][0] if kind == "str" else None
+        if kind == "sor" and self._finished:
+            key = self._finished.pop(0)
+        elif kind != "str":
+            key = next((row[0] for row in rows if not row[2]), None)
+        if key is None:
+            return False
+        rows[:] = [row for row in rows if row[0] != key]
+        self.evicted += 1
+        return True
+
+
+class _Integer:
+    """Selects the rule of an integer in `value_of`."""
+
+
+_Integer.__name__ = "IntegerMember"
+_INTEGER: Final[Any] = _Integer()
+
+
+def _without_time(kind: str, members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if kind not in ("spl", "ssd", "sld") or name != "timestamp"}
+
+
+class Twins:
+    """A kept state and its model, driven together; every step compares all that can be read.
+
+    Args:
+        most: how many rows there may be of each kind.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.state: Final = KeptState(max_orders=most, max_executions=most, max_account_rows=most)
+        self.model: Final = Model(most)
+        self._changes: list[Any] = []
+        self.state.on_change = lambda _kind, row: self._changes.append(row)
+
+    def put(self, frame: Frame, payload: dict[str, Any]) -> None:
+        self._changes.clear()
+        self.state.on_subscription_frame(frame)
+        self.state.flush()
+        expected = self.model.put(payload)
+        assert [(row.raw, getattr(row, "is_current", True)) for row in self._changes] == [
+            (raw, is_current) for _, raw, is_current in expected
+        ]
+        self._compare()
+
+    def interrupt(self, topics: set[str]) -> None:
+        """Interrupt all subscriptions but these."""
+        self._changes.clear()
+        self.state.check_interruptions(topics.__contains__)
+        self.state.flush()
+        expected = self.model.interrupt("sor") if "sor" not in topics else []
+        expected += self.model.interrupt("spl") if "spl" not in topics else []
+        for kind in ("ssd", "sld"):
+            for account in sorted({row[0][0] for row in self.model.rows[kind]}):
+                if f"{kind}+{account}" not in topics:
+                    expected += self.model.interrupt(kind, account)
+        found = [(row.raw, row.is_current) for row in self._changes]
+        assert sorted(map(repr, found)) == sorted(repr((raw, is_current)) for _, raw, is_current in expected)
+        self._compare()
+
+    def _compare(self) -> None:
+        state = self.state
+        snapshots = {
+            "sor": state.orders.snapshot,
+            "str": state.executions.snapshot,
+            "spl": state.pnl.snapshot,
+            "ssd": state.account_values.snapshot,
+            "sld": state.ledger_balances.snapshot,
+        }
+        for kind, snapshot in snapshots.items():
+            found = [(key, row.raw, getattr(row, "is_current", True)) for key, row in snapshot.items()]
+            assert found == [tuple(row) for row in self.model.rows[kind]], kind
+            for row in snapshot.values():
+                # No value of a row raises, whatever it is.
+                assert all(isinstance(path, str) for path in row.problems)
+                assert repr(row)
+        assert (state.rows_left_out, state.rows_evicted) == (self.model.left_out, self.model.evicted)
