@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int32_t, int64_t
 
-from cpapi_fast.feed.last_values cimport SHORT, Field, Fields, LastValues
+from cpapi_fast.feed.last_values cimport SHORT, Field, LastValues
 from cpapi_fast.frames.classifier cimport KIND_MARKET_DATA, NO_CONID
 from cpapi_fast.frames.frame cimport new_frame
 from cpapi_fast.messages.member cimport shared_key
