@@ -149,7 +149,6 @@ class AccountRows(Generic[R]):
                 None if key is None else (scope, key),
                 update,
                 partial(_created, self._row_class, owner, received_ns),
-                lambda row: row.raw,
                 self._make_room,
             )
             if found is not None and (found[0] is None or not found[0].is_current or _is_new(found[0], found[1])):

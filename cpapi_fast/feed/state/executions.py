@@ -32,9 +32,7 @@ class Executions:
         changed = []
         for row in message.executions:
             execution_id = self.store.checked(row.execution_id)
-            found = self.store.put_update(
-                execution_id, row.raw, Execution, lambda execution: execution.raw, self._make_room
-            )
+            found = self.store.put_update(execution_id, row.raw, Execution, self._make_room)
             if found is not None and (found[0] is None or found[0].raw != found[1].raw):
                 changed.append(found[1])
         return changed

@@ -79,9 +79,7 @@ class Orders:
         received_ns = message.received_ns
         for row in message.orders:
             order_id = row.order_id
-            found = self.store.put_update(
-                order_id, row.raw, lambda raw: Order(raw, received_ns), lambda order: order.raw, self._make_room
-            )
+            found = self.store.put_update(order_id, row.raw, lambda raw: Order(raw, received_ns), self._make_room)
             if found is None or order_id is None:
                 continue
             before, order = found

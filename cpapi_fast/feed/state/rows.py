@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
+from cpapi_fast.messages.member import JsonObject
+
 K = TypeVar("K", bound=Hashable)
-R = TypeVar("R")
+#: The class of the rows.
+R = TypeVar("R", bound=JsonObject)
 
 #: How many members a row may have, known and unknown. The gateway sends about 30.
 MAX_MEMBERS: Final = 200
@@ -87,26 +90,11 @@ class RowStore(Generic[K, R]):
         """Return a text of the gateway if it can be a key; None if it is empty or too long."""
         return name if name and len(name) <= MAX_KEY else None
 
-    def merged(self, before: dict[str, Any] | None, update: dict[str, Any]) -> dict[str, Any] | None:
-        """Merge the members of an update into those before, which are not changed.
-
-        A member that the update does not have keeps its value; null is a value.
-
-        Returns:
-            The merged members; None if they are too many or too large. Then the update is counted in `left_out`.
-        """
-        raw = update if before is None else before | update
-        if len(raw) > MAX_MEMBERS or sum(map(len, raw)) + sum(map(_size, raw.values())) > MAX_CHARACTERS:
-            self.left_out += 1
-            return None
-        return raw
-
     def put_update(
         self,
         key: K | None,
         update: dict[str, Any],
         create: Callable[[dict[str, Any]], R],
-        raw_of: Callable[[R], dict[str, Any]],
         make_room: Callable[[], bool],
     ) -> tuple[R | None, R] | None:
         """Merge an update into its row.
@@ -115,7 +103,6 @@ class RowStore(Generic[K, R]):
             key: the key of the row; None if the update has none that can be used.
             update: its members.
             create: creates a row from merged members.
-            raw_of: the members of a row.
             make_room: evicts a row, and returns whether it did, for a new row that is one too many.
 
         Returns:
@@ -125,8 +112,9 @@ class RowStore(Generic[K, R]):
             self.left_out += 1
             return None
         before = self.rows.get(key)
-        raw = self.merged(None if before is None else raw_of(before), update)
+        raw = merged(None if before is None else before.raw, update)
         if raw is None:
+            self.left_out += 1
             return None
         if before is None and len(self.rows) >= self.most and not make_room():
             self.left_out += 1
@@ -134,6 +122,20 @@ class RowStore(Generic[K, R]):
         row = create(raw)
         self.put(key, row)
         return before, row
+
+
+def merged(before: dict[str, Any] | None, update: dict[str, Any]) -> dict[str, Any] | None:
+    """Merge the members of an update into those before, which are not changed.
+
+    A member that the update does not have keeps its value; null is a value.
+
+    Returns:
+        The merged members; None if they are too many or too large.
+    """
+    raw = update if before is None else before | update
+    if len(raw) > MAX_MEMBERS or sum(map(len, raw)) + sum(map(_size, raw.values())) > MAX_CHARACTERS:
+        return None
+    return raw
 
 
 def _size(value: Any) -> int:

@@ -9,7 +9,7 @@ from cpapi_fast.feed.machine import SessionFacts
 from cpapi_fast.messages.session import AccountsMessage, StatusMessage, SystemMessage
 from cpapi_fast.redaction import repr_without_accounts
 
-from .rows import MAX_CHARACTERS, RowStore
+from .rows import MAX_CHARACTERS, merged
 
 
 @repr_without_accounts
@@ -42,17 +42,16 @@ class FeedSession:
 
 
 class SessionMessages:
-    """Merges the messages of the session."""
+    """Merges the messages of the session.
+
+    Attributes:
+        left_out: how many messages were left out because they were too large.
+    """
 
     def __init__(self) -> None:
         # Replaced as a whole, so that other threads read one moment.
         self._known = FeedSession()
-        self._bounds: RowStore[str, Any] = RowStore(1)
-
-    @property
-    def left_out(self) -> int:
-        """How many messages were left out because they were too large."""
-        return self._bounds.left_out
+        self.left_out = 0
 
     def session(self, facts: SessionFacts) -> FeedSession:
         """Return the state of the session at this moment.
@@ -81,7 +80,7 @@ class SessionMessages:
         elif isinstance(message, AccountsMessage):
             accounts, selected = message.accounts, message.selected_account
             if sum(map(len, accounts or ())) + len(selected or "") > MAX_CHARACTERS:
-                self._bounds.left_out += 1
+                self.left_out += 1
                 return False
             self._replace(
                 accounts=before.accounts if accounts is None else accounts,
@@ -99,9 +98,11 @@ class SessionMessages:
             return
         # Not merged across connections: the first status of a connection is complete.
         before = known.status.raw["args"] if known.status is not None and known.is_current else None
-        merged = self._bounds.merged(before, update)
-        if merged is not None and (not known.is_current or merged != before):
-            status = StatusMessage({"topic": "sts", "args": merged}, message.received_ns)
+        members = merged(before, update)
+        if members is None:
+            self.left_out += 1
+        elif not known.is_current or members != before:
+            status = StatusMessage({"topic": "sts", "args": members}, message.received_ns)
             self._replace(status=status, is_current=True)
 
     def interrupt(self) -> bool:

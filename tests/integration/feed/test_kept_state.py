@@ -114,6 +114,26 @@ async def test_after_a_lost_connection_orders_are_not_current_until_their_next_u
         assert feed.orders[number].ticker == working.ticker
 
 
+async def test_a_gateway_that_sends_its_orders_again_confirms_those_that_it_still_has(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    async with cf.Feed(client) as feed:
+        await feed.subscribe_orders()
+        await gateway.wait_for(lambda: feed.orders, timeout_s=20)
+        rows = [{"orderId": number, "status": "Submitted", "totalSize": 5.0} for number in (1, 2, 3)]
+        gateway.faults.send_frame(json.dumps({"topic": "sor", "args": rows}).encode())
+        await gateway.wait_for(lambda: 3 in feed.orders, timeout_s=20)
+        gateway.faults.drop_sockets(reset=True)
+        await gateway.wait_for(lambda: not feed.orders[3].is_current, timeout_s=20)
+        await gateway.wait_for(lambda: gateway.open_connections[-1].subscriptions == ("sor",), timeout_s=60)
+        # One was filled, and one is gone.
+        rows[1]["status"] = "Filled"
+        gateway.faults.send_frame(json.dumps({"topic": "sor", "args": rows[:2]}).encode())
+        await gateway.wait_for(lambda: feed.orders[2].is_finished, timeout_s=20)
+        assert [feed.orders[number].is_current for number in (1, 2, 3)] == [True, True, False]
+        assert feed.orders[3].status == "Submitted"
+
+
 @pytest.mark.gateway(keep_log=True)
 async def test_an_execution_is_kept_once_with_its_commission_also_over_a_reconnect(
     gateway: SimulatedGateway, client: cf.Client
