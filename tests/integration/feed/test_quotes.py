@@ -82,6 +82,57 @@ async def test_after_a_lost_connection_a_quote_is_not_current_until_its_snapshot
         assert "7059" in last
 
 
+@pytest.mark.time_limit(120)
+async def test_whatever_happens_no_current_quote_has_a_value_from_before_the_last_gap(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    gaps: dict[str | None, list[cf.Gap]] = {f"smd+{conid}": [] for conid in (CONID, 8314)}
+    current: list[cf.Quote] = []
+    wrong: list[object] = []
+
+    def on_item(item: cf.Frame | cf.FeedEvent) -> None:
+        if isinstance(item, cf.Gap) and item.first_good_ns is not None:
+            gaps[item.subscription].append(item)
+
+    def on_quote(quote: cf.Quote) -> None:
+        if quote.is_current:
+            current.append(quote)
+            first_good_ns = max((gap.first_good_ns or 0 for gap in gaps[quote.topic]), default=0)
+            times = [quote.received_ns_of(code) or 0 for code in quote.raw if code != "topic"]
+            if min(times) < first_good_ns:
+                wrong.append(quote)
+
+    def has_gaps(count: int) -> bool:
+        is_streaming = all(status.state is STREAMING for status in feed.subscriptions)
+        return is_streaming and all(len(found) >= count for found in gaps.values())
+
+    def end_streams() -> None:
+        for conid in (CONID, 8314):
+            gateway.faults.end_stream(str(conid))
+
+    async with cf.Feed(client) as feed:
+        feed.on_item(on_item)
+        feed.on_quote(on_quote)
+        for conid in (CONID, 8314):
+            await feed.subscribe_market_data(conid)
+        await gateway.wait_for(lambda: len(current) > 20, timeout_s=20)
+        faults = (
+            lambda: gateway.faults.drop_sockets(reset=True),
+            end_streams,
+            gateway.faults.end_brokerage_session,
+            gateway.faults.change_session_id,
+            lambda: gateway.faults.drop_sockets(reset=False),
+        )
+        for count, fault in enumerate(faults, start=1):
+            seen = len(current)
+            fault()
+            await gateway.wait_for(
+                lambda count=count, seen=seen: has_gaps(count) and len(current) > seen + 4,  # type: ignore[misc]
+                timeout_s=60,
+            )
+    assert wrong == []
+
+
 async def test_on_quote_is_called_once_per_read_and_subscription_and_when_a_quote_is_no_longer_current(
     gateway: SimulatedGateway, client: cf.Client, clock: cf.Clock
 ) -> None:
