@@ -21,10 +21,15 @@ class Model:
 
     def __init__(self, most: int) -> None:
         self.most: Final = most
-        #: By kind: key, members and whether it is current.
+        #: By kind: key, members, whether it is current, and the members that arrived since the last interruption.
         self.rows: Final[dict[str, list[list[Any]]]] = {kind: [] for kind in ("sor", "str", "spl", "ssd", "sld")}
+        #: By kind and key: when the row became current.
+        self._since: Final[dict[tuple[str, Any], int]] = {}
+        self._count = 0
         #: The orders that finished, in that order.
         self._finished: Final[list[Any]] = []
+        #: By kind: the rows that are not current, in the order in which they became so.
+        self._not_current: Final[dict[str, list[Any]]] = {kind: [] for kind in self.rows}
         self.left_out = 0
         self.evicted = 0
 
@@ -50,26 +55,33 @@ class Model:
                 if not self._has_room(kind):
                     self.left_out += 1
                     continue
-                row = [key, {}, None]
+                row = [key, {}, None, set()]
                 self.rows[kind].append(row)
-            before = dict(row[1])
+            before, was_current = dict(row[1]), row[2]
             for member, value in update.items():
                 row[1][member] = value
-            is_changed = not row[2] or _without_time(kind, before) != _without_time(kind, row[1])
-            row[2] = True
+                if kind != "sor" or value is not None:
+                    row[3].add(member)
+            row[2] = _is_current(kind, row, before)
             if kind == "sor":
                 self._note_end(row)
-            if is_changed:
-                changed.append((key, dict(row[1]), True))
+            self._note_current(kind, row)
+            if was_current is not row[2] or _without_time(kind, before) != _without_time(kind, row[1]):
+                changed.append((key, dict(row[1]), row[2]))
         return changed
 
     def interrupt(self, kind: str, account: str | None = None) -> list[tuple[Any, dict[str, Any], bool]]:
         changed = []
         for row in self.rows[kind]:
+            if account is not None and row[0][0] != account:
+                continue
+            row[3].clear()
             is_final = kind == "str" or (kind == "sor" and row[1].get("status") in _FINISHED)
-            if row[2] and not is_final and (account is None or row[0][0] == account):
+            if row[2] and not is_final:
                 row[2] = False
                 changed.append((row[0], dict(row[1]), False))
+        for row in sorted(self.rows[kind], key=lambda row: self._since.get((kind, row[0]), 0)):
+            self._note_current(kind, row)
         return changed
 
     @staticmethod
@@ -90,6 +102,21 @@ class Model:
         elif not is_finished and row[0] in self._finished:
             self._finished.remove(row[0])
 
+    def _note_current(self, kind: str, row: list[Any]) -> None:
+        waiting = self._not_current[kind]
+        if row[2]:
+            if row[0] in waiting:
+                waiting.remove(row[0])
+            self._count += 1
+            if kind == "sor" and row[1].get("status") in _FINISHED:
+                self._since.pop((kind, row[0]), None)
+            else:
+                self._since.setdefault((kind, row[0]), self._count)
+        else:
+            self._since.pop((kind, row[0]), None)
+            if row[0] not in waiting:
+                waiting.append(row[0])
+
     def _has_room(self, kind: str) -> bool:
         rows = self.rows[kind]
         if len(rows) < self.most:
@@ -98,12 +125,25 @@ class Model:
         if kind == "sor" and self._finished:
             key = self._finished.pop(0)
         elif kind != "str":
-            key = next((row[0] for row in rows if not row[2]), None)
+            key = next(iter(self._not_current[kind]), None)
         if key is None:
             return False
         rows[:] = [row for row in rows if row[0] != key]
+        self._since.pop((kind, key), None)
+        if key in self._not_current[kind]:
+            self._not_current[kind].remove(key)
         self.evicted += 1
         return True
+
+
+def _is_current(kind: str, row: list[Any], before: dict[str, Any]) -> bool:
+    if kind == "str":
+        return True
+    if kind == "sor":
+        was_final = row[2] and before.get("status") in _FINISHED
+        is_confirmed = "status" in row[3] and bool({"filledQuantity", "remainingQuantity"} & row[3])
+        return is_confirmed or bool(was_final and row[1].get("status") in _FINISHED)
+    return bool(row[3] - {"key", "timestamp", "rowType"})
 
 
 class _Integer:
@@ -167,7 +207,7 @@ class Twins:
         }
         for kind, snapshot in snapshots.items():
             found = [(key, row.raw, getattr(row, "is_current", True)) for key, row in snapshot.items()]
-            assert found == [tuple(row) for row in self.model.rows[kind]], kind
+            assert found == [tuple(row[:3]) for row in self.model.rows[kind]], kind
             for row in snapshot.values():
                 # No value of a row raises, whatever it is.
                 assert all(isinstance(path, str) for path in row.problems)

@@ -8,10 +8,13 @@ from typing import Any, Final, Generic, TypeVar
 
 from cpapi_fast.messages.account import LedgerMessage, LedgerRow, PnlMessage, PnlRow, SummaryMessage, SummaryRow
 
-from .rows import Rows, RowStore
+from .rows import CurrentRows, Rows, RowStore
 
 #: The time of a row. A row in which only the time is new did not change.
 _TIMESTAMP: Final = "timestamp"
+
+#: The members of a row that are no values.
+_NO_VALUE: Final = frozenset({"key", _TIMESTAMP, "rowType"})
 
 
 class Pnl(PnlRow):
@@ -23,7 +26,7 @@ class Pnl(PnlRow):
         raw: the merged members.
         name: the name of the row, such as `DU1234567.Core`.
         received_ns: the receive time of its last update, in ns since the Unix epoch.
-        is_current: whether an update arrived since the subscription was last interrupted.
+        is_current: whether an update with a value arrived since the subscription was last interrupted.
     """
 
     __slots__ = ("is_current", "received_ns")
@@ -50,7 +53,7 @@ class AccountValue(SummaryRow):
         raw: the merged members.
         account: the account.
         received_ns: the receive time of its last update, in ns since the Unix epoch.
-        is_current: whether an update arrived since the subscription was last interrupted.
+        is_current: whether an update with a value arrived since the subscription was last interrupted.
     """
 
     __slots__ = ("account", "is_current", "received_ns")
@@ -79,7 +82,7 @@ class LedgerBalance(LedgerRow):
         raw: the merged members.
         account: the account.
         received_ns: the receive time of its last update, in ns since the Unix epoch.
-        is_current: whether an update arrived since the subscription was last interrupted.
+        is_current: whether an update with a value arrived since the subscription was last interrupted.
     """
 
     __slots__ = ("account", "is_current", "received_ns")
@@ -121,18 +124,24 @@ class AccountRows(Generic[R]):
 
     Args:
         row_class: `Pnl`, `AccountValue` or `LedgerBalance`.
-        most: how many rows to keep. Beyond that, the oldest that is not current is removed; without such a one, the
-            new row is left out.
+        most: how many rows to keep. Beyond that, the one that is not current for the longest time is removed; without
+            such a one, the new row is left out.
     """
 
     def __init__(self, row_class: type[R], most: int) -> None:
         self._row_class: Final[type[R]] = row_class
-        self.store: Final[RowStore[Key, R]] = RowStore(most)
+        self.store: Final[RowStore[Key, R]] = RowStore(most, row_class)
+        self._current: Final[CurrentRows[Key]] = CurrentRows()
 
     @property
     def snapshot(self) -> Rows[Key, R]:
         """The rows at this moment, by account and key; of profit and loss, by an empty text and name."""
         return self.store.snapshot
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The accounts that have current rows; an empty text for those of profit and loss."""
+        return self._current.scopes
 
     def update(self, message: PnlMessage | SummaryMessage | LedgerMessage) -> list[R]:
         """Merge a message, and return the rows that changed."""
@@ -144,36 +153,38 @@ class AccountRows(Generic[R]):
     def _update(self, scope: str, rows: Iterable[tuple[str | None, str, dict[str, Any]]], received_ns: int) -> list[R]:
         changed = []
         for name, owner, update in rows:
-            key = self.store.checked(name)
-            found = self.store.put_update(
-                None if key is None else (scope, key),
-                update,
-                partial(_created, self._row_class, owner, received_ns),
-                self._make_room,
-            )
-            if found is not None and (found[0] is None or not found[0].is_current or _is_new(found[0], found[1])):
-                changed.append(found[1])
+            text = self.store.checked(name)
+            key = None if text is None else (scope, text)
+            create = partial(_created, self._row_class, owner, received_ns)
+            found = self.store.put_update(key, update, create, self._make_room)
+            if found is None or key is None:
+                continue
+            before, row = found
+            # A row without a change is sent with its key and time only, which says nothing about its values.
+            if (before is None or not before.is_current) and update.keys() <= _NO_VALUE:
+                row = self._row_class(row.raw, owner, received_ns, is_current=False)
+                self.store.put(key, row)
+            self._current.set(scope, key, is_current=row.is_current)
+            if before is None or before.is_current != row.is_current or _is_new(before, row):
+                changed.append(row)
         return changed
 
     def interrupt(self, scope: str) -> list[R]:
         """Mark the rows of an account as not current, or with an empty text those of P&L; return those that were."""
         changed = []
-        for key, row in list(self.store.rows.items()):
-            if key[0] == scope and row.is_current:
-                owner = row.name if isinstance(row, Pnl) else row.account
-                row = self._row_class(row.raw, owner, row.received_ns, is_current=False)
-                self.store.put(key, row)
-                changed.append(row)
+        for key in self._current.interrupt(scope):
+            row = self.store.rows[key]
+            owner = row.name if isinstance(row, Pnl) else row.account
+            row = self._row_class(row.raw, owner, row.received_ns, is_current=False)
+            self.store.put(key, row)
+            changed.append(row)
         return changed
 
-    def scopes(self) -> set[str]:
-        """The accounts that have rows."""
-        return {scope for scope, _ in self.store.rows}
-
     def _make_room(self) -> bool:
-        key = next((key for key, row in self.store.rows.items() if not row.is_current), None)
+        key = self._current.oldest_not_current
         if key is None:
             return False
+        self._current.remove(key[0], key)
         self.store.evict(key)
         return True
 

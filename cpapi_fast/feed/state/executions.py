@@ -20,7 +20,7 @@ class Executions:
     """
 
     def __init__(self, most: int) -> None:
-        self.store: Final[RowStore[str, Execution]] = RowStore(most)
+        self.store: Final[RowStore[str, Execution]] = RowStore(most, Execution)
 
     @property
     def snapshot(self) -> Rows[str, Execution]:

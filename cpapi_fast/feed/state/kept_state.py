@@ -110,10 +110,10 @@ class KeptState:
             self._add("order", self.orders.interrupt())
         if not is_open("spl"):
             self._add("pnl", self.pnl.interrupt(""))
-        for account in self.account_values.scopes():
+        for account in self.account_values.scopes:
             if not is_open(f"ssd+{account}"):
                 self._add("account_value", self.account_values.interrupt(account))
-        for account in self.ledger_balances.scopes():
+        for account in self.ledger_balances.scopes:
             if not is_open(f"sld+{account}"):
                 self._add("ledger_balance", self.ledger_balances.interrupt(account))
 

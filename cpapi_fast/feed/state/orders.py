@@ -7,10 +7,17 @@ from typing import Any, Final
 from cpapi_fast.messages.enums import OrderStatus
 from cpapi_fast.messages.orders import OrdersMessage, OrderUpdate
 
-from .rows import Rows, RowStore
+from .rows import CurrentRows, Rows, RowStore
 
 #: An order with one of these does not change any more.
 _FINISHED: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.FILLED})
+
+#: All orders have one subscription.
+_SCOPE: Final = ""
+
+#: Flags of what arrived: the status, and the filled or remaining quantity.
+_STATUS: Final = 1
+_QUANTITY: Final = 2
 
 
 class Order(OrderUpdate):
@@ -21,9 +28,9 @@ class Order(OrderUpdate):
     Attributes:
         raw: the merged members, also those that the class does not have.
         received_ns: the receive time of its last update, in ns since the Unix epoch.
-        is_current: whether an update arrived since the subscription to orders was last interrupted; always True for a
-            finished order. The gateway does not repeat the orders after a lost connection, so an order that is not
-            current may have changed, or be finished.
+        is_current: whether its status and its filled or remaining quantity arrived since the subscription to orders
+            was last interrupted. A finished order for which it was true stays so. The gateway does not repeat the
+            orders after a lost connection, so an order that is not current may have changed, or be finished.
     """
 
     __slots__ = ("is_current", "received_ns")
@@ -60,13 +67,16 @@ class Orders:
 
     Args:
         most: how many orders to keep. Beyond that, the order that finished first is removed; without a finished one,
-            the oldest that is not current; without such a one, the new order is left out.
+            the one that is not current for the longest time; without such a one, the new order is left out.
     """
 
     def __init__(self, most: int) -> None:
-        self.store: Final[RowStore[int, Order]] = RowStore(most)
+        self.store: Final[RowStore[int, Order]] = RowStore(most, Order)
         #: The finished orders in the order in which they finished.
         self._finished: Final[dict[int, None]] = {}
+        self._current: Final[CurrentRows[int]] = CurrentRows()
+        #: Which of the members that make an order current arrived since the last interruption.
+        self._arrived: Final[dict[int, int]] = {}
 
     @property
     def snapshot(self) -> Rows[int, Order]:
@@ -83,30 +93,50 @@ class Orders:
             if found is None or order_id is None:
                 continue
             before, order = found
-            if order.is_finished:
-                self._finished.setdefault(order_id)
-            else:
-                self._finished.pop(order_id, None)
-            if before is None or not before.is_current or before.raw != order.raw:
+            arrived = self._arrived[order_id] = self._arrived.get(order_id, 0) | _arrived_in(row.raw)
+            was_final = before is not None and before.is_current and before.is_finished
+            if arrived != _STATUS | _QUANTITY and not (was_final and order.is_finished):
+                order = Order(order.raw, received_ns, is_current=False)
+                self.store.put(order_id, order)
+            self._note(order_id, order)
+            if before is None or before.is_current != order.is_current or before.raw != order.raw:
                 changed.append(order)
         return changed
 
     def interrupt(self) -> list[Order]:
         """Mark the orders that are not finished as not current, and return those that were."""
+        self._arrived.clear()
         changed = []
-        for order_id, order in list(self.store.rows.items()):
-            if order.is_current and not order.is_finished:
-                order = Order(order.raw, order.received_ns, is_current=False)
-                self.store.put(order_id, order)
-                changed.append(order)
+        for order_id in self._current.interrupt(_SCOPE):
+            order = self.store.rows[order_id]
+            order = Order(order.raw, order.received_ns, is_current=False)
+            self.store.put(order_id, order)
+            changed.append(order)
         return changed
+
+    def _note(self, order_id: int, order: Order) -> None:
+        if order.is_finished:
+            self._finished.setdefault(order_id)
+        else:
+            self._finished.pop(order_id, None)
+        if order.is_finished and order.is_current:
+            self._current.remove(_SCOPE, order_id)
+        else:
+            self._current.set(_SCOPE, order_id, is_current=order.is_current)
 
     def _make_room(self) -> bool:
         order_id = next(iter(self._finished), None)
         if order_id is None:
-            order_id = next((number for number, order in self.store.rows.items() if not order.is_current), None)
+            order_id = self._current.oldest_not_current
         if order_id is None:
             return False
         self._finished.pop(order_id, None)
+        self._current.remove(_SCOPE, order_id)
+        self._arrived.pop(order_id, None)
         self.store.evict(order_id)
         return True
+
+
+def _arrived_in(update: dict[str, Any]) -> int:
+    has_quantity = update.get("filledQuantity") is not None or update.get("remainingQuantity") is not None
+    return (_STATUS if update.get("status") is not None else 0) | (_QUANTITY if has_quantity else 0)

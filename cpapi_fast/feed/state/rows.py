@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from cpapi_fast.messages.member import JsonObject
@@ -14,8 +14,15 @@ R = TypeVar("R", bound=JsonObject)
 #: How many members a row may have, known and unknown. The gateway sends about 30.
 MAX_MEMBERS: Final = 200
 
-#: How many characters the keys and values of a row may have. The gateway sends less than 1000.
-MAX_CHARACTERS: Final = 32 * 1024
+#: About how many bytes of memory the keys and values of a row may take. The gateway sends less than 1000.
+MAX_BYTES: Final = 32 * 1024
+
+#: How many bytes one value may take in a row that would be larger than that. The known members of a row are fewer than
+#: 40, so they fit.
+MAX_VALUE: Final = 512
+
+#: About how many bytes an object takes besides its text: a text, a number, or an empty list or object.
+NESTED_BYTES: Final = 64
 
 #: How many characters a key of a row may have that is a text of the gateway.
 MAX_KEY: Final = 200
@@ -49,15 +56,17 @@ class RowStore(Generic[K, R]):
 
     Attributes:
         rows: the current rows, in the order in which their keys were first put.
-        left_out: how many updates were left out: without a key, too large, or without room.
+        left_out: how many updates were left out: without a key, without room, or in part because they are too large.
         evicted: how many rows were removed to make room.
 
     Args:
         most: how many rows there may be.
+        row_class: their class. Its members are kept if a row has more than it may have.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, row_class: type[R]) -> None:
         self.most: Final = most
+        self._known: Final = frozenset(member.key for member in row_class.members().values())
         self.rows: Final[dict[K, R]] = {}
         self.left_out = 0
         self.evicted = 0
@@ -112,38 +121,121 @@ class RowStore(Generic[K, R]):
             self.left_out += 1
             return None
         before = self.rows.get(key)
-        raw = merged(None if before is None else before.raw, update)
-        if raw is None:
-            self.left_out += 1
-            return None
         if before is None and len(self.rows) >= self.most and not make_room():
             self.left_out += 1
             return None
+        raw, is_whole = merged(None if before is None else before.raw, update, self._known)
+        if not is_whole:
+            self.left_out += 1
         row = create(raw)
         self.put(key, row)
         return before, row
 
 
-def merged(before: dict[str, Any] | None, update: dict[str, Any]) -> dict[str, Any] | None:
+class CurrentRows(Generic[K]):
+    """Which rows are current, by scope, so that an interruption costs only as much as it changes.
+
+    A scope is what is interrupted together: the rows of one subscription. A row that is in neither group stays current.
+    """
+
+    def __init__(self) -> None:
+        self._current: Final[dict[str, dict[K, None]]] = {}
+        #: In the order in which they stopped being current.
+        self._not_current: Final[dict[K, None]] = {}
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that have current rows."""
+        return tuple(self._current)
+
+    @property
+    def oldest_not_current(self) -> K | None:
+        """The row that is not current for the longest time; None if all are current."""
+        return next(iter(self._not_current), None)
+
+    def set(self, scope: str, key: K, *, is_current: bool) -> None:
+        """Note whether a row is current."""
+        if is_current:
+            self._not_current.pop(key, None)
+            self._current.setdefault(scope, {})[key] = None
+        else:
+            self._discard_current(scope, key)
+            self._not_current.setdefault(key)
+
+    def remove(self, scope: str, key: K) -> None:
+        """Note that a row is removed, or stays current whatever happens."""
+        self._not_current.pop(key, None)
+        self._discard_current(scope, key)
+
+    def interrupt(self, scope: str) -> tuple[K, ...]:
+        """Note that the rows of a scope are not current; return those that were."""
+        stopped = self._current.pop(scope, {})
+        self._not_current.update(stopped)
+        return tuple(stopped)
+
+    def _discard_current(self, scope: str, key: K) -> None:
+        current = self._current.get(scope)
+        if current is not None:
+            current.pop(key, None)
+            if not current:
+                del self._current[scope]
+
+
+def merged(
+    before: dict[str, Any] | None, update: dict[str, Any], known: Collection[str]
+) -> tuple[dict[str, Any], bool]:
     """Merge the members of an update into those before, which are not changed.
 
-    A member that the update does not have keeps its value; null is a value.
+    A member that the update does not have keeps its value; null is a value. If the result is too large, the unknown
+    members of the update and its large values are left out: such a member has no value from then on, so that an old one
+    does not count as current. If that is not enough, only known members stay.
+
+    Args:
+        before: the members before.
+        update: the members of the update.
+        known: the keys of known members.
 
     Returns:
-        The merged members; None if they are too many or too large.
+        The merged members, and whether all of the update is in them.
     """
     raw = update if before is None else before | update
-    if len(raw) > MAX_MEMBERS or sum(map(len, raw)) + sum(map(_size, raw.values())) > MAX_CHARACTERS:
-        return None
-    return raw
+    if _fits(raw):
+        return raw, True
+    kept = {key: value for key, value in update.items() if key in known and _size(value) <= MAX_VALUE}
+    raw = {key: value for key, value in (before or {}).items() if key not in update} | kept
+    if not _fits(raw):
+        raw = {key: value for key, value in raw.items() if key in known and _size(value) <= MAX_VALUE}
+    return raw, False
+
+
+def _fits(raw: dict[str, Any]) -> bool:
+    return len(raw) <= MAX_MEMBERS and sum(map(_text_size, raw)) + sum(map(_size, raw.values())) <= MAX_BYTES
+
+
+def _text_size(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 def _size(value: Any) -> int:
     if type(value) is str:
-        return len(value)
+        return _text_size(value)
+    if type(value) is int:
+        return 8 + value.bit_length() // 8
     if type(value) in _PLAIN:
         return 8
-    try:
-        return len(repr(value))
-    except (RecursionError, ValueError):
-        return MAX_CHARACTERS + 1
+    # Without recursion, because values of the gateway may be deep.
+    size, waiting = 0, [value]
+    while waiting and size <= MAX_BYTES:
+        value = waiting.pop()
+        # Every value within another one is an object of its own.
+        size += NESTED_BYTES
+        if type(value) is str:
+            size += _text_size(value)
+        elif type(value) is int:
+            size += value.bit_length() // 8
+        elif type(value) is list:
+            waiting.extend(value)
+        elif type(value) is dict:
+            size += NESTED_BYTES * len(value) + sum(map(_text_size, value))
+            waiting.extend(value.values())
+    return size

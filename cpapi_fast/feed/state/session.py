@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cpapi_fast.feed.machine import SessionFacts
 from cpapi_fast.messages.session import AccountsMessage, StatusMessage, SystemMessage
 from cpapi_fast.redaction import repr_without_accounts
 
-from .rows import MAX_CHARACTERS, merged
+from .rows import MAX_BYTES, merged
+
+_STATUS_KEYS: Final = frozenset(member.key for member in StatusMessage.members().values())
 
 
 @repr_without_accounts
@@ -45,7 +47,7 @@ class SessionMessages:
     """Merges the messages of the session.
 
     Attributes:
-        left_out: how many messages were left out because they were too large.
+        left_out: how many messages were left out as a whole or in part because they were too large.
     """
 
     def __init__(self) -> None:
@@ -79,7 +81,7 @@ class SessionMessages:
             self._update_status(message)
         elif isinstance(message, AccountsMessage):
             accounts, selected = message.accounts, message.selected_account
-            if sum(map(len, accounts or ())) + len(selected or "") > MAX_CHARACTERS:
+            if sum(map(len, accounts or ())) + len(selected or "") > MAX_BYTES:
                 self.left_out += 1
                 return False
             self._replace(
@@ -98,10 +100,10 @@ class SessionMessages:
             return
         # Not merged across connections: the first status of a connection is complete.
         before = known.status.raw["args"] if known.status is not None and known.is_current else None
-        members = merged(before, update)
-        if members is None:
+        members, is_whole = merged(before, update, _STATUS_KEYS)
+        if not is_whole:
             self.left_out += 1
-        elif not known.is_current or members != before:
+        if not known.is_current or members != before:
             status = StatusMessage({"topic": "sts", "args": members}, message.received_ns)
             self._replace(status=status, is_current=True)
 

@@ -120,7 +120,7 @@ async def test_a_gateway_that_sends_its_orders_again_confirms_those_that_it_stil
     async with cf.Feed(client) as feed:
         await feed.subscribe_orders()
         await gateway.wait_for(lambda: feed.orders, timeout_s=20)
-        rows = [{"orderId": number, "status": "Submitted", "totalSize": 5.0} for number in (1, 2, 3)]
+        rows = [{"orderId": number, "status": "Submitted", "filledQuantity": 0.0} for number in (1, 2, 3)]
         gateway.faults.send_frame(json.dumps({"topic": "sor", "args": rows}).encode())
         await gateway.wait_for(lambda: 3 in feed.orders, timeout_s=20)
         gateway.faults.drop_sockets(reset=True)

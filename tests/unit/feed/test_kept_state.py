@@ -4,59 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cpapi_fast.feed.machine import SessionFacts
-from cpapi_fast.feed.state import KeptState, Row, StateKind
-from cpapi_fast.feed.state.rows import MAX_CHARACTERS, MAX_MEMBERS
-from cpapi_fast.frames.batch import BatchBuilder
-from cpapi_fast.frames.frame import Frame
-from cpapi_fast.messages import OrderStatus, Side
+from cpapi_fast.messages import Side
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.frames import VALID
+from tests.unit.feed.kept_harness import Kept, working
 
 ACCOUNT = "DU1234567"
 FACTS = SessionFacts(1, True, True, False)
-
-
-class Kept:
-    """A state, the changes that it reported, and a counter of receive times."""
-
-    def __init__(self, most: int = 100) -> None:
-        self.state = KeptState(max_orders=most, max_executions=most, max_account_rows=most)
-        self.changes: list[tuple[StateKind, Row]] = []
-        self.state.on_change = lambda kind, row: self.changes.append((kind, row))
-        self.received_ns = 0
-
-    def frame(self, message: dict[str, Any] | bytes) -> Frame:
-        self.received_ns += 1
-        builder = BatchBuilder()
-        builder.append(message if isinstance(message, bytes) else json.dumps(message).encode())
-        batch = builder.finish(self.received_ns)
-        assert batch is not None
-        return batch[0]
-
-    def put(self, message: dict[str, Any] | bytes) -> list[Row]:
-        """Merge a message, and return the rows that changed."""
-        self.changes.clear()
-        self.state.on_subscription_frame(self.frame(message))
-        self.state.flush()
-        return [row for _, row in self.changes]
-
-    def orders(self, *rows: dict[str, Any]) -> list[Any]:
-        return self.put({"topic": "sor", "args": list(rows)})
-
-    def executions(self, *rows: dict[str, Any]) -> list[Any]:
-        return self.put({"topic": "str", "args": list(rows)})
-
-    def interrupt(self, is_open: Callable[[str], bool] = lambda _topic: False) -> list[Any]:
-        self.changes.clear()
-        self.state.check_interruptions(is_open)
-        self.state.flush()
-        return [row for _, row in self.changes]
 
 
 def test_frames_of_all_shapes_are_merged_or_ignored():
@@ -73,42 +32,6 @@ def test_frames_of_all_shapes_are_merged_or_ignored():
     assert {number: order.raw for number, order in kept.state.orders.snapshot.items()} == merged
 
 
-def test_an_order_is_merged_from_sparse_updates():
-    kept = Kept()
-    (order,) = kept.orders(
-        {"orderId": 7, "acct": ACCOUNT, "status": "Inactive", "side": "BUY", "totalSize": 2.0, "price": "1.00",
-         "filledQuantity": 0.0, "new": {"a": 1}}
-    )  # fmt: skip
-    assert (order.order_id, order.status, order.side, order.price) == (7, OrderStatus.INACTIVE, Side.BUY, 1.0)
-    assert repr(order) == "<Order 7, Inactive, BUY 0.0 of 2.0>"
-    before = kept.state.orders.snapshot
-    (order,) = kept.orders({"orderId": 7, "acct": ACCOUNT, "status": "Submitted"})
-    # A member that is missing keeps its value, and so does one that the class does not have.
-    assert (order.status, order.price, order.extras, order.received_ns) == (
-        OrderStatus.SUBMITTED, 1.0, {"new": {"a": 1}}, 2
-    )  # fmt: skip
-    # A snapshot does not change.
-    assert before[7].status is OrderStatus.INACTIVE
-    assert kept.state.orders.snapshot[7] is order
-    # Nothing changed: only the receive time.
-    assert kept.orders({"orderId": 7, "acct": ACCOUNT}) == []
-    assert kept.state.orders.snapshot[7].received_ns == 3
-    # null is a value: the order has no price from now on.
-    (order,) = kept.orders({"orderId": 7, "price": None})
-    assert (order.price, order.problems) == (None, ())
-    # A value of another type is None and listed, and the others stay.
-    (order,) = kept.orders({"orderId": 7, "totalSize": [], "status": "Unheard"})
-    assert (order.total_size, order.status, order.side) == (None, None, Side.BUY)
-    assert order.problems == ("status", "totalSize")
-
-
-def test_several_updates_in_one_message_are_applied_in_order():
-    kept = Kept()
-    changed = kept.orders({"orderId": 1, "status": "Inactive"}, {"orderId": 2}, {"orderId": 1, "status": "Submitted"})
-    assert [(order.order_id, order.status) for order in changed] == [(1, "Inactive"), (2, None), (1, "Submitted")]
-    assert list(kept.state.orders.snapshot) == [1, 2]
-
-
 @pytest.mark.parametrize("order_id", [None, "", "x", [], {}, True, 1.5])
 def test_an_update_without_an_id_is_counted(order_id: object):
     kept = Kept()
@@ -121,26 +44,6 @@ def test_ids_are_exact():
     kept = Kept()
     kept.orders({"orderId": 1777439171105}, {"orderId": "1777439171106"}, {"orderId": 1777439171105.0})
     assert list(kept.state.orders.snapshot) == [1777439171105, 1777439171106]
-
-
-def test_after_an_interruption_only_finished_orders_are_current():
-    kept = Kept()
-    kept.orders({"orderId": 1, "status": "Submitted", "price": "5"}, {"orderId": 2, "status": "Filled"})
-    kept.orders({"orderId": 3, "status": "Cancelled"}, {"orderId": 4})
-    assert kept.interrupt(lambda topic: topic == "sor") == []
-    changed = kept.interrupt()
-    assert [(order.order_id, order.is_current) for order in changed] == [(1, False), (4, False)]
-    assert repr(changed[0]) == "<Order 1, Submitted, None None of None, not current>"
-    assert kept.interrupt() == []
-    orders = kept.state.orders.snapshot
-    assert [order.is_current for order in orders.values()] == [False, True, True, False]
-    # An update makes an order current again, even one that changes nothing; the rest stays as it is.
-    (order,) = kept.orders({"orderId": 1})
-    assert (order.is_current, order.price, order.status) == (True, 5.0, "Submitted")
-    assert [order.is_current for order in kept.state.orders.snapshot.values()] == [True, True, True, False]
-    # The gateway may also send orders again in full.
-    changed = kept.orders({"orderId": 1, "status": "Submitted"}, {"orderId": 5, "status": "Submitted"})
-    assert [order.order_id for order in changed] == [5]
 
 
 def test_an_execution_is_kept_once_and_its_commission_is_joined():
@@ -164,56 +67,11 @@ def test_a_commission_may_arrive_first():
     assert (execution.commission, execution.size) == (1.25, 3.0)
 
 
-def test_the_number_of_orders_is_bounded_and_finished_ones_go_first():
-    kept = Kept(most=3)
-    kept.orders({"orderId": 1}, {"orderId": 2, "status": "Submitted"}, {"orderId": 3, "status": "Submitted"})
-    kept.orders({"orderId": 3, "status": "Filled"}, {"orderId": 2, "status": "Cancelled"})
-    kept.orders({"orderId": 4})
-    # 3 finished first.
-    assert list(kept.state.orders.snapshot) == [1, 2, 4]
-    kept.orders({"orderId": 5})
-    assert list(kept.state.orders.snapshot) == [1, 4, 5]
-    assert (kept.state.rows_evicted, kept.state.rows_left_out) == (2, 0)
-    # All are working: the new one is left out, and updates of the others are merged.
-    assert kept.orders({"orderId": 6}) == []
-    assert [order.status for order in kept.orders({"orderId": 5, "status": "Submitted"})] == ["Submitted"]
-    assert (kept.state.rows_evicted, kept.state.rows_left_out) == (2, 1)
-    # An order that is not current makes room.
-    kept.interrupt()
-    kept.orders({"orderId": 4}, {"orderId": 7})
-    assert list(kept.state.orders.snapshot) == [4, 5, 7]
-    # A finished order that works again is not the first to go.
-    kept.orders({"orderId": 4, "status": "Filled"}, {"orderId": 4, "status": "Submitted"})
-    kept.orders({"orderId": 7, "status": "Filled"}, {"orderId": 8}, {"orderId": 9})
-    assert list(kept.state.orders.snapshot) == [4, 8, 9]
-
-
 def test_the_number_of_executions_is_bounded():
     kept = Kept(most=2)
     kept.executions(*({"execution_id": str(number)} for number in range(5)))
     assert list(kept.state.executions.snapshot) == ["3", "4"]
     assert (kept.state.rows_evicted, kept.state.rows_left_out) == (3, 0)
-
-
-def test_the_size_of_a_row_is_bounded():
-    kept = Kept()
-    kept.orders({"orderId": 1, "status": "Submitted"})
-    for update in (
-        {"orderId": 1, "text": "x" * (MAX_CHARACTERS + 1)},
-        {"orderId": 1, "list": ["x" * MAX_CHARACTERS]},
-        {"orderId": 1, **{f"key{number}": 1 for number in range(MAX_MEMBERS)}},
-        {"orderId": 2, "x" * MAX_CHARACTERS: 1},
-    ):
-        assert kept.orders(update) == []
-    assert kept.orders({"orderId": 1, "a": "x" * (MAX_CHARACTERS // 2)})
-    assert kept.orders({"orderId": 1, "b": "x" * (MAX_CHARACTERS // 2)}) == []
-    deep: Any = []
-    for _ in range(900):
-        deep = [deep]
-    kept.orders({"orderId": 1, "deep": deep})
-    assert kept.executions({"execution_id": "x" * 300}) == []
-    assert kept.state.rows_left_out >= 6
-    assert list(kept.state.orders.snapshot) == [1]
 
 
 def test_profit_and_loss_by_the_name_of_the_row():
@@ -226,6 +84,7 @@ def test_profit_and_loss_by_the_name_of_the_row():
     assert kept.put({"topic": "spl", "args": {f"{ACCOUNT}.Core": {"dpl": 1.0}}}) == []
     (row,) = kept.interrupt()
     assert (row.is_current, row.dpl, row.name) == (False, 1.0, f"{ACCOUNT}.Core")
+    assert kept.put({"topic": "spl", "args": {f"{ACCOUNT}.Core": {"rowType": 1}}}) == []
     (row,) = kept.put({"topic": "spl", "args": {f"{ACCOUNT}.Core": {"dpl": 1.0}}})
     assert row.is_current
 
@@ -253,8 +112,11 @@ def test_rows_of_accounts_by_account_and_key(channel: str, kind: str):
     (stopped,) = kept.interrupt(lambda topic: topic == f"{channel}+DU2")
     assert (stopped.account, stopped.is_current) == (ACCOUNT, False)
     assert [row.is_current for row in store.snapshot.values()] == [False, True]
+    # A row with its key and time only says nothing about the values.
+    assert put(ACCOUNT, {"key": "A", "timestamp": 4}) == []
+    assert not store.snapshot[ACCOUNT, "A"].is_current
     # Beyond the bound, rows that are not current go first.
-    put(ACCOUNT, *({"key": f"K{number}"} for number in range(200)))
+    put(ACCOUNT, *({"key": f"K{number}", "severity": 0} for number in range(200)))
     assert len(store.snapshot) == 100
     assert (ACCOUNT, "A") not in store.snapshot
     assert ("DU2", "A") in store.snapshot
@@ -316,10 +178,10 @@ def test_held_changes_wait_and_nobody_is_called_without_a_callback():
 
 def test_rows_can_be_pickled():
     kept = Kept()
-    rows: list[Any] = kept.orders({"orderId": 1, "status": "Submitted"})
+    rows: list[Any] = kept.orders(working(1))
     rows += kept.put({"topic": "spl", "args": {"a.Core": {"dpl": 1.0}}})
-    rows += kept.put({"topic": "ssd+a", "result": [{"key": "A"}]})
-    rows += kept.put({"topic": "sld+a", "result": [{"key": "A"}]})
+    rows += kept.put({"topic": "ssd+a", "result": [{"key": "A", "value": "1"}]})
+    rows += kept.put({"topic": "sld+a", "result": [{"key": "A", "funds": 1.0}]})
     rows += kept.interrupt()
     assert len(rows) == 8
     for row in rows:
