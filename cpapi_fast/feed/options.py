@@ -69,9 +69,11 @@ class FeedOptions:
         max_pending_bytes: the bound of such a consumer in bytes.
         last_values: keep the latest value of every field for `last_value`; this costs more than receiving a frame.
         max_orders: how many orders to keep for `orders`. Beyond that, the order that finished first is removed.
-        max_executions: how many executions to keep for `executions`. Beyond that, the oldest one is removed.
-        max_account_rows: how many rows to keep for each of `pnl`, `account_summary` and `ledger`. Beyond that, new ones
-            are left out. `FeedStats` counts what is removed and left out.
+        max_executions: how many executions to keep for `executions`. Beyond that, the one with the earliest trade time
+            is removed, or the new one is left out if it is earlier still.
+        max_account_rows: how many rows to keep for each of `pnl`, `account_summary` and `ledger`. Beyond that, the one
+            that is not current for the longest time is removed; if all are current, the new one is left out.
+            `FeedStats` counts what is removed and left out.
         ws: limits and timeouts of each connection.
         seed: the seed of the jitter; None draws one.
         record_decisions: write the feed's inputs and decisions to this new file, which `replay_decisions` reads. It

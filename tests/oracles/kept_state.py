@@ -26,6 +26,10 @@ class Model:
         #: By kind and key: when the row became current.
         self._since: Final[dict[tuple[str, Any], int]] = {}
         self._count = 0
+        #: By id: the trade time of an execution, and its number; all of those there ever were; those removed.
+        self._times: Final[dict[str, tuple[int, int]]] = {}
+        self._all_times: Final[list[tuple[int, int]]] = []
+        self._removed_ms: Final[list[int]] = []
         #: The orders that finished, in that order.
         self._finished: Final[list[Any]] = []
         #: By kind: the rows that are not current, in the order in which they became so.
@@ -51,8 +55,10 @@ class Model:
                 self.left_out += 1
                 continue
             row = next((row for row in self.rows[kind] if row[0] == key), None)
+            if kind == "str":
+                update = _with_known_commission(row, update)
             if row is None:
-                if not self._has_room(kind):
+                if not (self._has_room_for_execution(update) if kind == "str" else self._has_room(kind)):
                     self.left_out += 1
                     continue
                 row = [key, {}, None, set()]
@@ -65,6 +71,8 @@ class Model:
             row[2] = _is_current(kind, row, before)
             if kind == "sor":
                 self._note_end(row)
+            if kind == "str":
+                self._note_time(key, update)
             self._note_current(kind, row)
             if was_current is not row[2] or _without_time(kind, before) != _without_time(kind, row[1]):
                 changed.append((key, dict(row[1]), row[2]))
@@ -117,14 +125,37 @@ class Model:
             if row[0] not in waiting:
                 waiting.append(row[0])
 
+    def _note_time(self, key: str, update: dict[str, Any]) -> None:
+        time_ms = _time_ms(update)
+        if key not in self._times:
+            self._count += 1
+            latest_ms = max((known_ms for known_ms, _ in self._all_times), default=0)
+            self._times[key] = (max(latest_ms, 0) if time_ms is None else time_ms, self._count)
+        elif time_ms is not None:
+            self._times[key] = (time_ms, self._times[key][1])
+        self._all_times.append(self._times[key])
+
+    def _has_room_for_execution(self, update: dict[str, Any]) -> bool:
+        if len(self.rows["str"]) < self.most:
+            return True
+        time_ms = _time_ms(update)
+        key = min(self._times, key=lambda key: self._times[key])
+        earliest_ms = self._times[key][0]
+        if time_ms is not None and (time_ms < earliest_ms or any(time_ms <= removed for removed in self._removed_ms)):
+            return False
+        del self._times[key]
+        self._removed_ms.append(earliest_ms)
+        self.rows["str"] = [row for row in self.rows["str"] if row[0] != key]
+        self.evicted += 1
+        return True
+
     def _has_room(self, kind: str) -> bool:
         rows = self.rows[kind]
         if len(rows) < self.most:
             return True
-        key = rows[0][0] if kind == "str" else None
         if kind == "sor" and self._finished:
             key = self._finished.pop(0)
-        elif kind != "str":
+        else:
             key = next(iter(self._not_current[kind]), None)
         if key is None:
             return False
@@ -146,12 +177,32 @@ def _is_current(kind: str, row: list[Any], before: dict[str, Any]) -> bool:
     return bool(row[3] - {"key", "timestamp", "rowType"})
 
 
+def _with_known_commission(row: list[Any] | None, update: dict[str, Any]) -> dict[str, Any]:
+    known = None if row is None else value_of(_NUMBER, row[1].get("commission"))
+    if known in (None, WRONG) or update.get("commission", "has none") not in (None, ""):
+        return update
+    return {member: value for member, value in update.items() if member != "commission"}
+
+
+def _time_ms(update: dict[str, Any]) -> int | None:
+    value = value_of(_INTEGER, update.get("trade_time_r"))
+    return None if value is WRONG else value
+
+
 class _Integer:
     """Selects the rule of an integer in `value_of`."""
 
 
 _Integer.__name__ = "IntegerMember"
 _INTEGER: Final[Any] = _Integer()
+
+
+class _Number:
+    """Selects the rule of a number."""
+
+
+_Number.__name__ = "NumberMember"
+_NUMBER: Final[Any] = _Number()
 
 
 def _without_time(kind: str, members: dict[str, Any]) -> dict[str, Any]:

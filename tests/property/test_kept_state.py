@@ -25,12 +25,12 @@ TOPICS = ("sor", "str", "spl", "ssd+DU1", "ssd+DU2", "sld+DU1")
 #: What a member may be: usual values, and those of another type.
 VALUES = [
     "Inactive", "Submitted", "Filled", "Cancelled", "Unheard", "BUY", "B", "1.00", "", "N/A", "0.35", "1,300", 1, 0,
-    2.5, 1e300, True, None, [], {}, [1], {"a": {"b": None}}, 1_777_439_171_105,
+    2, 3, 4, 2.5, 1e300, True, None, [], {}, [1], {"a": {"b": None}}, 1_777_439_171_105,
 ]  # fmt: skip
 
 MEMBERS = {
     "sor": ["status", "price", "filledQuantity", "totalSize", "side", "new", "isEventTrading"],
-    "str": ["commission", "price", "size", "side", "position", "new"],
+    "str": ["commission", "price", "size", "side", "trade_time_r", "trade_time_r", "new"],
     "spl": ["dpl", "upl", "nl", "rowType", "timestamp"],
     "ssd": ["monetaryValue", "value", "currency", "severity", "timestamp"],
     "sld": ["cashbalance", "settledCash", "exchangeRate", "secondKey", "timestamp"],
@@ -93,6 +93,8 @@ def test_it_equals_the_model_over_a_long_time() -> None:
         updates: list[Any] = []
         for _ in range(chance.randrange(1, 4)):
             members = {name: chance.choice(VALUES) for name in chance.sample(MEMBERS[kind], chance.randrange(4))}
+            if "trade_time_r" in members and chance.randrange(4):
+                members["trade_time_r"] = chance.randrange(1_000_000)
             if kind == "spl":
                 updates.append((chance.choice("abcdefgh"), members))
             else:

@@ -139,7 +139,7 @@ class AccountRows(Generic[R]):
         return self.store.snapshot
 
     @property
-    def scopes(self) -> tuple[str, ...]:
+    def scopes(self) -> list[str]:
         """The accounts that have current rows; an empty text for those of profit and loss."""
         return self._current.scopes
 

@@ -144,9 +144,9 @@ class CurrentRows(Generic[K]):
         self._not_current: Final[dict[K, None]] = {}
 
     @property
-    def scopes(self) -> tuple[str, ...]:
-        """The scopes that have current rows."""
-        return tuple(self._current)
+    def scopes(self) -> list[str]:
+        """The scopes that have current rows, sorted."""
+        return sorted(self._current)
 
     @property
     def oldest_not_current(self) -> K | None:

@@ -74,6 +74,49 @@ def test_the_number_of_executions_is_bounded():
     assert (kept.state.rows_evicted, kept.state.rows_left_out) == (3, 0)
 
 
+def test_beyond_the_bound_the_latest_executions_stay_and_none_becomes_new_again():
+    kept = Kept(most=3)
+    past = [{"execution_id": f"e{number}", "trade_time_r": 1_000 * number, "size": 1.0} for number in range(1, 7)]
+    changed = kept.executions(*past)
+    assert [execution.execution_id for execution in changed] == ["e1", "e2", "e3", "e4", "e5", "e6"]
+    assert list(kept.state.executions.snapshot) == ["e4", "e5", "e6"]
+    for _ in range(3):
+        # Sent again after a reconnect, in any order.
+        past.reverse()
+        assert kept.executions(*past) == []
+    assert (kept.state.rows_evicted, kept.state.rows_left_out) == (3, 9)
+    # The earliest goes first, not the one that arrived first; the commission of a kept one is joined.
+    assert len(kept.executions({"execution_id": "e7", "trade_time_r": 5_500}, past[0] | {"commission": "1"})) == 2
+    assert list(kept.state.executions.snapshot) == ["e5", "e6", "e7"]
+    assert len(kept.executions({"execution_id": "e8", "trade_time_r": 9_000})) == 1
+    assert list(kept.state.executions.snapshot) == ["e6", "e7", "e8"]
+    # One without a time, or with a time that changes, is not removed before the others.
+    kept.executions({"execution_id": "e7", "trade_time_r": 9_500}, {"execution_id": "e9"})
+    assert list(kept.state.executions.snapshot) == ["e7", "e8", "e9"]
+    kept.executions({"execution_id": "e10", "trade_time_r": 9_700})
+    assert list(kept.state.executions.snapshot) == ["e7", "e9", "e10"]
+
+
+def test_the_times_of_executions_take_no_more_memory_than_the_executions():
+    kept = Kept(most=2)
+    for number in range(1_000):
+        kept.executions({"execution_id": str(number % 2), "trade_time_r": number})
+    assert len(kept.state.executions._earliest) <= 105
+    kept.executions({"execution_id": "2", "trade_time_r": 2_000})
+    assert list(kept.state.executions.snapshot) == ["1", "2"]
+
+
+@pytest.mark.parametrize("commission", [None, ""])
+def test_an_execution_keeps_its_commission(commission: object):
+    kept = Kept()
+    kept.executions({"execution_id": "a", "commission": commission})
+    assert kept.executions({"execution_id": "a", "commission": "1.25"})
+    assert kept.executions({"execution_id": "a", "commission": commission}) == []
+    assert kept.state.executions.snapshot["a"].commission == 1.25
+    (execution,) = kept.executions({"execution_id": "a", "commission": "1.30"})
+    assert execution.commission == 1.3
+
+
 def test_profit_and_loss_by_the_name_of_the_row():
     kept = Kept()
     (row,) = kept.put({"topic": "spl", "args": {f"{ACCOUNT}.Core": {"rowType": 1, "dpl": -5.5, "upl": 2.0}}})
