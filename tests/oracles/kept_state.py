@@ -42,6 +42,8 @@ class Model:
         topic = payload["topic"]
         kind, _, account = topic.partition("+")
         entries = payload.get("result" if kind in ("ssd", "sld") else "args")
+        if entries is not None and not isinstance(entries, dict if kind == "spl" else list):
+            self.left_out += 1
         if kind == "spl":
             updates = list(entries.items()) if isinstance(entries, dict) else []
         else:
@@ -49,6 +51,7 @@ class Model:
         changed = []
         for name, update in updates:
             if not isinstance(update, dict):
+                self.left_out += 1
                 continue
             key = self._key(kind, account, name, update)
             if key is None:
@@ -153,10 +156,8 @@ class Model:
         rows = self.rows[kind]
         if len(rows) < self.most:
             return True
-        if kind == "sor" and self._finished:
-            key = self._finished.pop(0)
-        else:
-            key = next(iter(self._not_current[kind]), None)
+        finished = self._finished if kind == "sor" else []
+        key = finished.pop(0) if finished else next(iter(self._not_current[kind]), None)
         if key is None:
             return False
         rows[:] = [row for row in rows if row[0] != key]

@@ -58,6 +58,10 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
     topic = draw(st.sampled_from(TOPICS))
     kind = topic.partition("+")[0]
     members = st.dictionaries(st.sampled_from(MEMBERS[kind]), st.sampled_from(VALUES), max_size=4)
+    if draw(st.integers(0, 9)) == 0:
+        # Another type than an array or, of profit and loss, an object.
+        found = draw(st.sampled_from([None, 5, "x", [] if kind == "spl" else {}, [[]] if kind == "spl" else {"a": {}}]))
+        return {"topic": topic, "result" if kind in ("ssd", "sld") else "args": found}
     if kind == "spl":
         return message(topic, draw(st.lists(st.tuples(st.sampled_from(["DU1.Core", "DU2.", ""]), members), max_size=3)))
     ids = st.sampled_from(ORDER_IDS if kind == "sor" else TEXT_IDS)

@@ -167,6 +167,8 @@ class Driver:
             self.topics.add(spec.topic, is_market_data=spec.is_market_data)
         if spec.is_market_data:
             self.topics.reserve(requested_codes(spec.payload))
+        known = self.machine.subscriptions.get(spec.topic)
+        before = None if known is None else known.spec
         runner, now = self._runner, self._runner.now()
         try:
             actions = runner.put_for(runner.topics_due(now, spec.topic), self.machine.subscribe, spec, now)
@@ -174,6 +176,9 @@ class Driver:
             if is_new:
                 self.topics.remove(spec.topic)
             raise
+        if before is not None and before.payload != spec.payload:
+            # The gateway may send other rows from now on, and none of those that are not asked for any more.
+            self.state.interrupt(spec.topic)
         self.carry_out(actions)
 
     def unsubscribe(self, topic: str) -> None:

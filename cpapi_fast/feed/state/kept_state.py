@@ -47,11 +47,12 @@ class KeptState:
         self.on_change: Callable[[StateKind, Row], None] | None = None
         self._changed: Final[deque[tuple[StateKind, Row]]] = deque()
         self._is_held = False
+        self._odd = 0
 
     @property
     def rows_left_out(self) -> int:
-        """How many updates were left out: without a key, too large, or without room."""
-        return sum(store.left_out for store in self._stores()) + self.session.left_out
+        """How many updates were left out: no object, without a key, without room, or in part because too large."""
+        return sum(store.left_out for store in self._stores()) + self.session.left_out + self._odd
 
     @property
     def rows_evicted(self) -> int:
@@ -73,15 +74,30 @@ class KeptState:
         """Merge a frame of a subscription."""
         message = frame.message
         if isinstance(message, OrdersMessage):
+            self._note_odd(message.raw.get("args"), list, message.orders)
             self._add("order", self.orders.update(message))
         elif isinstance(message, ExecutionsMessage):
+            self._note_odd(message.raw.get("args"), list, message.executions)
             self._add("execution", self.executions.update(message))
         elif isinstance(message, PnlMessage):
+            self._note_odd(message.raw.get("args"), dict, message.rows)
             self._add("pnl", self.pnl.update(message))
         elif isinstance(message, SummaryMessage):
+            self._note_odd(message.raw.get("result"), list, message.rows)
             self._add("account_value", self.account_values.update(message))
         elif isinstance(message, LedgerMessage):
+            self._note_odd(message.raw.get("result"), list, message.rows)
             self._add("ledger_balance", self.ledger_balances.update(message))
+        else:
+            # A subscription of its own to `sts` or `act`.
+            self.on_connection_frame(frame)
+
+    def _note_odd(self, entries: Any, container: type[list[Any] | dict[str, Any]], rows: Sequence[object]) -> None:
+        # Entries that are no objects have no row.
+        if isinstance(entries, container):
+            self._odd += len(entries) - len(rows)
+        elif entries is not None:
+            self._odd += 1
 
     def on_connection_frame(self, frame: Frame) -> None:
         """Merge a frame that belongs to no subscription."""
@@ -106,16 +122,24 @@ class KeptState:
         Args:
             is_open: whether there is a subscription to a topic whose subscribe was sent on this connection.
         """
-        if not is_open("sor"):
+        topics = ["sor", "spl"]
+        topics += [f"ssd+{account}" for account in self.account_values.scopes]
+        topics += [f"sld+{account}" for account in self.ledger_balances.scopes]
+        for topic in topics:
+            if not is_open(topic):
+                self.interrupt(topic)
+
+    def interrupt(self, topic: str) -> None:
+        """Mark the rows of a topic as not current."""
+        channel, _, account = topic.partition("+")
+        if topic == "sor":
             self._add("order", self.orders.interrupt())
-        if not is_open("spl"):
+        elif topic == "spl":
             self._add("pnl", self.pnl.interrupt(""))
-        for account in self.account_values.scopes:
-            if not is_open(f"ssd+{account}"):
-                self._add("account_value", self.account_values.interrupt(account))
-        for account in self.ledger_balances.scopes:
-            if not is_open(f"sld+{account}"):
-                self._add("ledger_balance", self.ledger_balances.interrupt(account))
+        elif channel == "ssd":
+            self._add("account_value", self.account_values.interrupt(account))
+        elif channel == "sld":
+            self._add("ledger_balance", self.ledger_balances.interrupt(account))
 
     # --- changes ----------------------------------------------------------------------------------
 

@@ -68,6 +68,7 @@ class RowStore(Generic[K, R]):
         self.most: Final = most
         self._known: Final = frozenset(member.key for member in row_class.members().values())
         self.rows: Final[dict[K, R]] = {}
+        self._sizes: Final[dict[K, int]] = {}
         self.left_out = 0
         self.evicted = 0
         self._version = 0
@@ -91,6 +92,7 @@ class RowStore(Generic[K, R]):
     def evict(self, key: K) -> None:
         """Remove a row to make room."""
         del self.rows[key]
+        self._sizes.pop(key, None)
         self.evicted += 1
         self._version += 1
 
@@ -124,9 +126,16 @@ class RowStore(Generic[K, R]):
         if before is None and len(self.rows) >= self.most and not make_room():
             self.left_out += 1
             return None
-        raw, is_whole = merged(None if before is None else before.raw, update, self._known)
-        if not is_whole:
-            self.left_out += 1
+        # At most what the row takes, so that a row is measured as a whole only now and then.
+        size = self._sizes.get(key, 0) + size_of(update)
+        raw: dict[str, Any] | None = None
+        if size <= MAX_BYTES:
+            raw = update if before is None else before.raw | update
+        if raw is None or len(raw) > MAX_MEMBERS:
+            raw, is_whole = merged(None if before is None else before.raw, update, self._known)
+            self.left_out += not is_whole
+            size = size_of(raw)
+        self._sizes[key] = size
         row = create(raw)
         self.put(key, row)
         return before, row
@@ -209,7 +218,12 @@ def merged(
 
 
 def _fits(raw: dict[str, Any]) -> bool:
-    return len(raw) <= MAX_MEMBERS and sum(map(_text_size, raw)) + sum(map(_size, raw.values())) <= MAX_BYTES
+    return len(raw) <= MAX_MEMBERS and size_of(raw) <= MAX_BYTES
+
+
+def size_of(members: dict[str, Any]) -> int:
+    """Return about how many bytes of memory the keys and values of an object take."""
+    return sum(map(_text_size, members)) + sum(map(_size, members.values()))
 
 
 def _text_size(text: str) -> int:

@@ -215,6 +215,35 @@ async def test_profit_and_loss_summary_and_ledger(gateway: SimulatedGateway, cli
         assert not changes["pnl"][-1].is_current
 
 
+async def test_after_a_subscribe_with_other_keys_rows_are_not_current_until_their_next_update(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    changes: list[cf.AccountValue] = []
+    async with cf.Feed(client) as feed:
+        feed.on_account_value(changes.append)
+        await feed.subscribe_account_summary(ACCOUNT, keys=["NetLiquidation"])
+        await gateway.wait_for(lambda: feed.account_summary, timeout_s=20)
+        # The same again changes nothing.
+        await feed.subscribe_account_summary(ACCOUNT, keys=["NetLiquidation"])
+        assert feed.account_summary[ACCOUNT, "NetLiquidation"].is_current
+        assert all(value.is_current for value in changes)
+        await feed.subscribe_account_summary(ACCOUNT, keys=["AccountReady"])
+        assert [value.key for value in changes if not value.is_current] == ["NetLiquidation"]
+        assert not feed.account_summary[ACCOUNT, "NetLiquidation"].is_current
+        await gateway.wait_for(lambda: (ACCOUNT, "AccountReady") in feed.account_summary, timeout_s=20)
+        assert feed.account_summary[ACCOUNT, "AccountReady"].is_current
+
+
+async def test_subscriptions_to_topics_of_the_session_leave_them_in_its_state(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    async with cf.Feed(client) as feed:
+        await feed.subscribe_topic("sts", "sts+{}", "uts+{}")
+        await feed.subscribe_topic("act", "act+{}", "uac+{}")
+        await gateway.wait_for(lambda: feed.session.is_current and feed.session.accounts, timeout_s=20)
+        assert feed.session.accounts == (ACCOUNT,)
+
+
 async def test_the_session_is_merged_and_of_the_current_connection(
     gateway: SimulatedGateway, client: cf.Client
 ) -> None:

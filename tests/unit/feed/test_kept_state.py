@@ -40,6 +40,35 @@ def test_an_update_without_an_id_is_counted(order_id: object):
     assert (kept.state.rows_left_out, len(kept.state.orders.snapshot)) == (2, 0)
 
 
+@pytest.mark.parametrize(
+    ("message", "count"),
+    [
+        ({"topic": "sor", "args": {"orderId": 1, "status": "Filled"}}, 1),
+        ({"topic": "sor", "args": [5, None, "x", []]}, 4),
+        ({"topic": "str", "args": "x"}, 1),
+        ({"topic": "spl", "args": [{"DU1.Core": {"dpl": 1}}]}, 1),
+        ({"topic": "spl", "args": {"DU1.Core": 5}}, 1),
+        ({"topic": "ssd+DU1", "result": {"key": "A"}}, 1),
+        ({"topic": "sld+DU1", "result": [[]]}, 1),
+        ({"topic": "sld+DU1", "result": None}, 0),
+        ({"topic": "sor", "error": "unable to subscribe", "code": 500}, 0),
+    ],
+)
+def test_what_is_no_object_is_counted(message: dict[str, Any], count: int):
+    kept = Kept()
+    assert kept.put(message) == []
+    assert kept.state.rows_left_out == count
+
+
+def test_session_messages_may_have_a_subscription_of_their_own():
+    kept = Kept()
+    kept.put({"topic": "sts", "args": {"authenticated": True}})
+    kept.put({"topic": "act", "args": {"accounts": [ACCOUNT]}})
+    session = kept.state.session.session(FACTS)
+    assert session.status is not None
+    assert (session.status.authenticated, session.accounts) == (True, (ACCOUNT,))
+
+
 def test_ids_are_exact():
     kept = Kept()
     kept.orders({"orderId": 1777439171105}, {"orderId": "1777439171106"}, {"orderId": 1777439171105.0})
