@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from cpapi_fast.delivery.callback_consumer import CallbackConsumer
+from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedState, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.messages.orders import Execution
@@ -16,6 +17,7 @@ from .state import (
     AccountValue,
     Changes,
     FeedSession,
+    KeptState,
     LedgerBalance,
     Order,
     Pnl,
@@ -124,7 +126,7 @@ class FeedData(FeedStatus):
         gateway sends no orders from before the subscribe. After a lost connection, orders that are not finished stay
         with `is_current` False until their next update. `FeedOptions.max_orders` bounds them.
         """
-        return self._driver.state.orders.snapshot
+        return self._rows().orders.snapshot
 
     @property
     def executions(self) -> Mapping[str, Execution]:
@@ -133,7 +135,7 @@ class FeedData(FeedStatus):
         Needs `subscribe_executions`. They stay after a lost connection, and what the gateway sends again is merged.
         `FeedOptions.max_executions` bounds them.
         """
-        return self._driver.state.executions.snapshot
+        return self._rows().executions.snapshot
 
     def on_order(self, callback: Callable[[Order], None], *, name: str | None = None) -> CallbackConsumer:
         """Call `callback(order)` for each change of an order; `close()` of the result stops it.
@@ -143,7 +145,8 @@ class FeedData(FeedStatus):
 
         Raises:
             ConfigError: `callback` is not a plain function.
-            UsageError: called from another event loop or thread than that of the feed, or the feed is closed.
+            UsageError: `FeedOptions(kept_state=False)`; called from another event loop or thread than that of the
+                feed, or the feed is closed.
             CpapiError: the feed has ended: see `FeedOptions.give_up_after_s`.
         """
         return self._on_row("order", callback, name)
@@ -163,7 +166,7 @@ class FeedData(FeedStatus):
 
         After a lost connection, rows stay with `is_current` False until their next update.
         """
-        return Rows({name: row for (_, name), row in self._driver.state.pnl.snapshot.items()})
+        return Rows({name: row for (_, name), row in self._rows().pnl.snapshot.items()})
 
     @property
     def account_summary(self) -> Mapping[tuple[str, str], AccountValue]:
@@ -172,7 +175,7 @@ class FeedData(FeedStatus):
         Needs `subscribe_account_summary`. After a lost connection, values stay with `is_current` False until their
         next update.
         """
-        return self._driver.state.account_values.snapshot
+        return self._rows().account_values.snapshot
 
     @property
     def ledger(self) -> Mapping[tuple[str, str], LedgerBalance]:
@@ -181,7 +184,7 @@ class FeedData(FeedStatus):
         Needs `subscribe_ledger`. After a lost connection, balances stay with `is_current` False until their next
         update.
         """
-        return self._driver.state.ledger_balances.snapshot
+        return self._rows().ledger_balances.snapshot
 
     @property
     def session(self) -> FeedSession:
@@ -216,8 +219,16 @@ class FeedData(FeedStatus):
 
     # --- called by the driver ---------------------------------------------------------------------
 
+    def _rows(self) -> KeptState:
+        state = self._driver.state
+        if not state.keeps_rows:
+            raise UsageError("orders, executions and accounts are not kept. Set FeedOptions(kept_state=True).")
+        return state
+
     def _on_row(self, kind: StateKind, callback: Callable[[Any], None], name: str | None) -> CallbackConsumer:
         self._check()
+        if kind != "session":
+            self._rows()
         changes = self._row_changes[kind]
         if kind == "session" and not changes:
             self._last_session = self.session

@@ -68,6 +68,8 @@ class FeedOptions:
         max_pending_frames: the bound of a consumer that is added without one.
         max_pending_bytes: the bound of such a consumer in bytes.
         last_values: keep the latest value of every field for `last_value`; this costs more than receiving a frame.
+        kept_state: keep orders, executions and accounts for `orders`, `executions`, `pnl`, `account_summary` and
+            `ledger`. False saves a program that reads none of them about 10 µs for each of their frames.
         max_orders: how many orders to keep for `orders`. Beyond that, the order that finished first is removed.
         max_executions: how many executions to keep for `executions`. Beyond that, the one with the earliest trade time
             is removed, or the new one is left out if it is earlier still.
@@ -110,6 +112,7 @@ class FeedOptions:
     max_pending_frames: int = 100_000
     max_pending_bytes: int = 64 * 1024 * 1024
     last_values: bool = True
+    kept_state: bool = True
     max_orders: int = 10_000
     max_executions: int = 10_000
     max_account_rows: int = 10_000
@@ -127,6 +130,7 @@ class FeedOptions:
                 check_positive(name, value)
         check_flag("log_trouble", self.log_trouble)
         check_flag("last_values", self.last_values)
+        check_flag("kept_state", self.kept_state)
         if self.competing not in get_args(Competing):
             raise ConfigError(f"competing must be 'observe' or 'reclaim', not {self.competing!r}")
         if self.ready_fallback not in get_args(ReadyFallback):

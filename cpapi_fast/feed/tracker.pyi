@@ -69,6 +69,11 @@ class Tracker:
     def checks_all(self, value: bool) -> None:
         """Whether every batch counts as one that may be late."""
     @property
+    def inspects_kept(self) -> bool:
+        """Whether frames of orders and of profit and loss are inspected without being watched, to keep their state."""
+    @inspects_kept.setter
+    def inspects_kept(self, value: bool) -> None: ...
+    @property
     def silence_s(self) -> float:
         """The time between the last two scans that had a frame, in seconds."""
     def set_lateness(self, batch: Batch, late_ns: list[int]) -> None:

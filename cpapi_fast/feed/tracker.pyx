@@ -24,6 +24,8 @@ from cpapi_fast.errors import UsageError
 # change the state of the connection, or what the feed keeps of orders and accounts.
 cdef enum:
     RARE_KINDS = 1 << KIND_SYSTEM | 1 << KIND_ORDER | 1 << KIND_PNL | 1 << KIND_OTHER | 1 << KIND_MALFORMED
+    # Those of them that only change what the feed keeps.
+    KEPT_KINDS = 1 << KIND_ORDER | 1 << KIND_PNL
 
 
 cdef struct Observed:
@@ -64,6 +66,7 @@ cdef class Tracker:
         double _silence_s
         bint _may_be_late
         bint _checks_all
+        bint _inspects_kept
         # By slot.
         Observed* _observed_ptr
         Py_ssize_t _capacity
@@ -77,6 +80,7 @@ cdef class Tracker:
         self._last_values = last_values
         self._event_times = event_times
         self._limit_s = INFINITY
+        self._inspects_kept = True
 
     def __dealloc__(self):
         PyMem_Free(self._observed_ptr)
@@ -172,6 +176,15 @@ cdef class Tracker:
         self._checks_all = value
 
     @property
+    def inspects_kept(self):
+        """Whether frames of orders and of profit and loss are inspected without being watched, to keep their state."""
+        return self._inspects_kept
+
+    @inspects_kept.setter
+    def inspects_kept(self, bint value):
+        self._inspects_kept = value
+
+    @property
     def silence_s(self):
         """The time between the last two scans that had a frame, in seconds."""
         return self._silence_s
@@ -205,7 +218,7 @@ cdef class Tracker:
 
         Returns:
             The indices of the frames to inspect, ascending: frames of watched slots, frames of other kinds than
-            MARKET_DATA and HEARTBEAT, and frames whose topic is written with escapes. None, the usual result, when
+            MARKET_DATA and HEARTBEAT (see also `inspects_kept`), and frames whose topic is written with escapes. None, the usual result, when
             there are none and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
         """
         cdef:
@@ -217,6 +230,7 @@ cdef class Tracker:
             int64_t received_ns
             int64_t untracked = 0
             int32_t slot
+            int rare_kinds = RARE_KINDS if self._inspects_kept else RARE_KINDS & ~KEPT_KINDS
             uint8_t kind
             bint is_inspected
 
@@ -228,7 +242,7 @@ cdef class Tracker:
         received_ns = batch.received_ns_ptr[0]
         for index in range(count):
             kind = batch.kinds_ptr[index]
-            is_inspected = (RARE_KINDS >> kind) & 1
+            is_inspected = (rare_kinds >> kind) & 1
             slot = topics.slots_ptr[index]
             if slot >= 0:
                 observed = &self._observed_ptr[slot]

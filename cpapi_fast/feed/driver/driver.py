@@ -82,7 +82,9 @@ class Driver:
             max_orders=options.max_orders,
             max_executions=options.max_executions,
             max_account_rows=options.max_account_rows,
+            keeps_rows=options.kept_state,
         )
+        self.topics.tracker.inspects_kept = options.kept_state
         self._session = self.machine.session
         self._runner: Final = MachineRunner(self.machine, client.clock, self.topics, self._recorder)
         explain = Explainer(client, is_reclaiming=options.competing == "reclaim")

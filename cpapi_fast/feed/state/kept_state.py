@@ -23,6 +23,9 @@ StateKind = Literal["order", "execution", "pnl", "account_value", "ledger_balanc
 #: A row after a change; None for the session, whose state consists of more than its messages.
 Row = Order | Execution | Pnl | AccountValue | LedgerBalance | None
 
+#: The topics of the session. A user may subscribe to them.
+_SESSION_TOPICS: Final = frozenset({"sts", "act"})
+
 
 class KeptState:
     """Merges the frames of a feed that are not market data. It belongs to the loop's thread, but for its snapshots.
@@ -35,9 +38,11 @@ class KeptState:
         max_orders: how many orders to keep.
         max_executions: how many executions to keep.
         max_account_rows: how many rows to keep of each other kind.
+        keeps_rows: whether to keep them at all; the session is always kept.
     """
 
-    def __init__(self, *, max_orders: int, max_executions: int, max_account_rows: int) -> None:
+    def __init__(self, *, max_orders: int, max_executions: int, max_account_rows: int, keeps_rows: bool = True) -> None:
+        self.keeps_rows: Final = keeps_rows
         self.orders: Final = Orders(max_orders)
         self.executions: Final = Executions(max_executions)
         self.pnl: Final = AccountRows(Pnl, max_account_rows)
@@ -72,6 +77,8 @@ class KeptState:
 
     def on_subscription_frame(self, frame: Frame) -> None:
         """Merge a frame of a subscription."""
+        if not self.keeps_rows and frame.topic not in _SESSION_TOPICS:
+            return
         message = frame.message
         if isinstance(message, OrdersMessage):
             self._note_odd(message.raw.get("args"), list, message.orders)

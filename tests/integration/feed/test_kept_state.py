@@ -294,6 +294,30 @@ async def test_bounds_are_options_and_what_is_lost_is_counted(gateway: Simulated
             cf.FeedOptions(**{name: 0})
 
 
+async def test_a_feed_that_keeps_no_state_still_has_the_frames_and_the_session(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    async with cf.Feed(client, cf.FeedOptions(kept_state=False)) as feed:
+        for read in ("orders", "executions", "pnl", "account_summary", "ledger"):
+            with pytest.raises(cf.UsageError, match="kept_state=True"):
+                getattr(feed, read)
+        for add in (feed.on_order, feed.on_execution, feed.on_pnl, feed.on_account_value, feed.on_ledger_balance):
+            with pytest.raises(cf.UsageError, match="kept_state=True"):
+                add(print)
+        topics: set[str | None] = set()
+        feed.on_item(lambda item: topics.add(item.topic) if isinstance(item, cf.Frame) else None)
+        await feed.subscribe_orders()
+        await feed.subscribe_executions()
+        await feed.subscribe_pnl()
+        await feed.subscribe_ledger(ACCOUNT)
+        await gateway.wait_for(lambda: topics >= {"sor", "str", "spl", f"sld+{ACCOUNT}"}, timeout_s=20)
+        await gateway.wait_for(lambda: feed.session.is_current, timeout_s=20)
+        state = feed._driver.state
+        kinds = (state.orders, state.executions, state.pnl, state.account_values, state.ledger_balances)
+        assert [len(kind.snapshot) for kind in kinds] == [0] * 5
+        assert not feed._driver.topics.tracker.inspects_kept
+
+
 @pytest.mark.parametrize(
     ("days", "account", "keys"),
     [(0, "", 5), (8, "A+B", [""]), (True, f"{ACCOUNT} ", "NetLiquidation"), (1.5, None, [5])],

@@ -83,6 +83,7 @@ FEED: Final[dict[str, str]] = {
     "max_pending_frames": _QUEUE,
     "max_pending_bytes": _QUEUE,
     "last_values": "the command decides whether it needs them",
+    "kept_state": "the command decides whether it needs it",
     "max_orders": _KEPT,
     "max_executions": _KEPT,
     "max_account_rows": _KEPT,
@@ -222,6 +223,7 @@ PACKAGE: Final = Path(cpapi_fast.__path__[0])
 #: Texts of the library that no command shows, by their start, with the reason.
 NOT_SHOWN: Final[dict[str, str]] = {
     "last values are not kept": "tail keeps them",
+    "orders, executions and accounts are not kept": "no command reads them",
     "a consumer with the policy 'block'": "collect allows it",
     "consumer {} (policy halt)": "no command has a consumer with the policy `halt`",
     "tls must be Tls.verify()": "only a program passes another object",
