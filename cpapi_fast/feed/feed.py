@@ -113,6 +113,8 @@ class Feed(FeedSubscriptions):
         if self._is_closed:
             return
         self._is_started = self._is_closed = True
+        # The end of the feed is no change of quotes and rows.
+        self._end_changes()
         try:
             await self._driver.stop()
         finally:

@@ -68,7 +68,8 @@ class FeedData(FeedStatus):
         """Return the merged quote of a market data subscription, without a value before its first frame.
 
         It contains at least every frame that a consumer or callback has received. After a lost connection it keeps its
-        values, with `is_current` False, until the first frame of the new connection. A call decodes all fields of the
+        values, with `is_current` False, until the first frame of the new connection. Values of before and after a gap
+        are never in one current quote. A call decodes all fields of the
         quote, which takes a few microseconds; it adds nothing to the cost of a frame. Possible in any thread.
 
         Args:
@@ -85,15 +86,13 @@ class FeedData(FeedStatus):
         while True:
             slot = topics.find(topic)
             since_s = topics.segment_s(slot)
+            is_current = state.state is FeedState.STREAMING and state.open_gap is None
             quote = read_quote(
-                last_values,
-                slot,
-                topic,
-                since_s=since_s,
-                now_s=self._clock.monotonic_s(),
-                is_current=state.state is FeedState.STREAMING and state.open_gap is None,
+                last_values, slot, topic, since_s=since_s, clock=self._clock.monotonic_s, is_current=is_current
             )
             # In another thread than the loop's, the feed may have reconnected or unsubscribed in between.
+            if is_current and topics.deciding_slot == slot:
+                quote = quote.not_current()
             if topics.find(topic) == slot and topics.segment_s(slot) == since_s:
                 return quote
 
@@ -113,6 +112,10 @@ class FeedData(FeedStatus):
         self._check()
         self._check_last_values()
         consumer = self._quote_changes.add(callback, name)
+        for topic, state in self._driver.machine.subscriptions.items():
+            if state.spec.is_market_data and state.state is FeedState.STREAMING:
+                # Its next change may be that it stops being current, without a frame before.
+                self._current_quotes[topic] = None
         self._driver.inspector.on_delivered = self._on_delivered
         return consumer
 

@@ -33,6 +33,10 @@ class TrackedTopics:
         self._updated_ms: Final[dict[int, int]] = {}
         #: By slot: the time of the first frame after the last gap, in seconds of the feed's clock.
         self._segment_s: Final[dict[int, float]] = {}
+        #: By slot: when the last text was sent that a snapshot replied to, and the time of that snapshot.
+        self._replies: Final[dict[int, tuple[float, float]]] = {}
+        #: The slot of a frame that may close a gap, while that is being decided; -1 for none.
+        self.deciding_slot = -1
 
     def __contains__(self, topic: str) -> bool:
         return self._table.find(topic) >= 0
@@ -74,17 +78,29 @@ class TrackedTopics:
         slot = self._table.find(topic)
         self._updated_ms.pop(slot, None)
         self._segment_s.pop(slot, None)
+        self._replies.pop(slot, None)
         if self.last_values is not None:
             self.last_values.remove(slot)
         self.tracker.clear(slot)
         self.event_times.clear(slot)
         self._table.remove(slot)
 
-    def begin_segment(self, topic: str) -> None:
-        """Record that values of a topic from before the batch that was scanned last are from before a gap."""
-        slot = self._table.find(topic)
-        if slot >= 0:
-            self._segment_s[slot] = self.tracker.last_s
+    def note_reply(self, slot: int, sent_s: float) -> None:
+        """Record that the batch that was scanned last has a snapshot that replies to the text sent at `sent_s`."""
+        known = self._replies.get(slot)
+        if known is None or known[0] != sent_s:
+            self._replies[slot] = (sent_s, self.tracker.last_s)
+
+    def begin_segment(self, slot: int, *, at_reply: bool) -> None:
+        """Record that earlier values of a topic are from before a gap.
+
+        Args:
+            slot: the slot of the topic.
+            at_reply: whether the data after the gap begins with the last snapshot that replied to a subscribe, instead
+                of with the batch that was scanned last.
+        """
+        now_s = self.tracker.last_s
+        self._segment_s[slot] = self._replies.get(slot, (0.0, now_s))[1] if at_reply else now_s
 
     def segment_s(self, slot: int) -> float:
         """The time of the first frame after the last gap, in seconds of the feed's clock; before all without one."""

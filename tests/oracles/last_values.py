@@ -83,7 +83,7 @@ class Twins:
         """Compare a quote of the values since a time."""
         expected = {key: value for key, value in self.expected[topic].items() if value[2] >= since_s}
         quote = read_quote(
-            self.last, self.topics.find(topic), topic, since_s=since_s, now_s=1e9, is_current=bool(expected)
+            self.last, self.topics.find(topic), topic, since_s=since_s, clock=lambda: 1e9, is_current=bool(expected)
         )
         assert list(quote.raw) == [*expected, "topic"]
         for key, (value, received_ns, updated_s) in expected.items():

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import UsageError
-from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
+from cpapi_fast.events import FeedEvent, FeedState, StateChange
 from cpapi_fast.feed.backfill import Backfiller
 from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import (
@@ -248,9 +248,7 @@ class Driver:
         self.arrivals.on_connection_lost()
 
     def _emit(self, event: FeedEvent) -> None:
-        if isinstance(event, Gap) and event.subscription is not None and event.first_good_ns is not None:
-            self.topics.begin_segment(event.subscription)
-        elif isinstance(event, StateChange):
+        if isinstance(event, StateChange):
             # Before the consumers have the event, so that they do not find an old row that counts as current.
             self.state.check_interruptions(self._is_open)
         self._delivery.put_event(event)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.delivery.dispatcher import Dispatcher
+from cpapi_fast.events import Gap
 from cpapi_fast.feed.backfill import Backfiller
-from cpapi_fast.feed.machine import Action, Emit, Moment
+from cpapi_fast.feed.machine import Action, Emit, Moment, SubscriptionState
 from cpapi_fast.feed.state import KeptState
 from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.frames.batch import Batch
@@ -23,6 +24,22 @@ from .machine_runner import MachineRunner
 _UNINSPECTED: Final = frozenset({FrameKind.ORDER, FrameKind.PNL})
 
 _SESSION_CHANNELS: Final = frozenset({"sts", "act"})
+
+
+class _SegmentFacts(NamedTuple):
+    """What of a subscription shows whether a frame has closed its gap, and where the values after the gap begin."""
+
+    has_gap: bool
+    stream_id: str | None
+    sent_s: float
+    snapshots: int
+
+    @staticmethod
+    def of(state: SubscriptionState | None) -> _SegmentFacts:
+        if state is None:
+            return _SegmentFacts(False, None, 0.0, 0)
+        request = state.request
+        return _SegmentFacts(state.open_gap is not None, request.stream_id, request.sent_s, request.snapshots)
 
 
 class FrameInspector:
@@ -117,10 +134,6 @@ class FrameInspector:
         on_frame = runner.machine.on_subscription_frame
         if frame.kind is not FrameKind.MARKET_DATA:
             return runner.put_for((topic,), on_frame, topic, frame.received_ns, now, late_ns=late_ns)
-        state = runner.machine.subscriptions.get(topic)
-        if state is not None and state.open_gap is not None:
-            # Before the machine sets the state, so that no other thread reads values from before the gap as current.
-            self._topics.begin_segment(topic)
         header = read_smd_header(payload)
         is_snapshot = header.has_availability
         is_newer: bool | None = None
@@ -128,17 +141,39 @@ class FrameInspector:
             previous_ms = self._topics.last_update(slot, header.updated_ms)
             is_snapshot = is_snapshot or previous_ms == header.updated_ms
             is_newer = None if previous_ms is None else header.updated_ms > previous_ms
-        return runner.put_for(
-            (topic,),
-            on_frame,
-            topic,
-            frame.received_ns,
-            now,
-            late_ns=late_ns,
-            is_snapshot=is_snapshot,
-            stream_id=header.stream_id,
-            is_newer=is_newer,
+        state = runner.machine.subscriptions.get(topic)
+        before = _SegmentFacts.of(state)
+        # Another thread may read the quote after the machine closed the gap and before the segment begins.
+        self._topics.deciding_slot = slot
+        try:
+            actions = runner.put_for(
+                (topic,),
+                on_frame,
+                topic,
+                frame.received_ns,
+                now,
+                late_ns=late_ns,
+                is_snapshot=is_snapshot,
+                stream_id=header.stream_id,
+                is_newer=is_newer,
+            )
+            self._mark_segment(slot, before, _SegmentFacts.of(state), actions)
+        finally:
+            self._topics.deciding_slot = -1
+        return actions
+
+    def _mark_segment(self, slot: int, before: _SegmentFacts, now: _SegmentFacts, actions: list[Action]) -> None:
+        """Record from when on the values of a topic belong together, if a frame has closed a gap."""
+        if now.snapshots > before.snapshots:
+            self._topics.note_reply(slot, now.sent_s)
+        has_closed = any(
+            isinstance(action, Emit) and isinstance(action.event, Gap) and action.event.first_good_ns is not None
+            for action in actions
         )
+        if has_closed and not now.has_gap:
+            # A gap that the frame both opened and closed was found late: the stream was complete since its snapshot.
+            is_late = not before.has_gap and now.stream_id == before.stream_id
+            self._topics.begin_segment(slot, at_reply=is_late)
 
     def _put_connection(self, frame: Frame, now: Moment) -> list[Action]:
         runner = self._runner

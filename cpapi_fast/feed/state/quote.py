@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.messages.market_data import MarketDataMessage
+from cpapi_fast.messages.member import Member
 from cpapi_fast.protocol.fields import field_code
 from cpapi_fast.redaction import redact_accounts
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 #: `received_ns` and the time of the update, of one field.
 _TIMES: Final = Struct("=qd")
 
+#: The members by the name of their attribute, also of those that are no fields.
+_MEMBERS: Final[dict[str, Member[Any]]] = {
+    **MarketDataMessage.members(),
+    "availability": MarketDataMessage.market_data_availability,
+    "is_halted": MarketDataMessage.last_price,
+    "is_prior_close": MarketDataMessage.last_price,
+}
+
 
 class Quote(MarketDataMessage):
     """The merged quote of one market data subscription at one moment: every field, with its age.
@@ -26,9 +36,10 @@ class Quote(MarketDataMessage):
     arrive yet or are malformed; `problems` lists the latter. A field that a frame does not contain keeps its value. A
     field that is null in a frame has no value from then on.
 
-    A quote does not change; call `Feed.quote` again for the current one. It never has values of before and after a gap
-    at once: the values of before stay, with `is_current` False, until the first frame after the gap, and only those
-    that arrived since are in it afterwards.
+    A quote does not change; call `Feed.quote` again for the current one. A current quote never has values of before and
+    after a gap at once: the values of before stay, with `is_current` False, until the first frame after the gap, and
+    only those that arrived since are in it afterwards. A quote that is not current may have values of frames that have
+    arrived and are not delivered yet.
 
     Attributes:
         raw: the fields by key on the wire, as decoded.
@@ -53,13 +64,13 @@ class Quote(MarketDataMessage):
         Setting the system time does not affect it.
 
         Args:
-            name: key or code of the field, such as `bid_price` or `84`; None for the last frame.
+            name: attribute, key or code of the field, such as `bid_price` or `84`; None for the last frame.
 
         Returns:
             The age; None for a field that the quote does not have, and for a quote without a frame.
 
         Raises:
-            SubscriptionError: no field has this key.
+            SubscriptionError: there is no such field.
         """
         if name is None:
             return self._now_s - self._updated_s if self._times else None
@@ -72,14 +83,27 @@ class Quote(MarketDataMessage):
         None for a field that the quote does not have. `received_ns` is the receive time of the last frame.
 
         Raises:
-            SubscriptionError: no field has this key.
+            SubscriptionError: there is no such field.
         """
         times = self._times_of(name)
         return None if times is None else times[0]
 
+    def _code_of(self, name: str | int) -> str:
+        if isinstance(name, str):
+            if name in self.raw:
+                return name
+            member = _MEMBERS.get(name)
+            if member is not None:
+                return member.key
+        return field_code(name)
+
+    def not_current(self) -> Quote:
+        """The same quote with `is_current` False."""
+        return Quote(self.raw, self.received_ns, self._times, self._updated_s, self._now_s, is_current=False)
+
     def _times_of(self, name: str | int) -> tuple[int, float] | None:
         raw = self.raw
-        code = name if isinstance(name, str) and name in raw else field_code(name)
+        code = self._code_of(name)
         # The topic is the last member, and has no times.
         if code not in raw or code == "topic":
             return None
@@ -101,18 +125,21 @@ def _rebuilt(
     return Quote(raw, received_ns, times, updated_s, now_s, is_current=is_current)
 
 
-def read_quote(values: LastValues, slot: int, topic: str, *, since_s: float, now_s: float, is_current: bool) -> Quote:
+def read_quote(
+    values: LastValues, slot: int, topic: str, *, since_s: float, clock: Callable[[], float], is_current: bool
+) -> Quote:
     """Read a quote from the last values.
 
     Args:
         values: has the values.
         slot: the slot of the topic.
         topic: the topic.
-        since_s: the time of the first frame after the last gap, in seconds of the feed's clock. If the quote is
-            current, values that are older are left out.
-        now_s: the current time of the same clock.
+        since_s: the time of the first frame after the last gap, in seconds of the feed's clock. Values that are older
+            are left out.
+        clock: returns the time of the same clock.
         is_current: whether the subscription streams now.
     """
     raw, times, received_ns, updated_s = quote_values(values, slot, since_s)
     raw["topic"] = topic
-    return Quote(raw, received_ns, times, updated_s, now_s, is_current=is_current)
+    # The clock is read after the values: in another thread, a frame may arrive in between, and no age is negative.
+    return Quote(raw, received_ns, times, updated_s, clock(), is_current=is_current)

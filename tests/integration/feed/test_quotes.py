@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from cpapi_fast.simulator import SimulatedGateway
 
 STREAMING = cf.FeedState.STREAMING
 CONID = 265598
+TOPIC = f"smd+{CONID}"
 
 
 async def test_a_quote_has_at_least_the_frames_that_were_read(client: cf.Client) -> None:
@@ -168,9 +171,120 @@ async def test_on_quote_is_called_once_per_read_and_subscription_and_when_a_quot
         await feed.subscribe_market_data(CONID)
         await feed.wait_for(STREAMING, timeout_s=60)
         await gateway.wait_for(lambda: bool(feed_with_end), timeout_s=20)
-    assert [quote.is_current for quote in feed_with_end[-2:]] == [True, False]
+    # The end of a feed is no change of its quotes.
+    assert all(quote.is_current for quote in feed_with_end)
     with pytest.raises(cf.UsageError, match="closed"):
         feed.on_quote(print)
+
+
+QUIET = pytest.mark.gateway(tick_intervals={CONID: 3_600.0})
+
+
+def send_tick(gateway: SimulatedGateway, feed: cf.Feed) -> None:
+    """Send a tick of the stream that the feed has subscribed to."""
+    stream_id = feed._driver.machine.subscriptions[TOPIC].request.stream_id
+    tick = {"server_id": stream_id, "conidEx": str(CONID), "conid": CONID, "_updated": 1_900_000_000_000, "84": "1.5"}
+    gateway.faults.send_frame(json.dumps(tick | {"topic": TOPIC}).encode())
+
+
+async def start_quiet(gateway: SimulatedGateway, feed: cf.Feed) -> cf.Quote:
+    """Subscribe to an instrument that does not tick, and wait for its whole snapshot."""
+    await feed.subscribe_market_data(CONID, ["last_price", "bid_price", "symbol"])
+    machine = feed._driver.machine
+    await gateway.wait_for(
+        lambda: TOPIC in machine.subscriptions and machine.subscriptions[TOPIC].request.snapshots == 2, timeout_s=20
+    )
+    return feed.quote(CONID)
+
+
+@QUIET
+async def test_a_gap_that_is_found_late_leaves_the_values_since_the_snapshot(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    gaps: list[cf.Gap] = []
+    async with cf.Feed(client) as feed:
+        before = await start_quiet(gateway, feed)
+        assert before.symbol == "AAPL"
+        feed.on_item(lambda item: gaps.append(item) if isinstance(item, cf.Gap) else None)
+        # The state after a revival whose snapshot has the time of the reply: only a tick shows that the stream had
+        # stopped before.
+        subscription = feed._driver.machine.subscriptions[TOPIC]
+        subscription.revival.replies = 1
+        subscription.revival.soon_s = float("inf")
+        subscription.revival.from_ns = 1
+        subscription.revival.ticks_at_reply = subscription.ticks
+        feed._driver.topics.watch(TOPIC)
+        send_tick(gateway, feed)
+        await gateway.wait_for(lambda: gaps, timeout_s=20)
+        quote = feed.quote(CONID)
+        assert (quote.bid_price, quote.symbol, quote.is_current) == (1.5, "AAPL", True)
+        assert quote.last_price == before.last_price
+
+
+@QUIET
+async def test_a_frame_that_closes_no_gap_leaves_the_values(gateway: SimulatedGateway, client: cf.Client) -> None:
+    async with cf.Feed(client) as feed:
+        before = await start_quiet(gateway, feed)
+        gateway.faults.drop_subscribes(1_000)
+        gateway.faults.end_brokerage_session()
+        await gateway.wait_for(lambda: not feed.quote(CONID).is_current, timeout_s=20)
+        # It was on its way when the subscription was dropped.
+        send_tick(gateway, feed)
+        await gateway.wait_for(lambda: feed.quote(CONID).bid_price == 1.5, timeout_s=20)
+        quote = feed.quote(CONID)
+        assert (quote.last_price, quote.symbol, quote.is_current) == (before.last_price, "AAPL", False)
+
+
+@QUIET
+async def test_a_callback_learns_that_a_quote_is_no_longer_current_also_without_a_frame_before(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    quotes: list[cf.Quote] = []
+    async with cf.Feed(client) as feed:
+        await start_quiet(gateway, feed)
+        feed.on_quote(quotes.append)
+        gateway.faults.drop_subscribes(1_000)
+        gateway.faults.drop_sockets(reset=True)
+        await gateway.wait_for(lambda: quotes, timeout_s=20)
+        assert [(quote.topic, quote.is_current) for quote in quotes] == [(TOPIC, False)]
+
+
+async def test_in_one_read_with_the_ends_of_several_gaps_no_current_quote_is_mixed(
+    gateway: SimulatedGateway, client: cf.Client
+) -> None:
+    wrong: list[object] = []
+    gaps: list[cf.Gap] = []
+    lost_ns = 0
+    topics = (TOPIC, "smd+8314")
+
+    def on_item(item: cf.Frame | cf.FeedEvent) -> None:
+        if isinstance(item, cf.Gap) and item.first_good_ns is not None:
+            gaps.append(item)
+        for topic in topics:
+            quote = feed.quote(topic)
+            times = [quote.received_ns_of(code) or 0 for code in quote.raw if code != "topic"]
+            if quote.is_current and lost_ns and min(times) < lost_ns:
+                wrong.append((item, quote))
+
+    async with cf.Feed(client) as feed:
+        for topic in topics:
+            await feed.subscribe_market_data(topic[4:])
+        await gateway.wait_for(lambda: all(feed.quote(topic).is_current for topic in topics), timeout_s=20)
+        gateway.faults.drop_subscribes(1_000)
+        gateway.faults.drop_sockets(reset=True)
+        await gateway.wait_for(lambda: not any(feed.quote(topic).is_current for topic in topics), timeout_s=20)
+        lost_ns = time.time_ns()
+        feed.on_item(on_item)
+        await feed.wait_for(cf.FeedState.AUTHENTICATED, timeout_s=60)
+        machine = feed._driver.machine
+        await gateway.wait_for(
+            lambda: all(machine.subscriptions[topic].request.is_sent for topic in topics), timeout_s=20
+        )
+        for topic in topics:
+            tick = {"conid": int(topic[4:]), "_updated": 1_900_000_000_000, "84": "1.5", "topic": topic}
+            gateway.faults.send_frame(json.dumps(tick).encode())
+        await gateway.wait_for(lambda: len(gaps) == 2, timeout_s=20)
+    assert wrong == []
 
 
 async def test_a_quote_can_be_read_in_any_thread(gateway: SimulatedGateway, client: cf.Client) -> None:
@@ -184,7 +298,7 @@ async def test_a_quote_can_be_read_in_any_thread(gateway: SimulatedGateway, clie
         while not stop.is_set():
             quote = feed.quote(CONID)
             updated_ms = quote.updated_ms or 0
-            if updated_ms < last_ms or (quote.bid_price is None) != (updated_ms == 0):
+            if (quote.age_s() or 0.0) < 0.0 or updated_ms < last_ms or (quote.bid_price is None) != (updated_ms == 0):
                 wrong.append(quote)
             last_ms = updated_ms
             read += 1

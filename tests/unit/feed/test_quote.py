@@ -32,7 +32,7 @@ class Keeper:
         self.last.update(batch_of(texts, received_ns), now_s)
 
     def quote(self, now_s: float = 10.0, *, since_s: float = -inf, is_current: bool = True) -> Quote:
-        return read_quote(self.last, self.slot, TOPIC, since_s=since_s, now_s=now_s, is_current=is_current)
+        return read_quote(self.last, self.slot, TOPIC, since_s=since_s, clock=lambda: now_s, is_current=is_current)
 
 
 def quote_of(*members: str) -> Quote:
@@ -131,6 +131,29 @@ def test_values_from_before_the_given_time_are_left_out():
     assert (quote.last_price, quote.bid_price, quote.age_s("84")) == (3.0, None, None)
     # The ages belong to the fields that are left.
     assert (quote.age_s("31"), quote.age_s("6509")) == (8.0, 8.0)
+
+
+def test_ages_by_the_name_of_an_attribute():
+    quote = quote_of('"31":"H1","6509":"RB","7293":"2","7294":"1","_updated":5,"conid":8314,"6008":"9"')
+    for name in ("availability", "market_data_availability", "updated", "updated_ms", "week_52_high", "week_52_low",
+                 "is_halted", "is_prior_close", "conid", "contract_conid", "last_price", "7293"):  # fmt: skip
+        assert quote.age_s(name) == 9.0, name
+        assert quote.received_ns_of(name) == 1, name
+    assert (quote.age_s("server_id"), quote.age_s("bid_price")) == (None, None)
+
+
+def test_no_age_is_negative_if_a_frame_arrives_while_a_quote_is_read():
+    keeper = Keeper()
+    keeper.update(['"31":"1"'], 1.0)
+    # The clock of a reader in another thread: it is read after the values.
+    now_s = iter((5.0,))
+
+    def clock() -> float:
+        keeper.update(['"31":"2"'], 4.0)
+        return next(now_s)
+
+    quote = read_quote(keeper.last, keeper.slot, TOPIC, since_s=-inf, clock=clock, is_current=True)
+    assert (quote.last_price, quote.age_s()) == (1.0, 4.0)
 
 
 def test_unknown_codes_are_kept_and_unknown_names_are_errors():
