@@ -21,6 +21,7 @@ from .state import (
     LedgerBalance,
     Order,
     Pnl,
+    PnlRows,
     Quote,
     Row,
     Rows,
@@ -54,10 +55,13 @@ class FeedData(FeedStatus):
     ) -> None:
         super().__init__(driver, clock)
         self._check: Final = check
-        self._quote_changes: Final[Changes[Quote]] = Changes("quote", on_error, check_close)
+        self._quote_changes: Final[Changes[Quote]] = Changes("quote", on_error, check_close, self._on_no_quote_callback)
         self._row_changes: Final[dict[StateKind, Changes[Any]]] = {
-            kind: Changes(kind.replace("_", " "), on_error, check_close) for kind in get_args(StateKind)
+            kind: Changes(kind.replace("_", " "), on_error, check_close, self._on_no_row_callback)
+            for kind in get_args(StateKind)
         }
+        # The rows of profit and loss by name, of a snapshot by topic and name.
+        self._pnl: tuple[Rows[tuple[str, str], Pnl], PnlRows] = (Rows({}), PnlRows({}))
         self._last_session = FeedSession()
         #: The topics whose last change had a current quote.
         self._current_quotes: Final[dict[str, None]] = {}
@@ -73,8 +77,8 @@ class FeedData(FeedStatus):
         quote, which takes a few microseconds; it adds nothing to the cost of a frame. Possible in any thread.
 
         Args:
-            conid: as in `subscribe_market_data`. Subscriptions that share a conid (an exchange, a combination) have
-                one quote each.
+            conid: as in `subscribe_market_data`, or the topic of a frame. Subscriptions that share a conid (an
+                exchange, a combination) have one quote each.
             exchange: the same.
 
         Raises:
@@ -100,8 +104,8 @@ class FeedData(FeedStatus):
         """Call `callback(quote)` after each change of a quote; `close()` of the result stops it.
 
         The calls are in the loop's thread, after the consumers have the frames: one for each subscription of which a
-        socket read had frames, with the quote after all of them, and one when a quote stops being current. Exceptions
-        are treated as by `on_item`.
+        socket read had frames, with the quote after all of them, and one when a quote stops being current, but not
+        because the feed is closed. Exceptions are treated as by `on_item`.
 
         Raises:
             ConfigError: `callback` is not a plain function.
@@ -127,7 +131,7 @@ class FeedData(FeedStatus):
 
         They contain at least the updates that a consumer or callback has received. Needs `subscribe_orders`. The
         gateway sends no orders from before the subscribe. After a lost connection, orders that are not finished stay
-        with `is_current` False until their next update. `FeedOptions.max_orders` bounds them.
+        with `is_current` False until their status and quantity arrive again. `FeedOptions.max_orders` bounds them.
         """
         return self._rows().orders.snapshot
 
@@ -144,7 +148,7 @@ class FeedData(FeedStatus):
         """Call `callback(order)` for each change of an order; `close()` of the result stops it.
 
         The calls are in the loop's thread, after the consumers have the frame. An order that stops being current
-        counts as a change. Exceptions are treated as by `on_item`.
+        counts as a change, but not because the feed is closed. Exceptions are treated as by `on_item`.
 
         Raises:
             ConfigError: `callback` is not a plain function.
@@ -155,9 +159,10 @@ class FeedData(FeedStatus):
         return self._on_row("order", callback, name)
 
     def on_execution(self, callback: Callable[[Execution], None], *, name: str | None = None) -> CallbackConsumer:
-        """Call `callback(execution)` for each new execution, and again when its commission or anything else changed.
+        """Call `callback(execution)` for each new execution, and again for its commission: do not add up the calls.
 
-        What the gateway repeats without a change causes no call. Otherwise the same as `on_order`.
+        It is also called again when anything else of an execution changed. What the gateway repeats without a change
+        causes no call. For sums, read `executions`, which has each one once. Otherwise the same as `on_order`.
         """
         return self._on_row("execution", callback, name)
 
@@ -167,9 +172,14 @@ class FeedData(FeedStatus):
     def pnl(self) -> Mapping[str, Pnl]:
         """The profit and loss by the name of the row, such as `DU1234567.Core`. Needs `subscribe_pnl`.
 
-        After a lost connection, rows stay with `is_current` False until their next update.
+        The account alone finds its row, too: `pnl["DU1234567"]`. After a lost connection, rows stay with `is_current`
+        False until their next update.
         """
-        return Rows({name: row for (_, name), row in self._rows().pnl.snapshot.items()})
+        snapshot = self._rows().pnl.snapshot
+        known = self._pnl
+        if known[0] is not snapshot:
+            known = self._pnl = (snapshot, PnlRows({name: row for (_, name), row in snapshot.items()}))
+        return known[1]
 
     @property
     def account_summary(self) -> Mapping[tuple[str, str], AccountValue]:
@@ -248,11 +258,15 @@ class FeedData(FeedStatus):
             self._last_session = session
             self._row_changes[kind].call(session)
 
+    def _on_no_quote_callback(self) -> None:
+        self._driver.inspector.on_delivered = None
+        self._current_quotes.clear()
+
+    def _on_no_row_callback(self) -> None:
+        if not any(self._row_changes.values()):
+            self._driver.state.on_change = None
+
     def _on_delivered(self, batch: Batch) -> None:
-        if not self._quote_changes:
-            self._driver.inspector.on_delivered = None
-            self._current_quotes.clear()
-            return
         for topic in self._driver.topics.market_data_in(batch):
             # A callback may have unsubscribed.
             if topic in self._driver.machine.subscriptions:
@@ -268,7 +282,7 @@ class FeedData(FeedStatus):
 
     def _on_state_change(self, change: StateChange) -> None:
         # Called after the consumers have the event.
-        for topic in tuple(self._current_quotes) if self._quote_changes else ():
+        for topic in tuple(self._current_quotes):
             if change.subscription in (None, topic):
                 state = self._driver.machine.subscriptions.get(topic)
                 if state is None:
@@ -279,3 +293,5 @@ class FeedData(FeedStatus):
     def _end_changes(self) -> None:
         for changes in (self._quote_changes, *self._row_changes.values()):
             changes.end()
+        self._on_no_quote_callback()
+        self._on_no_row_callback()

@@ -76,7 +76,7 @@ class FeedSubscriptions(FeedData, ABC):
 
         Args:
             days: of how many days, from 1 to 7.
-            realtime_only: send no earlier executions.
+            realtime_only: send no earlier executions, so that those during an outage of the connection are missing.
 
         Raises:
             SubscriptionError: `days` is invalid.

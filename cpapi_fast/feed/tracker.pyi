@@ -72,7 +72,8 @@ class Tracker:
     def inspects_kept(self) -> bool:
         """Whether frames of orders and of profit and loss are inspected without being watched, to keep their state."""
     @inspects_kept.setter
-    def inspects_kept(self, value: bool) -> None: ...
+    def inspects_kept(self, value: bool) -> None:
+        """Whether frames of orders and of profit and loss are inspected without being watched, to keep their state."""
     @property
     def silence_s(self) -> float:
         """The time between the last two scans that had a frame, in seconds."""
@@ -91,7 +92,7 @@ class Tracker:
 
         Returns:
             The indices of the frames to inspect, ascending: frames of watched slots, frames of other kinds than
-            MARKET_DATA and HEARTBEAT, and frames whose topic is written with escapes. None, the usual result, when
+            MARKET_DATA and HEARTBEAT (see also `inspects_kept`), and frames whose topic is written with escapes. None, the usual result, when
             there are none and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
         """
     def read(self, slot: int) -> tuple[int, int, float, int]:

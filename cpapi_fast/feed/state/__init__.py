@@ -15,7 +15,7 @@ The files::
 
 from __future__ import annotations
 
-from .account import AccountValue, LedgerBalance, Pnl
+from .account import AccountValue, LedgerBalance, Pnl, PnlRows
 from .changes import Changes
 from .kept_state import KeptState, Row, StateKind
 from .orders import Order
@@ -31,6 +31,7 @@ __all__ = [
     "LedgerBalance",
     "Order",
     "Pnl",
+    "PnlRows",
     "Quote",
     "Row",
     "Rows",

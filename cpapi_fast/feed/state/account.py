@@ -44,6 +44,21 @@ class Pnl(PnlRow):
         return f"<Pnl, day {self.dpl}, unrealized {self.upl}{'' if self.is_current else ', not current'}>"
 
 
+class PnlRows(Rows[str, Pnl]):
+    """The rows of profit and loss by name, which the account alone finds as well."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Pnl:
+        row = self._rows.get(key)
+        if row is None and isinstance(key, str) and "." not in key:
+            # The main row of an account; its name was also recorded without a word after the point.
+            row = self._rows.get(f"{key}.Core") or self._rows.get(f"{key}.")
+        if row is None:
+            raise KeyError(key)
+        return row
+
+
 class AccountValue(SummaryRow):
     """One value of the summary of an account, merged from its updates. It does not change.
 

@@ -19,12 +19,20 @@ class Changes(Generic[T]):
         kind: what the callbacks are for, in messages, such as `quote`.
         on_error: called with a `CallbackError` after a callback raised; its cause is the original exception.
         check: raises if a callback is closed from another loop or thread than that of the feed.
+        on_empty: called after the last callback was closed.
     """
 
-    def __init__(self, kind: str, on_error: Callable[[Exception], None], check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        on_error: Callable[[Exception], None],
+        check: Callable[[], None],
+        on_empty: Callable[[], None] = lambda: None,
+    ) -> None:
         self._kind: Final = kind
         self._on_error: Final = on_error
         self._check: Final = check
+        self._on_empty: Final = on_empty
         # Replaced and never changed in place, because callbacks are added and closed while they are called.
         self._consumers: tuple[CallbackConsumer, ...] = ()
         self._count = 0
@@ -84,6 +92,8 @@ class Changes(Generic[T]):
 
     def _remove(self, consumer: CallbackConsumer) -> None:
         self._consumers = tuple(other for other in self._consumers if other is not consumer)
+        if not self._consumers:
+            self._on_empty()
 
     def _report(self, error: BaseException, who: str) -> None:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):

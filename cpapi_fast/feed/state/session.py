@@ -15,7 +15,7 @@ _STATUS_KEYS: Final = frozenset(member.key for member in StatusMessage.members()
 
 
 @repr_without_accounts
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FeedSession:
     """The state of the session at one moment; None for what is not known. It does not change.
 
@@ -41,6 +41,18 @@ class FeedSession:
     selected_account: str | None = field(default=None, repr=False)
     is_paper: bool | None = None
     is_current: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same. The times at which their messages arrived do not count."""
+        return isinstance(other, FeedSession) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content()[1:])
+
+    def _content(self) -> tuple[Any, ...]:
+        # A message is compared by what it contains, which cannot be hashed.
+        status = None if self.status is None else self.status.raw
+        return status, *(getattr(self, name) for name in self.__dataclass_fields__ if name != "status")
 
 
 class SessionMessages:
@@ -91,7 +103,7 @@ class SessionMessages:
             )
         elif message.is_paper is not None:
             self._replace(is_paper=message.is_paper)
-        return self._known != before
+        return self._known is not before and self._known != before
 
     def _update_status(self, message: StatusMessage) -> None:
         known = self._known

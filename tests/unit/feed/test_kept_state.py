@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.feed.machine import SessionFacts
+from cpapi_fast.feed.state import PnlRows
 from cpapi_fast.messages import Side
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.frames import VALID
@@ -161,6 +162,18 @@ def test_profit_and_loss_by_the_name_of_the_row():
     assert row.is_current
 
 
+def test_the_row_of_an_account_is_found_by_the_account_alone():
+    kept = Kept()
+    kept.put({"topic": "spl", "args": {"DU1.Core": {"dpl": 1.0}, "DU2.": {"dpl": 2.0}, "DU3.Other": {"dpl": 3.0}}})
+    rows = PnlRows({name: row for (_, name), row in kept.state.pnl.snapshot.items()})
+    assert (rows["DU1.Core"].dpl, rows["DU1"].dpl, rows["DU2"].dpl) == (1.0, 1.0, 2.0)
+    assert list(rows) == ["DU1.Core", "DU2.", "DU3.Other"]
+    assert ("DU1" in rows, "DU4" in rows, rows.get("DU1.") is None) == (True, False, True)
+    for missing in ("DU3", "DU1.", "", 5):
+        with pytest.raises(KeyError):
+            rows[missing]  # type: ignore[index]
+
+
 @pytest.mark.parametrize(("channel", "kind"), [("ssd", "account_values"), ("sld", "ledger_balances")])
 def test_rows_of_accounts_by_account_and_key(channel: str, kind: str):
     kept = Kept()
@@ -222,6 +235,11 @@ def test_the_session_is_merged_within_a_connection():
     assert not put({"topic": "ntf", "args": []})
     assert ACCOUNT not in repr(now)
     assert "user1234" not in repr(now)
+    # Equal by content, not by the message or when it arrived.
+    again_now = pickle.loads(pickle.dumps(now))
+    assert (again_now, hash(again_now)) == (now, hash(now))
+    assert now != session.session(SessionFacts(1, False, True, False))
+    assert now != 5
     kept.state.on_connection_lost()
     lost = session.session(FACTS)
     assert (lost.is_current, lost.status) == (False, now.status)

@@ -209,6 +209,17 @@ def test_callbacks_get_each_change_until_they_are_closed():
     assert not changes
 
 
+def test_the_end_of_the_last_callback_is_reported():
+    ends: list[str] = []
+    changes: Changes[int] = Changes("quote", [].append, lambda: None, lambda: ends.append("empty"))
+    one, two = changes.add(print), changes.add(print)
+    one.close()
+    assert ends == []
+    two.close()
+    two.close()
+    assert ends == ["empty"]
+
+
 def test_an_interrupt_is_raised_after_all_callbacks_were_called():
     changes: Changes[int] = Changes("quote", [].append, lambda: None)
     seen: list[int] = []
