@@ -109,6 +109,7 @@ from .protocol.numbers import number_prefix, parse_number
 from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
 from .rest.client import Client
 from .rest.keepalive import Keepalive
+from .rest.live_orders import LiveOrders
 from .rest.pacing import RestPacer
 from .rest.session import Accounts, AuthStatus, SessionTicket
 from .rest.stats import ClientStats
@@ -177,6 +178,7 @@ __all__ = [
     "LastValue",
     "LedgerBalance",
     "LimitError",
+    "LiveOrders",
     "MalformedPayloadError",
     "MarketDataFields",
     "Meaning",

@@ -129,9 +129,11 @@ class FeedData(FeedStatus):
     def orders(self) -> Mapping[int, Order]:
         """The orders by id, merged from their updates, in the order in which they arrived first.
 
-        They contain at least the updates that a consumer or callback has received. Needs `subscribe_orders`. The
-        gateway sends no orders from before the subscribe. After a lost connection, orders that are not finished stay
-        with `is_current` False until their status and quantity arrive again. `FeedOptions.max_orders` bounds them.
+        They contain at least the updates that a consumer or callback has received. Needs `subscribe_orders`. After each
+        subscribe the feed requests the orders over REST, so that those from before are known, too. After a lost
+        connection, orders that are not finished stay with `is_current` False until their status and quantity arrive
+        again. One that stays so is not in the gateway's list any more, or the request failed: see the log.
+        `FeedOptions.max_orders` bounds them.
         """
         return self._rows().orders.snapshot
 

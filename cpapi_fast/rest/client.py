@@ -17,8 +17,6 @@ from cpapi_fast.errors import (
     CertificateError,
     ConfigError,
     HeaderRefusedError,
-    NoSessionError,
-    NotAuthenticatedError,
     StatusError,
     UsageError,
 )
@@ -29,9 +27,10 @@ from cpapi_fast.protocol.history import History, HistorySource, rest_query
 from cpapi_fast.protocol.instruments import conid_target
 
 from .keepalive import Keepalive
+from .live_orders import LiveOrders
 from .pacing import RestPacer
 from .responses import RestResponse
-from .session import Accounts, AuthStatus, SessionTicket, competing_error, parse_logout
+from .session import Accounts, AuthStatus, SessionTicket, check_open, competing_error, parse_logout
 from .stats import ClientStats
 from .tls import Tls
 from .transport import MAX_BODY_BYTES, RestTransport
@@ -214,22 +213,7 @@ class Client:
         """
         path = "/iserver/auth/status"
         status = await self._request_auth_status(path)
-        if status.is_held_elsewhere:
-            raise competing_error(status, path)
-        if status.connected is False:
-            raise NoSessionError(
-                f"the gateway at {self.origin} is not connected to Interactive Brokers. Wait until it is, or log in at "
-                f"{self.origin} in a browser.",
-                path=path,
-            )
-        if not status.authenticated:
-            said = f', and says: "{status.words}"' if status.words else ""
-            raise NotAuthenticatedError(
-                f"the gateway at {self.origin} has no open brokerage session{said}. Call "
-                f"init_brokerage_session(), or log in at {self.origin} in a browser.",
-                path=path,
-                meaning=Meaning.BROKERAGE_CLOSED,
-            )
+        check_open(status, self.origin, path)
         return status
 
     async def accounts(self) -> Accounts:
@@ -251,6 +235,19 @@ class Client:
             CpapiError: like `tickle`.
         """
         (await self._request("GET", "/iserver/accounts", is_body_needed=False)).check()
+
+    async def live_orders(self) -> LiveOrders:
+        """Return the orders of the brokerage session: working ones, and those that finished on this day.
+
+        The gateway requires `accounts` or `prime_accounts` before, and allows one such request in 5 s; others wait.
+
+        Raises:
+            CpapiError: like `tickle`.
+        """
+        path = "/iserver/account/orders"
+        found = (await self._request("GET", path)).decode(LiveOrders.parse)
+        self._note_odd(path, found.odd)
+        return found
 
     async def history(
         self,

@@ -26,6 +26,7 @@ _CANCELLED: Final = {
 ORDER_CONID: Final = 265598
 #: Seconds between two frames of an order.
 _STEP_S: Final = 1.0
+_MOST_KEPT: Final = 1_000
 
 
 class OrderBook:
@@ -39,6 +40,8 @@ class OrderBook:
         self._script: list[dict[str, Any]] = []
         #: The records of all orders.
         self.log = RecordLog()
+        #: By id: the last orders, merged from their records.
+        self._orders: dict[int, dict[str, Any]] = {}
 
     def start(self, now: Moment) -> None:
         """Begin to trade, or begin again after a pause: an order continues where it was."""
@@ -49,7 +52,15 @@ class OrderBook:
         if self._timer.is_due(now.s):
             if not self._script:
                 self._script = self._place(now.ms)
-            self.log.append(self._script.pop(0))
+            record = self._script.pop(0)
+            self._orders.setdefault(record["orderId"], {}).update(record)
+            if len(self._orders) > _MOST_KEPT:
+                del self._orders[next(iter(self._orders))]
+            self.log.append(record)
+
+    def all_orders(self) -> list[dict[str, Any]]:
+        """The last orders, as REST returns them: working ones, and those that have ended."""
+        return list(self._orders.values())
 
     def _place(self, now_ms: int) -> list[dict[str, Any]]:
         self._order_id += self._random.randrange(1, 9)

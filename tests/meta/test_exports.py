@@ -73,6 +73,7 @@ NAMES = frozenset(
         "LastValue",
         "LedgerBalance",
         "LimitError",
+        "LiveOrders",
         "MalformedPayloadError",
         "MarketDataFields",
         "Meaning",

@@ -36,6 +36,7 @@ from .arrival_watch import ArrivalWatch
 from .failures import Explainer
 from .frame_inspector import FrameInspector
 from .machine_runner import MachineRunner
+from .order_lists import OrderLists
 from .rest_calls import RestCalls
 from .socket_supervisor import SocketSupervisor
 
@@ -88,7 +89,17 @@ class Driver:
         self._session = self.machine.session
         self._runner: Final = MachineRunner(self.machine, client.clock, self.topics, self._recorder)
         explain = Explainer(client, is_reclaiming=options.competing == "reclaim")
-        self._rest: Final = RestCalls(client, self._runner, explain, self.carry_out, on_misuse, self._report)
+        self._order_lists: Final = OrderLists(client.clock, self._runner, self.carry_out, self.state)
+        self._rest: Final = RestCalls(
+            client,
+            self._runner,
+            explain,
+            self.carry_out,
+            on_misuse,
+            self._report,
+            self._order_lists.on_response,
+            logs=options.log_trouble,
+        )
         self._backfiller: Final = Backfiller(
             options.backfill,
             clock=client.clock,
@@ -139,6 +150,7 @@ class Driver:
     def halt(self) -> None:
         """Close the socket and stop all timers, without waiting for their end."""
         self.arrivals.stop()
+        self._order_lists.stop()
         self.carry_out(self._runner.put(self.machine.stop, self._runner.now()))
         self._backfiller.close()
         if self._recorder is not None:
@@ -240,6 +252,7 @@ class Driver:
             self._session = self.machine.session
             self.state.on_session_change()
         self.state.flush()
+        self._order_lists.check()
         self._set_timer()
 
     def _on_lost(self) -> None:

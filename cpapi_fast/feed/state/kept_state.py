@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.messages.account import LedgerMessage, PnlMessage, SummaryMessage
-from cpapi_fast.messages.orders import Execution, ExecutionsMessage, OrdersMessage
+from cpapi_fast.messages.orders import Execution, ExecutionsMessage, OrdersMessage, OrderUpdate
 from cpapi_fast.messages.session import AccountsMessage, StatusMessage, SystemMessage
 
 from .account import AccountRows, AccountValue, LedgerBalance, Pnl
@@ -111,6 +111,14 @@ class KeptState:
         message = frame.message
         if isinstance(message, (StatusMessage, AccountsMessage, SystemMessage)) and self.session.update(message):
             self.on_session_change()
+
+    def begin_order_list(self) -> None:
+        """The orders are requested over REST now."""
+        self.orders.begin_list()
+
+    def on_order_list(self, rows: Sequence[OrderUpdate], received_ns: int) -> None:
+        """Merge the orders in the response."""
+        self._add("order", self.orders.merge_list(rows, received_ns))
 
     # --- interruptions ----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from cpapi_fast.messages.enums import OrderStatus
@@ -29,8 +30,8 @@ class Order(OrderUpdate):
         raw: the merged members, also those that the class does not have.
         received_ns: the receive time of its last update, in ns since the Unix epoch.
         is_current: whether its status and its filled or remaining quantity arrived since the subscription to orders
-            was last interrupted. A finished order for which it was true stays so. The gateway does not repeat the
-            orders after a lost connection, so an order that is not current may have changed, or be finished.
+            was last interrupted. A finished order for which it was true stays so. The feed requests the orders after
+            each subscribe. An order that is not current afterwards is not among them: it may have changed, or be gone.
     """
 
     __slots__ = ("is_current", "received_ns")
@@ -77,6 +78,8 @@ class Orders:
         self._current: Final[CurrentRows[int]] = CurrentRows()
         #: Which of the members that make an order current arrived since the last interruption.
         self._arrived: Final[dict[int, int]] = {}
+        #: By id: the members that arrived since the orders were requested; None if no response is expected.
+        self._since_request: dict[int, set[str]] | None = None
 
     @property
     def snapshot(self) -> Rows[int, Order]:
@@ -86,26 +89,55 @@ class Orders:
     def update(self, message: OrdersMessage) -> list[Order]:
         """Merge a message, and return the orders that changed."""
         changed = []
-        received_ns = message.received_ns
         for row in message.orders:
             order_id = row.order_id
-            found = self.store.put_update(order_id, row.raw, lambda raw: Order(raw, received_ns), self._make_room)
-            if found is None or order_id is None:
-                continue
-            before, order = found
-            arrived = self._arrived[order_id] = self._arrived.get(order_id, 0) | _arrived_in(row.raw)
-            was_final = before is not None and before.is_current and before.is_finished
-            if arrived != _STATUS | _QUANTITY and not (was_final and order.is_finished):
-                order = Order(order.raw, received_ns, is_current=False)
-                self.store.put(order_id, order)
-            self._note(order_id, order)
-            if before is None or before.is_current != order.is_current or before.raw != order.raw:
+            order = self._merge(order_id, row.raw, message.received_ns)
+            if order is not None:
+                changed.append(order)
+            if self._since_request is not None and order_id is not None and order_id in self.store.rows:
+                self._since_request.setdefault(order_id, set()).update(row.raw)
+        return changed
+
+    def begin_list(self) -> None:
+        """The orders are requested now: what arrives until the response is at least as new as the response."""
+        self._since_request = {}
+
+    def merge_list(self, rows: Iterable[OrderUpdate], received_ns: int) -> list[Order]:
+        """Merge the orders in a response over REST, and return those that changed.
+
+        Args:
+            rows: the orders.
+            received_ns: when the response arrived, in ns since the Unix epoch.
+        """
+        since, self._since_request = self._since_request or {}, None
+        changed = []
+        for row in rows:
+            newer = since.get(row.order_id, ()) if row.order_id is not None else ()
+            update = {key: value for key, value in row.raw.items() if key not in newer}
+            order = self._merge(row.order_id, update, received_ns)
+            if order is not None:
                 changed.append(order)
         return changed
+
+    def _merge(self, order_id: int | None, update: dict[str, Any], received_ns: int) -> Order | None:
+        """Merge an update, and return its order if that changed."""
+        found = self.store.put_update(order_id, update, lambda raw: Order(raw, received_ns), self._make_room)
+        if found is None or order_id is None:
+            return None
+        before, order = found
+        arrived = self._arrived[order_id] = self._arrived.get(order_id, 0) | _arrived_in(update)
+        was_final = before is not None and before.is_current and before.is_finished
+        if arrived != _STATUS | _QUANTITY and not (was_final and order.is_finished):
+            order = Order(order.raw, received_ns, is_current=False)
+            self.store.put(order_id, order)
+        self._note(order_id, order)
+        is_changed = before is None or before.is_current != order.is_current or before.raw != order.raw
+        return order if is_changed else None
 
     def interrupt(self) -> list[Order]:
         """Mark the orders that are not finished as not current, and return those that were."""
         self._arrived.clear()
+        self._since_request = None
         changed = []
         for order_id in self._current.interrupt(_SCOPE):
             order = self.store.rows[order_id]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.feed.state.rows import MAX_BYTES, MAX_MEMBERS, MAX_VALUE
-from cpapi_fast.messages import OrderStatus, Side
+from cpapi_fast.messages import OrderStatus, OrderUpdate, Side
 from tests.unit.feed.kept_harness import Kept, working
 
 ACCOUNT = "DU1234567"
@@ -108,6 +108,56 @@ def test_a_finished_order_stays_current_with_sparse_updates():
     kept.interrupt()
     kept.orders({"orderId": 1, "fgColor": "#000000"})
     assert kept.state.orders.snapshot[1].is_current
+
+
+def listed(kept: Kept, *rows: dict[str, Any]) -> list[Any]:
+    """Merge a response with the orders, and return those that changed."""
+    kept.changes.clear()
+    kept.received_ns += 1
+    kept.state.on_order_list([OrderUpdate(row) for row in rows], kept.received_ns)
+    kept.state.flush()
+    return [row for _, row in kept.changes]
+
+
+def test_a_list_of_orders_makes_them_current():
+    kept = Kept()
+    kept.orders(working(1), working(2, price="1.00"), working(3))
+    kept.interrupt()
+    kept.state.begin_order_list()
+    changed = listed(
+        kept,
+        working(1),
+        working(2, filledQuantity=4.0),
+        working(4),
+        {"orderId": None},
+        working(5) | {"status": "Filled"},
+    )
+    assert [(order.order_id, order.is_current) for order in changed] == [(1, True), (2, True), (4, True), (5, True)]
+    orders = kept.state.orders.snapshot
+    assert (orders[2].filled_quantity, orders[2].price, orders[2].received_ns) == (4.0, 1.0, 2)
+    # It is not in the list.
+    assert not orders[3].is_current
+    assert kept.state.rows_left_out == 1
+    # The same again is no change.
+    kept.state.begin_order_list()
+    assert listed(kept, working(1)) == []
+
+
+def test_what_arrives_between_request_and_response_is_newer():
+    kept = Kept()
+    kept.orders(working(1, price="1.00"), working(2))
+    kept.interrupt()
+    kept.state.begin_order_list()
+    kept.orders({"orderId": 1, "status": "Filled", "filledQuantity": 9.0}, {"orderId": 2, "status": "PendingCancel"})
+    listed(kept, working(1, price="2.00"), working(2, filledQuantity=3.0))
+    one, two = kept.state.orders.snapshot.values()
+    assert (one.status, one.filled_quantity, one.price, one.is_current) == ("Filled", 9.0, 2.0, True)
+    assert (two.status, two.filled_quantity, two.is_current) == ("PendingCancel", 3.0, True)
+    # Only until the response.
+    kept.orders({"orderId": 1, "price": "3.00"})
+    kept.state.begin_order_list()
+    listed(kept, working(1, price="4.00"))
+    assert kept.state.orders.snapshot[1].price == 4.0
 
 
 def test_the_number_of_orders_is_bounded_and_finished_ones_go_first():
