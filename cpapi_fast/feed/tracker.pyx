@@ -218,8 +218,9 @@ cdef class Tracker:
 
         Returns:
             The indices of the frames to inspect, ascending: frames of watched slots, frames of other kinds than
-            MARKET_DATA and HEARTBEAT, as far as `inspects_kept`, and frames whose topic is written with escapes. None, the usual result, when
-            there are none and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
+            MARKET_DATA and HEARTBEAT (see also `inspects_kept`), and frames whose topic is written with escapes. None,
+            the usual result, when there are none and the batch is not late. If it may be late, `may_be_late` is set,
+            and the result is a list.
         """
         cdef:
             TopicTable topics = self._topics
