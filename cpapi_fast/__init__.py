@@ -91,8 +91,8 @@ from .events import (
 )
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed.decisions.replay import Decision, replay_decisions
-from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
+from .feed.state import AccountValue, FeedSession, LedgerBalance, Order, Pnl, Quote
 from .frames.arrow_reader import ArrowReader
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
@@ -116,6 +116,7 @@ from .protocol.numbers import number_prefix, parse_number
 from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
 from .rest.client import Client
 from .rest.keepalive import Keepalive
+from .rest.live_orders import LiveOrders
 from .rest.pacing import RestPacer
 from .rest.session import Accounts, AuthStatus, SessionTicket
 from .rest.stats import ClientStats
@@ -129,6 +130,7 @@ __all__ = [
     "FIELDS",
     "KEEPALIVE_INTERVAL_S",
     "SYSTEM_CLOCK",
+    "AccountValue",
     "Accounts",
     "ArrowReader",
     "AuthStatus",
@@ -167,6 +169,7 @@ __all__ = [
     "Feed",
     "FeedEvent",
     "FeedOptions",
+    "FeedSession",
     "FeedState",
     "FeedStats",
     "FeedSubscription",
@@ -186,7 +189,9 @@ __all__ = [
     "Keepalive",
     "LastField",
     "LastValue",
+    "LedgerBalance",
     "LimitError",
+    "LiveOrders",
     "MalformedPayloadError",
     "MarketDataFields",
     "Meaning",
@@ -194,10 +199,13 @@ __all__ = [
     "MissingDependencyError",
     "NoSessionError",
     "NotAuthenticatedError",
+    "Order",
     "OutputError",
     "PaceError",
     "PinMismatchError",
+    "Pnl",
     "ProtocolViolationError",
+    "Quote",
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
@@ -206,7 +214,6 @@ __all__ = [
     "ResolvedSymbol",
     "RestPacer",
     "SessionError",
-    "SessionFacts",
     "SessionTicket",
     "Standstill",
     "StandstillReason",

@@ -229,7 +229,12 @@ class Collector:
         give_up_after_s = options.give_up_after_s or options.feed.give_up_after_s
         # The notices tell what the feed would write to the log.
         return replace(
-            options.feed, overload="block", last_values=False, give_up_after_s=give_up_after_s, log_trouble=False
+            options.feed,
+            overload="block",
+            last_values=False,
+            kept_state=False,
+            give_up_after_s=give_up_after_s,
+            log_trouble=False,
         )
 
     def _open_consumer(self, feed: Feed) -> Consumer:

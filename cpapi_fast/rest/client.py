@@ -19,8 +19,6 @@ from cpapi_fast.errors import (
     CertificateError,
     ConfigError,
     HeaderRefusedError,
-    NoSessionError,
-    NotAuthenticatedError,
     UsageError,
 )
 from cpapi_fast.loop import LoopOwner, required_loop
@@ -29,10 +27,11 @@ from cpapi_fast.option_values import check_positive, check_whole
 
 from .contracts import ContractRequests
 from .keepalive import Keepalive
+from .live_orders import LiveOrders
 from .market_data import MarketDataRequests
 from .pacing import RestPacer
 from .responses import RestResponse
-from .session import Accounts, AuthStatus, SessionTicket, competing_error, parse_logout
+from .session import Accounts, AuthStatus, SessionTicket, check_open, competing_error, parse_logout
 from .stats import ClientStats
 from .tls import Tls
 from .transport import MAX_BODY_BYTES, RestTransport
@@ -218,22 +217,7 @@ class Client(ContractRequests, MarketDataRequests):
         """
         path = "/iserver/auth/status"
         status = await self._request_auth_status(path)
-        if status.is_held_elsewhere:
-            raise competing_error(status, path)
-        if status.connected is False:
-            raise NoSessionError(
-                f"the gateway at {self.origin} is not connected to Interactive Brokers. Wait until it is, or log in at "
-                f"{self.origin} in a browser.",
-                path=path,
-            )
-        if not status.authenticated:
-            said = f', and says: "{status.words}"' if status.words else ""
-            raise NotAuthenticatedError(
-                f"the gateway at {self.origin} has no open brokerage session{said}. Call "
-                f"init_brokerage_session(), or log in at {self.origin} in a browser.",
-                path=path,
-                meaning=Meaning.BROKERAGE_CLOSED,
-            )
+        check_open(status, self.origin, path)
         return status
 
     async def accounts(self) -> Accounts:
@@ -255,6 +239,19 @@ class Client(ContractRequests, MarketDataRequests):
             CpapiError: like `tickle`.
         """
         (await self._request("GET", "/iserver/accounts", is_body_needed=False)).check()
+
+    async def live_orders(self) -> LiveOrders:
+        """Return the orders of the brokerage session: working ones, and those that finished on this day.
+
+        The gateway requires `accounts` or `prime_accounts` before, and allows one such request in 5 s; others wait.
+
+        Raises:
+            CpapiError: like `tickle`.
+        """
+        path = "/iserver/account/orders"
+        found = (await self._request("GET", path)).decode(LiveOrders.parse)
+        self._note_odd(path, found.odd)
+        return found
 
     async def init_brokerage_session(self, *, compete: bool = True) -> AuthStatus:
         """Open the brokerage session of a logged-in user, and return its state.

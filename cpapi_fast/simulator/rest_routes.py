@@ -79,6 +79,7 @@ class RestRoutes:
             ("POST", "/iserver/auth/ssodh/init"): self._init,
             ("POST", "/iserver/reauthenticate"): self._reauthenticate,
             ("GET", "/iserver/accounts"): self._accounts,
+            ("GET", "/iserver/account/orders"): self._orders,
             ("GET", "/iserver/marketdata/history"): self._history,
             ("GET", "/sso/validate"): self._validate,
             ("POST", "/logout"): self._logout,
@@ -210,6 +211,15 @@ class RestRoutes:
             return _json({"error": "Bad Request: no bridge", "statusCode": 400}, 400)
         self._state.session.has_read_accounts = True
         return _json(system_frames.accounts(self._state.options.accounts))
+
+    def _orders(self, _received: ReceivedRequest) -> web.Response:
+        session = self._state.session
+        if not session.is_authenticated:
+            return _json({"error": "Bad Request: no bridge", "statusCode": 400}, 400)
+        if not session.has_read_accounts:
+            # Documented: the accounts are required before. The words are those of another endpoint.
+            return _json({"error": "Please query /accounts first", "statusCode": 400}, 400)
+        return _json({"orders": self._state.orders.all_orders(), "snapshot": True})
 
     def _history(self, received: ReceivedRequest) -> web.Response:
         state, query = self._state, received.query

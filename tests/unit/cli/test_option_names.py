@@ -51,6 +51,7 @@ NAMES: Final = {command: OptionNames(parser_of(command)) for command in COMMANDS
 # --- every option of the library is on the command line, or there is a reason ----------------------------------------
 
 _TUNED = "a limit or time that follows the gateway's documentation; only a program with its own gateway changes it"
+_KEPT = "no command subscribes to orders, executions or accounts"
 _QUEUE = "the command has one consumer, with a queue of its own"
 
 #: Options of the library by command: its option, or the reason why it has none, which is a sentence.
@@ -82,6 +83,10 @@ FEED: Final[dict[str, str]] = {
     "max_pending_frames": _QUEUE,
     "max_pending_bytes": _QUEUE,
     "last_values": "the command decides whether it needs them",
+    "kept_state": "the command decides whether it needs it",
+    "max_orders": _KEPT,
+    "max_executions": _KEPT,
+    "max_account_rows": _KEPT,
     "ws": _TUNED,
     "seed": "for tests that repeat a run",
     "record_decisions": "--record-decisions",
@@ -220,6 +225,7 @@ PACKAGE: Final = Path(cpapi_fast.__path__[0])
 #: Texts of the library that no command shows, by their start, with the reason.
 NOT_SHOWN: Final[dict[str, str]] = {
     "last values are not kept": "tail keeps them",
+    "orders, executions and accounts are not kept": "no command reads them",
     "a consumer with the policy 'block'": "collect allows it",
     "consumer {} (policy halt)": "no command has a consumer with the policy `halt`",
     "tls must be Tls.verify()": "only a program passes another object",

@@ -11,9 +11,9 @@ import pytest
 from cpapi_fast.simulator.contracts import contract_of
 from cpapi_fast.simulator.market import InactiveInstrument, Instrument, Market, short_volume
 from cpapi_fast.simulator.market_data import MarketDataStream
-from cpapi_fast.simulator.orders import OrderStream
+from cpapi_fast.simulator.orders import OrderBook, OrderStream
 from cpapi_fast.simulator.topic_streams import Moment
-from cpapi_fast.simulator.trades import TradeStream
+from cpapi_fast.simulator.trades import TradeBook, TradeStream
 
 FIELDS = ("31", "84", "86", "85", "88", "87", "83", "82", "70", "71", "7059", "7762", "7635")
 PRICE = re.compile(r"\d+\.\d{2,4}")
@@ -206,9 +206,9 @@ def test_one_symbol_per_conid_in_every_topic() -> None:
             assert (bars["symbol"], bars["text"]) == (symbol, company)
     assert naming(265598) == ("AAPL", "APPLE INC")
     now = Moment(0.0, 1_777_552_119_000)
-    (_, execution, *_) = TradeStream("DU1234567", 0, {}).first(now)
+    (_, execution, *_) = TradeStream(TradeBook("DU1234567", 0), {}).first(now)
     executed = json.loads(execution)["args"][0]
-    orders = OrderStream("DU1234567", 0, {})
+    orders = OrderStream(OrderBook("DU1234567", 0), {})
     orders.first(now)
     (order,) = orders.poll(Moment(60.0, now.ms))
     ordered = json.loads(order)["args"][0]
