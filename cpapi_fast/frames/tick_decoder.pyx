@@ -24,7 +24,17 @@ from .classifier cimport KIND_MARKET_DATA
 from .frame cimport Frame
 from .text_table cimport BYTES_BEFORE, TextTable, find_slot
 from .ticks cimport Ticks
-from cpapi_fast._json.walk cimport TEXT_FIELD, KeySlot, LongKey, add_key, span_of, walk_object
+from cpapi_fast._json.walk cimport (
+    NO_VALUE,
+    NOT_JSON,
+    TEXT_FIELD,
+    KeySlot,
+    LongKey,
+    add_key,
+    nan_of,
+    span_of,
+    walk_object,
+)
 
 import re
 from collections.abc import Iterable
@@ -233,15 +243,22 @@ cdef class TickDecoder:
         cdef:
             object payload = None
             object value, number, prefix
+            str name
             Py_ssize_t index
             bint is_valid, is_mismatch
             bint is_json = True
+            double nan
         try:
             payload = frame.payload
         except MalformedPayloadError:
             is_json = False
         for index in range(self.field_count):
-            value = (<dict>payload).get(self._fields[index]) if type(payload) is dict else None
+            name = self._fields[index]
+            value = None
+            nan = NAN if is_json else nan_of(NOT_JSON)
+            if type(payload) is dict and name in <dict>payload:
+                value = (<dict>payload)[name]
+                nan = nan_of(NO_VALUE)
             number = prefix = None
             if self.text_columns_ptr[index] < 0:
                 number = _parse_number(value)
@@ -253,7 +270,9 @@ cdef class TickDecoder:
                 is_mismatch = not is_valid and value is not None
                 if is_valid and codes_ptr != NULL:
                     codes_ptr[self.text_columns_ptr[index] * stride] = self._texts.add(value)
-            values_ptr[index * stride] = NAN if number is None else <double>number
+                if is_valid:
+                    nan = NAN
+            values_ptr[index * stride] = nan if number is None else <double>number
             valid_ptr[index * stride] = is_valid
             prefixes_ptr[index * stride] = 0 if prefix is None else <uint8_t>ord(prefix)
             self.mismatches_ptr[index] += is_mismatch

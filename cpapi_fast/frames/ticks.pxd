@@ -17,6 +17,7 @@ cdef class Ticks:
         TextTable texts_table
         # The number of frames that are not JSON, which have no valid fields.
         Py_ssize_t malformed_count
+        # A value that is not valid is a NaN of walk.pxd, which shows the reason.
         # One owned block of memory, which starts at conids_ptr; the other pointers point into it. In a matrix, the
         # column of field f starts at entry f * row_count.
         int64_t* conids_ptr
