@@ -100,7 +100,8 @@ from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
-from .outputs.quotes import QuotesWriter
+from .outputs.table_reader import read_table
+from .outputs.tables import QuotesWriter, TicksWriter
 from .protocol.fields import FIELDS, Field, FieldKind, field_code
 from .protocol.history import History, HistorySource
 from .protocol.hours import DailyWindow, TradingHours
@@ -203,6 +204,7 @@ __all__ = [
     "SubscriptionStatus",
     "TickDecoder",
     "Ticks",
+    "TicksWriter",
     "Tls",
     "TradingHours",
     "TransportError",
@@ -217,6 +219,7 @@ __all__ = [
     "number_prefix",
     "parse_number",
     "read_capture",
+    "read_table",
     "replay_decisions",
     "run",
     "ws_url_from_base",

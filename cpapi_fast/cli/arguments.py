@@ -144,6 +144,11 @@ def fields(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def tables(text: str) -> tuple[str, ...]:
+    """Names of tables, separated by commas. The library checks them."""
+    return tuple(map(str.strip, text.split(",")))
+
+
 def seconds(text: str) -> float:
     """A finite number above zero."""
     try:

@@ -95,6 +95,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "conids": "--conids",
             "out": "--out",
             "fields": "--fields",
+            "tables": "--tables",
             "duration_s": "--duration",
             "give_up_after_s": "--give-up-after",
             "flush_interval_s": "--flush-interval",

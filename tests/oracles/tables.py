@@ -1,0 +1,121 @@
+"""The slow definition of the tables `ticks` and `quotes`: dicts, from the decoded payloads of single frames."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from cpapi_fast.errors import MalformedPayloadError
+from cpapi_fast.events import Gap
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.frames.frame import Frame
+from cpapi_fast.outputs.table_schema import FieldColumn, field_columns
+from cpapi_fast.protocol.kinds import FrameKind
+from cpapi_fast.protocol.numbers import number_prefix, parse_number
+
+#: A decoded value with its prefix.
+Value = tuple[Any, str | None]
+
+
+class SlowTable:
+    """The rows of one table.
+
+    Attributes:
+        rows: the rows as dicts, times as int.
+        dropped: how many frames have no row, by reason.
+        mismatches: how many values were not of the kind of their column, by column.
+    """
+
+    def __init__(self, *, carries: bool, fields: Iterable[str | int] = ()) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.dropped: Counter[str] = Counter()
+        self.mismatches: Counter[str] = Counter()
+        self._carries = carries
+        self._columns = field_columns(fields)
+        self._symbols: dict[object, str] = {}
+        self._states: dict[str, dict[str, Value]] = {}
+        self._segments: dict[str, int] = {}
+        self._last_segments: dict[str, int] = {}
+        self._first_snapshots: dict[str, float] = {}
+
+    def put(self, item: Batch | Gap) -> None:
+        """Add the rows of a batch, or take note of a gap."""
+        if isinstance(item, Gap):
+            for topic in list(self._states):
+                if item.subscription in (None, topic):
+                    del self._states[topic]
+                    self._segments.pop(topic, None)
+                    self._first_snapshots.pop(topic, None)
+            return
+        late_ns = [0] * len(item) if item.late_ns is None else list(item.late_ns)
+        for frame, late in zip(item, late_ns, strict=True):
+            if frame.kind is FrameKind.MARKET_DATA:
+                self._add(frame, late)
+
+    def _add(self, frame: Frame, late_ns: int) -> None:
+        try:
+            payload = frame.payload
+        except MalformedPayloadError:
+            self.dropped["malformed"] += 1
+            return
+        topic = payload["topic"]
+        state = self._states.setdefault(topic, {})
+        if topic not in self._segments:
+            number = max(frame.received_ns, self._last_segments.get(topic, 0) + 1)
+            self._segments[topic] = self._last_segments[topic] = number
+        sent = {column.code: self._value(column, payload) for column in self._columns if column.code in payload}
+        updated = sent.pop("_updated", (None, None))[0]
+        is_snapshot = sent.get("6509", (None, None))[0] is not None
+        first = self._first_snapshots.pop(topic, None)
+        if self._carries and is_snapshot and updated is not None and first == updated:
+            nothing = (None, None)
+            if all(state.get(code, nothing) == value for code, value in sent.items()):
+                self.dropped["repeated snapshot"] += 1
+                return
+        if is_snapshot and updated is not None:
+            self._first_snapshots[topic] = updated
+        state.update(sent)
+        # An instrument has one symbol, and a combination has one of its own.
+        instrument = topic if ";" in topic else frame.conid
+        symbol = sent.get("55", (None, None))[0]
+        if symbol not in (None, "-"):
+            self._symbols[instrument] = symbol
+        values = state if self._carries else sent
+        row: dict[str, Any] = {
+            "received": frame.received_ns,
+            "updated": _time(updated),
+            "late_ns": late_ns,
+            "conid": frame.conid,
+            "symbol": self._symbols.get(instrument),
+            "target": frame.target,
+            "availability": state.get("6509", (None, None))[0],
+        }
+        if self._carries:
+            row["segment"] = self._segments[topic]
+        for column in self._columns[3:]:
+            value, prefix = values.get(column.code, (None, None))
+            row[column.name] = _converted(column, value)
+            if column.code == "31":
+                row["last_price_prefix"] = prefix
+        self.rows.append(row)
+
+    def _value(self, column: FieldColumn, payload: dict[str, Any]) -> Value:
+        value = payload[column.code]
+        if column.type_name == "text":
+            found, nothing = (value if isinstance(value, str) else None), value is None
+        else:
+            found, nothing = parse_number(value), value is None or value in ("", "-", "N/A")
+        self.mismatches[column.name] += found is None and not nothing
+        return found, None if column.type_name == "text" else number_prefix(value)
+
+
+def _time(updated: float | None) -> int | None:
+    return None if updated is None or abs(updated) >= 2.0**53 else math.floor(updated)
+
+
+def _converted(column: FieldColumn, value: Any) -> Any:
+    if value is None or column.type_name in ("text", "float64"):
+        return value
+    return value != 0.0 if column.type_name == "bool" else _time(value)
