@@ -33,7 +33,7 @@ cdef class CollectedRows:
         bint _has_segments
         bint _is_closed_up
 
-    # No rows, for the fields and texts of `source`. Text columns are counted by `text_count`.
+    # No rows yet, with room for `capacity`, for the fields and texts of `source`, of which `text_count` are texts.
     @staticmethod
     cdef CollectedRows new(Ticks source, Py_ssize_t text_count, Py_ssize_t capacity, tuple names, bint has_segments)
     # The rows as a record batch. Call it once, when no row is added any more.

@@ -88,8 +88,11 @@ cdef class CollectedRows:
         cdef:
             Ticks ticks = self.ticks
             Py_ssize_t count = self.row_count
+            Py_ssize_t field_count = len(ticks.names)
             Py_ssize_t index, start
-        for index in range(1, len(ticks.names)):
+        if count == self.capacity:
+            text_count = field_count = 0
+        for index in range(1, field_count):
             start = index * self.capacity
             memmove(ticks.values_ptr + index * count, ticks.values_ptr + start, <size_t>count * sizeof(double))
             memmove(ticks.valid_ptr + index * count, ticks.valid_ptr + start, <size_t>count)

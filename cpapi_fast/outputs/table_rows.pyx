@@ -208,81 +208,102 @@ cdef class TableRows:
         cdef:
             Ticks source = self._source
             CollectedRows rows = self._rows
-            Ticks ticks = rows.ticks
-            SubscriptionStates states = self._states
-            State* state = &states.states_ptr[entry]
-            State* of_symbol = &states.states_ptr[state.symbol_entry]
+            State* state = &self._states.states_ptr[entry]
             Py_ssize_t new = rows.row_count
-            Py_ssize_t index, at, cell, to
-            int32_t text, code
-        if self._carries:
-            self._carry(entry, row)
-        ticks.received_ns_ptr[new] = source.received_ns_ptr[row]
-        ticks.conids_ptr[new] = source.conids_ptr[row]
-        at = source.rows_ptr[row]
-        rows.late_ns_ptr[new] = 0 if self._batch.late_ns_ptr == NULL else self._batch.late_ns_ptr[at]
+            Py_ssize_t index = source.rows_ptr[row]
+        rows.ticks.received_ns_ptr[new] = source.received_ns_ptr[row]
+        rows.ticks.conids_ptr[new] = source.conids_ptr[row]
+        rows.late_ns_ptr[new] = 0 if self._batch.late_ns_ptr == NULL else self._batch.late_ns_ptr[index]
         rows.segments_ptr[new] = state.segment
         if state.target == NOT_ADDED:
-            state.target = self._add_target(at)
+            state.target = self._add_target(index)
         rows.targets_ptr[new] = state.target
-        for index in range(states.field_count):
-            to = index * self._capacity + new
-            text = self._decoder.text_columns_ptr[index]
-            if self._carries and index != UPDATED:
-                cell = entry * states.field_count + index
-                ticks.values_ptr[to] = states.values_ptr[cell]
-                ticks.valid_ptr[to] = states.valid_ptr[cell]
-                ticks.prefixes_ptr[to] = states.prefixes_ptr[cell]
-                if text >= 0:
-                    ticks.codes_ptr[text * self._capacity + new] = (
-                        states.codes_ptr[cell] if states.valid_ptr[cell] else NO_TEXT
-                    )
-            else:
-                at = index * source.row_count + row
-                ticks.values_ptr[to] = source.values_ptr[at]
-                ticks.valid_ptr[to] = source.valid_ptr[at]
-                ticks.prefixes_ptr[to] = source.prefixes_ptr[at]
-                if text >= 0:
-                    ticks.codes_ptr[text * self._capacity + new] = source.codes_ptr[text * source.row_count + row]
-        # Availability and symbol are in every row.
-        at = AVAILABILITY * source.row_count + row
-        text = self._decoder.text_columns_ptr[AVAILABILITY]
-        if source.valid_ptr[at]:
-            state.availability = source.codes_ptr[text * source.row_count + row]
-        elif is_nan_of(source.values_ptr[at], NO_VALUE):
-            state.availability = NO_TEXT
-        ticks.codes_ptr[text * self._capacity + new] = state.availability
-        at = SYMBOL * source.row_count + row
-        text = self._decoder.text_columns_ptr[SYMBOL]
-        if source.valid_ptr[at]:
-            code = source.codes_ptr[text * source.row_count + row]
-            if code != of_symbol.symbol and <bytes>self._texts.texts[code] != b"-":
-                of_symbol.symbol = code
-        ticks.codes_ptr[text * self._capacity + new] = of_symbol.symbol
+        if self._carries:
+            self._carry(entry, row)
+        else:
+            self._copy(row)
+        self._add_text_of_every_row(AVAILABILITY, row, &state.availability)
+        self._add_text_of_every_row(SYMBOL, row, &self._states.states_ptr[state.symbol_entry].symbol)
         return 0
 
-    cdef void _carry(self, Py_ssize_t entry, Py_ssize_t row) noexcept:
-        # Puts the values of a frame into the state of its subscription.
+    cdef void _copy(self, Py_ssize_t row) noexcept:
+        # Adds the fields of a frame as they are.
         cdef:
             Ticks source = self._source
+            Ticks ticks = self._rows.ticks
+            const int32_t* text_columns_ptr = self._decoder.text_columns_ptr
+            Py_ssize_t source_count = source.row_count
+            Py_ssize_t capacity = self._rows.capacity
+            Py_ssize_t at = row
+            Py_ssize_t to = self._rows.row_count
+            Py_ssize_t new = to
+            Py_ssize_t index
+        ticks.prefixes_ptr[LAST_PRICE * capacity + new] = source.prefixes_ptr[LAST_PRICE * source_count + row]
+        for index in range(self._decoder.field_count):
+            if text_columns_ptr[index] < 0:
+                ticks.values_ptr[to] = source.values_ptr[at]
+                ticks.valid_ptr[to] = source.valid_ptr[at]
+            else:
+                ticks.codes_ptr[text_columns_ptr[index] * capacity + new] = (
+                    source.codes_ptr[text_columns_ptr[index] * source_count + row]
+                )
+            at += source_count
+            to += capacity
+
+    cdef void _carry(self, Py_ssize_t entry, Py_ssize_t row) noexcept:
+        # Puts the fields of a frame into the state of its subscription, and adds the state.
+        cdef:
+            Ticks source = self._source
+            Ticks ticks = self._rows.ticks
             SubscriptionStates states = self._states
+            const int32_t* text_columns_ptr = self._decoder.text_columns_ptr
+            Py_ssize_t source_count = source.row_count
+            Py_ssize_t capacity = self._rows.capacity
             Py_ssize_t cell = entry * states.field_count
             Py_ssize_t at = row
+            Py_ssize_t to = self._rows.row_count
+            Py_ssize_t new = to
             Py_ssize_t index
             int32_t text
-        for index in range(states.field_count):
+        # The event time is that of the frame.
+        ticks.values_ptr[to] = source.values_ptr[at]
+        ticks.valid_ptr[to] = source.valid_ptr[at]
+        for index in range(AVAILABILITY, states.field_count):
+            at += source_count
+            to += capacity
+            cell += 1
+            text = text_columns_ptr[index]
             if source.valid_ptr[at]:
                 states.valid_ptr[cell] = True
                 states.values_ptr[cell] = source.values_ptr[at]
                 states.prefixes_ptr[cell] = source.prefixes_ptr[at]
-                text = self._decoder.text_columns_ptr[index]
                 if text >= 0:
-                    states.codes_ptr[cell] = source.codes_ptr[text * source.row_count + row]
+                    states.codes_ptr[cell] = source.codes_ptr[text * source_count + row]
             elif is_nan_of(source.values_ptr[at], NO_VALUE):
                 states.valid_ptr[cell] = False
                 states.prefixes_ptr[cell] = 0
-            at += source.row_count
-            cell += 1
+            if text < 0:
+                ticks.values_ptr[to] = states.values_ptr[cell]
+                ticks.valid_ptr[to] = states.valid_ptr[cell]
+            else:
+                ticks.codes_ptr[text * capacity + new] = states.codes_ptr[cell] if states.valid_ptr[cell] else NO_TEXT
+        ticks.prefixes_ptr[LAST_PRICE * capacity + new] = states.prefixes_ptr[entry * states.field_count + LAST_PRICE]
+
+    cdef void _add_text_of_every_row(self, Py_ssize_t index, Py_ssize_t row, int32_t* carried) noexcept:
+        # Adds the text of a field that every row has: that of the frame, or the last one.
+        cdef:
+            Ticks source = self._source
+            Py_ssize_t at = index * source.row_count + row
+            int32_t text = self._decoder.text_columns_ptr[index]
+            int32_t code
+        if source.valid_ptr[at]:
+            code = source.codes_ptr[text * source.row_count + row]
+            # A dash is the symbol of an unknown contract.
+            if code != carried[0] and (index == AVAILABILITY or <bytes>self._texts.texts[code] != b"-"):
+                carried[0] = code
+        elif index == AVAILABILITY and is_nan_of(source.values_ptr[at], NO_VALUE):
+            carried[0] = NO_TEXT
+        self._rows.ticks.codes_ptr[text * self._rows.capacity + self._rows.row_count] = carried[0]
 
     cdef int32_t _add_target(self, Py_ssize_t index) except? -1:
         # The code of the target of a frame, NO_TEXT for a plain conid.
