@@ -106,6 +106,8 @@ class CollectOptions:
 def _checked_tables(tables: object) -> tuple[TableName, ...]:
     known = get_args(TableName)
     given = tuple(tables) if isinstance(tables, Iterable) and not isinstance(tables, (str, bytes)) else ()
-    if not given or not all(name in known for name in given):
-        raise ConfigError(f"tables must be a list with one or more of {', '.join(known)}, not {shown(tables)}")
+    wrong = next((name for name in given if name not in known), None)
+    if not given or wrong is not None:
+        found = shown(tables if wrong is None else wrong)
+        raise ConfigError(f"tables must be a list with one or more of {', '.join(known)}, not {found}")
     return tuple(dict.fromkeys(given))
