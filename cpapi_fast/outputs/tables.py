@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self, TypeVar
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, OutputError, UsageError
-from cpapi_fast.events import Gap
+from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.redaction import repr_without_accounts
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
+
+#: The states of a feed without a connection that the gateway has confirmed.
+_UNCONNECTED: Final = frozenset({FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN})
 
 
 @repr_without_accounts
@@ -209,9 +212,12 @@ class TableWriter:
         counts.pending += moved
 
     def observe_event(self, event: RecordedEvent) -> None:
-        """Take note of an event between two batches: after a gap, no value of before is carried on."""
+        """Take note of an event between two batches: no value is carried across a gap, or to another connection."""
         if isinstance(event, Gap):
             self._rows.states.end_segments(event.subscription)
+        elif isinstance(event, StateChange) and event.subscription is None and event.state in _UNCONNECTED:
+            # Topics that nobody subscribed to have no gap.
+            self._rows.states.end_segments(None)
 
     def discard(self, batch: Batch) -> None:
         """Count the market data frames of a batch as received and dropped."""
@@ -352,9 +358,9 @@ class TicksWriter(TableWriter):
 class QuotesWriter(TableWriter):
     """Writes the table `quotes`: the whole state of a subscription after each frame; see `TableWriter`.
 
-    A value that a frame does not have is that of the row before. No value is carried across a gap, where the column
-    `segment` changes; pass the events of the feed to `observe_event`. The second of two equal snapshots, which the
-    gateway sends after each subscribe, has no row, and counts as dropped.
+    A value that a frame does not have is that of the row before. No value is carried across a gap or to another
+    connection, where the column `segment` changes; pass the events of the feed to `observe_event`. The second of two
+    equal snapshots, which the gateway sends after each subscribe, has no row, and counts as dropped.
     """
 
     name = "quotes"

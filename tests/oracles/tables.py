@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from cpapi_fast.errors import MalformedPayloadError
-from cpapi_fast.events import Gap
+from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.outputs.table_schema import FieldColumn, field_columns
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
+
+#: The states of a feed without a connection to the gateway.
+UNCONNECTED = (FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN)
 
 #: A decoded value with its prefix.
 Value = tuple[Any, str | None]
@@ -40,19 +43,26 @@ class SlowTable:
         self._last_segments: dict[str, int] = {}
         self._first_snapshots: dict[str, float] = {}
 
-    def put(self, item: Batch | Gap) -> None:
-        """Add the rows of a batch, or take note of a gap."""
+    def put(self, item: Batch | Gap | StateChange) -> None:
+        """Add the rows of a batch, or take note of an event."""
+        if isinstance(item, StateChange):
+            if item.subscription is None and item.state in UNCONNECTED:
+                self._end(None)
+            return
         if isinstance(item, Gap):
-            for topic in list(self._states):
-                if item.subscription in (None, topic):
-                    del self._states[topic]
-                    self._segments.pop(topic, None)
-                    self._first_snapshots.pop(topic, None)
+            self._end(item.subscription)
             return
         late_ns = [0] * len(item) if item.late_ns is None else list(item.late_ns)
         for frame, late in zip(item, late_ns, strict=True):
             if frame.kind is FrameKind.MARKET_DATA:
                 self._add(frame, late)
+
+    def _end(self, ended: str | None) -> None:
+        for topic in list(self._states):
+            if ended in (None, topic):
+                del self._states[topic]
+                self._segments.pop(topic, None)
+                self._first_snapshots.pop(topic, None)
 
     def _add(self, frame: Frame, late_ns: int) -> None:
         try:

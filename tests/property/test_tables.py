@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpapi_fast.events import Cause, Gap
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
 from tests.oracles.tables import SlowTable
@@ -57,11 +57,16 @@ def raws(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> list[Batch | Gap]:
-    """Batches, in which snapshots are often repeated, with gaps between them."""
-    items: list[Batch | Gap] = []
+def streams(draw: st.DrawFn) -> list[Batch | Gap | StateChange]:
+    """Batches, in which snapshots are often repeated, with gaps and changes of state between them."""
+    items: list[Batch | Gap | StateChange] = []
     received_ns = 1_777_552_273_601_000_000
     for _ in range(draw(st.integers(1, 8))):
+        if draw(st.integers(0, 7)) == 0:
+            state = draw(st.sampled_from(FeedState))
+            topic = draw(st.sampled_from([None, None, "smd+8314"]))
+            items.append(StateChange(1, state, FeedState.STREAMING, Cause.CONNECTION_LOST, "wait", topic))
+            continue
         if draw(st.integers(0, 3)) == 0:
             topic = draw(st.sampled_from([None, "smd+unknown", *(f"smd+{target}" for target in TARGETS)]))
             items.append(Gap(topic, 1, None, Cause.CONNECTION_LOST))
@@ -91,7 +96,7 @@ def streams(draw: st.DrawFn) -> list[Batch | Gap]:
 def test_tables_equal_their_slow_definition(
     tmp_path_factory: pytest.TempPathFactory,
     writer_type: type[TicksWriter] | type[QuotesWriter],
-    items: Sequence[Batch | Gap],
+    items: Sequence[Batch | Gap | StateChange],
     group_rows: int,
     roll_rows: int,
     targets: Sequence[str],
@@ -101,7 +106,7 @@ def test_tables_equal_their_slow_definition(
     with writer_type(folder, fields=FIELDS, group_rows=group_rows, roll_rows=roll_rows, targets=targets) as writer:
         for item in items:
             slow.put(item)
-            if isinstance(item, Gap):
+            if isinstance(item, (Gap, StateChange)):
                 writer.observe_event(item)
             else:
                 writer.write(item)

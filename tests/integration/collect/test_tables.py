@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.collect.collector import Collector
-from cpapi_fast.events import Cause, Gap
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.capture import read_capture
 from cpapi_fast.outputs.table_reader import read_table
 from cpapi_fast.rest.client import Client
@@ -19,26 +19,32 @@ from tests.integration.collect.harness import CONIDS, happened, options_of
 from tests.oracles.tables import SlowTable
 from tests.support.batches import batch_of
 from tests.support.commands import command
-from tests.support.files import table_rows
+from tests.support.files import quote, table_rows
 
 DATA = Path(__file__).parents[2] / "data"
 
 
 def slow_tables(folder: Path, *fields: str) -> dict[str, SlowTable]:
-    """The tables that a slow reader makes of the capture, with the gaps of the events at their places."""
+    """The tables that a slow reader makes of the capture, with the events at their places."""
     slow = {"ticks": SlowTable(carries=False, fields=fields), "quotes": SlowTable(carries=True, fields=fields)}
-    gaps: dict[int, list[Gap]] = {}
+    events: dict[int, list[Gap | StateChange]] = {}
+    event: Gap | StateChange
     for line in happened(folder):
         if line["type"] == "gap":
-            gap = Gap(line["subscription"], line["last_good_ns"], line["first_good_ns"], Cause(line["cause"]))
-            gaps.setdefault(line["row"], []).append(gap)
+            event = Gap(line["subscription"], line["last_good_ns"], line["first_good_ns"], Cause(line["cause"]))
+        elif line["type"] == "state":
+            state, previous = FeedState(line["state"]), FeedState(line["previous"])
+            event = StateChange(1, state, previous, Cause(line["cause"]), "", line["subscription"])
+        else:
+            continue
+        events.setdefault(line["row"], []).append(event)
     number = 0
     for path in sorted(folder.glob("capture-*.arrows")):
         table = read_capture(path).read_all()
         for received_ns, raw in zip(table["received_ns"].to_pylist(), table["raw"].to_pylist(), strict=True):
             for one in slow.values():
-                for gap in gaps.get(number, ()):
-                    one.put(gap)
+                for event in events.get(number, ()):
+                    one.put(event)
                 one.put(batch_of([raw], received_ns))
             number += 1
     return slow
@@ -85,6 +91,36 @@ async def test_tables_of_a_run_with_gaps(gateway: SimulatedGateway, client: Clie
     # Every connection begins with two equal snapshots of each instrument.
     assert summary.outputs[2].counts.dropped == {"repeated snapshot": 3 * len(CONIDS)}
     assert read_table(sorted(tmp_path.glob("quotes-*.parquet"))).num_rows == len(rows["quotes"])
+
+
+@pytest.mark.gateway(speed=50.0)
+async def test_topics_without_a_subscription_are_not_carried_to_another_connection(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    """They have no gap of their own: nobody knows when the gateway would have sent them."""
+    stop = asyncio.Event()
+    options = options_of(client, tmp_path, tables=["ticks", "quotes"])
+    collector = Collector(client, options, on_notice=lambda _text: None)
+    running = asyncio.create_task(collector.run(stop))
+
+    def rows_of_it() -> int:
+        return next((quote.rows for quote in collector.status().latest if quote.name == "4711"), 0)
+
+    await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
+    gateway.faults.send_frame(quote(4711, _84="5", _6509="RpB"))
+    await gateway.wait_for(lambda: rows_of_it() == 1)
+    gateway.faults.drop_sockets(reset=True)
+    await gateway.wait_for(lambda: collector.status().gaps >= len(CONIDS))
+    gateway.faults.send_frame(quote(4711, _31="7"))
+    await gateway.wait_for(lambda: rows_of_it() == 2)
+    stop.set()
+    await running
+    rows = [row for row in check_tables(tmp_path)["quotes"] if row["conid"] == 4711]
+    assert [(row["availability"], row["bid_price"], row["last_price"]) for row in rows] == [
+        ("RpB", 5.0, None),
+        (None, None, 7.0),
+    ]
+    assert rows[0]["segment"] < rows[1]["segment"]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("*.jsonl")))

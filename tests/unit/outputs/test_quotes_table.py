@@ -79,6 +79,24 @@ def test_no_value_is_carried_across_a_gap(tmp_path: Path, topic: str | None) -> 
     assert (writer.latest["1"].last, writer.latest["1"].availability) == (5.0, "RpB")
 
 
+@pytest.mark.parametrize("state", [FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN])
+def test_nothing_is_carried_to_another_connection(tmp_path: Path, state: FeedState) -> None:
+    """Topics that nobody subscribed to have no gap."""
+    with QuotesWriter(tmp_path, targets=["1"]) as writer:
+        writer.write(batch_of([quote(1, _31="5"), quote(2, _31="6", _6509="RpB")], 10))
+        of_one = StateChange(1, state, FeedState.STREAMING, Cause.CONNECTION_LOST, "wait", "smd+1")
+        writer.observe_event(of_one)
+        writer.write(batch_of([quote(1, _84="5"), quote(2, _84="6")], 20))
+        writer.observe_event(StateChange(1, state, FeedState.STREAMING, Cause.CONNECTION_LOST, "wait"))
+        writer.write(batch_of([quote(1, _86="5"), quote(2, _86="6")], 30))
+    assert columns(table_rows(tmp_path)[2:], "segment", "availability", "last_price", "bid_price", "ask_price") == [
+        (10, None, 5.0, 5.0, None),
+        (10, "RpB", 6.0, 6.0, None),
+        (30, None, None, None, 5.0),
+        (30, None, None, None, 6.0),
+    ]
+
+
 def test_two_segments_never_have_the_same_number(tmp_path: Path) -> None:
     """Also if they begin in the same socket read, and if the system clock is set back."""
     with QuotesWriter(tmp_path) as writer:
