@@ -17,6 +17,8 @@ cdef struct State:
     # The number of the segment, and whether it has begun.
     int64_t segment
     bint has_segment
+    # A segment also ends before the first frame that is received at this time or later; 0 for none.
+    int64_t end_ns
     # Whether the last frame was a snapshot that may be repeated, and the event time of the last frame.
     bint is_first_snapshot
     double updated
@@ -56,16 +58,19 @@ cdef class SubscriptionStates:
         Py_ssize_t _most_others
         Py_ssize_t _longest_target
         int64_t _last_unlisted
+        # The `end_ns` of topics that had no frame yet.
+        int64_t _end_ns
         # How many frames had topics without a place.
         Py_ssize_t _unlisted
 
     # Returns the entry of frame `index` of a batch for which `topics.resolve` was called. Entry 0 is cleared.
     cdef Py_ssize_t entry_of(self, Batch batch, Py_ssize_t index) except -1
-    # Begins a segment if none has begun.
+    # Begins a segment if none has begun, or if the one that has begun ends before this frame.
     cdef int begin_segment(self, Py_ssize_t entry, int64_t received_ns) except -1
     # Moves all texts from one table to another.
     cdef int move_texts(self, TextTable old, TextTable new) except -1
     cdef Py_ssize_t _add(self, Batch batch, Py_ssize_t index) except -1
+    cdef Py_ssize_t _add_topic(self, str topic) except -1
     cdef int _grow(self, Py_ssize_t entry_count) except -1
     cdef void _clear(self, Py_ssize_t entry) noexcept
     cdef void _end_segment(self, Py_ssize_t entry) noexcept

@@ -20,8 +20,15 @@ class SubscriptionStates:
     @property
     def unlisted(self) -> int:
         """How many frames had topics for which there was no room."""
-    def end_segments(self, topic: str | None) -> None:
-        """End the segment of a topic, or those of all topics for None: values before it are not carried on."""
+    def end_segments(self, topic: str | None, first_good_ns: int | None = None) -> None:
+        """End the segment of a topic, or those of all topics for None: values before it are not carried on.
+
+        Args:
+            topic: the topic.
+            first_good_ns: the receive time of the first frame after the gap, None if it is not known. If frames with
+                an earlier time follow, the segment that begins with them ends before the first one with this time or a
+                later one, because joined gaps are reported before frames that lie between them.
+        """
     def latest(
         self, entry: int, frames_seen: int
     ) -> tuple[str, int, float | None, float | None, float | None, str | None, int, str | None] | None:

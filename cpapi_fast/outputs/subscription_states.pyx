@@ -89,6 +89,7 @@ cdef class SubscriptionStates:
         state.availability = state.symbol = state.latest_availability = NO_TEXT
         state.target = NOT_ADDED
         state.symbol_entry = entry
+        state.end_ns = self._end_ns
         for index in range(self.field_count):
             self.values_ptr[first + index] = NAN
             self.codes_ptr[first + index] = NO_TEXT
@@ -110,14 +111,11 @@ cdef class SubscriptionStates:
             str name = str(frame.conid) if target is None else target
             Py_ssize_t entry = self.topics._texts.find(topic) + 1
         if entry == 0:
-            if self._others >= self._most_others or len(name) > self._longest_target:
-                self._unlisted += 1
-                self._clear(0)
-                return 0
-            entry = self.topics._texts.add(topic) + 1
-            self._others += 1
-            if entry >= self.entry_count:
-                self._grow(entry + 1)
+            entry = self._add_topic(topic)
+        if entry == 0:
+            self._unlisted += 1
+            self._clear(0)
+            return 0
         if self.names[entry] is None:
             # Exchanges of a contract have the same symbol. Combinations may have the conid of another one.
             if target is None or ";" not in target:
@@ -125,10 +123,24 @@ cdef class SubscriptionStates:
             self.names[entry] = name
         return entry
 
+    cdef Py_ssize_t _add_topic(self, str topic) except -1:
+        # Returns the entry of a topic that has none; 0 if there is no room for it.
+        cdef Py_ssize_t entry
+        if self._others >= self._most_others or len(topic) > self._longest_target + 4:
+            return 0
+        entry = self.topics._texts.add(topic) + 1
+        self._others += 1
+        if entry >= self.entry_count:
+            self._grow(entry + 1)
+        return entry
+
     cdef int begin_segment(self, Py_ssize_t entry, int64_t received_ns) except -1:
         cdef:
             State* state = &self.states_ptr[entry]
             int64_t previous = self._last_unlisted if entry == 0 else state.segment
+        if state.end_ns and received_ns >= state.end_ns:
+            state.end_ns = 0
+            self._end_segment(entry)
         if not state.has_segment:
             # Two segments never have the same number, also if they begin in the same socket read.
             state.segment = received_ns if received_ns > previous else previous + 1
@@ -147,16 +159,30 @@ cdef class SubscriptionStates:
         memset(self.valid_ptr + first, 0, <size_t>self.field_count)
         memset(self.prefixes_ptr + first, 0, <size_t>self.field_count)
 
-    def end_segments(self, topic):
-        """End the segment of a topic, or those of all topics for None: values before it are not carried on."""
-        cdef Py_ssize_t entry
+    def end_segments(self, topic, first_good_ns=None):
+        """End the segment of a topic, or those of all topics for None: values before it are not carried on.
+
+        Args:
+            topic: the topic.
+            first_good_ns: the receive time of the first frame after the gap, None if it is not known. If frames with
+                an earlier time follow, the segment that begins with them ends before the first one with this time or a
+                later one, because joined gaps are reported before frames that lie between them.
+        """
+        cdef:
+            int64_t end_ns = 0 if first_good_ns is None else first_good_ns
+            Py_ssize_t entry
         if topic is None:
+            self._end_ns = max(self._end_ns, end_ns)
             for entry in range(self.entry_count):
                 self._end_segment(entry)
-        else:
-            entry = self.topics._texts.find(topic) + 1
-            if 0 < entry < self.entry_count:
-                self._end_segment(entry)
+                self.states_ptr[entry].end_ns = max(self.states_ptr[entry].end_ns, end_ns)
+            return
+        entry = self.topics._texts.find(topic) + 1
+        if entry == 0 and end_ns and topic.startswith("smd+"):
+            entry = self._add_topic(topic)
+        if 0 < entry < self.entry_count:
+            self._end_segment(entry)
+            self.states_ptr[entry].end_ns = max(self.states_ptr[entry].end_ns, end_ns)
 
     cdef int move_texts(self, TextTable old, TextTable new) except -1:
         cdef:

@@ -214,7 +214,7 @@ class TableWriter:
     def observe_event(self, event: RecordedEvent) -> None:
         """Take note of an event between two batches: no value is carried across a gap, or to another connection."""
         if isinstance(event, Gap):
-            self._rows.states.end_segments(event.subscription)
+            self._rows.states.end_segments(event.subscription, event.first_good_ns)
         elif isinstance(event, StateChange) and event.subscription is None and event.state in _UNCONNECTED:
             # Topics that nobody subscribed to have no gap.
             self._rows.states.end_segments(None)

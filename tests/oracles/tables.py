@@ -42,6 +42,8 @@ class SlowTable:
         self._segments: dict[str, int] = {}
         self._last_segments: dict[str, int] = {}
         self._first_snapshots: dict[str, float] = {}
+        #: By topic, None for all: when the last of the gaps that were reported so far ends.
+        self._gap_ends: dict[str | None, int] = {}
 
     def put(self, item: Batch | Gap | StateChange) -> None:
         """Add the rows of a batch, or take note of an event."""
@@ -51,6 +53,11 @@ class SlowTable:
             return
         if isinstance(item, Gap):
             self._end(item.subscription)
+            if item.first_good_ns is not None:
+                ends = self._gap_ends
+                topics = {item.subscription} if item.subscription else {None, *ends}
+                everywhere = ends.get(None, 0)
+                ends.update({topic: max(item.first_good_ns, ends.get(topic, everywhere)) for topic in topics})
             return
         late_ns = [0] * len(item) if item.late_ns is None else list(item.late_ns)
         for frame, late in zip(item, late_ns, strict=True):
@@ -71,6 +78,11 @@ class SlowTable:
             self.dropped["malformed"] += 1
             return
         topic = payload["topic"]
+        if frame.received_ns >= self._gap_ends.setdefault(topic, self._gap_ends.get(None, 0)):
+            # Joined gaps are reported before rows that lie between them.
+            if self._gap_ends[topic]:
+                self._end(topic)
+            self._gap_ends[topic] = 0
         state = self._states.setdefault(topic, {})
         if topic not in self._segments:
             number = max(frame.received_ns, self._last_segments.get(topic, 0) + 1)

@@ -69,7 +69,9 @@ def streams(draw: st.DrawFn) -> list[Batch | Gap | StateChange]:
             continue
         if draw(st.integers(0, 3)) == 0:
             topic = draw(st.sampled_from([None, "smd+unknown", *(f"smd+{target}" for target in TARGETS)]))
-            items.append(Gap(topic, 1, None, Cause.CONNECTION_LOST))
+            # Joined gaps are reported with the end of the last one, before rows between them.
+            first_good_ns = draw(st.sampled_from([None, received_ns, received_ns + 1, received_ns + 1_000_000]))
+            items.append(Gap(topic, 1, first_good_ns, Cause.CONNECTION_LOST))
             continue
         builder = BatchBuilder()
         count = 0

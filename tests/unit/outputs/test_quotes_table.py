@@ -20,8 +20,8 @@ from tests.support.batches import batch_of
 from tests.support.files import quote, table_rows
 
 
-def gap(topic: str | None) -> Gap:
-    return Gap(topic, 1, None, Cause.CONNECTION_LOST)
+def gap(topic: str | None, first_good_ns: int | None = None) -> Gap:
+    return Gap(topic, 1, first_good_ns, Cause.CONNECTION_LOST)
 
 
 def changed(raw: bytes, **fields: object) -> bytes:
@@ -77,6 +77,35 @@ def test_no_value_is_carried_across_a_gap(tmp_path: Path, topic: str | None) -> 
     ]
     # What a screen shows stays, with its age.
     assert (writer.latest["1"].last, writer.latest["1"].availability) == (5.0, "RpB")
+
+
+@pytest.mark.parametrize("topic", [None, "smd+1"])
+@pytest.mark.parametrize("targets", [(), ("1",)])
+def test_nothing_is_carried_across_the_later_one_of_joined_gaps(
+    tmp_path: Path, topic: str | None, targets: tuple[str, ...]
+) -> None:
+    """A queue that is full of events joins gaps. The rows between them follow the joined gap."""
+    with QuotesWriter(tmp_path, targets=targets) as writer:
+        writer.observe_event(gap(topic, 30))
+        for received_ns, field in ((10, "31"), (20, "84"), (30, "86"), (40, "31")):
+            writer.write(batch_of([changed(quote(1), **{field: "5"})], received_ns))
+        writer.observe_event(gap(topic, 40))
+        writer.write(batch_of([quote(1, _84="5")], 40))
+    assert columns(table_rows(tmp_path), "segment", "last_price", "bid_price", "ask_price") == [
+        (10, 5.0, None, None),
+        (10, 5.0, 5.0, None),
+        (30, None, None, 5.0),
+        (30, 5.0, None, 5.0),
+        (40, None, 5.0, None),
+    ]
+
+
+def test_gaps_of_many_topics_take_no_room_without_a_bound() -> None:
+    states = SubscriptionStates(1, [], 3, 100)
+    for number in range(1_000):
+        states.end_segments(f"smd+{number}", 5)
+        states.end_segments("tic", 5)
+    assert len(states) < 20
 
 
 @pytest.mark.parametrize("state", [FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN])
