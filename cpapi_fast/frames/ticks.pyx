@@ -16,6 +16,9 @@ from cpapi_fast.protocol.fields import FieldKind
 
 from .dataframes import import_library
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 # The field whose value can have a prefix.
 cdef str _PREFIXED = "31"
 cdef list _PREFIX_TEXTS = [b"C", b"H"]
@@ -48,12 +51,16 @@ cdef class Ticks:
 
     cdef int reserve(self, Py_ssize_t row_count, Py_ssize_t text_count) except -1:
         cdef:
-            Py_ssize_t cells = row_count * len(self.names)
-            Py_ssize_t codes = row_count * text_count
-            # Widest items first, so that each column is aligned.
-            char* block_ptr = <char*>PyMem_Malloc(row_count * (8 + 8 + 4) + cells * (8 + 1 + 1) + codes * 4)
+            Py_ssize_t row_bytes = (8 + 8 + 4) + len(self.names) * (8 + 1 + 1) + text_count * 4
+            Py_ssize_t cells, codes
+            char* block_ptr = NULL
+        if 0 <= row_count <= PY_SSIZE_T_MAX // row_bytes:
+            block_ptr = <char*>PyMem_Malloc(row_count * row_bytes)
         if block_ptr == NULL:
             raise MemoryError(f"no memory for the columns of {row_count} frames")
+        cells = row_count * len(self.names)
+        codes = row_count * text_count
+        # Widest items first, so that each column is aligned.
         self.conids_ptr = <int64_t*>block_ptr
         self.received_ns_ptr = self.conids_ptr + row_count
         self.values_ptr = <double*>(self.received_ns_ptr + row_count)

@@ -16,6 +16,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
+from cpapi_fast.option_values import check_positive, check_whole
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.redaction import repr_without_accounts
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
+
+#: How many rows a file and a row group can have.
+_MOST_ROWS: Final = 2**24
 
 #: The states of a feed without a connection that the gateway has confirmed.
 _UNCONNECTED: Final = frozenset({FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN})
@@ -75,17 +79,20 @@ class TableWriter:
         targets: the targets that were subscribed to; `latest` always has room for them, and for 1,000 others.
         run: a part of the file names after the time, so that a pattern can select the files; empty for none.
         roll_interval_s: a file is finished this long after its first row, in seconds of `clock`.
-        roll_rows: a file is also finished after this many rows.
-        group_rows: how many rows are collected in memory before they are written to the unfinished file.
+        roll_rows: a file is also finished after this many rows, at most 16,777,216.
+        group_rows: how many rows are collected in memory before they are written to the unfinished file, at most
+            16,777,216.
         lost_files: what to do when another program deletes, moves or changes an unfinished file: `recreate` continues
             in a new file, `fail` ends the writer with an error. The rows that cannot be read any more count as dropped.
         file_mode: the permissions of the files; by default, only their owner can read them.
         clock: the clock of `roll_interval_s`.
 
     Raises:
-        ConfigError: a number of rows is below 1, or `lost_files` is unknown.
+        ConfigError: a number of rows or the interval is not a number in its range, `targets` or `fields` is one text,
+            or `lost_files` is unknown.
         MissingDependencyError: pyarrow is not installed.
         SubscriptionError: a field is unknown.
+        UsageError: the class is `TableWriter` itself.
     """
 
     #: The name of the table.
@@ -107,8 +114,15 @@ class TableWriter:
         file_mode: int = PRIVATE_MODE,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        if min(roll_rows, group_rows) < 1:
-            raise ConfigError(f"roll_rows and group_rows must be at least 1, not {roll_rows} and {group_rows}")
+        if not hasattr(self, "name"):
+            raise UsageError("TableWriter has no table of its own; use TicksWriter or QuotesWriter")
+        check_whole("roll_rows", roll_rows, most=_MOST_ROWS)
+        check_whole("group_rows", group_rows, most=_MOST_ROWS)
+        check_positive("roll_interval_s", roll_interval_s)
+        for option, given in (("targets", targets), ("fields", fields)):
+            # Each character of a text would be one.
+            if isinstance(given, (str, bytes)):
+                raise ConfigError(f"{option} must be a list of texts, such as ['265598'], not one text")
         self.folder: Final = Path(folder)
         self.counts: Final = OutputCounts()
         self._latest: Final[dict[str, LatestQuote]] = {}

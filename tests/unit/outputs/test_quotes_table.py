@@ -236,6 +236,11 @@ def test_wrong_use_is_an_error() -> None:
     for wrong, capacity in ((fields[1:], 1), ([], 1), (fields, 0)):
         with pytest.raises(ConfigError, match="rows need the fields"):
             TableRows(wrong, carries=False, capacity=capacity)
+    for capacity in (2**62, 2**60, 2**59):
+        rows = TableRows(fields, carries=False, capacity=capacity)
+        rows.begin(batch_of([quote(1)]))
+        with pytest.raises(MemoryError, match="columns of"):
+            rows.move(5)
     rows = TableRows(fields, carries=False, capacity=1)
     assert (rows.move(5), rows.left, len(rows), rows.take()) == (0, 0, 0, [])
     assert rows.begin(batch_of([quote(1), quote(2)])) == 2

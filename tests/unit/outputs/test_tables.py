@@ -20,7 +20,7 @@ from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.file_names import FileNames
 from cpapi_fast.outputs.table_schema import ALWAYS, ticks_schema
-from cpapi_fast.outputs.tables import TicksWriter
+from cpapi_fast.outputs.tables import TableWriter, TicksWriter
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
 from tests.support.clocks import HandClock
@@ -302,9 +302,22 @@ def test_closed_writer(tmp_path: Path) -> None:
 
 
 def test_options_are_checked(tmp_path: Path) -> None:
-    for options in ({"roll_rows": 0}, {"group_rows": 0}):
-        with pytest.raises(ConfigError):
-            TicksWriter(tmp_path, **options)
+    too_many = 2**24 + 1
+    for value in (0, -1, 1.5, True, "5", None, too_many, 2**62, 2**70):
+        for name in ("roll_rows", "group_rows"):
+            with pytest.raises(ConfigError, match=name):
+                TicksWriter(tmp_path, **{name: value})
+    for value in (0, -1.0, float("nan"), float("inf"), True, "5", None):
+        with pytest.raises(ConfigError, match="roll_interval_s"):
+            TicksWriter(tmp_path, roll_interval_s=value)
+    for name in ("targets", "fields"):
+        with pytest.raises(ConfigError, match=f"{name} must be a list"):
+            TicksWriter(tmp_path, **{name: "265598"})
+    with pytest.raises(UsageError, match="TicksWriter or QuotesWriter"):
+        TableWriter(tmp_path)
+    with TicksWriter(tmp_path, roll_rows=2**24, group_rows=2**24) as writer:
+        writer.write(batch_of([quote()]))
+    assert writer.counts.written == 1
 
 
 def test_pyarrow_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
