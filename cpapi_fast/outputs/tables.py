@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self, TypeVar
@@ -189,7 +190,8 @@ class TableWriter:
         """Write the market data frames of a batch.
 
         Raises:
-            OutputError: a file could not be written. All rows that are not in a finished file count as dropped.
+            OutputError: a file could not be written, or there is no memory. All rows that are not in a finished file
+                count as dropped, as after any other error.
             UsageError: the writer is closed.
         """
         if self._error is not None:
@@ -197,33 +199,41 @@ class TableWriter:
             raise self._error
         if self._is_closed:
             raise UsageError(f"the {self.unit} in {self.folder} are closed")
+        counts = self.counts
+        received = counts.received
+        try:
+            self._guarded(lambda: self._write(batch))
+        except Exception:
+            # The rest of the batch counts as received too.
+            left = _frames_in(batch) - (counts.received - received)
+            counts.drop(left, "write error")
+            counts.received += left
+            raise
+
+    def _write(self, batch: Batch) -> None:
         rows, counts = self._rows, self.counts
-        counts.received += rows.begin(batch)
+        rows.begin(batch)
         while rows.left:
             if not counts.pending:
                 self._first_row_s = self._clock.monotonic_s()
             self._move_rows()
             if len(rows) >= self._group_rows or counts.pending >= self._roll_rows:
-                left = rows.left
-                try:
-                    self._write_group()
-                except OutputError:
-                    # The rest of the batch counts as received too.
-                    counts.drop(left, "write error")
-                    raise
+                self._write_group()
         if counts.pending and self._clock.monotonic_s() >= self._first_row_s + self._roll_interval_s:
             self.roll()
 
     def _move_rows(self) -> None:
         """Collect rows of the batch, as many as fit into the row group and the file."""
         rows, counts = self._rows, self.counts
-        malformed, repeated = rows.malformed, rows.repeated
+        malformed, repeated, left = rows.malformed, rows.repeated, rows.left
         moved = rows.move(min(self._group_rows - len(rows), self._roll_rows - counts.pending))
         counts.drop(rows.malformed - malformed, "malformed")
         counts.drop(rows.repeated - repeated, "repeated snapshot")
         if moved and not counts.pending:
             self._names.reserve()
         counts.pending += moved
+        # Last, so that other threads never read a row that is received and nowhere else.
+        counts.received += left - rows.left
 
     def observe_event(self, event: RecordedEvent) -> None:
         """Take note of an event between two batches: no value is carried across a gap, or to another connection."""
@@ -235,9 +245,9 @@ class TableWriter:
 
     def discard(self, batch: Batch) -> None:
         """Count the market data frames of a batch as received and dropped."""
-        count = bytes(batch.kinds).count(_MARKET_DATA)
-        self.counts.received += count
+        count = _frames_in(batch)
         self.counts.drop(count, "write error")
+        self.counts.received += count
 
     def poll(self) -> float:
         """Check the current file, and finish it if that is due. Raises like `roll`.
@@ -261,7 +271,7 @@ class TableWriter:
             OutputError: the file could not be written, or another program has deleted, moved or changed it and
                 `lost_files` is `fail`.
         """
-        self._write_group()
+        self._guarded(self._write_group)
         self._check()
         part = self._part
         if part is None:
@@ -342,21 +352,28 @@ class TableWriter:
     def _guarded(self, action: Callable[[], T]) -> T:
         try:
             return action()
-        except OSError as exc:
+        except Exception as exc:
+            if self._error is not None:
+                raise
             self._fail(exc)
 
-    def _fail(self, exc: OSError) -> NoReturn:
-        path = self.folder
+    def _fail(self, exc: Exception) -> NoReturn:
         part, self._part = self._part, None
-        if part is not None:
-            part.abandon()
-            path = part.file.final_path
+        path = self.folder if part is None else part.file.final_path
         self._rows.forget()
         self.counts.drop_pending("write error")
         self._error = exc if isinstance(exc, OutputError) else output_error(exc, path)
-        if self._error is exc:
+        if part is not None:
+            # A writer of Arrow that has failed may fail again.
+            with suppress(self._pa.ArrowException):
+                part.abandon()
+        if self._error is exc or not isinstance(exc, (OSError, MemoryError, self._pa.ArrowException)):
             raise exc
         raise self._error from exc
+
+
+def _frames_in(batch: Batch) -> int:
+    return bytes(batch.kinds).count(_MARKET_DATA)
 
 
 class TicksWriter(TableWriter):
