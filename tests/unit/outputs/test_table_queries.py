@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.events import Cause, Gap
-from cpapi_fast.outputs.tables import QuotesWriter
+from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
 from tests.support.batches import batch_of
 from tests.support.files import quote
 
@@ -25,13 +25,14 @@ START_NS = 1_767_240_000 * SECOND_NS
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Quotes of three instruments in several files, with a gap within a second."""
+    """Both tables of three instruments in several files, with a gap within a second."""
     data = tmp_path / "data"
     data.mkdir()
-    with QuotesWriter(data, roll_rows=3) as writer:
+    with QuotesWriter(data, roll_rows=3) as writer, TicksWriter(data, roll_rows=3) as ticks:
 
         def put(seconds: float, *frames: bytes) -> None:
-            writer.write(batch_of(frames, START_NS + round(seconds * SECOND_NS)))
+            for one in (writer, ticks):
+                one.write(batch_of(frames, START_NS + round(seconds * SECOND_NS)))
 
         put(0, quote(1, _31="10", _84="10", _86="11", _6509="RpB"), quote(2, _84="5", _86="6", _6509="DPB"))
         put(0.1, quote(1, _86="12"), quote(1, _84="11"), quote(2, _31="C5.5"))
@@ -41,6 +42,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         put(2.3, quote(1, _86="40", _6509="RpB"), b'{"topic":"smd+1@NYSE","84":"1","86":"2","6509":"RpB"}')
         put(3600, quote(1, _31="41", _86="42"))
         put(7200, quote(1, _86="N/A"))
+        # A day without a trade, and one with a price of a halt before the prior close.
+        for day, frame in ((1, quote(1, _86="43")), (1, quote(2, _31="C10")), (2, quote(1, _31="H44"))):
+            ticks.write(batch_of([frame], START_NS + day * 86_400 * SECOND_NS))
+        ticks.write(batch_of([quote(1, _31="C45")], START_NS + 2 * 86_400 * SECOND_NS))
     assert len(writer.files) > 2
     monkeypatch.chdir(tmp_path)
     return data
@@ -105,5 +110,6 @@ def test_spread_of_live_quotes(folder: Path) -> None:
 
 def test_last_price_per_day_of_the_exchange(folder: Path) -> None:
     last, first = datetime.date(2025, 12, 31), datetime.date(2026, 1, 1)
-    expected = [(1, None, last, 10.0), (1, None, first, 41.0), (2, None, last, 5.5)]
+    second = datetime.date(2026, 1, 2)
+    expected = [(1, None, last, 10.0), (1, None, first, 41.0), (1, None, second, 44.0)]
     check("daily", expected, "conid", "target", "day", "last_price")
