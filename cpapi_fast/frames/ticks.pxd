@@ -6,6 +6,11 @@ from .arrow cimport ArrowColumn
 from .text_table cimport TextTable
 
 
+# Whether a time in ms is in the years 1 to 9999. Readers of files fail for others.
+cdef inline bint is_time(double time_ms) noexcept nogil:
+    return -62135596800000.0 <= time_ms < 253402300800000.0
+
+
 cdef class Ticks:
     cdef:
         # The decoded members in the given order, and the index of each one's column by name and by key.

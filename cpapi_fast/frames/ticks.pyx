@@ -192,7 +192,8 @@ cdef class Ticks:
 
         The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by
         their keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool,
-        texts dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The
+        texts dictionary-encoded strings; null where `valid` is 0, and for an `updated` beyond the years 1 to 9999.
+        `last_price_prefix` follows `last_price`. The
         metadata of each column has code, kind, unit and meaning.
 
         Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.
@@ -256,13 +257,17 @@ cdef class Ticks:
             uint8_t* flags_ptr
             uint8_t* exact_ptr
             Py_ssize_t row
-        if name == "_updated" or kind is FieldKind.ID:
-            column = fixed_column(key, b"tsm:UTC" if name == "_updated" else b"l", self.row_count, NULL, self, metadata)
+            bint is_updated = name == "_updated"
+        if is_updated or kind is FieldKind.ID:
+            column = fixed_column(key, b"tsm:UTC" if is_updated else b"l", self.row_count, NULL, self, metadata)
             numbers_ptr = <int64_t*>column.allocate(self.row_count * (sizeof(int64_t) + 1))
             exact_ptr = <uint8_t*>(numbers_ptr + self.row_count)
             for row in range(self.row_count):
                 # From 2**53 on, a double may be a rounded integer.
-                if valid_ptr[row] and -9007199254740992.0 < values_ptr[row] < 9007199254740992.0:
+                if valid_ptr[row] and (
+                    is_time(values_ptr[row]) if is_updated
+                    else -9007199254740992.0 < values_ptr[row] < 9007199254740992.0
+                ):
                     numbers_ptr[row] = <int64_t>floor(values_ptr[row])
                     exact_ptr[row] = 1
             column.buffers[1] = numbers_ptr

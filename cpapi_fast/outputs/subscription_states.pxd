@@ -67,8 +67,8 @@ cdef class SubscriptionStates:
     cdef Py_ssize_t entry_of(self, Batch batch, Py_ssize_t index) except -1
     # Begins a segment if none has begun, or if the one that has begun ends before this frame.
     cdef int begin_segment(self, Py_ssize_t entry, int64_t received_ns) except -1
-    # Moves all texts from one table to another.
-    cdef int move_texts(self, TextTable old, TextTable new) except -1
+    # Moves all texts from one table to another, and returns the sum of their lengths in bytes.
+    cdef Py_ssize_t move_texts(self, TextTable old, TextTable new) except -1
     cdef Py_ssize_t _add(self, Batch batch, Py_ssize_t index) except -1
     cdef Py_ssize_t _add_topic(self, str topic) except -1
     cdef int _grow(self, Py_ssize_t entry_count) except -1

@@ -184,19 +184,25 @@ cdef class SubscriptionStates:
             self._end_segment(entry)
             self.states_ptr[entry].end_ns = max(self.states_ptr[entry].end_ns, end_ns)
 
-    cdef int move_texts(self, TextTable old, TextTable new) except -1:
+    cdef Py_ssize_t move_texts(self, TextTable old, TextTable new) except -1:
         cdef:
             Py_ssize_t entry, cell
+            Py_ssize_t moved_bytes = 0
+            # By code in the old table: the code in the new one.
+            dict codes = {NO_TEXT: NO_TEXT}
             State* state
         for entry in range(self.entry_count):
             state = &self.states_ptr[entry]
             state.target = NOT_ADDED
             state.latest_availability = NO_TEXT
-            state.availability = _moved(old, new, state.availability)
-            state.symbol = _moved(old, new, state.symbol)
+            state.availability = _moved(old, new, codes, state.availability, &moved_bytes)
+            state.symbol = _moved(old, new, codes, state.symbol, &moved_bytes)
         for cell in range(self.entry_count * self.field_count):
-            self.codes_ptr[cell] = _moved(old, new, self.codes_ptr[cell])
-        return 0
+            # Nothing reads the code of a text that is not carried on.
+            self.codes_ptr[cell] = (
+                _moved(old, new, codes, self.codes_ptr[cell], &moved_bytes) if self.valid_ptr[cell] else NO_TEXT
+            )
+        return moved_bytes
 
     def latest(self, Py_ssize_t entry, Py_ssize_t frames_seen):
         """Return the latest values of an entry as a tuple, or None if it has no more frames than `frames_seen`.
@@ -245,6 +251,14 @@ cdef object _known(double value):
     return None if value != value else value
 
 
-cdef int32_t _moved(TextTable old, TextTable new, int32_t code) except -2:
+cdef int32_t _moved(TextTable old, TextTable new, dict codes, int32_t code, Py_ssize_t* moved_bytes) except -2:
     # The code of a text in another table.
-    return code if code < 0 else new.add((<bytes>old.texts[code]).decode())
+    cdef:
+        object moved = codes.get(code)
+        bytes text
+    if moved is None:
+        text = old.texts[code]
+        moved = new.add_bytes(text)
+        codes[code] = moved
+        moved_bytes[0] += len(text)
+    return <int32_t>moved

@@ -4,13 +4,14 @@ A row is made from the bytes of a frame without a Python object, and exported th
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport int32_t
 
 from cpapi_fast._json.walk cimport NO_VALUE, NOT_JSON, is_nan_of
 from cpapi_fast.frames.batch cimport Batch
 from cpapi_fast.frames.text_table cimport TextTable
 from cpapi_fast.frames.tick_decoder cimport TickDecoder
-from cpapi_fast.frames.ticks cimport Ticks
+from cpapi_fast.frames.ticks cimport Ticks, is_time
 
 from .collected_rows cimport ASK_PRICE, AVAILABILITY, BID_PRICE, LAST_PRICE, SYMBOL, UPDATED, CollectedRows
 from .subscription_states cimport NO_TEXT, NOT_ADDED, State, SubscriptionStates
@@ -24,6 +25,8 @@ cdef tuple _FIRST = ("_updated", "6509", "55", "31", "84", "86")
 cdef enum:
     MOST_OTHERS = 1000
     LONGEST_TARGET = 256
+    # How many bytes a text may have to be carried forward.
+    LONGEST_CARRIED = 1024
 
 
 @cython.final
@@ -36,7 +39,7 @@ cdef class TableRows:
         fields: the members of frames to decode, each with the name of its column, in the order of the columns. The
             first six are `_updated`, `6509`, `55`, `31`, `84` and `86`.
         carries: whether each row is the whole state after its frame. Then a value that a frame does not have is that
-            of the row before, in the same segment, and the second of the two snapshots after a subscribe is no row.
+            of the row before, in the same segment, unless it is a text of more than 1,024 bytes, and the second of the two snapshots after a subscribe is no row.
         targets: the targets that were subscribed to. They and 1,000 others have a state of their own; the rows of more
             targets contain the values of their own frame only.
         capacity: how many rows can be collected.
@@ -53,8 +56,10 @@ cdef class TableRows:
         Py_ssize_t _capacity
         # Collected rows: those that are being filled, None before the first one, and full ones before them.
         CollectedRows _rows
-        # The texts of all codes.
+        # The texts of all codes. Of their bytes, how many are counted, and how many were added for the collected rows.
         TextTable _texts
+        Py_ssize_t _counted_bytes
+        Py_ssize_t _held_bytes
         list _taken
         Py_ssize_t _taken_count
         # The batch whose rows are moved, the columns of its frames, and the next row.
@@ -64,6 +69,8 @@ cdef class TableRows:
         # How many frames were no rows: texts that are not JSON, and repeated snapshots.
         Py_ssize_t _malformed
         Py_ssize_t _repeated
+        # How many event times are in no year that a timestamp can have.
+        Py_ssize_t _wrong_times
 
     def __cinit__(self, fields, *, bint carries, targets=(), Py_ssize_t capacity=65536):
         cdef list pairs = list(fields)
@@ -83,8 +90,12 @@ cdef class TableRows:
         if source.texts_table is not self._texts:
             # The decoder has begun a new table of texts.
             self._seal()
-            self._states.move_texts(self._texts, source.texts_table)
+            self._decoder._keep_texts(self._states.move_texts(self._texts, source.texts_table))
             self._texts = source.texts_table
+            self._counted_bytes = 0
+        # Texts that were in the old table and were moved count again, so that this is no less than what is held.
+        self._held_bytes += max(self._decoder._text_bytes - self._counted_bytes, 0)
+        self._counted_bytes = self._decoder._text_bytes
         self._states.topics.resolve(batch)
         self._batch = batch
         self._source = source
@@ -107,6 +118,11 @@ cdef class TableRows:
         return self._repeated
 
     @property
+    def text_bytes(self):
+        """How many bytes of texts were received since the last `take`; rows that are collected hold them."""
+        return self._held_bytes
+
+    @property
     def left(self):
         """How many frames of the batch were not moved yet."""
         return 0 if self._source is None else self._source.row_count - self._next
@@ -117,11 +133,13 @@ cdef class TableRows:
         self._rows = None
         self._taken_count = 0
         self._taken = []
+        self._held_bytes = 0
 
     @property
     def mismatches(self):
         """How many values of each column were not of its kind, as a dict of the columns with any."""
-        counts = self._decoder.mismatches.values()
+        counts = list(self._decoder.mismatches.values())
+        counts[UPDATED] += self._wrong_times
         return {name: count for name, count in zip(self._names, counts) if count}
 
     def move(self, Py_ssize_t limit):
@@ -148,6 +166,8 @@ cdef class TableRows:
             if is_nan_of(source.values_ptr[row], NOT_JSON):
                 self._malformed += 1
                 continue
+            if source.valid_ptr[row] and not is_time(source.values_ptr[row]):
+                self._wrong_times += 1
             entry = states.entry_of(self._batch, source.rows_ptr[row])
             states.begin_segment(entry, source.received_ns_ptr[row])
             if self._is_repeated(entry, row):
@@ -279,6 +299,9 @@ cdef class TableRows:
                 states.prefixes_ptr[cell] = source.prefixes_ptr[at]
                 if text >= 0:
                     states.codes_ptr[cell] = source.codes_ptr[text * source_count + row]
+                    states.valid_ptr[cell] = self._is_carried(states.codes_ptr[cell])
+                    ticks.codes_ptr[text * capacity + new] = states.codes_ptr[cell]
+                    continue
             elif is_nan_of(source.values_ptr[at], NO_VALUE):
                 states.valid_ptr[cell] = False
                 states.prefixes_ptr[cell] = 0
@@ -288,6 +311,10 @@ cdef class TableRows:
             else:
                 ticks.codes_ptr[text * capacity + new] = states.codes_ptr[cell] if states.valid_ptr[cell] else NO_TEXT
         ticks.prefixes_ptr[LAST_PRICE * capacity + new] = states.prefixes_ptr[entry * states.field_count + LAST_PRICE]
+
+    cdef bint _is_carried(self, int32_t code) noexcept:
+        # Whether a text is carried forward. Long ones are not, so that the memory of all states is bounded.
+        return PyBytes_GET_SIZE(self._texts.texts[code]) <= LONGEST_CARRIED
 
     cdef void _add_text_of_every_row(self, Py_ssize_t index, Py_ssize_t row, int32_t* carried) noexcept:
         # Adds the text of a field that every row has: that of the frame, or the last one.
@@ -300,6 +327,10 @@ cdef class TableRows:
             code = source.codes_ptr[text * source.row_count + row]
             # A dash is the symbol of an unknown contract.
             if code != carried[0] and (index == AVAILABILITY or <bytes>self._texts.texts[code] != b"-"):
+                if not self._is_carried(code):
+                    carried[0] = NO_TEXT
+                    self._rows.ticks.codes_ptr[text * self._rows.capacity + self._rows.row_count] = code
+                    return
                 carried[0] = code
         elif index == AVAILABILITY and is_nan_of(source.values_ptr[at], NO_VALUE):
             carried[0] = NO_TEXT
@@ -310,8 +341,7 @@ cdef class TableRows:
         cdef object target = self._batch.frame_at(index).target
         if target is None:
             return NO_TEXT
-        self._decoder._text_bytes += len(target)
-        return self._texts.add(<str>target)
+        return self._decoder.add_text(<str>target)
 
     cdef int _note_latest(self, Py_ssize_t entry, Py_ssize_t row) except -1:
         cdef:
@@ -339,6 +369,7 @@ cdef class TableRows:
         """Return the collected rows as a list of objects for `pyarrow.record_batch`, and begin with no rows."""
         self._seal()
         taken, self._taken, self._taken_count = self._taken, [], 0
+        self._held_bytes = 0
         return taken
 
     cdef int _seal(self) except -1:

@@ -37,6 +37,8 @@ _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
 
 #: How many rows a file and a row group can have.
 _MOST_ROWS: Final = 2**24
+#: How many bytes of texts the collected rows may hold.
+_MOST_TEXT_BYTES: Final = 32 * 1024 * 1024
 
 #: The states of a feed without a connection that the gateway has confirmed.
 _UNCONNECTED: Final = frozenset({FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN})
@@ -205,7 +207,7 @@ class TableWriter:
             self._guarded(lambda: self._write(batch))
         except Exception:
             # The rest of the batch counts as received too.
-            left = _frames_in(batch) - (counts.received - received)
+            left = bytes(batch.kinds).count(_MARKET_DATA) - (counts.received - received)
             counts.drop(left, "write error")
             counts.received += left
             raise
@@ -217,7 +219,8 @@ class TableWriter:
             if not counts.pending:
                 self._first_row_s = self._clock.monotonic_s()
             self._move_rows()
-            if len(rows) >= self._group_rows or counts.pending >= self._roll_rows:
+            is_full = len(rows) >= self._group_rows or rows.text_bytes > _MOST_TEXT_BYTES
+            if is_full or counts.pending >= self._roll_rows:
                 self._write_group()
         if counts.pending and self._clock.monotonic_s() >= self._first_row_s + self._roll_interval_s:
             self.roll()
@@ -245,7 +248,7 @@ class TableWriter:
 
     def discard(self, batch: Batch) -> None:
         """Count the market data frames of a batch as received and dropped."""
-        count = _frames_in(batch)
+        count = bytes(batch.kinds).count(_MARKET_DATA)
         self.counts.drop(count, "write error")
         self.counts.received += count
 
@@ -370,10 +373,6 @@ class TableWriter:
         if self._error is exc or not isinstance(exc, (OSError, MemoryError, self._pa.ArrowException)):
             raise exc
         raise self._error from exc
-
-
-def _frames_in(batch: Batch) -> int:
-    return bytes(batch.kinds).count(_MARKET_DATA)
 
 
 class TicksWriter(TableWriter):

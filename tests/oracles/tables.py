@@ -89,6 +89,8 @@ class SlowTable:
             self._segments[topic] = self._last_segments[topic] = number
         sent = {column.code: self._value(column, payload) for column in self._columns if column.code in payload}
         updated = sent.pop("_updated", (None, None))[0]
+        if updated is not None and not is_time(updated):
+            self.mismatches["updated"] += 1
         is_snapshot = sent.get("6509", (None, None))[0] is not None
         first = self._first_snapshots.pop(topic, None)
         if self._carries and is_snapshot and updated is not None and first == updated:
@@ -104,7 +106,7 @@ class SlowTable:
         symbol = sent.get("55", (None, None))[0]
         if symbol not in (None, "-"):
             self._symbols[instrument] = symbol
-        values = state if self._carries else sent
+        values = dict(state) if self._carries else sent
         row: dict[str, Any] = {
             "received": frame.received_ns,
             "updated": _time(updated),
@@ -122,6 +124,11 @@ class SlowTable:
             if column.code == "31":
                 row["last_price_prefix"] = prefix
         self.rows.append(row)
+        # Long texts are not carried forward.
+        for code in [code for code, (value, _) in state.items() if is_long(value)]:
+            del state[code]
+        if is_long(self._symbols.get(instrument)):
+            del self._symbols[instrument]
 
     def _value(self, column: FieldColumn, payload: dict[str, Any]) -> Value:
         value = payload[column.code]
@@ -133,11 +140,24 @@ class SlowTable:
         return found, None if column.type_name == "text" else number_prefix(value)
 
 
+def is_long(value: object) -> bool:
+    return isinstance(value, str) and len(value.encode()) > 1024
+
+
+def is_time(updated: float) -> bool:
+    """Whether a time in ms is in the years 1 to 9999."""
+    return -62135596800000 <= math.floor(updated) <= 253402300799999
+
+
 def _time(updated: float | None) -> int | None:
-    return None if updated is None or abs(updated) >= 2.0**53 else math.floor(updated)
+    return None if updated is None or not is_time(updated) else math.floor(updated)
+
+
+def _whole(value: float) -> int | None:
+    return None if abs(value) >= 2.0**53 else math.floor(value)
 
 
 def _converted(column: FieldColumn, value: Any) -> Any:
     if value is None or column.type_name in ("text", "float64"):
         return value
-    return value != 0.0 if column.type_name == "bool" else _time(value)
+    return value != 0.0 if column.type_name == "bool" else _whole(value)

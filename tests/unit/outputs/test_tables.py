@@ -128,6 +128,26 @@ def test_updated_that_is_no_time(tmp_path: Path, updated: str) -> None:
     assert table_rows(tmp_path)[0]["updated"] is None
 
 
+@pytest.mark.parametrize(
+    ("updated", "expected"),
+    [
+        ("-62135596800000", -62135596800000),
+        ("253402300799999", 253402300799999),
+        ("-62135596800001", None),
+        ("253402300800000", None),
+        ("9007199254740993", None),
+    ],
+)
+def test_updated_beyond_the_years_that_readers_accept(tmp_path: Path, updated: str, expected: int | None) -> None:
+    with TicksWriter(tmp_path) as writer:
+        batch = batch_of([b'{"_updated":%b,"topic":"smd+1"}' % updated.encode()])
+        writer.write(batch)
+    assert table_rows(tmp_path)[0]["updated"] == expected
+    assert writer.mismatches == ({} if expected else {"updated": 1})
+    assert TickDecoder(["_updated"]).decode(batch).to_arrow()["updated"].null_count == (expected is None)
+    pq.read_table(writer.files[0])["updated"].to_pylist()
+
+
 def test_no_quotes_no_file(tmp_path: Path) -> None:
     with TicksWriter(tmp_path) as writer:
         writer.write(batch_of([b"{}", b'{"topic":"system","hb":1}']))
