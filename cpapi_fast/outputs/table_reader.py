@@ -26,9 +26,9 @@ def read_table(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
         paths: the path of a file, or several, such as `sorted(glob.glob("data/quotes-*.parquet"))`.
 
     Raises:
-        ConfigError: a file does not exist or is not a finished table, its schema has another version than the one that
-            this version of the library reads and writes, the schemas of two files differ, or no path is given. The
-            message names the files, and both versions.
+        ConfigError: a file does not exist, is damaged or is not a finished table, its schema has another version than
+            the one that this version of the library reads and writes, the schemas of two files differ, or no path is
+            given. The message names the files, and both versions.
         MissingDependencyError: pyarrow is not installed.
     """
     pa, parquet = import_arrow("pyarrow"), import_arrow("pyarrow.parquet")
@@ -40,14 +40,22 @@ def read_table(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
     for path in found:
         try:
             schema = parquet.read_schema(path)
-        except (OSError, ValueError) as exc:  # ArrowInvalid is a ValueError.
+        except (OSError, ValueError, pa.ArrowException) as exc:  # ArrowInvalid is a ValueError.
             raise ConfigError(f"cannot read {path}: {exc}; give finished files, such as quotes-*.parquet") from exc
         _check_format(path, schema)
         if first is None:
             first = schema
         else:
             _check_equal(found[0], first, path, schema)
-        tables.append(parquet.read_table(path, partitioning=None))
+        try:
+            # What is damaged inside a file may have no other effect than texts that are not UTF-8.
+            table = parquet.read_table(path, partitioning=None)
+            table.validate(full=True)
+        except (OSError, ValueError, pa.ArrowException) as exc:
+            raise ConfigError(
+                f"cannot read {path}: {exc}; the file is damaged, and its frames are in the capture"
+            ) from exc
+        tables.append(table)
     # Each file has its own dictionaries, and perhaps another version of the library in its metadata.
     return pa.concat_tables(tables).unify_dictionaries()
 

@@ -142,7 +142,8 @@ def table_schema(table: TableName, fields: Iterable[str | int] = ()) -> Any:
         column(
             availability.name,
             texts,
-            f"{availability.meaning}; from the latest frame with it, never across a gap",
+            f"{availability.meaning}; from the latest frame with it, never across a gap, after which it is null until "
+            "the gateway sends it again",
             code=availability.code,
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +27,27 @@ def written(
         for number in range(count):
             writer.write(batch_of([quote(number, _31="5", _55=f"S{number}")], NOON_NS + number))
     return writer.files
+
+
+def test_a_damaged_file_is_a_typed_error(tmp_path: Path) -> None:
+    """Whatever bytes are wrong: the file is refused with its name, or read."""
+    with QuotesWriter(tmp_path) as writer:
+        writer.write(batch_of([quote(1, _6509="RB", _31="1"), quote(1, _31="2", _55="ABC")]))
+    data = writer.files[0].read_bytes()
+    damaged = tmp_path / "damaged.parquet"
+    refused = []
+    for seed in range(150):
+        chance = random.Random(seed)
+        changed = bytearray(data)
+        for _ in range(3):
+            changed[chance.randrange(4, len(data) - 8)] ^= chance.randrange(1, 256)
+        damaged.write_bytes(changed)
+        try:
+            read_table(damaged)
+        except ConfigError as exc:
+            refused.append("damaged.parquet" in str(exc))
+    assert len(refused) > 50
+    assert all(refused)
 
 
 @pytest.mark.parametrize("writer_type", [TicksWriter, QuotesWriter])
