@@ -43,13 +43,11 @@ from collections.abc import Iterable
 from cpapi_fast.errors import ConfigError, MalformedPayloadError
 from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS as _DEFAULT_TICK_FIELDS
 from cpapi_fast.protocol.fields import FIELDS as _FIELDS
-from cpapi_fast.protocol.fields import similar_keys
+from cpapi_fast.protocol.fields import similar_keys as _similar_keys
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
 cdef object _parse_number = parse_number
 cdef object _number_prefix = number_prefix
-
-cdef object _similar_keys = similar_keys
 
 cdef object _FIELD = re.compile(r"[A-Za-z0-9_]{1,32}")
 
@@ -204,7 +202,6 @@ cdef class TickDecoder:
         self._texts = TextTable()
         self._text_bytes = 0
         self._most_texts, self._most_text_bytes = MOST_TEXTS, MOST_TEXT_BYTES
-        return 0
 
     cdef void _keep_texts(self, Py_ssize_t moved_bytes) noexcept:
         self._text_bytes += moved_bytes
