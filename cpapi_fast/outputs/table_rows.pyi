@@ -16,7 +16,8 @@ class TableRows:
         fields: the members of frames to decode, each with the name of its column, in the order of the columns. The
             first six are `_updated`, `6509`, `55`, `31`, `84` and `86`.
         carries: whether each row is the whole state after its frame. Then a value that a frame does not have is that
-            of the row before, in the same segment, unless it is a text of more than 1,024 bytes, and the second of the two snapshots after a subscribe is no row.
+            of the row before, in the same segment, unless it is a text of more than 1,024 bytes. And the second of the
+            two snapshots after a subscribe is no row.
         targets: the targets that were subscribed to. They and 1,000 others have a state of their own; the rows of more
             targets contain the values of their own frame only.
         capacity: how many rows can be collected.
