@@ -103,7 +103,8 @@ from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
-from .outputs.quotes import QuotesWriter
+from .outputs.table_reader import read_table
+from .outputs.tables import QuotesWriter, TicksWriter
 from .protocol.contracts.info import ContractInfo
 from .protocol.contracts.listings import ContractMatch, ContractSection, CurrencyPair, FutureContract, StockContract
 from .protocol.contracts.schedule import TradingDay, TradingSchedule, TradingSession
@@ -226,6 +227,7 @@ __all__ = [
     "SymbolError",
     "TickDecoder",
     "Ticks",
+    "TicksWriter",
     "Tls",
     "TradingDay",
     "TradingHours",
@@ -243,6 +245,7 @@ __all__ = [
     "number_prefix",
     "parse_number",
     "read_capture",
+    "read_table",
     "replay_decisions",
     "resolve_symbols",
     "run",

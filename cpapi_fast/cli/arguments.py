@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from cpapi_fast.errors import CpapiError, SubscriptionError
 from cpapi_fast.protocol.contracts.symbols import SymbolQuery
@@ -174,6 +174,19 @@ def fields(text: str) -> tuple[str, ...]:
                 f"{'.' if similar else ''}{similar}"
             ) from None
     return tuple(found)
+
+
+def tables(text: str) -> tuple[str, ...]:
+    """Names of tables, separated by commas."""
+    from cpapi_fast.outputs.table_schema import TableName
+
+    names = tuple(map(str.strip, text.split(",")))
+    for name in names:
+        if name not in get_args(TableName):
+            raise argparse.ArgumentTypeError(
+                f"a table must be one of {', '.join(get_args(TableName))}, not {shown(name)}"
+            )
+    return names
 
 
 def seconds(text: str) -> float:

@@ -32,7 +32,7 @@ _STILL_FINISHING: Final = (
 )
 
 #: What each output has in memory before it writes it.
-_UNITS: Final = {"capture": "frames of the capture", "quotes": "rows of the quotes", "events": "events"}
+_UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes": "quotes", "events": "events"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         symbols=args.symbols,
         out=Path(args.out),
         fields=MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1(),
+        tables=args.tables,
         duration_s=args.duration,
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,

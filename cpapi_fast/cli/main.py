@@ -104,15 +104,23 @@ def _simulate(args: argparse.Namespace) -> int:
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Subscribe to quotes and write them to files: every frame to an Arrow IPC stream, the quotes to Parquet files, "
-        "and events (state changes, gaps) to JSON lines. The command reconnects automatically after a lost connection, "
-        "a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints progress "
-        "and notices to stderr, and a summary to stdout."
+        "Subscribe to quotes and write them to files: every frame to an Arrow IPC stream, tables of quotes to Parquet "
+        "files, and events (state changes, gaps) to JSON lines. The command reconnects automatically after a lost "
+        "connection, a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints "
+        "progress and notices to stderr, and a summary to stdout."
     )
     _add_source(parser)
     arguments.add_instruments(parser, "subscribe to", has_symbols=True)
     parser.add_argument(
         "--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the files; created if missing"
+    )
+    parser.add_argument(
+        "--tables",
+        type=arguments.tables,
+        default=("quotes",),
+        metavar="NAMES",
+        help="tables to write, separated by commas: quotes (the whole state of an instrument after each frame), ticks "
+        "(each frame as sent) (default: quotes)",
     )
     parser.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after S seconds (default: never)")
     parser.add_argument(
@@ -136,7 +144,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         type=arguments.seconds,
         default=300.0,
         metavar="S",
-        help="start a new file of the capture and of the quotes every S seconds (default: 300)",
+        help="start a new file of the capture and of each table every S seconds (default: 300)",
     )
     tuning.add_argument(
         "--slow-disk",

@@ -18,9 +18,10 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import DiskChange, make_folder, unfinished_files
-from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.outputs.recorder import Recorder
+from cpapi_fast.outputs.tables import TableWriter
 from cpapi_fast.protocol.kinds import FrameKind
+from cpapi_fast.protocol.topics import MarketDataFields
 
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
@@ -54,7 +55,8 @@ class Collector:
     and six digits of the run, such as `20260102T143000.123456Z-1f9a3c`. They sort in the order of time:
 
     - `capture-*.arrows`: every frame with its receive time, Arrow IPC streams; see `read_capture`.
-    - `quotes-*.parquet`: one row per market data frame, Parquet. Each file is complete.
+    - `quotes-*.parquet`: the whole state of an instrument after each market data frame, Parquet. Each file is complete.
+      `CollectOptions.tables` can add `ticks-*.parquet`, or replace it by them: each frame as sent. See `read_table`.
     - `events-*.jsonl`: state changes, gaps, a slow disk and lost files, one JSON object per line.
 
     Only their owner can read the files (`CollectOptions.file_mode`).
@@ -92,7 +94,7 @@ class Collector:
         self._prepared = Preparation(options)
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
-        self._quotes: QuotesWriter | None = None
+        self._tables: tuple[TableWriter, ...] = ()
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         #: When the disk became slower than the data; None while it is not.
@@ -110,13 +112,12 @@ class Collector:
             connection=feed.stats.connection if feed else None,
             queued_bytes=consumer.pending_bytes if consumer else 0,
             outputs=tuple((output.name, output.counts) for output in recorder.outputs) if recorder else (),
-            # A copy in one call into C, because the recorder's thread may add to it meanwhile.
-            latest=tuple(self._quotes.latest.values()) if self._quotes else (),
+            latest=tuple(self._tables[0].latest.values()) if self._tables else (),
             subscriptions={name: status for name, status in known if status is not None},
             gaps=sum(self._gaps.values()),
             dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
-            rows_unlisted=self._quotes.rows_unlisted if self._quotes else 0,
+            rows_unlisted=self._tables[0].rows_unlisted if self._tables else 0,
             symbols={str(one.conid): one.text for one in self._prepared.symbols},
         )
 
@@ -152,7 +153,9 @@ class Collector:
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
         self._feed = feed = Feed(self._client, self._feed_options())
-        fields, hours = options.fields, options.given_hours
+        # Every row has the symbol and the availability.
+        fields = MarketDataFields((*options.fields, "symbol", "6509"))
+        hours = options.given_hours
         subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
         self._recorder = recorder = self._open_recorder(options)
         self._consumer = consumer = self._open_consumer(feed)
@@ -213,13 +216,13 @@ class Collector:
 
     def _check_result(self, reason: str, consumer: Consumer) -> tuple[str, CpapiError | None]:
         """The reason of the end, with the cause if there is no data, and an error if nothing was collected."""
-        notices, quotes = self._notices, self._quotes
+        notices, tables = self._notices, self._tables
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
         if not self._subscriptions or not notices.end_text:
             return reason, None
-        if quotes is not None and quotes.counts.received == 0:
+        if tables and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
         return f"{reason}; {notices.end_text}", None
@@ -248,11 +251,11 @@ class Collector:
         )
 
     def _open_recorder(self, options: CollectOptions) -> Recorder:
-        self._capture, self._quotes, events = open_outputs(
+        self._capture, self._tables, events = open_outputs(
             options, self._clock, self._prepared.symbols, self._prepared.resolved_ns
         )
         return Recorder(
-            (self._capture, self._quotes), events=events, on_change=self._notices.on_event, clock=self._clock
+            (self._capture, *self._tables), events=events, on_change=self._notices.on_event, clock=self._clock
         )
 
     async def _collect(

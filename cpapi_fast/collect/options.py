@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -13,11 +13,12 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.output_file import LostFiles
+from cpapi_fast.outputs.table_schema import TableName
 from cpapi_fast.protocol.contracts.symbols import SymbolQuery
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.instruments import market_data_target
 from cpapi_fast.protocol.topics import Fields, MarketDataFields
-from cpapi_fast.redaction import repr_without_accounts
+from cpapi_fast.redaction import repr_without_accounts, shown
 
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
@@ -45,13 +46,16 @@ class CollectOptions:
             underlying at IB, month and year (`ESZ6`), currency pairs (`EUR.USD`); see `resolve_symbols`. They are
             resolved before the feed starts.
         out: the folder for the files; created if missing.
-        fields: the fields to subscribe to, by key or code. The quotes have a column for each of them, besides those of
-            the L1 fields.
+        fields: the fields to subscribe to, by key or code, besides symbol and availability. The tables have a column
+            for each of them, and for each of the L1 fields.
+        tables: the tables of market data to write: `quotes`, the whole state of an instrument after each frame,
+            `ticks`, each frame as sent, or both. The default is `quotes`, because it needs no further work before an
+            analysis; what was sent is in the capture too.
         duration_s: when to stop; None for never.
         give_up_after_s: end with an error after this long without data, at the start or later; None for never, so that
             the run continues after every login and every reset of the gateway.
         flush_interval_s: the longest time until a frame is in the capture.
-        roll_interval_s: the time after which a file of the capture or of the quotes is finished and the next begins.
+        roll_interval_s: the time after which a file of the capture or of a table is finished and the next begins.
         roll_bytes: the size at which a file of the capture or of the events is finished and the next begins.
         max_queue_bytes: how many bytes may wait for the disk before `slow_disk` applies.
         slow_disk: `hold` stops reading the socket until the disk has caught up, so that nothing is dropped here;
@@ -74,6 +78,7 @@ class CollectOptions:
     symbols: tuple[str, ...] = ()
     out: Path
     fields: Fields = field(default_factory=MarketDataFields.default_l1)
+    tables: tuple[TableName, ...] = ("quotes",)
     duration_s: float | None = None
     give_up_after_s: float | None = None
     flush_interval_s: float = 1.0
@@ -104,6 +109,7 @@ class CollectOptions:
             raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
         if self.lost_files not in get_args(LostFiles):
             raise ConfigError(f"lost_files must be one of {', '.join(get_args(LostFiles))}, not {self.lost_files!r}")
+        object.__setattr__(self, "tables", _checked_tables(self.tables))
         if type(self.file_mode) is not int or self.file_mode not in _FILE_MODES:
             raise ConfigError("file_mode must be a mode that the owner can read and write, such as 0o640")
         if not isinstance(self.fields, MarketDataFields):
@@ -123,3 +129,13 @@ class CollectOptions:
     def given_hours(self) -> TradingHours | None:
         """The trading hours of all instruments, if the options have them."""
         return self.trading_hours if isinstance(self.trading_hours, TradingHours) else None
+
+
+def _checked_tables(tables: object) -> tuple[TableName, ...]:
+    known = get_args(TableName)
+    given = tuple(tables) if isinstance(tables, Iterable) and not isinstance(tables, (str, bytes)) else ()
+    wrong = next((name for name in given if name not in known), None)
+    if not given or wrong is not None:
+        found = shown(tables if wrong is None else wrong)
+        raise ConfigError(f"tables must be a list with one or more of {', '.join(known)}, not {found}")
+    return tuple(dict.fromkeys(given))

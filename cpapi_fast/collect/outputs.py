@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables import QuotesWriter, TableWriter, TicksWriter
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, symbols_json, symbols_table
 from cpapi_fast.protocol.instruments import market_data_target
 
@@ -16,12 +16,17 @@ from .options import CollectOptions
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
+    from cpapi_fast.outputs.table_schema import TableName
+
+_WRITERS: Final[dict[TableName, type[TableWriter]]] = {"ticks": TicksWriter, "quotes": QuotesWriter}
 
 
 def open_outputs(
     options: CollectOptions, clock: Clock, symbols: Sequence[ResolvedSymbol] = (), resolved_ns: int = 0
-) -> tuple[CaptureWriter, QuotesWriter, EventLog]:
-    """Return the outputs of a new run. The names of all their files contain the same six digits.
+) -> tuple[CaptureWriter, tuple[TableWriter, ...], EventLog]:
+    """Return the outputs of a new run: the capture, the tables and the events.
+
+    The names of all their files contain the same six digits.
 
     Args:
         options: the options of the run, with all instruments.
@@ -46,16 +51,20 @@ def open_outputs(
         metadata=metadata,
         clock=clock,
     )
-    quotes = QuotesWriter(
-        folder,
-        targets=map(market_data_target, options.conids),
-        fields=options.fields,
-        run=run,
-        roll_interval_s=options.roll_interval_s,
-        lost_files=options.lost_files,
-        file_mode=options.file_mode,
-        metadata=metadata,
-        clock=clock,
+    targets = [market_data_target(conid) for conid in options.conids]
+    tables = tuple(
+        _WRITERS[name](
+            folder,
+            targets=targets,
+            fields=options.fields,
+            run=run,
+            roll_interval_s=options.roll_interval_s,
+            lost_files=options.lost_files,
+            file_mode=options.file_mode,
+            metadata=metadata,
+            clock=clock,
+        )
+        for name in options.tables
     )
     events = EventLog(
         FileNames(folder, "events", ".jsonl", run=run),
@@ -64,4 +73,4 @@ def open_outputs(
         file_mode=options.file_mode,
         header=symbols_line(symbols_table(symbols), resolved_ns) if symbols else b"",
     )
-    return capture, quotes, events
+    return capture, tables, events

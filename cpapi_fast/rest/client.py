@@ -22,7 +22,6 @@ from cpapi_fast.errors import (
     UsageError,
 )
 from cpapi_fast.loop import LoopOwner, required_loop
-from cpapi_fast.meaning import Meaning
 from cpapi_fast.option_values import check_positive, check_whole
 
 from .contracts import ContractRequests

@@ -102,6 +102,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "trading_hours": "--trading-hours",
             "out": "--out",
             "fields": "--fields",
+            "tables": "--tables",
             "duration_s": "--duration",
             "give_up_after_s": "--give-up-after",
             "flush_interval_s": "--flush-interval",
