@@ -62,3 +62,17 @@ def test_any_json(texts: list[bytes]):
         merge(twins, [text], moment)
         twins.compare()
     assert twins.rejected == 0
+
+
+def test_keys_without_room_are_left_out():
+    """Keys of more than 64 characters, and others after 256; the model has the same rules."""
+    twins = Twins()
+    long_key, longest_key = "k" * 65, "k" * 64
+    merge(twins, [f'{{"31":1,"{long_key}":2,"{longest_key}":3,"topic":"smd+1"}}'.encode()], 1)
+    assert twins.compare() == 2
+    assert twins.last.left_out == 1
+    merge(twins, [f'{{"{number}x":1,"topic":"smd+1"}}'.encode() for number in range(255)], 2)
+    assert twins.compare() == 257
+    merge(twins, [b'{"84":1,"more":1,"topic":"smd+1"}'], 3)
+    assert twins.compare() == 0
+    assert twins.last.left_out == 2
