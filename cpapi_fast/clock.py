@@ -109,10 +109,10 @@ class Clock:
     def real_limit_s(self, seconds: float) -> float:
         """Convert the time limit of a connection, in seconds of this clock, to real seconds.
 
-        A fast clock does not speed up TCP, TLS or this machine. The result is therefore not below 5 real seconds,
-        unless `seconds` itself is.
+        A fast clock does not speed up TCP, TLS or this machine. The result is therefore at least 5 real seconds, or
+        `seconds` if that is less.
         """
-        return max(self.real_s(seconds), min(seconds, MIN_REAL_LIMIT_S)) if self.speed > 1.0 else self.real_s(seconds)
+        return max(self.real_s(seconds), min(seconds, MIN_REAL_LIMIT_S))
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for `seconds` of this clock."""

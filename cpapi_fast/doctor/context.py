@@ -136,7 +136,7 @@ class DiagnosisContext:
     @property
     def real_timeout_s(self) -> float:
         """`timeout_s` in real seconds."""
-        return self.clock.real_s(self.timeout_s)
+        return self.clock.real_limit_s(self.timeout_s)
 
     @property
     def address(self) -> str:

@@ -42,7 +42,7 @@ class SummaryRow(JsonObject):
     currency = TextMember("currency", "the currency of the amount")
     monetary_value = NumberMember("monetaryValue", "the value of an amount")
     value = TextMember("value", "the value of anything else")
-    severity = IntegerMember("severity", "a number that the gateway does not document")
+    severity = IntegerMember("severity", "a number that IB does not document")
     timestamp = SecondsMember("timestamp", "the time of the value")
     timestamp_s = IntegerMember("timestamp", "the same, in seconds since the Unix epoch")
 
@@ -83,7 +83,7 @@ class LedgerRow(JsonObject):
     net_liquidation_value = NumberMember("netLiquidationValue", "the net liquidation value")
     realized_pnl = NumberMember("realizedPnl", "the realized profit or loss")
     unrealized_pnl = NumberMember("unrealizedPnl", "the unrealized profit or loss")
-    severity = IntegerMember("severity", "a number that the gateway does not document")
+    severity = IntegerMember("severity", "a number that IB does not document")
     timestamp = SecondsMember("timestamp", "the time of the balances")
     timestamp_s = IntegerMember("timestamp", "the same, in seconds since the Unix epoch")
 

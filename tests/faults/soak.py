@@ -61,7 +61,7 @@ class Soak:
         self.false_stales = 0
         self.needless_reconnects = 0
         self.needless_gaps = 0
-        self.safe_gaps = 0
+        self.possible_gaps = 0
         #: What happened in the first window that was not quiet.
         self.quiet_story = ""
         self.peak_tasks = 0
@@ -100,7 +100,7 @@ class Soak:
         # says that data is only possibly missing.
         certain = sum(gap.certainty is cf.Certainty.CERTAIN for gap in rig.events.gaps)
         self.needless_gaps += certain
-        self.safe_gaps += len(rig.events.gaps) - certain
+        self.possible_gaps += len(rig.events.gaps) - certain
         await rig.streams()
 
 
@@ -187,8 +187,8 @@ def report(rig: Rig, done: Soak) -> list[str]:
         f"{sum(one.abandoned for one in accounts):,} written to sockets that were left, "
         f"{len(rig.ledger.problems)} not accounted for\n"
         f"quiet           {done.quiet_s / 60:.0f} minutes of the clock: {done.false_stales} false STALE, "
-        f"{done.needless_reconnects} needless reconnects, {done.needless_gaps} needless gaps, {done.safe_gaps} gaps to "
-        "be safe "
+        f"{done.needless_reconnects} needless reconnects, {done.needless_gaps} needless gaps, {done.possible_gaps} "
+        "possible gaps "
         f"({done.busy_windows} windows not judged: the machine was busy)\n"
     )
     for one in consumers:
