@@ -103,8 +103,8 @@ from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
-from .outputs.table_reader import read_table
-from .outputs.tables import QuotesWriter, TicksWriter
+from .outputs.tables.market_data import QuotesWriter, TicksWriter
+from .outputs.tables.reader import read_table
 from .protocol.contracts.info import ContractInfo
 from .protocol.contracts.listings import ContractMatch, ContractSection, CurrencyPair, FutureContract, StockContract
 from .protocol.contracts.schedule import TradingDay, TradingSchedule, TradingSession
@@ -116,8 +116,8 @@ from .protocol.kinds import FrameKind
 from .protocol.numbers import number_prefix, parse_number
 from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
 from .rest.client import Client
+from .rest.endpoints.live_orders import LiveOrders
 from .rest.keepalive import Keepalive
-from .rest.live_orders import LiveOrders
 from .rest.pacing import RestPacer
 from .rest.session import Accounts, AuthStatus, SessionTicket
 from .rest.stats import ClientStats

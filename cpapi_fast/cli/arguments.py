@@ -178,7 +178,7 @@ def fields(text: str) -> tuple[str, ...]:
 
 def tables(text: str) -> tuple[str, ...]:
     """Names of tables, separated by commas."""
-    from cpapi_fast.outputs.table_schema import TableName
+    from cpapi_fast.outputs.tables.schema import TableName
 
     names = tuple(map(str.strip, text.split(",")))
     for name in names:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from cpapi_fast.collect.reports import CollectStatus, size_text
 from cpapi_fast.events import FeedState
-from cpapi_fast.outputs.tables import LatestQuote
+from cpapi_fast.outputs.tables.latest_quote import LatestQuote
 from cpapi_fast.protocol.availability import Availability
 
 from .rates import Rates

@@ -19,7 +19,7 @@ from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.recorder import Recorder
-from cpapi_fast.outputs.tables import TableWriter
+from cpapi_fast.outputs.tables.market_data import TableWriter
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 

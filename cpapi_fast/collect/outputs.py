@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
-from cpapi_fast.outputs.tables import QuotesWriter, TableWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TableWriter, TicksWriter
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, symbols_json, symbols_table
 from cpapi_fast.protocol.instruments import market_data_target
 
@@ -16,7 +16,7 @@ from .options import CollectOptions
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
-    from cpapi_fast.outputs.table_schema import TableName
+    from cpapi_fast.outputs.tables.schema import TableName
 
 _WRITERS: Final[dict[TableName, type[TableWriter]]] = {"ticks": TicksWriter, "quotes": QuotesWriter}
 

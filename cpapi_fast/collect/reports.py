@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, get_args
 from cpapi_fast.errors import OutputError
 from cpapi_fast.outputs.file_names import TIME_IN_NAME
 from cpapi_fast.outputs.interface import Output, OutputCounts
-from cpapi_fast.outputs.table_schema import TableName
-from cpapi_fast.outputs.tables import LatestQuote
+from cpapi_fast.outputs.tables.latest_quote import LatestQuote
+from cpapi_fast.outputs.tables.schema import TableName
 from cpapi_fast.printable import printable
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.redaction import repr_without_accounts

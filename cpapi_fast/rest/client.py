@@ -24,10 +24,10 @@ from cpapi_fast.errors import (
 from cpapi_fast.loop import LoopOwner, required_loop
 from cpapi_fast.option_values import check_positive, check_whole
 
-from .contracts import ContractRequests
+from .endpoints.contracts import ContractRequests
+from .endpoints.live_orders import LiveOrders
+from .endpoints.market_data import MarketDataRequests
 from .keepalive import Keepalive
-from .live_orders import LiveOrders
-from .market_data import MarketDataRequests
 from .pacing import RestPacer
 from .responses import RestResponse
 from .session import Accounts, AuthStatus, SessionTicket, check_open, competing_error, parse_logout

@@ -11,7 +11,7 @@ from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
-from cpapi_fast.outputs.table_schema import FieldColumn, field_columns
+from cpapi_fast.outputs.tables.schema import FieldColumn, field_columns
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch, BatchBuilder
-from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
 from tests.oracles.tables import SlowTable
 from tests.support.files import table_rows
 

@@ -10,7 +10,7 @@ from typing import Final
 from cpapi_fast.clock import Clock
 from cpapi_fast.feed.machine import Action, Call, CallKind
 from cpapi_fast.feed.state import KeptState
-from cpapi_fast.rest.live_orders import LiveOrders
+from cpapi_fast.rest.endpoints.live_orders import LiveOrders
 
 from .machine_runner import MachineRunner
 

@@ -11,7 +11,7 @@ from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.feed.machine import Action, Call, CallKind, Failure, SessionFacts
 from cpapi_fast.printable import printable
 from cpapi_fast.rest.client import Client
-from cpapi_fast.rest.live_orders import LiveOrders
+from cpapi_fast.rest.endpoints.live_orders import LiveOrders
 from cpapi_fast.rest.session import SessionTicket
 
 from .failures import Explainer

@@ -11,7 +11,7 @@ import pytest
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.capture import read_capture
-from cpapi_fast.outputs.table_reader import read_table
+from cpapi_fast.outputs.tables.reader import read_table
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
 from tests.integration.collect.command_harness import check_summary

@@ -11,7 +11,7 @@ pytest.importorskip("resource")
 
 from benchmarks import collecting, corpus, frames, sender
 from benchmarks.run import WrongAnswerError
-from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
 from tests.support.batches import batch_of
 
 FRAMES = corpus.frames(collecting.CORPUS)[:500]

@@ -18,7 +18,7 @@ from cpapi_fast.collect.reports import CollectStatus
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import SubscriptionStatus
 from cpapi_fast.outputs.interface import OutputCounts
-from cpapi_fast.outputs.tables import LatestQuote
+from cpapi_fast.outputs.tables.latest_quote import LatestQuote
 from cpapi_fast.ws.stats import WsStats
 
 

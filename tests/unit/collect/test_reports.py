@@ -23,7 +23,7 @@ from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.file_names import FileNames
 from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
-from cpapi_fast.outputs.tables import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.ws.stats import WsStats
 from tests.support.batches import batch_of
@@ -48,7 +48,7 @@ CONSUMER = ConsumerStats(
 #: Odd, so that no float64 is equal to it.
 NOON_NS = 1_767_268_800_123_456_789
 
-UPDATED_MS = [2**53 - 1, None, 1_777_552_119_103]
+UPDATED_MS = [1_777_552_119_101, None, 1_777_552_119_103]
 
 EVENTS: list[RecordedEvent] = [
     # The first one has other types in its fields than the last.

@@ -11,11 +11,11 @@ import pytest
 
 from cpapi_fast.errors import ConfigError, UsageError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.outputs.collected_rows import CollectedRows
-from cpapi_fast.outputs.subscription_states import SubscriptionStates
-from cpapi_fast.outputs.table_rows import TableRows
-from cpapi_fast.outputs.table_schema import field_columns
-from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.collected_rows import CollectedRows
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.rows import TableRows
+from cpapi_fast.outputs.tables.schema import field_columns
+from cpapi_fast.outputs.tables.subscription_states import SubscriptionStates
 from tests.support.batches import batch_of
 from tests.support.files import quote, table_rows
 

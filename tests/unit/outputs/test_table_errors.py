@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from cpapi_fast.errors import OutputError
-from cpapi_fast.outputs.tables import TicksWriter
+from cpapi_fast.outputs.tables.market_data import TicksWriter
 from tests.support.batches import batch_of
 from tests.support.files import quote
 

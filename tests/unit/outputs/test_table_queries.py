@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cpapi_fast.events import Cause, Gap
-from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
 from tests.support.batches import batch_of
 from tests.support.files import quote
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cpapi_fast.errors import ConfigError
-from cpapi_fast.outputs.table_reader import read_table
-from cpapi_fast.outputs.table_schema import quotes_schema
-from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.reader import read_table
+from cpapi_fast.outputs.tables.schema import quotes_schema
 from tests.support.batches import batch_of
 from tests.support.files import quote
 

@@ -10,8 +10,8 @@ import pytest
 
 from cpapi_fast.errors import SubscriptionError
 from cpapi_fast.frames.tick_decoder import TickDecoder
-from cpapi_fast.outputs.table_schema import ALWAYS, field_columns, quotes_schema, ticks_schema
-from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.schema import ALWAYS, field_columns, quotes_schema, ticks_schema
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS
 from tests.support.batches import batch_of
 from tests.support.files import quote, table_rows

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cpapi_fast.outputs.table_rows import TableRows
-from cpapi_fast.outputs.table_schema import field_columns
-from cpapi_fast.outputs.tables import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.rows import TableRows
+from cpapi_fast.outputs.tables.schema import field_columns
 from tests.support.batches import batch_of
 from tests.support.files import quote, table_rows
 

@@ -19,8 +19,8 @@ from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, 
 from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.table_schema import ALWAYS, ticks_schema
-from cpapi_fast.outputs.tables import TableWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import TableWriter, TicksWriter
+from cpapi_fast.outputs.tables.schema import ALWAYS, ticks_schema
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
 from tests.support.clocks import HandClock

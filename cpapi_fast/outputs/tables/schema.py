@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from cpapi_fast._version import __version__
+from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.protocol.fields import DEFAULT_FIELDS, FIELDS, FieldKind, field_code
-
-from .interface import import_arrow
 
 #: The tables: each frame as sent, or the whole state after each frame.
 TableName = Literal["ticks", "quotes"]

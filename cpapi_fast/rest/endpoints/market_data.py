@@ -13,8 +13,7 @@ from cpapi_fast.protocol.history import History, HistorySource, rest_query
 from cpapi_fast.protocol.instruments import conid_target
 from cpapi_fast.protocol.snapshot import SnapshotRows, check_fields
 from cpapi_fast.protocol.topics import Fields
-
-from .requests import Requests
+from cpapi_fast.rest.requests import Requests
 
 #: The documented number of conids in one request.
 MAX_SNAPSHOT_CONIDS: Final = 100

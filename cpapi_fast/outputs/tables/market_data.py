@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self, TypeVar
@@ -19,15 +18,15 @@ from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_positive, check_whole
+from cpapi_fast.outputs.file_names import FileNames
+from cpapi_fast.outputs.interface import FileChange, OutputCounts, RecordedEvent, import_arrow, output_error
+from cpapi_fast.outputs.output_file import FileState, FinishedFiles, LossPolicy, LostFiles, create
 from cpapi_fast.protocol.kinds import FrameKind
-from cpapi_fast.redaction import repr_without_accounts
 
-from .file_names import FileNames
-from .interface import FileChange, OutputCounts, RecordedEvent, import_arrow, output_error
-from .output_file import FileState, FinishedFiles, LossPolicy, LostFiles, create
+from .latest_quote import LatestQuote
 from .parquet_part import PartFile, rows_of
-from .table_rows import TableRows
-from .table_schema import TableName, field_columns, table_schema
+from .rows import TableRows
+from .schema import TableName, field_columns, table_schema
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
@@ -43,30 +42,6 @@ _MOST_TEXT_BYTES: Final = 32 * 1024 * 1024
 
 #: The states of a feed without a connection that the gateway has confirmed.
 _UNCONNECTED: Final = frozenset({FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN})
-
-
-@repr_without_accounts
-@dataclass
-class LatestQuote:
-    """The latest values of one subscription, merged over its frames.
-
-    Attributes:
-        name: the target of the subscription: `265598`, `265598@NYSE`.
-        received_ns: the receive time of its last frame, in ns since the Unix epoch.
-        last, bid, ask: the latest prices; None before the first.
-        availability: field 6509; None before the first.
-        rows: how many frames were passed to the writer.
-        last_prefix: `C` if `last` is the prior close, `H` if trading is halted; otherwise None.
-    """
-
-    name: str
-    received_ns: int = 0
-    last: float | None = None
-    bid: float | None = None
-    ask: float | None = None
-    availability: str | None = None
-    rows: int = 0
-    last_prefix: str | None = None
 
 
 class TableWriter:

@@ -28,8 +28,7 @@ from cpapi_fast.protocol.contracts.schedule import TradingSchedule
 from cpapi_fast.protocol.instruments import check_exchange, conid_target
 from cpapi_fast.protocol.members import check_error
 from cpapi_fast.protocol.shape import ShapeError
-
-from .requests import Requests
+from cpapi_fast.rest.requests import Requests
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from cpapi_fast.errors import ConfigError
+from cpapi_fast.outputs.interface import import_arrow
 
-from .interface import import_arrow
-from .table_schema import FORMAT_VERSION
+from .schema import FORMAT_VERSION
 
 #: How many columns an error names.
 _MAX_NAMES: Final = 5
