@@ -306,7 +306,7 @@ async def kept_paths(driver: Driver) -> None:
 
     async def read(times: int) -> None:
         for _ in range(times):
-            quote = read_quote(last_values, slot, topic, since_s=0.0, now_s=1.0, is_current=True)
+            quote = read_quote(last_values, slot, topic, since_s=0.0, clock=lambda: 1.0, is_current=True)
             found[:] = [quote.bid_price, quote.last_price]
 
     await driver.drive("quote/read", read, per_turn=1, turns=100)
