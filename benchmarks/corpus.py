@@ -1,4 +1,4 @@
-"""The frames of the benchmarks: four seeded corpora with the same bytes in every process, and their encoding."""
+"""The frames of the benchmarks: five seeded corpora with the same bytes in every process, and their encoding."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MIXED_COUNTS: Final[tuple[tuple[make.Maker, int], ...]] = (
 )
 
 #: The corpora by name, and the number of frames in one pass.
-FRAMES: Final = {"smd151": 1_000, "smd1400": 500, "smd60k": 20, "mixed": 1_000}
+FRAMES: Final = {"smd151": 1_000, "smd1400": 500, "smd60k": 20, "mixed": 1_000, "market": 100_000}
 
 
 @cache
@@ -49,6 +49,8 @@ def frames(name: str) -> tuple[bytes, ...]:
     rng = random.Random(name)
     if name == "smd151":
         made = [make.smd_151(rng) for _ in range(FRAMES[name])]
+    elif name == "market":
+        made = make.market(rng, FRAMES[name])
     elif name == "mixed":
         made = [maker(rng) for maker, count in MIXED_COUNTS for _ in range(count)]
         rng.shuffle(made)

@@ -29,6 +29,10 @@ WIDE_FIELDS: Final = (
 CONIDS: Final = tuple(random.Random(151).sample(range(100_000, 1_000_000), 100))
 
 
+#: An event time, which a sender can replace by the time of sending.
+EVENT_MS: Final = 1_777_552_119_103
+
+
 def text_of(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -66,6 +70,34 @@ def smd_151(rng: random.Random) -> bytes:
         if code in members:
             members[code] = str(rng.randrange(10 ** (digits - 1), 10**digits))
     return text_of(members)
+
+
+def market(rng: random.Random, count: int) -> list[bytes]:
+    """Return deltas of all instruments, whose prices are random walks, so that files compress as in a real market.
+
+    All have the same event time, `EVENT_MS`.
+    """
+    mids = {contract: rng.randrange(1_000, 50_000) for contract in CONIDS}
+    volumes = dict.fromkeys(CONIDS, 0)
+    made = []
+    for _ in range(count):
+        contract = conid(rng)
+        mids[contract] = mid = max(100, mids[contract] + rng.choice((-2, -1, -1, 0, 0, 0, 1, 1, 2)))
+        lots = rng.randrange(1, 9) * 100
+        volumes[contract] += lots
+        server_id = f"q{CONIDS.index(contract)}"
+        members: dict[str, Any] = {"server_id": server_id, "conidEx": str(contract), "conid": contract}
+        members |= {"_updated": EVENT_MS, "6119": server_id}
+        quote = {
+            "84": f"{(mid - 1) / 100:.2f}",
+            "86": f"{(mid + 1) / 100:.2f}",
+            "85": f"{lots:,}",
+            "88": f"{lots * 2:,}",
+        }
+        quote |= {"31": f"{(mid + rng.choice((-1, 1))) / 100:.2f}", "87": f"{volumes[contract]:,}"}
+        members |= {code: quote[code] for code in rng.sample(list(quote), rng.choice((2, 3, 3, 4)))}
+        made.append(text_of(members | {"topic": f"smd+{contract}"}))
+    return made
 
 
 def smd_wide(rng: random.Random, length: int) -> bytes:

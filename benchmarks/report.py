@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import facts, flatness, latency, plots, registry, smoke, tables, targets, throughput
+from . import collecting, facts, flatness, latency, plots, registry, smoke, tables, targets, throughput
 from .work import JOBS
 
 RESULTS: Final = registry.HERE / "results" / "latest"
 #: Runs of each measurement, and the share of the usual number of frames in a quick one.
 RUNS: Final = 5
 LATENCY_RUNS: Final = 3
+COLLECT_RUNS: Final = 2
 QUICK_RUNS: Final = 2
 QUICK_SCALE: Final = 0.2
 
@@ -49,6 +50,8 @@ def measure(
     if not given.only and not given.job:
         results["classifier"] = flatness.run(runs)
         yield "classifier", results
+        results["collect"] = collecting.measure(COLLECT_RUNS, round(collecting.FRAMES * scale), ("quotes",))
+        yield "collect", results
     for setting, rows in throughput.run(contenders, runs, jobs=given.job, scale=scale):
         results["throughput"][setting] = rows
         yield setting, results
@@ -65,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(str(error)) from None
     if given.smoke:
         print(f"{smoke.run(contenders, given.job)} answers of {len(contenders)} contenders are right")
+        if not given.only and not given.job:
+            collecting.check(("ticks", "quotes"))
+            print("the files of collect are right")
         return
     given.out.mkdir(parents=True, exist_ok=True)
     started_s = time.monotonic()
@@ -74,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         print(f"{time.monotonic() - started_s:,.0f} s: {part} done", file=sys.stderr)
     tables.show_results(results)
+    if "collect" in results:
+        collecting.show(results["collect"])
     plots.write(results, given.out)
     print(f"\nall single results and the plots are in {given.out}")
 

@@ -73,9 +73,19 @@ def upgrade(connection: socket.socket, key: str) -> None:
     connection.sendall(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
 
 
-def blast(connection: socket.socket, name: str, repeats: int) -> None:
-    """Send the corpus `repeats` times, in large chunks."""
+def live(data: bytes) -> bytes:
+    """Return frames with the current time in the place of `EVENT_MS`."""
+    return data.replace(b"%d" % frames.EVENT_MS, b"%d" % (time.time_ns() // 1_000_000))
+
+
+def blast(connection: socket.socket, name: str, repeats: int, *, is_live: bool = False) -> None:
+    """Send the corpus `repeats` times, in large chunks; with `is_live`, each time with the time of sending."""
     once = b"".join(corpus.wire(name))
+    if is_live:
+        for _ in range(repeats):
+            connection.sendall(live(once))
+        connection.sendall(CLOSE)
+        return
     per_chunk = max(1, CHUNK_BYTES // len(once))
     chunk = once * per_chunk
     for _ in range(repeats // per_chunk):
@@ -119,8 +129,17 @@ def messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
             data = data[head + length :]
 
 
-def greet(connection: socket.socket, texts: Iterator[tuple[int, bytes]]) -> bool:
-    """Send a gateway's messages until the client has subscribed, and return whether it starts the corpus."""
+def greet(
+    connection: socket.socket,
+    texts: Iterator[tuple[int, bytes]],
+    subscribes: int | None = None,
+    *,
+    is_live: bool = False,
+) -> bool:
+    """Send a gateway's messages until the client has subscribed, and return whether the corpus starts.
+
+    It starts with the first text that is no subscribe to market data, or after this number of subscribes.
+    """
     connection.sendall(corpus.encode(b'{"topic":"system","success":"benchmark"}'))
     connection.sendall(corpus.encode(json.dumps({"topic": "sts", "args": _AUTH_STATUS}).encode()))
     for first, text in texts:
@@ -129,9 +148,12 @@ def greet(connection: socket.socket, texts: Iterator[tuple[int, bytes]]) -> bool
         if not text.startswith(b"smd+"):
             return True
         topic = b"+".join(text.split(b"+", 2)[:2])
-        connection.sendall(
-            corpus.encode(b'{"_updated":1777552119103,"6509":"RB","31":"1.00","topic":"%s"}' % topic) * 2
-        )
+        snapshot = b'{"_updated":%d,"6509":"RB","31":"1.00","topic":"%s"}' % (frames.EVENT_MS, topic)
+        connection.sendall(corpus.encode(live(snapshot) if is_live else snapshot) * 2)
+        if subscribes is not None:
+            subscribes -= 1
+            if subscribes == 0:
+                return True
     return False
 
 
@@ -171,11 +193,13 @@ class Sender:
         given = self.arguments
         texts = messages(connection)
         try:
-            if not (greet(connection, texts) if is_feed else connection.recv(65536)):
+            if not (
+                greet(connection, texts, given.subscribes, is_live=given.live) if is_feed else connection.recv(65536)
+            ):
                 return
             before, start_ns = resource.getrusage(resource.RUSAGE_SELF), time.monotonic_ns()
             if given.frames is None:
-                blast(connection, given.corpus, given.repeats)
+                blast(connection, given.corpus, given.repeats, is_live=given.live)
             else:
                 stamps = paced(connection, given.corpus, given.frames, given.burst, given.gap_us)
                 given.stamps.write_bytes(stamps.tobytes())
@@ -192,6 +216,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--corpus", choices=corpus.FRAMES, required=True)
     parser.add_argument("--repeats", type=int, default=1, help="passes of the corpus, as fast as possible")
     parser.add_argument("--tls", action="store_true", help="TLS with a certificate made for this run")
+    parser.add_argument("--live", action="store_true", help="put the time of sending into the frames of a market")
+    parser.add_argument("--subscribes", type=int, help="start after this number of subscribes to market data")
     parser.add_argument("--frames", type=int, help="paced instead: number of frames")
     parser.add_argument("--burst", type=int, default=1, help="paced: frames sent at once")
     parser.add_argument("--gap-us", type=int, default=400, help="paced: the time between them")

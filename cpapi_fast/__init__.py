@@ -40,6 +40,8 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
 from .clock import SYSTEM_CLOCK, Clock
 from .collect.collector import Collector
 from .collect.options import CollectOptions
+from .collect.symbols import resolve_symbols
+from .contract_cache import ContractCache
 from .delivery.callback_consumer import CallbackConsumer
 from .delivery.consumer import Consumer
 from .delivery.stats import ConsumerStats
@@ -71,6 +73,7 @@ from .errors import (
     SessionError,
     StatusError,
     SubscriptionError,
+    SymbolError,
     TransportError,
     UsageError,
 )
@@ -88,8 +91,8 @@ from .events import (
 )
 from .feed import Feed, FeedStats, FeedSubscription, LastField, LastValue, SubscriptionStatus
 from .feed.decisions.replay import Decision, replay_decisions
-from .feed.machine import SessionFacts
 from .feed.options import FeedOptions
+from .feed.state import AccountValue, FeedSession, LedgerBalance, Order, Pnl, Quote
 from .frames.arrow_reader import ArrowReader
 from .frames.batch import Batch, BatchBuilder
 from .frames.frame import Frame, FrameCounters, classify
@@ -100,7 +103,12 @@ from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
-from .outputs.quotes import QuotesWriter
+from .outputs.tables.market_data import QuotesWriter, TicksWriter
+from .outputs.tables.reader import read_table
+from .protocol.contracts.info import ContractInfo
+from .protocol.contracts.listings import ContractMatch, ContractSection, CurrencyPair, FutureContract, StockContract
+from .protocol.contracts.schedule import TradingDay, TradingSchedule, TradingSession
+from .protocol.contracts.symbols import ResolvedSymbol
 from .protocol.fields import FIELDS, Field, FieldKind, field_code
 from .protocol.history import History, HistorySource
 from .protocol.hours import DailyWindow, TradingHours
@@ -108,6 +116,7 @@ from .protocol.kinds import FrameKind
 from .protocol.numbers import number_prefix, parse_number
 from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
 from .rest.client import Client
+from .rest.endpoints.live_orders import LiveOrders
 from .rest.keepalive import Keepalive
 from .rest.pacing import RestPacer
 from .rest.session import Accounts, AuthStatus, SessionTicket
@@ -122,6 +131,7 @@ __all__ = [
     "FIELDS",
     "KEEPALIVE_INTERVAL_S",
     "SYSTEM_CLOCK",
+    "AccountValue",
     "Accounts",
     "ArrowReader",
     "AuthStatus",
@@ -147,7 +157,12 @@ __all__ = [
     "Consumer",
     "ConsumerOverflowError",
     "ConsumerStats",
+    "ContractCache",
+    "ContractInfo",
+    "ContractMatch",
+    "ContractSection",
     "CpapiError",
+    "CurrencyPair",
     "DailyWindow",
     "Decision",
     "DecisionRecordError",
@@ -155,6 +170,7 @@ __all__ = [
     "Feed",
     "FeedEvent",
     "FeedOptions",
+    "FeedSession",
     "FeedState",
     "FeedStats",
     "FeedSubscription",
@@ -164,6 +180,7 @@ __all__ = [
     "FrameCounters",
     "FrameKind",
     "FrameSink",
+    "FutureContract",
     "Gap",
     "HandshakeError",
     "HeaderRefusedError",
@@ -173,7 +190,9 @@ __all__ = [
     "Keepalive",
     "LastField",
     "LastValue",
+    "LedgerBalance",
     "LimitError",
+    "LiveOrders",
     "MalformedPayloadError",
     "MarketDataFields",
     "Meaning",
@@ -181,30 +200,39 @@ __all__ = [
     "MissingDependencyError",
     "NoSessionError",
     "NotAuthenticatedError",
+    "Order",
     "OutputError",
     "PaceError",
     "PinMismatchError",
+    "Pnl",
     "ProtocolViolationError",
+    "Quote",
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
     "ReplayMismatchError",
     "RequestTimeoutError",
+    "ResolvedSymbol",
     "RestPacer",
     "SessionError",
-    "SessionFacts",
     "SessionTicket",
     "Standstill",
     "StandstillReason",
     "StateChange",
     "StatusError",
+    "StockContract",
     "Subscription",
     "SubscriptionError",
     "SubscriptionStatus",
+    "SymbolError",
     "TickDecoder",
     "Ticks",
+    "TicksWriter",
     "Tls",
+    "TradingDay",
     "TradingHours",
+    "TradingSchedule",
+    "TradingSession",
     "TransportError",
     "UsageError",
     "WsClient",
@@ -217,7 +245,9 @@ __all__ = [
     "number_prefix",
     "parse_number",
     "read_capture",
+    "read_table",
     "replay_decisions",
+    "resolve_symbols",
     "run",
     "ws_url_from_base",
 ]

@@ -6,6 +6,7 @@
     ├── ConfigError (ValueError)                 no   an invalid option, URL, path or fingerprint
     │   └── HeaderRefusedError                   no   a value that is not valid in a header; it was not sent
     ├── SubscriptionError (ValueError)           no   an invalid conid, field code or topic
+    │   ├── SymbolError (.candidates)            no   symbols with no or several contracts
     │   └── LimitError (.limit, .most, .in_use)  no   a limit of the gateway is reached; nothing was sent
     ├── UsageError (RuntimeError)                no   the call is invalid in this state: two readers, a closed client
     ├── SessionError (.status, .path, .meaning)  no   a response of the gateway over REST
@@ -38,7 +39,8 @@ the gateway, of options and of paths are shown with escapes in it (see `cpapi_fa
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from .meaning import Meaning
 from .printable import printable
@@ -59,6 +61,16 @@ class CpapiError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle an error by its attributes, because its arguments are more than the message."""
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(cls: type[CpapiError], args: tuple[Any, ...]) -> CpapiError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
+
 
 class ConfigError(CpapiError, ValueError):
     """An option, URL, path or fingerprint is invalid. The message states what is valid."""
@@ -70,6 +82,18 @@ class HeaderRefusedError(ConfigError):
 
 class SubscriptionError(CpapiError, ValueError):
     """A conid, field code or topic is invalid."""
+
+
+class SymbolError(SubscriptionError):
+    """Symbols name no contract, or several. The message names them, and what tells the contracts apart.
+
+    Attributes:
+        candidates: the contracts (`ResolvedSymbol`) of each of these symbols; none for an unknown one.
+    """
+
+    def __init__(self, message: str, *, candidates: Mapping[str, Sequence[Any]]) -> None:
+        super().__init__(message)
+        self.candidates = candidates
 
 
 class LimitError(SubscriptionError):
@@ -140,7 +164,7 @@ class CompetingSessionError(SessionError):
 
 
 class StatusError(SessionError):
-    """The HTTP status is neither 2xx nor one that reports a missing login."""
+    """The HTTP status is neither 2xx nor one that reports a missing login; or it is 2xx, and the body is an error."""
 
     #: Retryable statuses below 500. Those from 500 on are always retryable.
     _RETRYABLE: ClassVar[frozenset[int]] = frozenset({429})

@@ -36,6 +36,8 @@ class Meaning(enum.Enum):
     GONE = "gone"
     #: Another status 4xx, such as 400 and 411: the request is refused.
     BAD_REQUEST = "bad_request"
+    #: Status 2xx with an `error` in place of a result: the gateway does not fulfil this request.
+    REFUSED = "refused"
     #: Status 404: nothing is at this path, so the base URL is wrong.
     NOT_FOUND = "not_found"
     #: A redirect to another page than the login. It is not followed.

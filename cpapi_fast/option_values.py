@@ -24,7 +24,7 @@ def check_positive(name: str, value: object, unit: str = "") -> None:
         raise ConfigError(f"{name} must be a finite number {_of(unit)}above zero, not {_shown(value)}")
 
 
-def check_whole(name: str, value: object, unit: str = "", *, least: int = 1) -> None:
+def check_whole(name: str, value: object, unit: str = "", *, least: int = 1, most: int | None = None) -> None:
     """Check a whole number.
 
     Args:
@@ -32,13 +32,16 @@ def check_whole(name: str, value: object, unit: str = "", *, least: int = 1) -> 
         value: its value.
         unit: what it counts, for the message; empty if the name has the unit.
         least: the smallest valid value, 1 or 0.
+        most: the largest valid value; None for no bound.
 
     Raises:
-        ConfigError: it is no int, or too small. True and False are no numbers here.
+        ConfigError: it is no int, too small or too large. True and False are no numbers here.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         bound = "above zero" if least else "of at least zero"
         raise ConfigError(f"{name} must be a whole number {_of(unit)}{bound}, not {_shown(value)}")
+    if most is not None and value > most:
+        raise ConfigError(f"{name} must be a whole number {_of(unit)}of at most {most:,}, not {_shown(value)}")
 
 
 def check_flag(name: str, value: object) -> None:

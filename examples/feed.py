@@ -57,9 +57,9 @@ async def main(speed: float = 10.0, duration_s: float = 60.0) -> None:
                     print(f"   {subject}: {item.previous.value} -> {item.state.value} ({item.cause.value})")
         await breaking
         print(f"{ticks} market data frames, {feed.stats.gaps} gaps, {feed.stats.connections} connections")
-        value = feed.last_value(265598)
-        if value is not None and "31" in value:
-            print(f"last price {value['31'].value}, {value['31'].age_s:.1f} s old")
+        quote = feed.quote(265598)
+        if quote.last_price is not None:
+            print(f"last price {quote.last_price}, {quote.age_s('last_price'):.1f} s old")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from cpapi_fast.events import FeedState
 from cpapi_fast.feed import Feed
 from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.state import read_quote
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.frames.tick_decoder import TickDecoder
@@ -300,6 +301,16 @@ async def kept_paths(driver: Driver) -> None:
     last = last_values.get(topics.find(f"smd+{frames.CONIDS[0]}")) or {}
     expected = {key: value for key, value in orjson.loads(texts[0]).items() if key != "topic"}
     _expect("update", {key: value for key, (value, _, _) in last.items()}, expected)
+    slot, topic = topics.find(f"smd+{frames.CONIDS[0]}"), f"smd+{frames.CONIDS[0]}"
+    found = []
+
+    async def read(times: int) -> None:
+        for _ in range(times):
+            quote = read_quote(last_values, slot, topic, since_s=0.0, clock=lambda: 1.0, is_current=True)
+            found[:] = [quote.bid_price, quote.last_price]
+
+    await driver.drive("quote/read", read, per_turn=1, turns=100)
+    _expect("quote", found, [123.45, 123.46])
 
 
 def _let_nothing_be_late(feed: Feed) -> None:

@@ -121,6 +121,29 @@ cdef inline Py_ssize_t find_key(
     return table.slots_ptr[slot].field
 
 
+cdef enum:
+    # Added to the bits of a NaN, which show why a field has no value: the member is there, or the text is not JSON. The
+    # NaN of a member that is missing has neither.
+    NO_VALUE = 1
+    NOT_JSON = 2
+
+
+cdef inline double nan_of(uint64_t reason) noexcept nogil:
+    # A quiet NaN with a reason.
+    cdef:
+        uint64_t bits = 0x7FF8000000000000u | reason
+        double value
+    memcpy(&value, &bits, 8)
+    return value
+
+
+cdef inline bint is_nan_of(double value, uint64_t reason) noexcept nogil:
+    # Whether a value is the NaN with this reason.
+    cdef uint64_t bits
+    memcpy(&bits, &value, 8)
+    return bits == (0x7FF8000000000000u | reason)
+
+
 cdef inline double span_value(Py_ssize_t start, Py_ssize_t length) noexcept nogil:
     # The position of a text in the place of a number: two 32-bit integers in the eight bytes of a double.
     cdef:
@@ -164,8 +187,9 @@ cdef inline bint walk_object(
     double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr, int64_t* mismatches_ptr
 ) noexcept nogil:
     # Writes entry `field * stride` of the first three arrays for each wanted key of the object, and no other entry. The
-    # value of a text is `span_value` of its position. If it returns True, it has incremented entry `field` of
-    # mismatches_ptr for each value that is neither of the field's kind nor one without a value.
+    # value of a text is `span_value` of its position, that of a member without a number or text is `nan_of(NO_VALUE)`.
+    # If it returns True, it has incremented entry `field` of mismatches_ptr for each value that is neither of the
+    # field's kind nor one without a value.
     cdef:
         Quotes quotes = quotes_of(text_ptr, text_len)
         Py_ssize_t position = object_start(text_ptr, text_len)
@@ -230,7 +254,7 @@ cdef inline bint walk_object(
                     if start < 0 or (start != end and skip_spaces(text_ptr, text_len, start) != end):
                         return False
             entry = field * stride
-            values_ptr[entry] = value if found == NUMBER else NAN
+            values_ptr[entry] = value if found == NUMBER else nan_of(NO_VALUE)
             valid_ptr[entry] = found == NUMBER
             prefixes_ptr[entry] = prefix
         if step == LAST_MEMBER:

@@ -7,9 +7,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from cpapi_fast.errors import CpapiError, SubscriptionError
+from cpapi_fast.protocol.contracts.symbols import SymbolQuery
 from cpapi_fast.protocol.fields import field_code, similar_keys
 from cpapi_fast.protocol.instruments import market_data_target, split_instruments
 from cpapi_fast.redaction import shown
@@ -37,11 +38,31 @@ class _Extend(argparse.Action):
         setattr(namespace, self.dest, (*(getattr(namespace, self.dest) or ()), *(values or ())))
 
 
-def add_instruments(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Add `--conids` and `--fields`. Both may be repeated."""
+def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbols: bool = False) -> None:
+    """Add `--conids` and `--fields`, and `--symbols` for a command that resolves them. All may be repeated."""
     parser.add_argument(
         "--conids", type=instruments, action=_Extend, default=(), metavar="A,B", help=_INSTRUMENTS % purpose
     )
+    if has_symbols:
+        parser.add_argument(
+            "--symbols",
+            type=symbols,
+            action=_Extend,
+            default=(),
+            metavar="A,B",
+            help="symbols of instruments: stocks (AAPL@NASDAQ, AAPL:USD), futures (ESZ6: symbol of the underlying at "
+            "IB, letter of the month, year), currency pairs (EUR.USD); an ambiguous one is an error that lists its "
+            "contracts; may be repeated",
+        )
+        parser.add_argument(
+            "--contract-cache",
+            nargs="?",
+            const=True,
+            type=folder,
+            metavar="DIR",
+            help="keep the contracts of symbols for a day in this folder, or without DIR in the system's folder for "
+            "caches (default: request them at each start)",
+        )
     parser.add_argument(
         "--fields",
         type=fields,
@@ -121,6 +142,17 @@ def instruments(text: str) -> tuple[int | str, ...]:
     return tuple(found)
 
 
+def symbols(text: str) -> tuple[str, ...]:
+    """Symbols separated by commas."""
+    found: list[str] = []
+    for part in text.split(","):
+        try:
+            found.append(SymbolQuery.parse(part).text)
+        except SubscriptionError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from None
+    return tuple(found)
+
+
 def instrument(text: str) -> int | str:
     """One instrument."""
     found = instruments(text)
@@ -142,6 +174,19 @@ def fields(text: str) -> tuple[str, ...]:
                 f"{'.' if similar else ''}{similar}"
             ) from None
     return tuple(found)
+
+
+def tables(text: str) -> tuple[str, ...]:
+    """Names of tables, separated by commas."""
+    from cpapi_fast.outputs.tables.schema import TableName
+
+    names = tuple(map(str.strip, text.split(",")))
+    for name in names:
+        if name not in get_args(TableName):
+            raise argparse.ArgumentTypeError(
+                f"a table must be one of {', '.join(get_args(TableName))}, not {shown(name)}"
+            )
+    return names
 
 
 def seconds(text: str) -> float:

@@ -32,15 +32,17 @@ _STILL_FINISHING: Final = (
 )
 
 #: What each output has in memory before it writes it.
-_UNITS: Final = {"capture": "frames of the capture", "quotes": "rows of the quotes", "events": "events"}
+_UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes": "quotes", "events": "events"}
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code. Errors are raised after the summary is printed."""
     options = CollectOptions(
         conids=args.conids,
+        symbols=args.symbols,
         out=Path(args.out),
         fields=MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1(),
+        tables=args.tables,
         duration_s=args.duration,
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
@@ -48,12 +50,17 @@ def run(args: argparse.Namespace) -> int:
         lost_files=args.lost_files,
         file_mode=args.file_mode,
         redact_captures=args.redact_captures,
+        trading_hours=None if args.trading_hours == "none" else args.trading_hours,
         feed=feed_options(args),
         **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )
-    if not options.conids and args.replay is None:
-        raise ConfigError("give at least one conid to subscribe to, such as --conids 265598")
+    if not options.conids and not options.symbols and args.replay is None:
+        raise ConfigError(
+            "give at least one instrument to subscribe to, such as --conids 265598 or --symbols AAPL@NASDAQ"
+        )
     check_source(args)
+    if args.simulate and args.contract_cache is not None:
+        raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
     # Checked before anything is connected.
     import_arrow("pyarrow")
     run_loop(_run(args, options), uvloop=False if args.asyncio else None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from cpapi_fast.collect.reports import CollectStatus, size_text
 from cpapi_fast.events import FeedState
-from cpapi_fast.outputs.quotes import LatestQuote
+from cpapi_fast.outputs.tables.latest_quote import LatestQuote
 from cpapi_fast.protocol.availability import Availability
 
 from .rates import Rates
@@ -50,7 +50,8 @@ def plain_line(status: CollectStatus, frames_per_s: float, bytes_per_s: float, n
     parts = [f"{status.elapsed_s:7.1f} s", status.state, *_counters(status, frames_per_s, bytes_per_s)]
     if status.latest:
         oldest = max(status.latest, key=lambda quote: -quote.received_ns)
-        parts.append(f"{len(status.latest)} instruments, oldest {oldest.name} {age_s(oldest, now_ns):.1f} s ago")
+        name = status.symbols.get(oldest.name, oldest.name)
+        parts.append(f"{len(status.latest)} instruments, oldest {name} {age_s(oldest, now_ns):.1f} s ago")
     parts += _troubles(status)
     if status.advice:
         parts.append(f"action: {status.advice}")
@@ -105,7 +106,7 @@ def table(
     if rows:
         # At the end every subscription is closed, which says nothing about the data.
         known = {} if status.state in _ENDED else status.subscriptions
-        found += table_lines(_columns(rows, known, now_ns), width, ellipsis)
+        found += table_lines(_columns(rows, known, status.symbols, now_ns), width, ellipsis)
     hidden = len(_rows(status)) - len(rows)
     if hidden:
         found.append([(f"{ellipsis} and {hidden} more", DIM)])
@@ -118,7 +119,9 @@ def _rows(status: CollectStatus) -> list[LatestQuote]:
     return rows + [quote for quote in status.latest if quote.name not in status.subscriptions]
 
 
-def _columns(rows: list[LatestQuote], known: Mapping[str, SubscriptionStatus], now_ns: int) -> list[Column]:
+def _columns(
+    rows: list[LatestQuote], known: Mapping[str, SubscriptionStatus], symbols: Mapping[str, str], now_ns: int
+) -> list[Column]:
     count = len(rows)
     plain = [""] * count
     states = [known.get(quote.name) for quote in rows]
@@ -128,7 +131,9 @@ def _columns(rows: list[LatestQuote], known: Mapping[str, SubscriptionStatus], n
     marks = [""] * count if all(is_live) else ["  " if live else " !" for live in is_live]
     ages = [f"{age_s(quote, now_ns):.1f} s" if quote.rows else "never" for quote in rows]
     availability = [Availability.parse(quote.availability or "").word if quote.availability else "" for quote in rows]
+    names = [symbols.get(quote.name, "") for quote in rows]
     return [
+        *([Column("symbol", names, ["bold"] * count, 1, is_text=True, is_name=True)] if symbols else []),
         Column("conid", [quote.name for quote in rows], ["bold"] * count, 0, is_text=True, is_name=True),
         Column("state", list(map(_state_text, states)), styles, 5, is_text=True),
         Column("last", [_price(quote.last, quote.last_prefix) for quote in rows], plain, 2),

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from cpapi_fast.console import tell
+from cpapi_fast.contract_cache import ContractCache
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
@@ -39,7 +40,15 @@ async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client
     """
     if args.simulate:
         return await stack.enter_async_context(await _simulated(args, stack))
-    return await stack.enter_async_context(Client(args.url, tls=chosen_tls(args)))
+    return await stack.enter_async_context(Client(args.url, tls=chosen_tls(args), contract_cache=_cache(args)))
+
+
+def _cache(args: argparse.Namespace) -> ContractCache | None:
+    """The cache of contracts in the options; None without one."""
+    folder = getattr(args, "contract_cache", None)
+    if folder is None:
+        return None
+    return ContractCache.default() if folder is True else ContractCache(folder)
 
 
 async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:

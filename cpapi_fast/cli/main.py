@@ -61,7 +61,9 @@ def _run(argv: Sequence[str]) -> int:
     args, unknown = make_parser(command).parse_known_args(argv)
     if unknown:
         # Reported by the parser of the command, whose help lists the options.
-        args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
+        is_list = not any(argument.startswith("-") for argument in unknown)
+        hint = "; separate the values of an option by commas, as in A,B" if is_list else ""
+        args.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     try:
         code: int = args.run(args)
     except CpapiError as exc:
@@ -102,15 +104,23 @@ def _simulate(args: argparse.Namespace) -> int:
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Subscribe to quotes and write them to files: every frame to an Arrow IPC stream, the quotes to Parquet files, "
-        "and events (state changes, gaps) to JSON lines. The command reconnects automatically after a lost connection, "
-        "a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints progress "
-        "and notices to stderr, and a summary to stdout."
+        "Subscribe to quotes and write them to files: every frame to an Arrow IPC stream, tables of quotes to Parquet "
+        "files, and events (state changes, gaps) to JSON lines. The command reconnects automatically after a lost "
+        "connection, a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints "
+        "progress and notices to stderr, and a summary to stdout."
     )
     _add_source(parser)
-    arguments.add_instruments(parser, "subscribe to")
+    arguments.add_instruments(parser, "subscribe to", has_symbols=True)
     parser.add_argument(
         "--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the files; created if missing"
+    )
+    parser.add_argument(
+        "--tables",
+        type=arguments.tables,
+        default=("quotes",),
+        metavar="NAMES",
+        help="tables to write, separated by commas: quotes (the whole state of an instrument after each frame), ticks "
+        "(each frame as sent) (default: quotes)",
     )
     parser.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after S seconds (default: never)")
     parser.add_argument(
@@ -134,7 +144,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         type=arguments.seconds,
         default=300.0,
         metavar="S",
-        help="start a new file of the capture and of the quotes every S seconds (default: 300)",
+        help="start a new file of the capture and of each table every S seconds (default: 300)",
     )
     tuning.add_argument(
         "--slow-disk",
@@ -162,6 +172,13 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         default=0o600,
         metavar="MODE",
         help="permissions of the files in octal, such as 640 (default: 600, for their owner only)",
+    )
+    tuning.add_argument(
+        "--trading-hours",
+        choices=("schedule", "none"),
+        default="schedule",
+        help="outside of its trading hours, an instrument is not stale: take them from its schedule, or watch it at "
+        "all times (none) (default: schedule)",
     )
     tuning.add_argument(
         "--redact-captures",

@@ -9,10 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from cpapi_fast.errors import (
-    CpapiError,
-    UsageError,
-)
+from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.events import Cause, FeedEvent, Gap, StateChange
 from cpapi_fast.feed import Feed, FeedSubscription
 from cpapi_fast.feed.driver.control_frames import is_error
@@ -21,27 +18,23 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import DiskChange, make_folder, unfinished_files
-from cpapi_fast.outputs.quotes import QuotesWriter
 from cpapi_fast.outputs.recorder import Recorder
+from cpapi_fast.outputs.tables.market_data import TableWriter
 from cpapi_fast.protocol.kinds import FrameKind
+from cpapi_fast.protocol.topics import MarketDataFields
 
 from .notices import Notices
-from .options import CollectOptions
+from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
+from .preparation import Preparation, prepare, require_data
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
+from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.delivery.consumer import Consumer
-    from cpapi_fast.delivery.overflow import OverflowPolicy
     from cpapi_fast.feed.options import FeedOptions
     from cpapi_fast.rest.client import Client
-
-_POLICIES: Final[dict[str, OverflowPolicy]] = {
-    "hold": "block",
-    "drop_oldest": "drop_oldest",
-    "drop_newest": "drop_newest",
-}
 
 _OTHER: Final = bytes([FrameKind.OTHER])
 
@@ -62,7 +55,8 @@ class Collector:
     and six digits of the run, such as `20260102T143000.123456Z-1f9a3c`. They sort in the order of time:
 
     - `capture-*.arrows`: every frame with its receive time, Arrow IPC streams; see `read_capture`.
-    - `quotes-*.parquet`: one row per market data frame, Parquet. Each file is complete.
+    - `quotes-*.parquet`: the whole state of an instrument after each market data frame, Parquet. Each file is complete.
+      `CollectOptions.tables` can add `ticks-*.parquet`, or replace it by them: each frame as sent. See `read_table`.
     - `events-*.jsonl`: state changes, gaps, a slow disk and lost files, one JSON object per line.
 
     Only their owner can read the files (`CollectOptions.file_mode`).
@@ -97,9 +91,10 @@ class Collector:
         self._feed: Feed | None = None
         self._consumer: Consumer | None = None
         self._subscriptions: tuple[FeedSubscription, ...] = ()
+        self._prepared = Preparation(options)
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
-        self._quotes: QuotesWriter | None = None
+        self._tables: tuple[TableWriter, ...] = ()
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         #: When the disk became slower than the data; None while it is not.
@@ -117,13 +112,13 @@ class Collector:
             connection=feed.stats.connection if feed else None,
             queued_bytes=consumer.pending_bytes if consumer else 0,
             outputs=tuple((output.name, output.counts) for output in recorder.outputs) if recorder else (),
-            # A copy in one call into C, because the recorder's thread may add to it meanwhile.
-            latest=tuple(self._quotes.latest.values()) if self._quotes else (),
+            latest=tuple(self._tables[0].latest.values()) if self._tables else (),
             subscriptions={name: status for name, status in known if status is not None},
             gaps=sum(self._gaps.values()),
             dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
-            rows_unlisted=self._quotes.rows_unlisted if self._quotes else 0,
+            rows_unlisted=self._tables[0].rows_unlisted if self._tables else 0,
+            symbols={str(one.conid): one.text for one in self._prepared.symbols},
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
@@ -141,6 +136,7 @@ class Collector:
         Raises:
             OutputError: a folder or file cannot be written, or something was lost because another program deleted or
                 changed a file.
+            SymbolError: symbols name no contract, or several.
             LimitError: there are more instruments than market data lines.
             ConfigError, CertificateError: the TLS policy is invalid, or does not trust the gateway.
             CpapiError: the gateway refused the certificate or session at the start, another server than a gateway
@@ -154,21 +150,30 @@ class Collector:
         make_folder(options.out)
         for path in unfinished_files(options.out):
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
-        await self._check_certificate(stop)
+        prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
+        options = prepared.options
         self._feed = feed = Feed(self._client, self._feed_options())
-        subscriptions = [await feed.subscribe_market_data(conid, options.fields) for conid in options.conids]
-        self._recorder = recorder = self._open_recorder()
+        # Every row has the symbol and the availability.
+        fields = MarketDataFields((*options.fields, "symbol", "6509"))
+        hours = options.given_hours
+        subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
+        self._recorder = recorder = self._open_recorder(options)
         self._consumer = consumer = self._open_consumer(feed)
         self._subscriptions = tuple(subscriptions)
-        self._started_s = self._clock.monotonic_s()
+        # The time in which the symbols were resolved belongs to the run.
+        self._started_s = self._clock.monotonic_s() - prepared.waited_s
         self._state = None
-        updater = asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status")
+        following = follow_schedules(self._client, feed, options, fields, self._notices.report)
+        tasks = (
+            asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
+            asyncio.create_task(following, name="cpapi_fast hours"),
+        )
         error: CpapiError | None = None
         reason = _CANCELLED
         try:
             reason, error = await self._collect(feed, consumer, recorder, stop)
         finally:
-            summary, error = await self._end(feed, consumer, recorder, updater, reason, error)
+            summary, error = await self._end(feed, consumer, recorder, tasks, reason, error)
         if error is not None:
             raise error
         return summary
@@ -178,7 +183,7 @@ class Collector:
         feed: Feed,
         consumer: Consumer,
         recorder: Recorder,
-        updater: asyncio.Task[None],
+        tasks: tuple[asyncio.Task[None], ...],
         reason: str,
         error: CpapiError | None,
     ) -> tuple[Summary, CpapiError | None]:
@@ -188,8 +193,9 @@ class Collector:
         self._update_status()
         await feed.aclose()
         error = await self._finish(consumer, recorder) or error
-        updater.cancel()
-        await asyncio.gather(updater, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if error is None and reason != _CANCELLED:
             reason, error = self._check_result(reason, consumer)
         if error is None:
@@ -203,58 +209,53 @@ class Collector:
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
             outputs=tuple(OutputSummary.of(output) for output in recorder.outputs),
+            symbols=self._prepared.symbols,
         )
         self._update_status()
         return self.summary, error
 
     def _check_result(self, reason: str, consumer: Consumer) -> tuple[str, CpapiError | None]:
         """The reason of the end, with the cause if there is no data, and an error if nothing was collected."""
-        notices, quotes = self._notices, self._quotes
+        notices, tables = self._notices, self._tables
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
-        if not self.options.conids or not notices.end_text:
+        if not self._subscriptions or not notices.end_text:
             return reason, None
-        if quotes is not None and quotes.counts.received == 0:
+        if tables and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
         return f"{reason}; {notices.end_text}", None
-
-    async def _check_certificate(self, stop: asyncio.Event | None) -> None:
-        """Raise the error of a TLS policy that can never work, before files are created."""
-        checking = asyncio.create_task(self._client.ssl_context())
-        stopping = asyncio.create_task((stop or asyncio.Event()).wait())
-        try:
-            await asyncio.wait((checking, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            checking.cancel()
-            stopping.cancel()
-            outcome, _ = await asyncio.gather(checking, stopping, return_exceptions=True)
-        if isinstance(outcome, CpapiError) and not outcome.is_retryable:
-            raise outcome
 
     def _feed_options(self) -> FeedOptions:
         options = self.options
         give_up_after_s = options.give_up_after_s or options.feed.give_up_after_s
         # The notices tell what the feed would write to the log.
         return replace(
-            options.feed, overload="block", last_values=False, give_up_after_s=give_up_after_s, log_trouble=False
+            options.feed,
+            overload="block",
+            last_values=False,
+            kept_state=False,
+            give_up_after_s=give_up_after_s,
+            log_trouble=False,
         )
 
     def _open_consumer(self, feed: Feed) -> Consumer:
         options = self.options
         # Each frame costs more than one byte, so the bound on bytes is the only one.
         return feed.consumer(
-            policy=_POLICIES[options.slow_disk],
+            policy=OVERFLOW_POLICIES[options.slow_disk],
             max_pending_frames=options.max_queue_bytes,
             max_pending_bytes=options.max_queue_bytes,
             name="files",
         )
 
-    def _open_recorder(self) -> Recorder:
-        self._capture, self._quotes, events = open_outputs(self.options, self._clock)
+    def _open_recorder(self, options: CollectOptions) -> Recorder:
+        self._capture, self._tables, events = open_outputs(
+            options, self._clock, self._prepared.symbols, self._prepared.resolved_ns
+        )
         return Recorder(
-            (self._capture, self._quotes), events=events, on_change=self._notices.on_event, clock=self._clock
+            (self._capture, *self._tables), events=events, on_change=self._notices.on_event, clock=self._clock
         )
 
     async def _collect(
@@ -270,11 +271,14 @@ class Collector:
         }
         if stop is not None:
             ends[asyncio.create_task(stop.wait())] = "stopped"
-        if self.options.duration_s is not None:
-            ends[asyncio.create_task(self._clock.sleep(self.options.duration_s))] = "the duration is over"
-        others = [task for task in ends if task is not receiver]
+        prepared, limit_s = self._prepared, feed.options.give_up_after_s
+        if prepared.options.duration_s is not None:
+            ends[asyncio.create_task(self._clock.sleep(prepared.options.duration_s))] = "the duration is over"
         try:
             await feed.start()
+            if prepared.symbols and limit_s is not None:
+                required = require_data(feed, limit_s, prepared.waited_s, self._notices)
+                ends[asyncio.create_task(required)] = "there was no data"
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -282,6 +286,7 @@ class Collector:
         except CpapiError as exc:
             return str(exc), exc
         finally:
+            others = [task for task in ends if task is not receiver]
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.output_file import LostFiles
+from cpapi_fast.outputs.tables.schema import TableName
+from cpapi_fast.protocol.contracts.symbols import SymbolQuery
+from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.instruments import market_data_target
 from cpapi_fast.protocol.topics import Fields, MarketDataFields
-from cpapi_fast.redaction import repr_without_accounts
+from cpapi_fast.redaction import repr_without_accounts, shown
 
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
+
+#: The policy of the consumer for each of them.
+OVERFLOW_POLICIES: Final[Mapping[SlowDisk, OverflowPolicy]] = {
+    "hold": "block",
+    "drop_oldest": "drop_oldest",
+    "drop_newest": "drop_newest",
+}
 
 #: The modes with which the owner can read and write, and nobody can execute.
 _FILE_MODES: Final = frozenset(PRIVATE_MODE | others for others in range(0o67) if not others & 0o11)
@@ -30,14 +42,20 @@ class CollectOptions:
     Args:
         conids: the instruments to subscribe to: conids, or texts such as `265598@NYSE` and
             `28812380;;;8314/1,8894/-1`; duplicates count once.
+        symbols: further instruments, by symbol: stocks (`AAPL@NASDAQ`, `AAPL:USD`), futures by the symbol of their
+            underlying at IB, month and year (`ESZ6`), currency pairs (`EUR.USD`); see `resolve_symbols`. They are
+            resolved before the feed starts.
         out: the folder for the files; created if missing.
-        fields: the fields to subscribe to, by key or code. The quotes have a column for each of them, besides those of
-            the L1 fields.
+        fields: the fields to subscribe to, by key or code, besides symbol and availability. The tables have a column
+            for each of them, and for each of the L1 fields.
+        tables: the tables of market data to write: `quotes`, the whole state of an instrument after each frame,
+            `ticks`, each frame as sent, or both. The default is `quotes`, because it needs no further work before an
+            analysis; what was sent is in the capture too.
         duration_s: when to stop; None for never.
         give_up_after_s: end with an error after this long without data, at the start or later; None for never, so that
             the run continues after every login and every reset of the gateway.
         flush_interval_s: the longest time until a frame is in the capture.
-        roll_interval_s: the time after which a file of the capture or of the quotes is finished and the next begins.
+        roll_interval_s: the time after which a file of the capture or of a table is finished and the next begins.
         roll_bytes: the size at which a file of the capture or of the events is finished and the next begins.
         max_queue_bytes: how many bytes may wait for the disk before `slow_disk` applies.
         slow_disk: `hold` stops reading the socket until the disk has caught up, so that nothing is dropped here;
@@ -47,16 +65,20 @@ class CollectOptions:
         file_mode: the permissions of the files; by default, only their owner can read them. The folder keeps its own.
         redact_captures: whether to replace session ids, accounts, user names and tokens in the capture, at the same
             length, so that a capture can be attached to a bug report.
+        trading_hours: outside of its trading hours, an instrument is not stale. `schedule` requests the schedule of
+            each instrument; `TradingHours` are those of all instruments; None for none.
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
 
     Raises:
         ConfigError: a duration or size is not a finite number above zero, or another option is invalid.
-        SubscriptionError: an instrument or a field is invalid.
+        SubscriptionError: an instrument, a symbol or a field is invalid.
     """
 
-    conids: tuple[int | str, ...]
+    conids: tuple[int | str, ...] = ()
+    symbols: tuple[str, ...] = ()
     out: Path
     fields: Fields = field(default_factory=MarketDataFields.default_l1)
+    tables: tuple[TableName, ...] = ("quotes",)
     duration_s: float | None = None
     give_up_after_s: float | None = None
     flush_interval_s: float = 1.0
@@ -67,6 +89,7 @@ class CollectOptions:
     lost_files: LostFiles = "recreate"
     file_mode: int = PRIVATE_MODE
     redact_captures: bool = False
+    trading_hours: TradingHours | Literal["schedule"] | None = "schedule"
     feed: FeedOptions = field(default_factory=FeedOptions)
 
     def __post_init__(self) -> None:
@@ -78,19 +101,41 @@ class CollectOptions:
             elif name.endswith("_bytes"):
                 check_whole(name, value)
         check_flag("redact_captures", self.redact_captures)
+        if self.trading_hours not in ("schedule", None) and not isinstance(self.trading_hours, TradingHours):
+            raise ConfigError("trading_hours must be 'schedule', TradingHours or None")
         if not isinstance(self.feed, FeedOptions):
             raise ConfigError(f"feed must be FeedOptions, not {type(self.feed).__name__}")
         if self.slow_disk not in get_args(SlowDisk):
             raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
         if self.lost_files not in get_args(LostFiles):
             raise ConfigError(f"lost_files must be one of {', '.join(get_args(LostFiles))}, not {self.lost_files!r}")
+        object.__setattr__(self, "tables", _checked_tables(self.tables))
         if type(self.file_mode) is not int or self.file_mode not in _FILE_MODES:
             raise ConfigError("file_mode must be a mode that the owner can read and write, such as 0o640")
         if not isinstance(self.fields, MarketDataFields):
             object.__setattr__(self, "fields", MarketDataFields(self.fields))
         if isinstance(self.conids, str):
             raise SubscriptionError(f"conids must be a list such as [265598, '265598@NYSE'], not {self.conids[:40]!r}")
+        if isinstance(self.symbols, str):
+            raise SubscriptionError(f"symbols must be a list such as ['AAPL', 'ESZ6'], not {self.symbols[:40]!r}")
+        texts = dict.fromkeys(SymbolQuery.parse(symbol).text for symbol in self.symbols)
+        object.__setattr__(self, "symbols", tuple(texts))
         by_target: dict[str, int | str] = {}
         for conid in self.conids:
             by_target.setdefault(market_data_target(conid), conid)
         object.__setattr__(self, "conids", tuple(by_target.values()))
+
+    @property
+    def given_hours(self) -> TradingHours | None:
+        """The trading hours of all instruments, if the options have them."""
+        return self.trading_hours if isinstance(self.trading_hours, TradingHours) else None
+
+
+def _checked_tables(tables: object) -> tuple[TableName, ...]:
+    known = get_args(TableName)
+    given = tuple(tables) if isinstance(tables, Iterable) and not isinstance(tables, (str, bytes)) else ()
+    wrong = next((name for name in given if name not in known), None)
+    if not given or wrong is not None:
+        found = shown(tables if wrong is None else wrong)
+        raise ConfigError(f"tables must be a list with one or more of {', '.join(known)}, not {found}")
+    return tuple(dict.fromkeys(given))

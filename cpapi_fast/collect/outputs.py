@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
-from cpapi_fast.outputs.event_log import EventLog
+from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter, TableWriter, TicksWriter
+from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, symbols_json, symbols_table
 from cpapi_fast.protocol.instruments import market_data_target
 
 from .options import CollectOptions
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
+    from cpapi_fast.outputs.tables.schema import TableName
+
+_WRITERS: Final[dict[TableName, type[TableWriter]]] = {"ticks": TicksWriter, "quotes": QuotesWriter}
 
 
-def open_outputs(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, QuotesWriter, EventLog]:
-    """Return the outputs of a new run. The names of all their files contain the same six digits.
+def open_outputs(
+    options: CollectOptions, clock: Clock, symbols: Sequence[ResolvedSymbol] = (), resolved_ns: int = 0
+) -> tuple[CaptureWriter, tuple[TableWriter, ...], EventLog]:
+    """Return the outputs of a new run: the capture, the tables and the events.
+
+    The names of all their files contain the same six digits.
+
+    Args:
+        options: the options of the run, with all instruments.
+        clock: the clock of the intervals.
+        symbols: the resolved symbols, for the metadata of the files.
+        resolved_ns: when they were resolved, in ns since the Unix epoch.
 
     Raises:
         OutputError: the first file of the capture cannot be created.
         MissingDependencyError: pyarrow is not installed.
     """
+    metadata = {"cpapi_fast.symbols": symbols_json(symbols)} if symbols else {}
     folder, run = options.out, new_run(options.out)
     capture = CaptureWriter(
         FileNames(folder, "capture", CAPTURE_SUFFIX, run=run),
@@ -32,22 +48,29 @@ def open_outputs(options: CollectOptions, clock: Clock) -> tuple[CaptureWriter, 
         lost_files=options.lost_files,
         file_mode=options.file_mode,
         redact=options.redact_captures,
+        metadata=metadata,
         clock=clock,
     )
-    quotes = QuotesWriter(
-        folder,
-        targets=map(market_data_target, options.conids),
-        fields=options.fields,
-        run=run,
-        roll_interval_s=options.roll_interval_s,
-        lost_files=options.lost_files,
-        file_mode=options.file_mode,
-        clock=clock,
+    targets = [market_data_target(conid) for conid in options.conids]
+    tables = tuple(
+        _WRITERS[name](
+            folder,
+            targets=targets,
+            fields=options.fields,
+            run=run,
+            roll_interval_s=options.roll_interval_s,
+            lost_files=options.lost_files,
+            file_mode=options.file_mode,
+            metadata=metadata,
+            clock=clock,
+        )
+        for name in options.tables
     )
     events = EventLog(
         FileNames(folder, "events", ".jsonl", run=run),
         roll_bytes=options.roll_bytes,
         lost_files=options.lost_files,
         file_mode=options.file_mode,
+        header=symbols_line(symbols_table(symbols), resolved_ns) if symbols else b"",
     )
-    return capture, quotes, events
+    return capture, tables, events

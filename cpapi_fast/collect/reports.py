@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from cpapi_fast.errors import OutputError
 from cpapi_fast.outputs.file_names import TIME_IN_NAME
 from cpapi_fast.outputs.interface import Output, OutputCounts
-from cpapi_fast.outputs.quotes import LatestQuote
+from cpapi_fast.outputs.tables.latest_quote import LatestQuote
+from cpapi_fast.outputs.tables.schema import TableName
 from cpapi_fast.printable import printable
+from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.redaction import repr_without_accounts
 
 #: How many files of one output the summary lists.
 _MAX_FILES: Final = 20
+#: How many symbols the summary lists.
+_MAX_SYMBOLS: Final = 20
 
 if TYPE_CHECKING:
     from cpapi_fast.delivery.stats import ConsumerStats
@@ -31,16 +35,19 @@ class OutputSummary:
     """The result of one output.
 
     Attributes:
-        name: `capture`, `quotes` or `events`.
-        unit: what it counts: `frames`, `quotes` or `events`.
+        name: `capture`, `ticks`, `quotes` or `events`.
+        unit: what it counts: `frames`, `ticks`, `quotes` or `events`.
         counts: where its items went; received = written + taken_away + dropped + pending.
         files: its finished files with their sizes in bytes, oldest first.
+        mismatches: how many values were not of the kind of their column, such as a text in the place of a number, and
+            are null; by column. Empty for outputs without such columns.
     """
 
     name: str
     unit: str
     counts: OutputCounts
     files: tuple[tuple[Path, int], ...]
+    mismatches: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, output: Output) -> OutputSummary:
@@ -49,7 +56,7 @@ class OutputSummary:
         for path in output.files:
             with suppress(OSError):  # A finished file may have been moved already.
                 sizes.append((path, path.stat().st_size))
-        return cls(output.name, output.unit, output.counts, tuple(sizes))
+        return cls(output.name, output.unit, output.counts, tuple(sizes), getattr(output, "mismatches", {}))
 
 
 @repr_without_accounts
@@ -63,7 +70,8 @@ class Summary:
         feed: the counters of the feed. `feed.connection` has those of all its sockets.
         consumer: the counters of the queue between feed and files.
         gaps: the number of gaps by cause.
-        outputs: the results of the capture, the quotes and the events, in this order.
+        outputs: the results of the capture, the tables and the events, in this order.
+        symbols: the contracts of the instruments that were given by symbol.
     """
 
     reason: str
@@ -72,6 +80,7 @@ class Summary:
     consumer: ConsumerStats
     gaps: dict[str, int]
     outputs: tuple[OutputSummary, ...]
+    symbols: tuple[ResolvedSymbol, ...] = ()
 
 
 @repr_without_accounts
@@ -92,6 +101,7 @@ class CollectStatus:
         advice: what the user should do, while there is no data; otherwise empty.
         rows_unlisted: how many quotes are not in `latest`, because the gateway sent more than 1,000 targets that were
             not subscribed to. The files have them.
+        symbols: the symbol of each instrument that was given by symbol, by target.
     """
 
     state: str
@@ -105,6 +115,7 @@ class CollectStatus:
     dropped: int = 0
     advice: str = ""
     rows_unlisted: int = 0
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
 
 def size_text(nbytes: float) -> str:
@@ -131,7 +142,7 @@ def lost_error(outputs: Sequence[Output]) -> OutputError | None:
 def open_lines(summary: Summary) -> list[str]:
     """Python expressions that open the files of a run, for each library.
 
-    All values are exact: times in ns stay integers also in columns with null.
+    All values are exact: no time in ns becomes a float.
     """
     lines: list[str] = []
     for output in summary.outputs:
@@ -146,7 +157,7 @@ def open_lines(summary: Summary) -> list[str]:
         elif len(paths) <= _MAX_FILES and len(list(Path(paths[0]).parent.glob(Path(pattern).name))) > len(paths):
             # A file with such a name cannot be read, because another program has changed it.
             files = every = repr(paths)
-        if output.name == "quotes":
+        if output.name in get_args(TableName):
             lines += [
                 f"duckdb.read_parquet({every})",
                 f"polars.read_parquet({every})",
@@ -164,6 +175,15 @@ def open_lines(summary: Summary) -> list[str]:
                 _read_each("pandas.read_json", options, paths, files, "pandas.concat"),
             ]
     return lines
+
+
+def _symbol_lines(symbols: Sequence[ResolvedSymbol]) -> list[str]:
+    """A line about the contracts of the symbols; none without symbols."""
+    if not symbols:
+        return []
+    names = ", ".join(f"{one.text} is {one.conid}" for one in symbols[:_MAX_SYMBOLS])
+    more = len(symbols) - _MAX_SYMBOLS
+    return [f"  symbols: {names}{f' and {more:,} more' if more > 0 else ''}"]
 
 
 def _lateness_lines(feed: FeedStats) -> list[str]:
@@ -196,6 +216,7 @@ def summary_text(summary: Summary) -> str:
     causes = ", ".join(f"{cause}: {count:,}" for cause, count in sorted(summary.gaps.items()))
     lines = [
         f"ended after {summary.duration_s:,.1f} s: {summary.reason}",
+        *_symbol_lines(summary.symbols),
         f"  connection: {connection.frames_received:,} frames received = {connection.delivered:,} delivered + "
         f"{connection.dropped:,} dropped + {connection.pending:,} pending; {size_text(connection.bytes_received)}, "
         f"{connection.malformed:,} malformed",
@@ -207,6 +228,9 @@ def summary_text(summary: Summary) -> str:
     ]
     for output in summary.outputs:
         lines.append(f"  {output.name}: {output.counts} {output.unit}")
+        if output.mismatches:
+            wrong = ", ".join(f"{name}: {count:,}" for name, count in sorted(output.mismatches.items()))
+            lines.append(f"    values of another kind than their column, null in the files: {wrong}")
         lines += [f"    {path}  {size_text(nbytes)}" for path, nbytes in output.files[:_MAX_FILES]]
         more = output.files[_MAX_FILES:]
         if more:

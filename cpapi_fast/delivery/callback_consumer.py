@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from cpapi_fast.callbacks import check_callback, refuse_awaitable
 from cpapi_fast.errors import CpapiError
@@ -14,15 +14,16 @@ from cpapi_fast.redaction import redact_accounts
 
 from .stats import ConsumerStats
 
-#: A callback for frames or for batches, and for events.
-Callback = Callable[[Frame | FeedEvent], None] | Callable[[Batch | FeedEvent], None]
+#: A callback for frames or for batches, and for events; or for the state after a change.
+Callback = Callable[[Frame | FeedEvent], None] | Callable[[Batch | FeedEvent], None] | Callable[[Any], None]
 
 
 class CallbackConsumer:
-    """A callback that receives the frames or batches and the events of a feed; `close()` stops the calls.
+    """A callback that receives the frames or batches and the events of a feed, or changes; `close()` stops the calls.
 
-    Create it with `Feed.on_item` or `Feed.on_batch`. It has no queue: only frames of the current socket read can be
-    pending. The feed calls `put`, `put_event` and `end`.
+    Create it with `Feed.on_item` or `Feed.on_batch`, or with those for changes, such as `Feed.on_quote`; their changes
+    count as events. It has no queue: only frames of the current socket read can be pending. The feed calls `put`,
+    `put_event` and `end`.
 
     Attributes:
         name: the name in messages.
@@ -70,7 +71,7 @@ class CallbackConsumer:
         check_callback(callback, "the callback")
         self.name: Final = name
         self._check = check
-        self._callback: Callable[[Batch | Frame | FeedEvent], object] = callback  # type: ignore[assignment]
+        self._callback: Callable[[Any], object] = callback
         self._by_batch = by_batch
         self._on_error = on_error
         self._on_close = on_close
@@ -108,8 +109,8 @@ class CallbackConsumer:
                 return
         self._pending_bytes -= cost
 
-    def put_event(self, event: FeedEvent) -> None:
-        """Call the callback with an event."""
+    def put_event(self, event: object) -> None:
+        """Call the callback with an event, or with the state after a change."""
         if not self._is_ended:
             self._events += 1
             self._call(event)
@@ -154,7 +155,7 @@ class CallbackConsumer:
             self._pending = self._pending_bytes = 0
             self._on_close(self)
 
-    def _call(self, item: Batch | Frame | FeedEvent) -> None:
+    def _call(self, item: object) -> None:
         try:
             if (returned := self._callback(item)) is not None:
                 refuse_awaitable(returned)

@@ -10,6 +10,8 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
+import orjson
+
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import (
@@ -149,7 +151,8 @@ class DiagnosisContext:
     async def request(self, method: str, path: str, body: dict[str, bool] | None = None) -> RestResponse:
         """Send one request and record its duration and `Date`. Raises what `RestTransport.request` raises."""
         started_s = self.clock.monotonic_s()
-        response = await self._rest.request(method, path, body)
+        encoded = None if body is None else orjson.dumps(body)
+        response = await self._rest.request(method, path, encoded)
         now_ns = self.clock.time_ns()
         self.response_times_s.append(self.clock.monotonic_s() - started_s)
         date_s = _date_s(response.headers.get("date", ""))
@@ -190,6 +193,7 @@ PROBLEMS: Final[Mapping[Meaning, Problem]] = {
     Meaning.TIMED_OUT: Problem.GATEWAY_ERROR,
     Meaning.GONE: Problem.GATEWAY_ERROR,
     Meaning.BAD_REQUEST: Problem.GATEWAY_ERROR,
+    Meaning.REFUSED: Problem.GATEWAY_ERROR,
     Meaning.NOT_FOUND: Problem.NOT_A_GATEWAY,
     Meaning.REDIRECT: Problem.NOT_A_GATEWAY,
     Meaning.NOT_A_GATEWAY: Problem.NOT_A_GATEWAY,

@@ -17,24 +17,22 @@ from cpapi_fast.events import FeedEvent, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import Frame
 from cpapi_fast.loop import LoopOwner
-from cpapi_fast.protocol.hours import TradingHours
-from cpapi_fast.protocol.instruments import market_data_topic
-from cpapi_fast.protocol.topics import Fields, Subscription
+from cpapi_fast.protocol.topics import Subscription
 from cpapi_fast.rest.client import Client
 
 from .driver import Driver
 from .feed_consumers import FeedConsumers
-from .feed_status import FeedStatus
+from .feed_subscriptions import FeedSubscriptions
 from .machine import SubscriptionSpec
 from .options import FeedOptions
 from .state_waiters import StateWaiters
-from .subscription import FeedSubscription, check_texts, send_nothing, spec_of
+from .subscription import FeedSubscription
 from .trouble import FeedTrouble
 
 _CLOSED: Final = "the feed is closed. Create a new one."
 
 
-class Feed(FeedStatus):
+class Feed(FeedSubscriptions):
     """Subscriptions that persist across reconnects, and the consumers that read their frames.
 
     A feed connects, waits until the gateway is ready, subscribes, and renews subscriptions before they end. It detects
@@ -74,7 +72,13 @@ class Feed(FeedStatus):
             check_close=self._owner.check_end,
         )
         driver = Driver(client, self.options, self._dispatcher, self._on_event, self._halt)
-        super().__init__(driver, client.clock)
+        super().__init__(
+            driver,
+            client.clock,
+            check=self._check_adding,
+            check_close=self._owner.check_end,
+            on_error=self._report_callback_error,
+        )
         self._consumers = FeedConsumers(self._dispatcher, self.options)
         self._trouble: Final = FeedTrouble(driver.machine, self.options, client.clock, client.base_url, self._halt)
         self._is_started = False
@@ -109,6 +113,8 @@ class Feed(FeedStatus):
         if self._is_closed:
             return
         self._is_started = self._is_closed = True
+        # The end of the feed is no change of quotes and rows.
+        self._end_changes()
         try:
             await self._driver.stop()
         finally:
@@ -152,85 +158,6 @@ class Feed(FeedStatus):
         return state
 
     # --- subscriptions ----------------------------------------------------------------------------
-
-    async def subscribe_market_data(
-        self,
-        conid: int | str,
-        fields: Fields | None = None,
-        *,
-        exchange: str | None = None,
-        usual_interval_s: float | None = None,
-        hours: TradingHours | None = None,
-    ) -> FeedSubscription:
-        """Subscribe to the quotes of an instrument. Possible in any state; a second call changes the fields.
-
-        Args:
-            conid: IB's contract id, or the text of an instrument: `265598@NYSE`, `28812380;;;8314/1,8894/-1`.
-            fields: their keys or codes, such as `["last_price", "84"]`; `MarketDataFields.default_l1()` by default.
-            exchange: for the quotes of one venue.
-            usual_interval_s: the usual time between ticks, in seconds; learned when not given.
-            hours: the trading hours; outside of them the subscription is never stale.
-
-        Raises:
-            SubscriptionError: `conid` or `exchange` is invalid.
-            LimitError: all market data lines of the account are in use.
-            ConfigError: `usual_interval_s` is not above zero, or `hours` is not TradingHours.
-            UsageError: the feed is closed, or belongs to another event loop.
-        """
-        texts = Subscription.market_data(send_nothing, conid, fields, exchange=exchange)
-        spec = spec_of(texts, is_market_data=True, usual_interval_s=usual_interval_s, hours=hours)
-        return self._subscribe(texts, spec)
-
-    async def unsubscribe_market_data(self, conid: int | str, *, exchange: str | None = None) -> None:
-        """End a market data subscription. Idempotent.
-
-        Raises:
-            SubscriptionError: `conid` or `exchange` is invalid.
-        """
-        await self.unsubscribe(market_data_topic(conid, exchange))
-
-    async def subscribe_orders(self) -> FeedSubscription:
-        """Subscribe to order updates. If the gateway refuses, the feed requests `/iserver/accounts` and retries."""
-        texts = Subscription.orders(send_nothing)
-        return self._subscribe(texts, spec_of(texts))
-
-    async def subscribe_pnl(self) -> FeedSubscription:
-        """Subscribe to profit and loss."""
-        texts = Subscription.pnl(send_nothing)
-        return self._subscribe(texts, spec_of(texts, needs_brokerage=False))
-
-    async def subscribe_topic(
-        self,
-        topic: str,
-        payload: str,
-        cancel_payload: str,
-        *,
-        needs_brokerage: bool = True,
-        usual_interval_s: float | None = None,
-    ) -> FeedSubscription:
-        """Subscribe to any other topic. Market data topics (`smd+...`), such as combinations, are renewed and probed.
-
-        Args:
-            topic: the topic of its frames, such as `ssd+DU1234567`.
-            payload: the text that subscribes, such as `ssd+DU1234567+{}`.
-            cancel_payload: the text that unsubscribes, such as `usd+DU1234567+{}`.
-            needs_brokerage: whether it needs the brokerage session; `spl`, `ssd` and `sld` do not.
-            usual_interval_s: the usual time between its frames, in seconds. Without it, only market data can become
-                stale: other topics may be quiet for days.
-
-        Raises:
-            SubscriptionError: one of the texts cannot be sent.
-            LimitError, ConfigError, UsageError: as `subscribe_market_data`.
-        """
-        check_texts(topic, payload, cancel_payload)
-        texts = Subscription(name=topic, topic=topic, payload=payload, cancel_payload=cancel_payload, send=send_nothing)
-        spec = spec_of(
-            texts,
-            needs_brokerage=needs_brokerage,
-            is_market_data=topic.startswith("smd+"),
-            usual_interval_s=usual_interval_s,
-        )
-        return self._subscribe(texts, spec)
 
     async def unsubscribe(self, topic: str) -> None:
         """End a subscription by its topic. Idempotent."""
@@ -284,14 +211,12 @@ class Feed(FeedStatus):
             UsageError: called from another event loop or thread than that of the feed, or the feed is closed.
             CpapiError: the feed has ended: see `FeedOptions.give_up_after_s`.
         """
-        self._owner.check()
-        self._check_not_ended()
+        self._check_adding()
         return self._consumers.add_callback(callback, name=name)
 
     def on_batch(self, callback: Callable[[Batch | FeedEvent], None], *, name: str | None = None) -> CallbackConsumer:
         """Call `callback(item)` for each batch and event from now on; otherwise the same as `on_item`."""
-        self._owner.check()
-        self._check_not_ended()
+        self._check_adding()
         return self._consumers.add_callback(callback, by_batch=True, name=name)
 
     def __aiter__(self) -> AsyncIterator[Frame | FeedEvent]:
@@ -337,12 +262,17 @@ class Feed(FeedStatus):
             self._ended_with = error
         self._state_waiters.end(error)
         self._trouble.close()
+        self._end_changes()
 
     def _check_not_ended(self) -> None:
         if self._ended_with is not None:
             raise self._ended_with.with_traceback(None)
         if self._is_closed:
             raise UsageError(_CLOSED)
+
+    def _check_adding(self) -> None:
+        self._owner.check()
+        self._check_not_ended()
 
     def _check_reading(self) -> None:
         self._owner.check()
@@ -361,6 +291,7 @@ class Feed(FeedStatus):
         elif isinstance(event, StateChange):
             self._state_changes += 1
             self._trouble.on_change(event)
+            self._on_state_change(event)
             if event.subscription is None:
                 self._last_change = event
                 self._state_waiters.on_state(event.state)

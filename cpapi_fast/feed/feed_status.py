@@ -9,7 +9,8 @@ from cpapi_fast.events import FeedState, StateChange
 from cpapi_fast.protocol.instruments import market_data_topic
 
 from .driver import Driver
-from .machine import SessionFacts
+from .last_values import LastValues
+from .machine import SubscriptionState
 from .status import FeedStats, LastValue, SubscriptionStatus, feed_stats, last_value, subscription_status
 
 if TYPE_CHECKING:
@@ -48,11 +49,6 @@ class FeedStatus:
         return None if due_s is None else max(due_s - self._clock.monotonic_s(), 0.0)
 
     @property
-    def session(self) -> SessionFacts:
-        """The latest status of the session: `authenticated`, `connected`, `competing`."""
-        return self._driver.machine.session
-
-    @property
     def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
         """The status of every subscription, in the order of the subscribes."""
         return tuple(status for topic in self._driver.machine.subscriptions if (status := self.status_of(topic)))
@@ -76,6 +72,8 @@ class FeedStatus:
             calls_failed=self._driver.calls_failed,
             frames_untracked=self._driver.frames_untracked,
             fields_left_out=self._driver.topics.fields_left_out,
+            rows_left_out=self._driver.state.rows_left_out,
+            rows_evicted=self._driver.state.rows_evicted,
             arrivals=self._driver.arrivals.counts(),
         )
 
@@ -89,12 +87,20 @@ class FeedStatus:
             SubscriptionError: `conid` or `exchange` is invalid.
             UsageError: there is no such subscription, or `FeedOptions(last_values=False)`.
         """
+        topic, last_values, state = self._market_data(conid, exchange)
+        values, is_current = last_values.get(self._driver.topics.find(topic)), state.state is FeedState.STREAMING
+        return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)
+
+    def _market_data(self, conid: int | str, exchange: str | None) -> tuple[str, LastValues, SubscriptionState]:
         topic = market_data_topic(conid, exchange)
-        last_values = self._driver.topics.last_values
-        if last_values is None:
-            raise UsageError("last values are not kept. Set FeedOptions(last_values=True).")
+        last_values = self._check_last_values()
         state = self._driver.machine.subscriptions.get(topic)
         if state is None:
             raise UsageError(f"{topic} is not subscribed to; call subscribe_market_data({topic[4:]!r}) first")
-        values, is_current = last_values.get(self._driver.topics.find(topic)), state.state is FeedState.STREAMING
-        return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)
+        return topic, last_values, state
+
+    def _check_last_values(self) -> LastValues:
+        last_values = self._driver.topics.last_values
+        if last_values is None:
+            raise UsageError("last values are not kept. Set FeedOptions(last_values=True).")
+        return last_values

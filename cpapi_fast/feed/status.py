@@ -127,6 +127,9 @@ class FeedStats:
         frames_untracked: how many market data frames belonged to no subscription, or to a cancelled one.
         fields_left_out: how many fields of frames the last values left out, because their keys were not asked for, are
             not in the catalogue, and exceed the room for such keys (256).
+        rows_left_out: how many updates of orders, executions and account rows were left out: without an id, too large,
+            or without room (`FeedOptions.max_orders` and so on).
+        rows_evicted: how many orders, executions and account rows were removed to make room for others.
         texts_queued: how many subscribes and unsubscribes wait to be sent now.
         queue_age_s: how long the oldest of them has waited, in seconds of the feed's clock; 0 without one.
         standstills: how many `Standstill` events were reported.
@@ -145,6 +148,8 @@ class FeedStats:
     calls_failed: int
     frames_untracked: int
     fields_left_out: int = 0
+    rows_left_out: int = 0
+    rows_evicted: int = 0
     texts_queued: int = 0
     queue_age_s: float = 0.0
     standstills: int = 0
@@ -162,6 +167,8 @@ def feed_stats(
     calls_failed: int,
     frames_untracked: int,
     fields_left_out: int,
+    rows_left_out: int,
+    rows_evicted: int,
     arrivals: Mapping[str, int],
 ) -> FeedStats:
     """The counters of a feed: those of its machine, and those that others count."""
@@ -178,6 +185,8 @@ def feed_stats(
         calls_failed=calls_failed,
         frames_untracked=frames_untracked,
         fields_left_out=fields_left_out,
+        rows_left_out=rows_left_out,
+        rows_evicted=rows_evicted,
         texts_queued=len(queue),
         queue_age_s=0.0 if oldest_s is None else now_s - oldest_s,
         **arrivals,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import Final
 
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
+from cpapi_fast.protocol.kinds import FrameKind
 
 from .event_times import EventTimes
 from .last_values import LastValues
@@ -29,6 +31,12 @@ class TrackedTopics:
         self.tracker: Final = Tracker(self._table, self.last_values, self.event_times)
         #: By slot: `_updated` of the last frame of a watched topic. The second frame of a snapshot has the same.
         self._updated_ms: Final[dict[int, int]] = {}
+        #: By slot: the time of the first frame after the last gap, in seconds of the feed's clock.
+        self._segment_s: Final[dict[int, float]] = {}
+        #: By slot: when the last text was sent that a snapshot replied to, and the time of that snapshot.
+        self._replies: Final[dict[int, tuple[float, float]]] = {}
+        #: The slot of a frame that may close a gap, while that is being decided; -1 for none.
+        self.deciding_slot = -1
 
     def __contains__(self, topic: str) -> bool:
         return self._table.find(topic) >= 0
@@ -40,6 +48,14 @@ class TrackedTopics:
     def slot_of(self, batch: Batch, index: int) -> int:
         """The slot of a frame's topic; negative without a subscription."""
         return self._table.slot_of(batch, index)
+
+    def market_data_in(self, batch: Batch) -> list[str]:
+        """The topics of the market data in a batch that have a subscription, in the order of their first frames."""
+        first: dict[int, int] = {}
+        for index, slot in enumerate(self._table.slots_of(batch)):
+            if slot >= 0 and batch.kinds[index] == FrameKind.MARKET_DATA:
+                first.setdefault(slot, index)
+        return [topic for index in first.values() if (topic := batch[index].topic) is not None]
 
     @property
     def fields_left_out(self) -> int:
@@ -61,11 +77,34 @@ class TrackedTopics:
         """Stop counting the frames of a topic, and delete its counts and last values."""
         slot = self._table.find(topic)
         self._updated_ms.pop(slot, None)
+        self._segment_s.pop(slot, None)
+        self._replies.pop(slot, None)
         if self.last_values is not None:
             self.last_values.remove(slot)
         self.tracker.clear(slot)
         self.event_times.clear(slot)
         self._table.remove(slot)
+
+    def note_reply(self, slot: int, sent_s: float) -> None:
+        """Record that the batch that was scanned last has a snapshot that replies to the text sent at `sent_s`."""
+        known = self._replies.get(slot)
+        if known is None or known[0] != sent_s:
+            self._replies[slot] = (sent_s, self.tracker.last_s)
+
+    def begin_segment(self, slot: int, *, at_reply: bool) -> None:
+        """Record that earlier values of a topic are from before a gap.
+
+        Args:
+            slot: the slot of the topic.
+            at_reply: whether the data after the gap begins with the last snapshot that replied to a subscribe, instead
+                of with the batch that was scanned last.
+        """
+        now_s = self.tracker.last_s
+        self._segment_s[slot] = self._replies.get(slot, (0.0, now_s))[1] if at_reply else now_s
+
+    def segment_s(self, slot: int) -> float:
+        """The time of the first frame after the last gap, in seconds of the feed's clock; before all without one."""
+        return self._segment_s.get(slot, -inf)
 
     def watch(self, topic: str) -> None:
         """Inspect every frame of a topic; a topic without a subscription is ignored."""

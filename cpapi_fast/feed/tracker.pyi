@@ -45,6 +45,12 @@ class Tracker:
         Raises:
             UsageError: the slot has no topic.
         """
+    def is_watched(self, slot: int) -> bool:
+        """Return whether every frame of a slot is inspected.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
     def clear(self, slot: int) -> None:
         """Set the count of a slot to zero and unwatch it. Call it before the topic is removed from the table.
 
@@ -63,6 +69,12 @@ class Tracker:
     def checks_all(self, value: bool) -> None:
         """Whether every batch counts as one that may be late."""
     @property
+    def inspects_kept(self) -> bool:
+        """Whether frames of orders and of profit and loss are inspected without being watched, to keep their state."""
+    @inspects_kept.setter
+    def inspects_kept(self, value: bool) -> None:
+        """Whether frames of orders and of profit and loss are inspected without being watched, to keep their state."""
+    @property
     def silence_s(self) -> float:
         """The time between the last two scans that had a frame, in seconds."""
     def set_lateness(self, batch: Batch, late_ns: list[int]) -> None:
@@ -79,9 +91,10 @@ class Tracker:
             now_s: the time of the scan, in seconds of any clock that does not go back.
 
         Returns:
-            The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
-            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none
-            and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
+            The indices of the frames to inspect, ascending: frames of watched slots, frames of other kinds than
+            MARKET_DATA and HEARTBEAT (see also `inspects_kept`), and frames whose topic is written with escapes. None,
+            the usual result, when there are none and the batch is not late. If it may be late, `may_be_late` is set,
+            and the result is a list.
         """
     def read(self, slot: int) -> tuple[int, int, float, int]:
         """Return what was counted for a slot.

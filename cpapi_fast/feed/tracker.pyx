@@ -11,16 +11,21 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from cpapi_fast.frames.batch cimport Batch
-from cpapi_fast.frames.classifier cimport KIND_MALFORMED, KIND_MARKET_DATA, KIND_OTHER, KIND_SYSTEM
+from cpapi_fast.frames.classifier cimport (
+    KIND_MALFORMED, KIND_MARKET_DATA, KIND_ORDER, KIND_OTHER, KIND_PNL, KIND_SYSTEM
+)
 from cpapi_fast.frames.topic_table cimport TopicTable
 from .event_times cimport EventTimes
 from .last_values cimport LastValues
 
 from cpapi_fast.errors import UsageError
 
-# One bit for each kind that is always inspected. Such frames are rare, and they change the state of the connection.
+# One bit for each kind that is always inspected: all but market data and heartbeats. Such frames are rare, and they
+# change the state of the connection, or what the feed keeps of orders and accounts.
 cdef enum:
-    RARE_KINDS = 1 << KIND_SYSTEM | 1 << KIND_OTHER | 1 << KIND_MALFORMED
+    RARE_KINDS = 1 << KIND_SYSTEM | 1 << KIND_ORDER | 1 << KIND_PNL | 1 << KIND_OTHER | 1 << KIND_MALFORMED
+    # Those of them that only change what the feed keeps.
+    KEPT_KINDS = 1 << KIND_ORDER | 1 << KIND_PNL
 
 
 cdef struct Observed:
@@ -61,6 +66,7 @@ cdef class Tracker:
         double _silence_s
         bint _may_be_late
         bint _checks_all
+        bint _inspects_kept
         # By slot.
         Observed* _observed_ptr
         Py_ssize_t _capacity
@@ -74,6 +80,7 @@ cdef class Tracker:
         self._last_values = last_values
         self._event_times = event_times
         self._limit_s = INFINITY
+        self._inspects_kept = True
 
     def __dealloc__(self):
         PyMem_Free(self._observed_ptr)
@@ -133,6 +140,14 @@ cdef class Tracker:
         """
         self._observed(slot).is_watched = False
 
+    def is_watched(self, Py_ssize_t slot):
+        """Return whether every frame of a slot is inspected.
+
+        Raises:
+            UsageError: the slot has no topic.
+        """
+        return self._observed(slot).is_watched
+
     def clear(self, Py_ssize_t slot):
         """Set the count of a slot to zero and unwatch it. Call it before the topic is removed from the table.
 
@@ -159,6 +174,15 @@ cdef class Tracker:
     @checks_all.setter
     def checks_all(self, bint value):
         self._checks_all = value
+
+    @property
+    def inspects_kept(self):
+        """Whether frames of orders and of profit and loss are inspected without being watched, to keep their state."""
+        return self._inspects_kept
+
+    @inspects_kept.setter
+    def inspects_kept(self, bint value):
+        self._inspects_kept = value
 
     @property
     def silence_s(self):
@@ -193,9 +217,10 @@ cdef class Tracker:
             now_s: the time of the scan, in seconds of any clock that does not go back.
 
         Returns:
-            The indices of the frames to inspect, ascending: frames of watched slots, frames of the kinds SYSTEM, OTHER
-            and MALFORMED, and frames whose topic is written with escapes. None, the usual result, when there are none
-            and the batch is not late. If it may be late, `may_be_late` is set, and the result is a list.
+            The indices of the frames to inspect, ascending: frames of watched slots, frames of other kinds than
+            MARKET_DATA and HEARTBEAT (see also `inspects_kept`), and frames whose topic is written with escapes. None,
+            the usual result, when there are none and the batch is not late. If it may be late, `may_be_late` is set,
+            and the result is a list.
         """
         cdef:
             TopicTable topics = self._topics
@@ -206,6 +231,7 @@ cdef class Tracker:
             int64_t received_ns
             int64_t untracked = 0
             int32_t slot
+            int rare_kinds = RARE_KINDS if self._inspects_kept else RARE_KINDS & ~KEPT_KINDS
             uint8_t kind
             bint is_inspected
 
@@ -217,7 +243,7 @@ cdef class Tracker:
         received_ns = batch.received_ns_ptr[0]
         for index in range(count):
             kind = batch.kinds_ptr[index]
-            is_inspected = (RARE_KINDS >> kind) & 1
+            is_inspected = (rare_kinds >> kind) & 1
             slot = topics.slots_ptr[index]
             if slot >= 0:
                 observed = &self._observed_ptr[slot]

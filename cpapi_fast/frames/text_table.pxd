@@ -47,6 +47,9 @@ cdef class TextTable:
         list _free
 
     cdef int32_t add(self, str text) except -1
+    # The same for a text in UTF-8, which is not copied.
+    cdef int32_t add_bytes(self, bytes encoded) except -1
+    cdef int32_t _put_new(self, bytes encoded) except -1
     cdef int remove(self, Py_ssize_t slot) except -1
     # Raises UsageError if the slot has no text.
     cdef int check(self, Py_ssize_t slot) except -1

@@ -90,13 +90,24 @@ cdef class TextTable:
         cdef:
             int32_t slot = self.find(text)
             bytes encoded
-            Place place
         if slot != NO_SLOT:
             return slot
         try:
             encoded = text.encode()
         except UnicodeEncodeError:
             raise SubscriptionError("this text has a lone surrogate, which UTF-8 cannot encode") from None
+        return self._put_new(encoded)
+
+    cdef int32_t add_bytes(self, bytes encoded) except -1:
+        cdef:
+            bytes padded = b"\0" * BYTES_BEFORE + encoded
+            int32_t slot = find_slot(self, padded, len(padded), BYTES_BEFORE, len(encoded))
+        return slot if slot >= 0 else self._put_new(encoded)
+
+    cdef int32_t _put_new(self, bytes encoded) except -1:
+        cdef:
+            int32_t slot
+            Place place
         if 2 * (self.text_count + 1) > <Py_ssize_t>self.last_place:
             self._grow()
         if self._free:

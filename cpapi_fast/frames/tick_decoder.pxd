@@ -16,6 +16,9 @@ cdef class TickDecoder:
         bint _strict
         TextTable _texts
         Py_ssize_t _text_bytes
+        # A table with more texts, or more bytes of texts, is replaced.
+        Py_ssize_t _most_texts
+        Py_ssize_t _most_text_bytes
         Py_ssize_t _text_count
         # The number of fields: the length of the arrays that `decode_payload_ptr` fills.
         Py_ssize_t field_count
@@ -26,6 +29,11 @@ cdef class TickDecoder:
         KeyTable table
 
     cdef int _index_keys(self) except -1
+    cdef int _begin_texts(self) except -1
+    # Notes that texts of `moved_bytes` were moved to the new table. It is replaced when it is twice as large.
+    cdef void _keep_texts(self, Py_ssize_t moved_bytes) noexcept
+    # Adds a text, and counts its bytes if it is new.
+    cdef int32_t add_text(self, str text) except -1
     cdef int _decode_frame(
         self, Frame frame, Py_ssize_t stride, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr,
         int32_t* codes_ptr

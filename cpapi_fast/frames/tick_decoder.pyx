@@ -13,6 +13,7 @@ rejects the text, no field of the frame is valid, and the frame is counted. `str
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.unicode cimport PyUnicode_AsUTF8, PyUnicode_FromObject
 from libc.math cimport NAN
@@ -24,7 +25,17 @@ from .classifier cimport KIND_MARKET_DATA
 from .frame cimport Frame
 from .text_table cimport BYTES_BEFORE, TextTable, find_slot
 from .ticks cimport Ticks
-from cpapi_fast._json.walk cimport TEXT_FIELD, KeySlot, LongKey, add_key, span_of, walk_object
+from cpapi_fast._json.walk cimport (
+    NO_VALUE,
+    NOT_JSON,
+    TEXT_FIELD,
+    KeySlot,
+    LongKey,
+    add_key,
+    nan_of,
+    span_of,
+    walk_object,
+)
 
 import re
 from collections.abc import Iterable
@@ -32,18 +43,17 @@ from collections.abc import Iterable
 from cpapi_fast.errors import ConfigError, MalformedPayloadError
 from cpapi_fast.protocol.fields import DEFAULT_TICK_FIELDS as _DEFAULT_TICK_FIELDS
 from cpapi_fast.protocol.fields import FIELDS as _FIELDS
-from cpapi_fast.protocol.fields import similar_keys
+from cpapi_fast.protocol.fields import similar_keys as _similar_keys
 from cpapi_fast.protocol.numbers import number_prefix, parse_number
 
 cdef object _parse_number = parse_number
 cdef object _number_prefix = number_prefix
 
-cdef object _similar_keys = similar_keys
-
 cdef object _FIELD = re.compile(r"[A-Za-z0-9_]{1,32}")
 
 # The codes by key. Frames have a member `conid` of their own.
 cdef dict _CODES = {field.key: field.code for field in _FIELDS.values() if field.key != "conid"}
+cdef dict _KEYS = {code: key for key, code in _CODES.items()}
 # The members of frames that are not fields. Those of the second set are texts.
 cdef frozenset _MEMBERS = frozenset({"_updated", "conid", "conidEx", "server_id", "topic"})
 cdef frozenset _TEXT_MEMBERS = frozenset({"conidEx", "server_id", "topic"})
@@ -53,7 +63,6 @@ cdef frozenset _TEXT_MEMBERS = frozenset({"conidEx", "server_id", "topic"})
 cdef enum:
     MOST_TEXTS = 65536
     MOST_TEXT_BYTES = 8 * 1024 * 1024
-cdef dict _KEYS = {code: key for key, code in _CODES.items()}
 
 
 cdef inline void _clear(Py_ssize_t count, double* values_ptr, uint8_t* valid_ptr, uint8_t* prefixes_ptr) noexcept nogil:
@@ -174,7 +183,7 @@ cdef class TickDecoder:
     """
 
     def __cinit__(self, fields=None, *, bint strict=False):
-        self._texts = TextTable()
+        self._begin_texts()
         self._fields = _checked(_DEFAULT_TICK_FIELDS if fields is None else fields)
         self._strict = strict
         self.field_count = len(self._fields)
@@ -189,6 +198,23 @@ cdef class TickDecoder:
         PyMem_Free(self.table.slots_ptr)
         PyMem_Free(self.table.long_keys_ptr)
 
+    cdef int _begin_texts(self) except -1:
+        self._texts = TextTable()
+        self._text_bytes = 0
+        self._most_texts, self._most_text_bytes = MOST_TEXTS, MOST_TEXT_BYTES
+
+    cdef void _keep_texts(self, Py_ssize_t moved_bytes) noexcept:
+        self._text_bytes += moved_bytes
+        self._most_texts = max(MOST_TEXTS, 2 * self._texts.text_count)
+        self._most_text_bytes = max(MOST_TEXT_BYTES, 2 * self._text_bytes)
+
+    cdef int32_t add_text(self, str text) except -1:
+        cdef Py_ssize_t count = self._texts.text_count
+        cdef int32_t code = self._texts.add(text)
+        if self._texts.text_count > count:
+            self._text_bytes += PyBytes_GET_SIZE(self._texts.texts[code])
+        return code
+
     cdef int _index_keys(self) except -1:
         cdef:
             Py_ssize_t size = 256
@@ -202,11 +228,8 @@ cdef class TickDecoder:
         self.table.long_keys_ptr = <LongKey*>PyMem_Calloc(<size_t>self.field_count, sizeof(LongKey))
         self.mismatches_ptr = <int64_t*>PyMem_Calloc(<size_t>self.field_count, sizeof(int64_t))
         self.text_columns_ptr = <int32_t*>PyMem_Calloc(<size_t>self.field_count, sizeof(int32_t))
-        if (
-            self.table.slots_ptr == NULL
-            or self.table.long_keys_ptr == NULL
-            or self.mismatches_ptr == NULL
-            or self.text_columns_ptr == NULL
+        if not (
+            self.table.slots_ptr and self.table.long_keys_ptr and self.mismatches_ptr and self.text_columns_ptr
         ):
             raise MemoryError("no memory for the keys of a decoder")
         self.table.last_slot = <size_t>(size - 1)
@@ -233,15 +256,22 @@ cdef class TickDecoder:
         cdef:
             object payload = None
             object value, number, prefix
+            str name
             Py_ssize_t index
             bint is_valid, is_mismatch
             bint is_json = True
+            double nan
         try:
             payload = frame.payload
         except MalformedPayloadError:
             is_json = False
         for index in range(self.field_count):
-            value = (<dict>payload).get(self._fields[index]) if type(payload) is dict else None
+            name = self._fields[index]
+            value = None
+            nan = NAN if is_json else nan_of(NOT_JSON)
+            if type(payload) is dict and name in <dict>payload:
+                value = (<dict>payload)[name]
+                nan = nan_of(NO_VALUE)
             number = prefix = None
             if self.text_columns_ptr[index] < 0:
                 number = _parse_number(value)
@@ -251,9 +281,11 @@ cdef class TickDecoder:
             else:
                 is_valid = isinstance(value, str)
                 is_mismatch = not is_valid and value is not None
-                if is_valid and codes_ptr != NULL:
-                    codes_ptr[self.text_columns_ptr[index] * stride] = self._texts.add(value)
-            values_ptr[index * stride] = NAN if number is None else <double>number
+                if is_valid:
+                    nan = NAN
+                    if codes_ptr != NULL:
+                        codes_ptr[self.text_columns_ptr[index] * stride] = self.add_text(value)
+            values_ptr[index * stride] = nan if number is None else <double>number
             valid_ptr[index * stride] = is_valid
             prefixes_ptr[index * stride] = 0 if prefix is None else <uint8_t>ord(prefix)
             self.mismatches_ptr[index] += is_mismatch
@@ -272,13 +304,10 @@ cdef class TickDecoder:
                 continue
             start = span_of(values_ptr[index * stride], &length)
             values_ptr[index * stride] = NAN
-            code = -1
-            if start >= BYTES_BEFORE:
-                code = find_slot(self._texts, text_ptr, text_len, start, length)
+            code = -1 if start < BYTES_BEFORE else find_slot(self._texts, text_ptr, text_len, start, length)
             if code < 0:
                 # A new text, or one with bytes beyond ASCII. Invalid UTF-8 is replaced as in `Frame.payload`.
-                code = self._texts.add(text_ptr[start:start + length].decode("utf-8", "replace"))
-                self._text_bytes += length
+                code = self.add_text(text_ptr[start:start + length].decode("utf-8", "replace"))
             codes_ptr[self.text_columns_ptr[index] * stride] = code
         return 0
 
@@ -326,9 +355,8 @@ cdef class TickDecoder:
             uint8_t* valid_ptr
             uint8_t* prefixes_ptr
 
-        if self._texts.text_count > MOST_TEXTS or self._text_bytes > MOST_TEXT_BYTES:
-            self._texts = TextTable()
-            self._text_bytes = 0
+        if self._texts.text_count > self._most_texts or self._text_bytes > self._most_text_bytes:
+            self._begin_texts()
         for index in range(batch.frame_count):
             row_count += batch.kinds_ptr[index] == KIND_MARKET_DATA
         ticks.names = self._fields

@@ -6,6 +6,11 @@ from .arrow cimport ArrowColumn
 from .text_table cimport TextTable
 
 
+# Whether a time in ms is in the years 1 to 9999. Readers of files fail for others.
+cdef inline bint is_time(double time_ms) noexcept nogil:
+    return -62135596800000.0 <= time_ms < 253402300800000.0
+
+
 cdef class Ticks:
     cdef:
         # The decoded members in the given order, and the index of each one's column by name and by key.
@@ -17,6 +22,7 @@ cdef class Ticks:
         TextTable texts_table
         # The number of frames that are not JSON, which have no valid fields.
         Py_ssize_t malformed_count
+        # A value that is not valid is a NaN of walk.pxd, which shows the reason.
         # One owned block of memory, which starts at conids_ptr; the other pointers point into it. In a matrix, the
         # column of field f starts at entry f * row_count.
         int64_t* conids_ptr

@@ -72,7 +72,8 @@ class Ticks:
 
         The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by
         their keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool,
-        texts dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The
+        texts dictionary-encoded strings; null where `valid` is 0, and for an `updated` beyond the years 1 to 9999.
+        `last_price_prefix` follows `last_price`. The
         metadata of each column has code, kind, unit and meaning.
 
         Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.

@@ -16,6 +16,9 @@ from cpapi_fast.protocol.fields import FieldKind
 
 from .dataframes import import_library
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 # The field whose value can have a prefix.
 cdef str _PREFIXED = "31"
 cdef list _PREFIX_TEXTS = [b"C", b"H"]
@@ -48,12 +51,16 @@ cdef class Ticks:
 
     cdef int reserve(self, Py_ssize_t row_count, Py_ssize_t text_count) except -1:
         cdef:
-            Py_ssize_t cells = row_count * len(self.names)
-            Py_ssize_t codes = row_count * text_count
-            # Widest items first, so that each column is aligned.
-            char* block_ptr = <char*>PyMem_Malloc(row_count * (8 + 8 + 4) + cells * (8 + 1 + 1) + codes * 4)
+            Py_ssize_t row_bytes = (8 + 8 + 4) + len(self.names) * (8 + 1 + 1) + text_count * 4
+            Py_ssize_t cells, codes
+            char* block_ptr = NULL
+        if 0 <= row_count <= PY_SSIZE_T_MAX // row_bytes:
+            block_ptr = <char*>PyMem_Malloc(row_count * row_bytes)
         if block_ptr == NULL:
             raise MemoryError(f"no memory for the columns of {row_count} frames")
+        cells = row_count * len(self.names)
+        codes = row_count * text_count
+        # Widest items first, so that each column is aligned.
         self.conids_ptr = <int64_t*>block_ptr
         self.received_ns_ptr = self.conids_ptr + row_count
         self.values_ptr = <double*>(self.received_ns_ptr + row_count)
@@ -185,7 +192,8 @@ cdef class Ticks:
 
         The columns are `received` (timestamp in ns, UTC), `conid`, and the decoded fields in their order, named by
         their keys. `_updated` becomes `updated` (timestamp in ms, UTC). Numbers are float64, ids int64, flags bool,
-        texts dictionary-encoded strings; null where `valid` is 0. `last_price_prefix` follows `last_price`. The
+        texts dictionary-encoded strings; null where `valid` is 0, and for an `updated` beyond the years 1 to 9999.
+        `last_price_prefix` follows `last_price`. The
         metadata of each column has code, kind, unit and meaning.
 
         Every library that supports the Arrow PyCapsule interface accepts the object itself, without pyarrow.
@@ -249,13 +257,17 @@ cdef class Ticks:
             uint8_t* flags_ptr
             uint8_t* exact_ptr
             Py_ssize_t row
-        if name == "_updated" or kind is FieldKind.ID:
-            column = fixed_column(key, b"tsm:UTC" if name == "_updated" else b"l", self.row_count, NULL, self, metadata)
+            bint is_updated = name == "_updated"
+        if is_updated or kind is FieldKind.ID:
+            column = fixed_column(key, b"tsm:UTC" if is_updated else b"l", self.row_count, NULL, self, metadata)
             numbers_ptr = <int64_t*>column.allocate(self.row_count * (sizeof(int64_t) + 1))
             exact_ptr = <uint8_t*>(numbers_ptr + self.row_count)
             for row in range(self.row_count):
                 # From 2**53 on, a double may be a rounded integer.
-                if valid_ptr[row] and -9007199254740992.0 < values_ptr[row] < 9007199254740992.0:
+                if valid_ptr[row] and (
+                    is_time(values_ptr[row]) if is_updated
+                    else -9007199254740992.0 < values_ptr[row] < 9007199254740992.0
+                ):
                     numbers_ptr[row] = <int64_t>floor(values_ptr[row])
                     exact_ptr[row] = 1
             column.buffers[1] = numbers_ptr

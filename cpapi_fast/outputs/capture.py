@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -37,8 +38,8 @@ CAPTURE_SUFFIX: Final = ".arrows"
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
-def capture_schema(*, is_redacted: bool = False) -> Any:
-    """Return the pyarrow schema of a capture, with descriptions as metadata."""
+def capture_schema(*, is_redacted: bool = False, metadata: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """Return the pyarrow schema of a capture, with descriptions as metadata, and further `metadata`."""
     pa = import_arrow("pyarrow")
 
     def field(name: str, type_: Any, description: str) -> Any:
@@ -60,6 +61,7 @@ def capture_schema(*, is_redacted: bool = False) -> Any:
             "cpapi_fast.received_ns": "ns since the Unix epoch (UTC), one time per socket read",
             "cpapi_fast.conid": "-1 = none",
             **({"cpapi_fast.redacted": "secrets are replaced at the same length"} if is_redacted else {}),
+            **metadata,
         },
     )
 
@@ -83,6 +85,7 @@ class CaptureWriter:
             file, `fail` ends the writer with an error. The frames that cannot be read any more count as dropped.
         file_mode: the permissions of the files; by default, only their owner can read them.
         redact: whether to replace session ids, accounts, user names and tokens in the frames, at the same length.
+        metadata: further metadata of the schema.
         clock: the clock of the intervals.
 
     Raises:
@@ -105,6 +108,7 @@ class CaptureWriter:
         lost_files: LostFiles = "recreate",
         file_mode: int = PRIVATE_MODE,
         redact: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.counts: Final = OutputCounts()
@@ -113,7 +117,7 @@ class CaptureWriter:
         self._redactor = FrameRedactor() if redact else None
         self._clock = clock
         self._pa = import_arrow("pyarrow")
-        self._schema = capture_schema(is_redacted=redact)
+        self._schema = capture_schema(is_redacted=redact, metadata=metadata)
         self._types = [field.type for field in self._schema]
         self._waiting: list[Any] = []
         self._waiting_bytes = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,7 @@ class EventLog:
         lost_files: what to do when another program deletes, moves or changes the file: `recreate` continues in a new
             file, `fail` ends the writer with an error. The events that cannot be read any more count as dropped.
         file_mode: the permissions of the files; by default, only their owner can read them.
+        header: the first line of each file, which is no event; empty for none. See `symbols_line`.
 
     Raises:
         ConfigError: `lost_files` is unknown.
@@ -63,6 +65,7 @@ class EventLog:
         roll_bytes: int | None = None,
         lost_files: LostFiles = "recreate",
         file_mode: int = PRIVATE_MODE,
+        header: bytes = b"",
     ) -> None:
         self.counts: Final = OutputCounts()
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
@@ -70,7 +73,8 @@ class EventLog:
             path if isinstance(path, FileNames) else NamesAfter(Path(path)),
             self.counts,
             self._losses,
-            _lines_of,
+            lambda path: _lines_of(path, header),
+            header=header,
             mode=file_mode,
             roll_bytes=roll_bytes,
             clock=SYSTEM_CLOCK,
@@ -158,10 +162,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _lines_of(path: Path) -> int:
-    """How many complete lines a file has."""
+def symbols_line(table: Sequence[Mapping[str, Any]], time_ns: int) -> bytes:
+    """Return the first line of the files of a run with symbols: `type` is `symbols`, and `symbols` has their contracts.
+
+    Args:
+        table: one object per symbol.
+        time_ns: when they were resolved, in ns since the Unix epoch.
+    """
+    return json_bytes({"type": "symbols", "time": _time_text(time_ns), "row": 0, "symbols": list(table)}) + b"\n"
+
+
+def _lines_of(path: Path, header: bytes) -> int:
+    """How many complete lines a file has after its header."""
     try:
         with path.open("rb") as file:
+            file.seek(len(header))
             return sum(line.endswith(b"\n") for line in file)
     except OSError:
         return 0

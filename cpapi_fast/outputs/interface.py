@@ -9,7 +9,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from cpapi_fast.errors import MissingDependencyError, OutputError
 from cpapi_fast.events import FeedEvent
@@ -184,6 +184,14 @@ class EventOutput(Output, Protocol):
 
     def discard_event(self, event: RecordedEvent) -> None:
         """Count an event as received and dropped, after an error."""
+
+
+@runtime_checkable
+class EventObserver(Protocol):
+    """An output for batches that depends on the events between them."""
+
+    def observe_event(self, event: RecordedEvent) -> None:
+        """Take note of an event, after the batches before it and before those after it."""
 
 
 def output_error(exc: BaseException, path: Path) -> OutputError:

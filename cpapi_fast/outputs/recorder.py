@@ -17,7 +17,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import UsageError
 from cpapi_fast.frames.batch import Batch
 
-from .interface import BatchOutput, EventOutput, FileChange, Output, RecordedEvent
+from .interface import BatchOutput, EventObserver, EventOutput, FileChange, Output, RecordedEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +31,8 @@ class Recorder:
 
     After the first failure of an output, nothing more is written to any output. Later batches count as dropped, and
     `write`, `failed` and `close` raise the error.
+
+    Outputs that are `EventObserver` get the events too, in the order of the stream.
 
     What other programs did to the files is written to `events` and passed to `on_change`.
 
@@ -52,6 +54,8 @@ class Recorder:
         self.outputs: Final[tuple[Output, ...]] = (*outputs, *(() if events is None else (events,)))
         self._batch_outputs: Final = tuple(outputs)
         self._event_output: Final = events
+        # Outputs that depend on events between the batches, such as gaps.
+        self._observers: Final = [output for output in outputs if isinstance(output, EventObserver)]
         self._on_change: Final = on_change
         self._rows = 0
         self._clock = clock
@@ -167,6 +171,9 @@ class Recorder:
         return due_s
 
     def _write_event(self, event: RecordedEvent) -> None:
+        for observer in self._observers:
+            if self._error is None:
+                self._try(observer.observe_event, event)
         output = self._event_output
         if output is not None:
             if self._error is None:

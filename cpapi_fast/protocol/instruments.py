@@ -29,11 +29,17 @@ def _conid_number(conid: object) -> int:
     return number
 
 
-def _check_exchange(exchange: object) -> None:
+def check_exchange(exchange: object) -> str:
+    """Return the name of an exchange.
+
+    Raises:
+        SubscriptionError: it is no name in capitals.
+    """
     if not isinstance(exchange, str) or _EXCHANGE.fullmatch(exchange) is None:
         raise SubscriptionError(
             f"an exchange must be a name in capitals such as 'NYSE' (letters, digits, dot, dash), not {shown(exchange)}"
         )
+    return exchange
 
 
 def conid_target(conid: SupportsIndex, exchange: str | None = None) -> str:
@@ -46,7 +52,7 @@ def conid_target(conid: SupportsIndex, exchange: str | None = None) -> str:
     number = _conid_number(conid)
     if exchange is None:
         return str(number)
-    _check_exchange(exchange)
+    check_exchange(exchange)
     return f"{number}@{exchange}"
 
 
@@ -74,7 +80,7 @@ def market_data_target(instrument: SupportsIndex | str, exchange: str | None = N
                 if match["exchange"]
                 else f"a combination has the exchange in its text, as in '{match['conid']}@{exchange};;;...'"
             )
-        _check_exchange(exchange)
+        check_exchange(exchange)
     whole = _canonical(match["conid"], exchange or match["exchange"])
     legs = [
         _canonical(leg["conid"], leg["exchange"]) + f"/{leg['ratio']}" for leg in _LEG.finditer(match["legs"] or "")

@@ -276,6 +276,11 @@ def judge_payload(response: ServerResponse, payload: object) -> Verdict | None:
     return Verdict(meaning, f"returned an error{_BECAUSE.get(meaning, '')}: {response.quote()}")
 
 
+def refused(response: ServerResponse) -> Verdict:
+    """Return the verdict for a success whose body is an error of the gateway in place of a result."""
+    return Verdict(Meaning.REFUSED, f"returned an error: {response.quote()}")
+
+
 def unexpected(response: ServerResponse, problem: str) -> Verdict:
     """Return the verdict for a success whose body is not as documented."""
     quote = response.quote()

@@ -102,6 +102,7 @@ ROWS: Final[Mapping[Meaning, Row]] = {
         Pause.BACKOFF,
         "{check_log} If a proxy is in between, check that it passes requests and headers unchanged.{retries}",
     ),
+    Meaning.REFUSED: Row(False, Pause.BACKOFF, "Check what was asked for.{retries}"),
     Meaning.NOT_FOUND: Row(False, Pause.LONGEST, "{right_path}{retries}"),
     Meaning.REDIRECT: Row(
         False,

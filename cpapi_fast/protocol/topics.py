@@ -24,6 +24,21 @@ TIC_TEXT: Final = "tic"
 _SERVER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+#: Executions of more days are not served.
+_MAX_DAYS: Final = 7
+
+
+def _texts_of(name: str, texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        raise SubscriptionError(f"{name} must be a list of texts, not {shown(texts)}")
+    found = list(texts)
+    if not all(isinstance(text, str) and text for text in found):
+        raise SubscriptionError(f"{name} must be texts, and none of them empty")
+    return found
+
+
 class MarketDataFields(Sequence[str]):
     """The fields of a market data subscription: an immutable, hashable sequence of codes as str.
 
@@ -242,6 +257,98 @@ class Subscription:
     def pnl(cls, send: Callable[[str], Awaitable[None]]) -> Subscription:
         """Create the handle of profit and loss. The caller sends its `payload`."""
         return cls(name="pnl", topic="spl", payload="spl+{}", cancel_payload="upl+{}", send=send)
+
+    @classmethod
+    def executions(
+        cls, send: Callable[[str], Awaitable[None]], *, days: int = 1, realtime_only: bool = False
+    ) -> Subscription:
+        """Create the handle of the executions. The caller sends its `payload`.
+
+        Args:
+            send: sends a text.
+            days: of how many days the gateway first sends the executions, from 1 to 7.
+            realtime_only: send no earlier executions.
+
+        Raises:
+            SubscriptionError: `days` is not a whole number from 1 to 7, or `realtime_only` is not a bool.
+        """
+        if type(days) is not int or not 1 <= days <= _MAX_DAYS:
+            raise SubscriptionError(f"days must be a whole number from 1 to {_MAX_DAYS}, not {shown(days)}")
+        if type(realtime_only) is not bool:
+            raise SubscriptionError(f"realtime_only must be True or False, not {shown(realtime_only)}")
+        parameters = json.dumps({"realtimeUpdatesOnly": realtime_only, "days": days}, separators=(",", ":"))
+        return cls(name="executions", topic="str", payload=f"str+{parameters}", cancel_payload="utr", send=send)
+
+    @classmethod
+    def account_summary(
+        cls,
+        send: Callable[[str], Awaitable[None]],
+        account: str,
+        *,
+        keys: Iterable[str] = (),
+        fields: Iterable[str] = (),
+    ) -> Subscription:
+        """Create the handle of the summary of an account. The caller sends its `payload`.
+
+        Args:
+            send: sends a text.
+            account: the account, such as `DU1234567`.
+            keys: which values, such as `AccruedCash-S`; all of them by default.
+            fields: which members of them, such as `monetaryValue`; all of them by default.
+
+        Raises:
+            SubscriptionError: `account` cannot be part of a topic, or `keys` or `fields` are not texts.
+        """
+        return cls._account("summary", "ssd", "usd", send, account, keys, fields)
+
+    @classmethod
+    def ledger(
+        cls,
+        send: Callable[[str], Awaitable[None]],
+        account: str,
+        *,
+        keys: Iterable[str] = (),
+        fields: Iterable[str] = (),
+    ) -> Subscription:
+        """Create the handle of the balances of an account by currency. The caller sends its `payload`.
+
+        Args:
+            send: sends a text.
+            account: the account, such as `DU1234567`.
+            keys: which balances, such as `LedgerListUSD`; all of them by default.
+            fields: which members of them, such as `cashBalance`; all of them by default.
+
+        Raises:
+            SubscriptionError: see `account_summary`.
+        """
+        return cls._account("ledger", "sld", "uld", send, account, keys, fields)
+
+    @classmethod
+    def _account(
+        cls,
+        name: str,
+        channel: str,
+        cancel_channel: str,
+        send: Callable[[str], Awaitable[None]],
+        account: str,
+        keys: Iterable[str],
+        fields: Iterable[str],
+    ) -> Subscription:
+        # The message does not show the account.
+        if not isinstance(account, str) or _ACCOUNT.fullmatch(account) is None:
+            raise SubscriptionError(
+                "an account must be a text such as 'DU1234567', of letters, digits, dots and dashes"
+            )
+        wanted = {"keys": _texts_of("keys", keys), "fields": _texts_of("fields", fields)}
+        parameters = json.dumps({key: texts for key, texts in wanted.items() if texts}, separators=(",", ":"))
+        topic = f"{channel}+{account}"
+        return cls(
+            name=f"{name}:{topic}",
+            topic=topic,
+            payload=f"{topic}+{parameters}",
+            cancel_payload=f"{cancel_channel}+{account}+{{}}",
+            send=send,
+        )
 
     @property
     def is_cancelled(self) -> bool:

@@ -1,4 +1,4 @@
-"""The REST client of a gateway: login state, session, accounts and history."""
+"""The REST client of a gateway: its options, its connections, login state, session and accounts."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import Final, SupportsIndex
+from typing import Final
+
+import orjson
 
 from cpapi_fast._version import __version__
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
+from cpapi_fast.contract_cache import ContractCache
 from cpapi_fast.errors import (
     CertificateError,
     ConfigError,
     HeaderRefusedError,
-    NoSessionError,
-    NotAuthenticatedError,
-    StatusError,
     UsageError,
 )
 from cpapi_fast.loop import LoopOwner, required_loop
-from cpapi_fast.meaning import Meaning
 from cpapi_fast.option_values import check_positive, check_whole
-from cpapi_fast.protocol.history import History, HistorySource, rest_query
-from cpapi_fast.protocol.instruments import conid_target
 
+from .endpoints.contracts import ContractRequests
+from .endpoints.live_orders import LiveOrders
+from .endpoints.market_data import MarketDataRequests
 from .keepalive import Keepalive
 from .pacing import RestPacer
 from .responses import RestResponse
-from .session import Accounts, AuthStatus, SessionTicket, competing_error, parse_logout
+from .session import Accounts, AuthStatus, SessionTicket, check_open, competing_error, parse_logout
 from .stats import ClientStats
 from .tls import Tls
 from .transport import MAX_BODY_BYTES, RestTransport
@@ -41,7 +40,7 @@ from .urls import BaseUrl
 _USER_AGENT: Final = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 
 
-class Client:
+class Client(ContractRequests, MarketDataRequests):
     """The REST client of one gateway. Use it as `async with Client(...) as client`, or call `aclose`.
 
     It connects with the first request. All durations are seconds of `clock`. A client belongs to the event loop in
@@ -58,6 +57,7 @@ class Client:
         clock: the clock of all timers.
         pacer: delays requests to stay below the gateway's rate limits. By default each client has its own pacer; the
             clients of one gateway should share one. The time limits do not include the wait for the pacer.
+        contract_cache: keeps lists, terms and schedules of contracts in files; None requests them each time.
 
     Raises:
         ConfigError: the URL or another option is invalid.
@@ -74,7 +74,11 @@ class Client:
         max_body_bytes: int = MAX_BODY_BYTES,
         clock: Clock = SYSTEM_CLOCK,
         pacer: RestPacer | None = None,
+        contract_cache: ContractCache | None = None,
     ) -> None:
+        if not isinstance(contract_cache, ContractCache | None):
+            raise ConfigError(f"contract_cache must be a ContractCache or None, not {type(contract_cache).__name__}")
+        super().__init__(clock, contract_cache)
         self._url: Final = BaseUrl.parse(base_url)
         self._tls: Final = Tls.verify() if tls is None else tls
         if not isinstance(self._tls, Tls):
@@ -90,8 +94,6 @@ class Client:
         self.user_agent: Final = f"cpapi_fast/{__version__}" if user_agent is None else user_agent
         if not isinstance(self.user_agent, str) or _USER_AGENT.fullmatch(self.user_agent) is None:
             raise HeaderRefusedError("user_agent must be printable ASCII of at most 256 characters")
-        #: The clock of all timers, including those of the WebSocket.
-        self.clock: Final = clock
         #: Delays requests to stay below the gateway's rate limits.
         self.pacer: Final = RestPacer(clock) if pacer is None else pacer
         if self.pacer.clock is not clock:
@@ -214,22 +216,7 @@ class Client:
         """
         path = "/iserver/auth/status"
         status = await self._request_auth_status(path)
-        if status.is_held_elsewhere:
-            raise competing_error(status, path)
-        if status.connected is False:
-            raise NoSessionError(
-                f"the gateway at {self.origin} is not connected to Interactive Brokers. Wait until it is, or log in at "
-                f"{self.origin} in a browser.",
-                path=path,
-            )
-        if not status.authenticated:
-            said = f', and says: "{status.words}"' if status.words else ""
-            raise NotAuthenticatedError(
-                f"the gateway at {self.origin} has no open brokerage session{said}. Call "
-                f"init_brokerage_session(), or log in at {self.origin} in a browser.",
-                path=path,
-                meaning=Meaning.BROKERAGE_CLOSED,
-            )
+        check_open(status, self.origin, path)
         return status
 
     async def accounts(self) -> Accounts:
@@ -252,46 +239,16 @@ class Client:
         """
         (await self._request("GET", "/iserver/accounts", is_body_needed=False)).check()
 
-    async def history(
-        self,
-        conid: SupportsIndex,
-        *,
-        period: str,
-        bar: str,
-        exchange: str | None = None,
-        outside_rth: bool = False,
-        start_time: datetime | None = None,
-        source: HistorySource = "trades",
-    ) -> History:
-        """Return bars of history, at most 1,000. At most five such requests run at once; others wait.
+    async def live_orders(self) -> LiveOrders:
+        """Return the orders of the brokerage session: working ones, and those that finished on this day.
 
-        If the gateway requires `/iserver/accounts` first, this requests it and then the history again, once.
-
-        Args:
-            conid: IB's contract id.
-            period: the length of the history: `1min` to `30min`, `1h` to `8h`, `1d` to `1000d`, `1w` to `792w`, `1m` to
-                `182m` (months), `1y` to `15y`.
-            bar: the length of each bar: `1min 2min 3min 5min 10min 15min 30min 1h 2h 3h 4h 8h 1d 1w 1m` (a month).
-            exchange: restricts the data to one exchange.
-            outside_rth: whether to include bars outside the regular trading hours.
-            start_time: the end of the period, which IB calls its start time; with a time zone. Now by default.
-            source: the prices that the bars are made of.
+        The gateway requires `accounts` or `prime_accounts` before, and allows one such request in 5 s; others wait.
 
         Raises:
-            SubscriptionError: an argument is invalid. The gateway would silently use another value.
-            CpapiError: like `tickle`. A contract without history raises StatusError with status 500.
+            CpapiError: like `tickle`.
         """
-        target = conid_target(conid)
-        conid_target(conid, exchange)
-        query = rest_query(target, period, bar, exchange, outside_rth, start_time, source)
-        path = "/iserver/marketdata/history"
-        try:
-            found = (await self._request("GET", path, query=query)).decode(History.parse)
-        except StatusError as error:
-            if error.meaning is not Meaning.ACCOUNTS_FIRST:
-                raise
-            await self.prime_accounts()
-            found = (await self._request("GET", path, query=query)).decode(History.parse)
+        path = "/iserver/account/orders"
+        found = (await self._request("GET", path)).decode(LiveOrders.parse)
         self._note_odd(path, found.odd)
         return found
 
@@ -306,7 +263,8 @@ class Client:
             CpapiError: like `tickle`.
         """
         path = "/iserver/auth/ssodh/init"
-        status = await self._request_auth_status(path, {"publish": True, "compete": bool(compete)})
+        body = orjson.dumps({"publish": True, "compete": bool(compete)})
+        status = await self._request_auth_status(path, body)
         if status.is_held_elsewhere:
             raise competing_error(status, path)
         return status
@@ -374,7 +332,7 @@ class Client:
             raise UsageError("this client is closed. Create a new one.")
         self._owner.check()
 
-    async def _request_auth_status(self, path: str, body: dict[str, bool] | None = None) -> AuthStatus:
+    async def _request_auth_status(self, path: str, body: bytes | None = None) -> AuthStatus:
         status = (await self._request("POST", path, body)).decode(AuthStatus.parse)
         self._note_odd(path, status.odd)
         return status
@@ -383,14 +341,22 @@ class Client:
         self,
         method: str,
         path: str,
-        body: dict[str, bool] | None = None,
+        body: bytes | None = None,
         *,
         query: Mapping[str, str] | None = None,
         is_body_needed: bool = True,
+        is_repeatable: bool = True,
     ) -> RestResponse:
-        response = await self._rest.request(method, path, body, query=query, is_body_needed=is_body_needed)
+        how = {"is_body_needed": is_body_needed, "is_repeatable": is_repeatable}
+        response = await self._rest.request(method, path, body, query=query, **how)
         self._responses += 1
         return response
+
+    def _note_session(self, path: str, payload: object) -> None:
+        if path == "/logout":
+            self._rest.cookies.clear()
+        elif path == "/tickle" and isinstance(payload, dict) and isinstance(payload.get("session"), str):
+            self._rest.last_session = payload["session"]
 
     def _note_odd(self, path: str, names: Iterable[str]) -> None:
         self._odd.update(f"{path} {name}" for name in names)

@@ -25,11 +25,12 @@ from cpapi_fast.protocol.response_rules import (
     is_of_gateway,
     judge,
     judge_payload,
+    refused,
     step_of,
     unexpected,
 )
 from cpapi_fast.protocol.response_table import ROWS, Place, advice_for
-from cpapi_fast.protocol.shape import ShapeError
+from cpapi_fast.protocol.shape import ErrorBodyError, ShapeError
 from cpapi_fast.redaction import preview
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class RestResponse:
             NoSessionError: the brokerage session is not open, in the gateway's words: `no bridge`.
             CompetingSessionError: another login holds the brokerage session, in the gateway's words.
             RedirectError: another redirect.
-            StatusError: another status that is not 2xx.
+            StatusError: another status that is not 2xx, or an error in place of a result.
             DecodeError: the body is HTML or not JSON, or `parse` raised a ShapeError.
         """
         contact = self.contact
@@ -100,6 +101,9 @@ class RestResponse:
                     return result
             except orjson.JSONDecodeError as reason:
                 verdict = unexpected(response, f"the body is not JSON ({reason.msg})")
+            except ErrorBodyError:
+                contact.has_gateway = contact.has_succeeded = True
+                verdict = refused(response)
             except ShapeError as reason:
                 verdict = unexpected(response, str(reason))
         # Raised outside the except block, because its context would be the decoder's error, which has the whole body.
@@ -147,7 +151,7 @@ class RestResponse:
             return CompetingSessionError(message, status=status, path=path, advice=advice)
         if 300 <= status < 400 and self.headers.get("location"):
             return RedirectError(message, status=status, path=path, meaning=meaning, advice=advice)
-        if 200 <= status < 300 and meaning is not Meaning.ACCOUNTS_FIRST:
+        if 200 <= status < 300 and meaning not in (Meaning.ACCOUNTS_FIRST, Meaning.REFUSED):
             start = preview(self.raw, self.secrets)
             return DecodeError(message, status=status, path=path, meaning=meaning, advice=advice, preview=start)
         is_retryable = ROWS[meaning].is_retryable

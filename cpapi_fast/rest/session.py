@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cpapi_fast.errors import CompetingSessionError, HeaderRefusedError, NoSessionError
+from cpapi_fast.errors import CompetingSessionError, HeaderRefusedError, NoSessionError, NotAuthenticatedError
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.members import Members, Words
 from cpapi_fast.protocol.shape import ShapeError
@@ -234,6 +234,35 @@ def competing_error(status: AuthStatus, path: str) -> CompetingSessionError:
     return CompetingSessionError(
         f"another login of this user holds the brokerage session{said}. {advice}", path=path, advice=advice
     )
+
+
+def check_open(status: AuthStatus, origin: str, path: str) -> None:
+    """Check that the brokerage session is open.
+
+    Args:
+        status: the state of the brokerage session.
+        origin: the gateway, for the advice.
+        path: the path of the request that returned it.
+
+    Raises:
+        NoSessionError, CompetingSessionError, NotAuthenticatedError: see `Client.health`.
+    """
+    if status.is_held_elsewhere:
+        raise competing_error(status, path)
+    if status.connected is False:
+        raise NoSessionError(
+            f"the gateway at {origin} is not connected to Interactive Brokers. Wait until it is, or log in at "
+            f"{origin} in a browser.",
+            path=path,
+        )
+    if not status.authenticated:
+        said = f', and says: "{status.words}"' if status.words else ""
+        raise NotAuthenticatedError(
+            f"the gateway at {origin} has no open brokerage session{said}. Call "
+            f"init_brokerage_session(), or log in at {origin} in a browser.",
+            path=path,
+            meaning=Meaning.BROKERAGE_CLOSED,
+        )
 
 
 def parse_logout(payload: object) -> bool:

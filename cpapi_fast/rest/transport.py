@@ -15,7 +15,6 @@ from typing import Final
 from urllib.parse import urlencode
 
 import aiohttp
-import orjson
 import yarl
 
 from cpapi_fast.clock import Clock
@@ -109,20 +108,23 @@ class RestTransport:
         self,
         method: str,
         path: str,
-        body: dict[str, bool] | None = None,
+        body: bytes | None = None,
         *,
         query: Mapping[str, str] | None = None,
         is_body_needed: bool = True,
+        is_repeatable: bool = True,
     ) -> RestResponse:
         """Send one request as soon as the pacer permits, and return the response with any status except 429.
 
         Args:
             method: the HTTP method.
             path: the path below the base URL, without query.
-            body: sent as JSON.
+            body: the body, JSON.
             query: the query parameters.
             is_body_needed: whether the whole body is read; otherwise only its start, and a longer one costs the
                 connection.
+            is_repeatable: whether the request may be sent again if the connection is lost, because the gateway may have
+                received it.
 
         Raises:
             RateLimitedError: the status is 429; or the penalty of an earlier 429 has not ended, so that nothing was
@@ -156,9 +158,9 @@ class RestTransport:
                         advice=advice,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
-                    # The peer may have closed a pooled connection. All requests are idempotent, so this one is sent
-                    # again. Each such failure removes a connection from the pool, so the loop ends.
-                    if attempt.is_reused and not self._is_closed and _is_disconnect(reason):
+                    # The peer may have closed a pooled connection. Each such failure removes one from the pool, so the
+                    # loop ends.
+                    if attempt.is_reused and is_repeatable and not self._is_closed and _is_disconnect(reason):
                         continue
                     error, sign = self._translate(f"{method} {self._url}{path}", reason)
             # Outside the except block, so that the original error is not the context of this one.
@@ -190,7 +192,7 @@ class RestTransport:
         context: ssl.SSLContext | None,
         method: str,
         path: str,
-        body: dict[str, bool] | None,
+        body: bytes | None,
         query: Mapping[str, str] | None,
         is_body_needed: bool,
     ) -> RestResponse:
@@ -200,7 +202,7 @@ class RestTransport:
         async with self._http.request(
             method,
             yarl.URL(address, encoded=True),
-            data=None if body is None else orjson.dumps(body),
+            data=body,
             headers=self._headers(method, has_body=body is not None),
             # A redirect would send the cookies to its target.
             allow_redirects=False,
@@ -284,7 +286,7 @@ class RestTransport:
             headers["Cookie"] = cookies
         if has_body:
             headers["Content-Type"] = "application/json"
-        elif method == "POST":
+        elif method in ("POST", "PUT"):
             # Without this header the gateway returns 411.
             headers["Content-Length"] = "0"
         return headers

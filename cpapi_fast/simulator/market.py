@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Final
 
 from . import history
+from .contracts import contract_of
 from .wire import java_double
 
 #: `6509` as seen on the wire, the commonest first.
@@ -22,35 +23,14 @@ _SERVICES: Final = (
 _PRECISIONS: Final = ((2, 1), (2, 1), (2, 1), (2, 5), (3, 10), (4, 5))
 #: A conid, with an exchange, with the legs of a combination, or with both.
 _TARGET: Final = re.compile(r"([0-9]{1,18})(?:@[A-Za-z0-9._-]{1,32})?(?:;;;[0-9A-Za-z@/,._-]{1,512})?", re.ASCII)
-#: Symbol and name of well-known conids. All others have invented ones.
-_KNOWN: Final = {
-    265598: ("AAPL", "APPLE INC"),
-    8314: ("IBM", "INTL BUSINESS MACHINES CORP"),
-    8894: ("KO", "COCA-COLA CO/THE"),
-    13455763: ("VIX", "CBOE VOLATILITY INDEX"),
-    272093: ("MSFT", "MICROSOFT CORP"),
-    76792991: ("TSLA", "TESLA INC"),
-    756733: ("SPY", "SS SPDR S&P 500 ETF TRUST-US"),
-}
 _VENUES: Final = "QNPZCEA"
 _FIRST_NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
-_LETTERS: Final = "ABCDEFGHIKLMNOPRSTUVW"
 
 #: The fractions of instruments and moves that produce the rare forms of a price.
 _THIN_SHARE: Final = 0.1
 _PRIOR_CLOSE_SHARE: Final = 0.12
 _HALT_PER_MOVE: Final = 0.002
 _HALT_MOVES: Final = 12
-
-
-def contract_of(conid: int) -> tuple[str, str]:
-    """Symbol and company name of a conid: the same in every topic, on every exchange and for every seed."""
-    known = _KNOWN.get(conid)
-    if known is not None:
-        return known
-    random = Random(f"contract/{conid}")
-    symbol = "".join(random.choice(_LETTERS) for _ in range(4))
-    return symbol, f"{symbol} HOLDINGS INC"
 
 
 def short_volume(volume: int) -> str:
@@ -111,25 +91,26 @@ class Instrument:
         _, is_combination, legs = self.target.partition(";;;")
         # The conid of a combination is one for all of a currency. Its symbol is that of the first leg.
         first_leg = _FIRST_NUMBER.match(legs)
-        symbol, company = contract_of(int(first_leg[0]) if first_leg else self.conid)
-        venue = self.target.partition(";")[0].partition("@")[2] or "NASDAQ"
+        contract = contract_of(int(first_leg[0]) if first_leg else self.conid)
+        symbol = contract.symbol
+        venue = self.target.partition(";")[0].partition("@")[2] or contract.exchange
         far = self._increment * random.randint(200, 900)
         mean_volume = int(10.0 ** random.uniform(4.0, 7.6))
         texts = {
             "55": symbol,
             "201": "",
             "6004": venue,
-            "6070": "BAG" if is_combination else "STK",
-            "7051": company,
+            "6070": "BAG" if is_combination else contract.sec_type,
+            "7051": contract.name,
             "7058": random.choice(_VENUES),
             "7057": "".join(random.sample(_VENUES, 3)),
             "7068": "".join(random.sample(_VENUES, 2)),
             "7087": f"{random.uniform(8, 60):.1f}%",
             "7094": f"{self.conid}@{venue}",
             "7184": "1",
-            "7219": symbol,
-            "7220": symbol,
-            "7221": venue,
+            "7219": contract.local_symbol or symbol,
+            "7220": contract.local_symbol or symbol,
+            "7221": contract.exchange,
             "7282": short_volume(mean_volume),
             "7283": f"{random.uniform(8, 60):.1f}%",
             "7290": f"{random.uniform(5, 60):.2f}",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Final
 
-from .market import contract_of
-from .topic_streams import IntervalTimer, Moment, texts
+from .contracts import contract_of
+from .topic_streams import IntervalTimer, Moment, RecordLog, texts
 from .wire import payload
 
 #: The recorded states of one order: the members of each frame after the full record, besides `acct` and `orderId`.
@@ -26,38 +26,41 @@ _CANCELLED: Final = {
 ORDER_CONID: Final = 265598
 #: Seconds between two frames of an order.
 _STEP_S: Final = 1.0
+_MOST_KEPT: Final = 1_000
 
 
-class OrderStream:
-    """The live orders of one socket: one order after the other is placed and then cancelled or filled."""
+class OrderBook:
+    """The orders of the account, which all sockets of a gateway see: one after the other is placed and then closed."""
 
-    topic = "sor"
-    needs_brokerage = True
-
-    def __init__(self, account: str, seed: int, parameters: dict[str, Any]) -> None:
+    def __init__(self, account: str, seed: int) -> None:
         self._account = account
         self._random = Random(f"{seed}/sor")
-        self._statuses = frozenset(texts(parameters.get("filters")))
         self._timer = IntervalTimer(_STEP_S)
         self._order_id = 900_000_000 + self._random.randrange(50_000_000)
         self._script: list[dict[str, Any]] = []
+        #: The records of all orders.
+        self.log = RecordLog()
+        #: By id: the last orders, merged from their records.
+        self._orders: dict[int, dict[str, Any]] = {}
 
-    def first(self, now: Moment) -> list[bytes]:
-        """No frame: `sor` sends only updates. Clients get earlier orders over REST."""
+    def start(self, now: Moment) -> None:
+        """Begin to trade, or begin again after a pause: an order continues where it was."""
         self._timer.start(now.s)
-        return []
 
-    def poll(self, now: Moment) -> list[bytes]:
-        """The next record of the current order."""
-        if not self._timer.is_due(now.s):
-            return []
-        if not self._script:
-            self._script = self._place(now.ms)
-        record = self._script.pop(0)
-        status = record.get("status")
-        if self._statuses and status is not None and status not in self._statuses:
-            return []
-        return [payload({"topic": "sor", "args": [record]})]
+    def advance(self, now: Moment) -> None:
+        """Add the next record if it is due."""
+        if self._timer.is_due(now.s):
+            if not self._script:
+                self._script = self._place(now.ms)
+            record = self._script.pop(0)
+            self._orders.setdefault(record["orderId"], {}).update(record)
+            if len(self._orders) > _MOST_KEPT:
+                del self._orders[next(iter(self._orders))]
+            self.log.append(record)
+
+    def all_orders(self) -> list[dict[str, Any]]:
+        """The last orders, as REST returns them: working ones, and those that have ended."""
+        return list(self._orders.values())
 
     def _place(self, now_ms: int) -> list[dict[str, Any]]:
         self._order_id += self._random.randrange(1, 9)
@@ -88,7 +91,8 @@ class OrderStream:
         return [*script, identity | filled]
 
     def _full_record(self, size: float, now_ms: int) -> dict[str, Any]:
-        symbol, company = contract_of(ORDER_CONID)
+        contract = contract_of(ORDER_CONID)
+        symbol, company = contract.symbol, contract.name
         return {
             "acct": self._account,
             "conidex": str(ORDER_CONID),
@@ -122,3 +126,30 @@ class OrderStream:
             "lastExecutionTime_r": now_ms - now_ms % 1000,
             "side": "BUY",
         }
+
+
+class OrderStream:
+    """The live orders of one socket."""
+
+    topic = "sor"
+    needs_brokerage = True
+
+    def __init__(self, book: OrderBook, parameters: dict[str, Any]) -> None:
+        self._book = book
+        self._statuses = frozenset(texts(parameters.get("filters")))
+        self._position = book.log.end
+
+    def first(self, now: Moment) -> list[bytes]:
+        """No frame: `sor` sends only updates. Clients get earlier orders over REST."""
+        self._book.start(now)
+        return []
+
+    def poll(self, now: Moment) -> list[bytes]:
+        """The records since the last call."""
+        self._book.advance(now)
+        records, self._position = self._book.log.since(self._position)
+        return [payload({"topic": "sor", "args": [record]}) for record in records if self._is_wanted(record)]
+
+    def _is_wanted(self, record: dict[str, Any]) -> bool:
+        status = record.get("status")
+        return not self._statuses or status is None or status in self._statuses

@@ -9,7 +9,7 @@ from typing import Final
 _PER_SECOND: Final = 10
 _PENALTY_S: Final = 900.0
 #: Seconds between two requests to a path.
-_PATH_INTERVALS_S: Final = {"/tickle": 1.0, "/sso/validate": 60.0}
+_PATH_INTERVALS_S: Final = {"/tickle": 1.0, "/sso/validate": 60.0, "/iserver/account/orders": 5.0}
 
 
 class RateLimiter:

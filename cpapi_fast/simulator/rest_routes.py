@@ -11,6 +11,7 @@ from aiohttp import web
 
 from . import history, system_frames
 from .connection_registry import ConnectionRegistry
+from .contract_routes import ContractRoutes
 from .rate_limits import RateLimiter
 from .session import GatewaySession
 from .state import GatewayState, ReceivedRequest, RestFailure
@@ -68,6 +69,7 @@ class RestRoutes:
         self._connections = connections
         self._scheme = scheme
         self._rate_limiter = RateLimiter()
+        self._contracts = ContractRoutes(state)
         self._handlers: Final[dict[tuple[str, str], Callable[[ReceivedRequest], web.Response]]] = {
             ("POST", "/tickle"): self._tickle,
             # The documentation's pacing table lists it as GET.
@@ -77,6 +79,7 @@ class RestRoutes:
             ("POST", "/iserver/auth/ssodh/init"): self._init,
             ("POST", "/iserver/reauthenticate"): self._reauthenticate,
             ("GET", "/iserver/accounts"): self._accounts,
+            ("GET", "/iserver/account/orders"): self._orders,
             ("GET", "/iserver/marketdata/history"): self._history,
             ("GET", "/sso/validate"): self._validate,
             ("POST", "/logout"): self._logout,
@@ -111,7 +114,10 @@ class RestRoutes:
         return response
 
     def _respond(self, received: ReceivedRequest) -> web.Response:
-        handler = self._handlers.get((received.method, received.path.removeprefix(BASE_PATH)))
+        path = received.path.removeprefix(BASE_PATH)
+        handler = self._handlers.get((received.method, path))
+        if handler is None and (reply := self._contracts.reply(received, path)) is not None:
+            return _json(*reply)
         if handler is None:
             return _json({"error": "Not Found", "statusCode": 404}, 404)
         return handler(received)
@@ -205,6 +211,15 @@ class RestRoutes:
             return _json({"error": "Bad Request: no bridge", "statusCode": 400}, 400)
         self._state.session.has_read_accounts = True
         return _json(system_frames.accounts(self._state.options.accounts))
+
+    def _orders(self, _received: ReceivedRequest) -> web.Response:
+        session = self._state.session
+        if not session.is_authenticated:
+            return _json({"error": "Bad Request: no bridge", "statusCode": 400}, 400)
+        if not session.has_read_accounts:
+            # Documented: the accounts are required before. The words are those of another endpoint.
+            return _json({"error": "Please query /accounts first", "statusCode": 400}, 400)
+        return _json({"orders": self._state.orders.all_orders(), "snapshot": True})
 
     def _history(self, received: ReceivedRequest) -> web.Response:
         state, query = self._state, received.query

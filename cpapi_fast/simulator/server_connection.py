@@ -102,6 +102,8 @@ class ServerConnection:
             clock=state.clock,
             session=state.session,
             market=state.market,
+            orders=state.orders,
+            trades=state.trades,
             lines_in_use=lines_in_use,
             drops_subscribe=state.drops_subscribe,
             refuses_orders=state.refuses_orders,

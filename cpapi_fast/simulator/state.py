@@ -13,7 +13,9 @@ from cpapi_fast.clock import Clock
 from .frame_writer import SentFrame
 from .market import Market
 from .options import SimulatorOptions
+from .orders import OrderBook
 from .session import GatewaySession
+from .trades import TradeBook
 
 #: How many REST requests a long-running gateway keeps.
 _MAX_REQUESTS = 10_000
@@ -59,7 +61,7 @@ class RestFailure:
 
 
 class GatewayState:
-    """Options, clock, session and market of a gateway, and the faults that are active.
+    """Options, clock, session, market, orders and executions of a gateway, and the faults that are active.
 
     Attributes:
         requests: the REST requests and upgrades received, oldest first.
@@ -87,6 +89,8 @@ class GatewayState:
             inactive_conids=options.inactive_conids,
             now_s=lambda: clock.time_ns() / 1e9,
         )
+        self.orders = OrderBook(options.accounts[0], options.seed)
+        self.trades = TradeBook(options.accounts[0], options.seed)
         self.requests: deque[ReceivedRequest] = deque(maxlen=_MAX_REQUESTS)
         self.failures: list[RestFailure] = []
         self.maintenance_status: int | None = None

@@ -12,11 +12,11 @@ from .ladder import LadderStream
 from .market import Market
 from .market_data import MarketDataStream
 from .options import SimulatorOptions
-from .orders import OrderStream
+from .orders import OrderBook, OrderStream
 from .portfolio import LedgerStream, PnlStream, SummaryStream
 from .session import GatewaySession
 from .topic_streams import Moment, TopicStream, parameters, texts
-from .trades import TradeStream
+from .trades import TradeBook, TradeStream
 from .wire import payload
 
 #: Channels that need the brokerage session; without it their subscribes are dropped.
@@ -45,6 +45,8 @@ class SocketSubscriptions:
         clock: Clock,
         session: GatewaySession,
         market: Market,
+        orders: OrderBook,
+        trades: TradeBook,
         lines_in_use: Callable[[], int],
         drops_subscribe: Callable[[str], bool],
         refuses_orders: Callable[[], bool],
@@ -53,6 +55,8 @@ class SocketSubscriptions:
         self._clock = clock
         self._session = session
         self._market = market
+        self._orders = orders
+        self._trades = trades
         self._lines_in_use = lines_in_use
         self._drops_subscribe = drops_subscribe
         self._refuses_orders = refuses_orders
@@ -61,7 +65,7 @@ class SocketSubscriptions:
         self.histories: dict[str, str] = {}
         self.ignored = 0
         self.revision = 0
-        # Each socket gets other orders and trades than the one before it.
+        # Each socket gets other profits and balances than the one before it.
         self._streams_started = (number - 1) * _STREAMS_PER_SOCKET
         self._handlers: Final[dict[str, Callable[[str], list[bytes]]]] = {
             "smd": self._subscribe_market_data,
@@ -72,7 +76,7 @@ class SocketSubscriptions:
             "ubd": lambda rest: self._end(f"sbd+{_first(rest)}"),
             "sor": self._subscribe_orders,
             "uor": lambda _rest: self._end("sor"),
-            "str": lambda rest: self._start("str", TradeStream(self._account, self._stream_seed(), parameters(rest))),
+            "str": lambda rest: self._start("str", TradeStream(self._trades, parameters(rest))),
             "utr": lambda _rest: self._end("str"),
             "spl": lambda _rest: self._start("spl", PnlStream(self._account, self._stream_seed())),
             "upl": lambda _rest: self._end("spl"),
@@ -151,7 +155,7 @@ class SocketSubscriptions:
         return self._clock.time_ns() // 1_000_000
 
     def _stream_seed(self) -> int:
-        # A repeated subscribe gets other orders and trades than the one before.
+        # A repeated subscribe gets others than the one before.
         self._streams_started += 1
         return self._options.seed * 1_000_003 + self._streams_started
 
@@ -210,7 +214,7 @@ class SocketSubscriptions:
     def _subscribe_orders(self, rest: str) -> list[bytes]:
         if self._refuses_orders():
             return [system_frames.error("unable to subscribe", 500, "sor")]
-        return self._start("sor", OrderStream(self._account, self._stream_seed(), parameters(rest)))
+        return self._start("sor", OrderStream(self._orders, parameters(rest)))
 
     def _subscribe_summary(self, rest: str) -> list[bytes]:
         account, _, text = rest.partition("+")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, Protocol
+from collections import deque
+from typing import Any, Final, NamedTuple, Protocol
+
+#: How many records a log keeps. A socket that is polled misses none.
+_MOST_RECORDS: Final = 100
 
 
 class Moment(NamedTuple):
@@ -52,6 +56,25 @@ class IntervalTimer:
         if self._due_s <= now_s:
             self._due_s = now_s + self._interval_s
         return True
+
+
+class RecordLog:
+    """The last records of something that several sockets see, each from its own position on."""
+
+    def __init__(self) -> None:
+        self._records: deque[dict[str, Any]] = deque(maxlen=_MOST_RECORDS)
+        #: The position after the last record.
+        self.end = 0
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record."""
+        self._records.append(record)
+        self.end += 1
+
+    def since(self, position: int) -> tuple[list[dict[str, Any]], int]:
+        """The records from a position on, and the position after them."""
+        count = min(self.end - position, len(self._records))
+        return list(self._records)[len(self._records) - count :], self.end
 
 
 def parameters(text: str) -> dict[str, Any]:

@@ -151,7 +151,9 @@ class Ledger:
 
     @staticmethod
     def _find(account: Account, payload: bytes) -> int | None:
+        # The gateway writes an order to every socket, also to one that the feed has left. The feed has the newest.
+        found, connection = None, 0
         for index, frame in enumerate(account.waiting):
-            if frame.payload == payload:
-                return index
-        return None
+            if frame.payload == payload and frame.connection > connection:
+                found, connection = index, frame.connection
+        return found

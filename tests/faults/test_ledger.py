@@ -90,6 +90,17 @@ def test_frames_written_to_an_abandoned_socket_are_not_lost() -> None:
     assert (short.ledger.accounts[A].lost, short.ledger.accounts[A].abandoned) == (1, 2)
 
 
+@pytest.mark.parametrize("is_new_first", [False, True])
+def test_a_frame_that_is_written_to_two_sockets_is_that_of_the_newer_one(is_new_first: bool) -> None:
+    both = [frame for n in (2, 3) for frame in (*sent(n), *sent(n, connection=2))[:: -1 if is_new_first else 1]]
+    short = ShortLedger(*sent(1), *both).got(1).gap(1, 2).got(2, 3)
+    assert short.problems == []
+    assert short.ledger.accounts[A].connection == 2
+    # A frame of the newer socket that is lost is found, although the older one got it too.
+    short = ShortLedger(*sent(1), *both).got(1).gap(1, 2).got(2)
+    assert short.problems == [f"{A}: the last 1 frames are lost without a gap"]
+
+
 @pytest.mark.parametrize(
     ("short", "problem"),
     [

@@ -37,6 +37,9 @@ NO_CALLBACKS = {
     ("Subscription.market_data", "send"),
     ("Subscription.orders", "send"),
     ("Subscription.pnl", "send"),
+    ("Subscription.executions", "send"),
+    ("Subscription.account_summary", "send"),
+    ("Subscription.ledger", "send"),
 }
 
 
@@ -59,6 +62,17 @@ class World:
             use(feed)
             await feed.wait_for(cf.FeedState.AUTHENTICATED)
 
+    async def with_changes(self, use: Callable[[cf.Feed], cf.CallbackConsumer]) -> None:
+        async with cf.Feed(self.client) as feed:
+            consumer = use(feed)
+            await feed.subscribe_market_data(265598)
+            await feed.subscribe_orders()
+            await feed.subscribe_executions()
+            await feed.subscribe_pnl()
+            await feed.subscribe_account_summary("DU1234567")
+            await feed.subscribe_ledger("DU1234567")
+            await self.gateway.wait_for(lambda: consumer.stats.events_delivered, timeout_s=20)
+
     async def logged_out(self, callback: Any) -> None:
         self.gateway.faults.log_out()
         async with cf.Feed(self.client, on_login_required=callback) as feed:
@@ -79,6 +93,34 @@ class World:
 CALLBACKS: dict[tuple[str, str], tuple[Callable[[World, Any], Awaitable[object]], str]] = {
     ("Feed.on_item", "callback"): (lambda world, call: world.with_feed(lambda feed: feed.on_item(call)), "handled"),
     ("Feed.on_batch", "callback"): (lambda world, call: world.with_feed(lambda feed: feed.on_batch(call)), "handled"),
+    ("Feed.on_quote", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_quote(call)),
+        "handled",
+    ),
+    ("Feed.on_order", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_order(call)),
+        "handled",
+    ),
+    ("Feed.on_execution", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_execution(call)),
+        "handled",
+    ),
+    ("Feed.on_pnl", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_pnl(call)),
+        "handled",
+    ),
+    ("Feed.on_account_value", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_account_value(call)),
+        "handled",
+    ),
+    ("Feed.on_ledger_balance", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_ledger_balance(call)),
+        "handled",
+    ),
+    ("Feed.on_session", "callback"): (
+        lambda world, call: world.with_changes(lambda feed: feed.on_session(call)),
+        "handled",
+    ),
     ("Feed", "on_login_required"): (lambda world, call: world.logged_out(call), "handled"),
     ("WsClient.on_batch", "callback"): (lambda world, call: world.with_ws(lambda ws: ws.on_batch(call)), "raised"),
     ("WsClient.on_frame", "callback"): (lambda world, call: world.with_ws(lambda ws: ws.on_frame(call)), "raised"),

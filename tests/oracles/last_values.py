@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final
 
 from cpapi_fast.errors import MalformedPayloadError
 from cpapi_fast.feed.last_values import LastValues
+from cpapi_fast.feed.state import Quote, read_quote
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.fields import FIELDS
@@ -91,4 +93,26 @@ class Twins:
                 assert is_equal(got[0], value), f"{key} of {topic}: {got[0]!r} is not {value!r}"
                 assert got[1:] == (received_ns, updated_s), f"{key} of {topic}"
                 count += 1
+            # All values, those of the last two updates, and none.
+            times = sorted({updated_s for _, _, updated_s in expected.values()})
+            for since_s in (-inf, *times[-2:], inf):
+                self._compare_quote(topic, since_s)
         return count
+
+    def _compare_quote(self, topic: str, since_s: float) -> None:
+        """Compare a quote of the values since a time."""
+        expected = {key: value for key, value in self.expected[topic].items() if value[2] >= since_s}
+        quote = read_quote(
+            self.last, self.topics.find(topic), topic, since_s=since_s, clock=lambda: 1e9, is_current=bool(expected)
+        )
+        assert list(quote.raw) == [*expected, "topic"]
+        for key, (value, received_ns, updated_s) in expected.items():
+            assert type(quote.raw[key]) is type(value)
+            assert is_equal(quote.raw[key], value), f"{key} of {topic}: {quote.raw[key]!r} is not {value!r}"
+            assert (quote.received_ns_of(key), quote.age_s(key)) == (received_ns, 1e9 - updated_s), key
+        latest = max((updated_s for _, _, updated_s in expected.values()), default=None)
+        assert quote.age_s() == (None if latest is None else 1e9 - latest)
+        assert quote.received_ns in ({ns for _, ns, updated_s in expected.values() if updated_s == latest} or {0})
+        # Whatever the values are, reading them raises nothing.
+        assert set(quote.problems) <= {"topic", *(member.key for member in Quote.members().values())}
+        assert [getattr(quote, name) for name in ("availability", "is_halted", "is_prior_close")]

@@ -11,18 +11,27 @@ from cpapi_fast.frames.topic_table import TopicTable
 from cpapi_fast.protocol.kinds import FrameKind
 
 #: Kinds that are inspected for every topic.
-RARE: Final = frozenset({FrameKind.SYSTEM, FrameKind.OTHER, FrameKind.MALFORMED})
+RARE: Final = frozenset(FrameKind) - {FrameKind.MARKET_DATA, FrameKind.HEARTBEAT}
+
+#: Those of them that are inspected only to keep their state.
+KEPT: Final = frozenset({FrameKind.ORDER, FrameKind.PNL})
 
 #: What is read of a topic without a frame.
 NOTHING: Final = (0, 0, 0.0, 0)
 
 
 class Twins:
-    """A tracker and dictionaries, driven together. Every step compares everything that can be read."""
+    """A tracker and dictionaries, driven together. Every step compares everything that can be read.
 
-    def __init__(self) -> None:
+    Args:
+        inspects_kept: as in the tracker.
+    """
+
+    def __init__(self, *, inspects_kept: bool) -> None:
         self.topics: Final = TopicTable()
         self.tracker: Final = Tracker(self.topics)
+        self.tracker.inspects_kept = inspects_kept
+        self._rare: Final = RARE if inspects_kept else RARE - KEPT
         self.slots: Final[dict[str, int]] = {}
         self._observed: Final[dict[str, tuple[int, int, float, int]]] = {}
         self._watched: Final[set[str]] = set()
@@ -74,7 +83,7 @@ class Twins:
                 self._observed[topic] = (self._observed[topic][0] + 1, frame.received_ns, now_s, 0)
             elif frame.kind is FrameKind.MARKET_DATA:
                 self._untracked += 1
-            if frame.kind in RARE or topic in self._watched or is_written_with_escapes:
+            if frame.kind in self._rare or topic in self._watched or is_written_with_escapes:
                 inspected.append(index)
             assert self.topics.slot_of(batch, index) == (-1 if topic is None else self.slots.get(topic, -1))
         self._frames += len(batch)
@@ -87,3 +96,4 @@ class Twins:
         assert self.tracker.last_s == self._last_s
         for topic, slot in self.slots.items():
             assert self.tracker.read(slot) == self._observed[topic], topic
+            assert self.tracker.is_watched(slot) == (topic in self._watched), topic

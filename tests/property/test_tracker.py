@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import random
 
+import pytest
+
 from cpapi_fast.frames.batch import BatchBuilder
 from tests.oracles import generator
 from tests.oracles.tracker import Twins
@@ -17,11 +19,12 @@ CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
 SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
 
 
-def test_a_tracker_equals_dictionaries():
+@pytest.mark.parametrize("inspects_kept", [True, False])
+def test_a_tracker_equals_dictionaries(inspects_kept: bool):
     chance = random.Random(SEED)
     cases = (case.data for case in generator.Generator(SEED).cases(CASES))
     known = [topic.decode() for topic in (*generator.ROUTED_TOPICS, *generator.OTHER_TOPICS)]
-    twins = Twins()
+    twins = Twins(inspects_kept=inspects_kept)
     turn = 0
     is_over = False
     while not is_over:

@@ -1,9 +1,11 @@
-"""Helpers for tests of outputs: a market data frame, and a full disk."""
+"""Helpers for tests of outputs: a market data frame, the rows of tables, and a full disk."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 
 def quote(conid: int = 265598, **fields: object) -> bytes:
@@ -13,6 +15,21 @@ def quote(conid: int = 265598, **fields: object) -> bytes:
     codes = {name.lstrip("_"): value for name, value in fields.items()}
     head = {"server_id": "q1", "conidEx": str(conid), "conid": conid, "_updated": 1777552119103, "6119": "q1"}
     return orjson.dumps({**head, **codes, "topic": f"smd+{conid}"})
+
+
+def table_rows(folder: Path, pattern: str = "*.parquet") -> list[dict[str, Any]]:
+    """The rows of all tables in a folder, in order, with times as int."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob(pattern)):
+        table = pq.read_table(path)
+        for index, field in enumerate(table.schema):
+            if pa.types.is_timestamp(field.type):
+                table = table.set_column(index, field.name, table[field.name].cast(pa.int64()))
+        rows += table.to_pylist()
+    return rows
 
 
 @contextlib.contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import assert_type
+from datetime import date, datetime
+from typing import Any, assert_type
 
 import cpapi_fast as cf
+from cpapi_fast.messages import MarketDataMessage
 
 
 async def rest_types(pin: str) -> None:
@@ -36,3 +38,27 @@ def callback_types(ws: cf.WsClient) -> None:
     sizes: list[int] = []
     ws.on_batch(lambda batch: sizes.append(batch.nbytes))
     ws.on_frame(lambda frame: sizes.append(len(frame)))
+
+
+async def contract_types(client: cf.Client) -> None:
+    assert_type(await client.search("AAPL"), tuple[cf.ContractMatch, ...])
+    stocks = await client.stocks(["AAPL"])
+    assert_type(stocks, dict[str, tuple[cf.StockContract, ...]])
+    assert_type(stocks["AAPL"][0].is_us, bool | None)
+    futures = await client.futures(["ES"])
+    assert_type(futures["ES"][0].expiration, date | None)
+    assert_type(await client.currency_pairs("USD"), tuple[cf.CurrencyPair, ...])
+    info = await client.contract_info(265598)
+    assert_type(info, cf.ContractInfo)
+    assert_type(info.multiplier, float | None)
+    schedule = await client.trading_schedule(265598, exchange="NASDAQ")
+    assert_type(schedule.days[0].liquid[0].start, datetime)
+    quotes = await client.snapshot([265598], ["last_price"])
+    assert_type(quotes, dict[int, MarketDataMessage])
+    assert_type(quotes[265598].last_price, float | None)
+    assert_type(await client.request("GET", "/x", params={"conids": [265598]}), Any)
+    resolved = await cf.resolve_symbols(client, ["AAPL@NASDAQ"])
+    assert_type(resolved, tuple[cf.ResolvedSymbol, ...])
+    assert_type(resolved[0].multiplier, float | None)
+    cached = cf.Client(client.base_url, contract_cache=cf.ContractCache("contracts"))
+    assert_type(cached.contract_cache, cf.ContractCache | None)

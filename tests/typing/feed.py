@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import assert_type
 
 import cpapi_fast as cf
+from cpapi_fast.messages import Execution, OrderStatus, StatusMessage
 
 
 async def item_types(client: cf.Client) -> None:
@@ -45,3 +46,35 @@ def last_value_types(feed: cf.Feed) -> None:
     if value is not None:
         assert_type(value["31"], cf.LastField)
         assert_type(value["31"].age_s, float)
+
+
+def quote_types(feed: cf.Feed) -> None:
+    quote = feed.quote("265598@NYSE")
+    assert_type(quote, cf.Quote)
+    assert_type(quote.bid_price, float | None)
+    assert_type(quote.symbol, str | None)
+    assert_type(quote.is_current, bool)
+    assert_type(quote.is_halted, bool)
+    assert_type(quote.age_s("bid_price"), float | None)
+    assert_type(quote.received_ns_of(84), int | None)
+    quotes: list[cf.Quote] = []
+    assert_type(feed.on_quote(quotes.append), cf.CallbackConsumer)
+
+
+async def state_types(feed: cf.Feed) -> None:
+    assert_type(await feed.subscribe_executions(days=3), cf.FeedSubscription)
+    assert_type(await feed.subscribe_account_summary("DU1234567", keys=["NetLiquidation"]), cf.FeedSubscription)
+    assert_type(await feed.subscribe_ledger("DU1234567"), cf.FeedSubscription)
+    assert_type(feed.orders, Mapping[int, cf.Order])
+    assert_type(feed.orders[7].status, OrderStatus | None)
+    assert_type(feed.orders[7].is_finished, bool)
+    assert_type(feed.executions["0000e0d5.1"], Execution)
+    assert_type(feed.executions["0000e0d5.1"].commission, float | None)
+    assert_type(feed.pnl["DU1234567.Core"].dpl, float | None)
+    assert_type(feed.account_summary["DU1234567", "NetLiquidation"].monetary_value, float | None)
+    assert_type(feed.ledger["DU1234567", "LedgerListUSD"].cash_balance, float | None)
+    assert_type(feed.ledger["DU1234567", "LedgerListUSD"].account, str)
+    assert_type(feed.session, cf.FeedSession)
+    assert_type(feed.session.status, StatusMessage | None)
+    orders: list[cf.Order] = []
+    assert_type(feed.on_order(orders.append), cf.CallbackConsumer)

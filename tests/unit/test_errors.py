@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from cpapi_fast import errors
@@ -41,6 +44,28 @@ def test_temporary_statuses_are_retryable(status: int, is_retryable: bool) -> No
     error = errors.StatusError("x", status=status, path="/tickle")
     assert error.is_retryable is is_retryable
     assert (error.status, error.path) == (status, "/tickle")
+
+
+ATTRIBUTES = {
+    "StatusError": {"status": 500, "path": "/x"},
+    "RateLimitedError": {"path": "/x", "retry_after_s": 5.0},
+    "PaceError": {"path": "/x", "limit": "all", "retry_after_s": 5.0},
+    "LimitError": {"most": 1, "in_use": 1, "advice": "x"},
+    "SymbolError": {"candidates": {"AAPL": (5, 6)}},
+    "ConsumerOverflowError": {"name": "x", "dropped": 5},
+    "MalformedPayloadError": {"raw": b"x"},
+    "OutputError": {"path": "/x"},
+    "DecisionRecordError": {"line": 5},
+    "ReplayMismatchError": {"line": 5},
+}
+
+
+@pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
+def test_an_error_can_be_copied_and_pickled(error: type[errors.CpapiError]) -> None:
+    original = error("what is wrong", **ATTRIBUTES.get(error.__name__, {}))
+    for copied in (copy.copy(original), pickle.loads(pickle.dumps(original))):
+        assert type(copied) is error
+        assert (str(copied), copied.args, vars(copied)) == (str(original), original.args, vars(original))
 
 
 def test_a_limit_error_states_limit_use_and_advice() -> None:

@@ -45,9 +45,15 @@ MADE: dict[type, Callable[[str], object]] = {
     ),
     cf.FeedSubscription: lambda text: cf.FeedSubscription(text, text, unsubscribed, nothing),
     cf.LastValue: lambda text: cf.LastValue(text, {}, is_current=True),
+    cf.Quote: lambda text: cf.Quote({"31": text, "topic": text}, 0, b"", 0.0, 0.0, is_current=True),
+    cf.Order: lambda text: cf.Order({"acct": text, "status": text, "side": text, "orderId": text, text: text}),
+    cf.Pnl: lambda text: cf.Pnl({"dpl": text, text: text}, text),
+    cf.AccountValue: lambda text: cf.AccountValue({"key": text, "monetaryValue": text, "value": text}, text),
+    cf.LedgerBalance: lambda text: cf.LedgerBalance({"key": text, "cashbalance": text, "acctCode": text}, text),
     cf.Frame: lambda text: classify(b'{"topic":"%b"}' % text.encode()),
     cf.Message: lambda text: cf.Message({"topic": text, text: text}),
     cf.Batch: lambda text: batch_of([text.encode()]),
+    cf.ContractCache: cf.ContractCache,
     cf.Consumer: lambda text: Consumer(text, "drop_oldest", DropOldest(1, 1, 1), lambda _consumer: None),
     cf.CallbackConsumer: lambda text: CallbackConsumer(
         text, print, by_batch=False, on_error=lambda _error: None, on_close=lambda _consumer: None
@@ -58,7 +64,7 @@ MADE: dict[type, Callable[[str], object]] = {
 WITHOUT_TEXTS = {
     cf.ArrowReader, cf.BatchBuilder, cf.CaptureReader, cf.CaptureWriter, cf.Client, cf.Clock, cf.Collector, cf.Feed,
     cf.FrameCounters, cf.FrameSink, cf.Keepalive, cf.LastField, cf.MarketDataFields, cf.QuotesWriter, cf.RestPacer,
-    cf.SessionFacts, cf.TickDecoder, cf.Ticks, cf.Tls, cf.WsClient,
+    cf.TickDecoder, cf.Ticks, cf.TicksWriter, cf.Tls, cf.WsClient,
 }  # fmt: skip
 
 PUBLIC = [value for name in cf.__all__ if inspect.isclass(value := getattr(cf, name)) and value.__module__ != "typing"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,7 +12,7 @@ from cpapi_fast.cli.rates import Rates
 from cpapi_fast.cli.table import cut
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, Standstill, StateChange
-from cpapi_fast.feed import Feed, LastField
+from cpapi_fast.feed import Feed
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.printable import printable
 from cpapi_fast.protocol.availability import Availability
@@ -194,20 +194,20 @@ class Tail:
         status = self._feed.status_of(topic)
         if status is None:
             return None
-        quote: Mapping[str, LastField] = self._feed.last_value(conid) or {}
+        quote = self._feed.quote(conid)
         values, fresh = [], []
         for code in self._columns:
-            field = quote.get(code)
-            values.append("" if field is None else shown(field.value))
-            fresh.append(field is not None and field.age_s < _FRESH_S)
-        letters = quote.get(_AVAILABILITY)
-        symbol = quote.get(_SYMBOL)
+            # As received, with the marks of the gateway.
+            values.append(shown(quote.raw.get(code, "")))
+            age_s = quote.age_s(code)
+            fresh.append(age_s is not None and age_s < _FRESH_S)
+        letters = quote.raw.get(_AVAILABILITY)
         return Row(
             name=topic.removeprefix("smd+"),
-            symbol="" if symbol is None else shown(symbol.value),
+            symbol=shown(quote.raw.get(_SYMBOL, "")),
             values=tuple(values),
             fresh=tuple(fresh),
-            availability="" if letters is None else shown(Availability.parse(str(letters.value)).word),
+            availability="" if letters is None else shown(Availability.parse(str(letters)).word),
             age_s=status.age_s,
             state=status.state,
             is_in_gap=status.is_in_gap,

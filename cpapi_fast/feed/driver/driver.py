@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.errors import UsageError
-from cpapi_fast.events import FeedEvent
+from cpapi_fast.events import FeedEvent, FeedState, StateChange
 from cpapi_fast.feed.backfill import Backfiller
 from cpapi_fast.feed.decisions.decision_recorder import DecisionRecorder
 from cpapi_fast.feed.machine import (
@@ -26,6 +26,7 @@ from cpapi_fast.feed.machine import (
     Watch,
 )
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.state import KeptState
 from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.protocol.topics import requested_codes
 from cpapi_fast.rest.client import Client
@@ -35,6 +36,7 @@ from .arrival_watch import ArrivalWatch
 from .failures import Explainer
 from .frame_inspector import FrameInspector
 from .machine_runner import MachineRunner
+from .order_lists import OrderLists
 from .rest_calls import RestCalls
 from .socket_supervisor import SocketSupervisor
 
@@ -42,6 +44,8 @@ _NEVER: Final = float("inf")
 #: The pause before the next tick after a tick that raised, which only a bug causes.
 _RETRY_S: Final = 1.0
 _NO_ACTIVITY: Final = Activity(0, 0, 0.0)
+#: The states of a subscription whose subscribe was sent and not refused.
+_OPEN: Final = frozenset({FeedState.OPEN, FeedState.STREAMING})
 _CLOSING: Final = "cpapi_fast feed close"
 
 
@@ -75,9 +79,27 @@ class Driver:
         self._delivery: Final = delivery
         self._on_event: Final = on_event
         self.topics: Final = TrackedTopics(keeps_last_values=options.last_values)
+        self.state: Final = KeptState(
+            max_orders=options.max_orders,
+            max_executions=options.max_executions,
+            max_account_rows=options.max_account_rows,
+            keeps_rows=options.kept_state,
+        )
+        self.topics.tracker.inspects_kept = options.kept_state
+        self._session = self.machine.session
         self._runner: Final = MachineRunner(self.machine, client.clock, self.topics, self._recorder)
         explain = Explainer(client, is_reclaiming=options.competing == "reclaim")
-        self._rest: Final = RestCalls(client, self._runner, explain, self.carry_out, on_misuse, self._report)
+        self._order_lists: Final = OrderLists(client.clock, self._runner, self.carry_out, self.state)
+        self._rest: Final = RestCalls(
+            client,
+            self._runner,
+            explain,
+            self.carry_out,
+            on_misuse,
+            self._report,
+            self._order_lists.on_response,
+            logs=options.log_trouble,
+        )
         self._backfiller: Final = Backfiller(
             options.backfill,
             clock=client.clock,
@@ -87,8 +109,15 @@ class Driver:
             timeout_s=options.backfill_timeout_s,
         )
         self.arrivals: Final = ArrivalWatch(client.clock, options, self.topics, self._runner, self.carry_out)
-        self._inspector: Final = FrameInspector(
-            client.clock, delivery, self.topics, self._backfiller, self._runner, self.carry_out, self.arrivals
+        self.inspector: Final = FrameInspector(
+            client.clock,
+            delivery,
+            self.topics,
+            self._backfiller,
+            self._runner,
+            self.carry_out,
+            self.arrivals,
+            self.state,
         )
         self._sockets: Final = SocketSupervisor(
             client,
@@ -96,7 +125,7 @@ class Driver:
             self._runner,
             explain,
             carry_out=self.carry_out,
-            on_batch=self._inspector.on_batch,
+            on_batch=self.inspector.on_batch,
             on_lost=self._on_lost,
             on_misuse=on_misuse,
             report=self._report,
@@ -121,6 +150,7 @@ class Driver:
     def halt(self) -> None:
         """Close the socket and stop all timers, without waiting for their end."""
         self.arrivals.stop()
+        self._order_lists.stop()
         self.carry_out(self._runner.put(self.machine.stop, self._runner.now()))
         self._backfiller.close()
         if self._recorder is not None:
@@ -151,6 +181,8 @@ class Driver:
             self.topics.add(spec.topic, is_market_data=spec.is_market_data)
         if spec.is_market_data:
             self.topics.reserve(requested_codes(spec.payload))
+        known = self.machine.subscriptions.get(spec.topic)
+        before = None if known is None else known.spec
         runner, now = self._runner, self._runner.now()
         try:
             actions = runner.put_for(runner.topics_due(now, spec.topic), self.machine.subscribe, spec, now)
@@ -158,6 +190,9 @@ class Driver:
             if is_new:
                 self.topics.remove(spec.topic)
             raise
+        if before is not None and before.payload != spec.payload:
+            # The gateway may send other rows from now on, and none of those that are not asked for any more.
+            self.state.interrupt(spec.topic)
         self.carry_out(actions)
 
     def unsubscribe(self, topic: str) -> None:
@@ -166,6 +201,8 @@ class Driver:
         self.carry_out(runner.put_for(runner.topics_due(now, topic), self.machine.unsubscribe, topic, now))
         if topic in self.topics:
             self.topics.remove(topic)
+        self.state.check_interruptions(self._is_open)
+        self.state.flush()
 
     def hold(self, is_held: bool) -> None:
         """Stop reading the socket, or read again."""
@@ -211,15 +248,28 @@ class Driver:
                 ws = self._sockets.take()
                 if ws is not None:
                     self._spawn(self._sockets.close(ws), _CLOSING)
+        if self.machine.session != self._session:
+            self._session = self.machine.session
+            self.state.on_session_change()
+        self.state.flush()
+        self._order_lists.check()
         self._set_timer()
 
     def _on_lost(self) -> None:
+        self.state.on_connection_lost()
         self._backfiller.on_connection_lost()
         self.arrivals.on_connection_lost()
 
     def _emit(self, event: FeedEvent) -> None:
+        if isinstance(event, StateChange):
+            # Before the consumers have the event, so that they do not find an old row that counts as current.
+            self.state.check_interruptions(self._is_open)
         self._delivery.put_event(event)
         self._on_event(event)
+
+    def _is_open(self, topic: str) -> bool:
+        subscription = self.machine.subscriptions.get(topic)
+        return subscription is not None and subscription.state in _OPEN
 
     def _send(self, text: str) -> None:
         self._sockets.send(text)

@@ -41,6 +41,7 @@ FAILURES: Final[Mapping[Meaning, Failure]] = {
     Meaning.TIMED_OUT: Failure.GATEWAY_ERROR,
     Meaning.GONE: Failure.GATEWAY_ERROR,
     Meaning.BAD_REQUEST: Failure.GATEWAY_ERROR,
+    Meaning.REFUSED: Failure.GATEWAY_ERROR,
     Meaning.NOT_FOUND: Failure.NOT_A_GATEWAY,
     Meaning.REDIRECT: Failure.NOT_A_GATEWAY,
     Meaning.NOT_A_GATEWAY: Failure.NOT_A_GATEWAY,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Final
 
 from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.feed.machine import Action, Call, CallKind, Failure, SessionFacts
+from cpapi_fast.printable import printable
 from cpapi_fast.rest.client import Client
+from cpapi_fast.rest.endpoints.live_orders import LiveOrders
 from cpapi_fast.rest.session import SessionTicket
 
 from .failures import Explainer
 from .machine_runner import MachineRunner
+
+_LOGGER: Final = logging.getLogger("cpapi_fast")
 
 
 class RestCalls:
@@ -25,6 +30,8 @@ class RestCalls:
         carry_out: carries out the actions that follow.
         on_misuse: called if the client was closed while the feed was running.
         report: called with errors that are bugs of this library.
+        on_orders: called with the number of a call and the orders in its response.
+        logs: whether to log that the orders could not be requested.
     """
 
     def __init__(
@@ -35,6 +42,9 @@ class RestCalls:
         carry_out: Callable[[list[Action]], None],
         on_misuse: Callable[[UsageError], None],
         report: Callable[[str, BaseException], None],
+        on_orders: Callable[[int, LiveOrders], None],
+        *,
+        logs: bool,
     ) -> None:
         #: The latest ticket; a socket is opened with it.
         self.ticket: SessionTicket | None = None
@@ -45,12 +55,17 @@ class RestCalls:
         self._carry_out: Final = carry_out
         self._on_misuse: Final = on_misuse
         self._report: Final = report
+        self._on_orders: Final = on_orders
+        self._logs: Final = logs
         self._session: str | None = None
         self._generation = 0
 
     async def make(self, call: Call) -> None:
         """Make a call, and carry out what follows from its outcome."""
         runner, number = self._runner, call.number
+        if call.kind is CallKind.ORDERS:
+            await self._request_orders(number)
+            return
         on_failed = runner.machine.on_call_failed
         try:
             facts = await self._respond(call)
@@ -73,6 +88,35 @@ class RestCalls:
             else:
                 actions = runner.put(runner.machine.on_facts, number, facts, runner.now())
         self._carry_out(actions)
+
+    async def _request_orders(self, number: int) -> None:
+        runner = self._runner
+        try:
+            orders = await self._client.live_orders()
+            self._on_orders(number, orders)
+        except UsageError as error:
+            self._on_misuse(error)
+        except CpapiError as error:
+            # The feed works without them; the next subscribe requests them again.
+            self.failed += 1
+            failure, retry_after_s, detail, advice = self._explain(error)
+            if self._logs:
+                text = printable(detail)
+                _LOGGER.warning("feed of %s: the orders could not be requested: %s", self._client.base_url, text)
+            self._carry_out(
+                runner.put(
+                    runner.machine.on_call_failed,
+                    number,
+                    failure,
+                    runner.now(),
+                    retry_after_s=retry_after_s,
+                    detail=detail,
+                    advice=advice,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - a bug must not end the feed; the loop's handler receives it
+            self.failed += 1
+            self._report("a call of a cpapi_fast feed failed unexpectedly", error)
 
     async def _respond(self, call: Call) -> SessionFacts | None:
         """The facts in the response; None for `/iserver/accounts`, which contains none."""

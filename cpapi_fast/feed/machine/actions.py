@@ -94,6 +94,7 @@ class CallKind(enum.Enum):
     TICKLE = "/tickle"
     INIT = "/iserver/auth/ssodh/init"
     ACCOUNTS = "/iserver/accounts"
+    ORDERS = "/iserver/account/orders"
 
 
 class Failure(enum.Enum):
@@ -124,7 +125,10 @@ class Failure(enum.Enum):
 @repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Make a REST call. Its outcome is an input with the same number: `on_facts`, `on_accounts` or `on_call_failed`."""
+    """Make a REST call. Its outcome is an input with the same number: `on_facts`, `on_accounts` or `on_call_failed`.
+
+    The orders are no input: they change nothing that the machine decides.
+    """
 
     kind: CallKind
     number: int

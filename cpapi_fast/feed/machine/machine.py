@@ -152,6 +152,12 @@ class Machine:
         self._manager.remove(topic, now)
         return self._take_actions()
 
+    def request_orders(self, now: Moment) -> list[Action]:
+        """Request the orders. Without an action, the connection or the budget of requests does not allow it now."""
+        if self._connection.phase is Phase.LIVE:
+            self._calls.request_orders(now)
+        return self._take_actions()
+
     def on_paused(self, is_paused: bool, now: Moment) -> list[Action]:
         """This side has stopped reading the socket, or reads it again. While paused, nothing becomes stale."""
         if is_paused:

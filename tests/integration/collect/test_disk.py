@@ -13,7 +13,7 @@ import pytest
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.errors import OutputError
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
 from tests.conftest import Enter, StartGateway

@@ -27,7 +27,7 @@ else:
 #: The disk hangs: the write of the first batch never returns.
 _HANGING_DISK = """
 import threading
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter
 QuotesWriter.write = lambda self, batch: threading.Event().wait()
 """
 

@@ -35,6 +35,13 @@ def main(port: str, ca_file: str) -> None:
     seen["same_session"] = rest.tickle().data["session"] == rest.tickle().data["session"]
     seen["authenticated"] = rest.authentication_status().data["authenticated"]
 
+    seen["conids"] = rest.stock_conid_by_symbol(["AAPL", "IBM"]).data
+    seen["snapshot"] = rest.live_marketdata_snapshot_by_symbol(["AAPL"], ["55", "84"])
+    futures = rest.security_future_by_symbol(["ES"]).data["ES"]
+    seen["local_symbol"] = rest.contract_information_by_conid(str(futures[0]["conid"])).data["local_symbol"]
+    seen["pairs"] = [pair["symbol"] for pair in rest.currency_pairs("JPY").data["JPY"]]
+    seen["matches"] = [match["conid"] for match in rest.search_contract_by_symbol("ES").data]
+
     ws = IbkrWsClient(account_id="DU1234567", host="127.0.0.1", port=port, ibkr_client=rest, cacert=ca_file, sink=sink)
     seen["started"] = ws.start()
     handle = ws.subscribe(MarketDataSubscription(conid=CONID, fields=FIELDS))

@@ -49,6 +49,10 @@ async def test_unmodified_ibind_connects_over_tls_and_receives_market_data(enter
     seen = await run_ibind(gateway, tmp_path)
     assert seen["same_session"] is True
     assert seen["authenticated"] is True
+    assert seen["conids"] == {"AAPL": 265598, "IBM": 8314}
+    assert seen["snapshot"]["AAPL"]["symbol"] == "AAPL"
+    assert float(seen["snapshot"]["AAPL"]["bid_price"]) > 0
+    assert (seen["local_symbol"], seen["pairs"], seen["matches"]) == ("ESZ6", ["USD.JPY"], ["11004968"])
     assert seen["started"] is True, "no sts with authenticated:true"
     assert seen["subscribed"] is True, "no reply that ibind takes for one of its subscription"
     assert [quote["conid"] for quote in seen["quotes"]] == ["265598"] * 4

@@ -49,7 +49,7 @@ def test_digests_are_the_same_on_every_machine(name: str, job: str, dialect: str
 
 
 def test_unknown_corpus_is_refused() -> None:
-    with pytest.raises(ValueError, match="no corpus 'smd2'; there are smd151, smd1400, smd60k, mixed"):
+    with pytest.raises(ValueError, match="no corpus 'smd2'; there are smd151, smd1400, smd60k, mixed, market"):
         corpus.frames("smd2")
 
 

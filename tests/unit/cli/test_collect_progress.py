@@ -18,7 +18,7 @@ from cpapi_fast.collect.reports import CollectStatus
 from cpapi_fast.events import FeedState
 from cpapi_fast.feed import SubscriptionStatus
 from cpapi_fast.outputs.interface import OutputCounts
-from cpapi_fast.outputs.quotes import LatestQuote
+from cpapi_fast.outputs.tables.latest_quote import LatestQuote
 from cpapi_fast.ws.stats import WsStats
 
 
@@ -67,6 +67,21 @@ def test_rates_over_the_last_second() -> None:
     assert rates.update(20.0, 50, 5000) == (0.0, 0.0)
     assert rates.update(20.5, 150, 5000) == (100.0, 0.0)
     assert len(rates._samples) < 6
+
+
+def test_symbols_stand_beside_conids() -> None:
+    now_ns = time.time_ns()
+    known = status(symbols={"265598": "AAPL@NASDAQ"})
+    assert "2 instruments, oldest AAPL@NASDAQ 2.0 s ago" in plain_line(known, 0.0, 0.0, now_ns)
+    lines = [plain(line) for line in table(known, 0.0, 0.0, now_ns, width=120, height=20)]
+    head = next(line for line in lines if "conid" in line)
+    assert head.split()[:2] == ["symbol", "conid"]
+    assert any(line.split()[:2] == ["AAPL@NASDAQ", "265598"] for line in lines)
+    assert any(line.split()[:1] == ["8314@NYSE"] for line in lines)
+    # Without symbols there is no such column, and on a narrow terminal it is left out before the conid.
+    assert not any("symbol" in plain(line) for line in table(status(), 0.0, 0.0, now_ns, width=120, height=20))
+    narrow = [plain(line) for line in table(known, 0.0, 0.0, now_ns, width=20, height=20)]
+    assert any("265598" in line for line in narrow)
 
 
 def test_plain_line() -> None:

@@ -86,11 +86,10 @@ def test_a_hostile_value(command: str, option: str, capfdbinary: pytest.CaptureF
             if option == "--out" and value != text:
                 continue
             arguments = {**_ARGUMENTS[command], option: value}
-            # A record of decisions may have any name.
+            # A record of decisions and a cache may have any name.
+            is_failure = option not in ("--record-decisions", "--contract-cache")
             check(
-                [command, *(f"{name}={each}" for name, each in arguments.items())],
-                capfdbinary,
-                is_failure=option != "--record-decisions",
+                [command, *(f"{name}={each}" for name, each in arguments.items())], capfdbinary, is_failure=is_failure
             )
             if option not in ("--url", "--out"):
                 del arguments["--url" if command != "simulate" else "--port"]
@@ -98,6 +97,8 @@ def test_a_hostile_value(command: str, option: str, capfdbinary: pytest.CaptureF
                 check(
                     [command, *simulated, "--duration=0.2", *(f"{name}={each}" for name, each in arguments.items())],
                     capfdbinary,
+                    # The record exists by now.
+                    is_failure=option != "--contract-cache",
                 )
 
 

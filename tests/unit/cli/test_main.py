@@ -80,6 +80,10 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         ([*COLLECT, "--insecure", "--tls-verify"], "not allowed with"),
         (["collect", "--simulate", "--conids", "1", "--out", ""], "--out: give the path of a folder"),
         ([*COLLECT, "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast collect --help)"),
+        (
+            [*COLLECT, "--symbols", "AAPL", "IBM"],
+            "arguments: IBM; separate the values of an option by commas",
+        ),
         (["simulate", "--nonsense"], "unrecognized arguments: --nonsense (see cpapi-fast simulate --help)"),
         (["simulate", "--port", "x"], "--port"),
         (["simulate", "--conids", "x"], "conids must be whole numbers"),

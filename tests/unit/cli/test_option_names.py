@@ -51,6 +51,7 @@ NAMES: Final = {command: OptionNames(parser_of(command)) for command in COMMANDS
 # --- every option of the library is on the command line, or there is a reason ----------------------------------------
 
 _TUNED = "a limit or time that follows the gateway's documentation; only a program with its own gateway changes it"
+_KEPT = "no command subscribes to orders, executions or accounts"
 _QUEUE = "the command has one consumer, with a queue of its own"
 
 #: Options of the library by command: its option, or the reason why it has none, which is a sentence.
@@ -82,6 +83,10 @@ FEED: Final[dict[str, str]] = {
     "max_pending_frames": _QUEUE,
     "max_pending_bytes": _QUEUE,
     "last_values": "the command decides whether it needs them",
+    "kept_state": "the command decides whether it needs it",
+    "max_orders": _KEPT,
+    "max_executions": _KEPT,
+    "max_account_rows": _KEPT,
     "ws": _TUNED,
     "seed": "for tests that repeat a run",
     "record_decisions": "--record-decisions",
@@ -93,8 +98,11 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
         FEED
         | {
             "conids": "--conids",
+            "symbols": "--symbols",
+            "trading_hours": "--trading-hours",
             "out": "--out",
             "fields": "--fields",
+            "tables": "--tables",
             "duration_s": "--duration",
             "give_up_after_s": "--give-up-after",
             "flush_interval_s": "--flush-interval",
@@ -218,6 +226,7 @@ PACKAGE: Final = Path(cpapi_fast.__path__[0])
 #: Texts of the library that no command shows, by their start, with the reason.
 NOT_SHOWN: Final[dict[str, str]] = {
     "last values are not kept": "tail keeps them",
+    "orders, executions and accounts are not kept": "no command reads them",
     "a consumer with the policy 'block'": "collect allows it",
     "consumer {} (policy halt)": "no command has a consumer with the policy `halt`",
     "tls must be Tls.verify()": "only a program passes another object",
@@ -227,7 +236,10 @@ NOT_SHOWN: Final[dict[str, str]] = {
 }
 
 #: What a command does not run, so that it shows no text of it.
-NOT_RUN: Final = {"doctor": ("feed/", "collect/", "delivery/", "outputs/"), "tail": ("collect/", "outputs/")}
+NOT_RUN: Final = {
+    "doctor": ("feed/", "collect/", "delivery/", "outputs/", "protocol/contracts/"),
+    "tail": ("collect/", "outputs/"),
+}
 
 #: Names that are an option of the library, wherever a text has them.
 OPTION_NAMES: Final = frozenset(

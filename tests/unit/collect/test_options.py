@@ -31,6 +31,20 @@ def test_the_policy_is_checked() -> None:
         CollectOptions(conids=CONIDS, out=Path("x"), slow_disk="panic")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("tables", [(), "quotes", ["bars"], ["quotes", 5], None, 5])
+def test_tables_are_checked(tables: object) -> None:
+    with pytest.raises(ConfigError, match="tables must be a list with one or more of ticks, quotes"):
+        CollectOptions(conids=CONIDS, out=Path("x"), tables=tables)  # type: ignore[arg-type]
+
+
+def test_tables_count_once() -> None:
+    assert CollectOptions(conids=CONIDS, out=Path("x")).tables == ("quotes",)
+    assert CollectOptions(conids=CONIDS, out=Path("x"), tables=["ticks", "quotes", "ticks"]).tables == (  # type: ignore[arg-type]
+        "ticks",
+        "quotes",
+    )
+
+
 def test_conids_are_checked() -> None:
     with pytest.raises(SubscriptionError):
         CollectOptions(conids=(-1,), out=Path("x"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import orjson
@@ -23,7 +23,8 @@ from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.file_names import FileNames
 from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter
+from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.ws.stats import WsStats
 from tests.support.batches import batch_of
 from tests.support.files import quote
@@ -47,7 +48,7 @@ CONSUMER = ConsumerStats(
 #: Odd, so that no float64 is equal to it.
 NOON_NS = 1_767_268_800_123_456_789
 
-UPDATED_MS = [2**53 + 1, None, 1_777_552_119_103]
+UPDATED_MS = [1_777_552_119_101, None, 1_777_552_119_103]
 
 EVENTS: list[RecordedEvent] = [
     # The first one has other types in its fields than the last.
@@ -60,6 +61,9 @@ EVENTS: list[RecordedEvent] = [
     DiskChange(NOON_NS + 12, False, "hold", 1.5),
     FileChange(NOON_NS + 14, "a", "deleted", "frames", 3, "recreate"),
 ]
+
+#: The columns of tables with timestamps, and their units.
+TIMES: dict[str, Literal["ns", "ms"]] = {"received": "ns", "updated": "ms"}
 
 #: The columns with times in ns.
 EVENT_TIMES = ("time_ns", "last_good_ns", "first_good_ns")
@@ -91,19 +95,31 @@ def collected(folder: Path, *, events: Sequence[RecordedEvent] = EVENTS, roll: i
     return Summary("the duration is over", 12.34, FEED, CONSUMER, gaps, tuple(outputs))
 
 
+def test_the_summary_names_the_symbols() -> None:
+    many = tuple(ResolvedSymbol(f"S{number}", number, "S") for number in range(25))
+    text = summary_text(Summary("stopped", 0.0, FEED, CONSUMER, {}, (), many))
+    assert "symbols: S0 is 0, S1 is 1, " in text
+    assert "S19 is 19 and 5 more" in text
+    assert "symbols" not in summary_text(Summary("stopped", 0.0, FEED, CONSUMER, {}, ()))
+
+
 KINDS = {"capture": ".arrows", "events": ".jsonl"}
 
 LIBRARIES = {"cpapi_fast": cpapi_fast, "duckdb": duckdb, "glob": glob, "pandas": pd, "polars": pl, "pyarrow": pa}
 
 
 def column(table: Any, name: str) -> list[Any]:
-    """The values of a column without conversion; missing ones as None."""
+    """The values of a column, times as int; missing ones as None."""
+    unit = TIMES.get(name)
     if isinstance(table, duckdb.DuckDBPyRelation):
-        return [row[0] for row in table.select(f'"{name}"').fetchall()]
+        column = f'"{name}"' if unit is None else f'epoch_{unit}("{name}")'
+        return [row[0] for row in table.select(column).fetchall()]
     if isinstance(table, pa.Table):
         return table[name].to_pylist()
     if isinstance(table, pl.DataFrame):
-        return table[name].to_list()
+        return (table[name] if unit is None else table[name].dt.epoch(unit)).to_list()
+    if unit is not None:
+        return pa.array(table[name]).cast(pa.int64()).to_pylist()
     return [None if value is pd.NA or value is None or value != value else value for value in table[name].tolist()]
 
 
@@ -127,10 +143,11 @@ def test_every_line_gives_exact_values(tmp_path: Path, name: str, roll: int | No
                 assert column(table, key) == [event.get(key) for event in expected], (line, key)
             assert column(table, "type") == [event["type"] for event in expected]
         else:
-            assert column(table, "received_ns") == [NOON_NS, NOON_NS + 1, NOON_NS + 2], line
+            is_table = "quotes-" in line
+            assert column(table, "received" if is_table else "received_ns") == [NOON_NS, NOON_NS + 1, NOON_NS + 2], line
             assert column(table, "conid") == [0, 1, 2]
-            if "quotes-" in line:
-                assert column(table, "updated_ms") == UPDATED_MS, line
+            if is_table:
+                assert column(table, "updated") == UPDATED_MS, line
 
 
 def test_lines_leave_out_what_cannot_be_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.feed.tracked_topics import TrackedTopics
 from cpapi_fast.frames.topic_table import TopicTable
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter
 from cpapi_fast.protocol.fields import FIELDS
 from cpapi_fast.protocol.topics import MarketDataFields, market_data_subscribe_text, requested_codes
 from cpapi_fast.redaction import ConsistentRedactor

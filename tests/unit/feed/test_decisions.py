@@ -91,6 +91,7 @@ def record(path: Path) -> Recorded:
         late_ns=70,
         is_newer=True,
     )
+    run.put("request_orders", moment(10.9))
     run.put("on_paused", True, moment(11.0))
     run.put("on_standstill", 5 * 10**8, cf.StandstillReason.SUSPEND, moment(11.2), suspended_s=0.4)
     run.put("on_refused", "spl+U1234567", moment(11.5))
@@ -251,7 +252,7 @@ def test_the_command_prints_the_decisions(tmp_path: Path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert "Call /tickle 1 False" in result.stdout
-    assert result.stdout.endswith("19 inputs replayed; all actions equal those of the record\n")
+    assert result.stdout.endswith("20 inputs replayed; all actions equal those of the record\n")
     file.write_text("{}\n")
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (1, f"{file}: line 1: the file is not a decision record\n")

@@ -40,8 +40,8 @@ def test_a_scan_counts_frames_and_keeps_times_by_topic():
     topics = TopicTable()
     tracker = Tracker(topics)
     smd, nyse, sor = (topics.add(topic) for topic in ("smd+8314", "smd+8314@NYSE", "sor"))
-    assert tracker.scan(batch_of([SMD, OTHER_CONID, SOR, SMD], received_ns=5), 1.5) is None
-    assert tracker.scan(batch_of([NYSE, SPL, b"{}"], received_ns=9), 2) is None
+    assert tracker.scan(batch_of([SMD, OTHER_CONID, SOR, SMD], received_ns=5), 1.5) == [2]
+    assert tracker.scan(batch_of([NYSE, b"{}", b"{}"], received_ns=9), 2) is None
     assert (tracker.read(smd), tracker.read(nyse), tracker.read(sor)) == (
         (2, 5, 1.5, 0),
         (1, 9, 2.0, 0),
@@ -55,15 +55,15 @@ def test_which_frames_are_inspected():
     tracker = Tracker(topics)
     smd, nyse = topics.add("smd+8314"), topics.add("smd+8314@NYSE")
     batch = batch_of([SMD, HB, NYSE, STS, b"{}", b"", SOR, SPL, OTHER_CONID, CUT, ESCAPED, SMD])
-    assert tracker.scan(batch, 1.0) == [1, 3, 9, 10]
+    assert tracker.scan(batch, 1.0) == [1, 3, 6, 7, 9, 10]
     tracker.watch(smd)
     tracker.watch(smd)
-    assert tracker.scan(batch, 1.0) == [0, 1, 3, 9, 10, 11]
+    assert tracker.scan(batch, 1.0) == [0, 1, 3, 6, 7, 9, 10, 11]
     tracker.watch(nyse)
-    assert tracker.scan(batch, 1.0) == [0, 1, 2, 3, 9, 10, 11]
+    assert tracker.scan(batch, 1.0) == [0, 1, 2, 3, 6, 7, 9, 10, 11]
     tracker.unwatch(smd)
     tracker.unwatch(smd)
-    assert tracker.scan(batch, 1.0) == [1, 2, 3, 9, 10]
+    assert tracker.scan(batch, 1.0) == [1, 2, 3, 6, 7, 9, 10]
     assert tracker.read(smd) == (12, 1, 1.0, 0)
     assert tracker.untracked == 4
     assert [topics.slot_of(batch, index) for index in range(12)] == [0, -1, 1, *[-1] * 7, 0, 0]
@@ -151,7 +151,7 @@ def test_a_scan_updates_last_values():
     smd, nyse = topics.add("smd+8314"), topics.add("smd+8314@NYSE")
     last_values.add(smd)
     tracker.watch(nyse)
-    assert tracker.scan(batch_of([SMD, NYSE, ESCAPED, SOR], received_ns=5), 2.5) == [1, 2]
+    assert tracker.scan(batch_of([SMD, NYSE, ESCAPED, SOR], received_ns=5), 2.5) == [1, 2, 3]
     assert last_values.get(smd) == {"31": ("187.05", 5, 2.5)}
     assert last_values.get(nyse) is None
     assert tracker.read(smd) == (2, 5, 2.5, 0)

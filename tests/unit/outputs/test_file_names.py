@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast.outputs.file_names import FileNames, NamesAfter, new_run, time_in_name
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter
 from tests.support.batches import batch_of
 from tests.support.files import quote
 

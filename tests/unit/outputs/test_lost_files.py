@@ -21,7 +21,7 @@ from cpapi_fast.new_file import create_file
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.outputs.event_log import EventLog
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.quotes import QuotesWriter
+from cpapi_fast.outputs.tables.market_data import QuotesWriter
 from tests.support.batches import batch_of
 from tests.support.files import quote
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from cpapi_fast.simulator.market import InactiveInstrument, Instrument, Market, contract_of, short_volume
+from cpapi_fast.simulator.contracts import contract_of
+from cpapi_fast.simulator.market import InactiveInstrument, Instrument, Market, short_volume
 from cpapi_fast.simulator.market_data import MarketDataStream
-from cpapi_fast.simulator.orders import OrderStream
+from cpapi_fast.simulator.orders import OrderBook, OrderStream
 from cpapi_fast.simulator.topic_streams import Moment
-from cpapi_fast.simulator.trades import TradeStream
+from cpapi_fast.simulator.trades import TradeBook, TradeStream
 
 FIELDS = ("31", "84", "86", "85", "88", "87", "83", "82", "70", "71", "7059", "7762", "7635")
 PRICE = re.compile(r"\d+\.\d{2,4}")
@@ -183,10 +184,15 @@ def test_combination_without_conid_is_active_with_any_conids() -> None:
     assert active == {"5": True, "5@NYSE": True, "6": False, "7": False, "0;;;5/1,7/-1": True}
 
 
+def naming(conid: int) -> tuple[str, str]:
+    contract = contract_of(conid)
+    return contract.local_symbol or contract.symbol, contract.name
+
+
 def test_one_symbol_per_conid_in_every_topic() -> None:
     """On every exchange, for every seed, in quotes, history, orders and executions."""
     for conid in (265598, 8314, 1, 4711):
-        symbol, company = contract_of(conid)
+        symbol, company = naming(conid)
         for seed in (0, 7):
             market = Market(seed=seed, conids=None, inactive_conids=frozenset())
             for target in (str(conid), f"{conid}@NYSE", f"0;;;{conid}/1,8894/-1", f"28812380@SMART;;;{conid}/1,2/-1"):
@@ -198,16 +204,16 @@ def test_one_symbol_per_conid_in_every_topic() -> None:
             assert listed is not None
             bars = listed.history("1", {}, end_ms=1_777_552_119_000)
             assert (bars["symbol"], bars["text"]) == (symbol, company)
-    assert contract_of(265598) == ("AAPL", "APPLE INC")
+    assert naming(265598) == ("AAPL", "APPLE INC")
     now = Moment(0.0, 1_777_552_119_000)
-    (_, execution, *_) = TradeStream("DU1234567", 0, {}).first(now)
+    (_, execution, *_) = TradeStream(TradeBook("DU1234567", 0), {}).first(now)
     executed = json.loads(execution)["args"][0]
-    orders = OrderStream("DU1234567", 0, {})
+    orders = OrderStream(OrderBook("DU1234567", 0), {})
     orders.first(now)
     (order,) = orders.poll(Moment(60.0, now.ms))
     ordered = json.loads(order)["args"][0]
-    assert (executed["symbol"], executed["company_name"]) == contract_of(executed["conid"])
+    assert (executed["symbol"], executed["company_name"]) == naming(executed["conid"])
     assert executed["contract_description_1"] == executed["symbol"]
     assert executed["conidEx"] == str(executed["conid"])
-    assert (ordered["ticker"], ordered["companyName"]) == contract_of(ordered["conid"])
+    assert (ordered["ticker"], ordered["companyName"]) == naming(ordered["conid"])
     assert (ordered["description1"], ordered["conidex"]) == (ordered["ticker"], str(ordered["conid"]))

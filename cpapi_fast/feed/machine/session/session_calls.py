@@ -146,6 +146,11 @@ class SessionCalls:
             if now.s < policy.penalty_until_s:
                 self._reporter.notice(Cause.RATE_LIMITED, now)
 
+    def request_orders(self, now: Moment) -> None:
+        """Request the orders, if the budget has room for a try besides."""
+        if now.s >= self.retry_policy.allowed_s(now, 1 + TRY_REQUESTS):
+            self._call(CallKind.ORDERS, now)
+
     def open_socket(self, now: Moment) -> bool:
         """Open the socket. Returns False if that is not allowed now; the next try is scheduled then."""
         policy = self.retry_policy

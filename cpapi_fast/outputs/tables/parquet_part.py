@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 from typing import Any, Final
 
-from .interface import import_arrow
-from .output_file import OutputFile
+from cpapi_fast.outputs.interface import import_arrow
+from cpapi_fast.outputs.output_file import OutputFile
 
 
 class PartFile:

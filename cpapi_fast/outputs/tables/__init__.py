@@ -1,0 +1,1 @@
+"""Tables in Parquet files: their schemas, rows, writers and reader."""

@@ -1,0 +1,1 @@
+"""Requests of single endpoints and their responses: market data, contracts, orders."""
