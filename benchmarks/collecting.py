@@ -272,7 +272,7 @@ def show(results: dict[str, Any]) -> None:
     tables.show(writers, ends)
 
 
-def selected(peers: str, names: Sequence[str]) -> tuple[registry.Contender, ...]:
+def selected(peers: str, names: Sequence[str], manifest: Path = registry.MANIFEST) -> tuple[registry.Contender, ...]:
     """Return the collectors to measure, for the value of `--peers`.
 
     Raises:
@@ -283,7 +283,7 @@ def selected(peers: str, names: Sequence[str]) -> tuple[registry.Contender, ...]
     if tuple(names) != PEER_TABLES:
         print(f"the peers are left out: they write the table {', '.join(PEER_TABLES)} only", file=sys.stderr)
         return (OWN,)
-    return registry.collectors()
+    return registry.collectors(manifest)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Lists the contenders and collectors: Python modules of this folder, and the compiled peers that `make peers` builds."""
+"""Lists the contenders and collectors: Python modules of this folder, and the peers that `make peers` compiles."""
 
 from __future__ import annotations
 

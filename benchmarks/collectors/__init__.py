@@ -2,8 +2,8 @@
 
 A collector subscribes to market data, and the sender starts with the last subscription. Until the sender closes, it
 writes every frame to `capture-*`, an Arrow IPC stream with the columns `received_ns`, `kind`, `conid` and `raw`, and
-the whole state after each frame to `quotes-*.parquet`, with the columns of `quotes_schema()`. The files are finished and
-flushed to the disk before the clock stops. Then it prints one line of JSON:
+the whole state after each frame to `quotes-*.parquet`, with the columns of `quotes_schema()`. The receive time is one
+per socket read. The files are finished and flushed to the disk before the clock stops. Then it prints one line of JSON:
 
     frames        the frames that were received, those before the corpus included
     measured      the frames between the start and the stop of the clocks

@@ -1,8 +1,8 @@
 """picows, orjson and pyarrow: a collector of quotes in Python.
 
 It has two threads. The thread of the event loop reads the socket, decodes each frame and carries the values of its
-subscription forward in a dict. The other one makes tables of the rows and writes them, a row group or four MiB of frames
-at a time. A full queue between them stops the reading of the socket.
+subscription forward in a dict. The other one makes tables of the rows and writes them, a row group or four MiB of
+frames at a time. A full queue between them stops the reading of the socket.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ MESSAGE_BYTES: Final = 4 * 1024 * 1024
 MOST_WAITING: Final = 4
 LATE_NS: Final = 1_000_000_000
 MARKET_DATA: Final = 2
+# Names of the module are found faster than members of an enum.
+BINARY: Final = picows.WSMsgType.BINARY
+TEXT: Final = picows.WSMsgType.TEXT
+CLOSE: Final = picows.WSMsgType.CLOSE
 
 #: The fields with numbers, and their columns; the column after the last price has the letter before it.
 COLUMNS: Final = {
@@ -152,14 +156,19 @@ class Listener(picows.WSListener):
         self._quotes = Quotes()
         self._raw: list[tuple[Any, ...]] = []
         self._raw_bytes = 0
+        self._received_ns = 0
+        self._is_new_read = True
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        if frame.msg_type == picows.WSMsgType.CLOSE:
-            transport.disconnect()
+        opcode = frame.msg_type
+        if opcode != BINARY and opcode != TEXT:
+            if opcode == CLOSE:
+                transport.disconnect()
             return
-        if frame.msg_type not in (picows.WSMsgType.BINARY, picows.WSMsgType.TEXT):
-            return
-        received_ns = time.time_ns()
+        if self._is_new_read:
+            self._received_ns = time.time_ns()
+        self._is_new_read = frame.last_in_buffer
+        received_ns = self._received_ns
         raw = frame.get_payload_as_bytes()
         try:
             message = orjson.loads(raw)
@@ -242,7 +251,7 @@ def write(groups: queue.Queue[Group | None], folder: Path) -> None:
     """Write groups until None, in a thread."""
     try:
         write_groups(groups, folder)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  every error ends the process
         # Nobody else would read the queue, so the loop would wait forever.
         print(f"the writer thread has failed: {error}", file=sys.stderr, flush=True)
         os._exit(1)

@@ -29,7 +29,7 @@ NO_CARGO: Final = (
     "https://rustup.rs"
 )
 
-# `frames` is the number of 151-byte frames in a timed run: about half a second for every peer, and longer for `collect`.
+# `frames` is the number of 151-byte frames in a timed run: about half a second, and ten million for `collect`.
 C_PEER: Final[dict[str, dict[str, Any]]] = {
     "raw_recv": {
         "label": "recv loop in C",
