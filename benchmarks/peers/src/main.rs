@@ -1,8 +1,8 @@
 //! The Rust peers of the benchmarks, in one program: `peers STACK --url ws[s]://... --job JOB ...`.
 //!
 //! A client connects in its own way, sends `go`, and passes every message to the [`work::Work`] of the job until the
-//! server's CLOSE. [`collect`] writes files instead. It is one program rather than five because linking each with fat LTO takes 20 s of CPU.
-//! README.md in this folder explains how each client is tuned.
+//! server's CLOSE. [`collect`] writes files instead. It is one program rather than five because linking each with fat LTO
+//! takes 20 s of CPU or more. README.md in this folder explains how each client is tuned.
 
 mod answer;
 mod args;
