@@ -34,6 +34,8 @@ from . import corpus, facts, frames, registry, run, tables
 from .sender import FEED
 
 CORPUS: Final = "market"
+#: A corpus with all kinds of frames, for checks only.
+MIXED: Final = "mixed"
 #: The frames of a timed run from a socket, and of one of a writer. Slow collectors get fewer.
 FRAMES: Final = 10_000_000
 WRITER_FRAMES: Final = 1_000_000
@@ -112,18 +114,17 @@ def writer_ns(name: str, made: Sequence[Batch], *, is_checked: bool = False) -> 
     return elapsed_s / sum(map(len, made)) * 1e9
 
 
-def collected(collector: registry.Contender, count: int, names: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Run a collector on whole passes of the corpus, `count` frames or a little less, and check that nothing was lost.
+def call(collector: registry.Contender, name: str, repeats: int, names: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Run a collector on `repeats` passes of the corpus `name`, and return the JSON that it prints.
 
     Raises:
-        WrongAnswerError: a frame is missing in a file.
+        WrongAnswerError: the collector failed.
     """
-    repeats = max(1, count // corpus.FRAMES[CORPUS])
-    count = repeats * corpus.FRAMES[CORPUS]
     conids = ",".join(map(str, frames.CONIDS))
     live = ("--live", "--subscribes", str(len(frames.CONIDS)))
-    with run.sender(run.Cell(CORPUS, "collect"), "--repeats", str(repeats), *live) as ((_, url), _process):
+    with run.sender(run.Cell(name, "collect"), "--repeats", str(repeats), *live) as ((_, url), _process):
         url = urlsplit(url)._replace(path=f"{FEED}/v1/api/ws").geturl()
+        count = repeats * corpus.FRAMES[name]
         options = ["--url", url, "--conids", conids, "--frames", str(count), "--out", str(folder)]
         if collector is OWN:
             options += ["--tables", ",".join(names)]
@@ -133,6 +134,18 @@ def collected(collector: registry.Contender, count: int, names: Sequence[str], f
     if done.returncode != 0:
         raise run.WrongAnswerError(f"{collector.name} ended with exit code {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def collected(collector: registry.Contender, count: int, names: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Run a collector on whole passes of the corpus, `count` frames or a little less, and check that nothing was lost.
+
+    Raises:
+        WrongAnswerError: a frame is missing in a file.
+    """
+    repeats = max(1, count // corpus.FRAMES[CORPUS])
+    count = repeats * corpus.FRAMES[CORPUS]
+    answer = call(collector, CORPUS, repeats, names, folder)
     found = {"received": answer["frames"], "capture": sum(map(_captured, sorted(folder.glob("capture-*"))))}
     found |= {name: sum(pq.read_metadata(path).num_rows for path in folder.glob(f"{name}-*")) for name in names}
     # Of each pair of snapshots, the quotes have one row.
@@ -170,6 +183,41 @@ def check(names: Sequence[str], collector: registry.Contender = OWN) -> None:
             check_table(paths, expected_rows([*firsts, *made], name))
             if name == "quotes":
                 check_other_columns(paths, captured)
+    if collector is not OWN:
+        check_mixed(collector)
+
+
+def check_mixed(collector: registry.Contender) -> None:
+    """Check the quotes of a peer for all kinds of frames: they have to be those of `QuotesWriter`, apart from times.
+
+    Raises:
+        WrongAnswerError: they differ.
+    """
+    with tempfile.TemporaryDirectory(prefix="cpapi-fast-bench-") as text:
+        folder = Path(text)
+        call(collector, MIXED, run.CHECK_REPEATS[MIXED], PEER_TABLES, folder)
+        captured = [row for path in sorted(folder.glob("capture-*")) for row in _messages(path)]
+        builder = BatchBuilder()
+        for row in captured:
+            builder.append(row["raw"])
+        batch = builder.finish(1)
+        if batch is None or len(batch) != FIRST_FRAMES + run.CHECK_REPEATS[MIXED] * corpus.FRAMES[MIXED]:
+            raise run.WrongAnswerError(f"{collector.name}: {len(captured)} frames are in the capture")
+        if [row["conid"] for row in captured] != list(batch.conids):
+            raise run.WrongAnswerError(f"{collector.name}: the capture has wrong conids")
+        own = folder / "own"
+        own.mkdir()
+        with QuotesWriter(own) as writer:
+            writer.write(batch)
+        columns = [name for name in quotes_schema().names if name not in ("received", "segment", "late_ns")]
+        wanted = pq.read_table(writer.files[0], columns=columns).to_pylist()
+        (path,) = folder.glob("quotes-*")
+        quotes = pq.read_table(path, columns=columns).to_pylist()
+    if len(quotes) != len(wanted):
+        raise run.WrongAnswerError(f"{collector.name}: {len(quotes)} rows of all kinds of frames, not {len(wanted)}")
+    for number, (row, right) in enumerate(zip(quotes, wanted, strict=True)):
+        if row != right:
+            raise run.WrongAnswerError(f"{collector.name}: row {number} of all kinds of frames is {row}, not {right}")
 
 
 def check_capture(paths: Sequence[Path], made: Sequence[bytes]) -> list[tuple[int, int]]:
@@ -178,8 +226,7 @@ def check_capture(paths: Sequence[Path], made: Sequence[bytes]) -> list[tuple[in
     Raises:
         WrongAnswerError: the capture does not have all frames in their order, with their routes.
     """
-    rows = [row for path in paths for row in pa.ipc.open_stream(path.read_bytes()).read_all().to_pylist()]
-    rows = rows[FIRST_FRAMES:]
+    rows = [row for path in paths for row in _messages(path)][FIRST_FRAMES:]
     found = [(row["kind"], row["conid"], _without_time(row["raw"])) for row in rows]
     wanted = [(FrameKind.MARKET_DATA, payload["conid"], payload) for payload in map(_without_time, made)]
     if found != wanted:
@@ -212,6 +259,11 @@ def check_other_columns(paths: Sequence[Path], captured: Sequence[tuple[int, int
         raise run.WrongAnswerError("the segments are not the receive times of the first rows")
     if any(value != 0 and value <= 1_000_000_000 for value in late):
         raise run.WrongAnswerError("rows are late by less than a second")
+
+
+def _messages(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pa.ipc.open_stream(path.read_bytes()).read_all().to_pylist()
+    return rows
 
 
 def _without_time(raw: bytes) -> dict[str, Any]:

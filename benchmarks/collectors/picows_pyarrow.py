@@ -130,7 +130,8 @@ class Quotes:
                 state[name] = number(text)
                 if code == "31":
                     state["last_price_prefix"] = text[0] if isinstance(text, str) and text[:1] in ("C", "H") else None
-        if "55" in message:
+        # A dash is the symbol of an unknown contract.
+        if "55" in message and message["55"] != "-":
             state["symbol"] = message["55"]
         if is_snapshot:
             state["availability"] = message["6509"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,20 @@ def test_the_files_of_a_run_are_right() -> None:
 @pytest.mark.time_limit(120.0)
 def test_the_files_of_the_collector_in_python_are_right() -> None:
     collecting.check(collecting.PEER_TABLES, registry.COLLECTORS[1])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "complaint"),
+    [
+        ("p.COLUMNS['88'] = 'volume'", "row .* of all kinds of frames is"),
+        ("p.Quotes.add = lambda *_: -1", "wrong conids"),
+    ],
+)
+def test_a_wrong_peer_is_noticed(mistake: str, complaint: str) -> None:
+    code = f"from benchmarks.collectors import picows_pyarrow as p; {mistake}; p.main()"
+    wrong = dataclasses.replace(registry.COLLECTORS[1], command=(sys.executable, "-c", code))
+    with pytest.raises(WrongAnswerError, match=complaint):
+        collecting.check_mixed(wrong)
 
 
 def snapshots() -> list[bytes]:

@@ -98,8 +98,11 @@ impl State {
         };
         has_changed |= self.prefix != prefix;
         self.prefix = prefix;
-        for (text, new) in [(&mut self.symbol, &frame.symbol), (&mut self.availability, &frame.availability)] {
-            if !new.is_empty() && text != new {
+        // A dash is the symbol of an unknown contract.
+        for (text, new, unknown) in
+            [(&mut self.symbol, &frame.symbol, "-"), (&mut self.availability, &frame.availability, "")]
+        {
+            if !new.is_empty() && new != unknown && text != new {
                 text.clear();
                 text.push_str(new);
                 has_changed = true;
