@@ -73,7 +73,7 @@ autobahn: build ## run the Autobahn test suite, an independent test of WebSocket
 soak: build ## run a feed on real sockets with random faults for five minutes, and print a report; HOURS=8 runs longer
 	$(PY) -m tests.faults.soak $(if $(HOURS),--hours $(HOURS))
 
-peers: $(VENV)/.made ## compile the Rust and C clients for the benchmarks (once, five minutes; needs cargo)
+peers: $(VENV)/.made ## compile the Rust and C clients for the benchmarks (once, seven minutes; needs cargo)
 	$(PY) benchmarks/peers/build.py
 
 bench: $(VENV)/.bench ## run all benchmarks: tables, JSON and plots (a quarter of an hour; docs/explanation/benchmarks.md)

@@ -1,4 +1,4 @@
-"""Lists the contenders: the Python clients of this folder, and the compiled peers that `make peers` builds."""
+"""Lists the contenders and collectors: Python modules of this folder, and the peers that `make peers` compiles."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ def _python(name: str, label: str, group: str, jobs: str, frames: int, **others:
     return Contender(name, label, group, command, tuple(jobs.split()), frames, **others)
 
 
+def _collector(name: str, label: str, group: str, frames: int) -> Contender:
+    command = (sys.executable, "-m", f"benchmarks.collectors.{name}")
+    return Contender(name, label, group, command, ("collect",), frames, corpora=("market",), takes_tls=False)
+
+
 PYTHON: Final = (
     _python("picows_floor", "picows, no-op Cython listener", "limit", "count", 2_000_000),
     _python("cpapi_sink", "cpapi_fast C sink", "own", "route latency", 2_000_000),
@@ -78,6 +83,14 @@ PYTHON: Final = (
         "ibind_client", "ibind 0.2.2", "python", "route latency", 8_000, corpora=MARKET_DATA, needs_frame_count=True
     ),
     _python("blocking_recv", "blocking recv, Python", "limit", "count latency", 500_000),
+)
+
+
+#: What `collect` is measured with: from a socket to files. The job `collect` has a command line of its own, which
+#: benchmarks/collectors describes.
+COLLECTORS: Final = (
+    _collector("cpapi_collect", "cpapi_fast collect", "own", 10_000_000),
+    _collector("picows_pyarrow", "picows + orjson + pyarrow", "python", 2_000_000),
 )
 
 
@@ -117,13 +130,28 @@ def contenders(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
     """
     built = peers(manifest)
     if not built:
-        complaint = "the compiled peers are not built and are left out; to build them: make peers"
-        if os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0"):
-            raise SystemExit(complaint)
-        print(complaint, file=sys.stderr)
-    listed = (*PYTHON, *built)
+        _leave_out("the compiled peers are not built and are left out; to build them: make peers")
+    listed = (*PYTHON, *(peer for peer in built if "collect" not in peer.jobs))
     order = {"limit": 0, "own": 1, "python": 2, "peer": 3}
     return tuple(sorted(listed, key=lambda contender: order[contender.group]))
+
+
+def collectors(manifest: Path = MANIFEST) -> tuple[Contender, ...]:
+    """Return all collectors, that of the library first.
+
+    Raises:
+        SystemExit: the collector in Rust is not built, and CPAPI_FAST_REQUIRE_ALL is set.
+    """
+    built = tuple(peer for peer in peers(manifest) if "collect" in peer.jobs)
+    if not built:
+        _leave_out("the collector in Rust is not built and is left out; to build it, with cargo on PATH: make peers")
+    return (*COLLECTORS, *built)
+
+
+def _leave_out(complaint: str) -> None:
+    if os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0"):
+        raise SystemExit(complaint)
+    print(complaint, file=sys.stderr)
 
 
 def select(listed: Iterable[Contender], names: Iterable[str]) -> tuple[Contender, ...]:

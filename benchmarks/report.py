@@ -50,7 +50,8 @@ def measure(
     if not given.only and not given.job:
         results["classifier"] = flatness.run(runs)
         yield "classifier", results
-        results["collect"] = collecting.measure(COLLECT_RUNS, round(collecting.FRAMES * scale), ("quotes",))
+        count = round(collecting.FRAMES * scale)
+        results["collect"] = collecting.measure(COLLECT_RUNS, count, collecting.PEER_TABLES, registry.collectors())
         yield "collect", results
     for setting, rows in throughput.run(contenders, runs, jobs=given.job, scale=scale):
         results["throughput"][setting] = rows
@@ -70,7 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{smoke.run(contenders, given.job)} answers of {len(contenders)} contenders are right")
         if not given.only and not given.job:
             collecting.check(("ticks", "quotes"))
-            print("the files of collect are right")
+            peers = registry.collectors()[1:]
+            for peer in peers:
+                collecting.check(collecting.PEER_TABLES, peer)
+            print(f"the files of collect and of {len(peers)} other collectors are right")
         return
     given.out.mkdir(parents=True, exist_ok=True)
     started_s = time.monotonic()

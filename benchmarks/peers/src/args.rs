@@ -80,10 +80,15 @@ fn job_named(name: &str, offered: &[Job]) -> Result<Job, String> {
         "latency" => Job::Latency,
         _ => return Err(format!("no such job: {name}")),
     };
-    if offered.contains(&job) { Ok(job) } else { Err(format!("job {name} is not supported; supported are {offered:?}")) }
+    if offered.contains(&job) {
+        Ok(job)
+    } else {
+        Err(format!("job {name} is not supported; supported are {offered:?}"))
+    }
 }
 
-fn split_url(url: &str) -> Option<(bool, String, u16, String)> {
+/// Splits `ws[s]://HOST:PORT/PATH` into whether it is TLS, the host, the port and the path.
+pub fn split_url(url: &str) -> Option<(bool, String, u16, String)> {
     let (tls, rest) = match url.strip_prefix("ws://") {
         Some(rest) => (false, rest),
         None => (true, url.strip_prefix("wss://")?),

@@ -31,32 +31,34 @@ pub fn run(args: &Args, mut work: impl Work<[u8]>, crates: &[&str]) -> Result<()
         let tcp = TcpStream::connect((args.host.as_str(), args.port)).await?;
         tcp.set_nodelay(true)?;
         let (frames, cost) = if args.tls {
-            drain(upgrade(tls::open(tcp, &args.host, args.cafile.as_deref()).await?, args).await?, &mut work).await?
+            let stream = tls::open(tcp, &args.host, args.cafile.as_deref()).await?;
+            drain(upgrade(stream, &args.host, args.port, &args.path).await?, &mut work).await?
         } else {
-            drain(upgrade(tcp, args).await?, &mut work).await?
+            drain(upgrade(tcp, &args.host, args.port, &args.path).await?, &mut work).await?
         };
         cost.report(frames, work.finish(), crates);
         Ok(())
     })
 }
 
-async fn upgrade<S>(mut stream: S, args: &Args) -> Result<FragmentCollector<S>, Failure>
+/// Upgrades a connection to a WebSocket.
+///
+/// # Errors
+/// When the server refuses it.
+pub async fn upgrade<S>(mut stream: S, host: &str, port: u16, path: &str) -> Result<FragmentCollector<S>, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        args.path, args.host, args.port
+        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
-    // The sender sends nothing until `go`, so no frame can follow the head of its response.
+    // One byte at a time, because frames may follow the head of the response.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await? == 0 {
-            return Err("the server disconnected during the upgrade".into());
-        }
+        head.push(stream.read_u8().await?);
     }
     if !head.starts_with(b"HTTP/1.1 101 ") {
         return Err(format!("no upgrade: {}", String::from_utf8_lossy(&head)).into());

@@ -1,12 +1,13 @@
 //! The Rust peers of the benchmarks, in one program: `peers STACK --url ws[s]://... --job JOB ...`.
 //!
 //! A client connects in its own way, sends `go`, and passes every message to the [`work::Work`] of the job until the
-//! server's CLOSE. It is one program rather than four because linking each with fat LTO takes 20 s of CPU.
-//! README.md in this folder explains how each client is tuned.
+//! server's CLOSE. [`collect`] writes files instead. It is one program rather than five because linking each with fat LTO
+//! takes 20 s of CPU or more. README.md in this folder explains how each client is tuned.
 
 mod answer;
 mod args;
 mod bezant_core;
+mod collect;
 mod fast;
 mod meter;
 mod number;
@@ -35,9 +36,11 @@ fn main() -> Result<(), Failure> {
         Some("fastwebsockets_alone") => (fast::main, fast::JOBS),
         Some("fastwebsockets_sonic") => (sonic::main, sonic::JOBS),
         Some("bezant") => (bezant_core::main, bezant_core::JOBS),
+        Some("fastwebsockets_parquet") => return collect::main(&collect::Args::parse_or_exit(words)),
         _ => {
             eprintln!(
-                "usage: peers tungstenite_alone|fastwebsockets_alone|fastwebsockets_sonic|bezant --url URL --job JOB"
+                "usage: peers tungstenite_alone|fastwebsockets_alone|fastwebsockets_sonic|bezant --url URL --job JOB\n   \
+                 or: peers fastwebsockets_parquet --url URL --conids NUMBER,NUMBER --frames N --out FOLDER"
             );
             std::process::exit(2);
         }

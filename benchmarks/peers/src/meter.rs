@@ -8,13 +8,33 @@ use serde_json::json;
 /// The lock file of this build: the versions that were measured.
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the sender's stamps.
-pub fn monotonic_ns() -> i64 {
+fn clock_ns(clock: libc::clockid_t) -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a timespec for the kernel to write to, and this clock exists on every Linux.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    // SAFETY: `now` is a timespec for the kernel to write to, and the clocks of this module exist on every Linux.
+    let failed = unsafe { libc::clock_gettime(clock, &raw mut now) };
     assert_eq!(failed, 0, "clock_gettime");
     now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the sender's stamps.
+pub fn monotonic_ns() -> i64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since the Unix epoch.
+pub fn epoch_ns() -> i64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+/// The CPU time of this thread in nanoseconds.
+pub fn thread_cpu_ns() -> i64 {
+    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The memory of this program now, in megabytes.
+#[allow(clippy::cast_precision_loss)] // far below 2^53
+pub fn memory_mb() -> f64 {
+    status_kib("VmRSS:") as f64 * 1024.0 / 1e6
 }
 
 fn usage() -> libc::rusage {
@@ -38,9 +58,13 @@ pub struct Meter {
 
 /// The peak memory of this program. `ru_maxrss` would include that of the parent at the fork.
 fn max_rss_kib() -> i64 {
+    status_kib("VmHWM:")
+}
+
+fn status_kib(name: &str) -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
-    kib.expect("a line VmHWM: N kB")
+    let kib = status.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix("kB")?.trim().parse().ok());
+    kib.expect("a line NAME: N kB")
 }
 
 impl Meter {
@@ -65,17 +89,24 @@ pub struct Cost {
 impl Cost {
     /// Prints the report: one line of JSON. `crates` names the crates whose versions matter to the result.
     pub fn report(&self, frames: u64, digest: Option<u64>, crates: &[&str]) {
+        self.report_with(frames, crates, json!({ "digest": digest.map(|digest| format!("{digest:016x}")) }));
+    }
+
+    /// Prints the report with `others`, the members that only some jobs have.
+    pub fn report_with(&self, frames: u64, crates: &[&str], others: serde_json::Value) {
         let mut versions: serde_json::Map<String, serde_json::Value> =
             crates.iter().map(|name| ((*name).to_owned(), locked_version(name).into())).collect();
         versions.insert("rustc".to_owned(), env!("PEERS_RUSTC").into());
-        let report = json!({
+        let mut report = json!({
             "frames": frames,
-            "digest": digest.map(|digest| format!("{digest:016x}")),
             "wall_ns": self.wall_ns,
             "cpu_ns": self.cpu_ns,
             "max_rss_kib": self.max_rss_kib,
             "versions": versions,
         });
+        if let (Some(report), serde_json::Value::Object(mut others)) = (report.as_object_mut(), others) {
+            report.append(&mut others);
+        }
         println!("{report}");
     }
 }

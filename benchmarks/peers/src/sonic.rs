@@ -27,7 +27,7 @@ pub fn main(args: &Args) -> Result<(), Failure> {
 }
 
 /// Finds the route with a lazy `get` of the topic, which skips the text before it and does not read the text after it.
-fn route(payload: &[u8]) -> Route {
+pub fn route(payload: &[u8]) -> Route {
     if payload.is_empty() || payload == b"{}" {
         return Route::of(Kind::Heartbeat);
     }
@@ -121,10 +121,15 @@ struct Topic {
 #[derive(Default)]
 struct Number(Option<f64>);
 
-/// Creates a `T` from a JSON scalar; lists and objects are skipped.
-trait FromScalar: Default {
+/// Creates a `T` from a JSON value; the contents of lists and objects are skipped.
+pub trait FromScalar: Default {
     fn from_text(text: &str) -> Self;
     fn from_number(number: f64) -> Self;
+
+    /// From null, a bool, a list or an object.
+    fn from_other() -> Self {
+        Self::default()
+    }
 }
 
 impl FromScalar for Topic {
@@ -153,18 +158,20 @@ impl FromScalar for Number {
 impl<'de> Deserialize<'de> for Topic {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Scalar(std::marker::PhantomData))
+        deserializer.deserialize_any(Scalar::default())
     }
 }
 
 impl<'de> Deserialize<'de> for Number {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Scalar(std::marker::PhantomData))
+        deserializer.deserialize_any(Scalar::default())
     }
 }
 
-struct Scalar<T>(std::marker::PhantomData<T>);
+/// The visitor that creates a `T`.
+#[derive(Default)]
+pub struct Scalar<T>(std::marker::PhantomData<T>);
 
 impl<'de, T: FromScalar> Visitor<'de> for Scalar<T> {
     type Value = T;
@@ -196,20 +203,20 @@ impl<'de, T: FromScalar> Visitor<'de> for Scalar<T> {
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<T, E> {
-        Ok(T::default())
+        Ok(T::from_other())
     }
 
     fn visit_unit<E: Error>(self) -> Result<T, E> {
-        Ok(T::default())
+        Ok(T::from_other())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(T::default())
+        Ok(T::from_other())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<T, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(T::default())
+        Ok(T::from_other())
     }
 }
