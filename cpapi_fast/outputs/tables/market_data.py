@@ -1,4 +1,4 @@
-"""Market data in Parquet files: the table `ticks`, each frame as sent, and `quotes`, the whole state after each frame"""
+"""Market data in Parquet files: the table `ticks`, each frame as sent, and `quotes`, the state after each frame"""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 #: How many rows a file and a row group can have.
 _MOST_ROWS: Final = 2**24
 #: How many bytes of texts the collected rows may hold.
-_MOST_TEXT_BYTES: Final = 32 * 1024 * 1024
+MOST_TEXT_BYTES: Final = 32 * 1024 * 1024
 
 
 class RowCollector(Protocol):
@@ -183,32 +183,32 @@ class TableWriter(ABC, Generic[C]):
             raise self._error
         if self._is_closed:
             raise UsageError(f"the {self.unit} in {self.folder} are closed")
-        counts = self.counts
-        received = counts.received
-        try:
-            self._guarded(lambda: self._write(batch))
-        except Exception:
-            # The rest of the batch counts as received too.
-            self._drop_unwritten(self._count_of(batch) - (counts.received - received))
-            raise
+        self._write_items(lambda: self._rows.begin(batch), lambda: self._count_of(batch))
 
-    def _write(self, batch: Batch) -> None:
-        self._rows.begin(batch)
-        self._collect()
+    def _write_items(self, begin: Callable[[], object], count: Callable[[], int]) -> None:
+        """Write what `begin` passes to the rows. After an error, the rest of the `count` items is dropped."""
+        received = self.counts.received
+        try:
+            self._guarded(lambda: self._collect(begin))
+        except Exception:
+            # They count as received too.
+            self._drop_unwritten(count() - (self.counts.received - received))
+            raise
 
     def _drop_unwritten(self, count: int) -> None:
         """Count items as received and dropped, after an error."""
         self.counts.drop(count, "write error")
         self.counts.received += count
 
-    def _collect(self) -> None:
-        """Collect what was passed to the rows, and write each row group and file that is full."""
+    def _collect(self, begin: Callable[[], object]) -> None:
+        """Collect what `begin` passes to the rows, and write each row group and file that is full."""
         rows, counts = self._rows, self.counts
+        begin()
         while rows.left:
             if not counts.pending:
                 self._first_row_s = self._clock.monotonic_s()
             self._move_rows()
-            is_full = len(rows) >= self._group_rows or rows.text_bytes > _MOST_TEXT_BYTES
+            is_full = len(rows) >= self._group_rows or rows.text_bytes > MOST_TEXT_BYTES
             if is_full or counts.pending >= self._roll_rows:
                 self._write_group()
         if counts.pending and self._clock.monotonic_s() >= self._first_row_s + self._roll_interval_s:
