@@ -58,6 +58,7 @@ class Collector:
     - `capture-*.arrows`: every frame with its receive time, Arrow IPC streams; see `read_capture`.
     - `quotes-*.parquet`: the whole state of an instrument after each market data frame, Parquet. Each file is complete.
       `CollectOptions.tables` can add `ticks-*.parquet`, or replace it by them: each frame as sent. See `read_table`.
+    - `orders-*.parquet`, `executions-*.parquet` and so on: only with the options of orders and accounts.
     - `events-*.jsonl`: state changes, gaps, a slow disk and lost files, one JSON object per line.
 
     Only their owner can read the files (`CollectOptions.file_mode`).
@@ -222,16 +223,15 @@ class Collector:
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
-        if not self._subscriptions or not notices.end_text:
+        if not (self._subscriptions or self.options.account_tables) or not notices.end_text:
             return reason, None
-        if tables and tables[0].counts.received == 0:
+        if self._subscriptions and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
         return f"{reason}; {notices.end_text}", None
 
     def _feed_options(self) -> FeedOptions:
         options = self.options
-        give_up_after_s = options.give_up_after_s or options.feed.give_up_after_s
         # The notices tell what the feed would write to the log.
         return replace(
             options.feed,
@@ -239,7 +239,7 @@ class Collector:
             last_values=False,
             # Only then the feed requests the list of all orders.
             kept_state=options.orders,
-            give_up_after_s=give_up_after_s,
+            give_up_after_s=options.give_up_after_s or options.feed.give_up_after_s,
             log_trouble=False,
         )
 

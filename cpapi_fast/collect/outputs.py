@@ -59,8 +59,7 @@ def open_outputs(
 ) -> RunOutputs:
     """Return the outputs of a new run: the capture, the tables and the events.
 
-    Tables of market data are written only if there are instruments, or nothing else to collect. The names of all their
-    files contain the same six digits.
+    The names of all their files contain the same six digits.
 
     Args:
         options: the options of the run, with all instruments.
@@ -94,8 +93,7 @@ def open_outputs(
         "clock": clock,
     }
     targets = [market_data_target(conid) for conid in options.conids]
-    names = options.tables if targets or not options.account_tables else ()
-    tables = tuple(_WRITERS[name](folder, targets=targets, fields=options.fields, **common) for name in names)
+    tables = tuple(_WRITERS[name](folder, targets=targets, fields=options.fields, **common) for name in options.tables)
     account_tables = tuple(_ACCOUNT_WRITERS[name](folder, **common) for name in options.account_tables)
     events = EventLog(
         FileNames(folder, "events", ".jsonl", run=run),

@@ -34,7 +34,7 @@ _KINDS: Final = re.compile(b"[%c%c%c]" % (FrameKind.ORDER, FrameKind.PNL, FrameK
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_MOST_INTEGER: Final = 2**63 - 1
+_INTEGERS: Final = range(-(2**63), 2**63)
 
 #: The value of a member that is not there.
 _MISSING: Final = object()
@@ -259,7 +259,7 @@ def _converted(row: JsonObject, column: MemberColumn, wrong: frozenset[str]) -> 
         return _utf8(found)
     if column.type_name == "time":
         return None if found is None else (found - _EPOCH) // _MILLISECOND
-    if column.type_name == "int64" and found is not None and not -_MOST_INTEGER <= found <= _MOST_INTEGER:
+    if column.type_name == "int64" and found is not None and found not in _INTEGERS:
         return _MISSING
     return found
 
