@@ -56,7 +56,7 @@ class CollectOptions:
         orders: whether to subscribe to orders, and to write the table `orders`: the whole state of an order after each
             update.
         executions: of how many days to collect the executions, from 1 to 7, into the table `executions`; True is one
-            day, False for none. The gateway sends those of the last days after each subscribe.
+            day, 0 or False is none. The gateway sends those of the last days after each subscribe.
         pnl: whether to subscribe to profit and loss, and to write the table `pnl`.
         summary: the accounts whose summary to collect into the table `account_summary`; duplicates count once.
         ledger: the accounts whose balances by currency to collect into the table `ledger`; duplicates count once.
@@ -90,7 +90,7 @@ class CollectOptions:
     fields: Fields = field(default_factory=MarketDataFields.default_l1)
     tables: tuple[TableName, ...] = ("quotes",)
     orders: bool = False
-    executions: int = False
+    executions: int = 0
     pnl: bool = False
     summary: tuple[str, ...] = field(default=(), repr=False)
     ledger: tuple[str, ...] = field(default=(), repr=False)
@@ -117,9 +117,10 @@ class CollectOptions:
                 check_whole(name, value)
         for name in ("orders", "pnl", "redact_captures"):
             check_flag(name, getattr(self, name))
-        if self.executions is not False:
-            object.__setattr__(self, "executions", 1 if self.executions is True else self.executions)
-            Subscription.executions(send_nothing, days=self.executions)
+        days = int(self.executions) if isinstance(self.executions, bool) else self.executions
+        if type(days) is not int or days:
+            Subscription.executions(send_nothing, days=days)
+        object.__setattr__(self, "executions", days)
         for name in ("summary", "ledger"):
             object.__setattr__(self, name, checked_accounts(name, getattr(self, name)))
         if self.trading_hours not in ("schedule", None) and not isinstance(self.trading_hours, TradingHours):
@@ -169,7 +170,7 @@ def checked_accounts(name: str, accounts: object) -> tuple[str, ...]:
         SubscriptionError: it is no list of texts that can be part of a topic.
     """
     if isinstance(accounts, (str, bytes)) or not isinstance(accounts, Iterable):
-        raise SubscriptionError(f"{name} must be a list of accounts such as ['DU1234567'], not one text")
+        raise SubscriptionError(f"{name} must be a list of accounts, not a value of type {type(accounts).__name__}")
     found: dict[str, None] = {}
     for account in accounts:
         check_account(account)

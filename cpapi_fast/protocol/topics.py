@@ -193,7 +193,9 @@ def check_account(account: object) -> None:
         SubscriptionError: it cannot. The message does not show it.
     """
     if not isinstance(account, str) or _ACCOUNT.fullmatch(account) is None:
-        raise SubscriptionError("an account must be a text such as 'DU1234567', of letters, digits, dots and dashes")
+        raise SubscriptionError(
+            "an account must be a text of letters, digits, dots and dashes, such as U and seven digits"
+        )
 
 
 def requested_codes(text: str) -> list[str]:
