@@ -18,7 +18,7 @@ from cpapi_fast.messages.orders import OrderUpdate
 from cpapi_fast.outputs.interface import OrderList
 from cpapi_fast.outputs.tables.account_schema import AccountTableName
 from cpapi_fast.outputs.tables.accounts import AccountWriter
-from tests.oracles.account_tables import CHANNELS, SlowAccountTable, plain, read_back
+from tests.oracles.account_tables import CHANNELS, SlowAccountTable, decoded, plain, read_back
 from tests.support.account_frames import FRAMES, WRITERS
 from tests.support.files import table_rows
 
@@ -101,7 +101,9 @@ def streams(draw: st.DrawFn, name: str) -> list[Batch | Gap | StateChange | Orde
             last_ns = now_ns - draw(st.sampled_from([1, 5, 500]))
             items.append(Gap(topic, last_ns, draw(st.sampled_from([None, now_ns, now_ns + 5])), cause))
         elif kind == 2 and name == "orders":
-            rows = [json.loads(mutated(draw, row)) for row in json.loads(draw(st.sampled_from(FRAMES[name])))["args"]]
+            rows = [
+                decoded(mutated(draw, row).encode()) for row in json.loads(draw(st.sampled_from(FRAMES[name])))["args"]
+            ]
             items.append(OrderList(now_ns, tuple(OrderUpdate(row) for row in rows)))
         else:
             builder = BatchBuilder()

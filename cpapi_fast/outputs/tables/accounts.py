@@ -66,7 +66,7 @@ class OrdersWriter(AccountWriter):
         if not isinstance(event, OrderList):
             rows.observe(event)
         elif self._error is None and not self._is_closed:
-            self._write_items(lambda: rows.begin_list(event), lambda: len(event.orders))
+            self._write_items(rows.begin_list, event, lambda listed: len(listed.orders))
 
 
 class ExecutionsWriter(AccountWriter):

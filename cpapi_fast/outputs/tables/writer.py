@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, ParamSpec, Protocol, Self, TypeVar
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import OutputError, UsageError
@@ -27,6 +27,7 @@ from .parquet_part import PartFile, rows_of
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: How many rows a file and a row group can have.
@@ -142,6 +143,8 @@ class TableWriter(ABC, Generic[C]):
         self._rows: Final[C] = make_rows(self._group_rows)
         self._finished: Final = FinishedFiles(rows_of)
         self._files: Final = self._finished.paths
+        #: How many items have become no rows, as far as they are counted, by reason.
+        self._dropped: Final[dict[str, int]] = {}
         self._part: PartFile | None = None
         self._first_row_s = 0.0
         self._error: OutputError | None = None
@@ -183,16 +186,19 @@ class TableWriter(ABC, Generic[C]):
             raise self._error
         if self._is_closed:
             raise UsageError(f"the {self.unit} in {self.folder} are closed")
-        self._write_items(lambda: self._rows.begin(batch), lambda: self._count_of(batch))
+        self._write_items(self._begin_batch, batch, self._count_of)
 
-    def _write_items(self, begin: Callable[[], object], count: Callable[[], int]) -> None:
-        """Write what `begin` passes to the rows. After an error, the rest of the `count` items is dropped."""
+    def _begin_batch(self, batch: Batch) -> None:
+        self._rows.begin(batch)
+
+    def _write_items(self, begin: Callable[[T], object], items: T, count: Callable[[T], int]) -> None:
+        """Write the items that `begin` passes to the rows. After an error, the rest of their number is dropped."""
         received = self.counts.received
         try:
-            self._guarded(lambda: self._collect(begin))
+            self._guarded(self._collect, begin, items)
         except Exception:
             # They count as received too.
-            self._drop_unwritten(count() - (self.counts.received - received))
+            self._drop_unwritten(count(items) - (self.counts.received - received))
             raise
 
     def _drop_unwritten(self, count: int) -> None:
@@ -200,10 +206,10 @@ class TableWriter(ABC, Generic[C]):
         self.counts.drop(count, "write error")
         self.counts.received += count
 
-    def _collect(self, begin: Callable[[], object]) -> None:
-        """Collect what `begin` passes to the rows, and write each row group and file that is full."""
+    def _collect(self, begin: Callable[[T], object], items: T) -> None:
+        """Collect the items that `begin` passes to the rows, and write each row group and file that is full."""
         rows, counts = self._rows, self.counts
-        begin()
+        begin(items)
         while rows.left:
             if not counts.pending:
                 self._first_row_s = self._clock.monotonic_s()
@@ -217,15 +223,22 @@ class TableWriter(ABC, Generic[C]):
     def _move_rows(self) -> None:
         """Collect as many rows as fit into the row group and the file."""
         rows, counts = self._rows, self.counts
-        left, before = rows.left, tuple(self._drops())
+        left = rows.left
         moved = rows.move(min(self._group_rows - len(rows), self._roll_rows - counts.pending))
-        for (reason, dropped), (_, known) in zip(self._drops(), before, strict=True):
-            counts.drop(dropped - known, reason)
+        taken = left - rows.left
+        if taken != moved:
+            self._count_drops()
         if moved and not counts.pending:
             self._names.reserve()
         counts.pending += moved
         # Last, so that other threads never read a row that is received and nowhere else.
-        counts.received += left - rows.left
+        counts.received += taken
+
+    def _count_drops(self) -> None:
+        """Count the items that have become no rows since the last call."""
+        for reason, dropped in self._drops():
+            self.counts.drop(dropped - self._dropped.get(reason, 0), reason)
+            self._dropped[reason] = dropped
 
     def discard(self, batch: Batch) -> None:
         """Count the rows of a batch as received and dropped."""
@@ -298,7 +311,7 @@ class TableWriter(ABC, Generic[C]):
         if self._part is None:
             self._part = self._guarded(self._begin)
         part = self._part
-        self._guarded(lambda: part.write(table))
+        self._guarded(part.write, table)
         if self.counts.pending >= self._roll_rows:
             self.roll()
 
@@ -331,9 +344,9 @@ class TableWriter(ABC, Generic[C]):
         except OutputError as exc:
             self._fail(exc)
 
-    def _guarded(self, action: Callable[[], T]) -> T:
+    def _guarded(self, action: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         try:
-            return action()
+            return action(*arguments, **options)
         except Exception as exc:
             if self._error is not None:
                 raise
