@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from cpapi_fast.outputs.interface import OrderList, RecordedEvent
 
-from .account_rows import AccountRows, LedgerRows, PnlRows, SummaryRows
+from .account_rows import AccountRows, LedgerRows, PnlRows, SummaryRows, may_have_updates
 from .account_schema import AccountTableName, account_table_schema
 from .order_rows import ExecutionRows, OrderRows
 from .writer import TableWriter
@@ -39,6 +39,12 @@ class AccountWriter(TableWriter[AccountRows[Any]]):
         super().__init__(
             folder, stem, lambda: account_table_schema(self.name), lambda _capacity: self.rows_class(), **options
         )
+
+    def write(self, batch: Batch) -> None:
+        """Write the updates of a batch. Raises like `TableWriter.write`."""
+        # Most batches have market data only.
+        if may_have_updates(batch) or self._error is not None or self._is_closed:
+            super().write(batch)
 
     def _count_of(self, batch: Batch) -> int:
         return self._rows.count(batch)
