@@ -14,6 +14,7 @@ import pytest
 from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.messages.orders import OrderUpdate
+from cpapi_fast.outputs.event_log import event_line
 from cpapi_fast.outputs.interface import EventObserver, OrderList
 from cpapi_fast.outputs.tables import order_rows
 from cpapi_fast.outputs.tables.account_rows import LedgerRows
@@ -423,6 +424,13 @@ def test_large_texts_do_not_fill_the_memory(tmp_path: Path) -> None:
 def test_rows_without_a_batch() -> None:
     rows = LedgerRows()
     assert (rows.take(), len(rows), rows.left, rows.move(5)) == ([], 0, 0, 0)
+
+
+def test_the_events_have_the_number_of_orders_in_a_list() -> None:
+    assert orjson.loads(event_line(listed(1_767_277_800_123_000_000), 5)) == {
+        "type": "order_list", "time": "2026-01-01T14:30:00.123+00:00", "row": 5,
+        "received_ns": 1_767_277_800_123_000_000, "orders": 1,
+    }  # fmt: skip
 
 
 def test_reprs_have_no_account() -> None:
