@@ -73,6 +73,39 @@ def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbol
     )
 
 
+def add_account_tables(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `collect` for orders, executions, profit and loss, and accounts."""
+    group = parser.add_argument_group(
+        "orders and accounts", "each option subscribes, and writes a table of its own; the files contain accounts"
+    )
+    group.add_argument(
+        "--orders", action="store_true", help="table orders: the whole state of an order after each update"
+    )
+    group.add_argument(
+        "--executions",
+        nargs="?",
+        const=1,
+        default=False,
+        type=days,
+        metavar="DAYS",
+        help="table executions: each execution, and again with its commission; first those of the last DAYS days, from "
+        "1 to 7 (default: 1)",
+    )
+    group.add_argument("--pnl", action="store_true", help="table pnl: profit and loss")
+    for option, name, purpose in (
+        ("--summary", "account_summary", "the values of the account summary"),
+        ("--ledger", "ledger", "the balances of the account by currency"),
+    ):
+        group.add_argument(
+            option,
+            type=accounts,
+            action=_Extend,
+            default=(),
+            metavar="ACCOUNT",
+            help=f"table {name}: {purpose}; may be repeated",
+        )
+
+
 def add_feed_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the feed that `collect` and `tail` have."""
     parser.add_argument(
@@ -187,6 +220,26 @@ def tables(text: str) -> tuple[str, ...]:
                 f"a table must be one of {', '.join(get_args(TableName))}, not {shown(name)}"
             )
     return names
+
+
+def accounts(text: str) -> tuple[str, ...]:
+    """Accounts separated by commas."""
+    from cpapi_fast.protocol.topics import check_account
+
+    found = tuple(map(str.strip, text.split(",")))
+    for account in found:
+        try:
+            check_account(account)
+        except SubscriptionError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from None
+    return found
+
+
+def days(text: str) -> int:
+    """A number of days for which the gateway has executions."""
+    if text not in tuple("1234567"):
+        raise argparse.ArgumentTypeError(f"days must be a whole number from 1 to 7, not {shown(text)}")
+    return int(text)
 
 
 def seconds(text: str) -> float:

@@ -31,7 +31,7 @@ _STILL_FINISHING: Final = (
     "cpapi-fast: the files are still being finished; a second Ctrl-C ends at once and loses what is not written"
 )
 
-#: What each output has in memory before it writes it.
+#: What an output has in memory before it writes it, if not rows.
 _UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes": "quotes", "events": "events"}
 
 
@@ -43,6 +43,11 @@ def run(args: argparse.Namespace) -> int:
         out=Path(args.out),
         fields=MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1(),
         tables=args.tables,
+        orders=args.orders,
+        executions=args.executions,
+        pnl=args.pnl,
+        summary=args.summary,
+        ledger=args.ledger,
         duration_s=args.duration,
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
@@ -54,9 +59,10 @@ def run(args: argparse.Namespace) -> int:
         feed=feed_options(args),
         **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )
-    if not options.conids and not options.symbols and args.replay is None:
+    if not (options.conids or options.symbols or options.account_tables) and args.replay is None:
         raise ConfigError(
-            "give at least one instrument to subscribe to, such as --conids 265598 or --symbols AAPL@NASDAQ"
+            "give at least one instrument to subscribe to, such as --conids 265598 or --symbols AAPL@NASDAQ, or what "
+            "to collect of an account, such as --orders"
         )
     check_source(args)
     if args.simulate and args.contract_cache is not None:
@@ -100,5 +106,9 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
 def loss_text(status: CollectStatus) -> str:
     """What is lost if a run ends now, without finishing its files. Finished files stay readable."""
     found = [f"up to {size_text(status.queued_bytes)} of frames that wait for the disk"] if status.queued_bytes else []
-    found += [f"{counts.pending:,} {_UNITS[name]} in memory" for name, counts in status.outputs if counts.pending]
+    found += [
+        f"{counts.pending:,} {_UNITS.get(name, f'rows of {name}')} in memory"
+        for name, counts in status.outputs
+        if counts.pending
+    ]
     return f"the files are not finished; lost: {', '.join(found) or 'what arrived in the last moment'}"

@@ -105,7 +105,8 @@ def _simulate(args: argparse.Namespace) -> int:
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Subscribe to quotes and write them to files: every frame to an Arrow IPC stream, tables of quotes to Parquet "
-        "files, and events (state changes, gaps) to JSON lines. The command reconnects automatically after a lost "
+        "files, and events (state changes, gaps) to JSON lines; on request also orders, executions, profit and loss, "
+        "and accounts. The command reconnects automatically after a lost "
         "connection, a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints "
         "progress and notices to stderr, and a summary to stdout."
     )
@@ -122,6 +123,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         help="tables to write, separated by commas: quotes (the whole state of an instrument after each frame), ticks "
         "(each frame as sent) (default: quotes)",
     )
+    arguments.add_account_tables(parser)
     parser.add_argument("--duration", type=arguments.seconds, metavar="S", help="stop after S seconds (default: never)")
     parser.add_argument(
         "--backfill",
@@ -184,7 +186,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "--redact-captures",
         action="store_true",
         help="replace session ids, accounts, user names and tokens in the capture, at the same length, so that it can "
-        "be attached to a bug report",
+        "be attached to a bug report; the tables of orders, executions, P&L and accounts keep their accounts",
     )
     tuning.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"

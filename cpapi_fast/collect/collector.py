@@ -17,12 +17,13 @@ from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
-from cpapi_fast.outputs.interface import DiskChange, make_folder, unfinished_files
+from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.recorder import Recorder
-from cpapi_fast.outputs.tables.market_data import TableWriter
+from cpapi_fast.outputs.tables.market_data import MarketDataWriter
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
+from .account_subscriptions import subscribe_accounts
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
@@ -57,6 +58,7 @@ class Collector:
     - `capture-*.arrows`: every frame with its receive time, Arrow IPC streams; see `read_capture`.
     - `quotes-*.parquet`: the whole state of an instrument after each market data frame, Parquet. Each file is complete.
       `CollectOptions.tables` can add `ticks-*.parquet`, or replace it by them: each frame as sent. See `read_table`.
+    - `orders-*.parquet`, `executions-*.parquet` and so on: only with the options of orders and accounts.
     - `events-*.jsonl`: state changes, gaps, a slow disk and lost files, one JSON object per line.
 
     Only their owner can read the files (`CollectOptions.file_mode`).
@@ -94,7 +96,7 @@ class Collector:
         self._prepared = Preparation(options)
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
-        self._tables: tuple[TableWriter, ...] = ()
+        self._tables: tuple[MarketDataWriter, ...] = ()
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         #: When the disk became slower than the data; None while it is not.
@@ -157,8 +159,9 @@ class Collector:
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
         hours = options.given_hours
         subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
-        self._recorder = recorder = self._open_recorder(options)
         self._consumer = consumer = self._open_consumer(feed)
+        await subscribe_accounts(feed, consumer, options, self._notices.report)
+        self._recorder = recorder = self._open_recorder(options)
         self._subscriptions = tuple(subscriptions)
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
@@ -220,23 +223,23 @@ class Collector:
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
-        if not self._subscriptions or not notices.end_text:
+        if not (self._subscriptions or self.options.account_tables) or not notices.end_text:
             return reason, None
-        if tables and tables[0].counts.received == 0:
+        if self._subscriptions and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
         return f"{reason}; {notices.end_text}", None
 
     def _feed_options(self) -> FeedOptions:
         options = self.options
-        give_up_after_s = options.give_up_after_s or options.feed.give_up_after_s
         # The notices tell what the feed would write to the log.
         return replace(
             options.feed,
             overload="block",
             last_values=False,
-            kept_state=False,
-            give_up_after_s=give_up_after_s,
+            # Only then the feed requests the list of all orders.
+            kept_state=options.orders,
+            give_up_after_s=options.give_up_after_s or options.feed.give_up_after_s,
             log_trouble=False,
         )
 
@@ -251,12 +254,10 @@ class Collector:
         )
 
     def _open_recorder(self, options: CollectOptions) -> Recorder:
-        self._capture, self._tables, events = open_outputs(
-            options, self._clock, self._prepared.symbols, self._prepared.resolved_ns
-        )
-        return Recorder(
-            (self._capture, *self._tables), events=events, on_change=self._notices.on_event, clock=self._clock
-        )
+        outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
+        self._capture, self._tables = outputs.capture, outputs.tables
+        writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
+        return Recorder(writers, events=outputs.events, on_change=self._notices.on_event, clock=self._clock)
 
     async def _collect(
         self, feed: Feed, consumer: Consumer, recorder: Recorder, stop: asyncio.Event | None

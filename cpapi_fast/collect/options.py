@@ -10,14 +10,16 @@ from typing import Final, Literal, get_args
 from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.subscription import send_nothing
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.output_file import LostFiles
+from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES, AccountTableName
 from cpapi_fast.outputs.tables.schema import TableName
 from cpapi_fast.protocol.contracts.symbols import SymbolQuery
 from cpapi_fast.protocol.hours import TradingHours
 from cpapi_fast.protocol.instruments import market_data_target
-from cpapi_fast.protocol.topics import Fields, MarketDataFields
+from cpapi_fast.protocol.topics import Fields, MarketDataFields, Subscription, check_account
 from cpapi_fast.redaction import repr_without_accounts, shown
 
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
@@ -51,6 +53,13 @@ class CollectOptions:
         tables: the tables of market data to write: `quotes`, the whole state of an instrument after each frame,
             `ticks`, each frame as sent, or both. The default is `quotes`, because it needs no further work before an
             analysis; what was sent is in the capture too.
+        orders: whether to subscribe to orders, and to write the table `orders`: the whole state of an order after each
+            update.
+        executions: of how many days to collect the executions, from 1 to 7, into the table `executions`; True is one
+            day, 0 or False is none. The gateway sends those of the last days after each subscribe.
+        pnl: whether to subscribe to profit and loss, and to write the table `pnl`.
+        summary: the accounts whose summary to collect into the table `account_summary`; duplicates count once.
+        ledger: the accounts whose balances by currency to collect into the table `ledger`; duplicates count once.
         duration_s: when to stop; None for never.
         give_up_after_s: end with an error after this long without data, at the start or later; None for never, so that
             the run continues after every login and every reset of the gateway.
@@ -64,14 +73,15 @@ class CollectOptions:
             continues in a new file, `fail` ends the run. In both cases the run ends with an error if anything was lost.
         file_mode: the permissions of the files; by default, only their owner can read them. The folder keeps its own.
         redact_captures: whether to replace session ids, accounts, user names and tokens in the capture, at the same
-            length, so that a capture can be attached to a bug report.
+            length, so that a capture can be attached to a bug report. The tables of orders, executions, profit and
+            loss and accounts have the accounts all the same.
         trading_hours: outside of its trading hours, an instrument is not stale. `schedule` requests the schedule of
             each instrument; `TradingHours` are those of all instruments; None for none.
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
 
     Raises:
         ConfigError: a duration or size is not a finite number above zero, or another option is invalid.
-        SubscriptionError: an instrument, a symbol or a field is invalid.
+        SubscriptionError: an instrument, a symbol, a field, an account or the number of days is invalid.
     """
 
     conids: tuple[int | str, ...] = ()
@@ -79,6 +89,11 @@ class CollectOptions:
     out: Path
     fields: Fields = field(default_factory=MarketDataFields.default_l1)
     tables: tuple[TableName, ...] = ("quotes",)
+    orders: bool = False
+    executions: int = 0
+    pnl: bool = False
+    summary: tuple[str, ...] = field(default=(), repr=False)
+    ledger: tuple[str, ...] = field(default=(), repr=False)
     duration_s: float | None = None
     give_up_after_s: float | None = None
     flush_interval_s: float = 1.0
@@ -100,7 +115,14 @@ class CollectOptions:
                 check_positive(name, value)
             elif name.endswith("_bytes"):
                 check_whole(name, value)
-        check_flag("redact_captures", self.redact_captures)
+        for name in ("orders", "pnl", "redact_captures"):
+            check_flag(name, getattr(self, name))
+        days = int(self.executions) if isinstance(self.executions, bool) else self.executions
+        if type(days) is not int or days:
+            Subscription.executions(send_nothing, days=days)
+        object.__setattr__(self, "executions", days)
+        for name in ("summary", "ledger"):
+            object.__setattr__(self, name, checked_accounts(name, getattr(self, name)))
         if self.trading_hours not in ("schedule", None) and not isinstance(self.trading_hours, TradingHours):
             raise ConfigError("trading_hours must be 'schedule', TradingHours or None")
         if not isinstance(self.feed, FeedOptions):
@@ -126,9 +148,34 @@ class CollectOptions:
         object.__setattr__(self, "conids", tuple(by_target.values()))
 
     @property
+    def account_tables(self) -> tuple[AccountTableName, ...]:
+        """The tables of accounts to write."""
+        wanted = (self.orders, self.executions, self.pnl, self.summary, self.ledger)
+        return tuple(name for name, is_wanted in zip(ACCOUNT_TABLES, wanted, strict=True) if is_wanted)
+
+    @property
     def given_hours(self) -> TradingHours | None:
         """The trading hours of all instruments, if the options have them."""
         return self.trading_hours if isinstance(self.trading_hours, TradingHours) else None
+
+
+def checked_accounts(name: str, accounts: object) -> tuple[str, ...]:
+    """Return accounts, each once. Messages do not show them.
+
+    Args:
+        name: the option, for the message.
+        accounts: its value.
+
+    Raises:
+        SubscriptionError: it is no list of texts that can be part of a topic.
+    """
+    if isinstance(accounts, (str, bytes)) or not isinstance(accounts, Iterable):
+        raise SubscriptionError(f"{name} must be a list of accounts, not a value of type {type(accounts).__name__}")
+    found: dict[str, None] = {}
+    for account in accounts:
+        check_account(account)
+        found[account] = None
+    return tuple(found)
 
 
 def _checked_tables(tables: object) -> tuple[TableName, ...]:

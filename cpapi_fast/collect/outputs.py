@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
-from cpapi_fast.outputs.tables.market_data import QuotesWriter, TableWriter, TicksWriter
+from cpapi_fast.outputs.tables.accounts import (
+    AccountSummaryWriter,
+    AccountWriter,
+    ExecutionsWriter,
+    LedgerWriter,
+    OrdersWriter,
+    PnlWriter,
+)
+from cpapi_fast.outputs.tables.market_data import MarketDataWriter, QuotesWriter, TicksWriter
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, symbols_json, symbols_table
 from cpapi_fast.protocol.instruments import market_data_target
 
@@ -16,14 +24,39 @@ from .options import CollectOptions
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
+    from cpapi_fast.outputs.tables.account_schema import AccountTableName
     from cpapi_fast.outputs.tables.schema import TableName
 
-_WRITERS: Final[dict[TableName, type[TableWriter]]] = {"ticks": TicksWriter, "quotes": QuotesWriter}
+_WRITERS: Final[dict[TableName, type[MarketDataWriter]]] = {"ticks": TicksWriter, "quotes": QuotesWriter}
+
+_ACCOUNT_WRITERS: Final[dict[AccountTableName, type[AccountWriter]]] = {
+    "orders": OrdersWriter,
+    "executions": ExecutionsWriter,
+    "pnl": PnlWriter,
+    "account_summary": AccountSummaryWriter,
+    "ledger": LedgerWriter,
+}
+
+
+class RunOutputs(NamedTuple):
+    """The outputs of a run.
+
+    Attributes:
+        capture: every frame.
+        tables: the tables of market data.
+        account_tables: the tables of orders, executions, profit and loss and accounts.
+        events: the events.
+    """
+
+    capture: CaptureWriter
+    tables: tuple[MarketDataWriter, ...]
+    account_tables: tuple[AccountWriter, ...]
+    events: EventLog
 
 
 def open_outputs(
     options: CollectOptions, clock: Clock, symbols: Sequence[ResolvedSymbol] = (), resolved_ns: int = 0
-) -> tuple[CaptureWriter, tuple[TableWriter, ...], EventLog]:
+) -> RunOutputs:
     """Return the outputs of a new run: the capture, the tables and the events.
 
     The names of all their files contain the same six digits.
@@ -51,21 +84,17 @@ def open_outputs(
         metadata=metadata,
         clock=clock,
     )
+    common: dict[str, Any] = {
+        "run": run,
+        "roll_interval_s": options.roll_interval_s,
+        "lost_files": options.lost_files,
+        "file_mode": options.file_mode,
+        "metadata": metadata,
+        "clock": clock,
+    }
     targets = [market_data_target(conid) for conid in options.conids]
-    tables = tuple(
-        _WRITERS[name](
-            folder,
-            targets=targets,
-            fields=options.fields,
-            run=run,
-            roll_interval_s=options.roll_interval_s,
-            lost_files=options.lost_files,
-            file_mode=options.file_mode,
-            metadata=metadata,
-            clock=clock,
-        )
-        for name in options.tables
-    )
+    tables = tuple(_WRITERS[name](folder, targets=targets, fields=options.fields, **common) for name in options.tables)
+    account_tables = tuple(_ACCOUNT_WRITERS[name](folder, **common) for name in options.account_tables)
     events = EventLog(
         FileNames(folder, "events", ".jsonl", run=run),
         roll_bytes=options.roll_bytes,
@@ -73,4 +102,4 @@ def open_outputs(
         file_mode=options.file_mode,
         header=symbols_line(symbols_table(symbols), resolved_ns) if symbols else b"",
     )
-    return capture, tables, events
+    return RunOutputs(capture, tables, account_tables, events)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, get_args
 from cpapi_fast.errors import OutputError
 from cpapi_fast.outputs.file_names import TIME_IN_NAME
 from cpapi_fast.outputs.interface import Output, OutputCounts
+from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES
 from cpapi_fast.outputs.tables.latest_quote import LatestQuote
 from cpapi_fast.outputs.tables.schema import TableName
 from cpapi_fast.printable import printable
@@ -20,6 +21,8 @@ from cpapi_fast.redaction import repr_without_accounts
 
 #: How many files of one output the summary lists.
 _MAX_FILES: Final = 20
+#: The outputs whose files are Parquet.
+_TABLES: Final = frozenset((*get_args(TableName), *ACCOUNT_TABLES))
 #: How many symbols the summary lists.
 _MAX_SYMBOLS: Final = 20
 
@@ -35,8 +38,8 @@ class OutputSummary:
     """The result of one output.
 
     Attributes:
-        name: `capture`, `ticks`, `quotes` or `events`.
-        unit: what it counts: `frames`, `ticks`, `quotes` or `events`.
+        name: `capture`, `events`, or the name of a table: `quotes`, `orders`.
+        unit: what it counts: `frames`, `quotes`, `updates of orders`.
         counts: where its items went; received = written + taken_away + dropped + pending.
         files: its finished files with their sizes in bytes, oldest first.
         mismatches: how many values were not of the kind of their column, such as a text in the place of a number, and
@@ -157,7 +160,7 @@ def open_lines(summary: Summary) -> list[str]:
         elif len(paths) <= _MAX_FILES and len(list(Path(paths[0]).parent.glob(Path(pattern).name))) > len(paths):
             # A file with such a name cannot be read, because another program has changed it.
             files = every = repr(paths)
-        if output.name in get_args(TableName):
+        if output.name in _TABLES:
             lines += [
                 f"duckdb.read_parquet({every})",
                 f"polars.read_parquet({every})",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from cpapi_fast.delivery.callback_consumer import CallbackConsumer
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import FeedState, StateChange
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.messages.orders import Execution
+from cpapi_fast.messages.orders import Execution, OrderUpdate
 
 from .driver import Driver
 from .feed_status import FeedStatus
@@ -250,6 +250,10 @@ class FeedData(FeedStatus):
         consumer = changes.add(callback, name)
         self._driver.state.on_change = self._on_change
         return consumer
+
+    def _watch_order_lists(self, callback: Callable[[Sequence[OrderUpdate], int], None]) -> None:
+        # For `collect`: called with the orders of each response over REST and its receive time. They are no frames.
+        self._rows().on_list = callback
 
     def _on_change(self, kind: StateKind, row: Row) -> None:
         if kind != "session":

@@ -18,7 +18,7 @@ from cpapi_fast.printable import json_bytes
 from cpapi_fast.redaction import redact_accounts
 
 from .file_names import FileNames, NamesAfter
-from .interface import DiskChange, FileChange, OutputCounts, RecordedEvent
+from .interface import DiskChange, FileChange, OrderList, OutputCounts, RecordedEvent
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
 
@@ -29,6 +29,7 @@ _TYPES: Final[dict[type, str]] = {
     Backfill: "backfill",
     DiskChange: "disk",
     FileChange: "file",
+    OrderList: "order_list",
 }
 
 #: The time between two checks of the file, in seconds.
@@ -39,9 +40,9 @@ class EventLog:
     """Writes events to a file of JSON lines. Each line is immediately passed to the operating system in one write.
 
     The file is created with the first event. Each line has `type` (`state`, `gap`, `standstill`, `backfill`, `disk`,
-    `file`), `time` (UTC, ISO 8601), `row` (the number of frames before the event in the capture) and the attributes of
-    the event. `*_ns` are ns since the Unix epoch. Accounts in topics are redacted. If the process is killed, only the
-    last line can be incomplete.
+    `file`, `order_list`), `time` (UTC, ISO 8601), `row` (the number of frames before the event in the capture) and the
+    attributes of the event; of a list of orders, their number. `*_ns` are ns since the Unix epoch. Accounts in topics
+    are redacted. If the process is killed, only the last line can be incomplete.
 
     Args:
         path: the file to create; the usual suffix is `.jsonl`. Or the names of all files.
@@ -138,6 +139,8 @@ def event_line(event: RecordedEvent, row: int) -> bytes:
 def _time_of(event: RecordedEvent) -> int:
     if isinstance(event, (StateChange, DiskChange, FileChange)):
         return event.time_ns
+    if isinstance(event, OrderList):
+        return event.received_ns
     if isinstance(event, Standstill):
         return event.start_ns + event.length_ns
     gap = event.gap if isinstance(event, Backfill) else event
@@ -149,6 +152,9 @@ def _time_text(time_ns: int) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, OrderList):
+        # The orders are in their table.
+        return {"received_ns": value.received_ns, "orders": len(value.orders)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange, FileChange)):

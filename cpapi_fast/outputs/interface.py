@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from cpapi_fast.errors import MissingDependencyError, OutputError
 from cpapi_fast.events import FeedEvent
+from cpapi_fast.messages.orders import OrderUpdate
 from cpapi_fast.new_file import create_file
 from cpapi_fast.redaction import repr_without_accounts
 
@@ -125,8 +126,26 @@ class FileChange:
     policy: str
 
 
+@dataclass(frozen=True, slots=True)
+class OrderList:
+    """An event: the list of all orders, which the feed requested over REST after a subscribe to orders.
+
+    The `repr` has only their number.
+
+    Attributes:
+        received_ns: when the response arrived, in ns since the Unix epoch.
+        orders: the orders.
+    """
+
+    received_ns: int
+    orders: tuple[OrderUpdate, ...] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"OrderList({len(self.orders)} orders)"
+
+
 #: The events that an output can write.
-RecordedEvent = FeedEvent | DiskChange | FileChange
+RecordedEvent = FeedEvent | DiskChange | FileChange | OrderList
 
 
 class Output(Protocol):

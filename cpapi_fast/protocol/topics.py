@@ -186,6 +186,18 @@ def history_unsubscribe_text(server_id: str) -> str:
     return f"umh+{server_id}"
 
 
+def check_account(account: object) -> None:
+    """Check that a text can be an account in a topic.
+
+    Raises:
+        SubscriptionError: it cannot. The message does not show it.
+    """
+    if not isinstance(account, str) or _ACCOUNT.fullmatch(account) is None:
+        raise SubscriptionError(
+            "an account must be a text of letters, digits, dots and dashes, such as U and seven digits"
+        )
+
+
 def requested_codes(text: str) -> list[str]:
     """Return the field codes in the text of a market data subscribe; empty if it has none."""
     _, brace, rest = text.partition("{")
@@ -334,11 +346,7 @@ class Subscription:
         keys: Iterable[str],
         fields: Iterable[str],
     ) -> Subscription:
-        # The message does not show the account.
-        if not isinstance(account, str) or _ACCOUNT.fullmatch(account) is None:
-            raise SubscriptionError(
-                "an account must be a text such as 'DU1234567', of letters, digits, dots and dashes"
-            )
+        check_account(account)
         wanted = {"keys": _texts_of("keys", keys), "fields": _texts_of("fields", fields)}
         parameters = json.dumps({key: texts for key, texts in wanted.items() if texts}, separators=(",", ":"))
         topic = f"{channel}+{account}"

@@ -41,22 +41,24 @@ class Executions:
 
     def update(self, message: ExecutionsMessage) -> list[Execution]:
         """Merge a message, and return the executions that are new or changed."""
-        changed = []
-        for row in message.executions:
-            execution_id = self.store.checked(row.execution_id)
-            time_ms = row.trade_time_ms
-            found = self.store.put_update(
-                execution_id,
-                self._with_known_commission(execution_id, row.raw),
-                Execution,
-                lambda time_ms=time_ms: self._make_room(time_ms),  # type: ignore[misc]
-            )
-            if found is None or execution_id is None:
-                continue
-            self._note_time(execution_id, time_ms)
-            if found[0] is None or found[0].raw != found[1].raw:
-                changed.append(found[1])
-        return changed
+        found = map(self.merge, message.executions)
+        return [execution for execution in found if execution is not None]
+
+    def merge(self, update: Execution) -> Execution | None:
+        """Merge one execution of a message, and return it if it is new or changed."""
+        execution_id = self.store.checked(update.execution_id)
+        time_ms = update.trade_time_ms
+        found = self.store.put_update(
+            execution_id,
+            self._with_known_commission(execution_id, update.raw),
+            Execution,
+            lambda: self._make_room(time_ms),
+        )
+        if found is None or execution_id is None:
+            return None
+        self._note_time(execution_id, time_ms)
+        before, now = found
+        return now if before is None or before.raw != now.raw else None
 
     def _with_known_commission(self, execution_id: str | None, update: dict[str, Any]) -> dict[str, Any]:
         # An execution that is sent again without its commission still has it.

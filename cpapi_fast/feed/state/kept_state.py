@@ -33,6 +33,7 @@ class KeptState:
     Attributes:
         orders, executions, pnl, account_values, ledger_balances, session: the state of each kind.
         on_change: called with the kind and the row of each change, by `release`; None for nobody.
+        on_list: called with the orders of each response over REST and its receive time; None for nobody.
 
     Args:
         max_orders: how many orders to keep.
@@ -50,6 +51,7 @@ class KeptState:
         self.ledger_balances: Final = AccountRows(LedgerBalance, max_account_rows)
         self.session: Final = SessionMessages()
         self.on_change: Callable[[StateKind, Row], None] | None = None
+        self.on_list: Callable[[Sequence[OrderUpdate], int], None] | None = None
         self._changed: Final[deque[tuple[StateKind, Row]]] = deque()
         self._is_held = False
         self._odd = 0
@@ -119,6 +121,8 @@ class KeptState:
     def on_order_list(self, rows: Sequence[OrderUpdate], received_ns: int) -> None:
         """Merge the orders in the response."""
         self._add("order", self.orders.merge_list(rows, received_ns))
+        if self.on_list is not None:
+            self.on_list(rows, received_ns)
 
     # --- interruptions ----------------------------------------------------------------------------
 

@@ -88,15 +88,16 @@ class Orders:
 
     def update(self, message: OrdersMessage) -> list[Order]:
         """Merge a message, and return the orders that changed."""
-        changed = []
-        for row in message.orders:
-            order_id = row.order_id
-            order = self._merge(order_id, row.raw, message.received_ns)
-            if order is not None:
-                changed.append(order)
-            if self._since_request is not None and order_id is not None and order_id in self.store.rows:
-                self._since_request.setdefault(order_id, set()).update(row.raw)
-        return changed
+        found = (self.merge(row, message.received_ns) for row in message.orders)
+        return [order for order in found if order is not None]
+
+    def merge(self, update: OrderUpdate, received_ns: int) -> Order | None:
+        """Merge one update of a message, and return its order if that changed."""
+        order_id = update.order_id
+        order = self._merge(order_id, update.raw, received_ns)
+        if self._since_request is not None and order_id is not None and order_id in self.store.rows:
+            self._since_request.setdefault(order_id, set()).update(update.raw)
+        return order
 
     def begin_list(self) -> None:
         """The orders are requested now: what arrives until the response is at least as new as the response."""

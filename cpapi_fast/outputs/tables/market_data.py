@@ -1,50 +1,35 @@
-"""Market data in Parquet files: the table `ticks`, each frame as sent, and `quotes`, the whole state after each frame.
-
-A file has the suffix `.part` until it is finished. A killed process leaves a `.part` file, which is never read. Its
-frames are in the capture.
-"""
+"""Market data in Parquet files: the table `ticks`, each frame as sent, and `quotes`, the state after each frame"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
-from cpapi_fast.errors import ConfigError, OutputError, UsageError
+from cpapi_fast.errors import ConfigError, UsageError
 from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
-from cpapi_fast.option_values import check_positive, check_whole
-from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.interface import FileChange, OutputCounts, RecordedEvent, import_arrow, output_error
-from cpapi_fast.outputs.output_file import FileState, FinishedFiles, LossPolicy, LostFiles, create
+from cpapi_fast.outputs.interface import RecordedEvent
+from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.protocol.kinds import FrameKind
 
 from .latest_quote import LatestQuote
-from .parquet_part import PartFile, rows_of
 from .rows import TableRows
 from .schema import TableName, field_columns, table_schema
+from .writer import TableWriter
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
-T = TypeVar("T")
-
 _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
-
-#: How many rows a file and a row group can have.
-_MOST_ROWS: Final = 2**24
-#: How many bytes of texts the collected rows may hold.
-_MOST_TEXT_BYTES: Final = 32 * 1024 * 1024
 
 #: The states of a feed without a connection that the gateway has confirmed.
 _UNCONNECTED: Final = frozenset({FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN})
 
 
-class TableWriter:
+class MarketDataWriter(TableWriter[TableRows]):
     """Writes market data frames as rows of Parquet files. Not thread-safe. Use `TicksWriter` or `QuotesWriter`.
 
     The files are `<stem>-20260102T143000.123456Z.parquet` and so on, with the time of their first row; the names sort
@@ -72,12 +57,11 @@ class TableWriter:
             or `lost_files` is unknown.
         MissingDependencyError: pyarrow is not installed.
         SubscriptionError: a field is unknown.
-        UsageError: the class is `TableWriter` itself.
+        UsageError: the class is `MarketDataWriter` itself.
     """
 
     #: The name of the table.
     name: ClassVar[TableName]
-    unit: ClassVar[str]
 
     def __init__(
         self,
@@ -96,54 +80,34 @@ class TableWriter:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if not hasattr(self, "name"):
-            raise UsageError("TableWriter has no table of its own; use TicksWriter or QuotesWriter")
-        check_whole("roll_rows", roll_rows, most=_MOST_ROWS)
-        check_whole("group_rows", group_rows, most=_MOST_ROWS)
-        check_positive("roll_interval_s", roll_interval_s)
+            raise UsageError("MarketDataWriter has no table of its own; use TicksWriter or QuotesWriter")
         for option, given in (("targets", targets), ("fields", fields)):
             # Each character of a text would be one.
             if isinstance(given, (str, bytes)):
                 raise ConfigError(f"{option} must be a list of texts, such as ['265598'], not one text")
-        self.folder: Final = Path(folder)
-        self.counts: Final = OutputCounts()
         self._latest: Final[dict[str, LatestQuote]] = {}
         #: By entry of the states: how many frames `_latest` includes.
         self._frames_seen: Final[dict[int, int]] = {}
-        self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
-        self._names: Final = FileNames(self.folder, stem or self.name, ".parquet", run=run)
-        self._file_mode = file_mode
-        # A folder that was there before is created again; another one is an error of the caller.
-        self._makes_folder = lost_files == "recreate" and self.folder.is_dir()
-        self._roll_interval_s = roll_interval_s
-        self._roll_rows = roll_rows
-        self._group_rows = min(group_rows, roll_rows)
-        self._clock = clock
-        self._pa = import_arrow("pyarrow")
-        fields = tuple(fields)
-        schema = table_schema(self.name, fields)
-        self._schema = schema.with_metadata({**schema.metadata, **metadata})
-        self._rows: Final = TableRows(
-            ((column.code, column.name) for column in field_columns(fields)),
-            carries=self.name == "quotes",
-            targets=targets,
-            capacity=self._group_rows,
+        columns = tuple(fields)
+
+        def make_rows(capacity: int) -> TableRows:
+            codes = ((column.code, column.name) for column in field_columns(columns))
+            return TableRows(codes, carries=self.name == "quotes", targets=targets, capacity=capacity)
+
+        super().__init__(
+            folder,
+            stem,
+            lambda: table_schema(self.name, columns),
+            make_rows,
+            run=run,
+            roll_interval_s=roll_interval_s,
+            roll_rows=roll_rows,
+            group_rows=group_rows,
+            lost_files=lost_files,
+            file_mode=file_mode,
+            metadata=metadata,
+            clock=clock,
         )
-        self._finished: Final = FinishedFiles(rows_of)
-        self._files: Final = self._finished.paths
-        self._part: PartFile | None = None
-        self._first_row_s = 0.0
-        self._error: OutputError | None = None
-        self._is_closed = False
-
-    @property
-    def files(self) -> list[Path]:
-        """The finished files, oldest first."""
-        return [Path(path) for path in self._files]
-
-    @property
-    def changes(self) -> list[FileChange]:
-        """What other programs did to the files. The reader removes what it has read."""
-        return self._losses.changes
 
     @property
     def latest(self) -> dict[str, LatestQuote]:
@@ -162,61 +126,6 @@ class TableWriter:
         """How many rows are not in `latest`, because there was no room for their targets. The files have them."""
         return self._rows.states.unlisted
 
-    @property
-    def mismatches(self) -> dict[str, int]:
-        """How many values were not of the kind of their column and are null, by column; only columns with any."""
-        return self._rows.mismatches
-
-    def write(self, batch: Batch) -> None:
-        """Write the market data frames of a batch.
-
-        Raises:
-            OutputError: a file could not be written, or there is no memory. All rows that are not in a finished file
-                count as dropped, as after any other error.
-            UsageError: the writer is closed.
-        """
-        if self._error is not None:
-            self.discard(batch)
-            raise self._error
-        if self._is_closed:
-            raise UsageError(f"the {self.unit} in {self.folder} are closed")
-        counts = self.counts
-        received = counts.received
-        try:
-            self._guarded(lambda: self._write(batch))
-        except Exception:
-            # The rest of the batch counts as received too.
-            left = bytes(batch.kinds).count(_MARKET_DATA) - (counts.received - received)
-            counts.drop(left, "write error")
-            counts.received += left
-            raise
-
-    def _write(self, batch: Batch) -> None:
-        rows, counts = self._rows, self.counts
-        rows.begin(batch)
-        while rows.left:
-            if not counts.pending:
-                self._first_row_s = self._clock.monotonic_s()
-            self._move_rows()
-            is_full = len(rows) >= self._group_rows or rows.text_bytes > _MOST_TEXT_BYTES
-            if is_full or counts.pending >= self._roll_rows:
-                self._write_group()
-        if counts.pending and self._clock.monotonic_s() >= self._first_row_s + self._roll_interval_s:
-            self.roll()
-
-    def _move_rows(self) -> None:
-        """Collect rows of the batch, as many as fit into the row group and the file."""
-        rows, counts = self._rows, self.counts
-        malformed, repeated, left = rows.malformed, rows.repeated, rows.left
-        moved = rows.move(min(self._group_rows - len(rows), self._roll_rows - counts.pending))
-        counts.drop(rows.malformed - malformed, "malformed")
-        counts.drop(rows.repeated - repeated, "repeated snapshot")
-        if moved and not counts.pending:
-            self._names.reserve()
-        counts.pending += moved
-        # Last, so that other threads never read a row that is received and nowhere else.
-        counts.received += left - rows.left
-
     def observe_event(self, event: RecordedEvent) -> None:
         """Take note of an event between two batches: no value is carried across a gap, or to another connection."""
         if isinstance(event, Gap):
@@ -225,137 +134,15 @@ class TableWriter:
             # Topics that nobody subscribed to have no gap.
             self._rows.states.end_segments(None)
 
-    def discard(self, batch: Batch) -> None:
-        """Count the market data frames of a batch as received and dropped."""
-        count = bytes(batch.kinds).count(_MARKET_DATA)
-        self.counts.drop(count, "write error")
-        self.counts.received += count
+    def _count_of(self, batch: Batch) -> int:
+        return bytes(batch.kinds).count(_MARKET_DATA)
 
-    def poll(self) -> float:
-        """Check the current file, and finish it if that is due. Raises like `roll`.
-
-        Returns:
-            The time until the next file is due, in seconds of the clock.
-        """
-        self._check()
-        if not self.counts.pending:
-            return self._roll_interval_s
-        left_s = self._first_row_s + self._roll_interval_s - self._clock.monotonic_s()
-        if left_s > 0:
-            return left_s
-        self.roll()
-        return self._roll_interval_s
-
-    def roll(self) -> None:
-        """Finish the current file. The next row starts a new one.
-
-        Raises:
-            OutputError: the file could not be written, or another program has deleted, moved or changed it and
-                `lost_files` is `fail`.
-        """
-        self._guarded(self._write_group)
-        self._check()
-        part = self._part
-        if part is None:
-            return
-        self._guarded(part.finish)
-        # Another program may have been faster than the last step.
-        self._check()
-        if self._part is None:
-            return
-        self.counts.written += part.rows
-        self.counts.pending -= part.rows
-        self._finished.add(part.file, part.rows)
-        self._part = None
-        part.file.close()
-
-    def close(self) -> None:
-        """Finish the current file, and correct the counts for files that are not there any more. Idempotent.
-
-        Raises like `roll`.
-        """
-        try:
-            if not self._is_closed and self._error is None:
-                self._is_closed = True
-                self.roll()
-        finally:
-            self._is_closed = True
-            self._finished.settle(self.counts)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def _write_group(self) -> None:
-        """Write the rows in memory as one row group, and finish the file if it has `roll_rows` rows."""
-        taken = [self._pa.record_batch(rows) for rows in self._rows.take()]
-        if not taken:
-            return
-        self._check()
-        table = self._pa.Table.from_batches(taken).unify_dictionaries()
-        if self._part is None:
-            self._part = self._guarded(self._begin)
-        part = self._part
-        self._guarded(lambda: part.write(table))
-        if self.counts.pending >= self._roll_rows:
-            self.roll()
-
-    def _begin(self) -> PartFile:
-        file = create(self._names, mode=self._file_mode, is_part=True, makes_folder=self._makes_folder)
-        try:
-            return PartFile(file, self._schema)
-        except OSError as exc:
-            raise output_error(exc, file.final_path) from exc
-
-    def _check(self) -> None:
-        """Compare the path of the unfinished file with what was written to it. Raises like `roll`."""
-        part = self._part
-        if part is None:
-            return
-        state = self._guarded(part.file.state)
-        if state is FileState.INTACT:
-            return
-        self._part = None
-        lost = 0 if state is FileState.MOVED and part.complete() else part.rows
-        self.counts.pending -= part.rows
-        self.counts.written += part.rows
-        if lost:
-            self.counts.lose(lost, state.value)
-        else:
-            self.counts.take_away(part.rows)
-        part.abandon()
-        try:
-            self._losses.apply(part.file, state, lost)
-        except OutputError as exc:
-            self._fail(exc)
-
-    def _guarded(self, action: Callable[[], T]) -> T:
-        try:
-            return action()
-        except Exception as exc:
-            if self._error is not None:
-                raise
-            self._fail(exc)
-
-    def _fail(self, exc: Exception) -> NoReturn:
-        part, self._part = self._part, None
-        path = self.folder if part is None else part.file.final_path
-        self._rows.forget()
-        self.counts.drop_pending("write error")
-        self._error = exc if isinstance(exc, OutputError) else output_error(exc, path)
-        if part is not None:
-            # A writer of Arrow that has failed may fail again.
-            with suppress(self._pa.ArrowException):
-                part.abandon()
-        if self._error is exc or not isinstance(exc, (OSError, MemoryError, self._pa.ArrowException)):
-            raise exc
-        raise self._error from exc
+    def _drops(self) -> tuple[tuple[str, int], ...]:
+        return ("malformed", self._rows.malformed), ("repeated snapshot", self._rows.repeated)
 
 
-class TicksWriter(TableWriter):
-    """Writes the table `ticks`: one row per market data frame, as sent; see `TableWriter`.
+class TicksWriter(MarketDataWriter):
+    """Writes the table `ticks`: one row per market data frame, as sent; see `MarketDataWriter`.
 
     A field that a frame does not have is null, except for the availability and the symbol, which every row has.
     """
@@ -364,8 +151,8 @@ class TicksWriter(TableWriter):
     unit = "ticks"
 
 
-class QuotesWriter(TableWriter):
-    """Writes the table `quotes`: the whole state of a subscription after each frame; see `TableWriter`.
+class QuotesWriter(MarketDataWriter):
+    """Writes the table `quotes`: the whole state of a subscription after each frame; see `MarketDataWriter`.
 
     A value that a frame does not have is that of the row before. No value is carried across a gap or to another
     connection, where the column `segment` changes; pass the events of the feed to `observe_event`. The second of two

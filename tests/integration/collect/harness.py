@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pyarrow.parquet as pq
 
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import Summary
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import read_capture
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatedGateway
 from cpapi_fast.ws.options import WsOptions
+from tests.support.batches import batch_of
 
 CONIDS = (265598, 8314)
 
@@ -62,6 +66,28 @@ def happened(folder: Path) -> list[dict[str, Any]]:
     text = b"".join(path.read_bytes() for path in sorted(folder.glob("events-*.jsonl")))
     assert text.endswith(b"\n")
     return [orjson.loads(line) for line in text.splitlines()]
+
+
+def stream_of(folder: Path) -> Iterator[Batch | Gap | StateChange | str]:
+    """The frames of the capture, one batch each, with the events at their places; of other events, their type."""
+    events: dict[int, list[Gap | StateChange | str]] = {}
+    for line in happened(folder):
+        event: Gap | StateChange | str = line["type"]
+        if event == "gap":
+            event = Gap(line["subscription"], line["last_good_ns"], line["first_good_ns"], Cause(line["cause"]))
+        elif event == "state":
+            state, previous = FeedState(line["state"]), FeedState(line["previous"])
+            event = StateChange(1, state, previous, Cause(line["cause"]), "", line["subscription"])
+        events.setdefault(line["row"], []).append(event)
+    number = 0
+    for path in sorted(folder.glob("capture-*.arrows")):
+        table = read_capture(path).read_all()
+        for received_ns, raw in zip(table["received_ns"].to_pylist(), table["raw"].to_pylist(), strict=True):
+            yield from events.pop(number, ())
+            yield batch_of([raw], received_ns)
+            number += 1
+    yield from events.pop(number, ())
+    assert not events
 
 
 def states(folder: Path, subscription: str | None = None) -> list[str]:

@@ -9,15 +9,12 @@ from typing import Any
 import pytest
 
 from cpapi_fast.collect.collector import Collector
-from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.outputs.capture import read_capture
 from cpapi_fast.outputs.tables.reader import read_table
 from cpapi_fast.rest.client import Client
 from cpapi_fast.simulator import SimulatedGateway
 from tests.integration.collect.command_harness import check_summary
-from tests.integration.collect.harness import CONIDS, happened, options_of
+from tests.integration.collect.harness import CONIDS, options_of, stream_of
 from tests.oracles.tables import SlowTable
-from tests.support.batches import batch_of
 from tests.support.commands import command
 from tests.support.files import quote, table_rows
 
@@ -27,26 +24,10 @@ DATA = Path(__file__).parents[2] / "data"
 def slow_tables(folder: Path, *fields: str) -> dict[str, SlowTable]:
     """The tables that a slow reader makes of the capture, with the events at their places."""
     slow = {"ticks": SlowTable(carries=False, fields=fields), "quotes": SlowTable(carries=True, fields=fields)}
-    events: dict[int, list[Gap | StateChange]] = {}
-    event: Gap | StateChange
-    for line in happened(folder):
-        if line["type"] == "gap":
-            event = Gap(line["subscription"], line["last_good_ns"], line["first_good_ns"], Cause(line["cause"]))
-        elif line["type"] == "state":
-            state, previous = FeedState(line["state"]), FeedState(line["previous"])
-            event = StateChange(1, state, previous, Cause(line["cause"]), "", line["subscription"])
-        else:
-            continue
-        events.setdefault(line["row"], []).append(event)
-    number = 0
-    for path in sorted(folder.glob("capture-*.arrows")):
-        table = read_capture(path).read_all()
-        for received_ns, raw in zip(table["received_ns"].to_pylist(), table["raw"].to_pylist(), strict=True):
-            for one in slow.values():
-                for event in events.get(number, ()):
-                    one.put(event)
-                one.put(batch_of([raw], received_ns))
-            number += 1
+    for item in stream_of(folder):
+        for one in slow.values():
+            if not isinstance(item, str):
+                one.put(item)
     return slow
 
 

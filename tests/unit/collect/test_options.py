@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,40 @@ def test_conids_are_checked() -> None:
     for wrong in ("265598", ("AAPL",), ("1;;;2",)):
         with pytest.raises(SubscriptionError):
             CollectOptions(conids=wrong, out=Path("x"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["orders", "pnl"])
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_flags_of_account_tables_are_checked(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=name):
+        CollectOptions(out=Path("x"), **{name: value})
+
+
+@pytest.mark.parametrize("days", [8, -1, 1.0, 0.0, "1", None])
+def test_days_of_executions_are_checked(days: object) -> None:
+    with pytest.raises(SubscriptionError, match="days must be a whole number from 1 to 7"):
+        CollectOptions(out=Path("x"), executions=days)  # type: ignore[arg-type]
+
+
+def test_days_of_executions() -> None:
+    given = [CollectOptions(out=Path("x"), executions=days).executions for days in (False, 0, True, 1, 7)]
+    assert given == [0, 0, 1, 1, 7]
+    assert replace(CollectOptions(out=Path("x")), pnl=True).executions == 0
+
+
+@pytest.mark.parametrize("name", ["summary", "ledger"])
+@pytest.mark.parametrize(
+    "accounts", ["DU1234567", b"DU1234567", None, 5, [5], [""], ["a b"], ["DU1+DU2"], ["x" * 65], [None]]
+)
+def test_accounts_are_checked(name: str, accounts: object) -> None:
+    with pytest.raises(SubscriptionError, match="account") as caught:
+        CollectOptions(out=Path("x"), **{name: accounts})
+    assert "DU1" not in str(caught.value)
+
+
+def test_accounts_count_once_and_are_not_shown() -> None:
+    options = CollectOptions(out=Path("x"), summary=["mine", "U2", "mine"], ledger=iter(["mine"]), pnl=True)  # type: ignore[arg-type]
+    assert (options.summary, options.ledger) == (("mine", "U2"), ("mine",))
+    assert options.account_tables == ("pnl", "account_summary", "ledger")
+    assert "mine" not in repr(options)
+    assert CollectOptions(out=Path("x")).account_tables == ()

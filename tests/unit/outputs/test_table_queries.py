@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import io
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from cpapi_fast.events import Cause, Gap
 from cpapi_fast.outputs.tables.market_data import QuotesWriter, TicksWriter
 from tests.support.batches import batch_of
 from tests.support.files import quote
+from tests.support.queries import check_query
 
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "read-files.md"
 
@@ -51,36 +49,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return data
 
 
-def results(name: str) -> dict[str, list[dict[str, Any]]]:
-    """The rows of a variable after each block of the page that sets it, by library."""
-    found = {}
-    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
-        if f"print({name})" in code:
-            scope: dict[str, Any] = {}
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(code, scope)
-            library = re.findall(r"import (duckdb|polars|pandas)", code)[-1]
-            found[library] = rows_of(scope[name])
-    return found
-
-
-def rows_of(table: Any) -> list[dict[str, Any]]:
-    if hasattr(table, "to_arrow_table"):
-        return list(table.to_arrow_table().to_pylist())
-    if hasattr(table, "to_dicts"):
-        return list(table.to_dicts())
-    import pyarrow as pa
-
-    return list(pa.Table.from_pandas(table, preserve_index=False).to_pylist())
-
-
 def check(name: str, expected: list[tuple[Any, ...]], *keys: str) -> None:
-    found = results(name)
-    assert found.keys() == {"duckdb", "polars", "pandas"}
-    for library, rows in found.items():
-        values = [tuple(row[key] for key in keys) for row in rows]
-        values.sort(key=lambda row: [("" if value is None else str(value)) for value in row])
-        assert values == expected, library
+    check_query(PAGE, name, expected, *keys)
 
 
 def at(seconds: float) -> datetime.datetime:

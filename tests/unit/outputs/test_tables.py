@@ -19,7 +19,7 @@ from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, 
 from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.tables.market_data import TableWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import MarketDataWriter, TicksWriter
 from cpapi_fast.outputs.tables.schema import ALWAYS, ticks_schema
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
@@ -334,7 +334,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"{name} must be a list"):
             TicksWriter(tmp_path, **{name: "265598"})
     with pytest.raises(UsageError, match="TicksWriter or QuotesWriter"):
-        TableWriter(tmp_path)
+        MarketDataWriter(tmp_path)
     with TicksWriter(tmp_path, roll_rows=2**24, group_rows=2**24) as writer:
         writer.write(batch_of([quote()]))
     assert writer.counts.written == 1

@@ -1,0 +1,249 @@
+"""Runs that collect orders and accounts: their tables equal what a slow reader makes of the capture."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from cpapi_fast.collect import outputs as collect_outputs
+from cpapi_fast.collect.collector import Collector
+from cpapi_fast.collect.reports import open_lines, summary_text
+from cpapi_fast.outputs.interface import OrderList, RecordedEvent
+from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES
+from cpapi_fast.outputs.tables.accounts import OrdersWriter
+from cpapi_fast.outputs.tables.reader import read_table
+from cpapi_fast.rest.client import Client
+from cpapi_fast.simulator import SimulatedGateway
+from tests.integration.collect.command_harness import check_bad_input
+from tests.integration.collect.harness import captured, options_of, stream_of
+from tests.oracles.account_tables import SlowAccountTable, plain, read_back
+from tests.support.commands import command
+from tests.support.files import table_rows
+
+ACCOUNT = "DU1234567"
+
+EVERYTHING: dict[str, Any] = {
+    "conids": (), "orders": True, "executions": 3, "pnl": True, "summary": [ACCOUNT, ACCOUNT], "ledger": [ACCOUNT],
+}  # fmt: skip
+
+#: The command with all of them.
+ARGUMENTS = ("--orders", "--executions", "2", "--pnl", "--summary", ACCOUNT, "--ledger", ACCOUNT)
+
+
+class WatchedOrders(OrdersWriter):
+    """Keeps the lists of orders, which the events contain as numbers only."""
+
+    lists: list[OrderList] = []  # noqa: RUF012 - replaced by each test
+
+    def observe_event(self, event: RecordedEvent) -> None:
+        if isinstance(event, OrderList):
+            self.lists.append(event)
+        super().observe_event(event)
+
+
+@pytest.fixture
+def order_lists(monkeypatch: pytest.MonkeyPatch) -> list[OrderList]:
+    monkeypatch.setattr(WatchedOrders, "lists", [])
+    monkeypatch.setitem(collect_outputs._ACCOUNT_WRITERS, "orders", WatchedOrders)
+    return WatchedOrders.lists
+
+
+def check_accounts(folder: Path, lists: list[OrderList]) -> dict[str, list[dict[str, Any]]]:
+    """Compare each row of the tables, and return the rows."""
+    slow = {name: SlowAccountTable(name) for name in ACCOUNT_TABLES}
+    waiting = list(lists)
+    for item in stream_of(folder):
+        for one in slow.values():
+            if item == "order_list":
+                one.put(waiting[0])
+            elif not isinstance(item, str):
+                one.put(item)
+        if item == "order_list":
+            waiting.pop(0)
+    assert not waiting
+    found = {}
+    for name, one in slow.items():
+        found[name] = rows = table_rows(folder, f"{name}-*.parquet")
+        assert [read_back(row) for row in rows] == [plain(row) for row in one.rows]
+    return found
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_tables_of_a_run_with_gaps(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
+) -> None:
+    stop = asyncio.Event()
+    notices: list[str] = []
+    collector = Collector(client, options_of(client, tmp_path, **EVERYTHING), on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    for drops in range(3):
+        before = dict(collector.status().outputs)
+        received = {name: counts.received for name, counts in before.items()}
+        await gateway.wait_for(
+            lambda received=received: (
+                all(
+                    counts.received > received.get(name, 0) + (20 if name == "orders" else 3)
+                    for name, counts in collector.status().outputs
+                    if name in ACCOUNT_TABLES
+                )
+                and bool(collector.status().outputs)
+            )
+        )
+        await gateway.wait_for(lambda drops=drops: len(order_lists) > drops)
+        if drops < 2:
+            gateway.faults.drop_sockets(reset=True)
+            await gateway.wait_for(lambda drops=drops: collector.status().gaps > drops)
+    stop.set()
+    summary = await running
+    rows = check_accounts(tmp_path, order_lists)
+    by_name = {output.name: output for output in summary.outputs}
+    assert list(by_name) == ["capture", "quotes", *ACCOUNT_TABLES, "events"]
+    for output in summary.outputs:
+        counts = output.counts
+        assert counts.received == counts.written + counts.dropped_total, output
+        assert counts.pending == 0
+        assert output.mismatches == {}
+    for name in ACCOUNT_TABLES:
+        assert {row["account"] for row in rows[name]} == {ACCOUNT}
+        assert {row["other"] for row in rows[name]} == {None}
+    # After each reconnect the executions of three days came again, and the orders from the list.
+    assert by_name["executions"].counts.dropped["repeated execution"] >= 2 * 12
+    keys = [(row["execution_id"], row["commission"]) for row in rows["executions"]]
+    assert len(set(keys)) == len(keys)
+    segments = {row["segment"] for row in rows["orders"]}
+    assert len(segments) == 3
+    for segment in segments - {min(segments)}:
+        first = next(row for row in rows["orders"] if row["segment"] == segment)
+        assert first["is_listed"]
+        assert first["ticker"] == "AAPL"
+    assert all(row["ticker"] == "AAPL" for row in rows["orders"]), "each order is known from its list"
+    check_opened(summary, rows)
+    text = summary_text(summary) + "".join(notices) + repr(summary) + repr(collector.options)
+    assert ACCOUNT not in text
+    for path in tmp_path.glob("events-*"):
+        assert ACCOUNT.encode() not in path.read_bytes()
+
+
+def check_opened(summary: Any, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """The lines of the summary open the tables."""
+    lines = [line for line in open_lines(summary) if any(f"/{name}-" in line for name in ACCOUNT_TABLES)]
+    assert len(lines) == 3 * len(ACCOUNT_TABLES)
+    for line in lines:
+        found = eval(line, {"duckdb": duckdb, "polars": pl, "pandas": pd, "glob": glob})
+        name = next(name for name in ACCOUNT_TABLES if f"/{name}-" in line)
+        assert len(found) == len(rows[name]), line
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_odd_frames_are_counted(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    collector = Collector(client, options_of(client, tmp_path, **EVERYTHING), on_notice=lambda _text: None)
+    stop = asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
+
+    def received(name: str) -> int:
+        return dict(collector.status().outputs)[name].received if collector.status().outputs else 0
+
+    await gateway.wait_for(lambda: all(received(name) for name in ACCOUNT_TABLES))
+    for frame in (
+        b'{"a":nonsense,"topic":"sor"}',
+        b'{"args":{"orderId":1},"topic":"sor"}',
+        b'{"args":[null,{"acct":"DU1234567","orderId":4711,"price":[]}],"topic":"sor"}',
+        b'{"topic":"str"}',
+        b'{"args":[],"topic":"spl"}',
+        b'{"result":null,"topic":"ssd+DU1234567"}',
+        b'{"result":[5],"topic":"sld+DU1234567"}',
+        b'{"error":"unable to subscribe","code":500,"topic":"str"}',
+    ):
+        gateway.faults.send_frame(frame)
+    await gateway.wait_for(lambda: b'"price":[]' in b"".join(raw for _, _, raw in captured(tmp_path)))
+    stop.set()
+    summary = await running
+    dropped = {output.name: output.counts.dropped.get("malformed", 0) for output in summary.outputs}
+    assert [dropped[name] for name in ACCOUNT_TABLES] == [3, 1, 1, 1, 1]
+    orders = next(output for output in summary.outputs if output.name == "orders")
+    assert orders.mismatches == {"price": 1}
+    assert "values of another kind than their column, null in the files: price: 1\n" in summary_text(summary)
+
+
+@pytest.mark.gateway(speed=100.0)
+async def test_orders_without_an_update(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
+) -> None:
+    """A day without an order is no error, and has no file."""
+    gateway.faults.drop_subscribes(1000, channels=["sor"])
+    options = options_of(client, tmp_path, conids=(), orders=True, duration_s=60.0)
+    summary = await Collector(client, options, on_notice=lambda _text: None).run()
+    assert (summary.reason, len(order_lists)) == ("the duration is over", 1)
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_a_refused_subscribe_to_orders(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
+) -> None:
+    gateway.faults.refuse_order_subscribes(2)
+    stop = asyncio.Event()
+    collector = Collector(client, options_of(client, tmp_path, conids=(), orders=True), on_notice=lambda _text: None)
+    running = asyncio.create_task(collector.run(stop))
+    await gateway.wait_for(
+        lambda: any(name == "orders" and counts.received > 5 for name, counts in collector.status().outputs)
+    )
+    stop.set()
+    await running
+    check_accounts(tmp_path, order_lists)
+
+
+async def test_the_command(tmp_path: Path) -> None:
+    result = await command("collect", "--simulate", *ARGUMENTS, "--speed", "20", "--duration", "60", "--out", tmp_path)
+    assert result.code == 0, result
+    for name in ACCOUNT_TABLES:
+        (path,) = tmp_path.glob(f"{name}-*.parquet")
+        table = read_table(path)
+        assert table.num_rows > 5
+        assert set(table["account"].to_pylist()) == {ACCOUNT}
+        assert result.out.count(f"duckdb.read_parquet('{path}')") == 1
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert len(result.err.splitlines()) == 1, "only the address of the simulator"
+    assert ACCOUNT not in result.out + result.err
+
+
+async def test_the_run_says_that_only_the_capture_is_redacted(tmp_path: Path) -> None:
+    result = await command(
+        *("collect", "--simulate", "--pnl", "--redact-captures", "--speed", "20", "--duration", "60", "--out", tmp_path)
+    )
+    assert result.code == 0, result
+    assert "--redact-captures concerns the capture only: the files of pnl contain accounts" in result.err
+    assert ACCOUNT.encode() not in b"".join(raw for _, _, raw in captured(tmp_path))
+    (path,) = tmp_path.glob("pnl-*.parquet")
+    assert set(pq.read_table(path)["account"].to_pylist()) == {ACCOUNT}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--summary"], "argument --summary: expected one argument"),
+        (
+            ["--summary", "secret account"],
+            "argument --summary: an account must be a text of letters, digits, dots and dashes",
+        ),
+        (["--summary", "DU1234567,"], "argument --summary: an account must be"),
+        (["--ledger", "DU1+DU2"], "argument --ledger: an account must be"),
+        (["--executions", "0"], "argument --executions: days must be a whole number from 1 to 7, not '0'"),
+        (["--executions", "8"], "from 1 to 7, not '8'"),
+        (["--executions", "x"], "from 1 to 7, not 'x'"),
+        ([], "give at least one instrument .* or what to collect of an account, such as --orders"),
+    ],
+)
+async def test_bad_options(tmp_path: Path, arguments: list[str], text: str) -> None:
+    result = await command("collect", "--simulate", "--out", tmp_path / "out", *arguments)
+    check_bad_input(result, text, 2)
+    assert "secret" not in result.err
+    assert not (tmp_path / "out").exists()
