@@ -27,6 +27,7 @@ from .frame_redactor import FrameRedactor
 from .interface import FileChange, OutputCounts, import_arrow
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
+from .pending_frames import PendingFrames
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
@@ -118,9 +119,7 @@ class CaptureWriter:
         self._clock = clock
         self._pa = import_arrow("pyarrow")
         self._schema = capture_schema(is_redacted=redact, metadata=metadata)
-        self._types = [field.type for field in self._schema]
-        self._waiting: list[Any] = []
-        self._waiting_bytes = 0
+        self._waiting: Final = PendingFrames()
         self._oldest_s = 0.0
         self._is_closed = False
         self._nbytes = 0
@@ -166,7 +165,7 @@ class CaptureWriter:
         return self._nbytes if self._is_closed else self._files.nbytes
 
     def write(self, batch: Batch) -> None:
-        """Write a batch. The writer keeps a reference to the batch, without a copy, until the next flush.
+        """Write a batch. The writer copies the frames, and keeps no reference to the batch.
 
         Raises:
             OutputError: the file could not be written. All pending frames, including these, count as dropped.
@@ -180,21 +179,17 @@ class CaptureWriter:
         frames = len(batch)
         self.counts.received += frames
         self.counts.pending += frames
+        if not self._waiting.has_room(batch):
+            self.flush()
         if not self._waiting:
             self._oldest_s = self._clock.monotonic_s()
-        pa = self._pa
-        payloads = batch.payloads if self._redactor is None else self._redactor.redacted(batch)
-        columns = [
-            pa.Array.from_buffers(type_, frames, [None, *map(pa.py_buffer, buffers)])
-            for type_, buffers in zip(
-                self._types,
-                ((batch.received_ns,), (batch.kinds,), (batch.conids,), (batch.offsets, payloads)),
-                strict=True,
-            )
-        ]
-        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
-        self._waiting_bytes += batch.nbytes
-        if self._waiting_bytes >= self._flush_bytes:
+        try:
+            self._waiting.append(batch, None if self._redactor is None else self._redactor.redacted(batch))
+        except Exception:
+            self.counts.pending -= frames
+            self.counts.drop(frames, "write error")
+            raise
+        if self._waiting.nbytes >= self._flush_bytes:
             self.flush()
         else:
             self.poll()
@@ -231,18 +226,15 @@ class CaptureWriter:
         """
         if not self._waiting:
             return
-        # Usually one batch; more if all bytes together exceed 32-bit offsets.
-        batches = self._waiting if len(self._waiting) == 1 else self._concatenate(self._waiting)
-        self._waiting = []
-        self._waiting_bytes = 0
-        for batch in batches:
-            self._stream.write_batch(batch)
-            try:
-                self._files.append(self._message.take(), batch.num_rows)
-            except OutputError:
-                self._end()
-                raise
-            self.counts.pending -= batch.num_rows
+        frames = len(self._waiting)
+        try:
+            self._stream.write_batch(self._pa.record_batch(self._waiting))
+            self._waiting.clear()
+            self._files.append(self._message.take(), frames)
+        except OutputError:
+            self._end()
+            raise
+        self.counts.pending -= frames
 
     def close(self) -> None:
         """Flush and finish the file; after an error, only close it. Idempotent.
@@ -271,13 +263,9 @@ class CaptureWriter:
 
     def _end(self) -> None:
         """Count what is pending as dropped, after an error."""
-        self._waiting = []
+        self._waiting.clear()
         self.counts.drop_pending("write error")
         self._stream.close()  # Writes to the buffer, which is no longer read.
-
-    def _concatenate(self, batches: list[Any]) -> list[Any]:
-        joined: list[Any] = self._pa.Table.from_batches(batches).combine_chunks().to_batches()
-        return joined
 
 
 class _MessageBuffer(io.RawIOBase):
