@@ -122,7 +122,7 @@ async def collect(url: str, count: int, names: Sequence[str], folder: Path) -> d
     stop = asyncio.Event()
     running = asyncio.create_task(collector.run(stop))
     start_s = cpu_s = loop_s = 0.0
-    begun = 0
+    begun = faults = 0
     memory_mb: list[float] = []
     while not running.done():
         await asyncio.sleep(_POLL_S)
@@ -130,7 +130,7 @@ async def collect(url: str, count: int, names: Sequence[str], folder: Path) -> d
         received = 0 if connection is None else connection.frames_received - FIRST_FRAMES
         if received > 0 and not start_s:
             start_s, cpu_s, loop_s = time.monotonic(), time.process_time(), time.thread_time()
-            begun = received
+            begun, faults = received, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         if received > len(memory_mb) * count // 20:
             memory_mb.append(_memory_mb())
         if received >= count:
@@ -144,6 +144,7 @@ async def collect(url: str, count: int, names: Sequence[str], folder: Path) -> d
         "wall_ns": (end_s - start_s) * 1e9 / (count - begun),
         "cpu_ns": (end_cpu_s - cpu_s) * 1e9 / (count - begun),
         "loop_cpu_ns": (end_loop_s - loop_s) * 1e9 / (count - begun),
+        "page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults,
         "memory_mb": memory_mb,
         "max_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "gaps": dict(summary.gaps),

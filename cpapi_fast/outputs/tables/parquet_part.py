@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.outputs.output_file import OutputFile
+
+
+#: Times increase, so their differences are small. They have few duplicates, of which a dictionary could have an entry.
+_TIMES: Final = frozenset({"received", "updated"})
+#: The columns by which readers select rows. Statistics let them skip row groups; those of other columns only take time.
+_SELECTED: Final = frozenset({"received", "updated", "conid"})
+
+
+def _encodings(names: Iterable[str]) -> dict[str, Any]:
+    """The options of `ParquetWriter` for columns with these names."""
+    return {
+        "use_dictionary": [name for name in names if name not in _TIMES],
+        "column_encoding": {name: "DELTA_BINARY_PACKED" for name in names if name in _TIMES},
+        "write_statistics": [name for name in names if name in _SELECTED],
+    }
 
 
 class PartFile:
@@ -28,7 +44,9 @@ class PartFile:
         self._stream: Final = _PartStream(file)
         self._is_complete = False
         try:
-            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(self._stream, schema, compression="zstd")
+            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(
+                self._stream, schema, compression="zstd", **_encodings(schema.names)
+            )
         except OSError:
             file.remove()
             raise
