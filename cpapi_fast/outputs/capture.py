@@ -7,12 +7,11 @@ complete message.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import orjson
 
@@ -21,6 +20,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
+from cpapi_fast.redaction import shown
 
 from .file_names import FileNames, NamesAfter
 from .frame_redactor import FrameRedactor
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 #: The registered suffix of Arrow IPC streams. `.arrow` is the suffix of the file format, which has a footer.
 CAPTURE_SUFFIX: Final = ".arrows"
+
+#: How the buffers of a capture are compressed.
+CaptureCompression = Literal["lz4", "zstd"]
 
 #: The end of an IPC stream. Readers do not need it. It distinguishes a finished capture from that of a killed process.
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -67,6 +70,16 @@ def capture_schema(*, is_redacted: bool = False, metadata: Mapping[str, str] = M
     )
 
 
+def check_compression(name: str, value: object) -> None:
+    """Check the option `name`.
+
+    Raises:
+        ConfigError: it is not a compression of captures.
+    """
+    if value not in get_args(CaptureCompression):
+        raise ConfigError(f"{name} must be one of {', '.join(get_args(CaptureCompression))}, not {shown(value)}")
+
+
 class CaptureWriter:
     """Writes batches to a new capture. Not thread-safe.
 
@@ -85,13 +98,15 @@ class CaptureWriter:
         lost_files: what to do when another program deletes, moves or changes the file: `recreate` continues in a new
             file, `fail` ends the writer with an error. The frames that cannot be read any more count as dropped.
         file_mode: the permissions of the files; by default, only their owner can read them.
+        compression: `lz4`, or `zstd`, with which a capture of market data is about 40 % smaller and takes half as much
+            time again to write.
         redact: whether to replace session ids, accounts, user names and tokens in the frames, at the same length.
         metadata: further metadata of the schema.
         clock: the clock of the intervals.
 
     Raises:
         OutputError: the file exists, or cannot be created.
-        ConfigError: `lost_files` is unknown.
+        ConfigError: `lost_files` or `compression` is unknown.
         MissingDependencyError: pyarrow is not installed.
     """
 
@@ -108,10 +123,12 @@ class CaptureWriter:
         roll_bytes: int | None = None,
         lost_files: LostFiles = "recreate",
         file_mode: int = PRIVATE_MODE,
+        compression: CaptureCompression = "lz4",
         redact: bool = False,
         metadata: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        check_compression("compression", compression)
         self.counts: Final = OutputCounts()
         self._flush_interval_s = flush_interval_s
         self._flush_bytes = flush_bytes
@@ -123,30 +140,23 @@ class CaptureWriter:
         self._oldest_s = 0.0
         self._is_closed = False
         self._nbytes = 0
-        self._message = _MessageBuffer()
-        self._stream = self._pa.ipc.new_stream(
-            self._message, self._schema, options=self._pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
-        )
-        # Arrow writes the schema with the first batch. An empty batch makes a file readable from the start.
-        self._stream.write_batch(self._pa.RecordBatch.from_pylist([], schema=self._schema))
+        self._options: Final = self._pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+        self._no_frames: Final = self._pa.RecordBatch.from_pylist([], schema=self._schema)
+        header, _ = self._messages(self._no_frames)
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
         self._files: Final = MessageFiles(
             path if isinstance(path, FileNames) else NamesAfter(Path(path)),
             self.counts,
             self._losses,
             _frames_of,
-            header=self._message.take(),
+            header=bytes(header),
             end=_END_OF_STREAM,
             mode=file_mode,
             roll_interval_s=roll_interval_s,
             roll_bytes=roll_bytes,
             clock=clock,
         )
-        try:
-            self._files.begin()
-        except OutputError:
-            self._stream.close()
-            raise
+        self._files.begin()
         self.path: Final = self._files.paths[0]
 
     @property
@@ -189,10 +199,12 @@ class CaptureWriter:
             self.counts.pending -= frames
             self.counts.drop(frames, "write error")
             raise
-        if self._waiting.nbytes >= self._flush_bytes:
+        # The check of the file is left to `poll`, because it costs two calls of the operating system.
+        if (
+            self._waiting.nbytes >= self._flush_bytes
+            or self._clock.monotonic_s() - self._oldest_s >= self._flush_interval_s
+        ):
             self.flush()
-        else:
-            self.poll()
 
     def discard(self, batch: Batch) -> None:
         """Count a batch as received and dropped."""
@@ -228,9 +240,9 @@ class CaptureWriter:
             return
         frames = len(self._waiting)
         try:
-            self._stream.write_batch(self._pa.record_batch(self._waiting))
+            _, message = self._messages(self._pa.record_batch(self._waiting))
             self._waiting.clear()
-            self._files.append(self._message.take(), frames)
+            self._files.append(message, frames)
         except OutputError:
             self._end()
             raise
@@ -265,31 +277,20 @@ class CaptureWriter:
         """Count what is pending as dropped, after an error."""
         self._waiting.clear()
         self.counts.drop_pending("write error")
-        self._stream.close()  # Writes to the buffer, which is no longer read.
 
+    def _messages(self, batch: Any) -> tuple[memoryview, memoryview]:
+        """Return the header of a file, and the message of a batch.
 
-class _MessageBuffer(io.RawIOBase):
-    """Collects the parts of a message that the stream writer of Arrow writes, for one write to the file."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        self._position += len(data)
-        return len(data)
-
-    def take(self) -> bytes:
-        message = b"".join(self._pieces)
-        self._pieces.clear()
-        return message
+        The header is the schema and a message without frames, which makes a file readable from the start. They are made
+        in memory of Arrow, which needs no lock of the interpreter, and not written to a file object in Python.
+        """
+        buffer = self._pa.BufferOutputStream()
+        stream = self._pa.ipc.new_stream(buffer, self._schema, options=self._options)
+        stream.write_batch(self._no_frames)
+        header_bytes = buffer.tell()
+        stream.write_batch(batch)
+        written = memoryview(buffer.getvalue())
+        return written[:header_bytes], written[header_bytes:]
 
 
 class CaptureReader:

@@ -101,7 +101,7 @@ class MessageFiles:
         self._had_folder = True
         return file
 
-    def append(self, message: bytes, items: int) -> None:
+    def append(self, message: bytes | memoryview, items: int) -> None:
         """Write a message with `items` items, and count them as written.
 
         Raises:
