@@ -83,7 +83,7 @@ class CollectOptions:
     give_up_after_s: float | None = None
     flush_interval_s: float = 1.0
     roll_interval_s: float = 300.0
-    max_queue_bytes: int = 64 * 1024 * 1024
+    max_queue_bytes: int = 32 * 1024 * 1024
     slow_disk: SlowDisk = "hold"
     roll_bytes: int = 1024 * 1024 * 1024
     lost_files: LostFiles = "recreate"

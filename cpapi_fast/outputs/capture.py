@@ -24,7 +24,7 @@ from cpapi_fast.redaction import shown
 
 from .file_names import FileNames, NamesAfter
 from .frame_redactor import FrameRedactor
-from .interface import FileChange, OutputCounts, import_arrow
+from .interface import FileChange, OutputCounts, import_arrow, system_pool
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
 from .pending_frames import PendingFrames
@@ -284,7 +284,7 @@ class CaptureWriter:
         The header is the schema and a message without frames, which makes a file readable from the start. They are made
         in memory of Arrow, which needs no lock of the interpreter, and not written to a file object in Python.
         """
-        buffer = self._pa.BufferOutputStream()
+        buffer = self._pa.BufferOutputStream(system_pool())
         stream = self._pa.ipc.new_stream(buffer, self._schema, options=self._options)
         stream.write_batch(self._no_frames)
         header_bytes = buffer.tell()

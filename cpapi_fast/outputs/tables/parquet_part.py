@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from cpapi_fast.outputs.interface import import_arrow
+from cpapi_fast.outputs.interface import import_arrow, system_pool
 from cpapi_fast.outputs.output_file import OutputFile
 
 
@@ -45,7 +45,7 @@ class PartFile:
         self._is_complete = False
         try:
             self._writer = import_arrow("pyarrow.parquet").ParquetWriter(
-                self._stream, schema, compression="zstd", **_encodings(schema.names)
+                self._stream, schema, compression="zstd", memory_pool=system_pool(), **_encodings(schema.names)
             )
         except OSError:
             file.remove()
