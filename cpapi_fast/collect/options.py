@@ -12,6 +12,7 @@ from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
+from cpapi_fast.outputs.capture import CaptureCompression, check_compression
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.outputs.tables.schema import TableName
 from cpapi_fast.protocol.contracts.symbols import SymbolQuery
@@ -65,6 +66,7 @@ class CollectOptions:
         file_mode: the permissions of the files; by default, only their owner can read them. The folder keeps its own.
         redact_captures: whether to replace session ids, accounts, user names and tokens in the capture, at the same
             length, so that a capture can be attached to a bug report.
+        capture_compression: `lz4`, or `zstd`, with which the capture is about 40 % smaller and takes more time to write.
         trading_hours: outside of its trading hours, an instrument is not stale. `schedule` requests the schedule of
             each instrument; `TradingHours` are those of all instruments; None for none.
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
@@ -89,6 +91,7 @@ class CollectOptions:
     lost_files: LostFiles = "recreate"
     file_mode: int = PRIVATE_MODE
     redact_captures: bool = False
+    capture_compression: CaptureCompression = "lz4"
     trading_hours: TradingHours | Literal["schedule"] | None = "schedule"
     feed: FeedOptions = field(default_factory=FeedOptions)
 
@@ -101,6 +104,7 @@ class CollectOptions:
             elif name.endswith("_bytes"):
                 check_whole(name, value)
         check_flag("redact_captures", self.redact_captures)
+        check_compression("capture_compression", self.capture_compression)
         if self.trading_hours not in ("schedule", None) and not isinstance(self.trading_hours, TradingHours):
             raise ConfigError("trading_hours must be 'schedule', TradingHours or None")
         if not isinstance(self.feed, FeedOptions):

@@ -113,6 +113,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "lost_files": "--lost-files",
             "file_mode": "--file-mode",
             "redact_captures": "--redact-captures",
+            "capture_compression": "--capture-compression",
             "feed": "the options of the feed are options of the command themselves",
         },
     ),
