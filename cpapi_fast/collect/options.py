@@ -66,7 +66,7 @@ class CollectOptions:
         file_mode: the permissions of the files; by default, only their owner can read them. The folder keeps its own.
         redact_captures: whether to replace session ids, accounts, user names and tokens in the capture, at the same
             length, so that a capture can be attached to a bug report.
-        capture_compression: `lz4`, or `zstd`, with which the capture is about 40 % smaller and takes more time to write.
+        capture_compression: `lz4`, or `zstd`, which makes the capture about 40 % smaller and takes more time.
         trading_hours: outside of its trading hours, an instrument is not stale. `schedule` requests the schedule of
             each instrument; `TradingHours` are those of all instruments; None for none.
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.

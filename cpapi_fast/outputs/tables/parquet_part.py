@@ -10,7 +10,6 @@ from typing import Any, Final
 from cpapi_fast.outputs.interface import import_arrow, system_pool
 from cpapi_fast.outputs.output_file import OutputFile
 
-
 #: Times increase, so their differences are small. They have few duplicates, of which a dictionary could have an entry.
 _TIMES: Final = frozenset({"received", "updated"})
 #: The columns by which readers select rows. Statistics let them skip row groups; those of other columns only take time.

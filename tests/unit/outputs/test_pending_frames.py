@@ -1,4 +1,4 @@
-"""PendingFrames: the frames of several batches side by side, and memory that is used again only if nobody else has it."""
+"""PendingFrames: the frames of several batches side by side, and memory that is used again if nobody else has it."""
 
 from __future__ import annotations
 
