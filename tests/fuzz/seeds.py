@@ -124,6 +124,9 @@ def _rows() -> Iterator[bytes]:
             + frame(0x80 + target, snapshot)
             + frame(target + 1, b'"\\u0033\\u0031":5,"55":"-"')
             + frame(target, b'"31":nonsense')
+            # A snapshot after a delta of the same time is no repeated one.
+            + frame(target, b'"_updated":1777552273603')
+            + frame(target, b'"6509":"RpB","_updated":1777552273603')
         )
 
 

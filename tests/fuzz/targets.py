@@ -217,8 +217,11 @@ def columns(data: bytes) -> None:
 
 def tracker(data: bytes) -> None:
     """A tracker driven by the bytes: frames to scan, topics that come and go, slots watched and unwatched."""
-    reader = Reader(data)
-    twins = tracker_oracle.Twins()
+    for inspects_kept in (False, True):
+        _track(Reader(data), tracker_oracle.Twins(inspects_kept=inspects_kept))
+
+
+def _track(reader: Reader, twins: tracker_oracle.Twins) -> None:
     builder = BatchBuilder()
     topics: list[str] = []
     moment = 0
