@@ -1,4 +1,4 @@
-"""The capture: every frame unchanged, in an Arrow IPC stream that is written from the buffers of the batches.
+"""The capture: every frame unchanged, in an Arrow IPC stream.
 
 A capture can be read at any moment up to its last complete message. Each message is passed to the operating system in
 one write, so only the last one can be incomplete after a kill. After a failed write, the file is truncated to the last
@@ -98,8 +98,8 @@ class CaptureWriter:
         lost_files: what to do when another program deletes, moves or changes the file: `recreate` continues in a new
             file, `fail` ends the writer with an error. The frames that cannot be read any more count as dropped.
         file_mode: the permissions of the files; by default, only their owner can read them.
-        compression: `lz4`, or `zstd`, with which a capture of market data is about 40 % smaller and takes half as much
-            time again to write.
+        compression: `lz4`, or `zstd`, which makes a capture of market data about 40 % smaller and takes half as much
+            time again.
         redact: whether to replace session ids, accounts, user names and tokens in the frames, at the same length.
         metadata: further metadata of the schema.
         clock: the clock of the intervals.
