@@ -34,6 +34,7 @@ from cpapi_fast.protocol.numbers import parse_number
 from . import corpus, facts, frames, run, tables
 from .registry import ROOT
 from .sender import FEED
+from .worker import peak_memory_kib
 
 CORPUS: Final = "market"
 #: The frames of a timed run from a socket, and of one of a writer.
@@ -146,7 +147,7 @@ async def collect(url: str, count: int, names: Sequence[str], folder: Path) -> d
         "loop_cpu_ns": (end_loop_s - loop_s) * 1e9 / (count - begun),
         "page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults,
         "memory_mb": memory_mb,
-        "max_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "max_rss_mb": peak_memory_kib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024 / 1e6,
         "gaps": dict(summary.gaps),
         "counts": {output.name: str(output.counts) for output in summary.outputs},
         "written": {output.name: output.counts.written for output in summary.outputs},
