@@ -118,7 +118,7 @@ class CaptureWriter:
         path: str | os.PathLike[str] | FileNames,
         *,
         flush_interval_s: float = 1.0,
-        flush_bytes: int = 4 * 1024 * 1024,
+        flush_bytes: int = 2 * 1024 * 1024,
         roll_interval_s: float | None = None,
         roll_bytes: int | None = None,
         lost_files: LostFiles = "recreate",
