@@ -12,7 +12,7 @@ from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
-from cpapi_fast.outputs.capture import CaptureCompression, check_compression
+from cpapi_fast.outputs.capture_messages import CaptureCompression, check_compression
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.outputs.tables.schema import TableName
 from cpapi_fast.protocol.contracts.symbols import SymbolQuery

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -20,11 +20,11 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
-from cpapi_fast.redaction import shown
 
+from .capture_messages import CaptureCompression, CaptureMessages, check_compression
 from .file_names import FileNames, NamesAfter
 from .frame_redactor import FrameRedactor
-from .interface import FileChange, OutputCounts, import_arrow, system_pool
+from .interface import FileChange, OutputCounts, import_arrow
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
 from .pending_frames import PendingFrames
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 #: The registered suffix of Arrow IPC streams. `.arrow` is the suffix of the file format, which has a footer.
 CAPTURE_SUFFIX: Final = ".arrows"
-
-#: How the buffers of a capture are compressed.
-CaptureCompression = Literal["lz4", "zstd"]
 
 #: The end of an IPC stream. Readers do not need it. It distinguishes a finished capture from that of a killed process.
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -68,16 +65,6 @@ def capture_schema(*, is_redacted: bool = False, metadata: Mapping[str, str] = M
             **metadata,
         },
     )
-
-
-def check_compression(name: str, value: object) -> None:
-    """Check the option `name`.
-
-    Raises:
-        ConfigError: it is not a compression of captures.
-    """
-    if value not in get_args(CaptureCompression):
-        raise ConfigError(f"{name} must be one of {', '.join(get_args(CaptureCompression))}, not {shown(value)}")
 
 
 class CaptureWriter:
@@ -140,16 +127,14 @@ class CaptureWriter:
         self._oldest_s = 0.0
         self._is_closed = False
         self._nbytes = 0
-        self._options: Final = self._pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
-        self._no_frames: Final = self._pa.RecordBatch.from_pylist([], schema=self._schema)
-        header, _ = self._messages(self._no_frames)
+        self._messages: Final = CaptureMessages(self._schema, compression)
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
         self._files: Final = MessageFiles(
             path if isinstance(path, FileNames) else NamesAfter(Path(path)),
             self.counts,
             self._losses,
             _frames_of,
-            header=bytes(header),
+            header=self._messages.header,
             end=_END_OF_STREAM,
             mode=file_mode,
             roll_interval_s=roll_interval_s,
@@ -240,10 +225,8 @@ class CaptureWriter:
             return
         frames = len(self._waiting)
         try:
-            _, message = self._messages(self._pa.record_batch(self._waiting))
-            self._waiting.clear()
-            self._files.append(message, frames)
-        except OutputError:
+            self._files.append(self._messages.of(self._waiting), frames)
+        except Exception:
             self._end()
             raise
         self.counts.pending -= frames
@@ -277,20 +260,6 @@ class CaptureWriter:
         """Count what is pending as dropped, after an error."""
         self._waiting.clear()
         self.counts.drop_pending("write error")
-
-    def _messages(self, batch: Any) -> tuple[memoryview, memoryview]:
-        """Return the header of a file, and the message of a batch.
-
-        The header is the schema and a message without frames, which makes a file readable from the start. They are made
-        in memory of Arrow, which needs no lock of the interpreter, and not written to a file object in Python.
-        """
-        buffer = self._pa.BufferOutputStream(system_pool())
-        stream = self._pa.ipc.new_stream(buffer, self._schema, options=self._options)
-        stream.write_batch(self._no_frames)
-        header_bytes = buffer.tell()
-        stream.write_batch(batch)
-        written = memoryview(buffer.getvalue())
-        return written[:header_bytes], written[header_bytes:]
 
 
 class CaptureReader:

@@ -18,7 +18,8 @@ from cpapi_fast._version import __version__
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import output_file as output_file_module
-from cpapi_fast.outputs.capture import CaptureCompression, CaptureWriter, read_capture
+from cpapi_fast.outputs.capture import CaptureWriter, read_capture
+from cpapi_fast.outputs.capture_messages import CaptureCompression
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
 from tests.support.clocks import HandClock
