@@ -223,10 +223,12 @@ class CaptureWriter:
         """
         if not self._waiting:
             return
-        frames = len(self._waiting)
+        frames, appended = len(self._waiting), self._files.appended
         try:
             self._files.append(self._messages.of(self._waiting), frames)
         except Exception:
+            # The message may be written, and the end of the file not.
+            self.counts.pending -= self._files.appended - appended
             self._end()
             raise
         self.counts.pending -= frames

@@ -249,6 +249,25 @@ def test_disk_full_at_the_end_of_the_stream(tmp_path: Path, monkeypatch: pytest.
     check_counts(writer)
 
 
+def test_disk_full_at_the_end_of_a_file_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.arrows"
+    writer = CaptureWriter(path, roll_bytes=1)
+    writer.write(batch_of([b"first", b"second"]))
+    write_all = output_file_module.write_all
+
+    def fails_at_the_end(file, data) -> None:
+        if len(data) == 8:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_all(file, data)
+
+    monkeypatch.setattr(output_file_module, "write_all", fails_at_the_end)
+    with pytest.raises(OutputError):
+        writer.flush()
+    check_counts(writer)
+    assert (writer.counts.written, writer.counts.dropped_total) == (2, 0)
+    assert [row[3] for row in rows_of(path)] == [b"first", b"second"]
+
+
 def test_disk_full_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_file_module, "write_all", failing_write(10))
     with pytest.raises(OutputError, match="free some space"):
