@@ -39,6 +39,7 @@ from cpapi_fast.ws.connection import WsClient
 from cpapi_fast.ws.options import WsOptions
 
 from . import frames, native
+from .outputs import output_paths
 
 #: Frames in one socket read. They fit in the initial read buffer of picows, so that a read is not split.
 READ_FRAMES: Final = 100
@@ -376,6 +377,7 @@ async def drive_all() -> list[dict[str, Any]]:
         *(subscribe_paths, kept_paths, feed_paths),
     ):
         await paths(driver)
+    await output_paths(driver, _batch(frames.deltas() * (READ_FRAMES // len(frames.CONIDS))))
     server.close()
     return driver.layout
 

@@ -47,6 +47,11 @@ def tail() -> list[bytes]:
     return texts("tail")
 
 
+def deltas() -> list[bytes]:
+    """Return frames like `tail` without the availability, which is in snapshots only."""
+    return [text.replace(b'"6509"', b'"7051"') for text in tail()]
+
+
 def wire(frames: list[bytes]) -> bytes:
     """Return the frames as a gateway sends them: unmasked and binary."""
     return b"".join(_header(len(frame)) + frame for frame in frames)

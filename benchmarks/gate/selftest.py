@@ -61,7 +61,7 @@ SEEDS: Final = (
         "                    ticks.malformed_count += 1\n"
         "                start += 1\n"
         "            ticks.rows_ptr[row] = <int32_t>index\n",
-        frozenset({"columns/l1"}),
+        frozenset({"columns/l1", "rows/ticks", "rows/quotes"}),
     ),
     Seed(
         "a Python call per frame in the tracker",
@@ -81,6 +81,13 @@ SEEDS: Final = (
         "                offset += 1\n"
         "            offset = batch.offsets_ptr[index]\n",
         frozenset({"last_values/update", "feed/batch_values"}),
+    ),
+    Seed(
+        "a Python object per frame in the capture",
+        "cpapi_fast/outputs/pending_frames.pyx",
+        "            block.offsets_ptr[first + index] = start + batch.offsets_ptr[index]\n",
+        "            block.offsets_ptr[first + index] = start + <object>batch.offsets_ptr[index]\n",
+        frozenset({"rows/capture"}),
     ),
     Seed(
         "the text of a subscription put together twice",

@@ -118,6 +118,8 @@ BOUNDS: Final = (
     Bound("columns/l1", "orjson", 0.28, "six numbers without a Python object"),
     Bound("tracker/scan", "floor", 0.15, "one lookup of the topic's bytes, no Python object"),
     Bound("last_values/update", "orjson", 0.3, "values are copied as text, and decoded only when they are read"),
+    Bound("rows/quotes", "orjson", 0.4, "the walk, and a row in columns, no Python object"),
+    Bound("rows/capture", "floor", 0.08, "one copy of each column, no Python object"),
     Bound("feed/batch", "floor", 0.95, "as read/batch and tracker/scan, and a few Python calls per read"),
 )
 

@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         lost_files=args.lost_files,
         file_mode=args.file_mode,
         redact_captures=args.redact_captures,
+        capture_compression=args.capture_compression,
         trading_hours=None if args.trading_hours == "none" else args.trading_hours,
         feed=feed_options(args),
         **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),

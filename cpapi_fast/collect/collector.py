@@ -43,7 +43,7 @@ _OTHER: Final = bytes([FrameKind.OTHER])
 _CANCELLED: Final = "cancelled"
 
 #: How much is passed to the recorder at a time: enough to keep its thread busy, little compared with the usual bound.
-_CHUNK_BYTES: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 #: How often `latest_status` is updated, in real seconds.
 _STATUS_INTERVAL_S: Final = 0.2

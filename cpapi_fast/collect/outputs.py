@@ -80,6 +80,7 @@ def open_outputs(
         roll_bytes=options.roll_bytes,
         lost_files=options.lost_files,
         file_mode=options.file_mode,
+        compression=options.capture_compression,
         redact=options.redact_captures,
         metadata=metadata,
         clock=clock,

@@ -9,8 +9,10 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memcpy, memset
+
+from cpapi_fast._json.scan cimport word_at
 
 import struct
 
@@ -46,17 +48,26 @@ cdef class ArrowColumn:
 
     cdef int set_valid(self, const uint8_t* valid_ptr) except -1:
         cdef:
-            Py_ssize_t index
+            Py_ssize_t index = 0
+            int64_t valid_count = 0
+            uint64_t flags
             uint8_t* bitmap_ptr = <uint8_t*>PyMem_RawCalloc(1, <size_t>(self.length // 8 + 1))
         if bitmap_ptr == NULL:
             raise MemoryError(f"no memory for the bitmap of {self.length} values")
         self.bitmap_ptr = bitmap_ptr
-        self.null_count = 0
-        for index in range(self.length):
+        # Eight flags at a time: each byte becomes 0 or 1, one product moves them side by side, another adds them up.
+        while index <= self.length - 8:
+            flags = word_at(<const char*>valid_ptr, self.length, index)
+            flags = ((((flags & 0x7F7F7F7F7F7F7F7Fu) + 0x7F7F7F7F7F7F7F7Fu) | flags) >> 7) & 0x0101010101010101u
+            bitmap_ptr[index >> 3] = <uint8_t>((flags * 0x0102040810204080u) >> 56)
+            valid_count += <int64_t>((flags * 0x0101010101010101u) >> 56)
+            index += 8
+        while index < self.length:
             if valid_ptr[index]:
                 bitmap_ptr[index >> 3] |= 1 << (index & 7)
-            else:
-                self.null_count += 1
+                valid_count += 1
+            index += 1
+        self.null_count = self.length - valid_count
         self.buffers[0] = bitmap_ptr
         return 0
 

@@ -25,6 +25,8 @@ cdef class TickDecoder:
         # Owned, one entry per field: the values that are not of its kind, and its index among the texts or -1.
         int64_t* mismatches_ptr
         int32_t* text_columns_ptr
+        # By index among the texts: the field. In the same block of memory.
+        int32_t* text_fields_ptr
         # Owned. The texts of its long keys are in the str objects of `_fields`.
         KeyTable table
 

@@ -126,9 +126,8 @@ cdef bint walk_payload_ptr(
         &decoder.table, payload_ptr, payload_len, 1, values_ptr, valid_ptr, prefixes_ptr, decoder.mismatches_ptr
     ):
         return False
-    for index in range(decoder.field_count):
-        if decoder.text_columns_ptr[index] >= 0:
-            values_ptr[index] = NAN
+    for index in range(decoder._text_count):
+        values_ptr[decoder.text_fields_ptr[index]] = NAN
     return True
 
 
@@ -227,10 +226,9 @@ cdef class TickDecoder:
         self.table.slots_ptr = <KeySlot*>PyMem_Calloc(<size_t>size, sizeof(KeySlot))
         self.table.long_keys_ptr = <LongKey*>PyMem_Calloc(<size_t>self.field_count, sizeof(LongKey))
         self.mismatches_ptr = <int64_t*>PyMem_Calloc(<size_t>self.field_count, sizeof(int64_t))
-        self.text_columns_ptr = <int32_t*>PyMem_Calloc(<size_t>self.field_count, sizeof(int32_t))
-        if not (
-            self.table.slots_ptr and self.table.long_keys_ptr and self.mismatches_ptr and self.text_columns_ptr
-        ):
+        self.text_columns_ptr = <int32_t*>PyMem_Calloc(<size_t>(2 * self.field_count), sizeof(int32_t))
+        self.text_fields_ptr = self.text_columns_ptr + self.field_count
+        if not (self.table.slots_ptr and self.table.long_keys_ptr and self.mismatches_ptr and self.text_columns_ptr):
             raise MemoryError("no memory for the keys of a decoder")
         self.table.last_slot = <size_t>(size - 1)
         for field, name in enumerate(self._fields):
@@ -238,6 +236,7 @@ cdef class TickDecoder:
             self.text_columns_ptr[field] = -1
             if _is_text(name):
                 self.text_columns_ptr[field] = <int32_t>self._text_count
+                self.text_fields_ptr[self._text_count] = <int32_t>field
                 self._text_count += 1
                 field |= TEXT_FIELD
             if len(key) > 8:
@@ -297,10 +296,11 @@ cdef class TickDecoder:
     ) except -1:
         # Replaces the positions of the texts of one walked frame by codes.
         cdef:
-            Py_ssize_t index, start, length
+            Py_ssize_t text, index, start, length
             int32_t code
-        for index in range(self.field_count):
-            if self.text_columns_ptr[index] < 0 or not valid_ptr[index * stride]:
+        for text in range(self._text_count):
+            index = self.text_fields_ptr[text]
+            if not valid_ptr[index * stride]:
                 continue
             start = span_of(values_ptr[index * stride], &length)
             values_ptr[index * stride] = NAN
@@ -308,7 +308,7 @@ cdef class TickDecoder:
             if code < 0:
                 # A new text, or one with bytes beyond ASCII. Invalid UTF-8 is replaced as in `Frame.payload`.
                 code = self.add_text(text_ptr[start:start + length].decode("utf-8", "replace"))
-            codes_ptr[self.text_columns_ptr[index] * stride] = code
+            codes_ptr[text * stride] = code
         return 0
 
     @property

@@ -1,4 +1,4 @@
-"""The capture: every frame unchanged, in an Arrow IPC stream that is written from the buffers of the batches.
+"""The capture: every frame unchanged, in an Arrow IPC stream.
 
 A capture can be read at any moment up to its last complete message. Each message is passed to the operating system in
 one write, so only the last one can be incomplete after a kill. After a failed write, the file is truncated to the last
@@ -7,7 +7,6 @@ complete message.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,11 +21,13 @@ from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
 
+from .capture_messages import CaptureCompression, CaptureMessages, check_compression
 from .file_names import FileNames, NamesAfter
 from .frame_redactor import FrameRedactor
 from .interface import FileChange, OutputCounts, import_arrow
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
+from .pending_frames import PendingFrames
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
@@ -84,13 +85,15 @@ class CaptureWriter:
         lost_files: what to do when another program deletes, moves or changes the file: `recreate` continues in a new
             file, `fail` ends the writer with an error. The frames that cannot be read any more count as dropped.
         file_mode: the permissions of the files; by default, only their owner can read them.
+        compression: `lz4`, or `zstd`, which makes a capture of market data about 40 % smaller and takes half as much
+            time again.
         redact: whether to replace session ids, accounts, user names and tokens in the frames, at the same length.
         metadata: further metadata of the schema.
         clock: the clock of the intervals.
 
     Raises:
         OutputError: the file exists, or cannot be created.
-        ConfigError: `lost_files` is unknown.
+        ConfigError: `lost_files` or `compression` is unknown.
         MissingDependencyError: pyarrow is not installed.
     """
 
@@ -102,15 +105,17 @@ class CaptureWriter:
         path: str | os.PathLike[str] | FileNames,
         *,
         flush_interval_s: float = 1.0,
-        flush_bytes: int = 4 * 1024 * 1024,
+        flush_bytes: int = 2 * 1024 * 1024,
         roll_interval_s: float | None = None,
         roll_bytes: int | None = None,
         lost_files: LostFiles = "recreate",
         file_mode: int = PRIVATE_MODE,
+        compression: CaptureCompression = "lz4",
         redact: bool = False,
         metadata: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        check_compression("compression", compression)
         self.counts: Final = OutputCounts()
         self._flush_interval_s = flush_interval_s
         self._flush_bytes = flush_bytes
@@ -118,36 +123,25 @@ class CaptureWriter:
         self._clock = clock
         self._pa = import_arrow("pyarrow")
         self._schema = capture_schema(is_redacted=redact, metadata=metadata)
-        self._types = [field.type for field in self._schema]
-        self._waiting: list[Any] = []
-        self._waiting_bytes = 0
+        self._waiting: Final = PendingFrames()
         self._oldest_s = 0.0
         self._is_closed = False
         self._nbytes = 0
-        self._message = _MessageBuffer()
-        self._stream = self._pa.ipc.new_stream(
-            self._message, self._schema, options=self._pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
-        )
-        # Arrow writes the schema with the first batch. An empty batch makes a file readable from the start.
-        self._stream.write_batch(self._pa.RecordBatch.from_pylist([], schema=self._schema))
+        self._messages: Final = CaptureMessages(self._schema, compression)
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
         self._files: Final = MessageFiles(
             path if isinstance(path, FileNames) else NamesAfter(Path(path)),
             self.counts,
             self._losses,
             _frames_of,
-            header=self._message.take(),
+            header=self._messages.header,
             end=_END_OF_STREAM,
             mode=file_mode,
             roll_interval_s=roll_interval_s,
             roll_bytes=roll_bytes,
             clock=clock,
         )
-        try:
-            self._files.begin()
-        except OutputError:
-            self._stream.close()
-            raise
+        self._files.begin()
         self.path: Final = self._files.paths[0]
 
     @property
@@ -166,7 +160,7 @@ class CaptureWriter:
         return self._nbytes if self._is_closed else self._files.nbytes
 
     def write(self, batch: Batch) -> None:
-        """Write a batch. The writer keeps a reference to the batch, without a copy, until the next flush.
+        """Write a batch. The writer copies the frames, and keeps no reference to the batch.
 
         Raises:
             OutputError: the file could not be written. All pending frames, including these, count as dropped.
@@ -180,24 +174,22 @@ class CaptureWriter:
         frames = len(batch)
         self.counts.received += frames
         self.counts.pending += frames
+        if not self._waiting.has_room(batch):
+            self.flush()
         if not self._waiting:
             self._oldest_s = self._clock.monotonic_s()
-        pa = self._pa
-        payloads = batch.payloads if self._redactor is None else self._redactor.redacted(batch)
-        columns = [
-            pa.Array.from_buffers(type_, frames, [None, *map(pa.py_buffer, buffers)])
-            for type_, buffers in zip(
-                self._types,
-                ((batch.received_ns,), (batch.kinds,), (batch.conids,), (batch.offsets, payloads)),
-                strict=True,
-            )
-        ]
-        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
-        self._waiting_bytes += batch.nbytes
-        if self._waiting_bytes >= self._flush_bytes:
+        try:
+            self._waiting.append(batch, None if self._redactor is None else self._redactor.redacted(batch))
+        except Exception:
+            self.counts.pending -= frames
+            self.counts.drop(frames, "write error")
+            raise
+        # The check of the file is left to `poll`, because it costs two calls of the operating system.
+        if (
+            self._waiting.nbytes >= self._flush_bytes
+            or self._clock.monotonic_s() - self._oldest_s >= self._flush_interval_s
+        ):
             self.flush()
-        else:
-            self.poll()
 
     def discard(self, batch: Batch) -> None:
         """Count a batch as received and dropped."""
@@ -231,18 +223,15 @@ class CaptureWriter:
         """
         if not self._waiting:
             return
-        # Usually one batch; more if all bytes together exceed 32-bit offsets.
-        batches = self._waiting if len(self._waiting) == 1 else self._concatenate(self._waiting)
-        self._waiting = []
-        self._waiting_bytes = 0
-        for batch in batches:
-            self._stream.write_batch(batch)
-            try:
-                self._files.append(self._message.take(), batch.num_rows)
-            except OutputError:
-                self._end()
-                raise
-            self.counts.pending -= batch.num_rows
+        frames, appended = len(self._waiting), self._files.appended
+        try:
+            self._files.append(self._messages.of(self._waiting), frames)
+        except Exception:
+            # The message may be written, and the end of the file not.
+            self.counts.pending -= self._files.appended - appended
+            self._end()
+            raise
+        self.counts.pending -= frames
 
     def close(self) -> None:
         """Flush and finish the file; after an error, only close it. Idempotent.
@@ -271,37 +260,8 @@ class CaptureWriter:
 
     def _end(self) -> None:
         """Count what is pending as dropped, after an error."""
-        self._waiting = []
+        self._waiting.clear()
         self.counts.drop_pending("write error")
-        self._stream.close()  # Writes to the buffer, which is no longer read.
-
-    def _concatenate(self, batches: list[Any]) -> list[Any]:
-        joined: list[Any] = self._pa.Table.from_batches(batches).combine_chunks().to_batches()
-        return joined
-
-
-class _MessageBuffer(io.RawIOBase):
-    """Collects the parts of a message that the stream writer of Arrow writes, for one write to the file."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        self._position += len(data)
-        return len(data)
-
-    def take(self) -> bytes:
-        message = b"".join(self._pieces)
-        self._pieces.clear()
-        return message
 
 
 class CaptureReader:

@@ -105,10 +105,12 @@ class EventLog:
             self.discard_event(event)
             raise self._files.error
         self.counts.received += 1
+        appended = self._files.appended
         try:
             self._files.append(event_line(event, row), 1)
         except OutputError:
-            self.counts.drop(1, "write error")
+            # The line may be written, and the file not finished.
+            self.counts.drop(1 - (self._files.appended - appended), "write error")
             raise
 
     def discard_event(self, _event: RecordedEvent) -> None:

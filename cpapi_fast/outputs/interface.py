@@ -244,6 +244,11 @@ def import_arrow(name: str) -> Any:
         raise MissingDependencyError.of("writing and reading files", "pyarrow") from exc
 
 
+def system_pool() -> Any:
+    """Return the memory pool of Arrow for buffers of outputs. The default one keeps ten times the memory in use."""
+    return import_arrow("pyarrow").system_memory_pool()
+
+
 def make_folder(folder: Path) -> None:
     """Create `folder` if it does not exist, and check that files can be created in it.
 

@@ -35,6 +35,7 @@ class MessageFiles:
 
     Attributes:
         error: the error after which nothing more is written; None before one.
+        appended: how many items were written, whether or not they can still be read.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class MessageFiles:
         clock: Clock,
     ) -> None:
         self.error: OutputError | None = None
+        self.appended = 0
         self._names: Final = names
         self._counts: Final = counts
         self._losses: Final = losses
@@ -101,7 +103,7 @@ class MessageFiles:
         self._had_folder = True
         return file
 
-    def append(self, message: bytes, items: int) -> None:
+    def append(self, message: bytes | memoryview, items: int) -> None:
         """Write a message with `items` items, and count them as written.
 
         Raises:
@@ -118,6 +120,7 @@ class MessageFiles:
         if not self._items:
             self._began_s = self._clock.monotonic_s()
         self._items += items
+        self.appended += items
         self._counts.written += items
         if self._roll_bytes is not None and file.nbytes >= self._roll_bytes:
             self.finish()

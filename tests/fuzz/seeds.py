@@ -106,6 +106,30 @@ def _messages() -> Iterator[bytes]:
         yield b'{"topic":"sor","args":[{"orderId":' + number + b',"price":"' + number + b'"},null,[]]}'
 
 
+def _rows() -> Iterator[bytes]:
+    def frame(action: int, members: bytes) -> bytes:
+        return bytes([action, len(members)]) + members
+
+    snapshot = b'"6509":"RpB","55":"IBM","_updated":1777552273601,"31":"C4,735.10","58":"a text"'
+    for index, number in enumerate(NUMBERS):
+        delta = b'"84":' + number + b',"_updated":1777552273602,"6008":"' + number + b'","999999":"x"'
+        target = index % 4
+        # 0x80 and more: a frame twice; 0xc0: a batch; 0xe0: a gap; 0xf0: no connection; 0xf8: a comparison.
+        yield (
+            frame(0x80 + target, snapshot)
+            + frame(target, delta if index % 3 else b'"31":"' + number + b'","7184":"' + number + b'%"')
+            + (b"\xc1", b"\xc2\xf8", b"\xc0")[index % 3]
+            + frame(target, b'"31":"N/A"')
+            + (b"\xe0", b"\xe5", b"\xf0", b"\xeb")[index % 4]
+            + frame(0x80 + target, snapshot)
+            + frame(target + 1, b'"\\u0033\\u0031":5,"55":"-"')
+            + frame(target, b'"31":nonsense')
+            # A snapshot after a delta of the same time is no repeated one.
+            + frame(target, b'"_updated":1777552273603')
+            + frame(target, b'"6509":"RpB","_updated":1777552273603')
+        )
+
+
 def seeds(target: str) -> list[bytes]:
     """The first inputs of a target."""
     makers = {
@@ -115,6 +139,7 @@ def seeds(target: str) -> list[bytes]:
         "tracker": _tracked,
         "last_values": _quotes,
         "messages": _messages,
+        "tables": _rows,
     }
     found = list(makers[target]()) if target in makers else texts()
     assert target in TARGETS

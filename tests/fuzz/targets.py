@@ -10,21 +10,34 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import pyarrow as pa
+
+from cpapi_fast.errors import MalformedPayloadError
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch, BatchBuilder, slice_of
 from cpapi_fast.frames.frame import FrameCounters, classify
 from cpapi_fast.frames.tick_decoder import TickDecoder
+from cpapi_fast.outputs.tables.rows import TableRows
+from cpapi_fast.outputs.tables.schema import field_columns
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.fuzz import wire
 from tests.oracles import comparison
 from tests.oracles import last_values as last_values_oracle
 from tests.oracles import messages as message_oracle
+from tests.oracles import tables as table_oracle
 from tests.oracles import ticks as tick_oracle
 from tests.oracles import tracker as tracker_oracle
 from tests.support import frames
 from tests.support.batches import batch_of
+from tests.support.files import rows_of
 
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
+
+#: Several subscriptions of a conid, a combination, and an unknown one; fields of all kinds.
+TABLE_TARGETS: Final = ("265598", "265598@NYSE", "0;;;1/1,2/-1", "8314")
+TABLE_FIELDS: Final = ("31", "84", "6008", "7184", "58", "999999")
+TABLE_DECODER: Final = TickDecoder([column.code for column in field_columns(TABLE_FIELDS)])
 
 #: The most cuts of one stream; the rest arrives in one read.
 MOST_PIECES: Final = 200
@@ -204,7 +217,7 @@ def columns(data: bytes) -> None:
 
 def tracker(data: bytes) -> None:
     """A tracker driven by the bytes: frames to scan, topics that come and go, slots watched and unwatched."""
-    for inspects_kept in (True, False):
+    for inspects_kept in (False, True):
         _track(Reader(data), tracker_oracle.Twins(inspects_kept=inspects_kept))
 
 
@@ -261,6 +274,97 @@ def messages(data: bytes) -> None:
         _ = classify(data).message
 
 
+class _TableTwins:
+    """The rows of one table, and those of its slow definition."""
+
+    def __init__(self, *, carries: bool) -> None:
+        columns = field_columns(TABLE_FIELDS)
+        self._rows = TableRows(
+            [(column.code, column.name) for column in columns], carries=carries, targets=TABLE_TARGETS[:3], capacity=64
+        )
+        self._slow = table_oracle.SlowTable(carries=carries, fields=TABLE_FIELDS)
+        self._compared = 0
+
+    def put(self, item: Batch | Gap | StateChange) -> None:
+        self._slow.put(item)
+        if isinstance(item, Gap):
+            self._rows.states.end_segments(item.subscription, item.first_good_ns)
+        elif isinstance(item, StateChange):
+            self._rows.states.end_segments(None)
+        else:
+            self._rows.begin(item)
+            while self._rows.left:
+                self._rows.move(64 - len(self._rows))
+                if len(self._rows) == 64:
+                    self.compare()
+
+    def compare(self) -> None:
+        """Take the collected rows, and compare everything since the last time."""
+        rows = [row for taken in self._rows.take() for row in rows_of(pa.table(pa.record_batch(taken)))]
+        expected = self._slow.rows[self._compared :]
+        self._compared += len(expected)
+        assert rows == expected
+        assert self._rows.mismatches == +self._slow.mismatches
+        dropped = {"malformed": self._rows.malformed, "repeated snapshot": self._rows.repeated}
+        assert dropped == {reason: self._slow.dropped[reason] for reason in dropped}
+
+
+def tables(data: bytes) -> None:
+    """Rows of both tables, driven by the bytes: frames of several subscriptions, batches, gaps, lost connections."""
+    reader = Reader(data)
+    twins = [_TableTwins(carries=False), _TableTwins(carries=True)]
+    builder = BatchBuilder()
+    moment = 1_777_552_273_601_000_000
+    late_ns: list[int] = []
+
+    def finish() -> None:
+        made = builder.finish(moment, late_ns if any(late_ns) else None)
+        late_ns.clear()
+        for twin in twins if made is not None else ():
+            twin.put(made)
+
+    while reader:
+        action = reader.byte()
+        topic = f"smd+{TABLE_TARGETS[action % len(TABLE_TARGETS)]}"
+        if action < 0xC0:
+            members = reader.take(reader.byte())
+            text = b"{" + members + b"," * bool(members) + b'"topic":"' + topic.encode() + b'"}'
+            for _ in range(1 + (action >= 0x80)):
+                # What is not JSON has a row if the decoder does not notice it; that is for the target `columns`.
+                if _is_clear(text):
+                    builder.append(text)
+                    late_ns.append(action % 3 * 1_000_000_000)
+        elif action < 0xE0:
+            moment += (0, 1, 1_000_000)[action % 3]
+            finish()
+        elif action < 0xF0:
+            finish()
+            first_good_ns = (None, moment, moment + 1, moment + 1_000_000)[action // 4 % 4]
+            for twin in twins:
+                twin.put(Gap(topic if action % 4 else None, 1, first_good_ns, Cause.CONNECTION_LOST))
+        elif action < 0xF8:
+            finish()
+            for twin in twins:
+                twin.put(StateChange(1, FeedState.CONNECTING, FeedState.STREAMING, Cause.CONNECTION_LOST, "wait"))
+        else:
+            for twin in twins:
+                twin.compare()
+    finish()
+    for twin in twins:
+        twin.compare()
+
+
+def _is_clear(text: bytes) -> bool:
+    """Whether a text is JSON, or the decoder notices that it is not."""
+    frame = classify(text)
+    if frame.kind is not FrameKind.MARKET_DATA:
+        return True
+    try:
+        return isinstance(frame.payload, dict)
+    except MalformedPayloadError:
+        return TABLE_DECODER.decode(batch_of([text])).malformed == 1
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "classifier": classifier,
     "batch": batch,
@@ -269,4 +373,5 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "tracker": tracker,
     "last_values": last_values,
     "messages": messages,
+    "tables": tables,
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from cpapi_fast.feed.last_values import LastValues
 from cpapi_fast.feed.tracker import Tracker
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.topic_table import TopicTable
+from cpapi_fast.outputs.tables.rows import TableRows
 from tests.fuzz import targets, wire
 from tests.fuzz.seeds import dictionary, seeds
 from tests.oracles import comparison
@@ -102,7 +104,26 @@ class _ForgetfulValues:
         return dict(list((self._last.get(slot) or {}).items())[1:])
 
 
+class _UncarriedRows:
+    """Rows in which no value is carried forward."""
+
+    def __init__(self, fields: Iterable[tuple[str, str]], *, carries: bool, **options: Any) -> None:
+        self._rows = TableRows(fields, carries=carries, **options)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._rows, name)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def begin(self, batch: Batch) -> int:
+        self._rows.states.end_segments(None)
+        return self._rows.begin(batch)
+
+
 def _data(target: str) -> bytes:
+    if target == "tables":
+        return b'\x00\x08"31":"1"\xc0\x00\x08"84":"2"'
     if target == "columns":
         return b"t187.05"
     if target == "last_values":
@@ -121,6 +142,7 @@ def _data(target: str) -> bytes:
         ("last_values", last_values_oracle, "LastValues", _ForgetfulValues),
         ("fragments", wire, "expected", lambda stream: wire.Outcome([], None, 0, 0, 0)),
         ("messages", message_oracle, "classify", lambda data, *, strict=False: targets.classify(b'{"topic":"smd+1"}')),
+        ("tables", targets, "TableRows", _UncarriedRows),
         ("messages", message_oracle, "value_of", lambda member, value: message_oracle.WRONG),
     ],
 )

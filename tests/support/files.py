@@ -19,17 +19,19 @@ def quote(conid: int = 265598, **fields: object) -> bytes:
 
 def table_rows(folder: Path, pattern: str = "*.parquet") -> list[dict[str, Any]]:
     """The rows of all tables in a folder, in order, with times as int."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = []
-    for path in sorted(folder.glob(pattern)):
-        table = pq.read_table(path)
-        for index, field in enumerate(table.schema):
-            if pa.types.is_timestamp(field.type):
-                table = table.set_column(index, field.name, table[field.name].cast(pa.int64()))
-        rows += table.to_pylist()
-    return rows
+    return [row for path in sorted(folder.glob(pattern)) for row in rows_of(pq.read_table(path))]
+
+
+def rows_of(table: Any) -> list[dict[str, Any]]:
+    """The rows of a `pyarrow.Table`, with times as int."""
+    import pyarrow as pa
+
+    for index, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            table = table.set_column(index, field.name, table[field.name].cast(pa.int64()))
+    return list(table.to_pylist())
 
 
 @contextlib.contextmanager

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from cpapi_fast.outputs.interface import import_arrow
+from cpapi_fast.outputs.interface import import_arrow, system_pool
 from cpapi_fast.outputs.output_file import OutputFile
+
+#: Times increase, so their differences are small. They have few duplicates, of which a dictionary could have an entry.
+_TIMES: Final = frozenset({"received", "updated"})
+#: The columns by which readers select rows. Statistics let them skip row groups; those of other columns only take time.
+_SELECTED: Final = frozenset({"received", "updated", "conid"})
+
+#: How many bytes of a file are written at once.
+_BUFFER_BYTES: Final = 1024 * 1024
+
+
+def _encodings(names: Iterable[str]) -> dict[str, Any]:
+    """The options of `ParquetWriter` for columns with these names."""
+    return {
+        "use_dictionary": [name for name in names if name not in _TIMES],
+        "column_encoding": {name: "DELTA_BINARY_PACKED" for name in names if name in _TIMES},
+        "write_statistics": [name for name in names if name in _SELECTED],
+    }
 
 
 class PartFile:
@@ -27,8 +45,15 @@ class PartFile:
         self.rows = 0
         self._stream: Final = _PartStream(file)
         self._is_complete = False
+        pa = import_arrow("pyarrow")
+        # A row group consists of many small pieces. Each one that is written needs the lock of the interpreter.
+        self._buffered: Final = pa.BufferedOutputStream(
+            pa.PythonFile(self._stream, mode="w"), _BUFFER_BYTES, system_pool()
+        )
         try:
-            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(self._stream, schema, compression="zstd")
+            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(
+                self._buffered, schema, compression="zstd", memory_pool=system_pool(), **_encodings(schema.names)
+            )
         except OSError:
             file.remove()
             raise
@@ -36,13 +61,13 @@ class PartFile:
     def write(self, table: Any) -> None:
         """Write a table as one row group. Raises OSError."""
         self._writer.write_table(table)
+        self._buffered.flush()
         self.rows += table.num_rows
 
     def complete(self) -> bool:
         """Write the footer. Returns False if that is not possible."""
         try:
-            self._writer.close()
-            self.file.sync()
+            self._end()
         except OSError:
             return False
         self._is_complete = True
@@ -50,10 +75,14 @@ class PartFile:
 
     def finish(self) -> None:
         """Complete the file, and give it its final name. Raises OSError."""
-        self._writer.close()
-        self.file.sync()
+        self._end()
         self._is_complete = True
         self.file.publish(self.file.final_path)
+
+    def _end(self) -> None:
+        self._writer.close()
+        self._buffered.flush()
+        self.file.sync()
 
     def abandon(self) -> None:
         """Remove the file, unless it is complete and only its renaming failed, or it is not there any more."""

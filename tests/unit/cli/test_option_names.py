@@ -118,6 +118,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "pnl": "--pnl",
             "summary": "--summary",
             "ledger": "--ledger",
+            "capture_compression": "--capture-compression",
             "feed": "the options of the feed are options of the command themselves",
         },
     ),

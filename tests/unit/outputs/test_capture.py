@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import orjson
 import pyarrow as pa
@@ -18,6 +19,7 @@ from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, 
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
+from cpapi_fast.outputs.capture_messages import CaptureCompression
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
 from tests.support.clocks import HandClock
@@ -110,10 +112,31 @@ def test_plain_arrow_reads_it_too(tmp_path: Path) -> None:
 
 
 def test_buffers_are_compressed(tmp_path: Path) -> None:
-    path = tmp_path / "a.arrows"
-    with CaptureWriter(path) as writer:
-        writer.write(batch_of([quote(_31="271.81")] * 10_000))
-    assert path.stat().st_size < 100_000
+    frames = [quote(_31=f"{number / 100:.2f}") for number in range(10_000)]
+    sizes = {}
+    for compression in get_args(CaptureCompression):
+        path = tmp_path / f"{compression}.arrows"
+        with CaptureWriter(path, compression=compression) as writer:
+            writer.write(batch_of(frames))
+        assert [row[3] for row in rows_of(path)] == frames
+        sizes[compression] = path.stat().st_size
+    assert sizes["zstd"] < sizes["lz4"] < 0.4 * sum(map(len, frames))
+
+
+@pytest.mark.parametrize("compression", ["gzip", None, 1])
+def test_unknown_compression(tmp_path: Path, compression: object) -> None:
+    with pytest.raises(ConfigError, match="compression must be one of lz4, zstd"):
+        CaptureWriter(tmp_path / "a.arrows", compression=compression)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_libraries_read_it_too(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    for compression in get_args(CaptureCompression):
+        path = tmp_path / f"{compression}.arrows"
+        with CaptureWriter(path, compression=compression) as writer:
+            writer.write(batch_of(FRAMES))
+        assert polars.read_ipc_stream(path)["raw"].to_list() == FRAMES
 
 
 def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
@@ -224,6 +247,25 @@ def test_disk_full_at_the_end_of_the_stream(tmp_path: Path, monkeypatch: pytest.
     assert reader.read_all()["raw"].to_pylist() == [b"first"]
     assert (reader.torn_bytes, reader.is_finished) == (0, False)
     check_counts(writer)
+
+
+def test_disk_full_at_the_end_of_a_file_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.arrows"
+    writer = CaptureWriter(path, roll_bytes=1)
+    writer.write(batch_of([b"first", b"second"]))
+    write_all = output_file_module.write_all
+
+    def fails_at_the_end(file, data) -> None:
+        if len(data) == 8:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_all(file, data)
+
+    monkeypatch.setattr(output_file_module, "write_all", fails_at_the_end)
+    with pytest.raises(OutputError):
+        writer.flush()
+    check_counts(writer)
+    assert (writer.counts.written, writer.counts.dropped_total) == (2, 0)
+    assert [row[3] for row in rows_of(path)] == [b"first", b"second"]
 
 
 def test_disk_full_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

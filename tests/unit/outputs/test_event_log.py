@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +145,19 @@ def test_lines_in_order_and_counted(tmp_path: Path) -> None:
     log.close()
     assert [orjson.loads(line)["row"] for line in path.read_bytes().splitlines()] == list(range(len(LINES)))
     assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (8, 8, 0, {})
+
+
+def test_a_disk_that_fails_at_the_end_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EventLog(tmp_path / "events.jsonl", roll_bytes=1)
+
+    def fsync(_fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OutputError):
+        log.write_event(DiskChange(1, True, "hold"), 0)
+    counts = log.counts
+    assert (counts.received, counts.written, counts.dropped_total) == (1, 1, 0)
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
