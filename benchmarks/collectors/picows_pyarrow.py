@@ -28,7 +28,7 @@ from benchmarks.work import number_decoded, route_decoded
 
 GROUP_ROWS: Final = 65_536
 FILE_ROWS: Final = 1_000_000
-MESSAGE_BYTES: Final = 4 * 1024 * 1024
+MESSAGE_BYTES: Final = 2 * 1024 * 1024
 #: How many groups may wait for the thread.
 MOST_WAITING: Final = 4
 LATE_NS: Final = 1_000_000_000
@@ -63,6 +63,13 @@ SCHEMA: Final = pa.schema(
         *(pa.field(name, pa.float64()) for name in COLUMNS.values() if name != "last_price"),
     ]
 )
+#: As `collect` writes them: statistics of the columns by which readers select rows, and times as differences.
+PARQUET: Final = {
+    "compression": "zstd",
+    "write_statistics": ["received", "updated", "conid"],
+    "use_dictionary": [name for name in SCHEMA.names if name not in ("received", "updated")],
+    "column_encoding": dict.fromkeys(("received", "updated"), "DELTA_BINARY_PACKED"),
+}
 CAPTURE_SCHEMA: Final = pa.schema(
     [
         pa.field("received_ns", pa.int64(), nullable=False),
@@ -226,7 +233,7 @@ class Tables:
         if self._writer is None:
             self._count += 1
             self._path = self._folder / f"quotes-{self._count:06}.parquet"
-            self._writer = pq.ParquetWriter(self._path.with_suffix(".part"), SCHEMA, compression="zstd")
+            self._writer = pq.ParquetWriter(self._path.with_suffix(".part"), SCHEMA, **PARQUET)
         self._writer.write_table(pa.Table.from_arrays(arrays(SCHEMA, rows), schema=SCHEMA))
         self._rows += len(rows)
         if self._rows >= FILE_ROWS:
@@ -261,7 +268,7 @@ def write(groups: queue.Queue[Group | None], folder: Path) -> None:
 def write_groups(groups: queue.Queue[Group | None], folder: Path) -> None:
     path = folder / "capture-1.arrows"
     tables = Tables(folder)
-    options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with pa.ipc.new_stream(str(path), CAPTURE_SCHEMA, options=options) as capture:
         while (group := groups.get()) is not None:
             name, rows = group

@@ -13,7 +13,7 @@ use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow_schema::{ArrowError, DataType, Field as Column, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::quotes;
@@ -24,9 +24,9 @@ use crate::route::Route;
 const FILE_ROWS: usize = 1_000_000;
 
 /// The number of payload bytes in one message of the capture.
-const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+const MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 
-/// The level of zstd in both files: the default of Arrow C++.
+/// The level of zstd in the Parquet files: the default of Arrow C++.
 const ZSTD_LEVEL: i32 = 1;
 
 /// How many groups may wait for the thread. A full queue stops the reading of the socket.
@@ -45,9 +45,7 @@ pub fn start(folder: PathBuf) -> (SyncSender<Group>, JoinHandle<Result<(), Failu
 }
 
 fn write(groups: &Receiver<Group>, folder: &Path) -> Result<(), Failure> {
-    let options = IpcWriteOptions::default()
-        .try_with_compression(Some(CompressionType::ZSTD))?
-        .try_with_compression_level(Some(ZSTD_LEVEL))?;
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
     let file = BufWriter::with_capacity(MESSAGE_BYTES, File::create_new(folder.join("capture-1.arrows"))?);
     let mut capture = StreamWriter::try_new_with_options(file, &capture_schema(), options)?;
     let mut tables = Tables::new(folder);
@@ -74,14 +72,22 @@ struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     fn new(folder: &'a Path) -> Self {
-        // As pyarrow writes them: statistics of row groups, not of pages.
-        let properties = WriterProperties::builder()
+        // As `collect` writes them: statistics of row groups, of the columns by which readers select rows, and times as
+        // differences.
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("a level of zstd")))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)
-            .set_max_row_group_row_count(Some(quotes::GROUP_ROWS))
-            .build();
-        Self { folder, properties, count: 0, rows: 0, open: None }
+            .set_max_row_group_row_count(Some(quotes::GROUP_ROWS));
+        for name in ["received", "updated", "conid"] {
+            properties = properties.set_column_statistics_enabled(name.into(), EnabledStatistics::Chunk);
+        }
+        for name in ["received", "updated"] {
+            properties = properties
+                .set_column_dictionary_enabled(name.into(), false)
+                .set_column_encoding(name.into(), Encoding::DELTA_BINARY_PACKED);
+        }
+        Self { folder, properties: properties.build(), count: 0, rows: 0, open: None }
     }
 
     fn write(&mut self, group: &RecordBatch) -> Result<(), Failure> {
