@@ -71,7 +71,7 @@ class World:
             await feed.subscribe_pnl()
             await feed.subscribe_account_summary("DU1234567")
             await feed.subscribe_ledger("DU1234567")
-            await self.gateway.wait_for(lambda: consumer.stats.events_delivered, timeout_s=20)
+            await self.gateway.wait_for(lambda: consumer.stats.events_delivered)
 
     async def logged_out(self, callback: Any) -> None:
         self.gateway.faults.log_out()

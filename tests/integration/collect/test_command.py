@@ -64,7 +64,7 @@ if sys.platform != "win32":
         gateway: SimulatedGateway, tmp_path: Path, number: int, more: tuple[str, ...]
     ) -> None:
         process = await start(*gateway_command(gateway, tmp_path, *more))
-        await gateway.wait_for(lambda: sent_frames(gateway) > 100, timeout_s=20)
+        await gateway.wait_for(lambda: sent_frames(gateway) > 100)
         process.send_signal(number)
         result = await ended(process)
         assert gateway.connections[0].close_code == 1000
@@ -109,10 +109,10 @@ if sys.platform != "win32":
                 process = await start(*gateway_command(gateway, folder, *more))
                 # The first ones while it starts up and makes its files, the others at any later time.
                 if number % 2:
-                    await gateway.wait_for(lambda: list(folder.glob("capture*")), timeout_s=20)
+                    await gateway.wait_for(lambda: list(folder.glob("capture*")))
                     await asyncio.sleep(moments.uniform(0.0, 0.05))
                 else:
-                    await gateway.wait_for(lambda: list(folder.glob("*.parquet")), timeout_s=20)
+                    await gateway.wait_for(lambda: list(folder.glob("*.parquet")))
                     await asyncio.sleep(moments.uniform(0.0, 0.6))
                 process.kill()
                 await ended(process)
@@ -182,10 +182,10 @@ if sys.platform != "win32":
 @pytest.mark.gateway(rate=500.0)
 async def test_a_run_continues_after_a_lost_connection(gateway: SimulatedGateway, tmp_path: Path) -> None:
     process = await start(*gateway_command(gateway, tmp_path, "--duration", "6", "--slow-disk", "drop-oldest"))
-    await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20)
+    await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions)
     await asyncio.sleep(0.5)
     gateway.faults.drop_sockets()
-    await gateway.wait_for(lambda: gateway.connections[-1].subscriptions, timeout_s=20)
+    await gateway.wait_for(lambda: gateway.connections[-1].subscriptions)
     result = await ended(process)
     assert result.code == 0, result
     assert "disconnected (connection lost" in result.err

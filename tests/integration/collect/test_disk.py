@@ -108,7 +108,7 @@ async def test_a_slow_disk_drops_by_the_policy_and_reports_it(
     collector = Collector(client, options, on_notice=notices.append)
     running = asyncio.create_task(collector.run(stop))
     await asyncio.wait_for(gateway.replay_done.wait(), 20)
-    await gateway.wait_for(lambda: collector.status().queued_bytes == 0, timeout_s=20)
+    await gateway.wait_for(lambda: collector.status().queued_bytes == 0)
     assert collector.status().dropped
     stop.set()
     summary = await running
@@ -151,14 +151,14 @@ async def test_a_disk_that_hangs_is_reported_and_one_bound_holds_everything_pend
     running = asyncio.create_task(collector.run(stop))
     try:
         await asyncio.wait_for(gateway.replay_done.wait(), 20)
-        await gateway.wait_for(lambda: any(f"dropped ({policy})" in notice for notice in notices), timeout_s=20)
+        await gateway.wait_for(lambda: any(f"dropped ({policy})" in notice for notice in notices))
         status = collector.status()
         assert all(counts.written == 0 for name, counts in status.outputs if name == "quotes")
         # One frame may be pending beside the chunk that is being written.
         assert 50_000 < status.queued_bytes < 100_000 + 200
     finally:
         is_released.set()
-    await gateway.wait_for(lambda: collector.status().queued_bytes == 0, timeout_s=20)
+    await gateway.wait_for(lambda: collector.status().queued_bytes == 0)
     stop.set()
     summary = await running
     check_summary(summary, out)
@@ -196,9 +196,9 @@ async def test_each_slow_phase_is_told_once_with_its_end_and_length(
     try:
         for phase in range(1, 4):
             is_released.clear()
-            await gateway.wait_for(lambda phase=phase: told("slower than the data;") == phase, timeout_s=20)
+            await gateway.wait_for(lambda phase=phase: told("slower than the data;") == phase)
             is_released.set()
-            await gateway.wait_for(lambda phase=phase: told("has caught up with the data after") == phase, timeout_s=20)
+            await gateway.wait_for(lambda phase=phase: told("has caught up with the data after") == phase)
     finally:
         is_released.set()
     stop.set()

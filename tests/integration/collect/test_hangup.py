@@ -58,7 +58,7 @@ async def has_data(gateway: SimulatedGateway) -> None:
     def sent() -> int:
         return sum(connection.counters.frames_sent for connection in gateway.connections)
 
-    await gateway.wait_for(lambda: sent() > 100, timeout_s=20)
+    await gateway.wait_for(lambda: sent() > 100)
 
 
 def check_end(folder: Path) -> None:
@@ -114,7 +114,7 @@ async def test_nohup_continues_without_its_terminal(gateway: SimulatedGateway, t
         await has_data(gateway)
         terminal.close()
         before = gateway.connections[0].counters.frames_sent
-        await gateway.wait_for(lambda: gateway.connections[0].counters.frames_sent > before + 500, timeout_s=20)
+        await gateway.wait_for(lambda: gateway.connections[0].counters.frames_sent > before + 500)
         assert terminal.process.returncode is None
         terminal.process.terminate()
         assert await code_of(terminal.process) == 0

@@ -45,7 +45,7 @@ async def has_written(gateway: SimulatedGateway, collector: Collector, count: in
         counts = {name: counts.written for name, counts in collector.status().outputs}
         return counts.get("capture", 0) > count and counts.get("events", 0) > 0
 
-    await gateway.wait_for(has, timeout_s=20)
+    await gateway.wait_for(has)
 
 
 @pytest.mark.gateway(rate=100.0)
@@ -60,9 +60,9 @@ async def test_what_was_lost_is_told_and_the_run_goes_on(
     running = asyncio.create_task(collector.run(stop))
     await has_written(gateway, collector, 10)
     act(folder)
-    await gateway.wait_for(lambda: sum("another program has" in text for text in notices) >= 2, timeout_s=20)
+    await gateway.wait_for(lambda: sum("another program has" in text for text in notices) >= 2)
     written = collector.status().outputs[0][1].written
-    await gateway.wait_for(lambda: collector.status().outputs[0][1].written > written + 10, timeout_s=20)
+    await gateway.wait_for(lambda: collector.status().outputs[0][1].written > written + 10)
     stop.set()
     with pytest.raises(OutputError, match=r"frames and .*events were lost"):
         await running
@@ -109,7 +109,7 @@ async def test_moved_files_are_complete_and_no_loss(gateway: SimulatedGateway, c
     running = asyncio.create_task(collector.run(stop))
     await has_written(gateway, collector, 10)
     folder.rename(moved)
-    await gateway.wait_for(lambda: sum("moved" in text for text in notices) >= 2, timeout_s=20)
+    await gateway.wait_for(lambda: sum("moved" in text for text in notices) >= 2)
     stop.set()
     summary = await running
     check_summary(summary, folder)

@@ -37,28 +37,28 @@ async def run_until_quoted(collector: Collector) -> None:
 async def test_the_duration_includes_the_time_in_which_symbols_are_resolved(
     gateway: SimulatedGateway, client: Client, tmp_path: Path
 ) -> None:
-    # Twenty pauses of 15 s.
-    gateway.faults.fail_rest(STOCKS, status=503, times=20)
-    limits = {"duration_s": 500.0, "give_up_after_s": 450.0}
+    # Forty pauses of 15 s. If they did not count, the run would take 1,300 s.
+    gateway.faults.fail_rest(STOCKS, status=503, times=40)
+    limits = {"duration_s": 700.0, "give_up_after_s": 650.0}
     summary = await Collector(client, options_of(client, tmp_path, conids=(), symbols=("IBM",), **limits)).run()
-    assert len(asked(gateway)) == 21
+    assert len(asked(gateway)) == 41
     # With data, the run goes on after the time without data.
     assert summary.reason == "the duration is over"
-    assert 500.0 <= summary.duration_s < 750.0
+    assert 700.0 <= summary.duration_s < 1_250.0
     assert {row["conid"] for row in quoted(tmp_path)} == {IBM}
 
 
 async def test_the_time_without_data_includes_the_time_in_which_symbols_are_resolved(
     gateway: SimulatedGateway, client: Client, tmp_path: Path
 ) -> None:
-    gateway.faults.fail_rest(STOCKS, status=503, times=20)
+    gateway.faults.fail_rest(STOCKS, status=503, times=40)
     gateway.faults.fail_rest("/ws", status=503, times=None)
-    collector = Collector(client, options_of(client, tmp_path, conids=(), symbols=("IBM",), give_up_after_s=500.0))
-    with pytest.raises(CpapiError, match="no data for 500 s"):
+    collector = Collector(client, options_of(client, tmp_path, conids=(), symbols=("IBM",), give_up_after_s=700.0))
+    with pytest.raises(CpapiError, match="no data for 700 s"):
         await collector.run()
-    assert len(asked(gateway)) == 21
+    assert len(asked(gateway)) == 41
     assert collector.summary is not None
-    assert 500.0 <= collector.summary.duration_s < 750.0
+    assert 700.0 <= collector.summary.duration_s < 1_250.0
 
 
 @pytest.mark.parametrize("body", [b"null", b"{", b"<html></html>"])

@@ -222,7 +222,7 @@ if sys.platform != "win32":
     @pytest.mark.gateway(tls=True, heartbeat_interval_s=1000.0)
     async def test_ctrl_c_prints_one_line(gateway: SimulatedGateway) -> None:
         process = await start("doctor", "--url", gateway.url, "--fingerprint", gateway.fingerprint)
-        await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20)
+        await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions)
         process.send_signal(signal.SIGINT)
         result = await ended(process)
         await gateway.wait_for(lambda: not gateway.open_connections)

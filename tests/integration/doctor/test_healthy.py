@@ -64,7 +64,7 @@ async def test_a_quote_of_one_exchange_or_of_a_combination(gateway: SimulatedGat
 @pytest.mark.gateway(heartbeat_interval_s=1000.0)
 async def test_a_cancelled_diagnosis_closes_its_connections(gateway: SimulatedGateway) -> None:
     task = asyncio.create_task(diagnose(gateway.url, conid=LIVE))
-    await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions, timeout_s=20)
+    await gateway.wait_for(lambda: gateway.connections and gateway.connections[0].subscriptions)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

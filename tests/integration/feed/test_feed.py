@@ -367,7 +367,7 @@ async def test_instruments_that_share_a_conid_have_their_own_values(
             found = [feed.last_value(name) or {} for name in instruments]
             return [{code: field.value for code, field in value.items()} for value in found]
 
-        await gateway.wait_for(lambda: all("84" in value for value in values()), timeout_s=20.0)
+        await gateway.wait_for(lambda: all("84" in value for value in values()))
         found = values()
         assert [value["conidEx"] for value in found] == [str(name) for name in instruments]
         # Six markets, so six quotes.
@@ -402,5 +402,5 @@ async def test_a_combination_of_any_form_has_a_last_value(gateway: SimulatedGate
     target = COMBINATIONS[0]
     async with cf.Feed(client) as feed:
         await feed.subscribe_topic(f"smd+{target}", f'smd+{target}+{{"fields":["31","84"]}}', f"umd+{target}+{{}}")
-        await gateway.wait_for(lambda: feed.last_value(target), timeout_s=20.0)
+        await gateway.wait_for(lambda: feed.last_value(target))
         assert feed.last_value(f"smd+{target}") is not None

@@ -31,10 +31,10 @@ def merged(gateway: SimulatedGateway, topic: str, key: str, *, from_index: int =
 
 async def settled(gateway: SimulatedGateway, feed: cf.Feed, condition: Callable[[], object]) -> None:
     """Wait for a condition, then stop the gateway's frames, and wait until the feed has what was written."""
-    await gateway.wait_for(condition, timeout_s=20)
+    await gateway.wait_for(condition)
     gateway.faults.stall()
     written = len(gateway.log)
-    await gateway.wait_for(lambda: feed.stats.connection.frames_received >= written, timeout_s=20)
+    await gateway.wait_for(lambda: feed.stats.connection.frames_received >= written)
 
 
 @pytest.mark.gateway(keep_log=True)
@@ -78,9 +78,7 @@ async def test_after_a_lost_connection_orders_are_not_current_until_their_next_u
         feed.on_order(changes.append)
         await feed.subscribe_orders()
         # One is finished, and one is working.
-        await gateway.wait_for(
-            lambda: len(feed.orders) > 1 and not list(feed.orders.values())[-1].is_finished, timeout_s=20
-        )
+        await gateway.wait_for(lambda: len(feed.orders) > 1 and not list(feed.orders.values())[-1].is_finished)
         finished, working = list(feed.orders.values())[-2:]
         gateway.faults.drop_subscribes(1_000)
         changes.clear()
@@ -93,8 +91,8 @@ async def test_after_a_lost_connection_orders_are_not_current_until_their_next_u
 
         feed.on_item(on_item)
         gateway.faults.drop_sockets(reset=True)
-        await feed.wait_for(cf.FeedState.DISCONNECTED, timeout_s=20)
-        await gateway.wait_for(lambda: changes, timeout_s=20)
+        await feed.wait_for(cf.FeedState.DISCONNECTED, timeout_s=60)
+        await gateway.wait_for(lambda: changes)
         number = changes[-1].order_id
         assert number is not None
         assert not_current == [True]
@@ -108,7 +106,7 @@ async def test_after_a_lost_connection_orders_are_not_current_until_their_next_u
         # The gateway sends no order again. The next update is sparse, and completes what is known.
         gateway.faults.drop_subscribes(0)
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: feed.orders[number].is_current, timeout_s=60)
+        await gateway.wait_for(lambda: feed.orders[number].is_current)
         await settled(gateway, feed, lambda: feed.orders[number].is_finished)
         assert {key: order.raw for key, order in feed.orders.items()} == merged(gateway, "sor", "orderId")
         assert feed.orders[number].ticker == working.ticker
@@ -119,19 +117,19 @@ async def test_a_gateway_that_sends_its_orders_again_confirms_those_that_it_stil
 ) -> None:
     async with cf.Feed(client) as feed:
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: feed.orders, timeout_s=20)
+        await gateway.wait_for(lambda: feed.orders)
         rows = [{"orderId": number, "status": "Submitted", "filledQuantity": 0.0} for number in (1, 2, 3)]
         gateway.faults.send_frame(json.dumps({"topic": "sor", "args": rows}).encode())
-        await gateway.wait_for(lambda: 3 in feed.orders, timeout_s=20)
+        await gateway.wait_for(lambda: 3 in feed.orders)
         gateway.faults.drop_sockets(reset=True)
-        await gateway.wait_for(lambda: not feed.orders[3].is_current, timeout_s=20)
+        await gateway.wait_for(lambda: not feed.orders[3].is_current)
         await gateway.wait_for(
-            lambda: any("sor" in connection.subscriptions for connection in gateway.open_connections), timeout_s=60
+            lambda: any("sor" in connection.subscriptions for connection in gateway.open_connections)
         )
         # One was filled, and one is gone.
         rows[1]["status"] = "Filled"
         gateway.faults.send_frame(json.dumps({"topic": "sor", "args": rows[:2]}).encode())
-        await gateway.wait_for(lambda: feed.orders[2].is_finished, timeout_s=20)
+        await gateway.wait_for(lambda: feed.orders[2].is_finished)
         assert [feed.orders[number].is_current for number in (1, 2, 3)] == [True, True, False]
         assert feed.orders[3].status == "Submitted"
 
@@ -145,13 +143,11 @@ async def test_an_execution_is_kept_once_with_its_commission_also_over_a_reconne
         feed.on_execution(changes.append)
         await feed.subscribe_executions(days=2)
         # The history, then at least two new ones whose commission follows.
-        await gateway.wait_for(lambda: len(feed.executions) >= 6, timeout_s=20)
+        await gateway.wait_for(lambda: len(feed.executions) >= 6)
         before = dict(feed.executions)
         calls = len(changes)
         gateway.faults.drop_sockets(reset=True)
-        await gateway.wait_for(
-            lambda: feed.stats.connections == 2 and len(feed.executions) > len(before) + 1, timeout_s=60
-        )
+        await gateway.wait_for(lambda: feed.stats.connections == 2 and len(feed.executions) > len(before) + 1)
         await settled(gateway, feed, lambda: list(feed.executions.values())[-2].commission is not None)
         expected = merged(gateway, "str", "execution_id")
         assert {name: execution.raw for name, execution in feed.executions.items()} == expected
@@ -174,9 +170,7 @@ async def test_profit_and_loss_summary_and_ledger(gateway: SimulatedGateway, cli
         await feed.subscribe_pnl()
         await feed.subscribe_account_summary(ACCOUNT, keys=["NetLiquidation", "AccountReady", "AccruedCash-S"])
         await feed.subscribe_ledger(ACCOUNT)
-        await gateway.wait_for(
-            lambda: len(changes["pnl"]) > 3 and len(changes["balance"]) > 6 and feed.account_summary, timeout_s=60
-        )
+        await gateway.wait_for(lambda: len(changes["pnl"]) > 3 and len(changes["balance"]) > 6 and feed.account_summary)
         row = feed.pnl[f"{ACCOUNT}.Core"]
         assert (row.account, row.is_current, row.row_type) == (ACCOUNT, True, 1)
         assert isinstance(row.dpl, float)
@@ -196,18 +190,17 @@ async def test_profit_and_loss_summary_and_ledger(gateway: SimulatedGateway, cli
                     row.is_current for view in (feed.pnl, feed.account_summary, feed.ledger) for row in view.values()
                 )
             ),
-            timeout_s=20,
         )
         assert feed.pnl[f"{ACCOUNT}.Core"].dpl is not None
         assert not any(found[-1].is_current for found in changes.values())
-        await gateway.wait_for(lambda: feed.stats.connections == 2, timeout_s=60)
+        await gateway.wait_for(lambda: feed.stats.connections == 2)
         gateway.faults.drop_subscribes(0)
         # Topics other than market data are not probed: a second subscribe sends the text again.
         await feed.subscribe_pnl()
         await feed.subscribe_account_summary(ACCOUNT)
         await feed.subscribe_ledger(ACCOUNT)
-        await gateway.wait_for(lambda: all(row.is_current for row in feed.pnl.values()), timeout_s=60)
-        await gateway.wait_for(lambda: len(feed.account_summary) > 100, timeout_s=60)
+        await gateway.wait_for(lambda: all(row.is_current for row in feed.pnl.values()))
+        await gateway.wait_for(lambda: len(feed.account_summary) > 100)
         assert all(value.is_current for value in feed.account_summary.values())
         # An unsubscribe ends the updates. What is known stays, and is not current.
         await feed.unsubscribe("spl")
@@ -222,7 +215,7 @@ async def test_after_a_subscribe_with_other_keys_rows_are_not_current_until_thei
     async with cf.Feed(client) as feed:
         feed.on_account_value(changes.append)
         await feed.subscribe_account_summary(ACCOUNT, keys=["NetLiquidation"])
-        await gateway.wait_for(lambda: feed.account_summary, timeout_s=20)
+        await gateway.wait_for(lambda: feed.account_summary)
         # The same again changes nothing.
         await feed.subscribe_account_summary(ACCOUNT, keys=["NetLiquidation"])
         assert feed.account_summary[ACCOUNT, "NetLiquidation"].is_current
@@ -230,7 +223,7 @@ async def test_after_a_subscribe_with_other_keys_rows_are_not_current_until_thei
         await feed.subscribe_account_summary(ACCOUNT, keys=["AccountReady"])
         assert [value.key for value in changes if not value.is_current] == ["NetLiquidation"]
         assert not feed.account_summary[ACCOUNT, "NetLiquidation"].is_current
-        await gateway.wait_for(lambda: (ACCOUNT, "AccountReady") in feed.account_summary, timeout_s=20)
+        await gateway.wait_for(lambda: (ACCOUNT, "AccountReady") in feed.account_summary)
         assert feed.account_summary[ACCOUNT, "AccountReady"].is_current
 
 
@@ -240,7 +233,7 @@ async def test_subscriptions_to_topics_of_the_session_leave_them_in_its_state(
     async with cf.Feed(client) as feed:
         await feed.subscribe_topic("sts", "sts+{}", "uts+{}")
         await feed.subscribe_topic("act", "act+{}", "uac+{}")
-        await gateway.wait_for(lambda: feed.session.is_current and feed.session.accounts, timeout_s=20)
+        await gateway.wait_for(lambda: feed.session.is_current and feed.session.accounts)
         assert feed.session.accounts == (ACCOUNT,)
 
 
@@ -267,15 +260,15 @@ async def test_the_session_is_merged_and_of_the_current_connection(
         assert changes[-1] == session
         # A fragment: the rest of the status stays.
         gateway.faults.end_brokerage_session()
-        await gateway.wait_for(lambda: any(seen.authenticated is False for seen in changes), timeout_s=20)
+        await gateway.wait_for(lambda: any(seen.authenticated is False for seen in changes))
         fragment = next(seen for seen in changes if seen.authenticated is False)
         assert fragment.status is not None
         assert (fragment.status.authenticated, fragment.status.server_name) == (False, server)
         await feed.wait_for(STREAMING, timeout_s=60)
         gateway.faults.drop_sockets(reset=True)
-        await gateway.wait_for(lambda: not changes[-1].is_current, timeout_s=20)
+        await gateway.wait_for(lambda: not changes[-1].is_current)
         assert (changes[-1].accounts, changes[-1].status is None) == ((ACCOUNT,), False)
-        await gateway.wait_for(lambda: changes[-1].is_current, timeout_s=60)
+        await gateway.wait_for(lambda: changes[-1].is_current)
         assert ACCOUNT not in repr(changes)
 
 
@@ -316,9 +309,7 @@ async def test_everything_can_be_read_in_any_thread(gateway: SimulatedGateway, c
         thread = threading.Thread(target=reader, args=(feed,))
         thread.start()
         try:
-            await gateway.wait_for(
-                lambda: reads > 100 and len(feed.orders) > 2 and feed.ledger and feed.pnl, timeout_s=20
-            )
+            await gateway.wait_for(lambda: reads > 100 and len(feed.orders) > 2 and feed.ledger and feed.pnl)
         finally:
             stop.set()
             await asyncio.to_thread(thread.join)

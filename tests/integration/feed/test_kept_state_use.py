@@ -19,7 +19,7 @@ async def test_bounds_are_options_and_what_is_lost_is_counted(gateway: Simulated
         await feed.subscribe_executions(days=7)
         await feed.subscribe_orders()
         await feed.subscribe_account_summary(ACCOUNT)
-        await gateway.wait_for(lambda: feed.stats.rows_evicted > 13 and feed.account_summary, timeout_s=20)
+        await gateway.wait_for(lambda: feed.stats.rows_evicted > 13 and feed.account_summary)
         assert (len(feed.executions), len(feed.account_summary)) == (2, 3)
         assert len(feed.orders) <= 1
         assert feed.stats.rows_left_out > 100
@@ -44,8 +44,8 @@ async def test_a_feed_that_keeps_no_state_still_has_the_frames_and_the_session(
         await feed.subscribe_executions()
         await feed.subscribe_pnl()
         await feed.subscribe_ledger(ACCOUNT)
-        await gateway.wait_for(lambda: topics >= {"sor", "str", "spl", f"sld+{ACCOUNT}"}, timeout_s=20)
-        await gateway.wait_for(lambda: feed.session.is_current, timeout_s=20)
+        await gateway.wait_for(lambda: topics >= {"sor", "str", "spl", f"sld+{ACCOUNT}"})
+        await gateway.wait_for(lambda: feed.session.is_current)
         state = feed._driver.state
         kinds = (state.orders, state.executions, state.pnl, state.account_values, state.ledger_balances)
         assert [len(kind.snapshot) for kind in kinds] == [0] * 5
@@ -89,11 +89,11 @@ async def test_a_callback_that_raises_is_reported_and_called_again(
     async with cf.Feed(client) as feed:
         callback = feed.on_order(wrong)
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: calls > 2, timeout_s=20)
+        await gateway.wait_for(lambda: calls > 2)
         callback.close()
         seen = calls
         known = len(feed.orders)
-        await gateway.wait_for(lambda: len(feed.orders) > known, timeout_s=20)
+        await gateway.wait_for(lambda: len(feed.orders) > known)
         assert calls == seen == callback.stats.callback_errors
     loop.set_exception_handler(None)
     assert all(isinstance(error, cf.CallbackError) for error in reported)
@@ -119,7 +119,7 @@ async def test_after_the_last_callback_is_closed_no_change_is_collected(
         orders: list[cf.Order] = []
         feed.on_order(orders.append)
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: orders, timeout_s=20)
+        await gateway.wait_for(lambda: orders)
 
 
 async def test_the_end_of_a_feed_is_no_change_of_its_rows(gateway: SimulatedGateway, client: cf.Client) -> None:
@@ -129,7 +129,7 @@ async def test_the_end_of_a_feed_is_no_change_of_its_rows(gateway: SimulatedGate
         feed.on_pnl(changes.append)
         await feed.subscribe_orders()
         await feed.subscribe_pnl()
-        await gateway.wait_for(lambda: feed.pnl and feed.orders, timeout_s=20)
+        await gateway.wait_for(lambda: feed.pnl and feed.orders)
     assert changes
     assert all(row.is_current for row in changes)
     # What is known can still be read, and is not current.

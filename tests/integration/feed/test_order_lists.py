@@ -26,9 +26,7 @@ def add_order(gateway: SimulatedGateway, order_id: int, **members: Any) -> None:
 
 
 async def subscribed(gateway: SimulatedGateway) -> None:
-    await gateway.wait_for(
-        lambda: gateway.open_connections and "sor" in gateway.open_connections[-1].subscriptions, timeout_s=60
-    )
+    await gateway.wait_for(lambda: gateway.open_connections and "sor" in gateway.open_connections[-1].subscriptions)
 
 
 async def test_orders_from_before_the_subscribe_are_known(gateway: SimulatedGateway, client: cf.Client) -> None:
@@ -37,11 +35,11 @@ async def test_orders_from_before_the_subscribe_are_known(gateway: SimulatedGate
     async with cf.Feed(client) as feed:
         feed.on_order(lambda order: changes.append(order.order_id))
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: 7 in feed.orders, timeout_s=20)
+        await gateway.wait_for(lambda: 7 in feed.orders)
         assert (feed.orders[7].is_current, feed.orders[7].total_size) == (True, 10.0)
         assert 7 in changes
         # Only one request per subscribe.
-        await gateway.wait_for(lambda: len(feed.orders) > 2, timeout_s=20)
+        await gateway.wait_for(lambda: len(feed.orders) > 2)
         assert requests(gateway) == [200]
 
 
@@ -50,16 +48,16 @@ async def test_after_a_lost_connection_orders_are_as_the_gateway_lists_them(
 ) -> None:
     async with cf.Feed(client) as feed:
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: requests(gateway) == [200], timeout_s=20)
+        await gateway.wait_for(lambda: requests(gateway) == [200])
         rows = [{"orderId": number, "status": "Submitted", "filledQuantity": 0.0} for number in (1, 2, 3)]
         gateway.faults.send_frame(json.dumps({"topic": "sor", "args": rows}).encode())
-        await gateway.wait_for(lambda: 3 in feed.orders, timeout_s=20)
+        await gateway.wait_for(lambda: 3 in feed.orders)
         # In the meantime one is unchanged, one is filled, and one is gone.
         add_order(gateway, 1)
         add_order(gateway, 2, status="Filled", filledQuantity=10.0)
         gateway.faults.drop_sockets(reset=True)
-        await gateway.wait_for(lambda: not feed.orders[3].is_current, timeout_s=20)
-        await gateway.wait_for(lambda: feed.orders[2].is_current, timeout_s=60)
+        await gateway.wait_for(lambda: not feed.orders[3].is_current)
+        await gateway.wait_for(lambda: feed.orders[2].is_current)
         assert [feed.orders[number].is_current for number in (1, 2, 3)] == [True, True, False]
         assert (feed.orders[2].is_finished, feed.orders[2].filled_quantity) == (True, 10.0)
         assert requests(gateway) == [200, 200]
@@ -76,13 +74,13 @@ async def test_a_request_that_fails_disturbs_nothing_and_is_made_again_at_the_ne
             await feed.subscribe_orders()
             await feed.wait_for(cf.FeedState.STREAMING, timeout_s=60)
             feed.on_item(lambda item: changes.append(item) if isinstance(item, cf.StateChange) else None)
-            await gateway.wait_for(lambda: feed.stats.calls_failed == 1, timeout_s=20)
+            await gateway.wait_for(lambda: feed.stats.calls_failed == 1)
             known = len(feed.orders)
-            await gateway.wait_for(lambda: len(feed.orders) > known, timeout_s=20)
+            await gateway.wait_for(lambda: len(feed.orders) > known)
             assert changes == []
             assert 7 not in feed.orders
             gateway.faults.drop_sockets(reset=True)
-            await gateway.wait_for(lambda: 7 in feed.orders, timeout_s=60)
+            await gateway.wait_for(lambda: 7 in feed.orders)
             assert requests(gateway) == [500, 200]
     texts = [record.getMessage() for record in caplog.records if "the orders could not" in record.getMessage()]
     assert len(texts) == 1
@@ -96,8 +94,8 @@ async def test_a_body_of_another_shape_disturbs_nothing(
     gateway.faults.fail_rest(PATH, status=200, body=b'{"orders":5}')
     async with cf.Feed(client, cf.FeedOptions(log_trouble=False)) as feed:
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: feed.stats.calls_failed == 1, timeout_s=20)
-        await gateway.wait_for(lambda: len(feed.orders) > 1, timeout_s=20)
+        await gateway.wait_for(lambda: feed.stats.calls_failed == 1)
+        await gateway.wait_for(lambda: len(feed.orders) > 1)
     assert caplog.records == []
 
 
@@ -105,9 +103,9 @@ async def test_an_incomplete_list_is_requested_once_more(gateway: SimulatedGatew
     gateway.faults.fail_rest(PATH, status=200, body=b'{"orders":[],"snapshot":false}', times=None)
     async with cf.Feed(client) as feed:
         await feed.subscribe_orders()
-        await gateway.wait_for(lambda: requests(gateway) == [200, 200], timeout_s=20)
+        await gateway.wait_for(lambda: requests(gateway) == [200, 200])
         known = len(feed.orders)
-        await gateway.wait_for(lambda: len(feed.orders) > known + 2, timeout_s=20)
+        await gateway.wait_for(lambda: len(feed.orders) > known + 2)
         assert requests(gateway) == [200, 200]
 
 
@@ -122,7 +120,7 @@ async def test_no_orders_are_requested_without_need(
             await subscribed(gateway)
         await feed.wait_for(cf.FeedState.STREAMING, timeout_s=60)
         frames = feed.stats.connection.frames_received
-        await gateway.wait_for(lambda: feed.stats.connection.frames_received > frames + 5, timeout_s=20)
+        await gateway.wait_for(lambda: feed.stats.connection.frames_received > frames + 5)
     assert requests(gateway) == []
 
 
@@ -137,7 +135,7 @@ async def test_the_request_waits_for_room_in_the_budget(gateway: SimulatedGatewa
         free_s = budget.free_s(now_s, 6)
         await feed.subscribe_orders()
         await subscribed(gateway)
-        await gateway.wait_for(lambda: 7 in feed.orders, timeout_s=60)
+        await gateway.wait_for(lambda: 7 in feed.orders)
         assert client.clock.monotonic_s() >= free_s
         assert requests(gateway) == [200]
 
@@ -146,7 +144,7 @@ async def test_a_response_to_an_earlier_request_is_too_old(gateway: SimulatedGat
     async with cf.Feed(client) as feed:
         await feed.subscribe_orders()
         lists = feed._driver._order_lists
-        await gateway.wait_for(lambda: requests(gateway) == [200] and lists._number is None, timeout_s=20)
+        await gateway.wait_for(lambda: requests(gateway) == [200] and lists._number is None)
         add_order(gateway, 7)
         late = await client.live_orders()
         assert 7 in [order.order_id for order in late.orders]

@@ -59,11 +59,11 @@ async def test_after_a_lost_connection_a_quote_is_not_current_until_its_snapshot
     async with cf.Feed(client) as feed:
         feed.on_quote(quotes.append)
         await feed.subscribe_market_data(CONID, ["last_price", "bid_price", "7059"])
-        await gateway.wait_for(lambda: quotes and quotes[-1].last_size is not None, timeout_s=20)
+        await gateway.wait_for(lambda: quotes and quotes[-1].last_size is not None)
         assert all(quote.is_current for quote in quotes)
         gateway.faults.drop_subscribes(1_000)
         gateway.faults.drop_sockets(reset=True)
-        await gateway.wait_for(lambda: not quotes[-1].is_current, timeout_s=20)
+        await gateway.wait_for(lambda: not quotes[-1].is_current)
         lost = feed.quote(CONID)
         # The values stay and get older.
         assert (lost.is_current, lost.raw) == (False, quotes[-1].raw)
@@ -74,7 +74,7 @@ async def test_after_a_lost_connection_a_quote_is_not_current_until_its_snapshot
         assert not feed.quote(CONID).is_current
         seen_before = len(quotes)
         gateway.faults.drop_subscribes(0)
-        await gateway.wait_for(lambda: len(quotes) > seen_before, timeout_s=60)
+        await gateway.wait_for(lambda: len(quotes) > seen_before)
         current = quotes[seen_before]
         assert current.is_current
         assert current.bid_price is not None
@@ -118,7 +118,7 @@ async def test_whatever_happens_no_current_quote_has_a_value_from_before_the_las
         feed.on_quote(on_quote)
         for conid in (CONID, 8314):
             await feed.subscribe_market_data(conid)
-        await gateway.wait_for(lambda: len(current) > 20, timeout_s=20)
+        await gateway.wait_for(lambda: len(current) > 20)
         faults = (
             lambda: gateway.faults.drop_sockets(reset=True),
             end_streams,
@@ -155,7 +155,7 @@ async def test_on_quote_is_called_once_per_read_and_subscription_and_when_a_quot
         assert repr(callback) == "<CallbackConsumer 'strategy'>"
         for conid in (CONID, 8314):
             await feed.subscribe_market_data(conid)
-        await gateway.wait_for(lambda: len(quotes) > 20, timeout_s=20)
+        await gateway.wait_for(lambda: len(quotes) > 20)
         called = {topic: sum(quote.topic == topic for quote in quotes) for topic in reads}
         # A read with an event between its frames is put in two parts.
         assert all(0 < called[topic] <= count <= called[topic] + 2 for topic, count in reads.items())
@@ -163,14 +163,14 @@ async def test_on_quote_is_called_once_per_read_and_subscription_and_when_a_quot
         callback.close()
         seen = len(quotes)
         frames = feed.stats.connection.frames_received
-        await gateway.wait_for(lambda: feed.stats.connection.frames_received > frames + 10, timeout_s=20)
+        await gateway.wait_for(lambda: feed.stats.connection.frames_received > frames + 10)
         assert len(quotes) == seen
     feed_with_end: list[cf.Quote] = []
     async with cf.Feed(client) as feed:
         feed.on_quote(feed_with_end.append)
         await feed.subscribe_market_data(CONID)
         await feed.wait_for(STREAMING, timeout_s=60)
-        await gateway.wait_for(lambda: bool(feed_with_end), timeout_s=20)
+        await gateway.wait_for(lambda: bool(feed_with_end))
     # The end of a feed is no change of its quotes.
     assert all(quote.is_current for quote in feed_with_end)
     with pytest.raises(cf.UsageError, match="closed"):
@@ -192,7 +192,7 @@ async def start_quiet(gateway: SimulatedGateway, feed: cf.Feed) -> cf.Quote:
     await feed.subscribe_market_data(CONID, ["last_price", "bid_price", "symbol"])
     machine = feed._driver.machine
     await gateway.wait_for(
-        lambda: TOPIC in machine.subscriptions and machine.subscriptions[TOPIC].request.snapshots == 2, timeout_s=20
+        lambda: TOPIC in machine.subscriptions and machine.subscriptions[TOPIC].request.snapshots == 2
     )
     return feed.quote(CONID)
 
@@ -215,7 +215,7 @@ async def test_a_gap_that_is_found_late_leaves_the_values_since_the_snapshot(
         subscription.revival.ticks_at_reply = subscription.ticks
         feed._driver.topics.watch(TOPIC)
         send_tick(gateway, feed)
-        await gateway.wait_for(lambda: gaps, timeout_s=20)
+        await gateway.wait_for(lambda: gaps)
         quote = feed.quote(CONID)
         assert (quote.bid_price, quote.symbol, quote.is_current) == (1.5, "AAPL", True)
         assert quote.last_price == before.last_price
@@ -227,10 +227,10 @@ async def test_a_frame_that_closes_no_gap_leaves_the_values(gateway: SimulatedGa
         before = await start_quiet(gateway, feed)
         gateway.faults.drop_subscribes(1_000)
         gateway.faults.end_brokerage_session()
-        await gateway.wait_for(lambda: not feed.quote(CONID).is_current, timeout_s=20)
+        await gateway.wait_for(lambda: not feed.quote(CONID).is_current)
         # It was on its way when the subscription was dropped.
         send_tick(gateway, feed)
-        await gateway.wait_for(lambda: feed.quote(CONID).bid_price == 1.5, timeout_s=20)
+        await gateway.wait_for(lambda: feed.quote(CONID).bid_price == 1.5)
         quote = feed.quote(CONID)
         assert (quote.last_price, quote.symbol, quote.is_current) == (before.last_price, "AAPL", False)
 
@@ -245,7 +245,7 @@ async def test_a_callback_learns_that_a_quote_is_no_longer_current_also_without_
         feed.on_quote(quotes.append)
         gateway.faults.drop_subscribes(1_000)
         gateway.faults.drop_sockets(reset=True)
-        await gateway.wait_for(lambda: quotes, timeout_s=20)
+        await gateway.wait_for(lambda: quotes)
         assert [(quote.topic, quote.is_current) for quote in quotes] == [(TOPIC, False)]
 
 
@@ -269,21 +269,19 @@ async def test_in_one_read_with_the_ends_of_several_gaps_no_current_quote_is_mix
     async with cf.Feed(client) as feed:
         for topic in topics:
             await feed.subscribe_market_data(topic[4:])
-        await gateway.wait_for(lambda: all(feed.quote(topic).is_current for topic in topics), timeout_s=20)
+        await gateway.wait_for(lambda: all(feed.quote(topic).is_current for topic in topics))
         gateway.faults.drop_subscribes(1_000)
         gateway.faults.drop_sockets(reset=True)
-        await gateway.wait_for(lambda: not any(feed.quote(topic).is_current for topic in topics), timeout_s=20)
+        await gateway.wait_for(lambda: not any(feed.quote(topic).is_current for topic in topics))
         lost_ns = time.time_ns()
         feed.on_item(on_item)
         await feed.wait_for(cf.FeedState.AUTHENTICATED, timeout_s=60)
         machine = feed._driver.machine
-        await gateway.wait_for(
-            lambda: all(machine.subscriptions[topic].request.is_sent for topic in topics), timeout_s=20
-        )
+        await gateway.wait_for(lambda: all(machine.subscriptions[topic].request.is_sent for topic in topics))
         for topic in topics:
             tick = {"conid": int(topic[4:]), "_updated": 1_900_000_000_000, "84": "1.5", "topic": topic}
             gateway.faults.send_frame(json.dumps(tick).encode())
-        await gateway.wait_for(lambda: len(gaps) == 2, timeout_s=20)
+        await gateway.wait_for(lambda: len(gaps) == 2)
     assert wrong == []
 
 
@@ -310,7 +308,7 @@ async def test_a_quote_can_be_read_in_any_thread(gateway: SimulatedGateway, clie
         try:
             await feed.wait_for(STREAMING, timeout_s=60)
             await gateway.faults.send_burst(5_000)
-            await gateway.wait_for(lambda: read > 1_000, timeout_s=20)
+            await gateway.wait_for(lambda: read > 1_000)
         finally:
             stop.set()
             await asyncio.to_thread(thread.join)
