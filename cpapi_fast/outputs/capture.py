@@ -180,7 +180,7 @@ class CaptureWriter:
             self._oldest_s = self._clock.monotonic_s()
         try:
             self._waiting.append(batch, None if self._redactor is None else self._redactor.redacted(batch))
-        except Exception:
+        except BaseException:
             self.counts.pending -= frames
             self.counts.drop(frames, "write error")
             raise
@@ -223,15 +223,13 @@ class CaptureWriter:
         """
         if not self._waiting:
             return
-        frames, appended = len(self._waiting), self._files.appended
+        frames = len(self._waiting)
         try:
             self._files.append(self._messages.of(self._waiting), frames)
-        except Exception:
-            # The message may be written, and the end of the file not.
-            self.counts.pending -= self._files.appended - appended
+        except BaseException:
+            # They are not pending if they were written and only their file cannot be finished.
             self._end()
             raise
-        self.counts.pending -= frames
 
     def close(self) -> None:
         """Flush and finish the file; after an error, only close it. Idempotent.

@@ -24,7 +24,7 @@ class MessageFiles:
 
     Args:
         names: the names of the files.
-        counts: the counts of the output. Each message counts as written.
+        counts: the counts of the output. The items of a message are pending until it is written.
         losses: what to do about a file that another program deleted, moved or changed.
         count_items: returns how many items of a file can be read.
         header, end: the first and the last bytes of each file.
@@ -35,7 +35,6 @@ class MessageFiles:
 
     Attributes:
         error: the error after which nothing more is written; None before one.
-        appended: how many items were written, whether or not they can still be read.
     """
 
     def __init__(
@@ -53,7 +52,6 @@ class MessageFiles:
         clock: Clock,
     ) -> None:
         self.error: OutputError | None = None
-        self.appended = 0
         self._names: Final = names
         self._counts: Final = counts
         self._losses: Final = losses
@@ -104,10 +102,11 @@ class MessageFiles:
         return file
 
     def append(self, message: bytes | memoryview, items: int) -> None:
-        """Write a message with `items` items, and count them as written.
+        """Write a message with `items` pending items, and count them as written.
 
         Raises:
-            OutputError: it cannot be written. The file then ends with its last complete message.
+            OutputError: it cannot be written, and its items are still pending; or it is written, and its file cannot be
+                finished. The file then ends with its last complete message.
         """
         self.check()
         if self._seconds_to_roll() <= 0:
@@ -120,7 +119,8 @@ class MessageFiles:
         if not self._items:
             self._began_s = self._clock.monotonic_s()
         self._items += items
-        self.appended += items
+        # Before the file is finished, which can take long and can fail.
+        self._counts.pending -= items
         self._counts.written += items
         if self._roll_bytes is not None and file.nbytes >= self._roll_bytes:
             self.finish()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cpapi_fast._version import __version__
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
+from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
@@ -140,8 +141,9 @@ def test_other_libraries_read_it_too(tmp_path: Path) -> None:
 
 
 def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
+    # Each frame has 21 bytes in the other columns.
     writer = CaptureWriter(tmp_path / "a.arrows", flush_bytes=1000, flush_interval_s=2.0, clock=clock)
-    writer.write(batch_of([b"x" * 999]))
+    writer.write(batch_of([b"x" * 957]))
     assert writer.counts.written == 0
     writer.write(batch_of([b"x"]))
     assert writer.counts.written == 2
@@ -185,6 +187,26 @@ def test_path_that_cannot_be_made(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write"):
         CaptureWriter(tmp_path / name)
+
+
+@pytest.mark.parametrize("redact", [False, True])
+def test_batches_without_frames(tmp_path: Path, redact: bool) -> None:  # noqa: FBT001
+    path = tmp_path / "a.arrows"
+    with CaptureWriter(path, redact=redact) as writer:
+        writer.write(Batch.__new__(Batch))
+        writer.flush()
+        writer.write(batch_of([b"{}"]))
+        writer.write(Batch.__new__(Batch))
+    assert (writer.counts.received, writer.counts.written) == (1, 1)
+    assert [row[3] for row in rows_of(path)] == [b"{}"]
+
+
+def test_frames_without_bytes_are_flushed_by_size_too(tmp_path: Path) -> None:
+    with CaptureWriter(tmp_path / "a.arrows", flush_bytes=2100, flush_interval_s=1e9) as writer:
+        writer.write(batch_of([b""] * 99))
+        assert writer.counts.written == 0
+        writer.write(batch_of([b""]))
+        assert writer.counts.written == 100
 
 
 def test_closed_writer(tmp_path: Path) -> None:
@@ -266,6 +288,46 @@ def test_disk_full_at_the_end_of_a_file_that_is_full(tmp_path: Path, monkeypatch
     check_counts(writer)
     assert (writer.counts.written, writer.counts.dropped_total) == (2, 0)
     assert [row[3] for row in rows_of(path)] == [b"first", b"second"]
+
+
+def test_frames_are_written_before_their_file_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    fsync = os.fsync
+
+    def observed(descriptor: int) -> None:
+        # A disk can be slow here, and other threads read the counts.
+        seen.append((writer.counts.written, writer.counts.pending))
+        check_counts(writer)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", observed)
+    writer = CaptureWriter(tmp_path / "a.arrows", roll_bytes=1)
+    writer.write(batch_of([b"first", b"second"]))
+    writer.flush()
+    assert seen == [(2, 0)]
+    writer.close()
+
+
+def test_any_error_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_all(file, data) -> None:
+        file.write(memoryview(data)[:100])
+        raise MemoryError
+
+    path = tmp_path / "a.arrows"
+    writer = CaptureWriter(path)
+    writer.write(batch_of([b"first", b"second"]))
+    size = path.stat().st_size
+    with monkeypatch.context() as patch:
+        patch.setattr(output_file_module, "write_all", write_all)
+        with pytest.raises(MemoryError):
+            writer.flush()
+    assert path.stat().st_size == size, "cut back to the last whole message"
+    assert writer.counts.dropped == {"write error": 2}
+    check_counts(writer)
+    writer.write(batch_of([b"third"]))
+    writer.close()
+    check_counts(writer)
+    assert [row[3] for row in rows_of(path)] == [b"third"]
 
 
 def test_disk_full_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
