@@ -166,6 +166,32 @@ def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
     writer.close()
 
 
+def test_rolls_by_time_while_batches_arrive(tmp_path: Path, clock: HandClock) -> None:
+    # Under load `poll` is not called.
+    writer = CaptureWriter(tmp_path / "a.arrows", flush_interval_s=3600.0, roll_interval_s=300.0, clock=clock)
+    writer.write(batch_of([b"first"]))
+    writer.flush()
+    clock.move(299.0)
+    writer.write(batch_of([b"second"]))
+    assert len(writer.files) == 1
+    clock.move(1.0)
+    writer.write(batch_of([b"third"]))
+    assert (len(writer.files), writer.counts.pending) == (2, 0)
+    assert read_capture(writer.files[0]).read_all().num_rows == 1
+    # The next file has a time of its own, and one that `poll` has finished has none.
+    clock.move(299.0)
+    writer.write(batch_of([b"fourth"]))
+    assert (len(writer.files), writer.counts.pending) == (2, 1)
+    clock.move(1.0)
+    assert writer.poll() == 3599.0
+    writer.write(batch_of([b"fifth"]))
+    assert (len(writer.files), writer.counts.pending) == (2, 2)
+    writer.close()
+    check_counts(writer)
+    frames = [[row[3] for row in rows_of(path)] for path in writer.files]
+    assert frames == [[b"first"], [b"second", b"third"], [b"fourth", b"fifth"]]
+
+
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
