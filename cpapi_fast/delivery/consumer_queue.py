@@ -199,7 +199,8 @@ class ConsumerQueue(ABC):
     def next_chunk(self, max_bytes: int, max_items: int) -> list[Batch | FeedEvent]:
         """Return the next batches and events; empty if the queue is empty.
 
-        They are at most `max_items`, up to the batch that reaches `max_bytes`. The frames count as pending until the next read of any kind.
+        They are at most `max_items`, up to the batch that reaches `max_bytes`. The frames count as pending until the
+        next read of any kind.
         """
         self._finish_chunk()
         if self.batch is not None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK
-from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Gap, Standstill, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.printable import json_bytes

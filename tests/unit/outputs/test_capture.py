@@ -216,7 +216,7 @@ def test_path_that_cannot_be_made(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("redact", [False, True])
-def test_batches_without_frames(tmp_path: Path, redact: bool) -> None:  # noqa: FBT001
+def test_batches_without_frames(tmp_path: Path, redact: bool) -> None:
     path = tmp_path / "a.arrows"
     with CaptureWriter(path, redact=redact) as writer:
         writer.write(Batch.__new__(Batch))
