@@ -21,7 +21,7 @@ from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
 
-from .capture_messages import CaptureCompression, CaptureMessages, check_compression
+from .capture_messages import CaptureCompression, CaptureMessages, checked_compression
 from .file_names import FileNames, NamesAfter
 from .frame_redactor import FrameRedactor
 from .interface import FileChange, OutputCounts, import_arrow
@@ -117,7 +117,7 @@ class CaptureWriter:
         metadata: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        check_compression("compression", compression)
+        compression = checked_compression("compression", compression)
         self.counts: Final = OutputCounts()
         self._flush_interval_s = flush_interval_s
         self._flush_bytes = flush_bytes

@@ -32,7 +32,7 @@ class PartFile:
     """An unfinished Parquet file.
 
     Args:
-        file: the new file. It is removed if Arrow cannot write to it.
+        file: the new file. It is removed after any error.
         schema: the pyarrow schema.
 
     Attributes:
@@ -45,16 +45,18 @@ class PartFile:
         self.rows = 0
         self._stream: Final = _PartStream(file)
         self._is_complete = False
-        pa = import_arrow("pyarrow")
-        # A row group consists of many small pieces. Each one that is written needs the lock of the interpreter.
-        self._buffered: Final = pa.BufferedOutputStream(
-            pa.PythonFile(self._stream, mode="w"), _BUFFER_BYTES, system_pool()
-        )
         try:
-            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(
+            pa = import_arrow("pyarrow")
+            # A row group consists of many small pieces. Each one that is written needs the lock of the interpreter.
+            self._buffered: Final = pa.BufferedOutputStream(
+                pa.PythonFile(self._stream, mode="w"), _BUFFER_BYTES, system_pool()
+            )
+            self._writer: Final = import_arrow("pyarrow.parquet").ParquetWriter(
                 self._buffered, schema, compression="zstd", memory_pool=system_pool(), **_encodings(schema.names)
             )
-        except OSError:
+        except BaseException:
+            # The buffer is written when it is freed.
+            self._stream.is_given_up = True
             file.remove()
             raise
 

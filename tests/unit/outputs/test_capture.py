@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import errno
 import os
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast._version import __version__
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import classify
@@ -124,10 +127,28 @@ def test_buffers_are_compressed(tmp_path: Path) -> None:
     assert sizes["zstd"] < sizes["lz4"] < 0.4 * sum(map(len, frames))
 
 
-@pytest.mark.parametrize("compression", ["gzip", None, 1])
+class Texts(enum.StrEnum):
+    ZSTD = "zstd"
+
+
+class OldTexts(str, enum.Enum):  # noqa: UP042 - its str() is `OldTexts.ZSTD`
+    ZSTD = "zstd"
+
+
+@pytest.mark.parametrize("compression", [Texts.ZSTD, OldTexts.ZSTD])
+def test_compression_of_an_enumeration(tmp_path: Path, compression: Any) -> None:
+    with CaptureWriter(tmp_path / "a.arrows", compression=compression) as writer:
+        writer.write(batch_of(FRAMES))
+    assert [row[3] for row in rows_of(writer.path)] == FRAMES
+    assert type(CollectOptions(out=tmp_path, conids=(1,), capture_compression=compression).capture_compression) is str
+
+
+@pytest.mark.parametrize("compression", ["gzip", None, 1, b"lz4", ["lz4"], np.array(["lz4", "zstd"])])
 def test_unknown_compression(tmp_path: Path, compression: object) -> None:
     with pytest.raises(ConfigError, match="compression must be one of lz4, zstd"):
         CaptureWriter(tmp_path / "a.arrows", compression=compression)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="capture_compression must be one of lz4, zstd"):
+        CollectOptions(out=tmp_path, conids=(1,), capture_compression=compression)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
