@@ -60,6 +60,10 @@ class PartFile:
             file.remove()
             raise
 
+    def __del__(self) -> None:
+        # Arrow would write to a file that nobody finishes, at the end of the process with modules that are gone.
+        self._stream.is_given_up = True
+
     def write(self, table: Any) -> None:
         """Write a table as one row group. Raises OSError."""
         self._writer.write_table(table)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,28 @@ def test_counts_add_up_for_readers_in_other_threads(tmp_path: Path, monkeypatch:
         writer.write(batch_of([quote(number) for number in range(95)]))
     assert len(missing) == 20
     assert set(missing) == {0}
+
+
+UNFINISHED = """
+import gc, sys
+from pathlib import Path
+from cpapi_fast.outputs.tables.market_data import TicksWriter
+from tests.support.batches import batch_of
+from tests.support.files import quote
+
+writer = TicksWriter(Path(sys.argv[1]), group_rows=4)
+writer.write(batch_of([quote(number) for number in range(6)]))
+# So that it is freed at the very end.
+sys.writer = writer.itself = writer
+gc.disable()
+"""
+
+
+def test_a_process_that_ends_with_an_unfinished_file_is_quiet(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", UNFINISHED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stderr == ""
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
 
 
 @pytest.mark.parametrize("error", [MemoryError("no memory"), OSError(28, "No space left on device")])
