@@ -118,9 +118,11 @@ class _PartStream(io.RawIOBase):
         return self._position
 
     def write(self, data: Any) -> int:
+        # Before anything else: at the end of the process, also the builtins are gone.
+        if self.is_given_up:
+            return 0
         view = memoryview(data)
-        if not self.is_given_up:
-            self._file.append(view)
+        self._file.append(view)
         self._position += view.nbytes
         return view.nbytes
 
