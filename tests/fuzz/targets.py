@@ -34,8 +34,8 @@ from tests.support.files import rows_of
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
 
-#: Several subscriptions of a conid, combinations with the same conid, and unknown ones; fields of all kinds. The number is
-#: a power of two, so that the lowest bits of an action are the target.
+#: Several subscriptions of a conid, combinations with the same conid, and unknown ones; fields of all kinds. The number
+#: is a power of two, so that the lowest bits of an action are the target.
 TABLE_TARGETS: Final = ("265598", "265598@NYSE", "0;;;1/1,2/-1", "8314", "0;;;3/1,4/-1", "0", "8314@NYSE", "1")
 TABLE_FIELDS: Final = ("31", "84", "6008", "7184", "58", "999999")
 TABLE_DECODER: Final = TickDecoder([column.code for column in field_columns(TABLE_FIELDS)])

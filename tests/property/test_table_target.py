@@ -1,4 +1,4 @@
-"""The seeds of the fuzz target `tables` reach what it compares: a fault in the slow definition is found by one of them."""
+"""The seeds of the fuzz target `tables` reach what it compares: one of them finds a fault in the slow definition."""
 
 from __future__ import annotations
 
