@@ -42,8 +42,9 @@ _OTHER: Final = bytes([FrameKind.OTHER])
 #: The reason why a run ended whose task was cancelled.
 _CANCELLED: Final = "cancelled"
 
-#: How much is passed to the recorder at a time: enough to keep its thread busy, little compared with the usual bound.
+#: How much is passed to the recorder at a time: enough to keep its thread busy, and little enough for the event loop.
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
+_CHUNK_ITEMS: Final = 4096
 
 #: How often `latest_status` is updated, in real seconds.
 _STATUS_INTERVAL_S: Final = 0.2
@@ -302,16 +303,16 @@ class Collector:
             await recorder.close()
         except CpapiError as exc:
             return exc
-        capture = self._capture
-        if capture is not None and capture.counts.received == 0:
+        if self._capture is not None and self._capture.counts.received == 0:
             # A capture without frames is of no use.
             with suppress(OSError):
-                capture.path.unlink()
+                self._capture.path.unlink()
         return None
 
     async def _receive(self, consumer: Consumer, recorder: Recorder) -> None:
         # Frames count as pending until the recorder has written them, so the consumer's bound includes them.
-        async for items in consumer.chunks(max(1, min(_CHUNK_BYTES, self.options.max_queue_bytes // 2))):
+        # A chunk is small compared with what counts as a slow disk.
+        async for items in consumer.chunks(min(_CHUNK_BYTES, self.options.max_queue_bytes // 8 + 1), _CHUNK_ITEMS):
             for item in items:
                 if isinstance(item, Batch):
                     if _OTHER in bytes(item.kinds):
@@ -349,10 +350,8 @@ class Collector:
     def _report_errors(self, batch: Batch) -> None:
         """Report the `error` frames of the gateway: a few per day, or many at once."""
         for index, kind in enumerate(batch.kinds):
-            if kind == FrameKind.OTHER:
-                frame = batch[index]
-                if is_error(frame):
-                    self._notices.report_error(frame.raw)
+            if kind == FrameKind.OTHER and is_error(frame := batch[index]):
+                self._notices.report_error(frame.raw)
 
     def _is_refusal(self, event: FeedEvent) -> bool:
         """Whether a retry does not help before the first connection: a wrong fingerprint or URL, say. Ends the run."""

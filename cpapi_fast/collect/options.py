@@ -13,7 +13,7 @@ from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.subscription import send_nothing
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
-from cpapi_fast.outputs.capture_messages import CaptureCompression, check_compression
+from cpapi_fast.outputs.capture_messages import CaptureCompression, checked_compression
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES, AccountTableName
 from cpapi_fast.outputs.tables.schema import TableName
@@ -126,7 +126,8 @@ class CollectOptions:
         object.__setattr__(self, "executions", days)
         for name in ("summary", "ledger"):
             object.__setattr__(self, name, checked_accounts(name, getattr(self, name)))
-        check_compression("capture_compression", self.capture_compression)
+        compression = checked_compression("capture_compression", self.capture_compression)
+        object.__setattr__(self, "capture_compression", compression)
         if self.trading_hours not in ("schedule", None) and not isinstance(self.trading_hours, TradingHours):
             raise ConfigError("trading_hours must be 'schedule', TradingHours or None")
         if not isinstance(self.feed, FeedOptions):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Final, Generic, TypeVar
@@ -86,7 +87,9 @@ class Consumer:
         """Iterate over batches and events. A batch has frames of one socket read, but not always all of them."""
         return _Reader(self, self.queue.next_batch)
 
-    def chunks(self, max_bytes: int = 1024 * 1024) -> AsyncIterator[list[Batch | FeedEvent]]:
+    def chunks(
+        self, max_bytes: int = 1024 * 1024, max_items: int = sys.maxsize
+    ) -> AsyncIterator[list[Batch | FeedEvent]]:
         """Iterate over lists of batches and events: all pending items, up to the batch that reaches `max_bytes`.
 
         The frames of a list count as pending until the next list, batch or frame is requested. So the bounds of the
@@ -96,8 +99,10 @@ class Consumer:
         Args:
             max_bytes: the cost of the frames in one list, in bytes as in `ConsumerStats.pending_bytes`. The last batch
                 may exceed it.
+            max_items: how many batches and events one list has at most. It bounds the time that a list of small batches
+                takes.
         """
-        return _Reader(self, lambda: self.queue.next_chunk(max_bytes) or None)
+        return _Reader(self, lambda: self.queue.next_chunk(max_bytes, max_items) or None)
 
     async def _wait(self) -> None:
         queue = self.queue

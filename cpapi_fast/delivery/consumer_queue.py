@@ -196,16 +196,17 @@ class ConsumerQueue(ABC):
             self._count_delivered(len(item), self._cost)
         return item
 
-    def next_chunk(self, max_bytes: int) -> list[Batch | FeedEvent]:
-        """Return the next batches and events, up to the batch that reaches `max_bytes`; empty if the queue is empty.
+    def next_chunk(self, max_bytes: int, max_items: int) -> list[Batch | FeedEvent]:
+        """Return the next batches and events; empty if the queue is empty.
 
-        The frames count as pending until the next read of any kind.
+        They are at most `max_items`, up to the batch that reaches `max_bytes`. The frames count as pending until the
+        next read of any kind.
         """
         self._finish_chunk()
         if self.batch is not None:
             self.put_back_slice()
         items: list[Batch | FeedEvent] = []
-        while self._chunk_bytes < max_bytes and (item := self._pop()) is not None:
+        while self._chunk_bytes < max_bytes and len(items) < max_items and (item := self._pop()) is not None:
             items.append(item)
             if isinstance(item, Batch):
                 self._chunk_frames += len(item)

@@ -21,7 +21,7 @@ from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.protocol.kinds import FrameKind
 
-from .capture_messages import CaptureCompression, CaptureMessages, check_compression
+from .capture_messages import CaptureCompression, CaptureMessages, checked_compression
 from .file_names import FileNames, NamesAfter
 from .frame_redactor import FrameRedactor
 from .interface import FileChange, OutputCounts, import_arrow
@@ -70,8 +70,9 @@ def capture_schema(*, is_redacted: bool = False, metadata: Mapping[str, str] = M
 class CaptureWriter:
     """Writes batches to a new capture. Not thread-safe.
 
-    Batches stay in memory until they have `flush_bytes` payload bytes together or the oldest is `flush_interval_s` old.
-    Then they are written as one message. The writer has no timer, so call `poll` while no batch arrives.
+    The frames are copied. The copies stay in memory until they have `flush_bytes` bytes, or the oldest is
+    `flush_interval_s` old, or the file is to be finished. Then they are written as one message. The writer has no
+    timer, so call `poll` while no batch arrives.
 
     A capture is one file, unless `roll_interval_s` or `roll_bytes` is given, or another program deletes, moves or
     changes the file. The next file is beside it and sorts after it: `capture_20260102T143000.123456Z.arrows`.
@@ -79,8 +80,9 @@ class CaptureWriter:
     Args:
         path: the file to create; the usual suffix is `.arrows`. Or the names of all files.
         flush_interval_s: the longest time until a frame is in the file, in seconds of `clock`.
-        flush_bytes: how many payload bytes may be pending.
-        roll_interval_s: a file is finished this long after its first frames, in seconds of `clock`; None for never.
+        flush_bytes: how many bytes may be pending: the frames, and 21 bytes more for each. 2 MiB by default.
+        roll_interval_s: a file is finished this long after its first frames were written, in seconds of `clock`; None
+            for never.
         roll_bytes: a file is finished when it has this many bytes; None for never.
         lost_files: what to do when another program deletes, moves or changes the file: `recreate` continues in a new
             file, `fail` ends the writer with an error. The frames that cannot be read any more count as dropped.
@@ -115,7 +117,7 @@ class CaptureWriter:
         metadata: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        check_compression("compression", compression)
+        compression = checked_compression("compression", compression)
         self.counts: Final = OutputCounts()
         self._flush_interval_s = flush_interval_s
         self._flush_bytes = flush_bytes
@@ -176,18 +178,20 @@ class CaptureWriter:
         self.counts.pending += frames
         if not self._waiting.has_room(batch):
             self.flush()
+        now_s = self._clock.monotonic_s()
         if not self._waiting:
-            self._oldest_s = self._clock.monotonic_s()
+            self._oldest_s = now_s
         try:
             self._waiting.append(batch, None if self._redactor is None else self._redactor.redacted(batch))
-        except Exception:
+        except BaseException:
             self.counts.pending -= frames
             self.counts.drop(frames, "write error")
             raise
         # The check of the file is left to `poll`, because it costs two calls of the operating system.
         if (
             self._waiting.nbytes >= self._flush_bytes
-            or self._clock.monotonic_s() - self._oldest_s >= self._flush_interval_s
+            or now_s - self._oldest_s >= self._flush_interval_s
+            or now_s >= self._files.roll_at_s
         ):
             self.flush()
 
@@ -223,15 +227,13 @@ class CaptureWriter:
         """
         if not self._waiting:
             return
-        frames, appended = len(self._waiting), self._files.appended
+        frames = len(self._waiting)
         try:
             self._files.append(self._messages.of(self._waiting), frames)
-        except Exception:
-            # The message may be written, and the end of the file not.
-            self.counts.pending -= self._files.appended - appended
+        except BaseException:
+            # They are not pending if they were written and only their file cannot be finished.
             self._end()
             raise
-        self.counts.pending -= frames
 
     def close(self) -> None:
         """Flush and finish the file; after an error, only close it. Idempotent.

@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 CaptureCompression = Literal["lz4", "zstd"]
 
 
-def check_compression(name: str, value: object) -> None:
-    """Check the option `name`.
+def checked_compression(name: str, value: object) -> CaptureCompression:
+    """Return the value of the option `name` as a plain `str`, which pyarrow requires.
 
     Raises:
         ConfigError: it is not a compression of captures.
     """
-    if value not in get_args(CaptureCompression):
-        raise ConfigError(f"{name} must be one of {', '.join(get_args(CaptureCompression))}, not {shown(value)}")
+    known: tuple[CaptureCompression, ...] = get_args(CaptureCompression)
+    for compression in known:
+        # Not every value can be compared with a text: an array gives an array.
+        if isinstance(value, str) and value == compression:
+            return compression
+    raise ConfigError(f"{name} must be one of {', '.join(known)}, not {shown(value)}")
 
 
 class CaptureMessages:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cpapi_fast.clock import SYSTEM_CLOCK
-from cpapi_fast.errors import OutputError
 from cpapi_fast.events import Backfill, Bar, Gap, Standstill, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.printable import json_bytes
@@ -105,12 +104,12 @@ class EventLog:
             self.discard_event(event)
             raise self._files.error
         self.counts.received += 1
-        appended = self._files.appended
+        self.counts.pending += 1
         try:
             self._files.append(event_line(event, row), 1)
-        except OutputError:
-            # The line may be written, and the file not finished.
-            self.counts.drop(1 - (self._files.appended - appended), "write error")
+        except BaseException:
+            # It is not pending if it was written and only its file cannot be finished.
+            self.counts.drop_pending("write error")
             raise
 
     def discard_event(self, _event: RecordedEvent) -> None:

@@ -245,7 +245,11 @@ def import_arrow(name: str) -> Any:
 
 
 def system_pool() -> Any:
-    """Return the memory pool of Arrow for buffers of outputs. The default one keeps ten times the memory in use."""
+    """Return the memory pool of Arrow for the streams of outputs: messages of captures, and buffers of Parquet files.
+
+    The default pool keeps up to ten times the memory in use. What Arrow allocates while it compresses a message or
+    prepares a row group is there all the same.
+    """
     return import_arrow("pyarrow").system_memory_pool()
 
 

@@ -15,6 +15,8 @@ from .file_names import FileNames
 from .interface import OutputCounts, output_error
 from .output_file import FileState, FinishedFiles, LossPolicy, OutputFile, create
 
+_NEVER: Final = float("inf")
+
 
 class MessageFiles:
     """Appends messages to a file, and begins the next file when the current one is old or large enough.
@@ -24,7 +26,7 @@ class MessageFiles:
 
     Args:
         names: the names of the files.
-        counts: the counts of the output. Each message counts as written.
+        counts: the counts of the output. The items of a message are pending until it is written.
         losses: what to do about a file that another program deleted, moved or changed.
         count_items: returns how many items of a file can be read.
         header, end: the first and the last bytes of each file.
@@ -35,7 +37,7 @@ class MessageFiles:
 
     Attributes:
         error: the error after which nothing more is written; None before one.
-        appended: how many items were written, whether or not they can still be read.
+        roll_at_s: when the current file is to be finished, in seconds of the clock; infinity if there is no such time.
     """
 
     def __init__(
@@ -53,7 +55,6 @@ class MessageFiles:
         clock: Clock,
     ) -> None:
         self.error: OutputError | None = None
-        self.appended = 0
         self._names: Final = names
         self._counts: Final = counts
         self._losses: Final = losses
@@ -67,7 +68,7 @@ class MessageFiles:
         self._finished: Final = FinishedFiles(count_items)
         self._file: OutputFile | None = None
         self._items = 0
-        self._began_s = 0.0
+        self.roll_at_s = _NEVER
         # A folder that was there before is created again; another one is an error of the caller.
         self._had_folder = names.folder.is_dir()
 
@@ -104,23 +105,25 @@ class MessageFiles:
         return file
 
     def append(self, message: bytes | memoryview, items: int) -> None:
-        """Write a message with `items` items, and count them as written.
+        """Write a message with `items` pending items, and count them as written.
 
         Raises:
-            OutputError: it cannot be written. The file then ends with its last complete message.
+            OutputError: it cannot be written, and its items are still pending; or it is written, and its file cannot be
+                finished. The file then ends with its last complete message.
         """
         self.check()
-        if self._seconds_to_roll() <= 0:
+        if self.roll_at_s <= self._clock.monotonic_s():
             self.finish()
         file = self.begin()
         try:
             file.append(message)
         except OSError as exc:
             self._fail(exc, file)
-        if not self._items:
-            self._began_s = self._clock.monotonic_s()
+        if not self._items and self._roll_interval_s is not None:
+            self.roll_at_s = self._clock.monotonic_s() + self._roll_interval_s
         self._items += items
-        self.appended += items
+        # Before the file is finished, which can take long and can fail.
+        self._counts.pending -= items
         self._counts.written += items
         if self._roll_bytes is not None and file.nbytes >= self._roll_bytes:
             self.finish()
@@ -132,11 +135,11 @@ class MessageFiles:
             The time until it is due, in seconds of the clock.
         """
         self.check()
-        left_s = self._seconds_to_roll()
+        left_s = self.roll_at_s - self._clock.monotonic_s()
         if left_s > 0:
             return left_s
         self.finish()
-        return self._seconds_to_roll()
+        return _NEVER
 
     def check(self) -> None:
         """Compare the path of the current file with what was written.
@@ -153,7 +156,7 @@ class MessageFiles:
             self._fail(exc, file)
         if state is FileState.INTACT:
             return
-        self._file = None
+        self._take_file()
         lost = self._leave(file, state)
         try:
             self._losses.apply(file, state, lost)
@@ -176,7 +179,7 @@ class MessageFiles:
         self.check()
         if self._file is not None:
             self._finished.add(file, self._items)
-            self._file = None
+            self._take_file()
             file.close()
 
     def close(self) -> None:
@@ -188,15 +191,16 @@ class MessageFiles:
             if self.error is None:
                 self.finish()
         finally:
-            file, self._file = self._file, None
+            file = self._take_file()
             if file is not None:
                 file.close()
             self._finished.settle(self._counts)
 
-    def _seconds_to_roll(self) -> float:
-        if self._roll_interval_s is None or not self._items or self._file is None:
-            return float("inf")
-        return self._began_s + self._roll_interval_s - self._clock.monotonic_s()
+    def _take_file(self) -> OutputFile | None:
+        """Return the current file. After that there is none, until the next message begins one."""
+        file, self._file = self._file, None
+        self.roll_at_s = _NEVER
+        return file
 
     def _leave(self, file: OutputFile, state: FileState) -> int:
         """Close the current file, and count what of it cannot be read any more. Returns how many items are lost."""
@@ -222,7 +226,7 @@ class MessageFiles:
     def _fail(self, exc: OSError, file: OutputFile) -> NoReturn:
         # What is in the file stays readable: `append` has removed what is not complete.
         self.error = output_error(exc, file.path)
-        self._file = None
+        self._take_file()
         try:
             state = file.state()
         except OSError:

@@ -59,10 +59,10 @@ class OutputFile:
         self._file: Final = create_file(path, mode)
 
     def append(self, message: bytes | memoryview) -> None:
-        """Write a message with all its bytes, or raise OSError and leave the file unchanged."""
+        """Write a message with all its bytes, or leave the file unchanged and raise OSError or another error."""
         try:
             write_all(self._file, message)
-        except OSError:
+        except BaseException:
             with suppress(OSError):
                 self._file.truncate(self.nbytes)
             raise

@@ -22,10 +22,10 @@ class PendingFrames:
     def has_room(self, batch: Batch) -> bool:
         """Whether the frames of a batch can be added: all payloads together have at most 2 GiB."""
     def clear(self) -> None:
-        """Forget all frames. Their memory is used again, unless somebody still has what was exported."""
+        """Forget all frames. Up to 16 MiB of memory are used again, unless somebody still has what was exported."""
     @property
     def nbytes(self) -> int:
-        """The number of payload bytes."""
+        """The number of bytes of all columns: the payload bytes, and 21 bytes per frame."""
     def __len__(self) -> int:
         """The number of frames."""
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:

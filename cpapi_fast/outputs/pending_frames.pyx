@@ -26,6 +26,8 @@ cdef extern from "Python.h":
 cdef enum:
     # More memory than this is not kept for the next message.
     MOST_KEPT_BYTES = 16 * 1024 * 1024
+    # The bytes of a frame in the columns: receive time, conid, offset and kind.
+    COLUMN_BYTES = 8 + 8 + 4 + 1
     FEWEST_BYTES = 64 * 1024
     FEWEST_FRAMES = 512
 
@@ -33,7 +35,8 @@ cdef enum:
 @cython.final
 @cython.internal
 cdef class _Block:
-    # The memory of one message, which belongs to everything that was exported from it.
+    # The memory of one message, which belongs to everything that was exported from it. The pointers are NULL until the
+    # first `make_room`.
     cdef:
         char* payloads_ptr
         Py_ssize_t payload_capacity
@@ -52,20 +55,26 @@ cdef class _Block:
         PyMem_Free(self.kinds_ptr)
 
     cdef int make_room(self, Py_ssize_t payload_len, Py_ssize_t frame_count) except -1:
-        # Each block is replaced on its own, so that an error leaves valid pointers.
+        # Each block is replaced on its own, so that an error leaves valid pointers. Afterwards no pointer is NULL, also
+        # for no frames and for frames without bytes.
         cdef size_t capacity
-        if payload_len > self.payload_capacity:
+        if payload_len > self.payload_capacity or self.payloads_ptr == NULL:
             capacity = <size_t>max(payload_len, min(2 * self.payload_capacity, MAX_BATCH_BYTES), FEWEST_BYTES)
             self.payloads_ptr = <char*>_resized(self.payloads_ptr, capacity)
             self.payload_capacity = <Py_ssize_t>capacity
-        if frame_count > self.frame_capacity:
+        if frame_count > self.frame_capacity or self.frame_capacity == 0:
             capacity = <size_t>max(frame_count, 2 * self.frame_capacity, FEWEST_FRAMES)
             self.received_ns_ptr = <int64_t*>_resized(self.received_ns_ptr, capacity * sizeof(int64_t))
             self.conids_ptr = <int64_t*>_resized(self.conids_ptr, capacity * sizeof(int64_t))
             self.offsets_ptr = <int32_t*>_resized(self.offsets_ptr, (capacity + 1) * sizeof(int32_t))
             self.kinds_ptr = <uint8_t*>_resized(self.kinds_ptr, capacity)
+            if self.frame_capacity == 0:
+                self.offsets_ptr[0] = 0
             self.frame_capacity = <Py_ssize_t>capacity
         return 0
+
+    cdef Py_ssize_t size_bytes(self) noexcept:
+        return self.payload_capacity + COLUMN_BYTES * self.frame_capacity
 
 
 cdef void* _resized(void* block_ptr, size_t size_bytes) except NULL:
@@ -119,16 +128,17 @@ cdef class PendingFrames:
             Py_ssize_t index
         if not self.has_room(batch):
             raise OverflowError("pending frames cannot have more than 2 GiB of payload")
+        if count == 0:
+            return 0
         if self._is_shared():
             self._replace()
         block = self._block
         block.make_room(self._payload_len + batch.arena_len, first + count)
         if batch.arena_len > 0:
             memcpy(block.payloads_ptr + start, payloads_ptr, <size_t>batch.arena_len)
-        if count > 0:
-            memcpy(block.received_ns_ptr + first, batch.received_ns_ptr, <size_t>count * sizeof(int64_t))
-            memcpy(block.conids_ptr + first, batch.conids_ptr, <size_t>count * sizeof(int64_t))
-            memcpy(block.kinds_ptr + first, batch.kinds_ptr, <size_t>count)
+        memcpy(block.received_ns_ptr + first, batch.received_ns_ptr, <size_t>count * sizeof(int64_t))
+        memcpy(block.conids_ptr + first, batch.conids_ptr, <size_t>count * sizeof(int64_t))
+        memcpy(block.kinds_ptr + first, batch.kinds_ptr, <size_t>count)
         block.offsets_ptr[first] = start
         for index in range(1, count + 1):
             block.offsets_ptr[first + index] = start + batch.offsets_ptr[index]
@@ -160,15 +170,15 @@ cdef class PendingFrames:
         return batch.arena_len <= MAX_BATCH_BYTES - self._payload_len
 
     def clear(self):
-        """Forget all frames. Their memory is used again, unless somebody still has what was exported."""
+        """Forget all frames. Up to 16 MiB of memory are used again, unless somebody still has what was exported."""
         self._payload_len = self._frame_count = 0
-        if self._is_shared() or self._block.payload_capacity > MOST_KEPT_BYTES:
+        if self._is_shared() or self._block.size_bytes() > MOST_KEPT_BYTES:
             self._block = _Block()
 
     @property
     def nbytes(self):
-        """The number of payload bytes."""
-        return self._payload_len
+        """The number of bytes of all columns: the payload bytes, and 21 bytes per frame."""
+        return self._payload_len + COLUMN_BYTES * self._frame_count
 
     def __len__(self):
         """The number of frames."""
@@ -180,9 +190,7 @@ cdef class PendingFrames:
             _Block block = self._block
             Py_ssize_t count = self._frame_count
             ArrowColumn batch
-        block.make_room(1, 1)
-        if count == 0:
-            block.offsets_ptr[0] = 0
+        block.make_room(0, 0)
         batch = record_batch(
             [
                 fixed_column("received_ns", b"l", count, block.received_ns_ptr, block, None),

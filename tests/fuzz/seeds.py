@@ -108,12 +108,65 @@ def _messages() -> Iterator[bytes]:
 
 def _rows() -> Iterator[bytes]:
     def frame(action: int, members: bytes) -> bytes:
+        """A frame; its action modulo 8 is its target. Those from 0x40 to 0x7f have a length of two bytes."""
+        if len(members) > 255:
+            return bytes([0x40 + action]) + len(members).to_bytes(2, "big") + members
         return bytes([action, len(members)]) + members
+
+    # The end of a batch: with the time of the one before, 1 ns later, and 1 ms later.
+    now, next_ns, next_ms = b"\xc0", b"\xc1", b"\xc2"
+    last = b'"31":"C1","6509":"RpB","84":2'
+    for target in range(8):
+        before = frame(target, last) + next_ns
+        sent = frame(target, b'"84":3')
+        # Gaps of a topic, or of all, that end now, 1 ns or 1 ms later, or at an unknown time, one or two of them. Rows
+        # before their end, at it, and after it.
+        for gaps in (
+            (0xED,),
+            (0xEC,),
+            (0xED, 0xE9),
+            (0xE9, 0xED),
+            (0xEC, 0xE9),
+            (0xEE, 0xE8),
+            (0xE1, 0xED),
+            (0xE5, 0xEF),
+        ):
+            yield (
+                before
+                + bytes(gaps)
+                + (sent + now + sent + next_ns + sent + next_ms + sent + now + frame(1, b'"31":5') + next_ms)
+                + sent
+            )
+        # No connection, in the middle of a gap.
+        yield before + b"\xec" + sent + now + b"\xf0" + sent + now + sent + next_ms + sent
+        # Two snapshots of a time, of which the second has another value, a value less, or one more.
+        first = b'"6509":"RpB","_updated":1777552273601,"31":"C5","58":"a"'
+        for second in (first[:-1] + b'b"', first.replace(b"C5", b"5"), first[:-9], first + b',"84":1', first):
+            yield frame(target, first) + frame(target, second) + frame(target, first) + next_ns + frame(target, first)
+        # Symbols of instruments that share a conid, and texts that are just short enough to be carried forward.
+        for size in (1023, 1024, 1025):
+            text = b"x" * (size - 2) + "\u00e9".encode()
+            long = b'"58":"' + text + b'","6509":"' + text + b'","31":1'
+            yield (
+                frame(target, long)
+                + frame(target, b'"31":2')
+                + frame(target, b'"55":"' + text + b'"')
+                + frame(target, b'"31":3')
+                + frame((target + 2) % 8, b'"31":4')
+                + frame((target + 1) % 8, b'"55":"IBM"')
+                + next_ns
+                + frame(target, b'"31":5')
+                + b"\xf8"
+                + frame((target + 2) % 8, b'"55":"-"')
+            )
+    for updated in (253402300799999, 253402300800000, -62135596800000, -62135596800001):
+        for text in (b"%d" % updated, b"%d.5" % updated, b'"%d"' % updated):
+            yield frame(0, b'"_updated":' + text + b',"6509":"RpB"') * 2 + next_ns + frame(0, b'"31":1')
 
     snapshot = b'"6509":"RpB","55":"IBM","_updated":1777552273601,"31":"C4,735.10","58":"a text"'
     for index, number in enumerate(NUMBERS):
         delta = b'"84":' + number + b',"_updated":1777552273602,"6008":"' + number + b'","999999":"x"'
-        target = index % 4
+        target = index % 8
         # 0x80 and more: a frame twice; 0xc0: a batch; 0xe0: a gap; 0xf0: no connection; 0xf8: a comparison.
         yield (
             frame(0x80 + target, snapshot)
@@ -122,7 +175,7 @@ def _rows() -> Iterator[bytes]:
             + frame(target, b'"31":"N/A"')
             + (b"\xe0", b"\xe5", b"\xf0", b"\xeb")[index % 4]
             + frame(0x80 + target, snapshot)
-            + frame(target + 1, b'"\\u0033\\u0031":5,"55":"-"')
+            + frame((target + 1) % 8, b'"\\u0033\\u0031":5,"55":"-"')
             + frame(target, b'"31":nonsense')
             # A snapshot after a delta of the same time is no repeated one.
             + frame(target, b'"_updated":1777552273603')

@@ -34,8 +34,9 @@ from tests.support.files import rows_of
 FIELDS: Final = ("31", "84", "_updated", "87_raw", "a_long_name")
 DECODERS: Final = (TickDecoder(FIELDS), TickDecoder(FIELDS, strict=True))
 
-#: Several subscriptions of a conid, a combination, and an unknown one; fields of all kinds.
-TABLE_TARGETS: Final = ("265598", "265598@NYSE", "0;;;1/1,2/-1", "8314")
+#: Several subscriptions of a conid, combinations with the same conid, and unknown ones; fields of all kinds. The number
+#: is a power of two, so that the lowest bits of an action are the target.
+TABLE_TARGETS: Final = ("265598", "265598@NYSE", "0;;;1/1,2/-1", "8314", "0;;;3/1,4/-1", "0", "8314@NYSE", "1")
 TABLE_FIELDS: Final = ("31", "84", "6008", "7184", "58", "999999")
 TABLE_DECODER: Final = TickDecoder([column.code for column in field_columns(TABLE_FIELDS)])
 
@@ -327,7 +328,8 @@ def tables(data: bytes) -> None:
         action = reader.byte()
         topic = f"smd+{TABLE_TARGETS[action % len(TABLE_TARGETS)]}"
         if action < 0xC0:
-            members = reader.take(reader.byte())
+            # A text that is not carried forward has more than 1,024 bytes.
+            members = reader.take(reader.word() % 4096 if 0x40 <= action < 0x80 else reader.byte())
             text = b"{" + members + b"," * bool(members) + b'"topic":"' + topic.encode() + b'"}'
             for _ in range(1 + (action >= 0x80)):
                 # What is not JSON has a row if the decoder does not notice it; that is for the target `columns`.

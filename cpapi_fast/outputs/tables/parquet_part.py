@@ -32,7 +32,7 @@ class PartFile:
     """An unfinished Parquet file.
 
     Args:
-        file: the new file. It is removed if Arrow cannot write to it.
+        file: the new file. It is removed after any error.
         schema: the pyarrow schema.
 
     Attributes:
@@ -45,18 +45,24 @@ class PartFile:
         self.rows = 0
         self._stream: Final = _PartStream(file)
         self._is_complete = False
-        pa = import_arrow("pyarrow")
-        # A row group consists of many small pieces. Each one that is written needs the lock of the interpreter.
-        self._buffered: Final = pa.BufferedOutputStream(
-            pa.PythonFile(self._stream, mode="w"), _BUFFER_BYTES, system_pool()
-        )
         try:
-            self._writer = import_arrow("pyarrow.parquet").ParquetWriter(
+            pa = import_arrow("pyarrow")
+            # A row group consists of many small pieces. Each one that is written needs the lock of the interpreter.
+            self._buffered: Final = pa.BufferedOutputStream(
+                pa.PythonFile(self._stream, mode="w"), _BUFFER_BYTES, system_pool()
+            )
+            self._writer: Final = import_arrow("pyarrow.parquet").ParquetWriter(
                 self._buffered, schema, compression="zstd", memory_pool=system_pool(), **_encodings(schema.names)
             )
-        except OSError:
+        except BaseException:
+            # The buffer is written when it is freed.
+            self._stream.is_given_up = True
             file.remove()
             raise
+
+    def __del__(self) -> None:
+        # Arrow would write to a file that nobody finishes, at the end of the process with modules that are gone.
+        self._stream.is_given_up = True
 
     def write(self, table: Any) -> None:
         """Write a table as one row group. Raises OSError."""
@@ -112,9 +118,11 @@ class _PartStream(io.RawIOBase):
         return self._position
 
     def write(self, data: Any) -> int:
+        # Before anything else: at the end of the process, also the builtins are gone.
+        if self.is_given_up:
+            return 0
         view = memoryview(data)
-        if not self.is_given_up:
-            self._file.append(view)
+        self._file.append(view)
         self._position += view.nbytes
         return view.nbytes
 

@@ -186,6 +186,17 @@ async def test_chunks_count_as_pending_until_the_next_is_requested() -> None:
     assert [chunk async for chunk in chunks] == []
 
 
+async def test_chunks_of_a_few_items() -> None:
+    delivery, consumer = make()
+    for number in range(3):
+        put(delivery, numbered(number, 1))
+        delivery.put_event(event(number))
+    delivery.end(None)
+    chunks = [[short(item) for item in chunk] async for chunk in consumer.chunks(max_items=4)]
+    assert chunks == [[[0], "event 0", [1], "event 1"], [[2], "event 2"]]
+    assert (consumer.stats.delivered, consumer.stats.pending) == (3, 0)
+
+
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "conflate", "halt", "block"])
 @pytest.mark.parametrize("by_batch", [False, True])
 async def test_a_chunk_is_delivered_when_the_reader_continues_in_another_way(policy: str, by_batch: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import errno
 import os
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
@@ -15,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast._version import __version__
+from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
+from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
@@ -123,10 +127,28 @@ def test_buffers_are_compressed(tmp_path: Path) -> None:
     assert sizes["zstd"] < sizes["lz4"] < 0.4 * sum(map(len, frames))
 
 
-@pytest.mark.parametrize("compression", ["gzip", None, 1])
+class Texts(enum.StrEnum):
+    ZSTD = "zstd"
+
+
+class OldTexts(str, enum.Enum):  # noqa: UP042 - its str() is `OldTexts.ZSTD`
+    ZSTD = "zstd"
+
+
+@pytest.mark.parametrize("compression", [Texts.ZSTD, OldTexts.ZSTD])
+def test_compression_of_an_enumeration(tmp_path: Path, compression: Any) -> None:
+    with CaptureWriter(tmp_path / "a.arrows", compression=compression) as writer:
+        writer.write(batch_of(FRAMES))
+    assert [row[3] for row in rows_of(writer.path)] == FRAMES
+    assert type(CollectOptions(out=tmp_path, conids=(1,), capture_compression=compression).capture_compression) is str
+
+
+@pytest.mark.parametrize("compression", ["gzip", None, 1, b"lz4", ["lz4"], np.array(["lz4", "zstd"])])
 def test_unknown_compression(tmp_path: Path, compression: object) -> None:
     with pytest.raises(ConfigError, match="compression must be one of lz4, zstd"):
         CaptureWriter(tmp_path / "a.arrows", compression=compression)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="capture_compression must be one of lz4, zstd"):
+        CollectOptions(out=tmp_path, conids=(1,), capture_compression=compression)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,8 +162,9 @@ def test_other_libraries_read_it_too(tmp_path: Path) -> None:
 
 
 def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
+    # Each frame has 21 bytes in the other columns.
     writer = CaptureWriter(tmp_path / "a.arrows", flush_bytes=1000, flush_interval_s=2.0, clock=clock)
-    writer.write(batch_of([b"x" * 999]))
+    writer.write(batch_of([b"x" * 957]))
     assert writer.counts.written == 0
     writer.write(batch_of([b"x"]))
     assert writer.counts.written == 2
@@ -162,6 +185,32 @@ def test_flushes_by_size_and_by_time(tmp_path: Path, clock: HandClock) -> None:
     assert (writer.counts.written, writer.counts.pending) == (6, 0)
     check_counts(writer)
     writer.close()
+
+
+def test_rolls_by_time_while_batches_arrive(tmp_path: Path, clock: HandClock) -> None:
+    # Under load `poll` is not called.
+    writer = CaptureWriter(tmp_path / "a.arrows", flush_interval_s=3600.0, roll_interval_s=300.0, clock=clock)
+    writer.write(batch_of([b"first"]))
+    writer.flush()
+    clock.move(299.0)
+    writer.write(batch_of([b"second"]))
+    assert len(writer.files) == 1
+    clock.move(1.0)
+    writer.write(batch_of([b"third"]))
+    assert (len(writer.files), writer.counts.pending) == (2, 0)
+    assert read_capture(writer.files[0]).read_all().num_rows == 1
+    # The next file has a time of its own, and one that `poll` has finished has none.
+    clock.move(299.0)
+    writer.write(batch_of([b"fourth"]))
+    assert (len(writer.files), writer.counts.pending) == (2, 1)
+    clock.move(1.0)
+    assert writer.poll() == 3599.0
+    writer.write(batch_of([b"fifth"]))
+    assert (len(writer.files), writer.counts.pending) == (2, 2)
+    writer.close()
+    check_counts(writer)
+    frames = [[row[3] for row in rows_of(path)] for path in writer.files]
+    assert frames == [[b"first"], [b"second", b"third"], [b"fourth", b"fifth"]]
 
 
 @pytest.fixture
@@ -185,6 +234,26 @@ def test_path_that_cannot_be_made(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write"):
         CaptureWriter(tmp_path / name)
+
+
+@pytest.mark.parametrize("redact", [False, True])
+def test_batches_without_frames(tmp_path: Path, redact: bool) -> None:
+    path = tmp_path / "a.arrows"
+    with CaptureWriter(path, redact=redact) as writer:
+        writer.write(Batch.__new__(Batch))
+        writer.flush()
+        writer.write(batch_of([b"{}"]))
+        writer.write(Batch.__new__(Batch))
+    assert (writer.counts.received, writer.counts.written) == (1, 1)
+    assert [row[3] for row in rows_of(path)] == [b"{}"]
+
+
+def test_frames_without_bytes_are_flushed_by_size_too(tmp_path: Path) -> None:
+    with CaptureWriter(tmp_path / "a.arrows", flush_bytes=2100, flush_interval_s=1e9) as writer:
+        writer.write(batch_of([b""] * 99))
+        assert writer.counts.written == 0
+        writer.write(batch_of([b""]))
+        assert writer.counts.written == 100
 
 
 def test_closed_writer(tmp_path: Path) -> None:
@@ -266,6 +335,46 @@ def test_disk_full_at_the_end_of_a_file_that_is_full(tmp_path: Path, monkeypatch
     check_counts(writer)
     assert (writer.counts.written, writer.counts.dropped_total) == (2, 0)
     assert [row[3] for row in rows_of(path)] == [b"first", b"second"]
+
+
+def test_frames_are_written_before_their_file_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    fsync = os.fsync
+
+    def observed(descriptor: int) -> None:
+        # A disk can be slow here, and other threads read the counts.
+        seen.append((writer.counts.written, writer.counts.pending))
+        check_counts(writer)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", observed)
+    writer = CaptureWriter(tmp_path / "a.arrows", roll_bytes=1)
+    writer.write(batch_of([b"first", b"second"]))
+    writer.flush()
+    assert seen == [(2, 0)]
+    writer.close()
+
+
+def test_any_error_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_all(file, data) -> None:
+        file.write(memoryview(data)[:100])
+        raise MemoryError
+
+    path = tmp_path / "a.arrows"
+    writer = CaptureWriter(path)
+    writer.write(batch_of([b"first", b"second"]))
+    size = path.stat().st_size
+    with monkeypatch.context() as patch:
+        patch.setattr(output_file_module, "write_all", write_all)
+        with pytest.raises(MemoryError):
+            writer.flush()
+    assert path.stat().st_size == size, "cut back to the last whole message"
+    assert writer.counts.dropped == {"write error": 2}
+    check_counts(writer)
+    writer.write(batch_of([b"third"]))
+    writer.close()
+    check_counts(writer)
+    assert [row[3] for row in rows_of(path)] == [b"third"]
 
 
 def test_disk_full_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

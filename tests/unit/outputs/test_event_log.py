@@ -24,6 +24,7 @@ from cpapi_fast.events import (
     StandstillReason,
     StateChange,
 )
+from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
 from tests.support.files import file_size_limit
@@ -158,6 +159,41 @@ def test_a_disk_that_fails_at_the_end_of_a_file(tmp_path: Path, monkeypatch: pyt
         log.write_event(DiskChange(1, True, "hold"), 0)
     counts = log.counts
     assert (counts.received, counts.written, counts.dropped_total) == (1, 1, 0)
+
+
+def test_events_are_written_before_their_file_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    fsync = os.fsync
+
+    def observed(descriptor: int) -> None:
+        # A disk can be slow here, and other threads read the counts.
+        seen.append((log.counts.received, log.counts.written, log.counts.pending))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", observed)
+    log = EventLog(tmp_path / "events.jsonl", roll_bytes=1)
+    log.write_event(CHANGE, 1)
+    assert seen == [(1, 1, 0)]
+    log.close()
+
+
+def test_any_error_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_all(file, data) -> None:
+        file.write(memoryview(data)[:10])
+        raise MemoryError
+
+    log = EventLog(tmp_path / "events.jsonl")
+    log.write_event(CHANGE, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(output_file_module, "write_all", write_all)
+        with pytest.raises(MemoryError):
+            log.write_event(GAP, 2)
+    log.write_event(OPEN_GAP, 3)
+    log.close()
+    counts = log.counts
+    assert (counts.received, counts.written, counts.pending, counts.dropped) == (3, 2, 0, {"write error": 1})
+    lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["row"] for line in lines] == [1, 3]
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:

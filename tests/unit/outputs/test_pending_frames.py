@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import pyarrow as pa
 import pytest
 
+from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import capture_schema
 from cpapi_fast.outputs.pending_frames import PendingFrames
 from tests.support.batches import batch_of
@@ -31,7 +33,7 @@ def test_columns_are_those_of_the_batches() -> None:
     for column, name in (("received_ns", "received_ns"), ("kind", "kinds"), ("conid", "conids")):
         assert made[column].to_pylist() == [value for batch in batches for value in getattr(batch, name)]
     assert len(pending) == len(made)
-    assert pending.nbytes == sum(batch.nbytes for batch in batches)
+    assert pending.nbytes == sum(batch.nbytes + 21 * len(batch) for batch in batches)
 
 
 def test_without_frames() -> None:
@@ -42,6 +44,30 @@ def test_without_frames() -> None:
     assert raws(pa.record_batch(pending)) == [b""]
     pending.clear()
     assert raws(pa.record_batch(pending)) == []
+
+
+def test_batches_without_frames() -> None:
+    pending = PendingFrames()
+    pending.append(Batch.__new__(Batch))
+    pending.append(Batch.__new__(Batch), b"")
+    assert (len(pending), pending.nbytes) == (0, 0)
+    assert raws(pa.record_batch(pending)) == []
+    pending.append(batch_of(FIRST))
+    pending.append(Batch.__new__(Batch))
+    assert raws(pa.record_batch(pending)) == FIRST
+    with pytest.raises(ValueError, match="instead of 0"):
+        pending.append(Batch.__new__(Batch), b"x")
+
+
+def test_frames_without_bytes_that_were_exported() -> None:
+    # The undefined behaviour sanitizer reports a copy from or to NULL.
+    pending = PendingFrames()
+    made = []
+    for count in range(4):
+        made.append(pa.record_batch(pending))
+        pending.append(batch_of([b""]))
+        assert len(pending) == count + 1
+    assert [raws(batch) for batch in made] == [[b""] * count for count in range(4)]
 
 
 def test_other_payloads() -> None:
@@ -75,6 +101,24 @@ def test_memory_is_used_again() -> None:
         addresses.add(pa.record_batch(pending)["raw"].buffers()[2].address)
         pending.clear()
     assert len(addresses) == 1
+
+
+@pytest.mark.parametrize("raw", [b"", b"x" * 100])
+def test_much_memory_is_not_kept(raw: bytes) -> None:
+    batch = batch_of([raw] * 100_000)
+    tracemalloc.start()
+    try:
+        pending = PendingFrames()
+        # Most of it is columns, or most of it is payloads.
+        while len(pending) * (21 + len(raw)) < 17 * 2**20:
+            pending.append(batch)
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        pending.clear()
+        after_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert before_bytes >= 17 * 2**20
+    assert after_bytes < 2**20
 
 
 def test_no_copies() -> None:

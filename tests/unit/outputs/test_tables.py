@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpapi_fast.errors import ConfigError, MissingDependencyError, OutputError, UsageError
+from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.tick_decoder import TickDecoder
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.tables.market_data import MarketDataWriter, TicksWriter
+from cpapi_fast.outputs.tables.market_data import MarketDataWriter, QuotesWriter, TicksWriter
 from cpapi_fast.outputs.tables.schema import ALWAYS, ticks_schema
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
@@ -38,6 +39,17 @@ FULL_SNAPSHOT = (
 def check_counts(writer: TicksWriter) -> None:
     counts = writer.counts
     assert counts.received == counts.written + counts.dropped_total + counts.pending
+
+
+@pytest.mark.parametrize("writer_type", [TicksWriter, QuotesWriter])
+def test_batches_without_frames(tmp_path: Path, writer_type: type[MarketDataWriter]) -> None:
+    with writer_type(tmp_path) as writer:
+        writer.write(Batch.__new__(Batch))
+        writer.roll()
+        writer.write(batch_of([FULL_SNAPSHOT]))
+        writer.write(Batch.__new__(Batch))
+    assert (writer.counts.received, writer.counts.written) == (1, 1)
+    assert len(table_rows(tmp_path)) == 1
 
 
 def test_one_row_per_market_data_frame(tmp_path: Path) -> None:
