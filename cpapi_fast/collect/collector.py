@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import CpapiError, UsageError
@@ -27,14 +26,13 @@ from .account_subscriptions import subscribe_accounts
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
-from .preparation import Preparation, prepare, require_data
+from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.delivery.consumer import Consumer
-    from cpapi_fast.feed.options import FeedOptions
     from cpapi_fast.rest.client import Client
 
 _OTHER: Final = bytes([FrameKind.OTHER])
@@ -154,7 +152,7 @@ class Collector:
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
-        self._feed = feed = Feed(self._client, self._feed_options())
+        self._feed = feed = Feed(self._client, run_feed_options(options))
         # Every row has the symbol and the availability.
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
         hours = options.given_hours
@@ -171,12 +169,11 @@ class Collector:
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
             asyncio.create_task(following, name="cpapi_fast hours"),
         )
-        error: CpapiError | None = None
-        reason = _CANCELLED
+        ended: tuple[str, CpapiError | None] = (_CANCELLED, None)
         try:
-            reason, error = await self._collect(feed, consumer, recorder, stop)
+            ended = await self._collect(feed, consumer, recorder, stop)
         finally:
-            summary, error = await self._end(feed, consumer, recorder, tasks, reason, error)
+            summary, error = await self._end(feed, consumer, recorder, tasks, ended)
         if error is not None:
             raise error
         return summary
@@ -187,10 +184,10 @@ class Collector:
         consumer: Consumer,
         recorder: Recorder,
         tasks: tuple[asyncio.Task[None], ...],
-        reason: str,
-        error: CpapiError | None,
+        ended: tuple[str, CpapiError | None],
     ) -> tuple[Summary, CpapiError | None]:
         """Finish the files and set the summary. Returns the summary and the error of the run, if there was one."""
+        reason, error = ended
         elapsed_s = self._clock.monotonic_s() - self._started_s
         self._state = "finishing the files"
         self._update_status()
@@ -229,19 +226,6 @@ class Collector:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
         return f"{reason}; {notices.end_text}", None
-
-    def _feed_options(self) -> FeedOptions:
-        options = self.options
-        # The notices tell what the feed would write to the log.
-        return replace(
-            options.feed,
-            overload="block",
-            last_values=False,
-            # Only then the feed requests the list of all orders.
-            kept_state=options.orders,
-            give_up_after_s=options.give_up_after_s or options.feed.give_up_after_s,
-            log_trouble=False,
-        )
 
     def _open_consumer(self, feed: Feed) -> Consumer:
         options = self.options

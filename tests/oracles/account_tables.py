@@ -67,7 +67,6 @@ class SlowAccountTable:
         ]
         self._executions: dict[str, dict[str, Any]] = {}
         self._orders: dict[int, dict[str, Any]] = {}
-        self._from_frames: dict[int, set[str]] = {}
         self._segment: int | None = None
         self._last_segment = 0
         self._gap_end: int | None = None
@@ -98,7 +97,7 @@ class SlowAccountTable:
 
     def _end(self) -> None:
         self._segment = None
-        self._orders, self._from_frames = {}, {}
+        self._orders = {}
 
     def _begin(self, received_ns: int) -> None:
         if self._gap_end is not None and received_ns >= self._gap_end:
@@ -113,10 +112,7 @@ class SlowAccountTable:
         for update in updates:
             number = integer(update.get("orderId"))
             if type(number) is int:
-                newer = self._from_frames.get(number, set())
-                values = {key: value for key, value in update.items() if key not in newer}
-                self._orders[number] = self._orders.get(number, {}) | values
-        self._from_frames = {}
+                self._orders[number] = self._orders.get(number, {}) | update
         for update in updates:
             self.received += 1
             number = integer(update.get("orderId"))
@@ -169,7 +165,6 @@ class SlowAccountTable:
         if type(number) is not int:
             return update
         self._orders[number] = self._orders.get(number, {}) | update
-        self._from_frames.setdefault(number, set()).update(update)
         return self._orders[number]
 
     def _add_execution(self, update: dict[str, Any], received_ns: int) -> None:

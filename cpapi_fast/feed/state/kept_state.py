@@ -33,7 +33,8 @@ class KeptState:
     Attributes:
         orders, executions, pnl, account_values, ledger_balances, session: the state of each kind.
         on_change: called with the kind and the row of each change, by `release`; None for nobody.
-        on_list: called with the orders of each response over REST and its receive time; None for nobody.
+        on_list: called with the orders of each response over REST and its receive time, without the members that
+            arrived since the request; None for nobody.
 
     Args:
         max_orders: how many orders to keep.
@@ -120,9 +121,10 @@ class KeptState:
 
     def on_order_list(self, rows: Sequence[OrderUpdate], received_ns: int) -> None:
         """Merge the orders in the response."""
-        self._add("order", self.orders.merge_list(rows, received_ns))
+        older = self.orders.end_list(rows)
+        self._add("order", self.orders.merge_list(older, received_ns))
         if self.on_list is not None:
-            self.on_list(rows, received_ns)
+            self.on_list(older, received_ns)
 
     # --- interruptions ----------------------------------------------------------------------------
 

@@ -38,8 +38,6 @@ class OrderRows(AccountRows[OrderUpdate]):
         """End the segment: nothing of before is known in the next one."""
         self._segment = None
         self._orders = Orders(MOST_KEPT)
-        # What arrives before the list of all orders is at least as new as the list.
-        self._orders.begin_list()
 
     def observe(self, event: RecordedEvent) -> None:
         """End the segment if the event interrupts the updates of orders."""
@@ -59,7 +57,6 @@ class OrderRows(AccountRows[OrderUpdate]):
         """Take the orders of a list, which are then moved."""
         self._begin_row(listed.received_ns)
         self._orders.merge_list(listed.orders, listed.received_ns)
-        self._orders.begin_list()
         self._left.extend(Update(row, listed.received_ns, None, (True,)) for row in listed.orders)
 
     def _update_of(self, message: Message, row: OrderUpdate) -> Update[OrderUpdate]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
@@ -140,6 +141,33 @@ def check_opened(summary: Any, rows: dict[str, list[dict[str, Any]]]) -> None:
         found = eval(line, {"duckdb": duckdb, "polars": pl, "pandas": pd, "glob": glob})
         name = next(name for name in ACCOUNT_TABLES if f"/{name}-" in line)
         assert len(found) == len(rows[name]), line
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_a_further_list_of_orders_is_newer_than_what_came_before_its_request(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
+) -> None:
+    """The first list of a session may be incomplete. Then the feed requests the orders again."""
+    gateway.faults.drop_subscribes(1000, channels=["sor"])
+    first: dict[str, Any] = {"orderId": 7, "status": "PreSubmitted", "filledQuantity": 0.0, "ticker": "IBM"}
+    gateway.faults.fail_rest(
+        "/iserver/account/orders", status=200, body=orjson.dumps({"orders": [first], "snapshot": False})
+    )
+    gateway._state.orders._orders[7] = first | {"status": "Filled", "filledQuantity": 3.0}
+    stop = asyncio.Event()
+    options = options_of(client, tmp_path, conids=(), orders=True)
+    running = asyncio.create_task(Collector(client, options, on_notice=lambda _text: None).run(stop))
+    await gateway.wait_for(lambda: len(order_lists) == 1, timeout_s=60)
+    gateway.faults.send_frame(b'{"topic":"sor","args":[{"orderId":7,"status":"Submitted","filledQuantity":1.0}]}')
+    await gateway.wait_for(lambda: len(order_lists) == 2, timeout_s=60)
+    stop.set()
+    await running
+    rows = check_accounts(tmp_path, order_lists)["orders"]
+    found = [(row["is_listed"], row["ticker"], row["status"], row["filled_quantity"]) for row in rows]
+    assert [row for row, known in zip(found, rows, strict=True) if known["order_id"] == 7] == [
+        (True, "IBM", "PreSubmitted", 0.0), (False, "IBM", "Submitted", 1.0), (True, "IBM", "Filled", 3.0),
+    ]  # fmt: skip
+    assert len({row["segment"] for row in rows}) == 1
 
 
 @pytest.mark.gateway(speed=30.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -267,17 +268,56 @@ def test_nothing_is_carried_across_an_interruption(tmp_path: Path) -> None:
         writer.write(batch_of([full_order()], 10))
         writer.observe_event(LOST)
         writer.write(batch_of([order(status="Submitted")], 20))
-        # The list of all orders says again what is known.
-        writer.observe_event(listed(30, status="PreSubmitted"))
+        # The list of all orders says again what is known. It has no member that is older than an update.
+        older = {key: value for key, value in ORDER.items() if key != "status"}
+        writer.observe_event(OrderList(30, (OrderUpdate(older),)))
         writer.write(batch_of([order(status="Filled")], 40))
     assert rows_of(tmp_path, *names) == [
         (10, 10, False, 7, "IBM", "PreSubmitted"),
         (20, 20, False, 7, None, "Submitted"),
-        # What the socket sent before is at least as new.
         (30, 20, True, 7, "IBM", "Submitted"),
         (40, 20, False, 7, "IBM", "Filled"),
     ]
     assert (writer.counts.received, writer.counts.written) == (4, 4)
+
+
+def test_a_further_list_in_a_segment_replaces_what_came_before(tmp_path: Path) -> None:
+    """The first list of a session may be incomplete, and is followed by another one."""
+    with OrdersWriter(tmp_path) as writer:
+        writer.observe_event(listed(10, status="PreSubmitted"))
+        writer.write(batch_of([order(status="Submitted", filledQuantity=0.0)], 20))
+        writer.observe_event(listed(30, status="Filled", filledQuantity=3.0, remainingQuantity=0.0))
+    names = ("is_listed", "segment", "status", "filled_quantity", "remaining_quantity")
+    assert rows_of(tmp_path, *names) == [
+        (True, 10, "PreSubmitted", 0.0, 3.0), (False, 10, "Submitted", 0.0, 3.0), (True, 10, "Filled", 3.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_a_listed_order_that_made_room_for_others_is_as_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_rows, "MOST_KEPT", 2)
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([full_order(orderId=number, status="Filled") for number in range(3)], 5))
+        writer.observe_event(listed(10, orderId=0, status="Filled"))
+    assert rows_of(tmp_path, "order_id", "ticker", "status", "price")[-1] == (0, "IBM", "Filled", 190.0)
+
+
+def test_ids_and_members_take_no_memory_without_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_rows, "MOST_KEPT", 10)
+    with OrdersWriter(tmp_path, group_rows=100) as writer:
+        used = []
+        for part in range(3):
+            for number in range(part * 2_000, part * 2_000 + 2_000):
+                writer.write(batch_of([order(order_id=number, status="Filled"), order(**{f"new{number}": 1})]))
+            used.append(kept_bytes(writer))
+        assert used[2] < 2 * used[0]
+
+
+def kept_bytes(writer: AccountWriter) -> int:
+    """How many bytes the merged state of orders takes."""
+    orders = writer._rows._orders  # type: ignore[attr-defined]
+    return len(pickle.dumps({name: vars(orders)[name] for name in ("_since_request", "_finished", "_arrived")})) + sum(
+        len(pickle.dumps(row)) for row in orders.store.rows.values()
+    )
 
 
 @pytest.mark.parametrize("state", FeedState)
