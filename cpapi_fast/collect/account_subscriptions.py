@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cpapi_fast.events import FeedEvent
     from cpapi_fast.feed import Feed
     from cpapi_fast.messages.orders import OrderUpdate
+    from cpapi_fast.outputs.tables.account_schema import AccountTableName
+    from cpapi_fast.outputs.tables.accounts import AccountWriter
 
 
 async def subscribe_accounts(
@@ -46,3 +48,26 @@ async def subscribe_accounts(
     if options.redact_captures and options.account_tables:
         names = " and ".join(options.account_tables)
         report(f"redact_captures concerns the capture only: the files of {names} contain accounts")
+
+
+def missing_text(options: CollectOptions, tables: Sequence[AccountWriter]) -> str:
+    """Which of the account subscriptions of a run that always have a first row had none; empty if all had one.
+
+    The gateway answers an unknown account with nothing. Without orders and executions there may be none of these.
+
+    Args:
+        options: what the run collected.
+        tables: its tables of accounts, closed.
+    """
+    seen = {table.name: table.accounts for table in tables}
+    found = ["profit and loss"] if options.pnl and not seen["pnl"] else []
+    given: tuple[tuple[AccountTableName, tuple[str, ...]], ...] = (
+        ("account_summary", options.summary),
+        ("ledger", options.ledger),
+    )
+    for table, accounts in given:
+        missing = [account for account in accounts if account not in seen[table]]
+        if missing:
+            # Without the accounts, which never reach a notice.
+            found.append(f"{table.replace('_', ' ')} of {len(missing):,} of {len(accounts):,} accounts")
+    return f"nothing was received of: {', '.join(found)}" if found else ""

@@ -18,11 +18,12 @@ from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.recorder import Recorder
+from cpapi_fast.outputs.tables.accounts import AccountWriter
 from cpapi_fast.outputs.tables.market_data import MarketDataWriter
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
-from .account_subscriptions import subscribe_accounts
+from .account_subscriptions import missing_text, subscribe_accounts
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
@@ -95,6 +96,7 @@ class Collector:
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
         self._tables: tuple[MarketDataWriter, ...] = ()
+        self._account_tables: tuple[AccountWriter, ...] = ()
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         #: When the disk became slower than the data; None while it is not.
@@ -220,12 +222,14 @@ class Collector:
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
-        if not (self._subscriptions or self.options.account_tables) or not notices.end_text:
-            return reason, None
-        if self._subscriptions and tables[0].counts.received == 0:
+        is_without = bool(notices.end_text) and bool(self._subscriptions or self.options.account_tables)
+        if is_without and self._subscriptions and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
-        return f"{reason}; {notices.end_text}", None
+        missing = missing_text(self.options, self._account_tables)
+        if missing:
+            notices.report(f"{missing}; check the accounts")
+        return "; ".join(filter(None, (reason, notices.end_text if is_without else "", missing))), None
 
     def _open_consumer(self, feed: Feed) -> Consumer:
         options = self.options
@@ -239,7 +243,7 @@ class Collector:
 
     def _open_recorder(self, options: CollectOptions) -> Recorder:
         outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
-        self._capture, self._tables = outputs.capture, outputs.tables
+        self._capture, self._tables, self._account_tables = outputs.capture, outputs.tables, outputs.account_tables
         writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
         return Recorder(writers, events=outputs.events, on_change=self._notices.on_event, clock=self._clock)
 

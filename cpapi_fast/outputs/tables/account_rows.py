@@ -36,6 +36,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _INTEGERS: Final = range(-(2**63), 2**63)
 
+#: How many accounts are noted.
+_MOST_ACCOUNTS: Final = 1_000
+
 #: The value of a member that is not there.
 _MISSING: Final = object()
 
@@ -65,6 +68,7 @@ class AccountRows(Generic[R]):
         malformed: how many updates are no row: those that are no object, and messages that cannot be read or have no
             updates where they have to be.
         repeated: how many updates repeated what a row has.
+        accounts: the accounts by topic or name of which an update was collected, at most 1,000.
 
     Args:
         name: the table.
@@ -80,6 +84,7 @@ class AccountRows(Generic[R]):
         self.mismatches: Final[dict[str, int]] = {}
         self.malformed = 0
         self.repeated = 0
+        self.accounts: Final[set[str | None]] = set()
         self._table: Final[AccountTable] = account_table(name)
         self._schema: Final = account_table_schema(name)
         self._members: Final = self._table.members
@@ -154,6 +159,8 @@ class AccountRows(Generic[R]):
             if row is None:
                 self.repeated += 1
                 continue
+            if len(self.accounts) < _MOST_ACCOUNTS:
+                self.accounts.add(update.account)
             self._add(update, row)
             moved += 1
         return moved

@@ -40,6 +40,11 @@ class AccountWriter(TableWriter[AccountRows[Any]]):
             folder, stem, lambda: account_table_schema(self.name), lambda _capacity: self.rows_class(), **options
         )
 
+    @property
+    def accounts(self) -> frozenset[str | None]:
+        """The accounts of which an update had a row, by topic or by the name of the row; at most 1,000."""
+        return frozenset(self._rows.accounts)
+
     def write(self, batch: Batch) -> None:
         """Write the updates of a batch. Raises like `TableWriter.write`."""
         # Most batches have market data only.

@@ -196,6 +196,7 @@ async def test_odd_frames_are_counted(gateway: SimulatedGateway, client: Client,
     summary = await running
     dropped = {output.name: output.counts.dropped.get("malformed", 0) for output in summary.outputs}
     assert [dropped[name] for name in ACCOUNT_TABLES] == [3, 1, 1, 1, 1]
+    assert summary.reason == "stopped"
     orders = next(output for output in summary.outputs if output.name == "orders")
     assert orders.mismatches == {"price": 1}
     assert "values of another kind than their column, null in the files: price: 1\n" in summary_text(summary)
@@ -211,6 +212,28 @@ async def test_orders_without_an_update(
     summary = await Collector(client, options, on_notice=lambda _text: None).run()
     assert (summary.reason, len(order_lists)) == ("the duration is over", 1)
     assert list(tmp_path.glob("*.parquet")) == []
+
+
+@pytest.mark.gateway(speed=100.0)
+async def test_an_account_without_a_row_is_reported(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    """The gateway sends nothing for a mistyped account. The session is open, so the run does not give up."""
+    notices: list[str] = []
+    accounts = {"summary": [ACCOUNT, "U9999999"], "ledger": ["U9999999"]}
+    options = options_of(client, tmp_path, conids=(), duration_s=60.0, give_up_after_s=20.0, **accounts)
+    summary = await Collector(client, options, on_notice=notices.append).run()
+    missing = "nothing was received of: account summary of 1 of 2 accounts, ledger of 1 of 1 accounts"
+    assert summary.reason == f"the duration is over; {missing}"
+    assert notices == [f"{missing}; check the accounts"]
+
+
+@pytest.mark.gateway(speed=100.0)
+async def test_a_subscribe_to_profit_and_loss_without_a_row_is_reported(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    gateway.faults.drop_subscribes(1000, channels=["spl", "sor", "str"])
+    options = options_of(client, tmp_path, conids=(), duration_s=60.0, orders=True, executions=1, pnl=True)
+    summary = await Collector(client, options, on_notice=lambda _text: None).run()
+    assert summary.reason == "the duration is over; nothing was received of: profit and loss"
 
 
 @pytest.mark.gateway(speed=30.0)
