@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import re
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,12 @@ async def test_the_run_says_that_only_the_capture_is_redacted(tmp_path: Path) ->
         (["--executions", "0"], "argument --executions: days must be a whole number from 1 to 7, not '0'"),
         (["--executions", "8"], "from 1 to 7, not '8'"),
         (["--executions", "x"], "from 1 to 7, not 'x'"),
+        (["--executions", ACCOUNT], r"days must be a whole number from 1 to 7, not '\[redacted\]'"),
+        (["--summary", ACCOUNT, "U7654321"], r"unrecognized arguments: \[redacted\]; separate the values .* by commas"),
+        (["--sumary", ACCOUNT], r"unrecognized arguments: --sumary \[redacted\]"),
+        (["--pnl", ACCOUNT], r"unrecognized arguments: \[redacted\]"),
+        (["--orders=" + ACCOUNT], r"argument --orders: ignored explicit argument '\[redacted\]'"),
+        (["--tables", ACCOUNT], r"a table must be one of .*, not '\[redacted\]'"),
         ([], "give at least one instrument .* or what to collect of an account, such as --orders"),
     ],
 )
@@ -297,4 +304,5 @@ async def test_bad_options(tmp_path: Path, arguments: list[str], text: str) -> N
     result = await command("collect", "--simulate", "--out", tmp_path / "out", *arguments)
     check_bad_input(result, text, 2)
     assert "secret" not in result.err
+    assert not re.search("U[0-9]{7}", result.err + result.out)
     assert not (tmp_path / "out").exists()
