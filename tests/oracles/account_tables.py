@@ -117,16 +117,24 @@ class SlowAccountTable:
             self.received += 1
             number = integer(update.get("orderId"))
             row = self._orders[number] if type(number) is int else update
-            self._write(row, listed.received_ns, None, [self._segment, True])
+            self._write(row, listed.received_ns, None, [self._segment, True], update)
 
     def _add(self, message: Any, received_ns: int) -> None:
+        body = "result" if self._channel in ("ssd", "sld") else "args"
         if isinstance(message, dict) and isinstance(message.get("error"), str):
+            # No update of an error has a row.
+            updates = message.get(body)
+            if isinstance(updates, (list, dict)):
+                for _ in updates:
+                    self._drop("malformed")
+            elif updates is not None:
+                self._drop("malformed")
             return
         is_right = isinstance(message, dict) and isinstance(message.get("topic"), str)
         if not is_right or message["topic"].split("+")[0] != self._channel:
             self._drop("malformed")
             return
-        entries = message.get("result" if self._channel in ("ssd", "sld") else "args")
+        entries = message.get(body)
         target = message["topic"].partition("+")[2] or None
         if self._name == "pnl":
             if not isinstance(entries, dict):
@@ -135,7 +143,7 @@ class SlowAccountTable:
             for name, entry in entries.items():
                 if isinstance(entry, dict):
                     self.received += 1
-                    self._write(entry, received_ns, name.split(".")[0] or None, [sound(name)])
+                    self._write(entry, received_ns, name.split(".")[0] or None, [sound(name)], entry)
                 else:
                     self._drop("malformed")
             return
@@ -149,12 +157,12 @@ class SlowAccountTable:
             if self._name == "orders":
                 self.received += 1
                 self._begin(received_ns)
-                self._write(self._merged_order(entry), received_ns, None, [self._segment, False])
+                self._write(self._merged_order(entry), received_ns, None, [self._segment, False], entry)
             elif self._name == "executions":
                 self._add_execution(entry, received_ns)
             else:
                 self.received += 1
-                self._write(entry, received_ns, target, [])
+                self._write(entry, received_ns, target, [], entry)
 
     def _drop(self, reason: str) -> None:
         self.received += 1
@@ -171,7 +179,7 @@ class SlowAccountTable:
         name = update.get("execution_id")
         if not isinstance(name, str) or not name or len(name) > 200:
             self.received += 1
-            self._write(update, received_ns, None, [])
+            self._write(update, received_ns, None, [], update)
             return
         known = self._executions.get(name)
         has_commission = known is not None and parse_number(known.get("commission")) is not None
@@ -183,11 +191,14 @@ class SlowAccountTable:
             return
         self._executions[name] = merged
         self.received += 1
-        self._write(merged, received_ns, None, [])
+        self._write(merged, received_ns, None, [], update)
 
     # --- one row ----------------------------------------------------------------------------------
 
-    def _write(self, values: dict[str, Any], received_ns: int, account: str | None, own: list[Any]) -> None:
+    def _write(
+        self, values: dict[str, Any], received_ns: int, account: str | None, own: list[Any], sent: dict[str, Any]
+    ) -> None:
+        # A wrong value that is carried forward counts once.
         account_keys = {"orders": ("acct", "account"), "executions": ("account", "accountCode")}.get(self._name, ())
         account = next((values[key] for key in account_keys if isinstance(values.get(key), str)), account)
         others = {
@@ -195,7 +206,7 @@ class SlowAccountTable:
             for key, value in values.items()
             if key not in [known for _, known, _ in self._columns] and (key not in account_keys or value != account)
         }
-        wrong_accounts = [others[key] for key in account_keys if key in others]
+        wrong_accounts = [others[key] for key in account_keys if key in others and key in sent]
         if any(value is not None and not isinstance(value, str) for value in wrong_accounts):
             self.mismatches["account"] += 1
         names = [field.name for field in account_table_schema(self._name)]
@@ -203,7 +214,7 @@ class SlowAccountTable:
         for name, key, type_name in self._columns:
             value = self._value(name, key, type_name, values.get(key))
             if value is WRONG:
-                self.mismatches[name] += 1
+                self.mismatches[name] += key in sent
                 others[key] = values[key]
                 value = None
             row[name] = value

@@ -64,7 +64,8 @@ class AccountRows(Generic[R]):
 
     Attributes:
         text_bytes: about how many bytes of texts the collected rows hold.
-        mismatches: how many values of each column were not of its kind, as a dict of the columns with any.
+        mismatches: how many values of each column were not of its kind, as a dict of the columns with any. A value that
+            rows keep from an earlier update counts once.
         malformed: how many updates are no row: those that are no object, and messages that cannot be read or have no
             updates where they have to be.
         repeated: how many updates repeated what a row has.
@@ -122,6 +123,8 @@ class AccountRows(Generic[R]):
     def _updates_of(self, message: Message | None) -> Iterator[Update[R] | None]:
         if isinstance(message, ErrorMessage):
             # A refusal of the subscribe, say. It has no update; the feed reports it and subscribes again.
+            body = message.raw.get(self._body_key)
+            yield from [None] * (len(body) if type(body) in (list, dict) else body is not None)
             return
         if not isinstance(message, self._message_class):
             yield None
@@ -173,14 +176,18 @@ class AccountRows(Generic[R]):
             for key, value in row.raw.items()
             if key not in self._known and (key not in account_keys or value != account)
         }
-        if any(type(others.get(key, "")) is not str and others[key] is not None for key in account_keys):
+        sent = update.row.raw
+        if any(
+            key in sent and type(others.get(key, "")) is not str and others[key] is not None for key in account_keys
+        ):
             self._mismatch("account")
         values = [update.received_ns, _utf8(account), *self._own_values(update)]
         wrong = frozenset(row.problems)
         for column in self._members:
             value = _converted(row, column, wrong)
             if value is _MISSING:
-                self._mismatch(column.name)
+                if column.key in sent:
+                    self._mismatch(column.name)
                 others[column.key] = row.raw[column.key]
                 value = None
             values.append(value)

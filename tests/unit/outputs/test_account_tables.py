@@ -182,6 +182,30 @@ def test_values_of_another_kind_are_null_and_kept_as_json(tmp_path: Path) -> Non
     assert (other["status"], other["account"], other["other"]) == ("SomethingNew", "DU1234567", '{"account":"U999"}')
 
 
+def test_a_wrong_value_that_rows_keep_counts_once(tmp_path: Path) -> None:
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([order(price=[1], account=5), *[order(isEventTrading="0")] * 9]))
+        writer.observe_event(OrderList(5, (OrderUpdate({"orderId": 7, "totalSize": "lots"}),)))
+        assert writer.mismatches == {"price": 1, "account": 1, "total_size": 1}
+        writer.write(batch_of([order(price=[1])]))
+        assert writer.mismatches == {"price": 2, "account": 1, "total_size": 1}
+    assert {(row["price"], json.loads(row["other"])["price"][0]) for row in table_rows(tmp_path)} == {(None, 1)}
+
+
+@pytest.mark.parametrize("name", ACCOUNT_TABLES)
+@pytest.mark.parametrize(
+    ("body", "updates"), [("[{},{}]", 2), ('{"a":{},"b":5,"c":{}}', 3), ('"x"', 1), ("null", 0), ("[]", 0)]
+)
+def test_updates_of_an_error_are_counted(tmp_path: Path, name: AccountTableName, body: str, updates: int) -> None:
+    topic = {"orders": "sor", "executions": "str", "pnl": "spl", "account_summary": "ssd+U1", "ledger": "sld+U1"}[name]
+    key = "result" if name in ("account_summary", "ledger") else "args"
+    with WRITERS[name](tmp_path) as writer:
+        writer.write(batch_of([f'{{"topic":"{topic}","{key}":{body},"error":"failed"}}'.encode()]))
+        check_counts(writer)
+    dropped = {"malformed": updates} if updates else {}
+    assert (writer.counts.received, writer.counts.written, writer.counts.dropped) == (updates, 0, dropped)
+
+
 @pytest.mark.parametrize("text", ["", "-", "N/A", None])
 def test_what_stands_for_no_value_is_nothing_wrong(tmp_path: Path, text: str | None) -> None:
     with OrdersWriter(tmp_path) as writer:
