@@ -107,16 +107,11 @@ class SlowAccountTable:
             self._segment = self._last_segment = max(received_ns, self._last_segment + 1)
 
     def _add_list(self, listed: OrderList) -> None:
-        self._begin(listed.received_ns)
         updates = [order.raw for order in listed.orders]
-        for update in updates:
-            number = integer(update.get("orderId"))
-            if type(number) is int:
-                self._orders[number] = self._orders.get(number, {}) | update
-        for update in updates:
+        for update in updates or [{}]:
             self.received += 1
-            number = integer(update.get("orderId"))
-            row = self._orders[number] if type(number) is int else update
+            self._begin(listed.received_ns)
+            row = self._merged_order(update)
             self._write(row, listed.received_ns, None, [self._segment, True], update)
 
     def _add(self, message: Any, received_ns: int) -> None:

@@ -104,6 +104,7 @@ def streams(draw: st.DrawFn, name: str) -> list[Batch | Gap | StateChange | Orde
             rows = [
                 decoded(mutated(draw, row).encode()) for row in json.loads(draw(st.sampled_from(FRAMES[name])))["args"]
             ]
+            rows = rows[: draw(st.integers(0, len(rows)))]
             items.append(OrderList(now_ns, tuple(OrderUpdate(row) for row in rows)))
         else:
             builder = BatchBuilder()

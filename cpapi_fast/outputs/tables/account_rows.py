@@ -69,6 +69,8 @@ class AccountRows(Generic[R]):
         malformed: how many updates are no row: those that are no object, and messages that cannot be read or have no
             updates where they have to be.
         repeated: how many updates repeated what a row has.
+        left_out: how many updates have values that later rows do not have: without an id, without room for another id,
+            or too large.
         accounts: the accounts by topic or name of which an update was collected, at most 1,000.
 
     Args:
@@ -85,6 +87,7 @@ class AccountRows(Generic[R]):
         self.mismatches: Final[dict[str, int]] = {}
         self.malformed = 0
         self.repeated = 0
+        self.left_out = 0
         self.accounts: Final[set[str | None]] = set()
         self._table: Final[AccountTable] = account_table(name)
         self._schema: Final = account_table_schema(name)
@@ -124,7 +127,7 @@ class AccountRows(Generic[R]):
         if isinstance(message, ErrorMessage):
             # A refusal of the subscribe, say. It has no update; the feed reports it and subscribes again.
             body = message.raw.get(self._body_key)
-            yield from [None] * (len(body) if type(body) in (list, dict) else body is not None)
+            yield from [None] * (len(body) if isinstance(body, (list, dict)) else body is not None)
             return
         if not isinstance(message, self._message_class):
             yield None
@@ -177,9 +180,8 @@ class AccountRows(Generic[R]):
             if key not in self._known and (key not in account_keys or value != account)
         }
         sent = update.row.raw
-        if any(
-            key in sent and type(others.get(key, "")) is not str and others[key] is not None for key in account_keys
-        ):
+        wrong_accounts = (others[key] for key in account_keys if key in sent and key in others)
+        if any(type(value) is not str and value is not None for value in wrong_accounts):
             self._mismatch("account")
         values = [update.received_ns, _utf8(account), *self._own_values(update)]
         wrong = frozenset(row.problems)

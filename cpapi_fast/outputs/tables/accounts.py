@@ -41,6 +41,11 @@ class AccountWriter(TableWriter[AccountRows[Any]]):
         )
 
     @property
+    def left_out(self) -> int:
+        """How many updates have values that later rows do not have: without an id, without room, or too large."""
+        return self._rows.left_out
+
+    @property
     def accounts(self) -> frozenset[str | None]:
         """The accounts of which an update had a row, by topic or by the name of the row; at most 1,000."""
         return frozenset(self._rows.accounts)
@@ -77,7 +82,13 @@ class OrdersWriter(AccountWriter):
         if not isinstance(event, OrderList):
             rows.observe(event)
         elif self._error is None and not self._is_closed:
-            self._write_items(rows.begin_list, event, lambda listed: len(listed.orders))
+            self._write_items(rows.begin_list, event, _rows_of_list)
+        else:
+            self._drop_unwritten(_rows_of_list(event))
+
+
+def _rows_of_list(listed: OrderList) -> int:
+    return max(1, len(listed.orders))
 
 
 class ExecutionsWriter(AccountWriter):

@@ -122,6 +122,7 @@ def test_executions_without_an_id_or_beyond_the_kept_ones_are_not_lost(
     many = [execution(number=number, trade_time_r=1777472478000 + number) for number in range(4)]
     with ExecutionsWriter(tmp_path) as writer:
         writer.write(batch_of([nameless, nameless, long_name, *many, *many]))
+    assert writer.left_out == 5
     # Two are recognised, and two are too old for that.
     assert (writer.counts.written, writer.counts.dropped) == (9, {"repeated execution": 2})
     assert [row["execution_id"] for row in table_rows(tmp_path)][:3] == [None, None, "x" * 300]
@@ -396,6 +397,43 @@ def test_orders_for_which_there_is_no_room_have_their_own_values(
         writer.write(batch_of([order(order_id=number, status="Submitted") for number in range(3)]))
         writer.write(batch_of([b'{"topic":"sor","args":[{"ticker":"IBM"}]}']))
     assert [ticker for (ticker,) in rows_of(tmp_path, "ticker")] == ["IBM"] * 5 + [None, "IBM"]
+    assert writer.left_out == 3
+
+
+def test_what_is_too_large_to_keep_is_in_its_own_row(tmp_path: Path) -> None:
+    large = "x" * 40_000
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([full_order(), order(new=large, status="Submitted"), order(status="Filled")]))
+        writer.observe_event(OrderList(5, (OrderUpdate({"orderId": 7, "new": large, "price": "1"}),)))
+    found = rows_of(tmp_path, "ticker", "status", "price", "other")
+    other = json.dumps({"new": large}, separators=(",", ":"))
+    assert found == [
+        ("IBM", "PreSubmitted", 190.0, None), ("IBM", "Submitted", 190.0, other), ("IBM", "Filled", 190.0, None),
+        ("IBM", "Filled", 1.0, other),
+    ]  # fmt: skip
+    assert writer.left_out == 2
+
+
+def test_an_execution_that_is_too_large_is_no_repeat(tmp_path: Path) -> None:
+    with ExecutionsWriter(tmp_path) as writer:
+        notes = ["x" * 40_000, "y" * 40_000]
+        writer.write(batch_of([execution(), *[execution(note=note) for note in notes], execution()]))
+    assert [row["other"] and json.loads(row["other"])["note"] for row in table_rows(tmp_path)] == [None, *notes]
+    assert (writer.left_out, writer.counts.dropped) == (2, {"repeated execution": 1})
+
+
+def test_an_empty_list_begins_a_segment(tmp_path: Path) -> None:
+    """Otherwise the orders of before would look like the last known ones."""
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([full_order()], 10))
+        writer.observe_event(LOST)
+        writer.observe_event(OrderList(20, ()))
+        writer.write(batch_of([full_order(orderId=8)], 30))
+    marker = dict.fromkeys(account_table_schema("orders").names) | {"received": 20, "segment": 20, "is_listed": True}
+    rows = table_rows(tmp_path)
+    assert rows[1] == marker
+    assert [(row["order_id"], row["segment"]) for row in rows] == [(7, 10), (None, 20), (8, 20)]
+    assert (writer.counts.received, writer.counts.written, writer.left_out) == (3, 3, 0)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -469,6 +507,8 @@ def test_a_list_after_an_error_is_not_written(tmp_path: Path) -> None:
             writer.observe_event(listed(10))
         assert writer.counts.dropped == {"write error": 1}
         writer.observe_event(listed(20))
+        writer.observe_event(OrderList(30, ()))
+        assert (writer.counts.received, writer.counts.dropped) == (3, {"write error": 3})
         check_counts(writer)
         writer.close()
 
