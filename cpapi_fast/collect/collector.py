@@ -23,7 +23,7 @@ from cpapi_fast.outputs.tables.market_data import MarketDataWriter
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
-from .account_subscriptions import missing_text, subscribe_accounts
+from .account_subscriptions import AccountSubscriptions
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
@@ -97,6 +97,7 @@ class Collector:
         self._capture: CaptureWriter | None = None
         self._tables: tuple[MarketDataWriter, ...] = ()
         self._account_tables: tuple[AccountWriter, ...] = ()
+        self._accounts = AccountSubscriptions(options)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         #: When the disk became slower than the data; None while it is not.
@@ -160,7 +161,7 @@ class Collector:
         hours = options.given_hours
         subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
         self._consumer = consumer = self._open_consumer(feed)
-        await subscribe_accounts(feed, consumer, options, self._notices.report)
+        await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
         self._recorder = recorder = self._open_recorder(options)
         self._subscriptions = tuple(subscriptions)
         # The time in which the symbols were resolved belongs to the run.
@@ -226,7 +227,7 @@ class Collector:
         if is_without and self._subscriptions and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
-        missing = missing_text(self.options, self._account_tables)
+        missing = self._accounts.missing_text(self._account_tables)
         if missing:
             notices.report(f"{missing}; check the accounts")
         return "; ".join(filter(None, (reason, notices.end_text if is_without else "", missing))), None
@@ -290,6 +291,8 @@ class Collector:
             await recorder.close()
         except CpapiError as exc:
             return exc
+        finally:
+            self._accounts.settle(self._account_tables)
         capture = self._capture
         if capture is not None and capture.counts.received == 0:
             # A capture without frames is of no use.

@@ -195,11 +195,13 @@ class SlowAccountTable:
     ) -> None:
         # A wrong value that is carried forward counts once.
         account_keys = {"orders": ("acct", "account"), "executions": ("account", "accountCode")}.get(self._name, ())
-        account = next((values[key] for key in account_keys if isinstance(values.get(key), str)), account)
+        texts = [values[key] for key in account_keys if isinstance(values.get(key), str)]
+        account = next(filter(None, texts), account)
         others = {
             key: value
             for key, value in values.items()
-            if key not in [known for _, known, _ in self._columns] and (key not in account_keys or value != account)
+            if key not in [known for _, known, _ in self._columns]
+            and (key not in account_keys or all(value != known for known in ("", account)))
         }
         wrong_accounts = [others[key] for key in account_keys if key in others and key in sent]
         if any(value is not None and not isinstance(value, str) for value in wrong_accounts):

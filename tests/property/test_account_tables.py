@@ -54,6 +54,8 @@ def mutated(draw: st.DrawFn, row: dict[str, Any]) -> str:
     for _ in range(draw(st.integers(0, 3))):
         key = draw(st.sampled_from([*row, "acct", "account", "accountCode", "new"]))
         members.append((key, draw(st.sampled_from(VALUES))))
+    if not draw(st.integers(0, 5)):
+        members.append((draw(st.sampled_from(["acct", "account", "accountCode"])), '""'))
     return "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in members) + "}"
 
 

@@ -33,6 +33,7 @@ class KeptState:
     Attributes:
         orders, executions, pnl, account_values, ledger_balances, session: the state of each kind.
         on_change: called with the kind and the row of each change, by `release`; None for nobody.
+        is_orders_only: whether only the orders and the session are kept.
         on_list: called with the orders of each response over REST and its receive time, without the members that
             arrived since the request; None for nobody.
 
@@ -51,6 +52,7 @@ class KeptState:
         self.account_values: Final = AccountRows(AccountValue, max_account_rows)
         self.ledger_balances: Final = AccountRows(LedgerBalance, max_account_rows)
         self.session: Final = SessionMessages()
+        self.is_orders_only = False
         self.on_change: Callable[[StateKind, Row], None] | None = None
         self.on_list: Callable[[Sequence[OrderUpdate], int], None] | None = None
         self._changed: Final[deque[tuple[StateKind, Row]]] = deque()
@@ -80,7 +82,8 @@ class KeptState:
 
     def on_subscription_frame(self, frame: Frame) -> None:
         """Merge a frame of a subscription."""
-        if not self.keeps_rows and frame.topic not in _SESSION_TOPICS:
+        topic = frame.topic
+        if topic not in _SESSION_TOPICS and (not self.keeps_rows or (self.is_orders_only and topic != "sor")):
             return
         message = frame.message
         if isinstance(message, OrdersMessage):

@@ -75,19 +75,30 @@ class OrdersWriter(AccountWriter):
     unit = "updates of orders"
     rows_class = OrderRows
 
+    #: How many rows of lists were received.
+    list_rows = 0
+
     def observe_event(self, event: RecordedEvent) -> None:
         """Take note of an event between two batches; of a list of orders, write its rows. Raises like `write`."""
         rows = self._rows
         assert isinstance(rows, OrderRows)  # noqa: S101 - the class of this writer
         if not isinstance(event, OrderList):
             rows.observe(event)
-        elif self._error is None and not self._is_closed:
-            self._write_items(rows.begin_list, event, _rows_of_list)
+            return
+        self.list_rows += rows_of_list(event)
+        if self._error is None and not self._is_closed:
+            self._write_items(rows.begin_list, event, rows_of_list)
         else:
-            self._drop_unwritten(_rows_of_list(event))
+            self._drop_unwritten(rows_of_list(event))
+
+    def drop_list_rows(self, count: int) -> None:
+        """Count rows of lists that never came here as received and dropped."""
+        self.counts.drop(count, "lost list")
+        self.counts.received += count
 
 
-def _rows_of_list(listed: OrderList) -> int:
+def rows_of_list(listed: OrderList) -> int:
+    """How many rows a list of orders has: one for each, or one without an order."""
     return max(1, len(listed.orders))
 
 

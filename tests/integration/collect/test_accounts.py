@@ -105,6 +105,10 @@ async def test_tables_of_a_run_with_gaps(
             await gateway.wait_for(lambda drops=drops: collector.status().gaps > drops)
     stop.set()
     summary = await running
+    # Nobody reads what the feed could keep besides the orders.
+    assert collector._feed is not None
+    assert len(collector._feed.orders) > 0
+    assert len(collector._feed.executions) == len(collector._feed.pnl) == len(collector._feed.ledger) == 0
     rows = check_accounts(tmp_path, order_lists)
     # A list without orders has a row of its own.
     orders = [row for row in rows["orders"] if row["order_id"] is not None]

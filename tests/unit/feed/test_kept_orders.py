@@ -176,6 +176,16 @@ def test_a_list_is_passed_on_without_what_is_older():
     assert lists == [([older, {"orderId": 2, "price": None}], 2), ([row], 4)]
 
 
+def test_a_state_of_orders_only_merges_nothing_else():
+    kept = Kept()
+    kept.state.is_orders_only = True
+    assert len(kept.orders(working(1))) == 1
+    assert kept.executions({"execution_id": "1", "size": 1}) == []
+    assert kept.put({"topic": "spl", "args": {f"{ACCOUNT}.Core": {"dpl": 1}}}) == []
+    assert kept.put({"topic": f"ssd+{ACCOUNT}", "result": [{"key": "A", "value": "1"}]}) == []
+    assert kept.put({"topic": "sts", "args": {"authenticated": True, "connected": True}}) != []
+
+
 def test_an_order_that_made_room_is_as_the_list_says():
     kept = Kept(most=2)
     kept.state.begin_order_list()

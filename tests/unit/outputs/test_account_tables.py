@@ -207,6 +207,13 @@ def test_updates_of_an_error_are_counted(tmp_path: Path, name: AccountTableName,
     assert (writer.counts.received, writer.counts.written, writer.counts.dropped) == (updates, 0, dropped)
 
 
+def test_an_empty_text_is_no_account(tmp_path: Path) -> None:
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([order(acct="", account="DU9"), order(order_id=8, acct="", account="")]))
+    assert rows_of(tmp_path, "account", "other") == [("DU9", None), (None, None)]
+    assert writer.mismatches == {}
+
+
 @pytest.mark.parametrize("text", ["", "-", "N/A", None])
 def test_what_stands_for_no_value_is_nothing_wrong(tmp_path: Path, text: str | None) -> None:
     with OrdersWriter(tmp_path) as writer:
