@@ -86,7 +86,7 @@ class Collector:
         self.latest_status: CollectStatus = CollectStatus("starting", 0.0, None, 0, (), ())
         self._client = client
         self._clock: Final[Clock] = client.clock
-        self._notices = Notices(on_notice, self._clock)
+        self._notices = Notices(on_notice, self._clock, (*options.summary, *options.ledger))
         self._state: str | None = "starting"
         self._started_s = self._clock.monotonic_s()
         self._feed: Feed | None = None

@@ -178,7 +178,7 @@ class SlowAccountTable:
             return
         known = self._executions.get(name)
         has_commission = known is not None and parse_number(known.get("commission")) is not None
-        if has_commission and update.get("commission", 0) in (None, ""):
+        if has_commission and update.get("commission", 0) in (None, *NOTHING):
             update = {key: value for key, value in update.items() if key != "commission"}
         merged = (known or {}) | update
         if merged == known:

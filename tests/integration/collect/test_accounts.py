@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 
 from cpapi_fast.collect import outputs as collect_outputs
 from cpapi_fast.collect.collector import Collector
-from cpapi_fast.collect.reports import open_lines, summary_text
+from cpapi_fast.collect.options import CollectOptions
+from cpapi_fast.collect.reports import Summary, open_lines, summary_text
 from cpapi_fast.outputs.interface import OrderList, RecordedEvent
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES
 from cpapi_fast.outputs.tables.accounts import OrdersWriter
@@ -76,6 +78,26 @@ def check_accounts(folder: Path, lists: list[OrderList]) -> dict[str, list[dict[
         found[name] = rows = table_rows(folder, f"{name}-*.parquet")
         assert [read_back(row) for row in rows] == [plain(row) for row in one.rows]
     return found
+
+
+async def run_until(
+    gateway: SimulatedGateway,
+    client: Client,
+    options: CollectOptions,
+    notices: list[str],
+    condition: Callable[[dict[str, int]], bool],
+) -> Summary:
+    """The summary of a run that is stopped when a condition of the numbers that each output received is true."""
+    collector, stop = Collector(client, options, on_notice=notices.append), asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
+
+    def is_met() -> bool:
+        received = {name: counts.received for name, counts in collector.status().outputs}
+        return bool(received) and condition(received)
+
+    await gateway.wait_for(is_met, timeout_s=60)
+    stop.set()
+    return await running
 
 
 @pytest.mark.gateway(speed=30.0)
@@ -212,38 +234,71 @@ async def test_odd_frames_are_counted(gateway: SimulatedGateway, client: Client,
     assert "values of another kind than their column, null in the files: price: 1\n" in summary_text(summary)
 
 
-@pytest.mark.gateway(speed=100.0)
+@pytest.mark.gateway(speed=30.0)
+async def test_notices_show_no_account_of_the_run(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    """Also one that looks like a word."""
+    notices: list[str] = []
+    options = options_of(client, tmp_path, conids=(), summary=["FAMILY"], ledger=["my.trust"])
+    stop = asyncio.Event()
+    collector = Collector(client, options, on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    await gateway.wait_for(lambda: collector.status().state == "authenticated")
+    gateway.faults.send_frame(b'{"error":"no data of FAMILY and my.trust","code":500}')
+    await gateway.wait_for(lambda: any("reports an error" in text for text in notices))
+    stop.set()
+    summary = await running
+    text = "".join(notices) + summary_text(summary)
+    assert "no data of [redacted] and [redacted]" in text
+    assert "FAMILY" not in text
+    assert "my.trust" not in text
+
+
+@pytest.mark.gateway(speed=30.0)
 async def test_orders_without_an_update(
     gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
 ) -> None:
     """A day without an order is no error. The file says that the list was empty."""
     gateway.faults.drop_subscribes(1000, channels=["sor"])
-    options = options_of(client, tmp_path, conids=(), orders=True, duration_s=60.0)
-    summary = await Collector(client, options, on_notice=lambda _text: None).run()
-    assert (summary.reason, len(order_lists)) == ("the duration is over", 1)
+    options = options_of(client, tmp_path, conids=(), orders=True)
+    summary = await run_until(gateway, client, options, [], lambda received: received["orders"] > 0)
+    assert (summary.reason, len(order_lists)) == ("stopped", 1)
     assert [(row["order_id"], row["is_listed"]) for row in table_rows(tmp_path, "orders-*.parquet")] == [(None, True)]
 
 
-@pytest.mark.gateway(speed=100.0)
+@pytest.mark.gateway(speed=30.0)
 async def test_an_account_without_a_row_is_reported(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
     """The gateway sends nothing for a mistyped account. The session is open, so the run does not give up."""
     notices: list[str] = []
     accounts = {"summary": [ACCOUNT, "U9999999"], "ledger": ["U9999999"]}
-    options = options_of(client, tmp_path, conids=(), duration_s=60.0, give_up_after_s=20.0, **accounts)
-    summary = await Collector(client, options, on_notice=notices.append).run()
+    options = options_of(client, tmp_path, conids=(), **accounts)
+    summary = await run_until(gateway, client, options, notices, lambda received: received["account_summary"] > 0)
     missing = "nothing was received of: account summary of 1 of 2 accounts, ledger of 1 of 1 accounts"
-    assert summary.reason == f"the duration is over; {missing}"
+    assert summary.reason == f"stopped; {missing}"
     assert notices == [f"{missing}; check the accounts"]
 
 
-@pytest.mark.gateway(speed=100.0)
+@pytest.mark.gateway(speed=30.0)
 async def test_a_subscribe_to_profit_and_loss_without_a_row_is_reported(
     gateway: SimulatedGateway, client: Client, tmp_path: Path
 ) -> None:
     gateway.faults.drop_subscribes(1000, channels=["spl", "sor", "str"])
-    options = options_of(client, tmp_path, conids=(), duration_s=60.0, orders=True, executions=1, pnl=True)
-    summary = await Collector(client, options, on_notice=lambda _text: None).run()
-    assert summary.reason == "the duration is over; nothing was received of: profit and loss"
+    options = options_of(client, tmp_path, conids=(), orders=True, executions=1, pnl=True)
+    # The list of orders.
+    summary = await run_until(gateway, client, options, [], lambda received: received["orders"] > 0)
+    assert summary.reason == "stopped; nothing was received of: profit and loss"
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_a_run_does_not_give_up_while_the_session_is_open(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
+) -> None:
+    gateway.faults.drop_subscribes(1000, channels=["sor"])
+    options = options_of(client, tmp_path, conids=(), orders=True, give_up_after_s=150.0)
+    started_s = gateway.clock.monotonic_s()
+    summary = await run_until(
+        gateway, client, options, [], lambda _received: gateway.clock.monotonic_s() > started_s + 210.0
+    )
+    assert summary.reason == "stopped"
 
 
 @pytest.mark.gateway(speed=30.0)
