@@ -204,6 +204,8 @@ class Collector:
         if error is None:
             error = lost_error(recorder.outputs)
         self._notices.close()
+        # Without instruments nobody expects market data.
+        unused = [table for table in self._tables if not (self._subscriptions or table.counts.received)]
         self._state = "ended"
         self.summary = Summary(
             reason=reason if error is None else str(error),
@@ -211,7 +213,7 @@ class Collector:
             feed=feed.stats,
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
-            outputs=tuple(OutputSummary.of(output) for output in recorder.outputs),
+            outputs=tuple(OutputSummary.of(output) for output in recorder.outputs if output not in unused),
             symbols=self._prepared.symbols,
         )
         self._update_status()

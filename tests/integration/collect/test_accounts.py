@@ -136,7 +136,7 @@ async def test_tables_of_a_run_with_gaps(
     orders = [row for row in rows["orders"] if row["order_id"] is not None]
     assert len(rows["orders"]) - len(orders) == sum(not listed.orders for listed in order_lists)
     by_name = {output.name: output for output in summary.outputs}
-    assert list(by_name) == ["capture", "quotes", *ACCOUNT_TABLES, "events"]
+    assert list(by_name) == ["capture", *ACCOUNT_TABLES, "events"]
     for output in summary.outputs:
         counts = output.counts
         assert counts.received == counts.written + counts.dropped_total, output
