@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import CpapiError, UsageError
@@ -19,22 +18,22 @@ from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.recorder import Recorder
+from cpapi_fast.outputs.tables.accounts import AccountWriter
 from cpapi_fast.outputs.tables.market_data import MarketDataWriter
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
-from .account_subscriptions import subscribe_accounts
+from .account_subscriptions import AccountSubscriptions
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
-from .preparation import Preparation, prepare, require_data
+from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.delivery.consumer import Consumer
-    from cpapi_fast.feed.options import FeedOptions
     from cpapi_fast.rest.client import Client
 
 _OTHER: Final = bytes([FrameKind.OTHER])
@@ -88,7 +87,7 @@ class Collector:
         self.latest_status: CollectStatus = CollectStatus("starting", 0.0, None, 0, (), ())
         self._client = client
         self._clock: Final[Clock] = client.clock
-        self._notices = Notices(on_notice, self._clock)
+        self._notices = Notices(on_notice, self._clock, (*options.summary, *options.ledger))
         self._state: str | None = "starting"
         self._started_s = self._clock.monotonic_s()
         self._feed: Feed | None = None
@@ -98,6 +97,8 @@ class Collector:
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
         self._tables: tuple[MarketDataWriter, ...] = ()
+        self._account_tables: tuple[AccountWriter, ...] = ()
+        self._accounts = AccountSubscriptions(options)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         #: When the disk became slower than the data; None while it is not.
@@ -155,13 +156,13 @@ class Collector:
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
-        self._feed = feed = Feed(self._client, self._feed_options())
+        self._feed = feed = Feed(self._client, run_feed_options(options))
         # Every row has the symbol and the availability.
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
         hours = options.given_hours
         subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
         self._consumer = consumer = self._open_consumer(feed)
-        await subscribe_accounts(feed, consumer, options, self._notices.report)
+        await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
         self._recorder = recorder = self._open_recorder(options)
         self._subscriptions = tuple(subscriptions)
         # The time in which the symbols were resolved belongs to the run.
@@ -172,12 +173,11 @@ class Collector:
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
             asyncio.create_task(following, name="cpapi_fast hours"),
         )
-        error: CpapiError | None = None
-        reason = _CANCELLED
+        ended: tuple[str, CpapiError | None] = (_CANCELLED, None)
         try:
-            reason, error = await self._collect(feed, consumer, recorder, stop)
+            ended = await self._collect(feed, consumer, recorder, stop)
         finally:
-            summary, error = await self._end(feed, consumer, recorder, tasks, reason, error)
+            summary, error = await self._end(feed, consumer, recorder, tasks, ended)
         if error is not None:
             raise error
         return summary
@@ -188,10 +188,10 @@ class Collector:
         consumer: Consumer,
         recorder: Recorder,
         tasks: tuple[asyncio.Task[None], ...],
-        reason: str,
-        error: CpapiError | None,
+        ended: tuple[str, CpapiError | None],
     ) -> tuple[Summary, CpapiError | None]:
         """Finish the files and set the summary. Returns the summary and the error of the run, if there was one."""
+        reason, error = ended
         elapsed_s = self._clock.monotonic_s() - self._started_s
         self._state = "finishing the files"
         self._update_status()
@@ -205,6 +205,8 @@ class Collector:
         if error is None:
             error = lost_error(recorder.outputs)
         self._notices.close()
+        # Without instruments nobody expects market data.
+        unused = [table for table in self._tables if not (self._subscriptions or table.counts.received)]
         self._state = "ended"
         self.summary = Summary(
             reason=reason if error is None else str(error),
@@ -212,7 +214,7 @@ class Collector:
             feed=feed.stats,
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
-            outputs=tuple(OutputSummary.of(output) for output in recorder.outputs),
+            outputs=tuple(OutputSummary.of(output) for output in recorder.outputs if output not in unused),
             symbols=self._prepared.symbols,
         )
         self._update_status()
@@ -224,25 +226,14 @@ class Collector:
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
-        if not (self._subscriptions or self.options.account_tables) or not notices.end_text:
-            return reason, None
-        if self._subscriptions and tables[0].counts.received == 0:
+        is_without = bool(notices.end_text) and bool(self._subscriptions or self.options.account_tables)
+        if is_without and self._subscriptions and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
-        return f"{reason}; {notices.end_text}", None
-
-    def _feed_options(self) -> FeedOptions:
-        options = self.options
-        # The notices tell what the feed would write to the log.
-        return replace(
-            options.feed,
-            overload="block",
-            last_values=False,
-            # Only then the feed requests the list of all orders.
-            kept_state=options.orders,
-            give_up_after_s=options.give_up_after_s or options.feed.give_up_after_s,
-            log_trouble=False,
-        )
+        missing = self._accounts.missing_text(self._account_tables)
+        if missing:
+            notices.report(f"{missing}; check the accounts")
+        return "; ".join(filter(None, (reason, notices.end_text if is_without else "", missing))), None
 
     def _open_consumer(self, feed: Feed) -> Consumer:
         options = self.options
@@ -256,7 +247,7 @@ class Collector:
 
     def _open_recorder(self, options: CollectOptions) -> Recorder:
         outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
-        self._capture, self._tables = outputs.capture, outputs.tables
+        self._capture, self._tables, self._account_tables = outputs.capture, outputs.tables, outputs.account_tables
         writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
         return Recorder(writers, events=outputs.events, on_change=self._notices.on_event, clock=self._clock)
 
@@ -303,6 +294,8 @@ class Collector:
             await recorder.close()
         except CpapiError as exc:
             return exc
+        finally:
+            self._accounts.settle(self._account_tables)
         if self._capture is not None and self._capture.counts.received == 0:
             # A capture without frames is of no use.
             with suppress(OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -30,15 +30,17 @@ class Notices:
         on_notice: called with the text of each notice; None writes it to the logger `cpapi_fast`. An exception is
             passed to the exception handler of the loop.
         clock: measures the time without data.
+        secrets: the accounts of the run, which no text of the gateway may show.
 
     Raises:
         ConfigError: `on_notice` is not a plain function.
     """
 
-    def __init__(self, on_notice: Callable[[str], None] | None, clock: Clock) -> None:
+    def __init__(self, on_notice: Callable[[str], None] | None, clock: Clock, secrets: Sequence[str] = ()) -> None:
         if on_notice is not None:
             check_callback(on_notice, "on_notice")
         self._on_notice: Final = on_notice
+        self._secrets: Final = tuple(secrets)
         self._changes: Final = LimitedReporter(self.report, clock, burst=CHANGE_BURST)
         self._errors: Final = LimitedReporter(self.report, clock)
         self._trouble: Final = TroubleReporter(self._changes, self._changes, clock)
@@ -80,7 +82,7 @@ class Notices:
     def report_error(self, raw: bytes) -> None:
         """Report an error frame of the gateway; of many, the first ones and the number of the others."""
         start = raw[:PREVIEW_SOURCE_BYTES]
-        self._errors(lambda: f"the gateway reports an error: {preview(start)}")
+        self._errors(lambda: f"the gateway reports an error: {preview(start, self._secrets)}")
 
     def close(self) -> None:
         """Report how many notices were left out."""

@@ -1,4 +1,4 @@
-"""What a run needs before it opens files: a TLS policy that can work, and the contracts of its symbols"""
+"""What a run needs before it opens files: options of its feed, a TLS policy that can work, and its contracts"""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from cpapi_fast.events import FeedState
 from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.limited_reporter import LimitedReporter
 from cpapi_fast.meaning import Meaning
+from cpapi_fast.outputs.tables.order_rows import MOST_KEPT
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, SymbolQuery
 
 from .options import CollectOptions
@@ -29,6 +30,7 @@ from .symbols import resolve_symbols
 
 if TYPE_CHECKING:
     from cpapi_fast.feed import Feed
+    from cpapi_fast.feed.options import FeedOptions
     from cpapi_fast.rest.client import Client
 
     from .notices import Notices
@@ -86,6 +88,21 @@ async def prepare(
     conids = (*options.conids, *by_conid)
     duration_s = None if options.duration_s is None else max(options.duration_s - waited_s, _LEAST_S)
     return Preparation(replace(options, conids=conids, duration_s=duration_s), symbols, waited_s, resolved_ns)
+
+
+def run_feed_options(options: CollectOptions) -> FeedOptions:
+    """Return the options of the feed of a run."""
+    # The notices tell what the feed would write to the log.
+    return replace(
+        options.feed,
+        overload="block",
+        last_values=False,
+        # Only then the feed requests the list of all orders. It knows at least the orders that the table does.
+        kept_state=options.orders,
+        max_orders=max(options.feed.max_orders, MOST_KEPT),
+        give_up_after_s=options.give_up_after_s or options.feed.give_up_after_s,
+        log_trouble=False,
+    )
 
 
 async def require_data(feed: Feed, limit_s: float, waited_s: float, notices: Notices) -> None:

@@ -44,6 +44,8 @@ class OutputSummary:
         files: its finished files with their sizes in bytes, oldest first.
         mismatches: how many values were not of the kind of their column, such as a text in the place of a number, and
             are null; by column. Empty for outputs without such columns.
+        left_out: how many updates of orders or executions have values that later rows do not have: without an id,
+            without room for another one, or too large.
     """
 
     name: str
@@ -51,6 +53,7 @@ class OutputSummary:
     counts: OutputCounts
     files: tuple[tuple[Path, int], ...]
     mismatches: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0
 
     @classmethod
     def of(cls, output: Output) -> OutputSummary:
@@ -59,7 +62,8 @@ class OutputSummary:
         for path in output.files:
             with suppress(OSError):  # A finished file may have been moved already.
                 sizes.append((path, path.stat().st_size))
-        return cls(output.name, output.unit, output.counts, tuple(sizes), getattr(output, "mismatches", {}))
+        mismatches, left_out = getattr(output, "mismatches", {}), getattr(output, "left_out", 0)
+        return cls(output.name, output.unit, output.counts, tuple(sizes), mismatches, left_out)
 
 
 @repr_without_accounts
@@ -73,7 +77,8 @@ class Summary:
         feed: the counters of the feed. `feed.connection` has those of all its sockets.
         consumer: the counters of the queue between feed and files.
         gaps: the number of gaps by cause.
-        outputs: the results of the capture, the tables and the events, in this order.
+        outputs: the results of the capture, the tables and the events, in this order. Without instruments, a table of
+            market data is among them only if it got a frame.
         symbols: the contracts of the instruments that were given by symbol.
     """
 
@@ -234,6 +239,8 @@ def summary_text(summary: Summary) -> str:
         if output.mismatches:
             wrong = ", ".join(f"{name}: {count:,}" for name, count in sorted(output.mismatches.items()))
             lines.append(f"    values of another kind than their column, null in the files: {wrong}")
+        if output.left_out:
+            lines.append(f"    updates with values that later rows do not have: {output.left_out:,}")
         lines += [f"    {path}  {size_text(nbytes)}" for path, nbytes in output.files[:_MAX_FILES]]
         more = output.files[_MAX_FILES:]
         if more:

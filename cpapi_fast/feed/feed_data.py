@@ -253,7 +253,10 @@ class FeedData(FeedStatus):
 
     def _watch_order_lists(self, callback: Callable[[Sequence[OrderUpdate], int], None]) -> None:
         # For `collect`: called with the orders of each response over REST and its receive time. They are no frames.
-        self._rows().on_list = callback
+        # From then on only the orders are kept, because nobody reads the other rows.
+        state = self._rows()
+        state.on_list = callback
+        state.is_orders_only = True
 
     def _on_change(self, kind: StateKind, row: Row) -> None:
         if kind != "session":

@@ -134,7 +134,8 @@ class OrderList:
 
     Attributes:
         received_ns: when the response arrived, in ns since the Unix epoch.
-        orders: the orders.
+        orders: the orders, without the members that an update had since the request: the update is at least as new.
+            Id and account always stay.
     """
 
     received_ns: int

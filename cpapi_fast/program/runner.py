@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 from cpapi_fast.console import StreamError, standard_streams, stuck_streams, tell
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.printable import printable
+from cpapi_fast.redaction import redact_accounts
 from cpapi_fast.startup import let_interrupts_raise
 
 from .last_resort import EXIT_INTERNAL, LastResort
@@ -35,11 +36,11 @@ this_process: Final = _Process()
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that reports an error in one printable line."""
+    """A parser that reports an error in one printable line without accounts, which may be among the arguments."""
 
     def error(self, message: str) -> NoReturn:
         """Write the message to stderr and end the program."""
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {printable(redact_accounts(message))} (see {self.prog} --help)\n")
 
 
 def run_program(run: Callable[[], int], *, is_program: bool) -> int:

@@ -67,7 +67,6 @@ class SlowAccountTable:
         ]
         self._executions: dict[str, dict[str, Any]] = {}
         self._orders: dict[int, dict[str, Any]] = {}
-        self._from_frames: dict[int, set[str]] = {}
         self._segment: int | None = None
         self._last_segment = 0
         self._gap_end: int | None = None
@@ -98,7 +97,7 @@ class SlowAccountTable:
 
     def _end(self) -> None:
         self._segment = None
-        self._orders, self._from_frames = {}, {}
+        self._orders = {}
 
     def _begin(self, received_ns: int) -> None:
         if self._gap_end is not None and received_ns >= self._gap_end:
@@ -108,29 +107,29 @@ class SlowAccountTable:
             self._segment = self._last_segment = max(received_ns, self._last_segment + 1)
 
     def _add_list(self, listed: OrderList) -> None:
-        self._begin(listed.received_ns)
         updates = [order.raw for order in listed.orders]
-        for update in updates:
-            number = integer(update.get("orderId"))
-            if type(number) is int:
-                newer = self._from_frames.get(number, set())
-                values = {key: value for key, value in update.items() if key not in newer}
-                self._orders[number] = self._orders.get(number, {}) | values
-        self._from_frames = {}
-        for update in updates:
+        for update in updates or [{}]:
             self.received += 1
-            number = integer(update.get("orderId"))
-            row = self._orders[number] if type(number) is int else update
-            self._write(row, listed.received_ns, None, [self._segment, True])
+            self._begin(listed.received_ns)
+            row = self._merged_order(update)
+            self._write(row, listed.received_ns, None, [self._segment, True], update)
 
     def _add(self, message: Any, received_ns: int) -> None:
+        body = "result" if self._channel in ("ssd", "sld") else "args"
         if isinstance(message, dict) and isinstance(message.get("error"), str):
+            # No update of an error has a row.
+            updates = message.get(body)
+            if isinstance(updates, (list, dict)):
+                for _ in updates:
+                    self._drop("malformed")
+            elif updates is not None:
+                self._drop("malformed")
             return
         is_right = isinstance(message, dict) and isinstance(message.get("topic"), str)
         if not is_right or message["topic"].split("+")[0] != self._channel:
             self._drop("malformed")
             return
-        entries = message.get("result" if self._channel in ("ssd", "sld") else "args")
+        entries = message.get(body)
         target = message["topic"].partition("+")[2] or None
         if self._name == "pnl":
             if not isinstance(entries, dict):
@@ -139,7 +138,7 @@ class SlowAccountTable:
             for name, entry in entries.items():
                 if isinstance(entry, dict):
                     self.received += 1
-                    self._write(entry, received_ns, name.split(".")[0] or None, [sound(name)])
+                    self._write(entry, received_ns, name.split(".")[0] or None, [sound(name)], entry)
                 else:
                     self._drop("malformed")
             return
@@ -153,12 +152,12 @@ class SlowAccountTable:
             if self._name == "orders":
                 self.received += 1
                 self._begin(received_ns)
-                self._write(self._merged_order(entry), received_ns, None, [self._segment, False])
+                self._write(self._merged_order(entry), received_ns, None, [self._segment, False], entry)
             elif self._name == "executions":
                 self._add_execution(entry, received_ns)
             else:
                 self.received += 1
-                self._write(entry, received_ns, target, [])
+                self._write(entry, received_ns, target, [], entry)
 
     def _drop(self, reason: str) -> None:
         self.received += 1
@@ -169,18 +168,17 @@ class SlowAccountTable:
         if type(number) is not int:
             return update
         self._orders[number] = self._orders.get(number, {}) | update
-        self._from_frames.setdefault(number, set()).update(update)
         return self._orders[number]
 
     def _add_execution(self, update: dict[str, Any], received_ns: int) -> None:
         name = update.get("execution_id")
         if not isinstance(name, str) or not name or len(name) > 200:
             self.received += 1
-            self._write(update, received_ns, None, [])
+            self._write(update, received_ns, None, [], update)
             return
         known = self._executions.get(name)
         has_commission = known is not None and parse_number(known.get("commission")) is not None
-        if has_commission and update.get("commission", 0) in (None, ""):
+        if has_commission and update.get("commission", 0) in (None, *NOTHING):
             update = {key: value for key, value in update.items() if key != "commission"}
         merged = (known or {}) | update
         if merged == known:
@@ -188,19 +186,24 @@ class SlowAccountTable:
             return
         self._executions[name] = merged
         self.received += 1
-        self._write(merged, received_ns, None, [])
+        self._write(merged, received_ns, None, [], update)
 
     # --- one row ----------------------------------------------------------------------------------
 
-    def _write(self, values: dict[str, Any], received_ns: int, account: str | None, own: list[Any]) -> None:
+    def _write(
+        self, values: dict[str, Any], received_ns: int, account: str | None, own: list[Any], sent: dict[str, Any]
+    ) -> None:
+        # A wrong value that is carried forward counts once.
         account_keys = {"orders": ("acct", "account"), "executions": ("account", "accountCode")}.get(self._name, ())
-        account = next((values[key] for key in account_keys if isinstance(values.get(key), str)), account)
+        texts = [values[key] for key in account_keys if isinstance(values.get(key), str)]
+        account = next(filter(None, texts), account)
         others = {
             key: value
             for key, value in values.items()
-            if key not in [known for _, known, _ in self._columns] and (key not in account_keys or value != account)
+            if key not in [known for _, known, _ in self._columns]
+            and (key not in account_keys or all(value != known for known in ("", account)))
         }
-        wrong_accounts = [others[key] for key in account_keys if key in others]
+        wrong_accounts = [others[key] for key in account_keys if key in others and key in sent]
         if any(value is not None and not isinstance(value, str) for value in wrong_accounts):
             self.mismatches["account"] += 1
         names = [field.name for field in account_table_schema(self._name)]
@@ -208,7 +211,7 @@ class SlowAccountTable:
         for name, key, type_name in self._columns:
             value = self._value(name, key, type_name, values.get(key))
             if value is WRONG:
-                self.mismatches[name] += 1
+                self.mismatches[name] += key in sent
                 others[key] = values[key]
                 value = None
             row[name] = value

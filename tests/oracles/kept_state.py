@@ -180,7 +180,7 @@ def _is_current(kind: str, row: list[Any], before: dict[str, Any]) -> bool:
 
 def _with_known_commission(row: list[Any] | None, update: dict[str, Any]) -> dict[str, Any]:
     known = None if row is None else value_of(_NUMBER, row[1].get("commission"))
-    if known in (None, WRONG) or update.get("commission", "has none") not in (None, ""):
+    if known in (None, WRONG) or update.get("commission", "has none") not in (None, "", "-", "N/A"):
         return update
     return {member: value for member, value in update.items() if member != "commission"}
 

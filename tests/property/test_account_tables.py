@@ -54,6 +54,8 @@ def mutated(draw: st.DrawFn, row: dict[str, Any]) -> str:
     for _ in range(draw(st.integers(0, 3))):
         key = draw(st.sampled_from([*row, "acct", "account", "accountCode", "new"]))
         members.append((key, draw(st.sampled_from(VALUES))))
+    if not draw(st.integers(0, 5)):
+        members.append((draw(st.sampled_from(["acct", "account", "accountCode"])), '""'))
     return "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in members) + "}"
 
 
@@ -104,6 +106,7 @@ def streams(draw: st.DrawFn, name: str) -> list[Batch | Gap | StateChange | Orde
             rows = [
                 decoded(mutated(draw, row).encode()) for row in json.loads(draw(st.sampled_from(FRAMES[name])))["args"]
             ]
+            rows = rows[: draw(st.integers(0, len(rows)))]
             items.append(OrderList(now_ns, tuple(OrderUpdate(row) for row in rows)))
         else:
             builder = BatchBuilder()

@@ -11,6 +11,9 @@ from .rows import Rows, RowStore
 
 _COMMISSION: Final = "commission"
 
+#: What the gateway sends for a commission that it does not have.
+_NOTHING: Final = (None, "", "-", "N/A")
+
 
 class Executions:
     """The executions by id. The gateway sends each one again when its commission is known, and after a reconnect.
@@ -62,7 +65,7 @@ class Executions:
 
     def _with_known_commission(self, execution_id: str | None, update: dict[str, Any]) -> dict[str, Any]:
         # An execution that is sent again without its commission still has it.
-        if update.get(_COMMISSION, 0) in (None, ""):
+        if update.get(_COMMISSION, 0) in _NOTHING:
             known = None if execution_id is None else self.store.rows.get(execution_id)
             if known is not None and known.commission is not None:
                 return {key: value for key, value in update.items() if key != _COMMISSION}

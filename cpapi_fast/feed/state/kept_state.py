@@ -33,7 +33,9 @@ class KeptState:
     Attributes:
         orders, executions, pnl, account_values, ledger_balances, session: the state of each kind.
         on_change: called with the kind and the row of each change, by `release`; None for nobody.
-        on_list: called with the orders of each response over REST and its receive time; None for nobody.
+        is_orders_only: whether only the orders and the session are kept.
+        on_list: called with the orders of each response over REST and its receive time, without the members that
+            arrived since the request; None for nobody.
 
     Args:
         max_orders: how many orders to keep.
@@ -50,6 +52,7 @@ class KeptState:
         self.account_values: Final = AccountRows(AccountValue, max_account_rows)
         self.ledger_balances: Final = AccountRows(LedgerBalance, max_account_rows)
         self.session: Final = SessionMessages()
+        self.is_orders_only = False
         self.on_change: Callable[[StateKind, Row], None] | None = None
         self.on_list: Callable[[Sequence[OrderUpdate], int], None] | None = None
         self._changed: Final[deque[tuple[StateKind, Row]]] = deque()
@@ -79,7 +82,8 @@ class KeptState:
 
     def on_subscription_frame(self, frame: Frame) -> None:
         """Merge a frame of a subscription."""
-        if not self.keeps_rows and frame.topic not in _SESSION_TOPICS:
+        topic = frame.topic
+        if topic not in _SESSION_TOPICS and (not self.keeps_rows or (self.is_orders_only and topic != "sor")):
             return
         message = frame.message
         if isinstance(message, OrdersMessage):
@@ -120,9 +124,10 @@ class KeptState:
 
     def on_order_list(self, rows: Sequence[OrderUpdate], received_ns: int) -> None:
         """Merge the orders in the response."""
-        self._add("order", self.orders.merge_list(rows, received_ns))
+        older = self.orders.end_list(rows)
+        self._add("order", self.orders.merge_list(older, received_ns))
         if self.on_list is not None:
-            self.on_list(rows, received_ns)
+            self.on_list(older, received_ns)
 
     # --- interruptions ----------------------------------------------------------------------------
 

@@ -8,13 +8,16 @@ from typing import Any, Final
 from cpapi_fast.messages.enums import OrderStatus
 from cpapi_fast.messages.orders import OrdersMessage, OrderUpdate
 
-from .rows import CurrentRows, Rows, RowStore
+from .rows import MAX_MEMBERS, CurrentRows, Rows, RowStore
 
 #: An order with one of these does not change any more.
 _FINISHED: Final = frozenset({OrderStatus.CANCELLED, OrderStatus.FILLED})
 
 #: All orders have one subscription.
 _SCOPE: Final = ""
+
+#: What an order never changes. A list of orders always has it.
+_IDENTITY: Final = frozenset({"orderId", "acct", "account"})
 
 #: Flags of what arrived: the status, and the filled or remaining quantity.
 _STATUS: Final = 1
@@ -56,6 +59,10 @@ class Order(OrderUpdate):
         return f"<Order {self.order_id}, {status}, {amount}{'' if self.is_current else ', not current'}>"
 
 
+#: The keys of the members that the class has.
+_KNOWN: Final = frozenset(member.key for member in Order.members().values())
+
+
 def _order(raw: dict[str, Any], received_ns: int, is_current: bool) -> Order:
     return Order(raw, received_ns, is_current=is_current)
 
@@ -95,30 +102,40 @@ class Orders:
         """Merge one update of a message, and return its order if that changed."""
         order_id = update.order_id
         order = self._merge(order_id, update.raw, received_ns)
-        if self._since_request is not None and order_id is not None and order_id in self.store.rows:
-            self._since_request.setdefault(order_id, set()).update(update.raw)
+        row = None if order_id is None else self.store.rows.get(order_id)
+        if self._since_request is not None and order_id is not None and row is not None:
+            arrived = self._since_request.setdefault(order_id, set())
+            arrived.update(update.raw)
+            if len(arrived) > MAX_MEMBERS:
+                # Unknown members that the row has no room for.
+                arrived.intersection_update(row.raw.keys() | _KNOWN)
         return order
 
     def begin_list(self) -> None:
-        """The orders are requested now: what arrives until the response is at least as new as the response."""
+        """The orders are requested now: what arrives until the response, which `end_list` gets, is at least as new."""
         self._since_request = {}
 
     def merge_list(self, rows: Iterable[OrderUpdate], received_ns: int) -> list[Order]:
         """Merge the orders in a response over REST, and return those that changed.
 
         Args:
-            rows: the orders.
+            rows: the orders, as returned by `end_list`.
             received_ns: when the response arrived, in ns since the Unix epoch.
         """
+        found = (self._merge(row.order_id, row.raw, received_ns) for row in rows)
+        return [order for order in found if order is not None]
+
+    def end_list(self, rows: Iterable[OrderUpdate]) -> list[OrderUpdate]:
+        """Return the orders in a response over REST without the members that arrived since the request.
+
+        Their id and account always stay.
+        """
         since, self._since_request = self._since_request or {}, None
-        changed = []
+        found = []
         for row in rows:
-            newer = since.get(row.order_id, ()) if row.order_id is not None else ()
-            update = {key: value for key, value in row.raw.items() if key not in newer}
-            order = self._merge(row.order_id, update, received_ns)
-            if order is not None:
-                changed.append(order)
-        return changed
+            newer = since.get(row.order_id, set()) - _IDENTITY if row.order_id is not None else ()
+            found.append(OrderUpdate({key: value for key, value in row.raw.items() if key not in newer}))
+        return found
 
     def _merge(self, order_id: int | None, update: dict[str, Any], received_ns: int) -> Order | None:
         """Merge an update, and return its order if that changed."""
@@ -166,6 +183,9 @@ class Orders:
         self._finished.pop(order_id, None)
         self._current.remove(_SCOPE, order_id)
         self._arrived.pop(order_id, None)
+        if self._since_request is not None:
+            # What arrived is forgotten with the order, so a list says all that is known of it.
+            self._since_request.pop(order_id, None)
         self.store.evict(order_id)
         return True
 

@@ -114,7 +114,7 @@ _TABLES: Final = {
             "orders",
             OrderUpdate,
             "one per update of an order, with the whole state of the order after it, as far as it is known; null: no "
-            "value, or none was received in this segment",
+            "value, or none was received in this segment. A list without orders has one row, without an order",
             ("acct", "account"),
             (
                 _RECEIVED._replace(meaning="receive time of the update, one per socket read"),

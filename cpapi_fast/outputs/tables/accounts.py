@@ -40,6 +40,16 @@ class AccountWriter(TableWriter[AccountRows[Any]]):
             folder, stem, lambda: account_table_schema(self.name), lambda _capacity: self.rows_class(), **options
         )
 
+    @property
+    def left_out(self) -> int:
+        """How many updates have values that later rows do not have: without an id, without room, or too large."""
+        return self._rows.left_out
+
+    @property
+    def accounts(self) -> frozenset[str | None]:
+        """The accounts of which an update had a row, by topic or by the name of the row; at most 1,000."""
+        return frozenset(self._rows.accounts)
+
     def write(self, batch: Batch) -> None:
         """Write the updates of a batch. Raises like `TableWriter.write`."""
         # Most batches have market data only.
@@ -65,14 +75,31 @@ class OrdersWriter(AccountWriter):
     unit = "updates of orders"
     rows_class = OrderRows
 
+    #: How many rows of lists were received.
+    list_rows = 0
+
     def observe_event(self, event: RecordedEvent) -> None:
         """Take note of an event between two batches; of a list of orders, write its rows. Raises like `write`."""
         rows = self._rows
         assert isinstance(rows, OrderRows)  # noqa: S101 - the class of this writer
         if not isinstance(event, OrderList):
             rows.observe(event)
-        elif self._error is None and not self._is_closed:
-            self._write_items(rows.begin_list, event, lambda listed: len(listed.orders))
+            return
+        self.list_rows += rows_of_list(event)
+        if self._error is None and not self._is_closed:
+            self._write_items(rows.begin_list, event, rows_of_list)
+        else:
+            self._drop_unwritten(rows_of_list(event))
+
+    def drop_list_rows(self, count: int) -> None:
+        """Count rows of lists that never came here as received and dropped."""
+        self.counts.drop(count, "lost list")
+        self.counts.received += count
+
+
+def rows_of_list(listed: OrderList) -> int:
+    """How many rows a list of orders has: one for each, or one without an order."""
+    return max(1, len(listed.orders))
 
 
 class ExecutionsWriter(AccountWriter):

@@ -18,6 +18,9 @@ _ORDERS: Final = "sor"
 #: How many orders and executions are kept for merging.
 MOST_KEPT: Final = 10_000
 
+#: Stands for the orders of an empty list.
+_NO_ORDER: Final = OrderUpdate({})
+
 #: The states of a feed in which it is subscribed to orders, and those of their subscription.
 _SUBSCRIBED: Final = frozenset({FeedState.AUTHENTICATED, FeedState.STREAMING, FeedState.STALE})
 _OPEN: Final = frozenset({FeedState.OPEN, FeedState.STREAMING})
@@ -38,8 +41,6 @@ class OrderRows(AccountRows[OrderUpdate]):
         """End the segment: nothing of before is known in the next one."""
         self._segment = None
         self._orders = Orders(MOST_KEPT)
-        # What arrives before the list of all orders is at least as new as the list.
-        self._orders.begin_list()
 
     def observe(self, event: RecordedEvent) -> None:
         """End the segment if the event interrupts the updates of orders."""
@@ -56,11 +57,12 @@ class OrderRows(AccountRows[OrderUpdate]):
                     self._end_ns = max(event.first_good_ns, self._end_ns or 0)
 
     def begin_list(self, listed: OrderList) -> None:
-        """Take the orders of a list, which are then moved."""
-        self._begin_row(listed.received_ns)
-        self._orders.merge_list(listed.orders, listed.received_ns)
-        self._orders.begin_list()
-        self._left.extend(Update(row, listed.received_ns, None, (True,)) for row in listed.orders)
+        """Take the orders of a list, which are then moved. A list without orders is moved as an order without members.
+
+        Otherwise the last segment with rows would be the one of before, with orders that are gone.
+        """
+        orders = listed.orders or (_NO_ORDER,)
+        self._left.extend(Update(row, listed.received_ns, None, (True,)) for row in orders)
 
     def _update_of(self, message: Message, row: OrderUpdate) -> Update[OrderUpdate]:
         return Update(row, message.received_ns, None, (False,))
@@ -74,13 +76,19 @@ class OrderRows(AccountRows[OrderUpdate]):
             self._segment = self._last_segment = max(received_ns, self._last_segment + 1)
 
     def _state_after(self, update: Update[OrderUpdate]) -> OrderUpdate:
-        row, received_ns, _, (is_listed,) = update
+        row, received_ns = update.row, update.received_ns
         self._begin_row(received_ns)
-        if not is_listed:
-            self._orders.merge(row, received_ns)
-        order_id = row.order_id
-        # An order for which there is no room has the values of its update only.
-        return row if order_id is None else self._orders.store.rows.get(order_id, row)
+        if row is _NO_ORDER:
+            return row
+        store = self._orders.store
+        order_id, left_out = row.order_id, store.left_out
+        before = None if order_id is None else store.rows.get(order_id)
+        self._orders.merge(row, received_ns)
+        if store.left_out == left_out and order_id is not None:
+            return store.rows[order_id]
+        # What is too large, and an order for which there is no room, is in this row only.
+        self.left_out += 1
+        return row if before is None else OrderUpdate(before.raw | row.raw)
 
     def _own_values(self, update: Update[OrderUpdate]) -> tuple[Any, ...]:
         return self._segment, *update.own
@@ -94,10 +102,12 @@ class ExecutionRows(AccountRows[Execution]):
         self._executions: Final = Executions(MOST_KEPT)
 
     def _state_after(self, update: Update[Execution]) -> Execution | None:
-        is_new = self._executions.merge(update.row) is not None
-        name = self._executions.store.checked(update.row.execution_id)
-        known = None if name is None else self._executions.store.rows.get(name)
-        if known is None:
-            # Without an id, or older than all that are kept.
-            return update.row
-        return known if is_new else None
+        store = self._executions.store
+        name, left_out = store.checked(update.row.execution_id), store.left_out
+        before = None if name is None else store.rows.get(name)
+        merged = self._executions.merge(update.row)
+        if store.left_out == left_out:
+            return merged
+        # Without an id, older than all that are kept, or too large. Whether it repeats another one is not known.
+        self.left_out += 1
+        return update.row if before is None else Execution(before.raw | update.row.raw)

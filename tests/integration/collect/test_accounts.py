@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
@@ -15,7 +18,8 @@ import pytest
 
 from cpapi_fast.collect import outputs as collect_outputs
 from cpapi_fast.collect.collector import Collector
-from cpapi_fast.collect.reports import open_lines, summary_text
+from cpapi_fast.collect.options import CollectOptions
+from cpapi_fast.collect.reports import Summary, open_lines, summary_text
 from cpapi_fast.outputs.interface import OrderList, RecordedEvent
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES
 from cpapi_fast.outputs.tables.accounts import OrdersWriter
@@ -76,6 +80,26 @@ def check_accounts(folder: Path, lists: list[OrderList]) -> dict[str, list[dict[
     return found
 
 
+async def run_until(
+    gateway: SimulatedGateway,
+    client: Client,
+    options: CollectOptions,
+    notices: list[str],
+    condition: Callable[[dict[str, int]], bool],
+) -> Summary:
+    """The summary of a run that is stopped when a condition of the numbers that each output received is true."""
+    collector, stop = Collector(client, options, on_notice=notices.append), asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
+
+    def is_met() -> bool:
+        received = {name: counts.received for name, counts in collector.status().outputs}
+        return bool(received) and condition(received)
+
+    await gateway.wait_for(is_met, timeout_s=60)
+    stop.set()
+    return await running
+
+
 @pytest.mark.gateway(speed=30.0)
 async def test_tables_of_a_run_with_gaps(
     gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
@@ -103,28 +127,35 @@ async def test_tables_of_a_run_with_gaps(
             await gateway.wait_for(lambda drops=drops: collector.status().gaps > drops)
     stop.set()
     summary = await running
+    # Nobody reads what the feed could keep besides the orders.
+    assert collector._feed is not None
+    assert len(collector._feed.orders) > 0
+    assert len(collector._feed.executions) == len(collector._feed.pnl) == len(collector._feed.ledger) == 0
     rows = check_accounts(tmp_path, order_lists)
+    # A list without orders has a row of its own.
+    orders = [row for row in rows["orders"] if row["order_id"] is not None]
+    assert len(rows["orders"]) - len(orders) == sum(not listed.orders for listed in order_lists)
     by_name = {output.name: output for output in summary.outputs}
-    assert list(by_name) == ["capture", "quotes", *ACCOUNT_TABLES, "events"]
+    assert list(by_name) == ["capture", *ACCOUNT_TABLES, "events"]
     for output in summary.outputs:
         counts = output.counts
         assert counts.received == counts.written + counts.dropped_total, output
         assert counts.pending == 0
         assert output.mismatches == {}
     for name in ACCOUNT_TABLES:
-        assert {row["account"] for row in rows[name]} == {ACCOUNT}
+        assert {row["account"] for row in (orders if name == "orders" else rows[name])} == {ACCOUNT}
         assert {row["other"] for row in rows[name]} == {None}
     # After each reconnect the executions of three days came again, and the orders from the list.
     assert by_name["executions"].counts.dropped["repeated execution"] >= 2 * 12
     keys = [(row["execution_id"], row["commission"]) for row in rows["executions"]]
     assert len(set(keys)) == len(keys)
-    segments = {row["segment"] for row in rows["orders"]}
+    segments = {row["segment"] for row in orders}
     assert len(segments) == 3
     for segment in segments - {min(segments)}:
-        first = next(row for row in rows["orders"] if row["segment"] == segment)
+        first = next(row for row in orders if row["segment"] == segment)
         assert first["is_listed"]
         assert first["ticker"] == "AAPL"
-    assert all(row["ticker"] == "AAPL" for row in rows["orders"]), "each order is known from its list"
+    assert all(row["ticker"] == "AAPL" for row in orders), "each order is known from its list"
     check_opened(summary, rows)
     text = summary_text(summary) + "".join(notices) + repr(summary) + repr(collector.options)
     assert ACCOUNT not in text
@@ -143,6 +174,33 @@ def check_opened(summary: Any, rows: dict[str, list[dict[str, Any]]]) -> None:
 
 
 @pytest.mark.gateway(speed=30.0)
+async def test_a_further_list_of_orders_is_newer_than_what_came_before_its_request(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
+) -> None:
+    """The first list of a session may be incomplete. Then the feed requests the orders again."""
+    gateway.faults.drop_subscribes(1000, channels=["sor"])
+    first: dict[str, Any] = {"orderId": 7, "status": "PreSubmitted", "filledQuantity": 0.0, "ticker": "IBM"}
+    gateway.faults.fail_rest(
+        "/iserver/account/orders", status=200, body=orjson.dumps({"orders": [first], "snapshot": False})
+    )
+    gateway._state.orders._orders[7] = first | {"status": "Filled", "filledQuantity": 3.0}
+    stop = asyncio.Event()
+    options = options_of(client, tmp_path, conids=(), orders=True)
+    running = asyncio.create_task(Collector(client, options, on_notice=lambda _text: None).run(stop))
+    await gateway.wait_for(lambda: len(order_lists) == 1, timeout_s=60)
+    gateway.faults.send_frame(b'{"topic":"sor","args":[{"orderId":7,"status":"Submitted","filledQuantity":1.0}]}')
+    await gateway.wait_for(lambda: len(order_lists) == 2, timeout_s=60)
+    stop.set()
+    await running
+    rows = check_accounts(tmp_path, order_lists)["orders"]
+    found = [(row["is_listed"], row["ticker"], row["status"], row["filled_quantity"]) for row in rows]
+    assert [row for row, known in zip(found, rows, strict=True) if known["order_id"] == 7] == [
+        (True, "IBM", "PreSubmitted", 0.0), (False, "IBM", "Submitted", 1.0), (True, "IBM", "Filled", 3.0),
+    ]  # fmt: skip
+    assert len({row["segment"] for row in rows}) == 1
+
+
+@pytest.mark.gateway(speed=30.0)
 async def test_odd_frames_are_counted(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
     collector = Collector(client, options_of(client, tmp_path, **EVERYTHING), on_notice=lambda _text: None)
     stop = asyncio.Event()
@@ -156,6 +214,7 @@ async def test_odd_frames_are_counted(gateway: SimulatedGateway, client: Client,
         b'{"a":nonsense,"topic":"sor"}',
         b'{"args":{"orderId":1},"topic":"sor"}',
         b'{"args":[null,{"acct":"DU1234567","orderId":4711,"price":[]}],"topic":"sor"}',
+        b'{"args":[{"ticker":"IBM"}],"topic":"sor"}',
         b'{"topic":"str"}',
         b'{"args":[],"topic":"spl"}',
         b'{"result":null,"topic":"ssd+DU1234567"}',
@@ -168,21 +227,78 @@ async def test_odd_frames_are_counted(gateway: SimulatedGateway, client: Client,
     summary = await running
     dropped = {output.name: output.counts.dropped.get("malformed", 0) for output in summary.outputs}
     assert [dropped[name] for name in ACCOUNT_TABLES] == [3, 1, 1, 1, 1]
+    assert summary.reason == "stopped"
     orders = next(output for output in summary.outputs if output.name == "orders")
-    assert orders.mismatches == {"price": 1}
+    assert (orders.mismatches, orders.left_out) == ({"price": 1}, 1)
+    assert "    updates with values that later rows do not have: 1\n" in summary_text(summary)
     assert "values of another kind than their column, null in the files: price: 1\n" in summary_text(summary)
 
 
-@pytest.mark.gateway(speed=100.0)
+@pytest.mark.gateway(speed=30.0)
+async def test_notices_show_no_account_of_the_run(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    """Also one that looks like a word."""
+    notices: list[str] = []
+    options = options_of(client, tmp_path, conids=(), summary=["FAMILY"], ledger=["my.trust"])
+    stop = asyncio.Event()
+    collector = Collector(client, options, on_notice=notices.append)
+    running = asyncio.create_task(collector.run(stop))
+    await gateway.wait_for(lambda: collector.status().state == "authenticated")
+    gateway.faults.send_frame(b'{"error":"no data of FAMILY and my.trust","code":500}')
+    await gateway.wait_for(lambda: any("reports an error" in text for text in notices))
+    stop.set()
+    summary = await running
+    text = "".join(notices) + summary_text(summary)
+    assert "no data of [redacted] and [redacted]" in text
+    assert "FAMILY" not in text
+    assert "my.trust" not in text
+
+
+@pytest.mark.gateway(speed=30.0)
 async def test_orders_without_an_update(
     gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
 ) -> None:
-    """A day without an order is no error, and has no file."""
+    """A day without an order is no error. The file says that the list was empty."""
     gateway.faults.drop_subscribes(1000, channels=["sor"])
-    options = options_of(client, tmp_path, conids=(), orders=True, duration_s=60.0)
-    summary = await Collector(client, options, on_notice=lambda _text: None).run()
-    assert (summary.reason, len(order_lists)) == ("the duration is over", 1)
-    assert list(tmp_path.glob("*.parquet")) == []
+    options = options_of(client, tmp_path, conids=(), orders=True)
+    summary = await run_until(gateway, client, options, [], lambda received: received["orders"] > 0)
+    assert (summary.reason, len(order_lists)) == ("stopped", 1)
+    assert [(row["order_id"], row["is_listed"]) for row in table_rows(tmp_path, "orders-*.parquet")] == [(None, True)]
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_an_account_without_a_row_is_reported(gateway: SimulatedGateway, client: Client, tmp_path: Path) -> None:
+    """The gateway sends nothing for a mistyped account. The session is open, so the run does not give up."""
+    notices: list[str] = []
+    accounts = {"summary": [ACCOUNT, "U9999999"], "ledger": ["U9999999"]}
+    options = options_of(client, tmp_path, conids=(), **accounts)
+    summary = await run_until(gateway, client, options, notices, lambda received: received["account_summary"] > 0)
+    missing = "nothing was received of: account summary of 1 of 2 accounts, ledger of 1 of 1 accounts"
+    assert summary.reason == f"stopped; {missing}"
+    assert notices == [f"{missing}; check the accounts"]
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_a_subscribe_to_profit_and_loss_without_a_row_is_reported(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path
+) -> None:
+    gateway.faults.drop_subscribes(1000, channels=["spl", "sor", "str"])
+    options = options_of(client, tmp_path, conids=(), orders=True, executions=1, pnl=True)
+    # The list of orders.
+    summary = await run_until(gateway, client, options, [], lambda received: received["orders"] > 0)
+    assert summary.reason == "stopped; nothing was received of: profit and loss"
+
+
+@pytest.mark.gateway(speed=30.0)
+async def test_a_run_does_not_give_up_while_the_session_is_open(
+    gateway: SimulatedGateway, client: Client, tmp_path: Path, order_lists: list[OrderList]
+) -> None:
+    gateway.faults.drop_subscribes(1000, channels=["sor"])
+    options = options_of(client, tmp_path, conids=(), orders=True, give_up_after_s=150.0)
+    started_s = gateway.clock.monotonic_s()
+    summary = await run_until(
+        gateway, client, options, [], lambda _received: gateway.clock.monotonic_s() > started_s + 210.0
+    )
+    assert summary.reason == "stopped"
 
 
 @pytest.mark.gateway(speed=30.0)
@@ -208,7 +324,8 @@ async def test_the_command(tmp_path: Path) -> None:
         (path,) = tmp_path.glob(f"{name}-*.parquet")
         table = read_table(path)
         assert table.num_rows > 5
-        assert set(table["account"].to_pylist()) == {ACCOUNT}
+        # The first list has no orders.
+        assert set(table["account"].to_pylist()) == ({ACCOUNT, None} if name == "orders" else {ACCOUNT})
         assert result.out.count(f"duckdb.read_parquet('{path}')") == 1
         assert path.stat().st_mode & 0o777 == 0o600
     assert len(result.err.splitlines()) == 1, "only the address of the simulator"
@@ -239,6 +356,12 @@ async def test_the_run_says_that_only_the_capture_is_redacted(tmp_path: Path) ->
         (["--executions", "0"], "argument --executions: days must be a whole number from 1 to 7, not '0'"),
         (["--executions", "8"], "from 1 to 7, not '8'"),
         (["--executions", "x"], "from 1 to 7, not 'x'"),
+        (["--executions", ACCOUNT], r"days must be a whole number from 1 to 7, not '\[redacted\]'"),
+        (["--summary", ACCOUNT, "U7654321"], r"unrecognized arguments: \[redacted\]; separate the values .* by commas"),
+        (["--sumary", ACCOUNT], r"unrecognized arguments: --sumary \[redacted\]"),
+        (["--pnl", ACCOUNT], r"unrecognized arguments: \[redacted\]"),
+        (["--orders=" + ACCOUNT], r"argument --orders: ignored explicit argument '\[redacted\]'"),
+        (["--tables", ACCOUNT], r"a table must be one of .*, not '\[redacted\]'"),
         ([], "give at least one instrument .* or what to collect of an account, such as --orders"),
     ],
 )
@@ -246,4 +369,5 @@ async def test_bad_options(tmp_path: Path, arguments: list[str], text: str) -> N
     result = await command("collect", "--simulate", "--out", tmp_path / "out", *arguments)
     check_bad_input(result, text, 2)
     assert "secret" not in result.err
+    assert not re.search("U[0-9]{7}", result.err + result.out)
     assert not (tmp_path / "out").exists()

@@ -160,6 +160,57 @@ def test_what_arrives_between_request_and_response_is_newer():
     assert kept.state.orders.snapshot[1].price == 4.0
 
 
+def test_a_list_is_passed_on_without_what_is_older():
+    kept = Kept()
+    lists: list[tuple[list[dict[str, Any]], int]] = []
+    kept.state.on_list = lambda rows, received_ns: lists.append(([row.raw for row in rows], received_ns))
+    row = {"orderId": 1, "acct": ACCOUNT, "status": "Submitted", "price": "2.00"}
+    kept.state.begin_order_list()
+    kept.orders({"orderId": 1, "acct": ACCOUNT, "price": "3.00"})
+    listed(kept, row, {"orderId": 2, "price": None})
+    # Between a list and the next request nothing is newer than that list.
+    kept.orders({"orderId": 1, "status": "Inactive", "price": "4.00"})
+    kept.state.begin_order_list()
+    listed(kept, row)
+    older = {"orderId": 1, "acct": ACCOUNT, "status": "Submitted"}
+    assert lists == [([older, {"orderId": 2, "price": None}], 2), ([row], 4)]
+
+
+def test_a_state_of_orders_only_merges_nothing_else():
+    kept = Kept()
+    kept.state.is_orders_only = True
+    assert len(kept.orders(working(1))) == 1
+    assert kept.executions({"execution_id": "1", "size": 1}) == []
+    assert kept.put({"topic": "spl", "args": {f"{ACCOUNT}.Core": {"dpl": 1}}}) == []
+    assert kept.put({"topic": f"ssd+{ACCOUNT}", "result": [{"key": "A", "value": "1"}]}) == []
+    assert kept.put({"topic": "sts", "args": {"authenticated": True, "connected": True}}) != []
+
+
+def test_an_order_that_made_room_is_as_the_list_says():
+    kept = Kept(most=2)
+    kept.state.begin_order_list()
+    kept.orders(working(1, status="Filled"), working(2, status="Filled"), working(3))
+    (order,) = listed(kept, working(1, status="Submitted", price="1.00"))
+    assert (order.order_id, order.status, order.price) == (1, "Submitted", 1.0)
+
+
+def test_what_arrives_during_a_request_takes_no_memory_without_bound():
+    kept = Kept(most=2)
+    kept.state.begin_order_list()
+    for number in range(500):
+        kept.orders(working(number, status="Filled"))
+        kept.orders({"orderId": number, f"new{number}": 1})
+    for number in range(500):
+        kept.orders({"orderId": 499, f"more{number}": 1, "price": "1.00"})
+    since = kept.state.orders._since_request
+    assert since is not None
+    assert len(since) == 2
+    assert all(len(keys) <= 2 * MAX_MEMBERS for keys in since.values())
+    # A known member is always remembered.
+    listed(kept, working(499, price="2.00"))
+    assert kept.state.orders.snapshot[499].price == 1.0
+
+
 def test_the_number_of_orders_is_bounded_and_finished_ones_go_first():
     kept = Kept(most=3)
     kept.orders(*map(working, (1, 2, 3)))

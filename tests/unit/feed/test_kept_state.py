@@ -136,7 +136,7 @@ def test_the_times_of_executions_take_no_more_memory_than_the_executions():
     assert list(kept.state.executions.snapshot) == ["1", "2"]
 
 
-@pytest.mark.parametrize("commission", [None, ""])
+@pytest.mark.parametrize("commission", [None, "", "-", "N/A"])
 def test_an_execution_keeps_its_commission(commission: object):
     kept = Kept()
     kept.executions({"execution_id": "a", "commission": commission})

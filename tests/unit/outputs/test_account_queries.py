@@ -10,6 +10,8 @@ import orjson
 import pytest
 
 from cpapi_fast.events import Cause, FeedState, StateChange
+from cpapi_fast.outputs.interface import OrderList
+from cpapi_fast.outputs.tables.accounts import OrdersWriter
 from tests.support.account_frames import WRITERS, execution, full_order, ledger, order, pnl, summary
 from tests.support.batches import batch_of
 from tests.support.queries import check_query
@@ -70,7 +72,14 @@ def test_fills(folder: Path) -> None:
         # Without any commission, the last row.
         ("DU1234567", two, "IBM", "B", 3.0, 1.5, None),
     ]
-    check("fills", expected, "account", "execution_id", "symbol", "side", "size", "price", "commission")
+    keys = ("account", "execution_id", "symbol", "side", "size", "price", "commission")
+    check("fills", expected, *keys)
+    # Executions without an id are never the same, and an id counts within its account.
+    with WRITERS["executions"](folder, run="abc2") as writer:
+        nameless = [execution(execution_id=None, price=price) for price in ("1", "1", "2")]
+        writer.write(batch_of([*nameless, execution(account="DU2", accountCode="DU2")], START_NS * 2))
+    more = [("DU1234567", None, "IBM", "B", 3.0, price, None) for price in (1.0, 1.0, 2.0)]
+    check("fills", [*more, *expected, ("DU2", one, "IBM", "B", 3.0, 190.0, None)], *keys)
 
 
 def test_profit_and_loss(folder: Path) -> None:
@@ -81,6 +90,10 @@ def test_profit_and_loss(folder: Path) -> None:
         ("U2", at(0), 5.0, None),
     ]
     check("profit", expected, "account", "minute", "day", "unrealized")
+    with WRITERS["pnl"](folder, run="abc2") as writer:
+        writer.write(batch_of([b'{"topic":"spl","args":{".Core":{"dpl":8}}}'], START_NS))
+    # Without an account.
+    check("profit", [(None, at(0), 8.0, None), *expected], "account", "minute", "day", "unrealized")
     realized = [("DU1234567", at(0), 1.5, 2.5), ("DU1234567", at(1), 3.0, 4.0)]
     check("realized", realized, "account", "minute", "realized", "unrealized")
 
@@ -102,3 +115,9 @@ def test_last_states_of_orders(folder: Path) -> None:
         observe(StateChange(1, FeedState.CONNECTING, FeedState.STREAMING, Cause.CONNECTION_LOST, ""))
         writer.write(batch_of([orjson.dumps({"topic": "sor", "args": [{"orderId": 7}]})], START_NS * 2))
     check("orders", [(7, None, None, None, None)], "order_id", "ticker", "status", "filled_quantity", "total_size")
+
+
+def test_no_order_is_left_after_an_empty_list(folder: Path) -> None:
+    with OrdersWriter(folder, run="abc2") as writer:
+        writer.observe_event(OrderList(START_NS * 2, ()))
+    check("orders", [], "order_id", "ticker", "status", "filled_quantity", "total_size")

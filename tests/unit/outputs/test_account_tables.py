@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def test_executions_without_an_id_or_beyond_the_kept_ones_are_not_lost(
     many = [execution(number=number, trade_time_r=1777472478000 + number) for number in range(4)]
     with ExecutionsWriter(tmp_path) as writer:
         writer.write(batch_of([nameless, nameless, long_name, *many, *many]))
+    assert writer.left_out == 5
     # Two are recognised, and two are too old for that.
     assert (writer.counts.written, writer.counts.dropped) == (9, {"repeated execution": 2})
     assert [row["execution_id"] for row in table_rows(tmp_path)][:3] == [None, None, "x" * 300]
@@ -179,6 +181,37 @@ def test_values_of_another_kind_are_null_and_kept_as_json(tmp_path: Path) -> Non
     )  # fmt: skip
     # A status that the library does not know is a status. Two accounts that differ are both there.
     assert (other["status"], other["account"], other["other"]) == ("SomethingNew", "DU1234567", '{"account":"U999"}')
+
+
+def test_a_wrong_value_that_rows_keep_counts_once(tmp_path: Path) -> None:
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([order(price=[1], account=5), *[order(isEventTrading="0")] * 9]))
+        writer.observe_event(OrderList(5, (OrderUpdate({"orderId": 7, "totalSize": "lots"}),)))
+        assert writer.mismatches == {"price": 1, "account": 1, "total_size": 1}
+        writer.write(batch_of([order(price=[1])]))
+        assert writer.mismatches == {"price": 2, "account": 1, "total_size": 1}
+    assert {(row["price"], json.loads(row["other"])["price"][0]) for row in table_rows(tmp_path)} == {(None, 1)}
+
+
+@pytest.mark.parametrize("name", ACCOUNT_TABLES)
+@pytest.mark.parametrize(
+    ("body", "updates"), [("[{},{}]", 2), ('{"a":{},"b":5,"c":{}}', 3), ('"x"', 1), ("null", 0), ("[]", 0)]
+)
+def test_updates_of_an_error_are_counted(tmp_path: Path, name: AccountTableName, body: str, updates: int) -> None:
+    topic = {"orders": "sor", "executions": "str", "pnl": "spl", "account_summary": "ssd+U1", "ledger": "sld+U1"}[name]
+    key = "result" if name in ("account_summary", "ledger") else "args"
+    with WRITERS[name](tmp_path) as writer:
+        writer.write(batch_of([f'{{"topic":"{topic}","{key}":{body},"error":"failed"}}'.encode()]))
+        check_counts(writer)
+    dropped = {"malformed": updates} if updates else {}
+    assert (writer.counts.received, writer.counts.written, writer.counts.dropped) == (updates, 0, dropped)
+
+
+def test_an_empty_text_is_no_account(tmp_path: Path) -> None:
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([order(acct="", account="DU9"), order(order_id=8, acct="", account="")]))
+    assert rows_of(tmp_path, "account", "other") == [("DU9", None), (None, None)]
+    assert writer.mismatches == {}
 
 
 @pytest.mark.parametrize("text", ["", "-", "N/A", None])
@@ -267,17 +300,56 @@ def test_nothing_is_carried_across_an_interruption(tmp_path: Path) -> None:
         writer.write(batch_of([full_order()], 10))
         writer.observe_event(LOST)
         writer.write(batch_of([order(status="Submitted")], 20))
-        # The list of all orders says again what is known.
-        writer.observe_event(listed(30, status="PreSubmitted"))
+        # The list of all orders says again what is known. It has no member that is older than an update.
+        older = {key: value for key, value in ORDER.items() if key != "status"}
+        writer.observe_event(OrderList(30, (OrderUpdate(older),)))
         writer.write(batch_of([order(status="Filled")], 40))
     assert rows_of(tmp_path, *names) == [
         (10, 10, False, 7, "IBM", "PreSubmitted"),
         (20, 20, False, 7, None, "Submitted"),
-        # What the socket sent before is at least as new.
         (30, 20, True, 7, "IBM", "Submitted"),
         (40, 20, False, 7, "IBM", "Filled"),
     ]
     assert (writer.counts.received, writer.counts.written) == (4, 4)
+
+
+def test_a_further_list_in_a_segment_replaces_what_came_before(tmp_path: Path) -> None:
+    """The first list of a session may be incomplete, and is followed by another one."""
+    with OrdersWriter(tmp_path) as writer:
+        writer.observe_event(listed(10, status="PreSubmitted"))
+        writer.write(batch_of([order(status="Submitted", filledQuantity=0.0)], 20))
+        writer.observe_event(listed(30, status="Filled", filledQuantity=3.0, remainingQuantity=0.0))
+    names = ("is_listed", "segment", "status", "filled_quantity", "remaining_quantity")
+    assert rows_of(tmp_path, *names) == [
+        (True, 10, "PreSubmitted", 0.0, 3.0), (False, 10, "Submitted", 0.0, 3.0), (True, 10, "Filled", 3.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_a_listed_order_that_made_room_for_others_is_as_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_rows, "MOST_KEPT", 2)
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([full_order(orderId=number, status="Filled") for number in range(3)], 5))
+        writer.observe_event(listed(10, orderId=0, status="Filled"))
+    assert rows_of(tmp_path, "order_id", "ticker", "status", "price")[-1] == (0, "IBM", "Filled", 190.0)
+
+
+def test_ids_and_members_take_no_memory_without_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_rows, "MOST_KEPT", 10)
+    with OrdersWriter(tmp_path, group_rows=100) as writer:
+        used = []
+        for part in range(3):
+            for number in range(part * 2_000, part * 2_000 + 2_000):
+                writer.write(batch_of([order(order_id=number, status="Filled"), order(**{f"new{number}": 1})]))
+            used.append(kept_bytes(writer))
+        assert used[2] < 2 * used[0]
+
+
+def kept_bytes(writer: AccountWriter) -> int:
+    """How many bytes the merged state of orders takes."""
+    orders = writer._rows._orders  # type: ignore[attr-defined]
+    return len(pickle.dumps({name: vars(orders)[name] for name in ("_since_request", "_finished", "_arrived")})) + sum(
+        len(pickle.dumps(row)) for row in orders.store.rows.values()
+    )
 
 
 @pytest.mark.parametrize("state", FeedState)
@@ -332,6 +404,43 @@ def test_orders_for_which_there_is_no_room_have_their_own_values(
         writer.write(batch_of([order(order_id=number, status="Submitted") for number in range(3)]))
         writer.write(batch_of([b'{"topic":"sor","args":[{"ticker":"IBM"}]}']))
     assert [ticker for (ticker,) in rows_of(tmp_path, "ticker")] == ["IBM"] * 5 + [None, "IBM"]
+    assert writer.left_out == 3
+
+
+def test_what_is_too_large_to_keep_is_in_its_own_row(tmp_path: Path) -> None:
+    large = "x" * 40_000
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([full_order(), order(new=large, status="Submitted"), order(status="Filled")]))
+        writer.observe_event(OrderList(5, (OrderUpdate({"orderId": 7, "new": large, "price": "1"}),)))
+    found = rows_of(tmp_path, "ticker", "status", "price", "other")
+    other = json.dumps({"new": large}, separators=(",", ":"))
+    assert found == [
+        ("IBM", "PreSubmitted", 190.0, None), ("IBM", "Submitted", 190.0, other), ("IBM", "Filled", 190.0, None),
+        ("IBM", "Filled", 1.0, other),
+    ]  # fmt: skip
+    assert writer.left_out == 2
+
+
+def test_an_execution_that_is_too_large_is_no_repeat(tmp_path: Path) -> None:
+    with ExecutionsWriter(tmp_path) as writer:
+        notes = ["x" * 40_000, "y" * 40_000]
+        writer.write(batch_of([execution(), *[execution(note=note) for note in notes], execution()]))
+    assert [row["other"] and json.loads(row["other"])["note"] for row in table_rows(tmp_path)] == [None, *notes]
+    assert (writer.left_out, writer.counts.dropped) == (2, {"repeated execution": 1})
+
+
+def test_an_empty_list_begins_a_segment(tmp_path: Path) -> None:
+    """Otherwise the orders of before would look like the last known ones."""
+    with OrdersWriter(tmp_path) as writer:
+        writer.write(batch_of([full_order()], 10))
+        writer.observe_event(LOST)
+        writer.observe_event(OrderList(20, ()))
+        writer.write(batch_of([full_order(orderId=8)], 30))
+    marker = dict.fromkeys(account_table_schema("orders").names) | {"received": 20, "segment": 20, "is_listed": True}
+    rows = table_rows(tmp_path)
+    assert rows[1] == marker
+    assert [(row["order_id"], row["segment"]) for row in rows] == [(7, 10), (None, 20), (8, 20)]
+    assert (writer.counts.received, writer.counts.written, writer.left_out) == (3, 3, 0)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -405,6 +514,8 @@ def test_a_list_after_an_error_is_not_written(tmp_path: Path) -> None:
             writer.observe_event(listed(10))
         assert writer.counts.dropped == {"write error": 1}
         writer.observe_event(listed(20))
+        writer.observe_event(OrderList(30, ()))
+        assert (writer.counts.received, writer.counts.dropped) == (3, {"write error": 3})
         check_counts(writer)
         writer.close()
 
