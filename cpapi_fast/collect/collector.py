@@ -205,8 +205,9 @@ class Collector:
         if error is None:
             error = lost_error(recorder.outputs)
         self._notices.close()
-        # Without instruments nobody expects market data.
-        unused = [table for table in self._tables if not (self._subscriptions or table.counts.received)]
+        # A run of orders and accounts without instruments expects no market data.
+        is_expected = bool(self._subscriptions) or not self.options.account_tables
+        unused = [table for table in self._tables if not (is_expected or table.counts.received)]
         self._state = "ended"
         self.summary = Summary(
             reason=reason if error is None else str(error),

@@ -77,8 +77,8 @@ class Summary:
         feed: the counters of the feed. `feed.connection` has those of all its sockets.
         consumer: the counters of the queue between feed and files.
         gaps: the number of gaps by cause.
-        outputs: the results of the capture, the tables and the events, in this order. Without instruments, a table of
-            market data is among them only if it got a frame.
+        outputs: the results of the capture, the tables and the events, in this order. In a run of orders and accounts
+            without instruments, a table of market data is among them only if it got a frame.
         symbols: the contracts of the instruments that were given by symbol.
     """
 
