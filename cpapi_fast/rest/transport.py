@@ -6,8 +6,6 @@ The typed errors have no cause or context, because the errors of aiohttp contain
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
@@ -35,6 +33,7 @@ from .cookies import CookieJar
 from .identify import Sign, identified
 from .pacing import RestPacer
 from .responses import Contact, RestResponse
+from .sockets import Sockets
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
@@ -43,9 +42,6 @@ MAX_BODY_BYTES: Final = 16 << 20
 
 #: How much is read of a body that nobody needs, in bytes: enough for a page or the text of an error.
 _START_BYTES: Final = 1 << 16
-
-#: The idle time before the kernel sends TCP keepalive probes, and the interval between them, in seconds.
-TCP_KEEPALIVE_S: Final = 30
 
 
 class RestTransport:
@@ -101,6 +97,7 @@ class RestTransport:
         self._pacer: Final = pacer
         self._asks_tws: Final = asks_tws
         self._http: aiohttp.ClientSession | None = None
+        self._sockets: Final = Sockets()
         self._is_closed = False
         self._owner: Final = LoopOwner("a client") if owner is None else owner
 
@@ -252,6 +249,7 @@ class RestTransport:
         http, self._http = self._http, None
         if http is not None:
             await http.close()
+            await self._sockets.end()
 
     def _open(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
@@ -259,7 +257,7 @@ class RestTransport:
         limit_s = self._clock.real_limit_s
         connect_s = limit_s(self._connect_timeout_s)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=_socket_with_keepalive),
+            connector=aiohttp.TCPConnector(socket_factory=self._sockets.new),
             # `self.cookies` is used instead, because aiohttp's jar drops cookies of hosts that are IP addresses.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
@@ -383,17 +381,3 @@ def _tls_error(reason: Exception) -> ssl.SSLError | None:
     elif isinstance(reason, aiohttp.ClientConnectorError):
         inner = reason.os_error
     return inner if isinstance(inner, ssl.SSLError) else None
-
-
-def _socket_with_keepalive(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Create a socket with TCP keepalive, so that the kernel detects an unreachable peer."""
-    family, kind, protocol, _, _ = address
-    sock = socket.socket(family, kind, protocol)
-    # If the system rejects an option, its default keepalive interval applies.
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # On macOS, TCP_KEEPIDLE is called TCP_KEEPALIVE.
-        for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL"):
-            if hasattr(socket, name):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), TCP_KEEPALIVE_S)
-    return sock
