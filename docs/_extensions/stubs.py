@@ -3,6 +3,7 @@
 from __future__ import annotations
 import __future__
 
+import ast
 import importlib.machinery
 import importlib.util
 import json
@@ -21,7 +22,14 @@ class _StubLoader(importlib.machinery.SourceFileLoader):
 
     def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:
         flags = __future__.annotations.compiler_flag
-        code: CodeType = compile(data, path, "exec", flags, dont_inherit=True, optimize=_optimize)
+        tree = ast.parse(data)
+        for node in ast.walk(tree):
+            # Modules call such functions while they are imported.
+            if isinstance(node, ast.FunctionDef) and node.returns and ast.unparse(node.returns).startswith("dict["):
+                node.body.append(ast.Return(ast.Dict([], [])))
+        code: CodeType = compile(
+            ast.fix_missing_locations(tree), path, "exec", flags, dont_inherit=True, optimize=_optimize
+        )
         return code
 
 

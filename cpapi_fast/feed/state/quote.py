@@ -7,7 +7,6 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.messages.market_data import MarketDataMessage
-from cpapi_fast.messages.member import Member
 from cpapi_fast.protocol.fields import field_code
 from cpapi_fast.redaction import redact_accounts
 
@@ -19,12 +18,11 @@ if TYPE_CHECKING:
 #: `received_ns` and the time of the update, of one field.
 _TIMES: Final = Struct("=qd")
 
-#: The members by the name of their attribute, also of those that are no fields.
-_MEMBERS: Final[dict[str, Member[Any]]] = {
-    **MarketDataMessage.members(),
-    "availability": MarketDataMessage.market_data_availability,
-    "is_halted": MarketDataMessage.last_price,
-    "is_prior_close": MarketDataMessage.last_price,
+#: Attributes that are no members, and the member behind each.
+_DERIVED: Final = {
+    "availability": "market_data_availability",
+    "is_halted": "last_price",
+    "is_prior_close": "last_price",
 }
 
 
@@ -92,7 +90,7 @@ class Quote(MarketDataMessage):
         if isinstance(name, str):
             if name in self.raw:
                 return name
-            member = _MEMBERS.get(name)
+            member = MarketDataMessage.members().get(_DERIVED.get(name, name))
             if member is not None:
                 return member.key
         return field_code(name)
