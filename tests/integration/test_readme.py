@@ -155,10 +155,10 @@ def test_the_program_of_the_readme_in_a_notebook_says_what_to_do(tmp_path: Path)
     assert "never awaited" not in done.stderr
 
 
-def test_the_example_of_the_readme_prints_a_price(tmp_path: Path) -> None:
+def test_the_example_of_the_readme_prints_a_quote(tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(readme_program(), encoding="utf-8")
-    assert re.fullmatch(r"265598 \S+\n", run_python(str(script), folder=tmp_path))
+    assert re.fullmatch(r"265598 \d+\.\d+ \d+\.\d+ True\n", run_python(str(script), folder=tmp_path))
 
 
 def test_the_collecting_example_leaves_finished_files(tmp_path: Path) -> None:
