@@ -43,5 +43,7 @@ async def output_paths(driver: Driver, batch: Batch) -> None:
             pending.append(batch)
 
     await driver.drive("rows/capture", append, per_turn=len(batch), turns=TURNS)
-    if (len(pending), pending.nbytes) != (4 * TURNS * len(batch), 4 * TURNS * batch.nbytes):
+    # Each frame counts with 21 bytes of columns.
+    frame_count, nbytes = 4 * TURNS * len(batch), 4 * TURNS * (batch.nbytes + 21 * len(batch))
+    if (len(pending), pending.nbytes) != (frame_count, nbytes):
         raise AssertionError(f"capture: {len(pending)} frames with {pending.nbytes} bytes")
