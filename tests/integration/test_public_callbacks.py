@@ -88,39 +88,24 @@ class World:
         await asyncio.sleep(0.01)
 
 
+#: The callbacks for changes of the state that a feed keeps.
+CHANGES = (
+    *("on_quote", "on_order", "on_execution", "on_pnl"),
+    *("on_account_value", "on_ledger_balance", "on_session"),
+)
+
 #: Of each callback: how to pass it, and where an awaitable that it returns is reported: `raised` by the call, `handled`
 #: by the exception handler of the loop, or `nowhere`: it is asyncio that calls it.
 CALLBACKS: dict[tuple[str, str], tuple[Callable[[World, Any], Awaitable[object]], str]] = {
     ("Feed.on_item", "callback"): (lambda world, call: world.with_feed(lambda feed: feed.on_item(call)), "handled"),
     ("Feed.on_batch", "callback"): (lambda world, call: world.with_feed(lambda feed: feed.on_batch(call)), "handled"),
-    ("Feed.on_quote", "callback"): (
-        lambda world, call: world.with_changes(lambda feed: feed.on_quote(call)),
-        "handled",
-    ),
-    ("Feed.on_order", "callback"): (
-        lambda world, call: world.with_changes(lambda feed: feed.on_order(call)),
-        "handled",
-    ),
-    ("Feed.on_execution", "callback"): (
-        lambda world, call: world.with_changes(lambda feed: feed.on_execution(call)),
-        "handled",
-    ),
-    ("Feed.on_pnl", "callback"): (
-        lambda world, call: world.with_changes(lambda feed: feed.on_pnl(call)),
-        "handled",
-    ),
-    ("Feed.on_account_value", "callback"): (
-        lambda world, call: world.with_changes(lambda feed: feed.on_account_value(call)),
-        "handled",
-    ),
-    ("Feed.on_ledger_balance", "callback"): (
-        lambda world, call: world.with_changes(lambda feed: feed.on_ledger_balance(call)),
-        "handled",
-    ),
-    ("Feed.on_session", "callback"): (
-        lambda world, call: world.with_changes(lambda feed: feed.on_session(call)),
-        "handled",
-    ),
+    **{
+        (f"Feed.{name}", "callback"): (
+            lambda world, call, name=name: world.with_changes(lambda feed: getattr(feed, name)(call)),
+            "handled",
+        )
+        for name in CHANGES
+    },
     ("Feed", "on_login_required"): (lambda world, call: world.logged_out(call), "handled"),
     ("WsClient.on_batch", "callback"): (lambda world, call: world.with_ws(lambda ws: ws.on_batch(call)), "raised"),
     ("WsClient.on_frame", "callback"): (lambda world, call: world.with_ws(lambda ws: ws.on_frame(call)), "raised"),
