@@ -167,13 +167,6 @@ def gateway_options() -> dict[str, Any]:
 StartGateway = Callable[..., Awaitable[SimulatedGateway]]
 
 
-class PatientGateway(SimulatedGateway):
-    """A simulated gateway whose `wait_for` waits long enough for a busy machine."""
-
-    async def wait_for(self, condition: Callable[[], object], *, timeout_s: float = 60.0) -> None:
-        await super().wait_for(condition, timeout_s=timeout_s)
-
-
 @pytest.fixture
 def start_gateway(enter: Enter, clock: cf.Clock, gateway_options: dict[str, Any]) -> StartGateway:
     """Start a simulated gateway with these `SimulatorOptions`; `speed` gives it a clock of its own."""
@@ -181,7 +174,7 @@ def start_gateway(enter: Enter, clock: cf.Clock, gateway_options: dict[str, Any]
     async def start(**options: Any) -> SimulatedGateway:
         given = gateway_options | options
         own_clock = None if "speed" in given else clock
-        return await enter(PatientGateway(SimulatorOptions(**given), clock=own_clock))
+        return await enter(SimulatedGateway(SimulatorOptions(**given), clock=own_clock))
 
     return start
 

@@ -235,7 +235,7 @@ class SimulatedGateway:
     ) -> None:
         await self.aclose()
 
-    async def wait_for(self, condition: Callable[[], object], *, timeout_s: float = 5.0) -> None:
+    async def wait_for(self, condition: Callable[[], object], *, timeout_s: float = 60.0) -> None:
         """Wait until a condition holds. It is checked every 2 ms.
 
         Args:

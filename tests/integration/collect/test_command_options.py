@@ -117,7 +117,7 @@ if sys.platform != "win32":
             lines = [line for path in (tmp_path / "out").glob("events-*") for line in path.read_bytes().splitlines()]
             return [orjson.loads(line) for line in lines if line.endswith(b"}")]
 
-        await gateway.wait_for(lambda: [e for e in events() if e["type"] == "backfill"][1:], timeout_s=40.0)
+        await gateway.wait_for(lambda: [e for e in events() if e["type"] == "backfill"][1:])
         process.send_signal(signal.SIGINT)
         result: Ended = await ended(process)
         assert result.code == 0, result

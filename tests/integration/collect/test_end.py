@@ -99,10 +99,10 @@ async def test_the_cause_of_missing_data_at_the_end_is_in_the_reason(
     collector = Collector(client, options_of(client, tmp_path))
     stop = asyncio.Event()
     running = asyncio.create_task(collector.run(stop))
-    await gateway.wait_for(lambda: bool(collector.latest_status.latest), timeout_s=30.0)
+    await gateway.wait_for(lambda: bool(collector.latest_status.latest))
     gateway.faults.fail_rest("/ws", status=502, times=None)
     gateway.faults.drop_sockets()
-    await gateway.wait_for(lambda: collector.latest_status.state == "disconnected", timeout_s=30.0)
+    await gateway.wait_for(lambda: collector.latest_status.state == "disconnected")
     await asyncio.sleep(0.5)
     stop.set()
     summary = await running

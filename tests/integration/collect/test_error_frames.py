@@ -25,7 +25,7 @@ async def run_with(gateway: SimulatedGateway, client: Client, folder: Path, fram
     collector = Collector(client, options_of(client, folder), on_notice=notices.append)
     stop = asyncio.Event()
     running = asyncio.ensure_future(collector.run(stop))
-    await gateway.wait_for(lambda: collector.latest_status.latest, timeout_s=25.0)
+    await gateway.wait_for(lambda: collector.latest_status.latest, timeout_s=60.0)
     before = collector.latest_status.connection
     assert before is not None
     wanted_bytes = before.bytes_received + sum(map(len, frames))

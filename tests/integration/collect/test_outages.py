@@ -43,12 +43,12 @@ async def test_a_run_reconnects_and_records_the_gap(
     running = asyncio.create_task(collector.run(stop))
     await gateway.wait_for(lambda: len(collector.status().latest) == len(CONIDS))
     action(gateway)
-    await gateway.wait_for(lambda: any(cause.replace("_", " ") in notice for notice in notices), timeout_s=15)
+    await gateway.wait_for(lambda: any(cause.replace("_", " ") in notice for notice in notices), timeout_s=60)
     gateway.faults.resume()
     rows = sum(quote.rows for quote in collector.status().latest)
-    await gateway.wait_for(lambda: any("data again after" in notice for notice in notices), timeout_s=15)
+    await gateway.wait_for(lambda: any("data again after" in notice for notice in notices), timeout_s=60)
     await gateway.wait_for(lambda: sum(quote.rows for quote in collector.status().latest) > rows + 4)
-    await gateway.wait_for(lambda: collector.status().gaps >= len(CONIDS), timeout_s=15)
+    await gateway.wait_for(lambda: collector.status().gaps >= len(CONIDS), timeout_s=60)
     assert collector.status().advice == ""
     stop.set()
     summary = await running

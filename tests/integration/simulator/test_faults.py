@@ -244,7 +244,7 @@ async def test_client_that_does_not_read_gets_conflated_data_and_bounded_memory(
         await socket.send(f"smd+{conid}+{L1}")
     transport = socket.ws._response.connection.transport
     transport.pause_reading()
-    await gateway.wait_for(lambda: socket.peer.counters.updates_conflated > 1_000, timeout_s=15)
+    await gateway.wait_for(lambda: socket.peer.counters.updates_conflated > 1_000, timeout_s=60)
     writer = socket.peer.writer
     assert writer.waiting_bytes < 600_000
     for _ in range(400):
