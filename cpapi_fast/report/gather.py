@@ -120,7 +120,7 @@ def _gap_at_end(run: RunEntry, events: RunEvents) -> GapEntry:
 
 
 def _states_of(run: RunEntry, events: RunEvents) -> list[StateSpan]:
-    ends = [*(state[0] for state in events.states[1:]), run.end_ns]
+    ends = [*(state[0] for state in events.states[1:]), run.end_ns][: len(events.states)]
     return [
         StateSpan(run.run, state, cause, time_ns, max(end_ns, time_ns), advice, detail)
         for (time_ns, state, cause, advice, detail), end_ns in zip(events.states, ends, strict=True)

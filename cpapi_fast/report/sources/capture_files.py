@@ -15,8 +15,8 @@ _CHUNK_FRAMES: Final = 262_144
 #: The end of an IPC stream that its writer closed.
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
-#: The columns, by name.
-_COLUMNS: Final = ("received_ns", "kind", "conid")
+#: The columns, and their types.
+_COLUMNS: Final = {"received_ns": "int64", "kind": "uint8", "conid": "int64"}
 
 
 class CaptureColumns:
@@ -56,7 +56,8 @@ class CaptureColumns:
                 source.seek(0)
                 indices = [schema.get_field_index(name) for name in _COLUMNS]
                 self.metadata = schema.metadata or {}
-                if min(indices) < 0 or self.metadata.get(b"cpapi_fast.format") != b"capture":
+                types = [str(schema.field(index).type) if index >= 0 else "" for index in indices]
+                if types != list(_COLUMNS.values()) or self.metadata.get(b"cpapi_fast.format") != b"capture":
                     return
                 # Only these columns are decompressed.
                 reader = pa.ipc.open_stream(source, options=pa.ipc.IpcReadOptions(included_fields=indices))
@@ -69,8 +70,12 @@ class CaptureColumns:
             while True:
                 try:
                     batch = reader.read_next_batch()
+                    batch.validate()
                 # The end of the stream, or an incomplete message, which makes Arrow raise various errors.
                 except (StopIteration, pa.ArrowException, OSError):
+                    break
+                if any(column.null_count for column in batch.columns):
+                    # No capture has nulls: the message is damaged.
                     break
                 whole_bytes = source.tell()
                 if batch.num_rows:
@@ -82,10 +87,7 @@ class CaptureColumns:
             if waiting:
                 yield self._chunk(waiting)
             source.seek(whole_bytes)
-            rest = source.read(len(_END_OF_STREAM) + 1)
-            source.seek(max(0, whole_bytes - len(_END_OF_STREAM)))
-            # Whether the reader has read the mark of the end depends on the version of Arrow.
-            self.is_finished = _END_OF_STREAM in (rest, source.read(len(_END_OF_STREAM)) + rest)
+            self.is_finished = source.read(len(_END_OF_STREAM) + 1) == _END_OF_STREAM
         self.torn_bytes = 0 if self.is_finished else max(0, size - whole_bytes)
 
     def _chunk(self, batches: list[Any]) -> tuple[Any, Any, Any]:
