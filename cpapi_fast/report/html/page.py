@@ -91,7 +91,7 @@ def _figure(plots: Plots, name: str, text: str) -> Html:
     """The place of a plot with its text, which says the same to a reader that cannot see it."""
     if name not in plots.places:
         return Html("")
-    place = element("div", Html(plots.places[name]), class_="plot", role="img", aria_label=text)
+    place = element("div", Html(plots.places[name]), class_="plot", role="group", aria_label=text)
     return element("figure", place, element("figcaption", text))
 
 

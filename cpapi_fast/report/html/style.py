@@ -16,16 +16,6 @@ STYLE: Final = """
     --good: #6fd0a0; --check: #f0c060; --missing: #ff9a8f;
   }
 }
-@media print {
-  :root {
-    color-scheme: light;
-    --ground: #ffffff; --panel: #ffffff; --line: #bbbbbb; --text: #000000; --quiet: #444444;
-    --good: #1f7a4d; --check: #8a5a00; --missing: #b3261e;
-  }
-  section, figure, tr { break-inside: avoid; }
-  .scroll { overflow: visible; max-height: none; }
-  .bk-Toolbar, nav { display: none; }
-}
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0 auto; max-width: 1180px; padding: 12px; background: var(--ground); color: var(--text);
@@ -53,13 +43,30 @@ figure { margin: 8px 0; min-width: 0; } .plot { width: 100%; min-width: 0; }
   margin: 8px 0; position: relative; }
 .scroll:focus-visible { outline: 2px solid var(--quiet); }
 table { border-collapse: collapse; width: 100%; font-size: 0.87rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 6px 10px; }
+caption { text-align: left; padding: 6px 10px; max-width: calc(100vw - 28px); }
+td:not(.n):not(.s) { min-width: 13rem; }
 th, td { padding: 4px 10px; border-top: 1px solid var(--line); text-align: left; vertical-align: top;
   overflow-wrap: normal; font-weight: normal; }
 thead th { position: sticky; top: 0; background: var(--panel); font-weight: 600; white-space: nowrap; }
 .n, .s { white-space: nowrap; } td.n, th.n { text-align: right; }
 summary { cursor: pointer; padding: 6px 0; }
 footer { margin: 2rem 0 1rem; border-top: 1px solid var(--line); padding-top: 8px; }
+@media print {
+  :root {
+    color-scheme: light;
+    --ground: #ffffff; --panel: #ffffff; --line: #bbbbbb; --text: #000000; --quiet: #444444;
+    --good: #1f7a4d; --check: #8a5a00; --missing: #b3261e;
+  }
+  figure, tr { break-inside: avoid; }
+  body { max-width: none; padding: 0; font-size: 11px; }
+  table { font-size: 9px; }
+  th, td { padding: 2px 4px; }
+  .n, .s, thead th { white-space: normal; }
+  td:not(.n):not(.s) { min-width: 0; }
+  thead th { position: static; }
+  .scroll { overflow: visible; max-height: none; }
+  .bk-Toolbar, nav { display: none; }
+}
 """
 
 #: Colours of the axes follow those of the page, also when it is printed. A mouse zooms by dragging; a finger scrolls.
@@ -71,7 +78,8 @@ SCRIPT: Final = """
     Bokeh.documents.forEach(function (one) { one._all_models.forEach(visit); });
   }
   function recolour(isDark) {
-    var text = isDark ? "#c3ccd4" : "#3d4852", line = isDark ? "#56626d" : "#aab4bd";
+    // The text of the dark ground can be read on paper too: a browser prints before the plots are drawn again.
+    var text = isDark ? "#8a96a1" : "#3d4852", line = isDark ? "#56626d" : "#aab4bd";
     var grid = isDark ? "#333c44" : "#e2e6ea";
     each(function (model) {
       var type = model.type;

@@ -113,7 +113,7 @@ def test_each_plot_has_a_text_and_each_table_a_caption(text: str) -> None:
     parsed = Parsed(text)
     plots = [attributes for _, attributes in parsed.tags if attributes.get("class") == "plot"]
     assert len(plots) == 6
-    assert all(attributes["aria-label"] and attributes["role"] == "img" for attributes in plots)
+    assert all(attributes["aria-label"] and attributes["role"] == "group" for attributes in plots)
     assert text.count("<table>") == text.count("<caption>") >= 6
 
 
