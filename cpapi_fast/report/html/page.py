@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -17,6 +18,9 @@ from . import sections
 from .elements import Html, element, joined
 from .plots import Plots
 from .style import SCRIPT, STYLE
+
+#: What would end the element of a script.
+_END: Final = re.compile("</(script)", re.IGNORECASE)
 
 _LEVELS: Final = {"good": "good", "check": "check", "missing": "missing"}
 
@@ -51,7 +55,7 @@ def page(report: Report, plots: Plots, *, made_at: datetime | None = None) -> st
             class_="quiet",
         ),
     )
-    scripts = [_in_script(text) for text in (plots.library, plots.script, SCRIPT if plots.places else "") if text]
+    scripts = [in_script(text) for text in (plots.library, plots.script, SCRIPT if plots.places else "") if text]
     head = joined(
         Html('<meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
@@ -77,9 +81,9 @@ def _policy(scripts: Iterable[str]) -> str:
     return "; ".join((*rules, "form-action 'none'"))
 
 
-def _in_script(text: str) -> str:
+def in_script(text: str) -> str:
     r"""A script in which no text can end its element. In a text of JavaScript, `\/` is `/`, and `\x21` is `!`."""
-    return text.replace("</", "<\\/").replace("<!--", "<\\x21--")
+    return _END.sub(r"<\\/\1", text).replace("<!--", "<\\x21--")
 
 
 def _bodies(parts: Sequence[tuple[str, str, Html]]) -> Iterable[Html]:

@@ -90,9 +90,9 @@ def _gap_table(report: Report) -> Html:
     rows = (
         (
             time_text(group.start_ns),
-            time_text(group.end_ns) + (" (no frame after it)" if group.first.is_open else ""),
             duration_text(group.end_ns - group.start_ns),
             group.first.cause,
+            time_text(group.end_ns) + (" (no frame after it)" if group.first.is_open else ""),
             _topics_text(group.topics, names),
             "certain" if group.first.is_certain else "possible",
             NONE if group.frames_dropped is None else f"{group.frames_dropped:,}",
@@ -102,8 +102,8 @@ def _gap_table(report: Report) -> Html:
     )
     more = f"; the longest {_MAX_ROWS:,} of {len(groups):,}" if len(groups) > _MAX_ROWS else ""
     caption = f"Gaps. Those of several instruments at the same time are one row{more}"
-    heads = ("from", "to", "length", "cause", "topics", "missing frames", "dropped", "run")
-    return table(caption, heads, rows, numbers=(2, 6))
+    heads = ("from", "length", "cause", "to", "topics", "missing frames", "dropped", "run")
+    return table(caption, heads, rows, numbers=(1, 6))
 
 
 def _topics_text(topics: Sequence[str | None], names: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from cpapi_fast.report import write_report
 from cpapi_fast.report.gather import gather
 from cpapi_fast.report.html import sections
 from cpapi_fast.report.html.elements import Html, element, table
-from cpapi_fast.report.html.page import page
+from cpapi_fast.report.html.page import in_script, page
 from cpapi_fast.report.html.plots import draw
 from cpapi_fast.report.model import GapEntry
 from cpapi_fast.report.texts import duration_text, percent_text, size_text, time_text
@@ -87,6 +87,13 @@ def test_hostile_texts_are_only_text(text: str) -> None:
         assert part in shown
     assert "\\x1b[2J" in shown
     assert not set(map(ord, text)) & {*range(9), *range(11, 32), 0x7F, 0x202E, 0x200B, 0x2028, 0x9B}
+
+
+def test_no_text_ends_a_script() -> None:
+    # Bokeh escapes the texts of plots too; this also holds for its own code.
+    made = in_script("x = '</script></SCRIPT ></b><!--<script>'")
+    assert made == r"x = '<\/script><\/SCRIPT ></b><\x21--<script>'"
+    assert len(Parsed(f"<script>{made}</script>").tags) == 1
 
 
 def test_the_page_contains_no_account(text: str) -> None:
