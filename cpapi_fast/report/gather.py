@@ -26,8 +26,9 @@ _DATA: Final = "streaming"
 def gather(path: str | os.PathLike[str]) -> Report:
     """Return the data of a report.
 
-    Every file is read as far as it can be read. The cost is about 0.1 s for a million frames of a capture, and the
-    same for a million rows of the table with the lateness. Memory is bounded by the number of instruments.
+    Every file is read as far as it can be read. The cost is a pass of numpy over the receive times, kinds and conids
+    of the captures, and over the times of one table. Memory grows with the number of instruments and events, not with
+    that of frames.
 
     Args:
         path: a folder with the files of one or several runs, or one file, which stands for its run.
