@@ -19,7 +19,7 @@ STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one autobahn soak peers bench \
+.PHONY: help run test build lint types suite unit year pythons wheel browser sanitize fuzz fuzz-one autobahn soak peers bench \
     bench-smoke bench-gate bench-gate-selftest docs docs-check clean
 
 help: ## print this list
@@ -57,6 +57,10 @@ pythons: ## run all tests on every CPython 3.11 to 3.14 of this machine
 
 wheel: $(VENV)/.made ## build sdist and wheel, and run all tests on the installed wheel; WHEEL_PYTHON=... sets the interpreter
 	tools/test_wheel.sh "$(or $(WHEEL_PYTHON),$(PY))" $(SPREAD) $(PYTEST_ARGS)
+
+browser: ## install the headless browser of the tests of the report (Debian and Ubuntu, as root)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	    { apt-get install -qy chromium || { apt-get update -q && apt-get install -qy chromium; }; } >/dev/null
 
 sanitize: build ## run all tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	tools/sanitized.sh "$(PY)" -m pytest $(SPREAD) $(PYTEST_ARGS)

@@ -14,6 +14,7 @@ The folders, in the order in which data flows::
     outputs    Writers of files, and the thread that runs them
     collect    Collects market data: a feed whose frames and events are written to files
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
+    report     Report: one self-contained HTML page about the files of a run or of a folder of runs
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
 """

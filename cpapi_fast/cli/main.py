@@ -37,6 +37,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_collect(commands.add_parser("collect", help="write quotes to files", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
+    _add_report(commands.add_parser("report", help="write an HTML page about collected files", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command == "simulate":
         _add_simulate(simulate)
@@ -302,3 +303,25 @@ def _doctor(args: argparse.Namespace) -> int:
     from . import doctor_command
 
     return doctor_command.run(args)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write one HTML page about the files of collect: whether the data is complete, gaps and standstills by "
+        "instrument, states, rates, lateness, and the files. The page needs no network. Files that are unfinished or "
+        "damaged are read as far as they go. The answer is printed, too."
+    )
+    parser.add_argument("path", metavar="PATH", help="folder of files, or one file, which stands for its run")
+    parser.add_argument(
+        "--out",
+        type=arguments.new_file,
+        metavar="FILE",
+        help="the page, a new file (default: cpapi-fast-report-TIME.html in the current folder)",
+    )
+    _set_command(parser, _report)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from . import report_command
+
+    return report_command.run(args)

@@ -31,7 +31,7 @@ from cpapi_fast.ws.options import WsOptions
 #: The module: `cpapi_fast.cli.main` is the function.
 cli = importlib.import_module("cpapi_fast.cli.main")
 
-COMMANDS: Final = ("collect", "tail", "doctor", "simulate")
+COMMANDS: Final = ("collect", "tail", "doctor", "report", "simulate")
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -321,6 +321,10 @@ READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/tls_options.py": ("collect", "tail", "doctor"),
     "cli/doctor_command.py": ("doctor",),
     "doctor/": ("doctor",),
+    "cli/report_command.py": ("report",),
+    # Elements, styles and scripts of a page.
+    "report/html/": (),
+    "report/": ("report",),
     "simulator/command.py": ("simulate",),
     "simulator/": ("collect", "tail", "simulate"),
 }
