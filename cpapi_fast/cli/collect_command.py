@@ -13,16 +13,20 @@ from typing import Final
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import CollectStatus, size_text, summary_text
-from cpapi_fast.console import say_at_end
+from cpapi_fast.console import say, say_at_end
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.protocol.topics import MarketDataFields
+from cpapi_fast.rest.urls import BaseUrl
 
-from .arguments import feed_options
 from .collect_progress import Progress
+from .config.check import check_files, effective_lines
+from .config.instrument_files import instruments_of
+from .feed_tuning import feed_options
 from .gateway_source import check_source, open_client
 from .signals import stopped_by_signals
+from .tls_options import chosen_tls
 
 #: After this many seconds of finishing the files, a notice tells how to end at once.
 _PATIENCE_S: Final = 2.0
@@ -37,9 +41,34 @@ _UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes":
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code. Errors are raised after the summary is printed."""
-    options = CollectOptions(
-        conids=args.conids,
-        symbols=args.symbols,
+    options = collect_options(args)
+    if not (options.conids or options.symbols or options.account_tables) and args.replay is None:
+        raise ConfigError(
+            "give at least one instrument to subscribe to, such as --conids 265598 or --symbols AAPL@NASDAQ, or what "
+            "to collect of an account, such as --orders"
+        )
+    check_source(args)
+    if args.simulate and args.contract_cache is not None:
+        raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
+    # Checked before anything is connected.
+    import_arrow("pyarrow")
+    if args.check:
+        _check(args, options)
+        return 0
+    run_loop(_run(args, options), uvloop=False if args.asyncio else None)
+    return 0
+
+
+def collect_options(args: argparse.Namespace) -> CollectOptions:
+    """The options of the run in the arguments.
+
+    Raises:
+        CpapiError: one of them is invalid, or a file of instruments is wrong.
+    """
+    conids, symbols = instruments_of(args)
+    return CollectOptions(
+        conids=conids,
+        symbols=symbols,
         out=Path(args.out),
         fields=MarketDataFields.from_codes(args.fields) if args.fields else MarketDataFields.default_l1(),
         tables=args.tables,
@@ -51,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         duration_s=args.duration,
         flush_interval_s=args.flush_interval,
         roll_interval_s=args.roll_interval,
+        roll_bytes=args.roll_bytes,
         slow_disk=args.slow_disk.replace("-", "_"),
         lost_files=args.lost_files,
         file_mode=args.file_mode,
@@ -60,18 +90,14 @@ def run(args: argparse.Namespace) -> int:
         feed=feed_options(args),
         **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )
-    if not (options.conids or options.symbols or options.account_tables) and args.replay is None:
-        raise ConfigError(
-            "give at least one instrument to subscribe to, such as --conids 265598 or --symbols AAPL@NASDAQ, or what "
-            "to collect of an account, such as --orders"
-        )
-    check_source(args)
-    if args.simulate and args.contract_cache is not None:
-        raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
-    # Checked before anything is connected.
-    import_arrow("pyarrow")
-    run_loop(_run(args, options), uvloop=False if args.asyncio else None)
-    return 0
+
+
+def _check(args: argparse.Namespace, options: CollectOptions) -> None:
+    tls = None
+    if not args.simulate and BaseUrl.parse(args.url).scheme == "https":
+        tls = chosen_tls(args)
+    check_files(options, tls)
+    say(*effective_lines(args.settings))
 
 
 async def _run(args: argparse.Namespace, options: CollectOptions) -> None:

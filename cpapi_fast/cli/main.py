@@ -7,8 +7,11 @@ is an error only of the command that needs it.
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from cpapi_fast._version import __version__
 from cpapi_fast.console import StreamError, tell
@@ -16,8 +19,12 @@ from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, Subsc
 from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_program
 
 from . import arguments
+from .feed_tuning import add_feed_tuning
 from .option_names import OptionNames
 from .tls_options import add_tls_options
+
+if TYPE_CHECKING:
+    from .config import Settings
 
 
 def make_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -58,16 +65,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     # No option before the command takes a value, so the first argument that is not an option is the command.
     command = next((argument for argument in argv if not argument.startswith("-")), None)
-    args, unknown = make_parser(command).parse_known_args(argv)
+    parser = make_parser(command)
+    settings = _settings(parser) if command == "collect" else None
+    args, unknown = parser.parse_known_args(argv)
     if unknown:
         # Reported by the parser of the command, whose help lists the options.
         is_list = not any(argument.startswith("-") for argument in unknown)
         hint = "; separate the values of an option by commas, as in A,B" if is_list else ""
         args.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     try:
+        if settings is not None:
+            settings.complete(args)
+            args.settings = settings
         code: int = args.run(args)
     except CpapiError as exc:
-        tell(f"cpapi-fast: error: {args.names(str(exc))}")
+        # The problems of a configuration name its keys.
+        texts = getattr(exc, "problems", None) or (_with_source(args.names(str(exc)), settings),)
+        tell(*(f"cpapi-fast: error: {text}" for text in texts))
         # The value in a HeaderRefusedError comes from the gateway, not from the caller.
         is_usage_error = isinstance(exc, (ConfigError, SubscriptionError, UsageError)) and not isinstance(
             exc, HeaderRefusedError
@@ -80,6 +94,25 @@ def _run(argv: Sequence[str]) -> int:
         tell(f"cpapi-fast: error: {exc.strerror or exc}")
         return EXIT_FAILURE
     return code
+
+
+def _settings(parser: argparse.ArgumentParser) -> Settings:
+    """The settings of `collect`, which has a configuration."""
+    from .config import Settings
+
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return Settings(commands.choices["collect"], os.environ)
+
+
+def _with_source(text: str, settings: Settings | None) -> str:
+    """The text of an error, with the file and line of the option that it names, if it is from a configuration."""
+    if settings is None:
+        return text
+    for option in re.findall(r"--[a-z][a-z-]*", text):
+        setting = settings.current.get(option[2:])
+        if setting is not None and setting.is_configured and setting.where not in text:
+            return f"{text} ({option[2:]} is set in: {setting.where})"
+    return text
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +142,18 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "and accounts. The command reconnects automatically after a lost "
         "connection, a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints "
         "progress and notices to stderr, and a summary to stdout."
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="a TOML file with options: each key is the name of an option without its dashes; the command line has "
+        "precedence, then environment variables such as CPAPI_FAST_FLUSH_INTERVAL, then the file",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check the options, files and folder without a connection, print the effective options with their "
+        "sources, and exit: 0 if a run can start, 1 if the folder cannot be written, 2 if an option or file is wrong",
     )
     _add_source(parser)
     arguments.add_instruments(parser, "subscribe to", has_symbols=True)
@@ -147,6 +192,13 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         default=300.0,
         metavar="S",
         help="start a new file of the capture and of each table every S seconds (default: 300)",
+    )
+    tuning.add_argument(
+        "--roll-bytes",
+        type=arguments.whole_number,
+        default=1024**3,
+        metavar="N",
+        help="start a new file of the capture and of the events after N bytes, too (default: 1073741824)",
     )
     tuning.add_argument(
         "--slow-disk",
@@ -198,6 +250,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
 
+    add_feed_tuning(parser, has_backfill=True)
     _add_simulated(parser)
     _set_command(parser, _collect)
 
@@ -244,6 +297,7 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
+    add_feed_tuning(parser)
     _add_simulated(parser)
     _set_command(parser, _tail)
 

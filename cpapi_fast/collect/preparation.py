@@ -76,7 +76,7 @@ async def prepare(
     await _check_certificate(client, stop)
     if not options.symbols:
         return Preparation(options)
-    _check_lines(options)
+    check_lines(options)
     began_s = client.clock.monotonic_s()
     symbols = await resolve_when_possible(client, options, report, stop)
     resolved_ns, waited_s = time.time_ns(), client.clock.monotonic_s() - began_s
@@ -139,10 +139,13 @@ async def _check_certificate(client: Client, stop: asyncio.Event | None) -> None
         raise outcome
 
 
-def _check_lines(options: CollectOptions) -> None:
-    """Raise the error of too many instruments before each of them is requested.
+def check_lines(options: CollectOptions) -> None:
+    """Check that there are not too many instruments, before each of them is requested.
 
     Two symbols may name one contract, so only those are counted that certainly do not.
+
+    Raises:
+        LimitError: there are more instruments than market data lines.
     """
     queries = map(SymbolQuery.parse, options.symbols)
     different = {(one.root, one.month, one.year[-1:]) if one.root else one.symbol for one in queries}
