@@ -55,7 +55,8 @@ async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
     from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 
     gateway = await stack.enter_async_context(SimulatedGateway(SimulatorOptions(**_simulator_options(args))))
-    tell(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}")
+    if not getattr(args, "quiet", False):
+        tell(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}")
     tls = Tls.pinned(gateway.fingerprint) if gateway.fingerprint else Tls.verify()
     return Client(gateway.url, tls=tls, clock=gateway.clock)
 

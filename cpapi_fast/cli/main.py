@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from cpapi_fast._version import __version__
@@ -73,10 +74,20 @@ def _run(argv: Sequence[str]) -> int:
         is_list = not any(argument.startswith("-") for argument in unknown)
         hint = "; separate the values of an option by commas, as in A,B" if is_list else ""
         args.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    with ExitStack() as stack:
+        return _run_command(args, settings, stack)
+
+
+def _run_command(args: argparse.Namespace, settings: Settings | None, stack: ExitStack) -> int:
     try:
         if settings is not None:
+            from .service.log_output import stderr_in
+
+            # As far as it is known: an error of the settings is told in its form, too.
+            stack.enter_context(stderr_in(getattr(args, "log_format", None)))
             settings.complete(args)
             args.settings = settings
+            stack.enter_context(stderr_in(args.log_format))
         code: int = args.run(args)
     except CpapiError as exc:
         # The problems of a configuration name its keys.
@@ -250,9 +261,29 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
 
+    _add_screen(parser)
     add_feed_tuning(parser, has_backfill=True)
     _add_simulated(parser)
     _set_command(parser, _collect)
+
+
+def _add_screen(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is printed")
+    group.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        help="write each change of state, gap, retry and notice to stderr as a line with its time: text, or one JSON "
+        "object (default: notices only, without a time)",
+    )
+    group.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning"),
+        help="the lowest level of these lines; debug adds each request (default: info)",
+    )
+    group.add_argument("--quiet", action="store_true", help="print only warnings and errors: no progress, no summary")
+    group.add_argument(
+        "--progress", action="store_true", help="print a line of progress every five seconds where there is no terminal"
+    )
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:

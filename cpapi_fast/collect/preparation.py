@@ -90,9 +90,13 @@ async def prepare(
     return Preparation(replace(options, conids=conids, duration_s=duration_s), symbols, waited_s, resolved_ns)
 
 
-def run_feed_options(options: CollectOptions) -> FeedOptions:
-    """Return the options of the feed of a run."""
-    # The notices tell what the feed would write to the log.
+def run_feed_options(options: CollectOptions, *, logs: bool) -> FeedOptions:
+    """Return the options of the feed of a run.
+
+    Args:
+        options: the options of the run.
+        logs: whether the feed writes to the log; otherwise the notices tell what it would write.
+    """
     return replace(
         options.feed,
         overload="block",
@@ -101,7 +105,7 @@ def run_feed_options(options: CollectOptions) -> FeedOptions:
         kept_state=options.orders,
         max_orders=max(options.feed.max_orders, MOST_KEPT),
         give_up_after_s=options.give_up_after_s or options.feed.give_up_after_s,
-        log_trouble=False,
+        log_trouble=logs,
     )
 
 
