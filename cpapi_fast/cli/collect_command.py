@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
@@ -29,6 +30,7 @@ from .feed_tuning import feed_options
 from .gateway_source import check_source, open_client
 from .service.log_output import LogOutput, log_to
 from .service.reload import Reloader
+from .service.systemd import ServiceNotifier
 from .signals import stopped_by_signals
 from .tls_options import chosen_tls
 
@@ -159,15 +161,32 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
             interval_s=_line_interval_s(args),
             has_table=not (is_logging or args.quiet),
         )
+        notifier = ServiceNotifier(os.environ, lambda: _service_status(collector.latest_status))
         try:
-            with progress:
+            with progress, notifier:
                 if is_logging:
                     stack.enter_context(_logged(args, progress.notice))
+                # A gateway that is not there yet is no reason to start the service again.
+                notifier.ready()
+                stopped = asyncio.create_task(_tell_stopping(stop, notifier))
+                stack.callback(stopped.cancel)
                 await collector.run(stop)
         finally:
             if collector.summary is not None and not args.quiet:
                 summary = replace(collector.summary, reason=names(collector.summary.reason))
                 say_at_end(*summary_text(summary).split("\n"))
+
+
+async def _tell_stopping(stop: asyncio.Event, notifier: ServiceNotifier) -> None:
+    await stop.wait()
+    notifier.stopping()
+
+
+def _service_status(status: CollectStatus) -> str:
+    """The status of the run in one line, for `systemctl status`."""
+    frames = status.connection.frames_received if status.connection else 0
+    counts = f"{frames:,} frames, {len(status.subscriptions):,} instruments, {status.gaps:,} gaps"
+    return f"{status.state.replace('_', ' ')}; {counts}{f'; action: {status.advice}' if status.advice else ''}"
 
 
 def _line_interval_s(args: argparse.Namespace) -> float | None:

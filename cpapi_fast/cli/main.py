@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from cpapi_fast._version import __version__
-from cpapi_fast.console import StreamError, tell
+from cpapi_fast.console import StreamError, say, tell
 from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
 from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_program
 
@@ -32,8 +32,8 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands; `args.run(args)` of what it parses runs one and returns the exit code.
 
     Args:
-        command: the command that will be parsed. The options of `simulate` are only added for that command, because
-            they are defined in the simulator, which takes long to import.
+        command: the command that will be parsed. The options of `simulate` are only added for that command and for
+            `completion`, because they are defined in the simulator, which takes long to import.
     """
     parser = OneLineParser(
         prog="cpapi-fast",
@@ -46,8 +46,9 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
-    if command == "simulate":
+    if command in ("simulate", "completion"):
         _add_simulate(simulate)
+    _add_completion(commands.add_parser("completion", help="print a script for your shell", allow_abbrev=False))
     return parser
 
 
@@ -131,6 +132,23 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
     add_arguments(parser)
     _set_command(parser, _simulate)
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Print a script with which a shell completes commands, options and values: for bash, put "
+        '`eval "$(cpapi-fast completion bash)"` into ~/.bashrc; for zsh, the same with zsh into ~/.zshrc; for fish, '
+        "`cpapi-fast completion fish | source` into ~/.config/fish/config.fish."
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
+    _set_command(parser, _completion)
+
+
+def _completion(args: argparse.Namespace) -> int:
+    from .service.completion import completion_script
+
+    say(*completion_script(args.shell, make_parser("completion")).splitlines())
+    return 0
 
 
 def _set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
