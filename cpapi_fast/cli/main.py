@@ -20,6 +20,7 @@ from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, Subsc
 from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_program
 
 from . import arguments
+from .config.options import add_config_options, add_log_options
 from .feed_tuning import add_feed_tuning
 from .option_names import OptionNames
 from .tls_options import add_tls_options
@@ -172,18 +173,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "connection, a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints "
         "progress and notices to stderr, and a summary to stdout."
     )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="a TOML file with options: each key is the name of an option without its dashes; the command line has "
-        "precedence, then environment variables such as CPAPI_FAST_FLUSH_INTERVAL, then the file",
-    )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="check the options, files and folder without a connection, print the effective options with their "
-        "sources, and exit: 0 if a run can start, 1 if the folder cannot be written, 2 if an option or file is wrong",
-    )
+    add_config_options(parser)
     _add_source(parser)
     arguments.add_instruments(parser, "subscribe to", has_symbols=True)
     parser.add_argument(
@@ -279,29 +269,10 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
 
-    _add_screen(parser)
+    add_log_options(parser)
     add_feed_tuning(parser, has_backfill=True)
     _add_simulated(parser)
     _set_command(parser, _collect)
-
-
-def _add_screen(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is printed")
-    group.add_argument(
-        "--log-format",
-        choices=("text", "json"),
-        help="write each change of state, gap, retry and notice to stderr as a line with its time: text, or one JSON "
-        "object (default: notices only, without a time)",
-    )
-    group.add_argument(
-        "--log-level",
-        choices=("debug", "info", "warning"),
-        help="the lowest level of these lines; debug adds each request (default: info)",
-    )
-    group.add_argument("--quiet", action="store_true", help="print only warnings and errors: no progress, no summary")
-    group.add_argument(
-        "--progress", action="store_true", help="print a line of progress every five seconds where there is no terminal"
-    )
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:

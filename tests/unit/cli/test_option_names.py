@@ -317,6 +317,8 @@ READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/arguments.py": ("collect", "tail"),
     "cli/feed_tuning.py": ("collect", "tail"),
     "cli/config/": ("collect",),
+    "cli/service/completion.py": (),
+    "cli/service/": ("collect",),
     "cli/option_names.py": (),
     "program/": (),
     "cli/collect_command.py": ("collect",),
