@@ -82,6 +82,14 @@ _WS: Final[dict[str, _Limit]] = {
 }  # fmt: skip
 
 
+#: The options of `Client`.
+_CLIENT: Final[dict[str, _Limit]] = {
+    "connect_timeout_s": _Limit("connect-timeout", seconds, "the time limit to connect for a request (default: 5)"),
+    "total_timeout_s": _Limit("total-timeout", seconds, "the time limit of a request over REST (default: 30)"),
+    "max_body_bytes": _Limit("max-body-bytes", whole_number, "a longer response is an error (default: 16 MiB)"),
+}
+
+
 def add_feed_tuning(parser: argparse.ArgumentParser, *, has_backfill: bool = False) -> None:
     """Add the options. The defaults follow the gateway's documentation.
 
@@ -92,7 +100,7 @@ def add_feed_tuning(parser: argparse.ArgumentParser, *, has_backfill: bool = Fal
     group = parser.add_argument_group(
         "limits of the connection", "the defaults follow the gateway's documentation; change them only with a reason"
     )
-    for one in (*_FEED.values(), *_WS.values()):
+    for one in (*_FEED.values(), *_WS.values(), *_CLIENT.values()):
         letter = "LOW,HIGH" if one.parse is _ages else "S" if one.parse is seconds and "bytes" not in one.name else "N"
         group.add_argument(f"--{one.name}", type=one.parse, metavar=letter, help=one.help)
     group.add_argument(
@@ -146,10 +154,15 @@ def _tuned_ws(args: argparse.Namespace) -> dict[str, Any]:
     return _given(args, (*_WS, "busy_poll"))
 
 
+def client_limits(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the limits of `Client` that are given, by name."""
+    return _given(args, tuple(_CLIENT))
+
+
 def _given(args: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
-        limit = _FEED.get(name) or _WS.get(name)
+        limit = (_FEED | _WS | _CLIENT).get(name)
         dest = (limit.name if limit else name.removesuffix("_s")).replace("-", "_")
         value = getattr(args, dest, None)
         if value is not None and value is not False:

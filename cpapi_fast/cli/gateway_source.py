@@ -12,6 +12,7 @@ from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 
+from .feed_tuning import client_limits
 from .tls_options import chosen_tls, is_tls_chosen
 
 #: Options for a simulated gateway only.
@@ -40,7 +41,9 @@ async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client
     """
     if args.simulate:
         return await stack.enter_async_context(await _simulated(args, stack))
-    return await stack.enter_async_context(Client(args.url, tls=chosen_tls(args), contract_cache=_cache(args)))
+    return await stack.enter_async_context(
+        Client(args.url, tls=chosen_tls(args), contract_cache=_cache(args), **client_limits(args))
+    )
 
 
 def _cache(args: argparse.Namespace) -> ContractCache | None:

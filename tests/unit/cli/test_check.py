@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from tests.servers.certificates import make
 
 #: The module: `cpapi_fast.cli.main` is the function.
 cli = importlib.import_module("cpapi_fast.cli.main")
+
+
+#: Folders of the system in which nobody can create files.
+_READ_ONLY = () if sys.platform == "win32" else ("/proc/none/x", "/proc")
 
 
 @pytest.fixture
@@ -64,8 +69,7 @@ def test_what_is_wrong(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
         ((*base, "--seed", "1"), 2, "--seed can only be used with --simulate"),
         (("--url", "https://a b", *base[2:]), 2, "base URL"),
         ((*base, "--config", tmp_path / "none"), 2, "cannot read"),
-        ((*base[:4], "--out", "/proc/none/x"), 1, "cannot write to /proc/none/x"),
-        ((*base[:4], "--out", "/proc"), 1, "cannot write to /proc"),
+        *(((*base[:4], "--out", folder), 1, f"cannot write to {folder}") for folder in _READ_ONLY),
     ):  # fmt: skip
         assert check(*arguments) == code, arguments
         out, err = capsys.readouterr()

@@ -24,6 +24,7 @@ from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.doctor.runner import diagnose
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatorOptions
 from cpapi_fast.ws.options import WsOptions
@@ -91,11 +92,32 @@ FEED: Final[dict[str, str]] = {
     "record_decisions": "--record-decisions",
 }
 
+#: The options of the connection and of the client, of the same two commands.
+CONNECTION: Final[dict[str, str]] = {
+    "open_timeout_s": "--open-timeout",
+    "close_timeout_s": "--close-timeout",
+    "max_frame_bytes": "--max-frame-bytes",
+    "max_message_bytes": "--max-message-bytes",
+    "callback_errors": "the command has no callbacks of users",
+    "busy_poll": "--busy-poll",
+    "base_url": "--url",
+    "tls": "--fingerprint",
+    "user_agent": "the command names itself",
+    "connect_timeout_s": "--connect-timeout",
+    "total_timeout_s": "--total-timeout",
+    "max_body_bytes": "--max-body-bytes",
+    "clock": "for tests with compressed time",
+    "pacer": "for programs with several clients",
+    "contract_cache": "collect has --contract-cache",
+}
+
 TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
     "collect": (
-        (FeedOptions, CollectOptions),
+        (FeedOptions, CollectOptions, WsOptions, Client),
         FEED
+        | CONNECTION
         | {
+            "contract_cache": "--contract-cache",
             "conids": "--conids",
             "symbols": "--symbols",
             "trading_hours": "--trading-hours",

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from cpapi_fast.cli import arguments, feed_tuning
 from cpapi_fast.cli.collect_command import collect_options
 from cpapi_fast.cli.config import Settings, SettingsError
 from cpapi_fast.cli.config.check import effective_lines
@@ -127,6 +128,29 @@ def test_what_is_required_may_come_from_any_source(config: Callable[[str], str])
         parsed("--config", config("simulate = true"))
     with pytest.raises(RefusedError, match=r"--url or --simulate"):
         parsed("--config", config('out = "x"\nsimulate = false'))
+
+
+def test_every_limit_reaches_the_options_of_the_library() -> None:
+    limits = {**feed_tuning._FEED, **feed_tuning._WS, **feed_tuning._CLIENT}
+    values = {name: 7.0 if limit.parse is arguments.seconds else 7 for name, limit in limits.items()}
+    values["renew_after_s"] = (1.0, 2.0)
+    flags = [
+        word
+        for name, limit in limits.items()
+        for word in (f"--{limit.name}", "1,2" if name == "renew_after_s" else str(values[name]))
+    ]
+    more = ("--ready-fallback", "reconnect", "--busy-poll", "--backfill-timeout", "7", "--roll-bytes", "7")
+    args = parsed("--simulate", "--out", "x", *flags, *more)
+    options = collect_options(args)
+    assert {name: getattr(options.feed, name) for name in feed_tuning._FEED} == {
+        name: values[name] for name in feed_tuning._FEED
+    }
+    assert {name: getattr(options.feed.ws, name) for name in feed_tuning._WS} == {
+        name: values[name] for name in feed_tuning._WS
+    }
+    assert feed_tuning.client_limits(args) == {name: values[name] for name in feed_tuning._CLIENT}
+    assert (options.feed.ready_fallback, options.feed.backfill_timeout_s) == ("reconnect", 7.0)
+    assert (options.feed.ws.busy_poll, options.roll_bytes) == (True, 7)
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------
