@@ -171,7 +171,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "files, and events (state changes, gaps) to JSON lines; on request also orders, executions, profit and loss, "
         "and accounts. The command reconnects automatically after a lost "
         "connection, a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints "
-        "progress and notices to stderr, and a summary to stdout."
+        "progress on a terminal and notices to stderr, and a summary to stdout."
     )
     add_config_options(parser)
     _add_source(parser)

@@ -6,6 +6,7 @@ import asyncio
 import configparser
 import importlib
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -106,3 +107,22 @@ def test_the_commands_of_the_container_are_valid(tmp_path: Path, monkeypatch: py
     entry = json.loads(by_word["ENTRYPOINT"].partition(" ")[2])
     assert entry[0] == "cpapi-fast"
     assert cli.main([*entry[1:], "--check"]) == 0
+
+
+def test_the_health_check_of_the_container(tmp_path: Path) -> None:
+    text = _CONTAINER.read_text(encoding="utf-8").replace("\\\n", " ")
+    line = next(line for line in text.splitlines() if line.startswith("HEALTHCHECK"))
+    program, *arguments = json.loads(line.partition(" CMD ")[2])
+    assert program == "python"
+
+    def code() -> int:
+        command = [sys.executable, *(word.replace("/data", str(tmp_path)) for word in arguments)]
+        return subprocess.run(command, timeout=LIMIT_S, check=False).returncode
+
+    assert code() == 1
+    capture = tmp_path / "date=2026-01-02" / "capture-x.arrows"
+    capture.parent.mkdir()
+    capture.touch()
+    assert code() == 0
+    os.utime(capture, (0, 0))
+    assert code() == 1
