@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from cpapi_fast.cli.arguments import new_file
 from cpapi_fast.cli.config.instrument_files import instruments_of
 from cpapi_fast.errors import CpapiError
 
@@ -53,12 +54,10 @@ class Reloader:
     async def _reload(self) -> None:
         found = self._settings.read_again()
         before = self._settings.current
-        other = [
-            key
-            for key, one in found.items()
-            # What cannot be read again has its default here.
-            if key not in _INSTRUMENTS and one.value != before[key].value and one.is_configured
-        ]
+        actions = self._settings.actions
+        # The run has created its new files, so their names are not read again.
+        others = [key for key in found if key not in _INSTRUMENTS and actions[key].type is not new_file]
+        other = [key for key in others if found[key].value != before[key].value]
         if other:
             names = ", ".join(other[:_MAX_NAMES]) + (" and others" if len(other) > _MAX_NAMES else "")
             self._warn(f"only instruments are reloaded; a change of {names} takes effect at the next start")

@@ -64,10 +64,11 @@ async def test_sighup_reloads_the_instruments(gateway: SimulatedGateway, tmp_pat
             conids.write_text(text, encoding="utf-8")
             assert (await line_after_hang_up()).startswith(f"cpapi-fast: warning: {expected}")
         conids.write_text("265598\n495512563\n", encoding="utf-8")
-        config.write_text(config.read_text(encoding="utf-8") + "roll-interval = 60\n", encoding="utf-8")
+        changed = config.read_text(encoding="utf-8").replace('trading-hours = "none"', "roll-interval = 60")
+        config.write_text(changed, encoding="utf-8")
         assert await line_after_hang_up() == (
             "cpapi-fast: warning: only instruments are reloaded; "
-            "a change of roll-interval takes effect at the next start"
+            "a change of roll-interval, trading-hours takes effect at the next start"
         )
         line = (await asyncio.wait_for(process.stderr.readline(), LIMIT_S)).decode()
         assert line == "cpapi-fast: reloaded the instruments: 0 joined, 0 left\n"
