@@ -40,6 +40,7 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
 
 from .clock import SYSTEM_CLOCK, Clock
 from .collect.collector import Collector
+from .collect.instruments import InstrumentChange
 from .collect.options import CollectOptions
 from .collect.symbols import resolve_symbols
 from .contract_cache import ContractCache
@@ -188,6 +189,7 @@ __all__ = [
     "History",
     "HistorySource",
     "InsecureTlsWarning",
+    "InstrumentChange",
     "Keepalive",
     "LastField",
     "LastValue",

@@ -7,16 +7,13 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Any, Final, get_args
 
 from cpapi_fast.errors import CpapiError, SubscriptionError
 from cpapi_fast.protocol.contracts.symbols import SymbolQuery
 from cpapi_fast.protocol.fields import field_code, similar_keys
 from cpapi_fast.protocol.instruments import market_data_target, split_instruments
 from cpapi_fast.redaction import shown
-
-if TYPE_CHECKING:
-    from cpapi_fast.feed.options import FeedOptions
 
 #: What `--conids` takes.
 _INSTRUMENTS: Final = (
@@ -25,7 +22,7 @@ _INSTRUMENTS: Final = (
 )
 
 
-class _Extend(argparse.Action):
+class Extend(argparse.Action):
     """Adds the values of a repeated option, as a tuple."""
 
     def __call__(
@@ -35,24 +32,35 @@ class _Extend(argparse.Action):
         values: str | Sequence[Any] | None,
         _option: str | None = None,
     ) -> None:
-        setattr(namespace, self.dest, (*(getattr(namespace, self.dest) or ()), *(values or ())))
+        """Add the values; called by the parser."""
+        setattr(namespace, self.dest, (*(getattr(namespace, self.dest, None) or ()), *(values or ())))
 
 
 def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbols: bool = False) -> None:
     """Add `--conids` and `--fields`, and `--symbols` for a command that resolves them. All may be repeated."""
     parser.add_argument(
-        "--conids", type=instruments, action=_Extend, default=(), metavar="A,B", help=_INSTRUMENTS % purpose
+        "--conids", type=instruments, action=Extend, default=(), metavar="A,B", help=_INSTRUMENTS % purpose
     )
     if has_symbols:
         parser.add_argument(
             "--symbols",
             type=symbols,
-            action=_Extend,
+            action=Extend,
             default=(),
             metavar="A,B",
             help="symbols of instruments: stocks (AAPL@NASDAQ, AAPL:USD), futures (ESZ6: symbol of the underlying at "
             "IB, letter of the month, year), currency pairs (EUR.USD); an ambiguous one is an error that lists its "
             "contracts; may be repeated",
+        )
+        parser.add_argument(
+            "--conids-file",
+            metavar="FILE",
+            help="further instruments, one per line; # begins a comment",
+        )
+        parser.add_argument(
+            "--symbols-file",
+            metavar="FILE",
+            help="symbols of further instruments, one per line; # begins a comment",
         )
         parser.add_argument(
             "--contract-cache",
@@ -66,7 +74,7 @@ def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbol
     parser.add_argument(
         "--fields",
         type=fields,
-        action=_Extend,
+        action=Extend,
         metavar="A,B",
         help="fields to request by key or code (last_price,84), each of which gets a column; may be repeated "
         "(default: 31,84,86,85,88,87)",
@@ -99,7 +107,7 @@ def add_account_tables(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             option,
             type=accounts,
-            action=_Extend,
+            action=Extend,
             default=(),
             metavar="ACCOUNT",
             help=f"table {name}: {purpose}; may be repeated",
@@ -141,26 +149,6 @@ def add_feed_options(parser: argparse.ArgumentParser) -> None:
         help="write what the connection does and why to this new file, for a report of a problem; it contains no "
         "secret and no price",
     )
-
-
-def feed_options(args: argparse.Namespace) -> FeedOptions:
-    """The options of the feed in the arguments.
-
-    Raises:
-        ConfigError: one of them is invalid.
-    """
-    from cpapi_fast.feed.options import FeedOptions
-
-    given = {
-        name: value
-        for name in ("competing", "market_data_lines", "backfill", "record_decisions")
-        if (value := getattr(args, name, None)) is not None
-    }
-    if args.give_up_after is not None:
-        given["give_up_after_s"] = args.give_up_after
-    if args.nightly_reset is not None:
-        given["nightly"] = args.nightly_reset[0]
-    return FeedOptions(**given)
 
 
 def instruments(text: str) -> tuple[int | str, ...]:

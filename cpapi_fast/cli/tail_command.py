@@ -20,7 +20,7 @@ from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.protocol.topics import MarketDataFields
 
-from .arguments import feed_options
+from .feed_tuning import feed_options
 from .gateway_source import check_source, open_client
 from .screen import TerminalScreen, missing_table, text_lines
 from .signals import stopped_by_signals

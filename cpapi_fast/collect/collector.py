@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +24,12 @@ from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
 from .account_subscriptions import AccountSubscriptions
+from .instruments import InstrumentChange, Instruments
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
-from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
@@ -68,7 +68,7 @@ class Collector:
         options: what to collect.
         on_notice: a plain function, called with a line of text when data stops or returns, when the disk is slow, and
             so on. Its exceptions are passed to the exception handler of the loop. Without it, the lines are warnings of
-            the logger `cpapi_fast`.
+            the logger `cpapi_fast`, to which the feed also writes its changes of state, retries and gaps.
 
     Raises:
         ConfigError: `on_notice` is not a plain function.
@@ -92,7 +92,7 @@ class Collector:
         self._started_s = self._clock.monotonic_s()
         self._feed: Feed | None = None
         self._consumer: Consumer | None = None
-        self._subscriptions: tuple[FeedSubscription, ...] = ()
+        self._instruments: Instruments | None = None
         self._prepared = Preparation(options)
         self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
@@ -110,20 +110,44 @@ class Collector:
         consumer = self._consumer.stats if self._consumer else None
         known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
         change = self._notices.last_trouble
+        latest = self._tables[0].latest if self._tables else {}
+        symbols, left = (one.symbols, one.left) if (one := self._instruments) else (self._prepared.symbols, frozenset())
         return CollectStatus(
             state=self._state or (feed.state.value if feed else "starting"),
             elapsed_s=self._clock.monotonic_s() - self._started_s,
             connection=feed.stats.connection if feed else None,
             queued_bytes=consumer.pending_bytes if consumer else 0,
             outputs=tuple((output.name, output.counts) for output in recorder.outputs) if recorder else (),
-            latest=tuple(self._tables[0].latest.values()) if self._tables else (),
+            latest=tuple(quote for name, quote in latest.items() if name not in left),
             subscriptions={name: status for name, status in known if status is not None},
             gaps=sum(self._gaps.values()),
             dropped=consumer.dropped if consumer else 0,
             advice=change.advice if change and self._notices.is_in_trouble else "",
             rows_unlisted=self._tables[0].rows_unlisted if self._tables else 0,
-            symbols={str(one.conid): one.text for one in self._prepared.symbols},
+            symbols={str(one.conid): one.text for one in symbols},
         )
+
+    async def set_instruments(self, conids: Iterable[int | str] = (), symbols: Iterable[str] = ()) -> InstrumentChange:
+        """Change the instruments while the run continues. Those that stay are not touched; see `Instruments.change`.
+
+        Args:
+            conids: all instruments from now on, as `CollectOptions.conids`.
+            symbols: further ones, as `CollectOptions.symbols`.
+
+        Returns:
+            The instruments that joined and left.
+
+        Raises:
+            UsageError: the run has not subscribed yet, or has ended.
+            CpapiError: an instrument is invalid, there are too many, or symbols were not resolved; nothing is changed.
+        """
+        if self._instruments is None or self._state is not None:
+            raise UsageError("instruments can be changed only while the collector runs")
+        return await self._instruments.change(conids, symbols)
+
+    @property
+    def _subscriptions(self) -> tuple[FeedSubscription, ...]:
+        return self._instruments.subscriptions if self._instruments else ()
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
         """Collect until `stop` is set, the duration is over, or an error occurs. The files are finished in each case.
@@ -156,22 +180,21 @@ class Collector:
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
-        self._feed = feed = Feed(self._client, run_feed_options(options))
+        self._feed = feed = Feed(self._client, run_feed_options(options, logs=self._notices.is_logging))
         # Every row has the symbol and the availability.
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
-        hours = options.given_hours
-        subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
+        instruments = Instruments(self._client, feed, prepared, fields, self._notices.report)
+        await instruments.subscribe()
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
         self._recorder = recorder = self._open_recorder(options)
-        self._subscriptions = tuple(subscriptions)
+        self._instruments = instruments
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
         self._state = None
-        following = follow_schedules(self._client, feed, options, fields, self._notices.report)
         tasks = (
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
-            asyncio.create_task(following, name="cpapi_fast hours"),
+            asyncio.create_task(instruments.follow_hours(), name="cpapi_fast hours"),
         )
         ended: tuple[str, CpapiError | None] = (_CANCELLED, None)
         try:
@@ -216,7 +239,7 @@ class Collector:
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
             outputs=tuple(OutputSummary.of(output) for output in recorder.outputs if output not in unused),
-            symbols=self._prepared.symbols,
+            symbols=self._instruments.symbols if self._instruments else (),
         )
         self._update_status()
         return self.summary, error
@@ -366,28 +389,3 @@ class Collector:
 
     def _update_status(self) -> None:
         self.latest_status = self.status()
-
-
-async def collect(
-    client: Client,
-    options: CollectOptions,
-    *,
-    stop: asyncio.Event | None = None,
-    on_notice: Callable[[str], None] | None = None,
-) -> Summary:
-    """Collect market data into files until `stop` is set or the duration is over.
-
-    Args:
-        client: the client of the gateway. It stays open.
-        options: what to collect.
-        stop: ends the run when it is set.
-        on_notice: a plain function, called with a line of text when data stops or returns, when the disk is slow, and
-            so on; see `Collector`.
-
-    Returns:
-        The result of the run.
-
-    Raises:
-        CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
-    """
-    return await Collector(client, options, on_notice=on_notice).run(stop)

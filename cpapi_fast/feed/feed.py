@@ -71,7 +71,14 @@ class Feed(FeedSubscriptions):
             check_wait=self._check_reading,
             check_close=self._owner.check_end,
         )
-        driver = Driver(client, self.options, self._dispatcher, self._on_event, self._halt)
+        driver = Driver(
+            client,
+            self.options,
+            self._dispatcher,
+            self._on_event,
+            self._halt,
+            on_next_try=lambda: self._trouble.on_next_try(),
+        )
         super().__init__(
             driver,
             client.clock,
@@ -288,7 +295,9 @@ class Feed(FeedSubscriptions):
     def _on_event(self, event: FeedEvent) -> None:
         if isinstance(event, Gap):
             self._gaps += 1
-        elif isinstance(event, StateChange):
+        if not isinstance(event, StateChange):
+            self._trouble.on_event(event)
+        else:
             self._state_changes += 1
             self._trouble.on_change(event)
             self._on_state_change(event)

@@ -6,7 +6,9 @@ The typed errors have no cause or context, because the errors of aiohttp contain
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Final
@@ -28,6 +30,7 @@ from cpapi_fast.errors import (
 from cpapi_fast.loop import LoopOwner
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_table import Place, advice_for
+from cpapi_fast.redaction import redact_accounts
 
 from .cookies import CookieJar
 from .identify import Sign, identified
@@ -39,6 +42,8 @@ from .urls import BaseUrl
 
 #: The default limit of a body, in bytes. Most bodies have a few kilobytes; 5,000 accounts take 1.2 MB.
 MAX_BODY_BYTES: Final = 16 << 20
+
+_LOGGER: Final = logging.getLogger("cpapi_fast")
 
 #: How much is read of a body that nobody needs, in bytes: enough for a page or the text of an error.
 _START_BYTES: Final = 1 << 16
@@ -141,8 +146,10 @@ class RestTransport:
                     raise UsageError("this client is closed. Create a new one.")
                 attempt = _Attempt()
                 sign: Sign | None = None
+                began_s = time.monotonic()
                 try:
                     response = await self._send(attempt, context, method, path, body, query, is_body_needed)
+                    _log(method, path, f"status {response.status}", began_s)
                     if response.status != 429:
                         return response
                     error: CpapiError = self._pacer.penalize(path)
@@ -155,6 +162,7 @@ class RestTransport:
                         advice=advice,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
+                    _log(method, path, type(reason).__name__, began_s)
                     # The peer may have closed a pooled connection. Each such failure removes one from the pool, so the
                     # loop ends.
                     if attempt.is_reused and is_repeatable and not self._is_closed and _is_disconnect(reason):
@@ -342,6 +350,12 @@ class _Attempt:
 
     def __init__(self) -> None:
         self.is_reused = False
+
+
+def _log(method: str, path: str, outcome: str, began_s: float) -> None:
+    if _LOGGER.isEnabledFor(logging.DEBUG):
+        took_s = time.monotonic() - began_s
+        _LOGGER.debug("%s %s: %s after %.3f s", method, redact_accounts(path), outcome, took_s)
 
 
 async def _note_reuse(

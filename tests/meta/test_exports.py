@@ -61,6 +61,7 @@ NAMES = frozenset(
         "FrameCounters",
         "FrameKind",
         "FrameSink",
+        "InstrumentChange",
         "Gap",
         "HandshakeError",
         "HeaderRefusedError",
