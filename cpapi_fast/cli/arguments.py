@@ -143,6 +143,29 @@ def add_feed_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_metrics_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `collect` for metrics and health over HTTP."""
+    group = parser.add_argument_group("metrics", "for Prometheus and for probes; off unless a port is given")
+    group.add_argument(
+        "--metrics-port",
+        type=port,
+        metavar="PORT",
+        help="serve /metrics, /healthz and /readyz on this port; 0 takes a free one and prints it",
+    )
+    group.add_argument(
+        "--metrics-host",
+        metavar="HOST",
+        help="address to listen on (default: 127.0.0.1). There is no login: let only a trusted network reach it",
+    )
+    group.add_argument(
+        "--metrics-conids",
+        type=few_conids,
+        metavar="N",
+        help="show the age of the last frame of the first N instruments one by one, at most 1000 (default: only the "
+        "largest age)",
+    )
+
+
 def feed_options(args: argparse.Namespace) -> FeedOptions:
     """The options of the feed in the arguments.
 
@@ -258,6 +281,21 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def port(text: str) -> int:
+    """A port, or 0 for a free one."""
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"a port must be a whole number from 0 to 65535, not {shown(text)}")
+    return int(text)
+
+
+def few_conids(text: str) -> int:
+    """A whole number from 1 to 1,000."""
+    number = whole_number(text)
+    if number > 1000:
+        raise argparse.ArgumentTypeError(f"at most 1000 instruments can be shown one by one, not {number:,}")
+    return number
 
 
 def daily_window(text: str) -> tuple[Any]:

@@ -13,9 +13,11 @@ from typing import Final
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import CollectStatus, size_text, summary_text
-from cpapi_fast.console import say_at_end
+from cpapi_fast.console import say_at_end, tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop
+from cpapi_fast.metrics import MetricsServer
+from cpapi_fast.metrics.collector import import_prometheus
 from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.protocol.topics import MarketDataFields
 
@@ -68,8 +70,12 @@ def run(args: argparse.Namespace) -> int:
     check_source(args)
     if args.simulate and args.contract_cache is not None:
         raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
+    if args.metrics_port is None and not (args.metrics_host is None and args.metrics_conids is None):
+        raise ConfigError("--metrics-host and --metrics-conids need --metrics-port")
     # Checked before anything is connected.
     import_arrow("pyarrow")
+    if args.metrics_port is not None:
+        import_prometheus()
     run_loop(_run(args, options), uvloop=False if args.asyncio else None)
     return 0
 
@@ -95,6 +101,7 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
         names = args.names
         collector = Collector(client, options, on_notice=lambda text: progress.notice(f"cpapi-fast: {names(text)}"))
         progress = Progress(lambda: collector.latest_status, sys.stderr, names)
+        await _serve_metrics(args, collector, stack)
         try:
             with progress:
                 await collector.run(stop)
@@ -102,6 +109,20 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
             if collector.summary is not None:
                 summary = replace(collector.summary, reason=names(collector.summary.reason))
                 say_at_end(*summary_text(summary).split("\n"))
+
+
+async def _serve_metrics(args: argparse.Namespace, collector: Collector, stack: AsyncExitStack) -> None:
+    """Serve metrics until the end of the command, if they are asked for."""
+    if args.metrics_port is None:
+        return
+    server = MetricsServer(
+        collector,
+        port=args.metrics_port,
+        host="127.0.0.1" if args.metrics_host is None else args.metrics_host,
+        max_conids=args.metrics_conids or 0,
+    )
+    await stack.enter_async_context(server)
+    tell(f"cpapi-fast: metrics are at {server.url}")
 
 
 def loss_text(status: CollectStatus) -> str:

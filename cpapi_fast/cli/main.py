@@ -132,6 +132,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_feed_options(parser)
     add_tls_options(parser)
+    arguments.add_metrics_options(parser)
 
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument(

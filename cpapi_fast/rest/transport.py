@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Final
@@ -39,6 +40,10 @@ from .urls import BaseUrl
 
 #: The default limit of a body, in bytes. Most bodies have a few kilobytes; 5,000 accounts take 1.2 MB.
 MAX_BODY_BYTES: Final = 16 << 20
+
+#: An outcome of an attempt without a whole response, and how many different outcomes are counted.
+_NO_RESPONSE: Final = "no_response"
+_MOST_OUTCOMES: Final = 32
 
 #: How much is read of a body that nobody needs, in bytes: enough for a page or the text of an error.
 _START_BYTES: Final = 1 << 16
@@ -85,6 +90,8 @@ class RestTransport:
         self.last_session: str | None = None
         # The latest cookies that were refused, which no error message may contain either.
         self._refused_cookies: list[str] = []
+        #: Attempts by the status of the response; see `ClientStats.by_status`.
+        self.outcomes: Final[Counter[str]] = Counter()
         self._url: Final = url
         self._tls: Final = tls
         self._ssl_context: Final = ssl_context
@@ -143,10 +150,12 @@ class RestTransport:
                 sign: Sign | None = None
                 try:
                     response = await self._send(attempt, context, method, path, body, query, is_body_needed)
+                    self._count(str(response.status))
                     if response.status != 429:
                         return response
                     error: CpapiError = self._pacer.penalize(path)
                 except _BodyTooLongError:
+                    self._count(_NO_RESPONSE)
                     advice = advice_for(Meaning.TOO_LONG, self.place)
                     error = DecodeError(
                         f"{path} returned more than {self._max_body_bytes:,} bytes, the limit max_body_bytes. {advice}",
@@ -155,6 +164,7 @@ class RestTransport:
                         advice=advice,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
+                    self._count(_NO_RESPONSE)
                     # The peer may have closed a pooled connection. Each such failure removes one from the pool, so the
                     # loop ends.
                     if attempt.is_reused and is_repeatable and not self._is_closed and _is_disconnect(reason):
@@ -164,6 +174,11 @@ class RestTransport:
             if isinstance(error, CertificateError) and self._on_refused is not None:
                 error = await self._on_refused(context, error)
             raise error if sign is None else await self._identified(error, sign)
+
+    def _count(self, outcome: str) -> None:
+        # The status comes from the server, so their number is bounded.
+        is_known = outcome in self.outcomes or len(self.outcomes) < _MOST_OUTCOMES
+        self.outcomes[outcome if is_known else "other"] += 1
 
     async def _open_context(self) -> ssl.SSLContext | None:
         try:

@@ -78,6 +78,8 @@ NAMES = frozenset(
         "MarketDataFields",
         "Meaning",
         "Message",
+        "MetricsCollector",
+        "MetricsServer",
         "MissingDependencyError",
         "NoSessionError",
         "NotAuthenticatedError",

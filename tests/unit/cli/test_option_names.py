@@ -24,6 +24,7 @@ from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.doctor.runner import diagnose
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.metrics import MetricsServer
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatorOptions
 from cpapi_fast.ws.options import WsOptions
@@ -94,7 +95,7 @@ FEED: Final[dict[str, str]] = {
 
 TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
     "collect": (
-        (FeedOptions, CollectOptions),
+        (FeedOptions, CollectOptions, MetricsServer),
         FEED
         | {
             "conids": "--conids",
@@ -120,6 +121,10 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "ledger": "--ledger",
             "capture_compression": "--capture-compression",
             "feed": "the options of the feed are options of the command themselves",
+            "source": "the command has one run",
+            "port": "--metrics-port",
+            "host": "--metrics-host",
+            "max_conids": "--metrics-conids",
         },
     ),
     "tail": ((FeedOptions,), FEED | {"backfill": "the screen has no place for bars", "backfill_timeout_s": _TUNED}),
