@@ -83,7 +83,7 @@ cdef class LatencyHistogram:
         self._counts[index] += count
         self._count += count
         self._sum_ns += <double>latency_ns * count
-        if latency_ns > self._max_ns:
+        if count and latency_ns > self._max_ns:
             self._max_ns = latency_ns
 
     def observe(self, int64_t latency_ns, int64_t count=1):

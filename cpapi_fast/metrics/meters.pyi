@@ -1,6 +1,7 @@
 from typing import final
 
 from cpapi_fast.frames.batch import Batch
+from cpapi_fast.outputs.interface import OutputCounts
 
 from .histogram import LatencyHistogram
 
@@ -12,7 +13,7 @@ class FrameMeter:
     def latency(self) -> LatencyHistogram:
         """From the socket read until every callback has returned and every queue has the frames."""
     def on_batch(self, batch: Batch) -> None:
-        """Count a batch that the consumers have. It costs one reading of the clock, and about 1 ns per frame."""
+        """Count a batch that the consumers have. It costs one reading of the clock, and less than 1 ns per frame."""
     def kinds(self) -> dict[str, tuple[int, int]]:
         """Return the frames and bytes of each kind, as a dict of tuples by its label, such as `market_data`."""
 
@@ -28,17 +29,15 @@ class WriteMeter:
     @property
     def latency(self) -> LatencyHistogram:
         """From the socket read until the items of a frame are written."""
-    def on_batch(self, batch: Batch, received: int, pending: int, dropped: int) -> None:
+    def on_batch(self, batch: Batch, counts: OutputCounts) -> None:
         """Note a batch that was passed to the output.
 
         Args:
             batch: the batch.
-            received: how many items the output has received, including those of the batch.
-            pending: how many of them are pending.
-            dropped: how many of them were dropped.
+            counts: the `OutputCounts` of the output, including the items of the batch.
         """
-    def settle(self, received: int, pending: int, dropped: int) -> None:
-        """Measure what the output has written since the last call. The arguments are those of `on_batch`.
+    def settle(self, counts: OutputCounts) -> None:
+        """Measure what the output has written since the last call.
 
         What was settled together with items that were dropped is left out, because it may not be written.
         """

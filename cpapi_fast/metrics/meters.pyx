@@ -2,7 +2,8 @@
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 
 from cpapi_fast.frames.batch cimport Batch
 
@@ -15,6 +16,23 @@ cdef enum:
     # How many entries a WriteMeter has at most, and the least time between two of them.
     MOST_ENTRIES = 4096
     LEAST_WIDTH_NS = 1000000
+
+
+cdef Py_ssize_t end_of_run(const uint8_t* kinds_ptr, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
+    # The index after the last of the equal bytes that begin at `start`. Eight bytes are compared at a time.
+    cdef:
+        uint8_t kind = kinds_ptr[start]
+        uint64_t wanted = <uint64_t>kind * 0x0101010101010101ULL
+        uint64_t found
+        Py_ssize_t index = start + 1
+    while index + 8 <= count:
+        memcpy(&found, kinds_ptr + index, 8)
+        if found != wanted:
+            break
+        index += 8
+    while index < count and kinds_ptr[index] == kind:
+        index += 1
+    return index
 
 
 @cython.final
@@ -35,17 +53,22 @@ cdef class FrameMeter:
         return self._latency
 
     def on_batch(self, Batch batch not None):
-        """Count a batch that the consumers have. It costs one reading of the clock, and about 1 ns per frame."""
+        """Count a batch that the consumers have. It costs one reading of the clock, and less than 1 ns per frame."""
         cdef:
-            Py_ssize_t index
+            Py_ssize_t count = batch.frame_count
+            Py_ssize_t start = 0
+            Py_ssize_t stop
             uint8_t kind
-        if batch.frame_count == 0:
+        if count == 0:
             return
-        for index in range(batch.frame_count):
-            kind = batch.kinds_ptr[index]
+        while start < count:
+            # Most frames of a batch have one kind, so runs of a kind are counted.
+            kind = batch.kinds_ptr[start]
+            stop = end_of_run(batch.kinds_ptr, start, count)
             if kind < KINDS:
-                self._frames[kind] += 1
-                self._bytes[kind] += batch.offsets_ptr[index + 1] - batch.offsets_ptr[index]
+                self._frames[kind] += stop - start
+                self._bytes[kind] += batch.offsets_ptr[stop] - batch.offsets_ptr[start]
+            start = stop
         # A batch is one socket read, so all its frames have one receive time.
         self._latency.add(system_time_ns() - batch.received_ns_ptr[0], batch.frame_count)
 
@@ -114,17 +137,16 @@ cdef class WriteMeter:
         self._length -= self._length // 2
         self._width_ns *= 2
 
-    def on_batch(self, Batch batch not None, int64_t received, int64_t pending, int64_t dropped):
+    def on_batch(self, Batch batch not None, counts):
         """Note a batch that was passed to the output.
 
         Args:
             batch: the batch.
-            received: how many items the output has received, including those of the batch.
-            pending: how many of them are pending.
-            dropped: how many of them were dropped.
+            counts: the `OutputCounts` of the output, including the items of the batch.
         """
         cdef Waiting* last
         cdef int64_t received_ns
+        cdef int64_t received = counts.received
         if batch.frame_count:
             received_ns = batch.received_ns_ptr[0]
             last = self._at(self._length - 1) if self._length else NULL
@@ -137,23 +159,26 @@ cdef class WriteMeter:
                     self._halve()
                 self._length += 1
                 self._at(self._length - 1)[0] = Waiting(received, received_ns, batch.frame_count)
-        self.settle(received, pending, dropped)
+        self._settle(received - <int64_t>counts.pending, counts)
 
-    def settle(self, int64_t received, int64_t pending, int64_t dropped):
-        """Measure what the output has written since the last call. The arguments are those of `on_batch`.
+    def settle(self, counts):
+        """Measure what the output has written since the last call.
 
         What was settled together with items that were dropped is left out, because it may not be written.
         """
+        self._settle(<int64_t>counts.received - <int64_t>counts.pending, counts)
+
+    cdef int _settle(self, int64_t settled, counts) except -1:
         cdef:
-            int64_t settled = received - pending
-            int64_t now_ns
-            bint is_written = dropped == self._dropped
+            int64_t now_ns, dropped
+            bint is_written
             Waiting* waiting
-        self._dropped = dropped
-        if settled == self._settled or self._length == 0:
-            self._settled = settled
-            return
+        if settled == self._settled:
+            return 0
         self._settled = settled
+        dropped = counts.dropped_total
+        is_written = dropped == self._dropped
+        self._dropped = dropped
         now_ns = system_time_ns()
         while self._length:
             waiting = self._at(0)
@@ -165,6 +190,7 @@ cdef class WriteMeter:
             self._length -= 1
         if self._length == 0:
             self._width_ns = LEAST_WIDTH_NS
+        return 0
 
     def __len__(self):
         """The number of receive times that the meter keeps."""

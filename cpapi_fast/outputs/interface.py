@@ -212,12 +212,12 @@ class EventOutput(Output, Protocol):
 
 
 class WriteMeter(Protocol):
-    """Measures how long frames wait until an output has written them. The numbers are those of its `OutputCounts`."""
+    """Measures how long frames wait until an output has written them."""
 
-    def on_batch(self, batch: Batch, received: int, pending: int, dropped: int, /) -> None:
-        """Note a batch after it was passed to the output."""
+    def on_batch(self, batch: Batch, counts: OutputCounts, /) -> None:
+        """Note a batch after it was passed to the output that has these counts."""
 
-    def settle(self, received: int, pending: int, dropped: int, /) -> None:
+    def settle(self, counts: OutputCounts, /) -> None:
         """Measure what was written since the last call."""
 
 

@@ -193,14 +193,12 @@ class Recorder:
             else:
                 self._try(output.discard, batch)
             if meter is not None:
-                counts = output.counts
-                meter.on_batch(batch, counts.received, counts.pending, counts.dropped_total)
+                meter.on_batch(batch, output.counts)
 
     def _settle(self) -> None:
         for output, meter in self._batch_outputs:
             if meter is not None:
-                counts = output.counts
-                meter.settle(counts.received, counts.pending, counts.dropped_total)
+                meter.settle(output.counts)
 
     def _close(self, output: Output) -> None:
         self._try(output.close)
