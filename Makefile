@@ -18,9 +18,11 @@ SOURCES := $(shell find cpapi_fast -name '*.pyx' -o -name '*.pxd')
 STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where the tests of metrics find Prometheus, also those that run in a copy of the tests.
+export CPAPI_FAST_PROMETHEUS ?= $(CURDIR)/.venvs/prometheus
 
-.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one autobahn prometheus soak peers bench \
-    bench-smoke bench-gate bench-gate-selftest docs docs-check clean
+.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one autobahn prometheus soak peers \
+    bench bench-smoke bench-gate bench-gate-selftest docs docs-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'

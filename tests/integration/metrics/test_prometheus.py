@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -31,6 +32,9 @@ MAY_BE_EMPTY = ("cpapi_fast_output_lost_total",)
 
 LIMIT_S = 60.0
 
+#: Without the library that a run with sanitizers loads into each process: these programs are not written in C.
+ENVIRONMENT = {name: text for name, text in os.environ.items() if name != "LD_PRELOAD"}
+
 
 def queries() -> dict[str, str]:
     """The queries of the dashboard, with its variables replaced, by a text that names their panel."""
@@ -49,7 +53,9 @@ def queries() -> dict[str, str]:
 
 def test_promtool_accepts_the_rules_and_the_configuration(promtool: str) -> None:
     for what in (["rules", "alerts.yml"], ["config", "prometheus.yml"]):
-        subprocess.run([promtool, "check", *what], cwd=RULES, check=True, capture_output=True, timeout=LIMIT_S)
+        subprocess.run(
+            [promtool, "check", *what], cwd=RULES, check=True, capture_output=True, timeout=LIMIT_S, env=ENVIRONMENT
+        )
 
 
 def test_the_unit_tests_of_the_rules_pass_and_find_a_changed_rule(promtool: str, tmp_path: Path) -> None:
@@ -60,7 +66,8 @@ def test_the_unit_tests_of_the_rules_pass_and_find_a_changed_rule(promtool: str,
     def run(rules: str) -> int:
         (tmp_path / "alerts.yml").write_text(rules, encoding="utf-8")
         command = [promtool, "test", "rules", "alerts_test.yml"]
-        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, timeout=LIMIT_S).returncode
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=LIMIT_S, env=ENVIRONMENT, check=False)
+        return done.returncode
 
     assert run(text) == 0
     names = re.findall(r"- alert: (\w+)", text)
@@ -150,6 +157,7 @@ async def running(program: str, folder: Path, target: str) -> AsyncIterator[Prom
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={url.removeprefix('http://')}",
+            env=ENVIRONMENT,
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
@@ -216,7 +224,8 @@ async def test_a_run_is_scraped_an_alert_fires_and_the_dashboard_has_data(
         gateway.faults.end_maintenance()
         await scraper.wait_for('cpapi_fast_feed_state{state="streaming"} == 1')
         await scraper.wait_for(f"absent({firing})")
-        await scraper.wait_for("cpapi_fast_gap_seconds_total > 0 and cpapi_fast_reconnects_total > 0")
+        await scraper.wait_for("cpapi_fast_gap_seconds_total > 0")
+        await scraper.wait_for("cpapi_fast_reconnects_total > 0")
         await scraper.wait_for("rate(cpapi_fast_output_write_latency_seconds_count[1m]) > 0")
 
         for where, text in queries().items():
