@@ -23,4 +23,4 @@ cdef class LatencyHistogram:
         # A double, because an int64 can overflow within a day of a very late load.
         double _sum_ns
 
-    cdef void add(self, int64_t latency_ns, int64_t count) noexcept nogil
+    cdef void add(self, int64_t latency_ns, int64_t count) noexcept

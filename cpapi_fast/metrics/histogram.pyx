@@ -61,7 +61,7 @@ cdef class LatencyHistogram:
     An observation costs a few ns and creates no object. It has a fixed size of 2 kB.
     """
 
-    cdef void add(self, int64_t latency_ns, int64_t count) noexcept nogil:
+    cdef void add(self, int64_t latency_ns, int64_t count) noexcept:
         cdef:
             uint64_t whole_us
             int top
