@@ -108,12 +108,12 @@ cdef class LatencyHistogram:
     @property
     def sum_s(self):
         """The sum of their latencies, in seconds."""
-        return self._sum_ns * 1e-9
+        return self._sum_ns / 1e9
 
     @property
     def max_s(self):
         """The largest latency, in seconds; 0.0 before the first."""
-        return self._max_ns * 1e-9
+        return self._max_ns / 1e9
 
     def cumulative(self, int steps=2):
         """Return the counts up to each bound, ascending.
@@ -159,8 +159,8 @@ cdef class LatencyHistogram:
         for index in range(BUCKETS - 1):
             total += self._counts[index]
             if total and total >= wanted:
-                return min(bound_us(index) * 1e-6, self._max_ns * 1e-9)
-        return self._max_ns * 1e-9
+                return min(bound_us(index) / 1e6, self._max_ns / 1e9)
+        return self._max_ns / 1e9
 
     def __repr__(self):
         return f"<LatencyHistogram {self._count} items, median {self.quantile(0.5):.6f} s>"
