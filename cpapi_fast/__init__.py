@@ -13,6 +13,7 @@ The folders, in the order in which data flows::
     feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
     outputs    Writers of files, and the thread that runs them
     collect    Collects market data: a feed whose frames and events are written to files
+    metrics    Metrics and health of a feed or a run, for Prometheus
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
     report     Report: one self-contained HTML page about the files of a run or of a folder of runs
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
@@ -104,6 +105,7 @@ from .frames.ticks import Ticks
 from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
+from .metrics import MetricsCollector, MetricsServer
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.tables.market_data import QuotesWriter, TicksWriter
 from .outputs.tables.reader import read_table
@@ -200,6 +202,8 @@ __all__ = [
     "MarketDataFields",
     "Meaning",
     "Message",
+    "MetricsCollector",
+    "MetricsServer",
     "MissingDependencyError",
     "NoSessionError",
     "NotAuthenticatedError",

@@ -389,6 +389,7 @@ class MissingDependencyError(CpapiError, ImportError):
         "cryptography": "cryptography>=42",
         "pandas": "pandas>=2.2",
         "polars": "polars>=1.9",
+        "prometheus_client": "prometheus-client>=0.21",
         "pyarrow": "pyarrow>=17",
         "rich": "rich>=13",
     }

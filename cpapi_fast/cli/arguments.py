@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -14,6 +14,8 @@ from cpapi_fast.protocol.contracts.symbols import SymbolQuery
 from cpapi_fast.protocol.fields import field_code, similar_keys
 from cpapi_fast.protocol.instruments import market_data_target, split_instruments
 from cpapi_fast.redaction import shown
+
+from .option_names import OptionNames
 
 #: What `--conids` takes.
 _INSTRUMENTS: Final = (
@@ -151,6 +153,29 @@ def add_feed_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_metrics_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `collect` for metrics and health over HTTP."""
+    group = parser.add_argument_group("metrics", "for Prometheus and for probes; off unless a port is given")
+    group.add_argument(
+        "--metrics-port",
+        type=port,
+        metavar="PORT",
+        help="serve /metrics, /healthz and /readyz on this port; 0 takes a free one and prints it",
+    )
+    group.add_argument(
+        "--metrics-host",
+        metavar="HOST",
+        help="address to listen on (default: 127.0.0.1). There is no login: let only a trusted network reach it",
+    )
+    group.add_argument(
+        "--metrics-conids",
+        type=few_conids,
+        metavar="N",
+        help="show the age of the last frame of the first N instruments one by one, at most 1000 (default: only the "
+        "largest age)",
+    )
+
+
 def instruments(text: str) -> tuple[int | str, ...]:
     """Instruments separated by commas, conids as int."""
     found: list[int | str] = []
@@ -248,6 +273,21 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port, or 0 for a free one."""
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"a port must be a whole number from 0 to 65535, not {shown(text)}")
+    return int(text)
+
+
+def few_conids(text: str) -> int:
+    """A whole number from 1 to 1,000."""
+    number = whole_number(text)
+    if number > 1000:
+        raise argparse.ArgumentTypeError(f"at most 1000 instruments can be shown one by one, not {number:,}")
+    return number
+
+
 def daily_window(text: str) -> tuple[Any]:
     """A time of day, `START-END@ZONE`, as a tuple with one `DailyWindow`; with None for `none`."""
     from cpapi_fast.protocol.hours import DailyWindow
@@ -291,3 +331,8 @@ def new_file(text: str) -> str:
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path.parent} is no folder; create it first, or give another path")
     return text
+
+
+def set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    """Set what `main` needs of a command, when all of its options are added."""
+    parser.set_defaults(run=run, refuse=parser.error, names=OptionNames(parser))

@@ -15,10 +15,12 @@ from typing import Final
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import CollectStatus, size_text, summary_text
-from cpapi_fast.console import say, say_at_end
+from cpapi_fast.console import say, say_at_end, tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.feed.feed_log import LOGGER
 from cpapi_fast.loop import run as run_loop
+from cpapi_fast.metrics import MetricsServer
+from cpapi_fast.metrics.collector import import_prometheus
 from cpapi_fast.outputs.interface import import_arrow
 from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.rest.urls import BaseUrl
@@ -56,8 +58,12 @@ def run(args: argparse.Namespace) -> int:
     check_source(args)
     if args.simulate and args.contract_cache is not None:
         raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
+    if args.metrics_port is None and not (args.metrics_host is None and args.metrics_conids is None):
+        raise ConfigError("--metrics-host and --metrics-conids need --metrics-port")
     # Checked before anything is connected.
     import_arrow("pyarrow")
+    if args.metrics_port is not None:
+        import_prometheus()
     if args.log_level is not None and args.log_format is None:
         raise ConfigError("--log-level needs --log-format text or --log-format json")
     if args.progress and (args.quiet or args.log_format == "json"):
@@ -162,6 +168,7 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
             has_table=not (is_logging or args.quiet),
         )
         notifier = ServiceNotifier(os.environ, lambda: _service_status(collector.latest_status))
+        await _serve_metrics(args, collector, stack)
         try:
             with progress, notifier:
                 if is_logging:
@@ -199,6 +206,20 @@ def _line_interval_s(args: argparse.Namespace) -> float | None:
 def _logged(args: argparse.Namespace, write: Callable[[str], object]) -> AbstractContextManager[None]:
     level = args.log_level or ("warning" if args.quiet else "info")
     return log_to(LogOutput(args.log_format, args.names, write), level)
+
+
+async def _serve_metrics(args: argparse.Namespace, collector: Collector, stack: AsyncExitStack) -> None:
+    """Serve metrics until the end of the command, if they are asked for."""
+    if args.metrics_port is None:
+        return
+    server = MetricsServer(
+        collector,
+        port=args.metrics_port,
+        host="127.0.0.1" if args.metrics_host is None else args.metrics_host,
+        max_conids=args.metrics_conids or 0,
+    )
+    await stack.enter_async_context(server)
+    tell(f"cpapi-fast: metrics are at {server.url}")
 
 
 def loss_text(status: CollectStatus) -> str:

@@ -10,7 +10,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_prog
 from . import arguments
 from .config.options import add_config_options, add_log_options
 from .feed_tuning import add_feed_tuning
-from .option_names import OptionNames
+from .files.options import add_report
 from .tls_options import add_tls_options
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_collect(commands.add_parser("collect", help="write quotes to files", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
-    _add_report(commands.add_parser("report", help="write an HTML page about collected files", allow_abbrev=False))
+    add_report(commands.add_parser("report", help="write an HTML page about collected files", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command in ("simulate", "completion"):
         _add_simulate(simulate)
@@ -133,7 +133,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     from cpapi_fast.simulator.command import add_arguments
 
     add_arguments(parser)
-    _set_command(parser, _simulate)
+    arguments.set_command(parser, _simulate)
 
 
 def _add_completion(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +143,7 @@ def _add_completion(parser: argparse.ArgumentParser) -> None:
         "`cpapi-fast completion fish | source` into ~/.config/fish/config.fish."
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
-    _set_command(parser, _completion)
+    arguments.set_command(parser, _completion)
 
 
 def _completion(args: argparse.Namespace) -> int:
@@ -151,11 +151,6 @@ def _completion(args: argparse.Namespace) -> int:
 
     say(*completion_script(args.shell, make_parser("completion")).splitlines())
     return 0
-
-
-def _set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    """Set what `main` needs of a command, when all of its options are added."""
-    parser.set_defaults(run=run, refuse=parser.error, names=OptionNames(parser))
 
 
 def _simulate(args: argparse.Namespace) -> int:
@@ -197,6 +192,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_feed_options(parser)
     add_tls_options(parser)
+    arguments.add_metrics_options(parser)
 
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument(
@@ -273,7 +269,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     add_log_options(parser)
     add_feed_tuning(parser, has_backfill=True)
     _add_simulated(parser)
-    _set_command(parser, _collect)
+    arguments.set_command(parser, _collect)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -320,7 +316,7 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
     )
     add_feed_tuning(parser)
     _add_simulated(parser)
-    _set_command(parser, _tail)
+    arguments.set_command(parser, _tail)
 
 
 def _tail(args: argparse.Namespace) -> int:
@@ -370,32 +366,10 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
-    _set_command(parser, _doctor)
+    arguments.set_command(parser, _doctor)
 
 
 def _doctor(args: argparse.Namespace) -> int:
     from . import doctor_command
 
     return doctor_command.run(args)
-
-
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Write one HTML page about the files of collect: whether the data is complete, gaps and standstills by "
-        "instrument, states, rates, lateness, and the files. The page needs no network. Files that are unfinished or "
-        "damaged are read as far as they go. The answer is printed, too."
-    )
-    parser.add_argument("path", metavar="PATH", help="folder of files, or one file, which stands for its run")
-    parser.add_argument(
-        "--out",
-        type=arguments.new_file,
-        metavar="FILE",
-        help="the page, a new file (default: cpapi-fast-report-TIME.html in the current folder)",
-    )
-    _set_command(parser, _report)
-
-
-def _report(args: argparse.Namespace) -> int:
-    from . import report_command
-
-    return report_command.run(args)

@@ -26,6 +26,7 @@ from cpapi_fast.protocol.topics import MarketDataFields
 from .account_subscriptions import AccountSubscriptions
 from .instruments import InstrumentChange, Instruments
 from .notices import Notices
+from .observed_run import ObservedRun
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
@@ -49,7 +50,7 @@ _CHUNK_ITEMS: Final = 4096
 _STATUS_INTERVAL_S: Final = 0.2
 
 
-class Collector:
+class Collector(ObservedRun):
     """Collects market data into files; one object is one run.
 
     It writes three kinds of files to `CollectOptions.out`. Their names contain the time in UTC when the file was begun
@@ -82,19 +83,17 @@ class Collector:
     def __init__(
         self, client: Client, options: CollectOptions, *, on_notice: Callable[[str], None] | None = None
     ) -> None:
+        super().__init__(client)
         self.options: Final = options
         self.summary: Summary | None = None
         self.latest_status: CollectStatus = CollectStatus("starting", 0.0, None, 0, (), ())
-        self._client = client
         self._clock: Final[Clock] = client.clock
         self._notices = Notices(on_notice, self._clock, (*options.summary, *options.ledger))
         self._state: str | None = "starting"
         self._started_s = self._clock.monotonic_s()
-        self._feed: Feed | None = None
         self._consumer: Consumer | None = None
         self._instruments: Instruments | None = None
         self._prepared = Preparation(options)
-        self._recorder: Recorder | None = None
         self._capture: CaptureWriter | None = None
         self._tables: tuple[MarketDataWriter, ...] = ()
         self._account_tables: tuple[AccountWriter, ...] = ()
@@ -181,6 +180,7 @@ class Collector:
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
         self._feed = feed = Feed(self._client, run_feed_options(options, logs=self._notices.is_logging))
+        self._on_feed(feed)
         # Every row has the symbol and the availability.
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
         instruments = Instruments(self._client, feed, prepared, fields, self._notices.report)
@@ -273,7 +273,13 @@ class Collector:
         outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
         self._capture, self._tables, self._account_tables = outputs.capture, outputs.tables, outputs.account_tables
         writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
-        return Recorder(writers, events=outputs.events, on_change=self._notices.on_event, clock=self._clock)
+        return Recorder(
+            writers,
+            events=outputs.events,
+            on_change=self._notices.on_event,
+            clock=self._clock,
+            meter_of=self._meter_of,
+        )
 
     async def _collect(
         self, feed: Feed, consumer: Consumer, recorder: Recorder, stop: asyncio.Event | None

@@ -63,6 +63,7 @@ class Feed(FeedSubscriptions):
         if on_login_required is not None:
             check_callback(on_login_required, "on_login_required")
         self.options: Final = FeedOptions() if options is None else options
+        self._client: Final = client
         self._on_login_required = on_login_required
         self._owner: Final = LoopOwner("a feed")
         self._dispatcher = Dispatcher(
@@ -252,6 +253,20 @@ class Feed(FeedSubscriptions):
         """
         return self._error
 
+    @property
+    def client(self) -> Client:
+        """The client of the gateway."""
+        return self._client
+
+    # --- for metrics ------------------------------------------------------------------------------
+
+    def _watch_consumers(self, on_added: Callable[[Consumer | CallbackConsumer], None] | None) -> None:
+        # Called with each consumer that is there and that will be added; None ends it.
+        self._dispatcher.on_added = on_added
+        if on_added is not None:
+            for consumer in self._dispatcher.consumers:
+                on_added(consumer)
+
     # --- called by the driver and the dispatcher --------------------------------------------------
 
     def _hold(self, is_held: bool) -> None:
@@ -294,7 +309,7 @@ class Feed(FeedSubscriptions):
 
     def _on_event(self, event: FeedEvent) -> None:
         if isinstance(event, Gap):
-            self._gaps += 1
+            self._count_gap(event)
         if not isinstance(event, StateChange):
             self._trouble.on_event(event)
         else:

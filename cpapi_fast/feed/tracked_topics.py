@@ -139,6 +139,16 @@ class TrackedTopics:
         previous_ms = self._updated_ms.get(slot)
         return previous_ms is not None and updated_ms <= previous_ms
 
+    def ages_s(self, topics: Iterable[str], now_s: float) -> dict[str, float | None]:
+        """The time since the last frame of some topics, in seconds of the feed's clock; None before its first."""
+        find, read = self._table.find, self.tracker.read
+        ages: dict[str, float | None] = {}
+        for topic in topics:
+            if (slot := find(topic)) >= 0:
+                frames, _, last_s, _ = read(slot)
+                ages[topic] = now_s - last_s if frames else None
+        return ages
+
     def activity(self, topics: Iterable[str]) -> dict[str, Activity]:
         """The counts of the received frames of some topics; topics without a subscription are left out."""
         find, read = self._table.find, self.tracker.read

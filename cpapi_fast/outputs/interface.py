@@ -77,7 +77,12 @@ class OutputCounts:
     @property
     def lost(self) -> int:
         """How many were dropped because another program has deleted or changed their file."""
-        return sum(count for reason, count in self.dropped.items() if reason.startswith(_LOST_WITH_FILE))
+        return sum(count for reason, count in self.dropped.items() if self.is_loss(reason))
+
+    @staticmethod
+    def is_loss(reason: str) -> bool:
+        """Whether a reason in `dropped` says that items were lost with their file."""
+        return reason.startswith(_LOST_WITH_FILE)
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.dropped.items()))
@@ -204,6 +209,16 @@ class EventOutput(Output, Protocol):
 
     def discard_event(self, event: RecordedEvent) -> None:
         """Count an event as received and dropped, after an error."""
+
+
+class WriteMeter(Protocol):
+    """Measures how long frames wait until an output has written them."""
+
+    def on_batch(self, batch: Batch, counts: OutputCounts, /) -> None:
+        """Note a batch after it was passed to the output that has these counts."""
+
+    def settle(self, counts: OutputCounts, /) -> None:
+        """Measure what was written since the last call."""
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import UsageError
 from cpapi_fast.frames.batch import Batch
 
-from .interface import BatchOutput, EventObserver, EventOutput, FileChange, Output, RecordedEvent
+from .interface import BatchOutput, EventObserver, EventOutput, FileChange, Output, RecordedEvent, WriteMeter
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,6 +41,7 @@ class Recorder:
         events: the output for events. The recorder owns and closes it.
         on_change: called in the loop when another program has deleted, moved or changed a file.
         clock: the clock of flushes that are due while no batch arrives.
+        meter_of: returns what measures an output for batches, or None; not called without metrics.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Recorder:
         events: EventOutput | None = None,
         on_change: Callable[[FileChange], object] | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        meter_of: Callable[[BatchOutput], WriteMeter | None] | None = None,
     ) -> None:
         self.outputs: Final[tuple[Output, ...]] = (*outputs, *(() if events is None else (events,)))
-        self._batch_outputs: Final = tuple(outputs)
+        self._batch_outputs: Final = tuple((output, meter_of(output) if meter_of else None) for output in outputs)
         self._event_output: Final = events
         # Outputs that depend on events between the batches, such as gaps.
         self._observers: Final = [output for output in outputs if isinstance(output, EventObserver)]
@@ -152,6 +154,7 @@ class Recorder:
         finally:
             for output in self.outputs:
                 self._close(output)
+            self._settle()
             self._has_thread_ended = True
             while not self._jobs.empty():
                 job = self._jobs.get()
@@ -167,6 +170,7 @@ class Recorder:
                 output_due_s = self._try(output.poll)
                 if output_due_s is not None:
                     due_s = min(due_s, output_due_s)
+            self._settle()
             self._pass_on_changes()
         return due_s
 
@@ -183,11 +187,18 @@ class Recorder:
 
     def _write(self, batch: Batch) -> None:
         self._rows += len(batch)
-        for output in self._batch_outputs:
+        for output, meter in self._batch_outputs:
             if self._error is None:
                 self._try(output.write, batch)
             else:
                 self._try(output.discard, batch)
+            if meter is not None:
+                meter.on_batch(batch, output.counts)
+
+    def _settle(self) -> None:
+        for output, meter in self._batch_outputs:
+            if meter is not None:
+                meter.settle(output.counts)
 
     def _close(self, output: Output) -> None:
         self._try(output.close)

@@ -6,7 +6,6 @@ The typed errors have no cause or context, because the errors of aiohttp contain
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,20 +29,18 @@ from cpapi_fast.errors import (
 from cpapi_fast.loop import LoopOwner
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.protocol.response_table import Place, advice_for
-from cpapi_fast.redaction import redact_accounts
 
 from .cookies import CookieJar
 from .identify import Sign, identified
 from .pacing import RestPacer
 from .responses import Contact, RestResponse
 from .sockets import Sockets
+from .stats import Outcomes
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
 #: The default limit of a body, in bytes. Most bodies have a few kilobytes; 5,000 accounts take 1.2 MB.
 MAX_BODY_BYTES: Final = 16 << 20
-
-_LOGGER: Final = logging.getLogger("cpapi_fast")
 
 #: How much is read of a body that nobody needs, in bytes: enough for a page or the text of an error.
 _START_BYTES: Final = 1 << 16
@@ -90,6 +87,8 @@ class RestTransport:
         self.last_session: str | None = None
         # The latest cookies that were refused, which no error message may contain either.
         self._refused_cookies: list[str] = []
+        #: Attempts by the status of the response; see `ClientStats.by_status`.
+        self.outcomes: Final = Outcomes()
         self._url: Final = url
         self._tls: Final = tls
         self._ssl_context: Final = ssl_context
@@ -149,11 +148,12 @@ class RestTransport:
                 began_s = time.monotonic()
                 try:
                     response = await self._send(attempt, context, method, path, body, query, is_body_needed)
-                    _log(method, path, f"status {response.status}", began_s)
+                    self.outcomes.add(method, path, str(response.status), time.monotonic() - began_s)
                     if response.status != 429:
                         return response
                     error: CpapiError = self._pacer.penalize(path)
                 except _BodyTooLongError:
+                    self.outcomes.add(method, path, None, time.monotonic() - began_s)
                     advice = advice_for(Meaning.TOO_LONG, self.place)
                     error = DecodeError(
                         f"{path} returned more than {self._max_body_bytes:,} bytes, the limit max_body_bytes. {advice}",
@@ -162,7 +162,7 @@ class RestTransport:
                         advice=advice,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
-                    _log(method, path, type(reason).__name__, began_s)
+                    self.outcomes.add(method, path, None, time.monotonic() - began_s, type(reason).__name__)
                     # The peer may have closed a pooled connection. Each such failure removes one from the pool, so the
                     # loop ends.
                     if attempt.is_reused and is_repeatable and not self._is_closed and _is_disconnect(reason):
@@ -350,12 +350,6 @@ class _Attempt:
 
     def __init__(self) -> None:
         self.is_reused = False
-
-
-def _log(method: str, path: str, outcome: str, began_s: float) -> None:
-    if _LOGGER.isEnabledFor(logging.DEBUG):
-        took_s = time.monotonic() - began_s
-        _LOGGER.debug("%s %s: %s after %.3f s", method, redact_accounts(path), outcome, took_s)
 
 
 async def _note_reuse(

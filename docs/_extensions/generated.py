@@ -282,7 +282,25 @@ class CommandHelp(SphinxDirective):
         return [block]
 
 
+def metrics_table() -> list[str]:
+    """Every metric: name, type, labels, meaning, and where it exists."""
+    from cpapi_fast.metrics import METRICS
+
+    where = {"feed": "", "collector": " Only of a `Collector`.", "option": " Only with `max_conids`."}
+    rows = [
+        _row(
+            f"`{metric.full_name}`",
+            metric.type,
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.text.replace("max_conids", "`max_conids`") + where[metric.of],
+        )
+        for metric in METRICS.values()
+    ]
+    return ["| metric | type | labels | meaning |", "|---|---|---|---|", *rows]
+
+
 _TABLES: dict[str, Any] = {
+    "metrics-table": metrics_table,
     "options-table": options_table,
     "attributes-table": attributes_table,
     "errors-table": errors_table,

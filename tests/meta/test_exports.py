@@ -79,6 +79,8 @@ NAMES = frozenset(
         "MarketDataFields",
         "Meaning",
         "Message",
+        "MetricsCollector",
+        "MetricsServer",
         "MissingDependencyError",
         "NoSessionError",
         "NotAuthenticatedError",

@@ -24,6 +24,7 @@ from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.doctor.runner import diagnose
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.metrics import MetricsServer
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatorOptions
@@ -113,7 +114,7 @@ CONNECTION: Final[dict[str, str]] = {
 
 TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
     "collect": (
-        (FeedOptions, CollectOptions, WsOptions, Client),
+        (FeedOptions, CollectOptions, WsOptions, Client, MetricsServer),
         FEED
         | CONNECTION
         | {
@@ -141,6 +142,10 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "ledger": "--ledger",
             "capture_compression": "--capture-compression",
             "feed": "the options of the feed are options of the command themselves",
+            "source": "the command has one run",
+            "port": "--metrics-port",
+            "host": "--metrics-host",
+            "max_conids": "--metrics-conids",
         },
     ),
     "tail": (
@@ -350,7 +355,7 @@ READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/tls_options.py": ("collect", "tail", "doctor"),
     "cli/doctor_command.py": ("doctor",),
     "doctor/": ("doctor",),
-    "cli/report_command.py": ("report",),
+    "cli/files/report_command.py": ("report",),
     # Elements, styles and scripts of a page.
     "report/html/": (),
     "report/": ("report",),
