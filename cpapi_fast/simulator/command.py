@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-tls", action="store_true", help="serve http and ws instead of https and wss")
     parser.add_argument(
+        "--certificate",
+        dest="certificate_file",
+        metavar="FILE",
+        help="PEM file with the key and the certificate, so that a pin stays valid after a restart; created if it does "
+        "not exist (default: a new certificate at each start)",
+    )
+    parser.add_argument(
         "--seed",
         type=int,
         default=0,
@@ -99,6 +106,7 @@ def run(args: argparse.Namespace, stopped_by: StoppedBy) -> int:
         host=args.host,
         port=args.port,
         tls=not args.no_tls,
+        certificate_file=args.certificate_file,
         seed=args.seed,
         speed=args.speed,
         conids=None if args.conids is None else tuple(args.conids),

@@ -170,7 +170,8 @@ class SimulatedGateway:
         """Start listening and publishing.
 
         Raises:
-            ConfigError: the port is taken, or the replay file cannot be read or contains no frames.
+            ConfigError: the port is taken, the certificate file is not usable, or the replay file cannot be read or
+                contains no frames.
             MissingDependencyError: TLS is on, and `cryptography` is not installed.
             UsageError: it was started before.
         """
@@ -181,7 +182,11 @@ class SimulatedGateway:
             replay.check(self.options.replay)
         context = None
         if self.options.tls:
-            self._certificate = self.options.certificate or Certificate.make((*LOCAL_HOSTS, self.host))
+            hosts = (*LOCAL_HOSTS, self.host)
+            if self.options.certificate_file is not None:
+                self._certificate = Certificate.kept_in(self.options.certificate_file, hosts)
+            else:
+                self._certificate = self.options.certificate or Certificate.make(hosts)
             context = self._certificate.server_context()
         application = RestRoutes(self._state, self._connections, "https" if self.options.tls else "http").application()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)

@@ -44,6 +44,8 @@ class SimulatorOptions:
         port: the port to listen on; 0 chooses a free one.
         tls: True serves https and wss; False serves http and ws, as a gateway with `listenSsl: false` does.
         certificate: the certificate; None creates a self-signed one.
+        certificate_file: a PEM file with the key and the certificate, so that a pin stays valid when the gateway is
+            started again. It is created if it does not exist.
         seed: the same seed and the same order of subscribes give the same frames, apart from their times.
         speed: how many seconds of the gateway's clock pass in a real second.
         is_logged_in: whether a user is logged in when the gateway starts.
@@ -87,6 +89,7 @@ class SimulatorOptions:
     port: int = 0
     tls: bool = True
     certificate: Certificate | None = None
+    certificate_file: str | os.PathLike[str] | None = None
     seed: int = 0
     speed: float = 1.0
 
@@ -133,6 +136,13 @@ class SimulatorOptions:
             raise ConfigError(f"logged_out_response must be one of {choices}, not {self.logged_out_response!r}")
         if sorted(self.opening_burst) != sorted(BURST_FRAMES):
             raise ConfigError(f"opening_burst must contain {', '.join(BURST_FRAMES)} once each")
+        if self.certificate_file is not None:
+            if not isinstance(self.certificate_file, (str, os.PathLike)):
+                raise ConfigError(f"certificate_file must be a path, not {type(self.certificate_file).__name__}")
+            if self.certificate is not None:
+                raise ConfigError("give certificate or certificate_file, not both")
+            if self.tls is False:
+                raise ConfigError("certificate_file needs TLS, which is off")
         if not self.accounts:
             raise ConfigError("accounts must name at least one account")
         for name in ("speed", "heartbeat_interval_s", "stream_lifetime_s", "rate", "idle_timeout_s"):

@@ -141,6 +141,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "host": "--host",
             "port": "--port",
             "tls": "--no-tls",
+            "certificate_file": "--certificate",
             "seed": "--seed",
             "speed": "--speed",
             "is_logged_in": "--logged-out",
