@@ -13,6 +13,7 @@ The folders, in the order in which data flows::
     feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
     outputs    Writers of files, and the thread that runs them
     collect    Collects market data: a feed whose frames and events are written to files
+    replay     Replay: captures in the place of a feed, at any pace
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
@@ -115,6 +116,7 @@ from .protocol.hours import DailyWindow, TradingHours
 from .protocol.kinds import FrameKind
 from .protocol.numbers import number_prefix, parse_number
 from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
+from .replay import Replay
 from .rest.client import Client
 from .rest.endpoints.live_orders import LiveOrders
 from .rest.keepalive import Keepalive
@@ -210,6 +212,7 @@ __all__ = [
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
+    "Replay",
     "ReplayMismatchError",
     "RequestTimeoutError",
     "ResolvedSymbol",

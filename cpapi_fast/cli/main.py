@@ -24,8 +24,8 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands; `args.run(args)` of what it parses runs one and returns the exit code.
 
     Args:
-        command: the command that will be parsed. The options of `simulate` are only added for that command, because
-            they are defined in the simulator, which takes long to import.
+        command: the command that will be parsed. The options of `simulate` and `replay` are only added for that
+            command, because the modules that define them take long to import.
     """
     parser = OneLineParser(
         prog="cpapi-fast",
@@ -37,6 +37,9 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_collect(commands.add_parser("collect", help="write quotes to files", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
+    replay = commands.add_parser("replay", help="replay captures", allow_abbrev=False)
+    if command == "replay":
+        _add_replay(replay)
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command == "simulate":
         _add_simulate(simulate)
@@ -87,6 +90,13 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
     add_arguments(parser)
     _set_command(parser, _simulate)
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    from . import replay_command
+
+    replay_command.add_arguments(parser)
+    _set_command(parser, replay_command.run)
 
 
 def _set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -222,7 +232,11 @@ def _add_simulated(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="market data frames per second (default: conflated every 500 ms)",
     )
-    simulated.add_argument("--replay", metavar="FILE", help="send each line of this file as a frame")
+    simulated.add_argument(
+        "--replay",
+        metavar="PATH",
+        help="send the data of a capture or a folder of captures, or each line of another file as a frame",
+    )
 
 
 def _add_tail(parser: argparse.ArgumentParser) -> None:

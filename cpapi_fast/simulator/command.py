@@ -72,7 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of market data lines of the account (default: %(default)s)",
     )
-    parser.add_argument("--replay", metavar="FILE", help="send each line of FILE once, as a frame, to every client")
+    parser.add_argument(
+        "--replay",
+        metavar="PATH",
+        help="a capture or a folder of captures: send its data to every client that subscribes, at the recorded pace, "
+        "in place of invented prices; any other file: send each line once, as a frame, to every client",
+    )
     parser.add_argument("--logged-out", action="store_true", help="start without a logged-in user")
     parser.add_argument(
         "--logged-out-response",

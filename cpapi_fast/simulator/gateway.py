@@ -18,7 +18,7 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError, UsageError
 from cpapi_fast.loop import LoopOwner
 
-from . import replay, system_frames
+from . import capture_replay, replay, system_frames
 from .certificate import LOCAL_HOSTS, Certificate
 from .connection_registry import ConnectionRegistry
 from .faults import GatewayFaults
@@ -179,7 +179,8 @@ class SimulatedGateway:
         if self._runner is not None:
             raise UsageError("a SimulatedGateway can be started only once")
         if self.options.replay is not None:
-            replay.check(self.options.replay)
+            self._state.replays_capture = capture_replay.is_capture(self.options.replay)
+            (capture_replay if self._state.replays_capture else replay).check(self.options.replay)
         context = None
         if self.options.tls:
             hosts = (*LOCAL_HOSTS, self.host)

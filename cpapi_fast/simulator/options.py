@@ -76,7 +76,9 @@ class SimulatorOptions:
             way.
         history_slots: how many `smh` may be open at once.
         refuse_orders_until_accounts: refuse `sor` with code 500 until `/iserver/accounts` was called.
-        replay: a file whose lines are sent to every socket after the opening burst.
+        replay: a file whose lines are sent to every socket after the opening burst; or a capture or a folder of
+            captures, whose data frames are sent to every socket from its first subscribe on, in place of invented
+            ones: at the recorded pace in seconds of the clock, or at `rate`.
         write_buffer_limit_bytes: how many unsent bytes a socket may have; further frames are dropped and counted.
             Market data is conflated long before.
         max_texts_per_s: how many texts a client may send within a second; one more resets the socket, as was reported

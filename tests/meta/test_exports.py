@@ -91,6 +91,7 @@ NAMES = frozenset(
         "QuotesWriter",
         "RateLimitedError",
         "RedirectError",
+        "Replay",
         "ReplayMismatchError",
         "RequestTimeoutError",
         "RestPacer",
