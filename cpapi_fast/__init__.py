@@ -13,6 +13,7 @@ The folders, in the order in which data flows::
     feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
     outputs    Writers of files, and the thread that runs them
     collect    Collects market data: a feed whose frames and events are written to files
+    replay     Replay: captures in the place of a feed, at any pace
     metrics    Metrics and health of a feed or a run, for Prometheus
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
     report     Report: one self-contained HTML page about the files of a run or of a folder of runs
@@ -119,6 +120,7 @@ from .protocol.hours import DailyWindow, TradingHours
 from .protocol.kinds import FrameKind
 from .protocol.numbers import number_prefix, parse_number
 from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
+from .replay import Replay
 from .rest.client import Client
 from .rest.endpoints.live_orders import LiveOrders
 from .rest.keepalive import Keepalive
@@ -217,6 +219,7 @@ __all__ = [
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
+    "Replay",
     "ReplayMismatchError",
     "RequestTimeoutError",
     "ResolvedSymbol",

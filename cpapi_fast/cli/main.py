@@ -22,7 +22,7 @@ from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_prog
 from . import arguments
 from .config.options import add_config_options, add_log_options
 from .feed_tuning import add_feed_tuning
-from .files.options import add_report
+from .files.options import add_replay, add_report
 from .tls_options import add_tls_options
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands; `args.run(args)` of what it parses runs one and returns the exit code.
 
     Args:
-        command: the command that will be parsed. The options of `simulate` are only added for that command and for
-            `completion`, because they are defined in the simulator, which takes long to import.
+        command: the command that will be parsed. The options of `simulate` and `replay` are only added for that
+            command and for `completion`, because the modules that define them take long to import.
     """
     parser = OneLineParser(
         prog="cpapi-fast",
@@ -46,6 +46,9 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_collect(commands.add_parser("collect", help="write quotes to files", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
+    replay = commands.add_parser("replay", help="replay captures", allow_abbrev=False)
+    if command in ("replay", "completion"):
+        add_replay(replay)
     add_report(commands.add_parser("report", help="write an HTML page about collected files", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command in ("simulate", "completion"):
@@ -292,7 +295,11 @@ def _add_simulated(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="market data frames per second (default: conflated every 500 ms)",
     )
-    simulated.add_argument("--replay", metavar="FILE", help="send each line of this file as a frame")
+    simulated.add_argument(
+        "--replay",
+        metavar="PATH",
+        help="send the data of a capture or a folder of captures, or each line of another file as a frame",
+    )
 
 
 def _add_tail(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,7 @@ from cpapi_fast.events import FeedState, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.messages.orders import Execution, OrderUpdate
 
-from .driver import Driver
-from .feed_status import FeedStatus
+from .feed_status import FeedSource, FeedStatus
 from .state import (
     AccountValue,
     Changes,
@@ -46,7 +45,7 @@ class FeedData(FeedStatus):
 
     def __init__(
         self,
-        driver: Driver,
+        driver: FeedSource,
         clock: Clock,
         *,
         check: Callable[[], None],

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cpapi_fast.errors import UsageError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.protocol.instruments import market_data_topic
 
-from .driver import Driver
 from .last_values import LastValues
-from .machine import SubscriptionState
+from .machine import Activity, Machine, SubscriptionState
+from .state import KeptState
 from .status import (
     FeedMeasures,
     FeedStats,
@@ -25,6 +26,65 @@ from .status import (
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
+    from cpapi_fast.frames.batch import Batch
+    from cpapi_fast.ws.stats import WsStats
+
+    from .tracked_topics import TrackedTopics
+
+
+class Inspector(Protocol):
+    """What looks at the frames before the consumers have them.
+
+    Attributes:
+        on_delivered: called with each batch after the consumers have it; None for nobody.
+    """
+
+    on_delivered: Callable[[Batch], None] | None
+
+
+class Arrivals(Protocol):
+    """What counts late frames."""
+
+    def counts(self) -> Mapping[str, int]:
+        """The counts, as `FeedStats` names them."""
+
+
+class FeedSource(Protocol):
+    """What frames and states come from: the driver of a feed, or of a replay."""
+
+    @property
+    def machine(self) -> Machine:
+        """The state of the feed and of its subscriptions."""
+
+    @property
+    def topics(self) -> TrackedTopics:
+        """The topics of the subscriptions, with their counts and last values."""
+
+    @property
+    def state(self) -> KeptState:
+        """What is kept of orders, executions and accounts."""
+
+    @property
+    def inspector(self) -> Inspector:
+        """What looks at the frames."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """What counts late frames."""
+
+    @property
+    def calls_failed(self) -> int:
+        """How many calls over REST failed."""
+
+    @property
+    def frames_untracked(self) -> int:
+        """How many market data frames had no subscription."""
+
+    def activity(self, topic: str) -> Activity:
+        """The received frames of a topic."""
+
+    def stats(self) -> WsStats:
+        """The sum of the counters of all connections."""
 
 
 class FeedStatus:
@@ -35,7 +95,7 @@ class FeedStatus:
         clock: the clock of the feed.
     """
 
-    def __init__(self, driver: Driver, clock: Clock) -> None:
+    def __init__(self, driver: FeedSource, clock: Clock) -> None:
         self._driver = driver
         self._clock = clock
         self._state_changes = 0

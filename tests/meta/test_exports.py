@@ -94,6 +94,7 @@ NAMES = frozenset(
         "QuotesWriter",
         "RateLimitedError",
         "RedirectError",
+        "Replay",
         "ReplayMismatchError",
         "RequestTimeoutError",
         "RestPacer",

@@ -28,3 +28,11 @@ def _report(args: argparse.Namespace) -> int:
     from .report_command import run
 
     return run(args)
+
+
+def add_replay(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `replay`, whose module takes long to import."""
+    from . import replay_command
+
+    replay_command.add_arguments(parser)
+    set_command(parser, replay_command.run)

@@ -25,6 +25,7 @@ from cpapi_fast.doctor.runner import diagnose
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.metrics import MetricsServer
+from cpapi_fast.replay import Replay
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatorOptions
@@ -33,7 +34,7 @@ from cpapi_fast.ws.options import WsOptions
 #: The module: `cpapi_fast.cli.main` is the function.
 cli = importlib.import_module("cpapi_fast.cli.main")
 
-COMMANDS: Final = ("collect", "tail", "doctor", "report", "simulate")
+COMMANDS: Final = ("collect", "tail", "doctor", "replay", "report", "simulate")
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -165,12 +166,24 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "on_finding": "the command prints the findings",
         },
     ),
+    "replay": (
+        (Replay,),
+        {
+            "path": "the argument of the command",
+            "speed": "--speed",
+            "start": "--start",
+            "end": "--end",
+            "only_run": "--only-run",
+            "options": "a command has no use for other bounds",
+        },
+    ),
     "simulate": (
         (SimulatorOptions,),
         {
             "host": "--host",
             "port": "--port",
             "tls": "--no-tls",
+            "certificate_file": "--certificate",
             "seed": "--seed",
             "speed": "--speed",
             "is_logged_in": "--logged-out",
@@ -273,8 +286,9 @@ NOT_SHOWN: Final[dict[str, str]] = {
 
 #: What a command does not run, so that it shows no text of it.
 NOT_RUN: Final = {
-    "doctor": ("feed/", "collect/", "delivery/", "outputs/", "protocol/contracts/"),
-    "tail": ("collect/", "outputs/"),
+    "collect": ("replay/",),
+    "doctor": ("feed/", "collect/", "delivery/", "outputs/", "protocol/contracts/", "replay/"),
+    "tail": ("collect/", "outputs/", "replay/"),
 }
 
 #: Names that are an option of the library, wherever a text has them.
@@ -351,6 +365,7 @@ READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/collect_command.py": ("collect",),
     "cli/collect_progress.py": ("collect",),
     "cli/tail_command.py": ("tail",),
+    "cli/files/replay_command.py": ("replay",),
     "cli/gateway_source.py": ("collect", "tail"),
     "cli/tls_options.py": ("collect", "tail", "doctor"),
     "cli/doctor_command.py": ("doctor",),
