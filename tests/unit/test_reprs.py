@@ -64,7 +64,7 @@ MADE: dict[type, Callable[[str], object]] = {
 WITHOUT_TEXTS = {
     cf.ArrowReader, cf.BatchBuilder, cf.CaptureReader, cf.CaptureWriter, cf.Client, cf.Clock, cf.Collector, cf.Feed,
     cf.FrameCounters, cf.FrameSink, cf.Keepalive, cf.LastField, cf.MarketDataFields, cf.MetricsCollector,
-    cf.MetricsServer, cf.QuotesWriter, cf.RestPacer, cf.TickDecoder, cf.Ticks, cf.TicksWriter, cf.Tls, cf.WsClient,
+    cf.MetricsServer, cf.QuotesWriter, cf.Replay, cf.RestPacer, cf.TickDecoder, cf.Ticks, cf.TicksWriter, cf.Tls, cf.WsClient,
 }  # fmt: skip
 
 PUBLIC = [value for name in cf.__all__ if inspect.isclass(value := getattr(cf, name)) and value.__module__ != "typing"]

@@ -106,7 +106,7 @@ def test_topics_are_those_that_were_asked_for() -> None:
     batch = batch_of([b'{"31":"1","topic":"smd+%d"}' % number for number in range(2000)])
     topics.tracker.scan(batch, 1.0)
     assert topics.tracker.untracked == 1999
-    assert len(topics._table) == 1
+    assert len(topics.table) == 1
     assert topics.fields_left_out == 0
 
 
