@@ -14,9 +14,14 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
     if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
-        # A new machine has no lists of packages yet; only root can fetch them.
         chmod 755 "$scratch"
-        (cd "$scratch" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; }) \
+        # A new machine has no lists of packages yet. They are fetched into a folder of their own, which needs no root.
+        lists=$scratch/lists
+        mkdir -p "$lists/partial" "$scratch/cache/archives/partial"
+        own="-o Dir::State::lists=$lists -o Dir::Cache=$scratch/cache -o APT::Sandbox::User="
+        # shellcheck disable=SC2086 # words of their own
+        (cd "$scratch" && { apt-get download -qq prometheus ||
+            { apt-get $own update -qq && apt-get $own download -qq prometheus; }; }) \
             >"$scratch/log" 2>&1 || cat "$scratch/log" >&2
         for package in "$scratch"/prometheus_*.deb; do
             [ ! -e "$package" ] || dpkg-deb -x "$package" "$scratch/files"

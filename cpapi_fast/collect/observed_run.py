@@ -58,9 +58,9 @@ class ObservedRun:
         # For `metrics`. Outputs are only measured if this is called before the run.
         if observer is not None and self._observer is not None:
             raise UsageError("this Collector has metrics already; use one MetricsServer or MetricsCollector for it")
-        self._observer = observer
         if observer is not None and self._feed is not None:
             observer.on_feed(self._feed)
+        self._observer = observer
 
     def _on_feed(self, feed: Feed) -> None:
         if self._observer is not None:

@@ -280,6 +280,8 @@ class FeedData(FeedStatus):
 
     def _set_meter(self, meter: Callable[[Batch], None] | None) -> None:
         # For `metrics`: called with each batch after the consumers have it, before the callbacks for quotes.
+        if meter is not None and self._meter is not None:
+            raise UsageError("this Feed has metrics already; use one MetricsServer or MetricsCollector for it")
         self._meter = meter
         self._set_delivered()
 

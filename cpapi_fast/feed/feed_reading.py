@@ -175,6 +175,12 @@ class FeedReading(FeedSubscriptions):
 
     # --- for metrics ------------------------------------------------------------------------------
 
+    def _set_meter(self, meter: Callable[[Batch], None] | None) -> None:
+        # The counters are read in the loop of the metrics, so it must be that of the feed.
+        if meter is not None:
+            self._owner.check()
+        super()._set_meter(meter)
+
     def _watch_consumers(self, on_added: Callable[[Consumer | CallbackConsumer], None] | None) -> None:
         # Called with each consumer that is there and that will be added; None ends it.
         self._dispatcher.on_added = on_added

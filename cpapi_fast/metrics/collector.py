@@ -65,7 +65,8 @@ class MetricsCollector:
 
     Raises:
         ConfigError: `source` is neither, or `max_conids` is no whole number from 0 to 1,000.
-        UsageError: no event loop runs in this thread, or the source has metrics already.
+        UsageError: no event loop runs in this thread, the feed belongs to another one, or the source has metrics
+            already.
         MissingDependencyError: prometheus-client is not installed.
     """
 
@@ -83,6 +84,7 @@ class MetricsCollector:
         self._outputs: Final = OutputTotals()
         self._write_meters: Final[dict[str, WriteMeter]] = {}
         self._samples_s = 0.0
+        self._is_closed = False
         if isinstance(source, Feed):
             self.on_feed(source)
         else:
@@ -93,6 +95,10 @@ class MetricsCollector:
 
     def on_feed(self, feed: Feed) -> None:
         """Measure a feed. A `Collector` calls it before the feed has consumers."""
+        if running_loop() is not self._loop:
+            raise UsageError(
+                "start the run in the event loop in which its MetricsServer or MetricsCollector was created"
+            )
         feed._set_meter(self._meter.on_batch)
         self._feed = feed
         feed._watch_consumers(self._consumers.add)
@@ -121,6 +127,10 @@ class MetricsCollector:
         """
         if not self._loop.is_closed() and running_loop() is not self._loop:
             raise UsageError("close a MetricsCollector in the event loop in which it was created")
+        if self._is_closed:
+            # The source may have other metrics by now.
+            return
+        self._is_closed = True
         self._lag.close()
         if self._feed is not None:
             self._feed._set_meter(None)
@@ -144,9 +154,9 @@ class MetricsCollector:
             family = self._family(metric)
             for labels, value in samples.values.get(name, ()):
                 family.add_metric(labels, value)
-            for labels, histogram in samples.histograms.get(name, ()):
-                buckets = [(_bound(bound_s), count) for bound_s, count in histogram.cumulative()]
-                family.add_metric(labels, [*buckets, ("+Inf", histogram.count)], histogram.sum_s)
+            for labels, (cumulative, total, sum_s) in samples.histograms.get(name, ()):
+                buckets = [(_bound(bound_s), count) for bound_s, count in cumulative]
+                family.add_metric(labels, [*buckets, ("+Inf", total)], sum_s)
             if family.samples:
                 yield family
 
@@ -170,7 +180,11 @@ class MetricsCollector:
             except Exception as error:  # noqa: BLE001 - raised in the thread that waits
                 reading.set_exception(error)
 
-        self._loop.call_soon_threadsafe(read)
+        try:
+            self._loop.call_soon_threadsafe(read)
+        except RuntimeError:
+            # The loop has ended since the check.
+            return self._read_here()
         try:
             return reading.result(_PATIENCE_S)
         except TimeoutError:

@@ -23,10 +23,12 @@ class Connections:
 
     Attributes:
         refused: how many connections were ended by a limit.
+        is_ended: whether `end` was called. A connection that the system had accepted before is ended too.
     """
 
     def __init__(self, new_protocol: Callable[[], asyncio.Protocol], *, most_age_s: float = MOST_AGE_S) -> None:
         self.refused = 0
+        self.is_ended = False
         self.open: Final[set[LimitedProtocol]] = set()
         self.most_age_s: Final = most_age_s
         self._new_protocol: Final = new_protocol
@@ -36,7 +38,8 @@ class Connections:
         return LimitedProtocol(self, self._new_protocol)
 
     def end(self) -> None:
-        """End all connections at once."""
+        """End all connections at once, and those that follow."""
+        self.is_ended = True
         for protocol in tuple(self.open):
             protocol.abort()
 
@@ -67,6 +70,9 @@ class LimitedProtocol(asyncio.Protocol):
         # A TCP server has no other ones; those of uvloop have another base class.
         self._transport = cast(asyncio.Transport, transport)
         connections = self._connections
+        if connections.is_ended:
+            self.abort()
+            return
         if len(connections.open) >= MOST_CONNECTIONS:
             self._refuse()
             return

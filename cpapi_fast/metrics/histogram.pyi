@@ -39,6 +39,18 @@ class LatencyHistogram:
         Raises:
             UsageError: `steps` is another number.
         """
+    def snapshot(self, steps: int = 2) -> tuple[list[tuple[float, int]], int, float]:
+        """Return all at one moment, also while another thread counts.
+
+        Args:
+            steps: as for `cumulative`.
+
+        Returns:
+            What `cumulative` returns, `count` and `sum_s`, as a tuple. No item is in one of them only.
+
+        Raises:
+            UsageError: as for `cumulative`.
+        """
     def quantile(self, fraction: float) -> float:
         """Return the latency that a fraction of the items does not exceed, in seconds; 0.0 without items.
 

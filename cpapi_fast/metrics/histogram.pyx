@@ -2,6 +2,7 @@
 
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 from cpapi_fast.errors import UsageError
 
@@ -128,18 +129,37 @@ cdef class LatencyHistogram:
         Raises:
             UsageError: `steps` is another number.
         """
+        return self.snapshot(steps)[0]
+
+    def snapshot(self, int steps=2):
+        """Return all at one moment, also while another thread counts.
+
+        Args:
+            steps: as for `cumulative`.
+
+        Returns:
+            What `cumulative` returns, `count` and `sum_s`, as a tuple. No item is in one of them only.
+
+        Raises:
+            UsageError: as for `cumulative`.
+        """
         cdef:
             Py_ssize_t index, every
             int64_t total = 0
+            int64_t counts[BUCKETS]
+            # Copied before any object is created, because that can run other threads.
+            int64_t count = self._count
+            double sum_ns = self._sum_ns
+        memcpy(counts, self._counts, sizeof(counts))
         if steps not in (1, 2, 4, 8):
             raise UsageError(f"a histogram has 1, 2, 4 or 8 steps per doubling, not {steps}")
         every = STEPS // steps
         found = []
         for index in range(BUCKETS - 1):
-            total += self._counts[index]
+            total += counts[index]
             if (index + 1) % every == 0:
                 found.append((bound_us(index) / 1e6, total))
-        return found
+        return found, count, sum_ns / 1e9
 
     def quantile(self, double fraction):
         """Return the latency that a fraction of the items does not exceed, in seconds; 0.0 without items.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cpapi_fast._version import __version__
 from cpapi_fast.events import FeedState
 
-from .totals import ConsumerTotals, OutputTotals, label_of
+from .totals import OTHERS, ConsumerTotals, OutputTotals, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
     from .histogram import LatencyHistogram
     from .meters import FrameMeter
+
+#: The cumulative counts by bound in seconds, the number of items, and the sum in seconds.
+Snapshot = tuple[list[tuple[float, int]], int, float]
+
+#: How many reasons of an output are shown on their own; the others share one series.
+_MOST_REASONS: Final = 32
 
 #: The topics whose targets are conids, and no accounts.
 _MARKET_DATA: Final = "smd+"
@@ -33,7 +41,7 @@ class Samples:
 
     def __init__(self) -> None:
         self.values: Final[dict[str, list[tuple[tuple[str, ...], float]]]] = {}
-        self.histograms: Final[dict[str, list[tuple[tuple[str, ...], LatencyHistogram]]]] = {}
+        self.histograms: Final[dict[str, list[tuple[tuple[str, ...], Snapshot]]]] = {}
         self.add("build_info", 1, __version__)
 
     def add(self, name: str, value: float, *labels: str) -> None:
@@ -42,7 +50,8 @@ class Samples:
 
     def add_histogram(self, name: str, histogram: LatencyHistogram, *labels: str) -> None:
         """Add a histogram."""
-        self.histograms.setdefault(name, []).append((labels, histogram))
+        # Not the histogram itself: another thread or a later batch adds to it while the text is written.
+        self.histograms.setdefault(name, []).append((labels, histogram.snapshot()))
 
     def add_state(self, state: FeedState) -> None:
         """Add the state of the feed: one sample for each state."""
@@ -96,15 +105,18 @@ class Samples:
         self.add("open_gap_seconds", 0 if open_ns is None else max(time.time_ns() - open_ns, 0) / 1e9)
         if measures.frame_age_s is not None:
             self.add("last_frame_age_seconds", measures.frame_age_s)
-        ages = [(topic, age_s) for topic, age_s in measures.tick_ages_s.items() if age_s is not None]
-        self.add("subscriptions_without_tick", len(measures.tick_ages_s) - len(ages))
-        self.add("tick_age_max_seconds", max((age_s for _, age_s in ages), default=0.0))
+        ages = list(measures.tick_ages_s.values())
+        known = [age_s for age_s in ages if age_s is not None]
+        self.add("subscriptions_without_tick", len(ages) - len(known))
+        self.add("tick_age_max_seconds", max(known, default=0.0))
         if max_conids:
-            for topic, age_s in ages[:max_conids]:
-                self.add("tick_age_seconds", age_s, label_of(topic.removeprefix(_MARKET_DATA)))
-            others = ages[max_conids:]
+            # Not the first with a frame: otherwise a late first frame would end the series of another.
+            for topic, age_s in islice(measures.tick_ages_s.items(), max_conids):
+                if age_s is not None:
+                    self.add("tick_age_seconds", age_s, label_of(topic.removeprefix(_MARKET_DATA)))
+            others = [age_s for age_s in ages[max_conids:] if age_s is not None]
             self.add("tick_age_other_subscriptions", len(others))
-            self.add("tick_age_other_max_seconds", max((age_s for _, age_s in others), default=0.0))
+            self.add("tick_age_other_max_seconds", max(others, default=0.0))
 
     def add_consumers(self, totals: ConsumerTotals) -> None:
         """Add the counters of all consumers."""
@@ -152,10 +164,18 @@ class Samples:
             total = totals.read(name, label_of(unit), counts)
             self.add("output_received_total", total.received, label, total.unit)
             self.add("output_written_total", total.written, label, total.unit)
-            for reason, count in total.dropped.items():
-                self.add("output_dropped_total", count, label, total.unit, label_of(reason))
-            for reason, count in total.lost.items():
-                self.add("output_lost_total", count, label, total.unit, label_of(reason))
+            for metric, reasons in (("output_dropped_total", total.dropped), ("output_lost_total", total.lost)):
+                for reason, count in _by_label(reasons).items():
+                    self.add(metric, count, label, total.unit, reason)
             self.add("output_pending", total.pending, label, total.unit)
             if name in latencies:
                 self.add_histogram("output_write_latency_seconds", latencies[name], label)
+
+
+def _by_label(reasons: Mapping[str, int]) -> Counter[str]:
+    """The counts of reasons by their label. Two reasons may have one label, and a series may occur only once."""
+    found: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        label = label_of(reason)
+        found[label if label in found or len(found) < _MOST_REASONS else OTHERS] += count
+    return found

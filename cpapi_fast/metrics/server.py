@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from cpapi_fast.errors import ConfigError, UsageError
+from cpapi_fast.loop import LoopOwner
 from cpapi_fast.option_values import check_whole
 from cpapi_fast.printable import printable
 
-from .collector import MetricsCollector, import_prometheus
+from .collector import MOST_CONIDS, MetricsCollector, import_prometheus
 from .connections import MOST_AGE_S, Connections
 from .health import readiness
 
@@ -32,6 +34,16 @@ _SLICE_S: Final = 0.0005
 _PATHS: Final = "/metrics  /healthz  /readyz\n"
 
 _LOGGER: Final = logging.getLogger("cpapi_fast.metrics")
+#: What aiohttp reports of requests that are no HTTP: with level DEBUG, because any client can cause it.
+_HTTP_LOGGER: Final = logging.getLogger("cpapi_fast.metrics.http")
+
+
+def _as_debug(record: logging.LogRecord) -> bool:
+    record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return _HTTP_LOGGER.isEnabledFor(logging.DEBUG)
+
+
+_HTTP_LOGGER.addFilter(_as_debug)
 
 
 class MetricsServer:
@@ -62,8 +74,9 @@ class MetricsServer:
         check_whole("port", port, least=0, most=65535)
         if not isinstance(host, str) or not host:
             raise ConfigError("host must be an address to listen on, such as 127.0.0.1")
-        check_whole("max_conids", max_conids, least=0)
+        check_whole("max_conids", max_conids, least=0, most=MOST_CONIDS)
         import_prometheus()
+        self._owner: Final = LoopOwner("a MetricsServer")
         self._source: Final = source
         self._host: Final = host
         self._wanted_port: Final = port
@@ -77,6 +90,7 @@ class MetricsServer:
         self._text_s = -_FRESH_S
         self._rendering: Final = asyncio.Lock()
         self._most_age_s = MOST_AGE_S
+        self._failures: Final[set[str]] = set()
 
     # --- start and end ----------------------------------------------------------------------------
 
@@ -91,34 +105,45 @@ class MetricsServer:
 
         if self._collector is not None:
             raise UsageError("a MetricsServer can be started only once; create a new one")
+        self._owner.check()
         loop = asyncio.get_running_loop()
         self._collector = MetricsCollector(self._source, max_conids=self._max_conids)
-        self._http = web.Server(self._respond, access_log=None, logger=_LOGGER, keepalive_timeout=self._most_age_s)
+        self._http = web.Server(self._respond, access_log=None, logger=_HTTP_LOGGER, keepalive_timeout=self._most_age_s)
         self._connections = Connections(self._http, most_age_s=self._most_age_s)
         try:
             self._server = await loop.create_server(self._connections, self._host, self._wanted_port, backlog=16)
         except (OSError, UnicodeError) as error:
             self._collector.close()
             reason = getattr(error, "strerror", None) or str(error)
+            is_port = getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
+            advice = "choose another port, or 0 for a free one" if is_port else "choose an address of this machine"
             raise ConfigError(
-                f"cannot serve metrics on {self._host} port {self._wanted_port}: {reason}; choose another port, or 0 "
-                "for a free one"
+                f"cannot serve metrics on {printable(self._host)} port {self._wanted_port}: {reason}; {advice}"
             ) from error
+        except BaseException:
+            self._collector.close()
+            raise
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def aclose(self) -> None:
-        """Stop listening, end all connections, and turn the metrics off. Idempotent."""
+        """Stop listening, end all connections, and turn the metrics off. Idempotent.
+
+        Raises:
+            UsageError: called in another event loop than `start`.
+        """
+        self._owner.check_end()
         server, self._server = self._server, None
         if server is None:
             return
+        # First, because nothing may wait before it: a cancellation would leave them on.
+        if self._collector is not None:
+            self._collector.close()
         server.close()
         if self._connections is not None:
             self._connections.end()
         if self._http is not None:
             await self._http.shutdown(0)
         await server.wait_closed()
-        if self._collector is not None:
-            self._collector.close()
 
     async def __aenter__(self) -> MetricsServer:
         await self.start()
@@ -156,8 +181,7 @@ class MetricsServer:
         if request.method not in ("GET", "HEAD"):
             response = web.Response(status=405, text="only GET\n", headers={"Allow": "GET, HEAD"})
         elif request.path == "/metrics":
-            response = web.Response(body=await self._metrics())
-            response.headers["Content-Type"] = "text/plain;version=0.0.4;charset=utf-8"
+            response = await self._metrics_response()
         elif request.path == "/healthz":
             response = web.Response(text="alive\n")
         elif request.path == "/readyz":
@@ -168,6 +192,22 @@ class MetricsServer:
         response.headers["Cache-Control"] = "no-store"
         # A client may not keep one of the few connections.
         response.force_close()
+        return response
+
+    async def _metrics_response(self) -> web.Response:
+        from aiohttp import web
+
+        try:
+            response = web.Response(body=await self._metrics())
+        except Exception as error:
+            # Once for each type, and without the text of the error, which may contain anything.
+            name = type(error).__name__
+            if name not in self._failures:
+                self._failures.add(name)
+                _LOGGER.warning("the metrics cannot be read: %s; /metrics returns status 500", name)
+            _LOGGER.debug("the metrics cannot be read", exc_info=error)
+            return web.Response(status=500, text=f"the metrics cannot be read: {name}\n")
+        response.headers["Content-Type"] = "text/plain;version=0.0.4;charset=utf-8"
         return response
 
     async def _metrics(self) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import pickle
+import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -66,3 +68,26 @@ def test_wrong_arguments_are_refused() -> None:
             histogram.quantile(fraction)
     with pytest.raises(TypeError):
         pickle.dumps(histogram)
+
+
+def test_a_snapshot_is_whole_while_another_thread_counts() -> None:
+    histogram, is_done = LatencyHistogram(), threading.Event()
+
+    def count() -> None:
+        while not is_done.is_set():
+            histogram.observe(1000)
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        for _ in range(300):
+            buckets, total, sum_s = histogram.snapshot()
+            assert buckets[-1][1] == total
+            assert sum_s == pytest.approx(total / 1e6)
+    finally:
+        is_done.set()
+        thread.join()
+        sys.setswitchinterval(interval_s)
+    assert histogram.snapshot(8) == (histogram.cumulative(8), histogram.count, histogram.sum_s)

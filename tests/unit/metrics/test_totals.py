@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cpapi_fast.delivery.dispatcher import Dispatcher
+from cpapi_fast.feed.status import FeedMeasures
+from cpapi_fast.metrics.samples import Samples
 from cpapi_fast.metrics.totals import MOST_CONSUMERS, OTHERS, ConsumerTotals, OutputTotals
 from cpapi_fast.outputs.interface import OutputCounts
 from tests.support.batches import numbered, put
@@ -97,3 +99,39 @@ def test_a_read_between_two_changes_of_the_writer_does_not_decrease_a_total() ->
     # The writer's thread has subtracted and not added yet.
     counts.written -= 4
     assert totals.read("capture", "frames", counts).written == 10
+
+
+def test_reasons_with_one_label_are_one_series_and_their_number_is_bounded() -> None:
+    counts, start = OutputCounts(), "x" * 64
+    counts.received = 205
+    for number in range(100):
+        counts.drop(1, f"{start}{number}")
+        counts.drop(1, f"reason {number}")
+    counts.drop(5, "of DU1234567")
+    samples = Samples()
+    samples.add_outputs([("capture", "frames", counts)], OutputTotals(), {})
+    shown = {labels[2]: number for labels, number in samples.values["output_dropped_total"]}
+    assert len(samples.values["output_dropped_total"]) == len(shown) <= 33
+    assert shown[start] == 100
+    assert sum(shown.values()) == 205
+    assert not [label for label in shown if "DU1234567" in label]
+
+
+def test_the_ages_of_single_subscriptions_are_those_of_the_first_ones() -> None:
+    class Source:
+        """A feed as far as the ages go: the second subscription has a frame before the first."""
+
+        def __init__(self, ages: dict[str, float | None]) -> None:
+            self.ages = ages
+
+        def _measures(self) -> FeedMeasures:
+            return FeedMeasures({}, 0, None, None, self.ages)
+
+    for first_s in (None, 7.0):
+        samples, source = Samples(), Source({"smd+1": first_s, "smd+2": 5.0, "smd+3": 3.0, "smd+4": None})
+        samples.add_subscriptions(source, 2)  # type: ignore[arg-type]
+        ages = dict(samples.values["tick_age_seconds"])
+        assert ages == ({("2",): 5.0} if first_s is None else {("1",): 7.0, ("2",): 5.0})
+        assert samples.values["tick_age_other_subscriptions"] == [((), 1)]
+        assert samples.values["tick_age_other_max_seconds"] == [((), 3.0)]
+        assert samples.values["subscriptions_without_tick"] == [((), 2 if first_s is None else 1)]
