@@ -15,6 +15,9 @@ from cpapi_fast.protocol.fields import field_code, similar_keys
 from cpapi_fast.protocol.instruments import market_data_target, split_instruments
 from cpapi_fast.redaction import shown
 
+#: Options for a simulated gateway only.
+SIMULATOR_OPTIONS: Final = ("seed", "speed", "rate", "replay")
+
 #: What `--conids` takes.
 _INSTRUMENTS: Final = (
     "instruments to %s: conids, conids on one exchange (265598@NYSE), or combinations with the conid and ratio of each "
