@@ -40,11 +40,11 @@ async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client
     if args.simulate:
         return await stack.enter_async_context(await _simulated(args, stack))
     return await stack.enter_async_context(
-        Client(args.url, tls=chosen_tls(args), contract_cache=_cache(args), **client_limits(args))
+        Client(args.url, tls=chosen_tls(args), contract_cache=contract_cache(args), **client_limits(args))
     )
 
 
-def _cache(args: argparse.Namespace) -> ContractCache | None:
+def contract_cache(args: argparse.Namespace) -> ContractCache | None:
     """The cache of contracts in the options; None without one."""
     folder = getattr(args, "contract_cache", None)
     if folder is None:

@@ -101,6 +101,7 @@ class Collector:
         self._accounts = AccountSubscriptions(options)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
+        self._has_subscribed: Final = asyncio.Event()
         #: When the disk became slower than the data; None while it is not.
         self._slow_since_s: float | None = None
 
@@ -144,6 +145,10 @@ class Collector:
         if self._instruments is None or self._state is not None:
             raise UsageError("instruments can be changed only while the collector runs")
         return await self._instruments.change(conids, symbols)
+
+    async def subscribed(self) -> None:
+        """Wait until the run has subscribed, from when on `set_instruments` can change its instruments."""
+        await self._has_subscribed.wait()
 
     @property
     def _subscriptions(self) -> tuple[FeedSubscription, ...]:
@@ -192,6 +197,7 @@ class Collector:
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
         self._state = None
+        self._has_subscribed.set()
         tasks = (
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
             asyncio.create_task(instruments.follow_hours(), name="cpapi_fast hours"),

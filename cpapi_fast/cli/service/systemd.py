@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from cpapi_fast.printable import printable
-from cpapi_fast.redaction import redact_accounts
+from cpapi_fast.redaction import redact_line
 
 #: How often the status is sent, in real seconds, unless the watchdog needs it more often.
 _INTERVAL_S: Final = 5.0
@@ -75,7 +75,7 @@ class ServiceNotifier:
         self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._on_timer)
 
     def _status_line(self) -> str:
-        return f"STATUS={printable(redact_accounts(self._status()))[:_MAX_STATUS]}"
+        return f"STATUS={printable(redact_line(self._status()))[:_MAX_STATUS]}"
 
     def _send(self, *lines: str) -> None:
         if self._socket is not None:

@@ -222,6 +222,11 @@ def test_every_limit_reaches_the_options_of_the_library() -> None:
         ("a = 1\nb = 2\nout = /x", 3, "not TOML, column 7"),
         ("out = 'x'\nout = 'y'", 2, "not TOML"),
         ("conids = [\n1,\n", 3, "not TOML"),
+        ("out = 'x'\nout = 'y'", 2, "remove one of the lines"),
+        (f"#\nseed = {'1' * 5000}", 2, "a number has too many digits"),
+        (f"#\nseed = 0x{'f' * 5000}", 2, "a number has too many digits"),
+        (f"#\nconids = [\n0x{'f' * 5000}]", 2, "a number has too many digits"),
+        (f"conids = '{'1' * 5000}'", 1, "conids: "),
         ("[collect]\nout = 'x'", 1, "there are no tables"),
         ("x.y = 1", 1, "there is no option 'x'"),
     ],
@@ -292,6 +297,15 @@ def test_the_lines_of_keys_after_every_kind_of_statement(tmp_path: Path, end: st
     assert [(entry.key, entry.line) for entry in read_toml(str(path))] == [("a", 2), ("c", 5), ("d", 10), ("e", 12)]
 
 
+def test_brackets_in_comments_and_texts_do_not_end_a_statement(config: Callable[[str], str]) -> None:
+    lines = [f"  {number}, # ] {{ ' \"" for number in range(1, 20_001)]
+    texts = ['a = """x""""', "b = " + "'" * 6, "c = {d = ']'}", "seed = 1"]
+    path = config("\n".join(["conids = [", *lines, "]", *texts]))
+    assert [(entry.key, entry.line) for entry in read_toml(path)] == [
+        ("conids", 1), ("a", 20_003), ("b", 20_004), ("c", 20_005), ("seed", 20_006),
+    ]  # fmt: skip
+
+
 def test_a_list_of_thousands_is_read_at_once(config: Callable[[str], str]) -> None:
     path = config("conids = [\n" + "".join(f"  {number},\n" for number in range(1, 5001)) + "]\nseed = 'x'")
     with pytest.raises(SettingsError, match=r":5003: seed"):
@@ -301,7 +315,8 @@ def test_a_list_of_thousands_is_read_at_once(config: Callable[[str], str]) -> No
 def test_no_text_shows_an_account(config: Callable[[str], str]) -> None:
     path = config(f"out = 'x'\nsimulate = true\nledger = ['{ACCOUNT}']\nsummary = '{ACCOUNT}'\n")
     lines = effective_lines(parsed("--config", path).settings)
-    assert f'ledger = ["[redacted]"]  # {path}:3' in lines
+    assert f'# ledger = ["[redacted]"]  # {path}:3' in lines
+    tomllib.loads("\n".join(lines))
     assert ACCOUNT not in "".join(lines)
     for wrong in (f"conids = ['{ACCOUNT}']", f"seed = '{ACCOUNT}'", f"{ACCOUNT} = 1", f"duration = '{ACCOUNT}'"):
         with pytest.raises(SettingsError) as caught:
