@@ -15,7 +15,6 @@ from cpapi_fast.feed.driver.control_frames import is_error
 from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import cost_bytes
-from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.outputs.tables.accounts import AccountWriter
@@ -27,7 +26,7 @@ from .account_subscriptions import AccountSubscriptions
 from .instruments import InstrumentChange, Instruments
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
-from .outputs import open_outputs
+from .outputs import RunOutputs, open_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 
@@ -95,7 +94,7 @@ class Collector:
         self._instruments: Instruments | None = None
         self._prepared = Preparation(options)
         self._recorder: Recorder | None = None
-        self._capture: CaptureWriter | None = None
+        self._outputs: RunOutputs | None = None
         self._tables: tuple[MarketDataWriter, ...] = ()
         self._account_tables: tuple[AccountWriter, ...] = ()
         self._accounts = AccountSubscriptions(options)
@@ -144,7 +143,11 @@ class Collector:
         """
         if self._instruments is None or self._state is not None:
             raise UsageError("instruments can be changed only while the collector runs")
-        return await self._instruments.change(conids, symbols)
+        before = self._instruments.symbols
+        change = await self._instruments.change(conids, symbols)
+        if self._outputs is not None and self._recorder is not None:
+            self._outputs.record_change(self._recorder, change, before, self._instruments.symbols)
+        return change
 
     async def subscribed(self) -> None:
         """Wait until the run has subscribed, from when on `set_instruments` can change its instruments."""
@@ -276,8 +279,9 @@ class Collector:
         )
 
     def _open_recorder(self, options: CollectOptions) -> Recorder:
-        outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
-        self._capture, self._tables, self._account_tables = outputs.capture, outputs.tables, outputs.account_tables
+        symbols, resolved_ns = self._prepared.symbols, self._prepared.resolved_ns
+        self._outputs = outputs = open_outputs(options, self._clock, symbols, resolved_ns)
+        self._tables, self._account_tables = outputs.tables, outputs.account_tables
         writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
         return Recorder(writers, events=outputs.events, on_change=self._notices.on_event, clock=self._clock)
 
@@ -326,10 +330,9 @@ class Collector:
             return exc
         finally:
             self._accounts.settle(self._account_tables)
-        if self._capture is not None and self._capture.counts.received == 0:
-            # A capture without frames is of no use.
-            with suppress(OSError):
-                self._capture.path.unlink()
+        if self._outputs is not None and self._outputs.capture.counts.received == 0:
+            with suppress(OSError):  # A capture without frames is of no use.
+                self._outputs.capture.path.unlink()
         return None
 
     async def _receive(self, consumer: Consumer, recorder: Recorder) -> None:
