@@ -75,7 +75,8 @@ class RunOutputs(NamedTuple):
         new = [one for one in symbols if one not in before]
         if new:
             metadata, header = _named(symbols, time_ns)
-            for output in (self.capture, *self.tables, *self.account_tables):
+            tables: tuple[MarketDataWriter | AccountWriter, ...] = (*self.tables, *self.account_tables)
+            for output in (self.capture, *tables):
                 output.set_metadata(metadata)
             self.events.set_header(header)
         if any(change) or new:
