@@ -32,6 +32,7 @@ from ._version import __version__
 # Before everything else, because the imports take a few tenths of a second.
 if _startup.is_command():
     _startup.let_interrupts_end_the_process()
+    _startup.keep_services_from_hanging_up()
 
 # Before anything imports the listener: a picows of another layout would lose frames without an error.
 if (_found := _metadata.version("picows")) != _PICOWS_VERSION:

@@ -45,6 +45,8 @@ _TOPIC: Final = re.compile(r"""((?<![0-9A-Za-z])(?:spl|pnl|ssd|sld|sbd|upl|usd|u
 # An account, but not the start of a fingerprint in hexadecimal.
 _ACCOUNT: Final = re.compile(r"()(?<![0-9A-Za-z])[A-Za-z]{1,3}[0-9]{5,12}(?![0-9])(?![0-9A-Za-z]{8})")
 
+_UUID: Final = re.compile(r"()(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
+
 _PATTERNS: Final = (
     _TOPIC,
     # The value after a key that names a secret.
@@ -54,7 +56,7 @@ _PATTERNS: Final = (
         re.IGNORECASE,
     ),
     # UUIDs, session ids and other long opaque values.
-    re.compile(r"()(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"),
+    _UUID,
     re.compile(r"()[0-9a-fA-F]{16,}"),
     re.compile(r"()[0-9A-Za-z+/_=-]{24,}"),
     # Accounts such as U1234567, DU1234567, F1234567, DF1234567.
@@ -69,6 +71,22 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, REDACTED)
     for pattern in _PATTERNS:
+        text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    return text
+
+
+#: A session id or another opaque value after its name, and a UUID. Words of plain English have no digit.
+_NAMED_SECRET: Final = re.compile(
+    r"""((?:session|sessionid|session_id|token|mac|cookie|password|x-sess-uuid)["']?\s*[:=]\s*["']?)"""
+    r"""(?=[^\s,;}\]&"'<>]*[0-9])[^\s,;}\]&"'<>]{8,}""",
+    re.IGNORECASE,
+)
+
+
+def redact_line(text: str) -> str:
+    """Return a line for people without accounts and session ids. Unlike `redact`, it keeps fingerprints and paths."""
+    text = redact_accounts(text)
+    for pattern in (_NAMED_SECRET, _UUID):
         text = pattern.sub(rf"\g<1>{REDACTED}", text)
     return text
 

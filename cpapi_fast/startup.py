@@ -1,7 +1,11 @@
-"""Ctrl-C before a command begins: while its modules are imported, it ends the process at once, without a traceback."""
+"""Ctrl-C and SIGHUP before a command begins, while its modules are imported.
+
+Ctrl-C ends the process at once, without a traceback. SIGHUP does not end a service, where it means: reload.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -36,6 +40,35 @@ def let_interrupts_end_the_process() -> None:
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     ):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def keep_services_from_hanging_up() -> None:
+    """Let SIGHUP do nothing in `collect` without a terminal, until the command handles it. It reads its files later.
+
+    A signal that is ignored stays ignored. In a thread that is not the main one, this has no effect.
+    """
+    command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    if (
+        command == "collect"
+        and hasattr(signal, "SIGHUP")
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        and not has_terminal()
+    ):
+        signal.signal(signal.SIGHUP, _ignore)
+
+
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal, whose end sends SIGHUP."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """Take a signal. Unlike one that is ignored, it is not inherited, and the command handles it later."""
 
 
 def let_interrupts_raise() -> None:

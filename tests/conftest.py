@@ -44,6 +44,14 @@ T = TypeVar("T")
 LEFT_TASKS_S = 10.0
 #: Set by `.ci/run`: a skip is then a failure, because something that should have run was missing.
 REQUIRE_ALL = os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0")
+#: The variables of the tests and of the build. No name of them is that of an option of `collect`, or resembles one.
+OWN_VARIABLES = frozenset(
+    f"CPAPI_FAST_{name}"
+    for name in (
+        "ANNOTATE", "BASELINE", "CASES", "CLOCK_STEP", "COVERAGE", "DEBUG", "PLANTED", "PROMETHEUS", "PYTHON2", "PYTHONS",
+        "REQUIRE_ALL", "SANITIZE", "TESTED", "TEST_SEED", "TRACEBACK",
+    )
+)  # fmt: skip
 
 
 # Neither one example nor the making of one has a time limit: the machine may be busy, and a sanitized build is slow.
@@ -132,6 +140,14 @@ async def _clean_loop() -> AsyncIterator[None]:
         _, tasks = await asyncio.wait(tasks, timeout=LEFT_TASKS_S)
     assert not tasks, f"tasks are left: {tasks}"
     assert not unhandled, unhandled
+
+
+@pytest.fixture(autouse=True)
+def _no_option_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The command `collect` takes options from the environment, and no test may depend on that of its user.
+    for name in os.environ:
+        if name.startswith("CPAPI_FAST_") and name not in OWN_VARIABLES:
+            monkeypatch.delenv(name)
 
 
 # --- a gateway and its clients ---------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from cpapi_fast.redaction import shown
 
 from .option_names import OptionNames
 
+#: Options for a simulated gateway only.
+SIMULATOR_OPTIONS: Final = ("seed", "speed", "rate", "replay")
+
 #: What `--conids` takes.
 _INSTRUMENTS: Final = (
     "instruments to %s: conids, conids on one exchange (265598@NYSE), or combinations with the conid and ratio of each "

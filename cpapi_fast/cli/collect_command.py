@@ -10,14 +10,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import CollectStatus, size_text, summary_text
 from cpapi_fast.console import say, say_at_end, tell
 from cpapi_fast.errors import ConfigError
-from cpapi_fast.feed.feed_log import LOGGER
+from cpapi_fast.feed.reports.feed_log import FACTS, LOGGER
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.metrics import MetricsServer
 from cpapi_fast.metrics.collector import import_prometheus
@@ -27,9 +27,9 @@ from cpapi_fast.rest.urls import BaseUrl
 
 from .collect_progress import LINE_INTERVAL_S, Progress
 from .config.check import check_files, effective_lines
-from .config.instrument_files import instruments_of
+from .config.instrument_files import file_lines, instruments_of
 from .feed_tuning import feed_options
-from .gateway_source import check_source, open_client
+from .gateway_source import check_source, contract_cache, open_client
 from .service.log_output import LogOutput, log_to
 from .service.reload import Reloader
 from .service.systemd import ServiceNotifier
@@ -112,8 +112,9 @@ def _check(args: argparse.Namespace, options: CollectOptions) -> None:
     tls = None
     if not args.simulate and BaseUrl.parse(args.url).scheme == "https":
         tls = chosen_tls(args)
-    check_files(options, tls)
-    say(*effective_lines(args.settings))
+    cache = contract_cache(args)
+    check_files(options, tls, args.replay if args.simulate else None, None if cache is None else cache.folder)
+    say(*effective_lines(args.settings), *file_lines(args))
 
 
 async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
@@ -129,17 +130,22 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
                 later = asyncio.get_running_loop().call_later(_PATIENCE_S, lambda: progress.notice(_STILL_FINISHING))
                 stack.callback(later.cancel)
 
+        reloader: Reloader | None = None
         reloads: set[asyncio.Task[None]] = set()
+        is_early = False
 
         def reload() -> None:
-            if collector is not None and not stop.is_set():
-                task = asyncio.create_task(Reloader(args, collector, inform, warn).reload(), name="cpapi_fast reload")
+            nonlocal is_early
+            if reloader is None:
+                is_early = True
+            elif not stop.is_set():
+                task = asyncio.create_task(reloader.reload(), name="cpapi_fast reload")
                 reloads.add(task)
                 task.add_done_callback(reloads.discard)
 
-        def inform(text: str) -> None:
+        def inform(text: str, facts: dict[str, Any]) -> None:
             if is_logging:
-                LOGGER.info("collect: %s", text)
+                LOGGER.info("collect: %s", text, extra={FACTS: facts})
             elif not args.quiet:
                 progress.notice(f"cpapi-fast: {args.names(text)}")
 
@@ -177,8 +183,14 @@ async def _run(args: argparse.Namespace, options: CollectOptions) -> None:
                 notifier.ready()
                 stopped = asyncio.create_task(_tell_stopping(stop, notifier))
                 stack.callback(stopped.cancel)
+                reloader = Reloader(args, collector, inform, warn)
+                if is_early:
+                    reload()
                 await collector.run(stop)
         finally:
+            for task in reloads:
+                task.cancel()
+            await asyncio.gather(*reloads, return_exceptions=True)
             if collector.summary is not None and not args.quiet:
                 summary = replace(collector.summary, reason=names(collector.summary.reason))
                 say_at_end(*summary_text(summary).split("\n"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any
 
 from cpapi_fast.console import tell
 from cpapi_fast.contract_cache import ContractCache
@@ -12,11 +12,9 @@ from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 
+from .arguments import SIMULATOR_OPTIONS
 from .feed_tuning import client_limits
 from .tls_options import chosen_tls, is_tls_chosen
-
-#: Options for a simulated gateway only.
-SIMULATOR_OPTIONS: Final = ("seed", "speed", "rate", "replay")
 
 
 def check_source(args: argparse.Namespace) -> None:
@@ -42,11 +40,11 @@ async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client
     if args.simulate:
         return await stack.enter_async_context(await _simulated(args, stack))
     return await stack.enter_async_context(
-        Client(args.url, tls=chosen_tls(args), contract_cache=_cache(args), **client_limits(args))
+        Client(args.url, tls=chosen_tls(args), contract_cache=contract_cache(args), **client_limits(args))
     )
 
 
-def _cache(args: argparse.Namespace) -> ContractCache | None:
+def contract_cache(args: argparse.Namespace) -> ContractCache | None:
     """The cache of contracts in the options; None without one."""
     folder = getattr(args, "contract_cache", None)
     if folder is None:

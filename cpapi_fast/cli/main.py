@@ -97,7 +97,7 @@ def _run_command(args: argparse.Namespace, settings: Settings | None, stack: Exi
         code: int = args.run(args)
     except CpapiError as exc:
         # The problems of a configuration name its keys.
-        texts = getattr(exc, "problems", None) or (_with_source(args.names(str(exc)), settings),)
+        texts = [_with_source(text, settings) for text in getattr(exc, "problems", None) or (args.names(str(exc)),)]
         tell(*(f"cpapi-fast: error: {text}" for text in texts))
         # The value in a HeaderRefusedError comes from the gateway, not from the caller.
         is_usage_error = isinstance(exc, (ConfigError, SubscriptionError, UsageError)) and not isinstance(

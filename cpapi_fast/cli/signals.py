@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import signal
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from cpapi_fast.console import end_now
 from cpapi_fast.program import this_process
+from cpapi_fast.startup import has_terminal
 
 #: Signals that mean: stop. The second one of them means: at once.
 _STOP: Final = (signal.SIGINT, signal.SIGTERM)
@@ -100,15 +100,6 @@ def stopped_by_signals(
                 signal.signal(number, on_repetition)
             # After that, Python restores the handlers of the operating system, which end the process.
             atexit.register(_ignore, _STOP)
-
-
-def has_terminal() -> bool:
-    """Whether this process has a controlling terminal, whose end sends SIGHUP."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 def _ignore(numbers: Iterable[signal.Signals]) -> None:

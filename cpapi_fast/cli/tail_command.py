@@ -16,7 +16,7 @@ from cpapi_fast.console import say, say_at_end, tell
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.events import Cause, FeedState
 from cpapi_fast.feed import Feed
-from cpapi_fast.feed.trouble import no_data_error
+from cpapi_fast.feed.reports.trouble import no_data_error
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.protocol.topics import MarketDataFields
 

@@ -12,10 +12,9 @@ from cpapi_fast.errors import CpapiError, UsageError
 from cpapi_fast.events import Cause, FeedEvent, Gap, StateChange
 from cpapi_fast.feed import Feed, FeedSubscription
 from cpapi_fast.feed.driver.control_frames import is_error
-from cpapi_fast.feed.trouble import no_data_error
+from cpapi_fast.feed.reports.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import cost_bytes
-from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.outputs.tables.accounts import AccountWriter
@@ -28,7 +27,7 @@ from .instruments import InstrumentChange, Instruments
 from .notices import Notices
 from .observed_run import ObservedRun
 from .options import OVERFLOW_POLICIES, CollectOptions
-from .outputs import open_outputs
+from .outputs import RunOutputs, open_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 
@@ -94,12 +93,13 @@ class Collector(ObservedRun):
         self._consumer: Consumer | None = None
         self._instruments: Instruments | None = None
         self._prepared = Preparation(options)
-        self._capture: CaptureWriter | None = None
+        self._outputs: RunOutputs | None = None
         self._tables: tuple[MarketDataWriter, ...] = ()
         self._account_tables: tuple[AccountWriter, ...] = ()
         self._accounts = AccountSubscriptions(options)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
+        self._has_subscribed: Final = asyncio.Event()
         #: When the disk became slower than the data; None while it is not.
         self._slow_since_s: float | None = None
 
@@ -107,7 +107,8 @@ class Collector(ObservedRun):
         """The current status. Call it only in the thread of the event loop."""
         feed, recorder = self._feed, self._recorder
         consumer = self._consumer.stats if self._consumer else None
-        known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
+        subscriptions = self._instruments.subscriptions if self._instruments else ()
+        known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in subscriptions]
         change = self._notices.last_trouble
         latest = self._tables[0].latest if self._tables else {}
         symbols, left = (one.symbols, one.left) if (one := self._instruments) else (self._prepared.symbols, frozenset())
@@ -142,11 +143,16 @@ class Collector(ObservedRun):
         """
         if self._instruments is None or self._state is not None:
             raise UsageError("instruments can be changed only while the collector runs")
-        return await self._instruments.change(conids, symbols)
+        instruments = self._instruments
+        before = instruments.symbols
+        change = await instruments.change(conids, symbols)
+        if self._outputs is not None and self._recorder is not None:
+            self._outputs.record_change(self._recorder, change.added, change.removed, before, instruments.symbols)
+        return change
 
-    @property
-    def _subscriptions(self) -> tuple[FeedSubscription, ...]:
-        return self._instruments.subscriptions if self._instruments else ()
+    async def subscribed(self) -> None:
+        """Wait until the run has subscribed, from when on `set_instruments` can change its instruments."""
+        await self._has_subscribed.wait()
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
         """Collect until `stop` is set, the duration is over, or an error occurs. The files are finished in each case.
@@ -192,6 +198,7 @@ class Collector(ObservedRun):
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
         self._state = None
+        self._has_subscribed.set()
         tasks = (
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
             asyncio.create_task(instruments.follow_hours(), name="cpapi_fast hours"),
@@ -270,16 +277,12 @@ class Collector(ObservedRun):
         )
 
     def _open_recorder(self, options: CollectOptions) -> Recorder:
-        outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
-        self._capture, self._tables, self._account_tables = outputs.capture, outputs.tables, outputs.account_tables
+        prepared = self._prepared
+        self._outputs = outputs = open_outputs(options, self._clock, prepared.symbols, prepared.resolved_ns)
+        self._tables, self._account_tables = outputs.tables, outputs.account_tables
         writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
-        return Recorder(
-            writers,
-            events=outputs.events,
-            on_change=self._notices.on_event,
-            clock=self._clock,
-            meter_of=self._meter_of,
-        )
+        on_change, meter_of = self._notices.on_event, self._meter_of
+        return Recorder(writers, events=outputs.events, on_change=on_change, clock=self._clock, meter_of=meter_of)
 
     async def _collect(
         self, feed: Feed, consumer: Consumer, recorder: Recorder, stop: asyncio.Event | None
@@ -326,10 +329,9 @@ class Collector(ObservedRun):
             return exc
         finally:
             self._accounts.settle(self._account_tables)
-        if self._capture is not None and self._capture.counts.received == 0:
-            # A capture without frames is of no use.
-            with suppress(OSError):
-                self._capture.path.unlink()
+        if self._outputs is not None and self._outputs.capture.counts.received == 0:
+            with suppress(OSError):  # A capture without frames is of no use.
+                self._outputs.capture.path.unlink()
         return None
 
     async def _receive(self, consumer: Consumer, recorder: Recorder) -> None:

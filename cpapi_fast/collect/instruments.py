@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import LimitError
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.protocol.instruments import market_data_target
 from cpapi_fast.protocol.topics import Fields
+from cpapi_fast.redaction import repr_without_accounts
 
 from .preparation import Preparation
 from .symbols import resolve_symbols
-from .trading_hours import KnownHours, follow_schedules
+from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.feed import Feed, FeedSubscription
     from cpapi_fast.rest.client import Client
 
 
-class InstrumentChange(NamedTuple):
+@repr_without_accounts
+@dataclass(frozen=True, slots=True)
+class InstrumentChange:
     """What `Collector.set_instruments` has changed.
 
     Attributes:
@@ -55,11 +58,11 @@ class Instruments:
         self.left: frozenset[str] = frozenset()
         self._client: Final = client
         self._feed: Final = feed
-        self._options = prepared.options
+        self._options: Final = prepared.options
         self._fields: Final = fields
         self._report: Final = report
+        self._by_text: dict[str, ResolvedSymbol] = {one.text: one for one in prepared.symbols}
         self._subscriptions: Final[dict[str, FeedSubscription]] = {}
-        self._hours: Final = KnownHours()
         self._has_changed: Final = asyncio.Event()
         self._lock: Final = asyncio.Lock()
 
@@ -79,16 +82,15 @@ class Instruments:
 
     async def follow_hours(self) -> None:
         """Set the trading hours of each instrument; see `follow_schedules`. Runs until it is cancelled."""
-        while True:
-            self._has_changed.clear()
-            following = asyncio.create_task(
-                follow_schedules(self._client, self._feed, self._options, self._fields, self._report, known=self._hours)
-            )
-            try:
-                await self._has_changed.wait()
-            finally:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
+        await follow_schedules(
+            self._client,
+            self._feed,
+            self._options,
+            self._fields,
+            self._report,
+            current=self._subscriptions.keys,
+            has_changed=self._has_changed,
+        )
 
     async def change(self, conids: Iterable[int | str], symbols: Iterable[str]) -> InstrumentChange:
         """Subscribe to what is new, unsubscribe what is not listed any more, and leave the others as they are.
@@ -110,10 +112,9 @@ class Instruments:
 
     async def _change(self, conids: Iterable[int | str], symbols: Iterable[str]) -> InstrumentChange:
         given = replace(self._options, conids=_listed(conids), symbols=_listed(symbols))
-        known = {one.text: one for one in self.symbols}
+        known = dict(self._by_text)
         new = [text for text in given.symbols if text not in known]
-        resolved = await resolve_symbols(self._client, new) if new else ()
-        known |= {one.text: one for one in resolved}
+        known |= {one.text: one for one in (await resolve_symbols(self._client, new) if new else ())}
         wanted = {market_data_target(conid): conid for conid in given.conids}
         for text in given.symbols:
             wanted.setdefault(str(known[text].conid), known[text].conid)
@@ -128,19 +129,21 @@ class Instruments:
             )
         removed = tuple(target for target in self._subscriptions if target not in wanted)
         added = tuple(target for target in wanted if target not in self._subscriptions)
-        by_conid = {one.conid: one for one in self.symbols}
-        for one in resolved:
-            by_conid.setdefault(one.conid, one)
-        self.symbols = tuple(by_conid.values())
-        self._options = replace(given, conids=tuple(wanted.values()), symbols=())
-        for target in removed:
-            # First, so that there are lines for the others.
-            await self._subscriptions.pop(target).cancel()
-            self._hours.hours.pop(target, None)
-        for target in added:
-            await self._join(wanted[target])
-        self.left = (self.left | set(removed)) - set(added)
-        if added or removed:
+        try:
+            for target in removed:
+                # First, so that there are lines for the others.
+                await self._subscriptions.pop(target).cancel()
+            for target in added:
+                await self._join(wanted[target])
+        finally:
+            # After an error, too, they are what is subscribed to.
+            self._by_text = known
+            # Several symbols may name one contract, which has one row then.
+            by_conid = {one.conid: one for one in self.symbols}
+            for one in known.values():
+                by_conid.setdefault(one.conid, one)
+            self.symbols = tuple(by_conid.values())
+            self.left = (self.left | set(removed)) - self._subscriptions.keys()
             self._has_changed.set()
         return InstrumentChange(added, removed)
 

@@ -11,9 +11,9 @@ from typing import Final
 from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, Gap, Standstill, StandstillReason, StateChange
-from cpapi_fast.feed.feed_log import FeedLog
 from cpapi_fast.feed.machine.advice import FEED_WORDING
-from cpapi_fast.feed.trouble import TroubleReporter
+from cpapi_fast.feed.reports.feed_log import FeedLog
+from cpapi_fast.feed.reports.trouble import TroubleReporter
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.loop import running_loop
 from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
+from cpapi_fast.outputs.interface import InstrumentsChange
 from cpapi_fast.outputs.tables.accounts import (
     AccountSummaryWriter,
     AccountWriter,
@@ -24,6 +26,7 @@ from .options import CollectOptions
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
+    from cpapi_fast.outputs.recorder import Recorder
     from cpapi_fast.outputs.tables.account_schema import AccountTableName
     from cpapi_fast.outputs.tables.schema import TableName
 
@@ -53,6 +56,41 @@ class RunOutputs(NamedTuple):
     account_tables: tuple[AccountWriter, ...]
     events: EventLog
 
+    def record_change(
+        self,
+        recorder: Recorder,
+        joined: tuple[str, ...],
+        left: tuple[str, ...],
+        before: Collection[ResolvedSymbol],
+        symbols: Sequence[ResolvedSymbol],
+    ) -> None:
+        """Write that instruments joined or left, and name all symbols of the run so far in the files that follow.
+
+        Args:
+            recorder: writes the event.
+            joined: the instruments that joined.
+            left: those that left.
+            before: the symbols before the change.
+            symbols: the symbols after it.
+        """
+        time_ns = time.time_ns()
+        new = [one for one in symbols if one not in before]
+        if new:
+            metadata, header = _named(symbols, time_ns)
+            tables: tuple[MarketDataWriter | AccountWriter, ...] = (*self.tables, *self.account_tables)
+            for output in (self.capture, *tables):
+                output.set_metadata(metadata)
+            self.events.set_header(header)
+        if joined or left or new:
+            recorder.put_event(InstrumentsChange(time_ns, joined, left, tuple(symbols_table(new))))
+
+
+def _named(symbols: Sequence[ResolvedSymbol], time_ns: int) -> tuple[dict[str, str], bytes]:
+    """The metadata and the first line of files with these symbols."""
+    if not symbols:
+        return {}, b""
+    return {"cpapi_fast.symbols": symbols_json(symbols)}, symbols_line(symbols_table(symbols), time_ns)
+
 
 def open_outputs(
     options: CollectOptions, clock: Clock, symbols: Sequence[ResolvedSymbol] = (), resolved_ns: int = 0
@@ -71,7 +109,7 @@ def open_outputs(
         OutputError: the first file of the capture cannot be created.
         MissingDependencyError: pyarrow is not installed.
     """
-    metadata = {"cpapi_fast.symbols": symbols_json(symbols)} if symbols else {}
+    metadata, header = _named(symbols, resolved_ns)
     folder, run = options.out, new_run(options.out)
     capture = CaptureWriter(
         FileNames(folder, "capture", CAPTURE_SUFFIX, run=run),
@@ -101,6 +139,6 @@ def open_outputs(
         roll_bytes=options.roll_bytes,
         lost_files=options.lost_files,
         file_mode=options.file_mode,
-        header=symbols_line(symbols_table(symbols), resolved_ns) if symbols else b"",
+        header=header,
     )
     return RunOutputs(capture, tables, account_tables, events)

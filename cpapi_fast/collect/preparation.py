@@ -19,7 +19,7 @@ from cpapi_fast.errors import (
     TransportError,
 )
 from cpapi_fast.events import FeedState
-from cpapi_fast.feed.trouble import no_data_error
+from cpapi_fast.feed.reports.trouble import no_data_error
 from cpapi_fast.limited_reporter import LimitedReporter
 from cpapi_fast.meaning import Meaning
 from cpapi_fast.outputs.tables.order_rows import MOST_KEPT

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import CpapiError
 from cpapi_fast.events import FeedState
@@ -34,19 +34,6 @@ _NONE: Final = frozenset({Meaning.REFUSED, Meaning.BAD_REQUEST})
 _MAX_NAMES: Final = 3
 
 
-@dataclass
-class KnownHours:
-    """What is known of the schedules of a run, so that following them can begin again.
-
-    Attributes:
-        hours: the trading hours by instrument; None for those without a schedule.
-        all_due_s: when all schedules are requested again, in seconds of the clock.
-    """
-
-    hours: dict[str, TradingHours | None] = field(default_factory=dict)
-    all_due_s: float = -math.inf
-
-
 async def follow_schedules(
     client: Client,
     feed: Feed,
@@ -56,7 +43,8 @@ async def follow_schedules(
     *,
     interval_s: float = _INTERVAL_S,
     retry_s: float = _RETRY_S,
-    known: KnownHours | None = None,
+    current: Callable[[], Collection[str]] | None = None,
+    has_changed: asyncio.Event | None = None,
 ) -> None:
     """Set the trading hours of each instrument as soon as data streams, and again each day. Runs until it is cancelled.
 
@@ -66,63 +54,109 @@ async def follow_schedules(
     Args:
         client: the client of the gateway.
         feed: the feed, with a subscription of each instrument.
-        options: the options of the run, with all instruments.
+        options: the options of the run.
         fields: the fields of the subscriptions.
         report: called with a line of text about schedules that are not available.
         interval_s: how often all schedules are requested, in seconds of the clock.
         retry_s: when those that failed are requested again.
-        known: what an earlier call has found out; changed. Only the schedules of other instruments are requested at
-            once.
+        current: returns the instruments that are subscribed to now; None for those of the options, which stay.
+        has_changed: set when `current` has changed; cleared here.
     """
     if options.trading_hours != "schedule":
         return
-    targets = [target for target in map(market_data_target, options.conids) if ";;;" not in target]
-    known = KnownHours() if known is None else known
-    reported: set[str] = set()
-    due = [target for target in targets if target not in known.hours]
-    while targets:
+    if current is None:
+        fixed = tuple(map(market_data_target, options.conids))
+        current = lambda: fixed  # noqa: E731 - a function of the same type
+    changes = asyncio.Event() if has_changed is None else has_changed
+    schedules = _Schedules(client, feed, fields, current)
+    while has_changed is not None or schedules.wanted():
         try:
             await feed.wait_for(FeedState.STREAMING)
         except CpapiError:
             return
-        now_s = client.clock.monotonic_s()
-        if now_s >= known.all_due_s:
-            due, known.all_due_s = targets, now_s + interval_s
-        failed: list[str] = []
+        changes.clear()
+        problems = await schedules.request_due(interval_s, retry_s)
+        if problems:
+            report(_text(problems))
+        await _first_of(client.clock.sleep(schedules.wait_s(interval_s)), changes.wait())
+
+
+class _Schedules:
+    """When the schedule of each instrument is requested, and what is known of it."""
+
+    def __init__(self, client: Client, feed: Feed, fields: Fields, current: Callable[[], Collection[str]]) -> None:
+        self._client: Final = client
+        self._feed: Final = feed
+        self._fields: Final = fields
+        self._current: Final = current
+        #: The next request of each instrument, in seconds of the clock.
+        self._due_s: Final[dict[str, float]] = {}
+        self._hours: Final[dict[str, TradingHours | None]] = {}
+        self._reported: Final[set[str]] = set()
+
+    def wanted(self) -> list[str]:
+        """The instruments that may have a schedule."""
+        return [target for target in self._current() if ";;;" not in target]
+
+    async def request_due(self, interval_s: float, retry_s: float) -> dict[str, str]:
+        """Request what is due. Returns why instruments have no trading hours, each reported once."""
+        wanted = self.wanted()
+        for target in self._due_s.keys() - set(wanted):
+            # It is a new instrument if it returns.
+            del self._due_s[target]
+            self._hours.pop(target, None)
+            self._reported.discard(target)
+        now_s = self._client.clock.monotonic_s()
         problems: dict[str, str] = {}
-        for target in due:
+        for target in wanted:
+            if self._due_s.get(target, -math.inf) > now_s or target not in self._current():
+                continue
+            due_s = now_s + interval_s
             try:
-                problem = await _follow(client, feed, target, fields, known.hours)
+                problem = await self._request(target)
             except CpapiError as error:
                 problem = str(error)
                 if getattr(error, "meaning", None) not in _NONE:
-                    failed.append(target)
-            if problem and target not in reported:
+                    due_s = min(due_s, self._client.clock.monotonic_s() + retry_s)
+            self._due_s[target] = due_s
+            if problem and target not in self._reported:
                 problems[target] = problem
-        if problems:
-            reported |= problems.keys()
-            report(_text(problems))
-        due = failed
-        wait_s = known.all_due_s - client.clock.monotonic_s()
-        await client.clock.sleep(max(0.0, min(wait_s, retry_s) if due else wait_s))
+        self._reported.update(problems)
+        return problems
+
+    def wait_s(self, interval_s: float) -> float:
+        """The time until the next request, in seconds of the clock."""
+        due_s = min(self._due_s.values(), default=math.inf)
+        return max(0.0, min(due_s - self._client.clock.monotonic_s(), interval_s))
+
+    async def _request(self, target: str) -> str:
+        """Set the trading hours of one instrument. Returns why it has none, as text; empty for no problem."""
+        conid, _, exchange = target.partition("@")
+        schedule = await self._client.trading_schedule(int(conid), exchange=exchange or None)
+        hours = schedule.hours()
+        # It may have left while the request was in progress. A subscribe would bring it back.
+        if target not in self._current():
+            return ""
+        if hours != self._hours.get(target):
+            await self._feed.subscribe_market_data(target, self._fields, hours=hours)
+        self._hours[target] = hours
+        if schedule.days and not schedule.is_zone_known:
+            return (
+                f"this machine does not know the time zone {shown(schedule.time_zone)} of the exchange. Install the "
+                "package tzdata, or give trading_hours=..."
+            )
+        return ""
 
 
-async def _follow(
-    client: Client, feed: Feed, target: str, fields: Fields, known: dict[str, TradingHours | None]
-) -> str:
-    """Set the trading hours of one instrument. Returns why it has none, as text; empty if there is no problem."""
-    conid, _, exchange = target.partition("@")
-    schedule = await client.trading_schedule(int(conid), exchange=exchange or None)
-    hours = schedule.hours()
-    if hours != known.get(target):
-        await feed.subscribe_market_data(target, fields, hours=hours)
-    known[target] = hours
-    if schedule.days and not schedule.is_zone_known:
-        return (
-            f"this machine does not know the time zone {shown(schedule.time_zone)} of the exchange. Install the "
-            "package tzdata, or give trading_hours=..."
-        )
-    return ""
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them ends, and cancel the others."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _text(problems: Mapping[str, str]) -> str:

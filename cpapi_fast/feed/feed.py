@@ -16,8 +16,8 @@ from .driver import Driver
 from .feed_reading import FeedReading
 from .machine import SubscriptionSpec
 from .options import FeedOptions
+from .reports.trouble import FeedTrouble
 from .subscription import FeedSubscription
-from .trouble import FeedTrouble
 
 
 class Feed(FeedReading):

@@ -20,8 +20,8 @@ from .feed_consumers import FeedConsumers
 from .feed_status import FeedSource
 from .feed_subscriptions import FeedSubscriptions
 from .options import FeedOptions
+from .reports.trouble import FeedTrouble
 from .state_waiters import StateWaiters
-from .trouble import FeedTrouble
 
 
 class FeedReading(FeedSubscriptions):

@@ -124,12 +124,12 @@ class CaptureWriter:
         self._redactor = FrameRedactor() if redact else None
         self._clock = clock
         self._pa = import_arrow("pyarrow")
-        self._schema = capture_schema(is_redacted=redact, metadata=metadata)
         self._waiting: Final = PendingFrames()
         self._oldest_s = 0.0
         self._is_closed = False
         self._nbytes = 0
-        self._messages: Final = CaptureMessages(self._schema, compression)
+        self._compression: Final = compression
+        self._messages: Final = CaptureMessages(capture_schema(is_redacted=redact, metadata=metadata), compression)
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
         self._files: Final = MessageFiles(
             path if isinstance(path, FileNames) else NamesAfter(Path(path)),
@@ -160,6 +160,11 @@ class CaptureWriter:
     def nbytes(self) -> int:
         """The size of the current file in bytes, up to its last complete message; after `close`, of the last one."""
         return self._nbytes if self._is_closed else self._files.nbytes
+
+    def set_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Set the further metadata of the files that follow. Safe to call from any thread."""
+        schema = capture_schema(is_redacted=self._redactor is not None, metadata=metadata)
+        self._files.header = CaptureMessages(schema, self._compression).header
 
     def write(self, batch: Batch) -> None:
         """Write a batch. The writer copies the frames, and keeps no reference to the batch.

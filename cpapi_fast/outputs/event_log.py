@@ -17,7 +17,7 @@ from cpapi_fast.printable import json_bytes
 from cpapi_fast.redaction import redact_accounts
 
 from .file_names import FileNames, NamesAfter
-from .interface import DiskChange, FileChange, OrderList, OutputCounts, RecordedEvent
+from .interface import DiskChange, FileChange, InstrumentsChange, OrderList, OutputCounts, RecordedEvent
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
 
@@ -29,7 +29,11 @@ _TYPES: Final[dict[type, str]] = {
     DiskChange: "disk",
     FileChange: "file",
     OrderList: "order_list",
+    InstrumentsChange: "instruments",
 }
+
+#: The start of a header.
+_HEADER_START: Final = b'{"type":"symbols"'
 
 #: The time between two checks of the file, in seconds.
 _CHECK_INTERVAL_S: Final = 1.0
@@ -39,9 +43,9 @@ class EventLog:
     """Writes events to a file of JSON lines. Each line is immediately passed to the operating system in one write.
 
     The file is created with the first event. Each line has `type` (`state`, `gap`, `standstill`, `backfill`, `disk`,
-    `file`, `order_list`), `time` (UTC, ISO 8601), `row` (the number of frames before the event in the capture) and the
-    attributes of the event; of a list of orders, their number. `*_ns` are ns since the Unix epoch. Accounts in topics
-    are redacted. If the process is killed, only the last line can be incomplete.
+    `file`, `order_list`, `instruments`), `time` (UTC, ISO 8601), `row` (the number of frames before the event in the
+    capture) and the attributes of the event; of a list of orders, their number. `*_ns` are ns since the Unix epoch.
+    Accounts in topics are redacted. If the process is killed, only the last line can be incomplete.
 
     Args:
         path: the file to create; the usual suffix is `.jsonl`. Or the names of all files.
@@ -73,7 +77,7 @@ class EventLog:
             path if isinstance(path, FileNames) else NamesAfter(Path(path)),
             self.counts,
             self._losses,
-            lambda path: _lines_of(path, header),
+            _lines_of,
             header=header,
             mode=file_mode,
             roll_bytes=roll_bytes,
@@ -89,6 +93,10 @@ class EventLog:
     def changes(self) -> list[FileChange]:
         """What other programs did to the files. The reader removes what it has read."""
         return self._losses.changes
+
+    def set_header(self, header: bytes) -> None:
+        """Set the first line of the files that follow. Safe to call from any thread."""
+        self._files.header = header
 
     def write_event(self, event: RecordedEvent, row: int) -> None:
         """Write one line.
@@ -138,7 +146,7 @@ def event_line(event: RecordedEvent, row: int) -> bytes:
 
 
 def _time_of(event: RecordedEvent) -> int:
-    if isinstance(event, (StateChange, DiskChange, FileChange)):
+    if isinstance(event, (StateChange, DiskChange, FileChange, InstrumentsChange)):
         return event.time_ns
     if isinstance(event, OrderList):
         return event.received_ns
@@ -158,7 +166,7 @@ def _plain(value: Any) -> Any:
         return {"received_ns": value.received_ns, "orders": len(value.orders)}
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange, FileChange)):
+    if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange, FileChange, InstrumentsChange)):
         plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         # A path is needed as it is.
         return plain | {"path": value.path} if isinstance(value, FileChange) else plain
@@ -179,11 +187,13 @@ def symbols_line(table: Sequence[Mapping[str, Any]], time_ns: int) -> bytes:
     return json_bytes({"type": "symbols", "time": _time_text(time_ns), "row": 0, "symbols": list(table)}) + b"\n"
 
 
-def _lines_of(path: Path, header: bytes) -> int:
-    """How many complete lines a file has after its header."""
+def _lines_of(path: Path) -> int:
+    """How many complete lines of events a file has: without its header, which may be another one in each file."""
     try:
         with path.open("rb") as file:
-            file.seek(len(header))
-            return sum(line.endswith(b"\n") for line in file)
+            return sum(
+                line.endswith(b"\n") and not (number == 0 and line.startswith(_HEADER_START))
+                for number, line in enumerate(file)
+            )
     except OSError:
         return 0

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,8 +151,26 @@ class OrderList:
         return f"OrderList({len(self.orders)} orders)"
 
 
+@repr_without_accounts
+@dataclass(frozen=True, slots=True)
+class InstrumentsChange:
+    """An event: instruments joined or left the run. One that leaves and returns has no data in between.
+
+    Attributes:
+        time_ns: the time of the change, in ns since the Unix epoch.
+        added: the instruments that joined, as in the topics: `265598`, `265598@NYSE`.
+        removed: those that left.
+        symbols: the contracts of the symbols that joined, with the members of the line `symbols`.
+    """
+
+    time_ns: int
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    symbols: tuple[Mapping[str, Any], ...] = ()
+
+
 #: The events that an output can write.
-RecordedEvent = FeedEvent | DiskChange | FileChange | OrderList
+RecordedEvent = FeedEvent | DiskChange | FileChange | OrderList | InstrumentsChange
 
 
 class Output(Protocol):

@@ -36,6 +36,7 @@ class MessageFiles:
         clock: the clock of `roll_interval_s`.
 
     Attributes:
+        header: the first bytes of the files that follow.
         error: the error after which nothing more is written; None before one.
         roll_at_s: when the current file is to be finished, in seconds of the clock; infinity if there is no such time.
     """
@@ -59,7 +60,7 @@ class MessageFiles:
         self._counts: Final = counts
         self._losses: Final = losses
         self._count_items: Final = count_items
-        self._header: Final = header
+        self.header = header
         self._end: Final = end
         self._mode: Final = mode
         self._roll_interval_s: Final = roll_interval_s
@@ -93,7 +94,7 @@ class MessageFiles:
         try:
             self._file = file = create(
                 self._names,
-                header=self._header,
+                header=self.header,
                 mode=self._mode,
                 makes_folder=self._had_folder and self._losses.policy == "recreate",
             )

@@ -16,12 +16,12 @@ from cpapi_fast.delivery.consumer import Consumer
 from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConfigError, CpapiError, UsageError
 from cpapi_fast.events import Cause, FeedState, StateChange
-from cpapi_fast.feed.feed_log import LOGGER
 from cpapi_fast.feed.feed_reading import FeedReading
 from cpapi_fast.feed.machine import SubscriptionSpec
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.feed.reports.feed_log import LOGGER
+from cpapi_fast.feed.reports.trouble import FeedTrouble
 from cpapi_fast.feed.subscription import FeedSubscription
-from cpapi_fast.feed.trouble import FeedTrouble
 from cpapi_fast.printable import printable
 from cpapi_fast.protocol.topics import Subscription
 from cpapi_fast.redaction import redact_accounts, shown

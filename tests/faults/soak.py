@@ -119,7 +119,7 @@ def _counted(counts: Counter[str]) -> str:
 async def soak(seconds: float, seed: int, speed: float) -> int:
     """Run for so many real seconds; returns the exit code."""
     write = sys.stdout.write
-    write(f"soak: {seconds / 60:.1f} minutes, at {speed:g} times the speed, CPAPI_FAST_SEED={seed}\n")
+    write(f"soak: {seconds / 60:.1f} minutes, at {speed:g} times the speed, CPAPI_FAST_TEST_SEED={seed}\n")
     sys.stdout.flush()
     problems: list[str] = []
     start_s = time.monotonic()
@@ -164,7 +164,7 @@ async def soak(seconds: float, seed: int, speed: float) -> int:
             rig.ledger.problems.clear()
     for problem in problems:
         write(f"PROBLEM: {problem}\n")
-    write(f"soak {'FAILED' if problems else 'passed'}, CPAPI_FAST_SEED={seed}\n")
+    write(f"soak {'FAILED' if problems else 'passed'}, CPAPI_FAST_TEST_SEED={seed}\n")
     return 1 if problems else 0
 
 
@@ -208,7 +208,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("CPAPI_FAST_SEED", "1")))
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("CPAPI_FAST_TEST_SEED", "1")))
     parser.add_argument("--speed", type=float, default=SPEED)
     given = parser.parse_args()
     seconds = given.minutes * 60.0 if given.hours is None else given.hours * 3_600.0

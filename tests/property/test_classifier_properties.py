@@ -3,7 +3,7 @@
 The generator makes 200,000 texts in a normal run. More, fewer (where the same run comes again on another interpreter or
 build), or others, by environment:
 
-    CPAPI_FAST_CASES=5000000 CPAPI_FAST_SEED=7 python -m pytest tests/property
+    CPAPI_FAST_CASES=5000000 CPAPI_FAST_TEST_SEED=7 python -m pytest tests/property
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.oracles.comparison import BATCH_SIZE, ORACLE, Oracle, check_all
 from tests.support import frames
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "200000"))
-SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
+SEED = int(os.environ.get("CPAPI_FAST_TEST_SEED", "20260101"))
 
 #: Time limits belong to no single example: the machine may be busy.
 EXAMPLES = settings(max_examples=400, deadline=None)

@@ -1,6 +1,6 @@
 """The kept state equals dictionaries merged member by member, over any sparse updates, interruptions and repeats.
 
-The number of seeded steps comes from CPAPI_FAST_CASES, and their seed from CPAPI_FAST_SEED.
+The number of seeded steps comes from CPAPI_FAST_CASES, and their seed from CPAPI_FAST_TEST_SEED.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cpapi_fast.frames.frame import classify
 from tests.oracles.kept_state import Twins
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
-SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
+SEED = int(os.environ.get("CPAPI_FAST_TEST_SEED", "20260101"))
 
 TOPICS = ("sor", "str", "spl", "ssd+DU1", "ssd+DU2", "sld+DU1")
 

@@ -1,6 +1,6 @@
 """Last values equal a full decode of every frame and a merge of dictionaries, on every text that is JSON.
 
-The number of texts and their seed come from CPAPI_FAST_CASES and CPAPI_FAST_SEED.
+The number of texts and their seed come from CPAPI_FAST_CASES and CPAPI_FAST_TEST_SEED.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.support import frames
 from tests.support.batches import batch_of
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
-SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
+SEED = int(os.environ.get("CPAPI_FAST_TEST_SEED", "20260101"))
 
 
 def merge(twins: Twins, texts: Iterable[bytes], moment: int) -> None:

@@ -1,6 +1,6 @@
 """Any change of a frame has a message: nothing raises, nothing is guessed, and nothing of the JSON is lost.
 
-The number of seeded texts comes from CPAPI_FAST_CASES, and their seed from CPAPI_FAST_SEED.
+The number of seeded texts comes from CPAPI_FAST_CASES, and their seed from CPAPI_FAST_TEST_SEED.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.oracles.messages import check_text, decoded
 from tests.support.messages import SHAPES, rebuilt
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
-SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
+SEED = int(os.environ.get("CPAPI_FAST_TEST_SEED", "20260101"))
 
 
 class Pairs(list[Any]):

@@ -1,6 +1,6 @@
 """Typed columns equal the slow way (orjson, then `parse_number`) on every valid text, and `float` on every decimal.
 
-The seeded tests take their number of texts and their seed from CPAPI_FAST_CASES and CPAPI_FAST_SEED.
+The seeded tests take their number of texts and their seed from CPAPI_FAST_CASES and CPAPI_FAST_TEST_SEED.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.oracles.ticks import CDecoder, check_payloads, check_row, decoded
 from tests.support.batches import batch_of
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "40000"))
-SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
+SEED = int(os.environ.get("CPAPI_FAST_TEST_SEED", "20260101"))
 
 #: Time limits belong to no single example: the machine may be busy.
 EXAMPLES = settings(max_examples=400, deadline=None)

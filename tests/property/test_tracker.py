@@ -1,6 +1,6 @@
 """A tracker equals dictionaries by `Frame.topic`, for any frames in any order.
 
-The number of texts and their seed come from CPAPI_FAST_CASES and CPAPI_FAST_SEED.
+The number of texts and their seed come from CPAPI_FAST_CASES and CPAPI_FAST_TEST_SEED.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.oracles.tracker import Twins
 from tests.support import frames
 
 CASES = int(os.environ.get("CPAPI_FAST_CASES", "20000"))
-SEED = int(os.environ.get("CPAPI_FAST_SEED", "20260101"))
+SEED = int(os.environ.get("CPAPI_FAST_TEST_SEED", "20260101"))
 
 
 @pytest.mark.parametrize("inspects_kept", [True, False])

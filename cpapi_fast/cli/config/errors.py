@@ -10,7 +10,7 @@ from cpapi_fast.printable import printable
 from cpapi_fast.redaction import redact_accounts
 
 #: How many problems of one configuration are listed.
-_MAX_PROBLEMS: Final = 20
+MAX_PROBLEMS: Final = 20
 
 
 class SettingsError(ConfigError):
@@ -22,6 +22,6 @@ class SettingsError(ConfigError):
 
     def __init__(self, problems: Iterable[str]) -> None:
         found = [printable(redact_accounts(problem)) for problem in problems]
-        more = len(found) - _MAX_PROBLEMS
-        self.problems: Final = (*found[:_MAX_PROBLEMS], *([f"and {more} more problems like these"] if more > 0 else ()))
+        more = len(found) - MAX_PROBLEMS
+        self.problems: Final = (*found[:MAX_PROBLEMS], *([f"and {more} more problems like these"] if more > 0 else ()))
         super().__init__("; ".join(self.problems))

@@ -24,21 +24,40 @@ def instruments_of(args: argparse.Namespace) -> tuple[tuple[int | str, ...], tup
     conids: tuple[int | str, ...] = args.conids
     names: tuple[str, ...] = args.symbols
     if args.conids_file is not None:
-        conids += tuple(_read(args.conids_file, instruments, problems))
+        conids += tuple(_read("--conids-file", args.conids_file, instruments, problems))
     if args.symbols_file is not None:
-        names += tuple(_read(args.symbols_file, symbols, problems))
+        names += tuple(_read("--symbols-file", args.symbols_file, symbols, problems))
     if problems:
         raise SettingsError(problems)
     return conids, names
 
 
-def _read(path: str, parse: Callable[[str], Sequence[_T]], problems: list[str]) -> list[_T]:
+def file_lines(args: argparse.Namespace) -> list[str]:
+    """Return how many instruments each file of a command has, as comments in TOML.
+
+    Raises:
+        SettingsError: a file cannot be read.
+    """
+    problems: list[str] = []
+    lines: list[str] = []
+    if args.conids_file is not None:
+        count = len(_read("--conids-file", args.conids_file, instruments, problems))
+        lines.append(f"# conids-file has {count:,} instruments")
+    if args.symbols_file is not None:
+        count = len(_read("--symbols-file", args.symbols_file, symbols, problems))
+        lines.append(f"# symbols-file has {count:,} symbols")
+    if problems:
+        raise SettingsError(problems)
+    return lines
+
+
+def _read(option: str, path: str, parse: Callable[[str], Sequence[_T]], problems: list[str]) -> list[_T]:
     """Return the instruments of a file. What is wrong in its lines is added to `problems`."""
     found: list[_T] = []
     try:
         text = read_text(path)
     except SettingsError as exc:
-        problems += exc.problems
+        problems += (f"{problem} ({option})" for problem in exc.problems)
         return found
     for number, line in enumerate(text.split("\n"), 1):
         content = line.partition("#")[0].strip()
@@ -46,7 +65,8 @@ def _read(path: str, parse: Callable[[str], Sequence[_T]], problems: list[str]) 
             continue
         try:
             parsed = parse(content)
-        except argparse.ArgumentTypeError as exc:
+        except (argparse.ArgumentTypeError, ValueError) as exc:
+            # ValueError: Python's own limit for the digits of a number.
             problems.append(f"{path}:{number}: {exc}")
             continue
         if len(parsed) != 1:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from cpapi_fast.cli.arguments import new_file
+from cpapi_fast.cli.arguments import SIMULATOR_OPTIONS, new_file
 
-from .errors import SettingsError
+from .errors import MAX_PROBLEMS, SettingsError
 from .toml_file import TomlEntry, read_toml
 from .values import WrongValueError, from_file, from_text
 
@@ -30,7 +30,9 @@ _RESEMBLANCE: Final = 0.75
 #: What an option makes meaningless. What a source sets is removed if a source with precedence sets its key here.
 _EXCLUDES: Final[Mapping[str, tuple[str, ...]]] = {
     "simulate": ("tls_verify", "ca_file", "fingerprint", "insecure", "contract_cache"),
-    "url": ("seed", "speed", "rate", "replay"),
+    "url": SIMULATOR_OPTIONS,
+    "progress": ("quiet",),
+    "quiet": ("progress",),
 }
 
 #: The sources by precedence.
@@ -133,9 +135,11 @@ class Settings:
 
     def _read(self, *, again: bool) -> dict[str, Setting]:
         problems: list[str] = []
+        #: What is wrong in variables of the options of a simulated gateway.
+        of_simulator: list[str] = []
         by_source = {
             GIVEN: {dest: Setting(value, GIVEN, "command line") for dest, value in self._given.items()},
-            ENVIRONMENT: self._of_environment(problems, again),
+            ENVIRONMENT: self._of_environment(problems, of_simulator, again),
             FILE: self._of_file(problems, again),
         }
         for source in (ENVIRONMENT, FILE):
@@ -145,6 +149,13 @@ class Settings:
             new = {dest: one for dest, one in by_source[source].items() if dest not in merged}
             excluded = self._excluded_by(merged)
             merged |= {dest: one for dest, one in new.items() if dest not in excluded}
+        if "simulate" in merged and merged["simulate"].value:
+            problems += of_simulator
+        else:
+            # Variables with short names such as CPAPI_FAST_SEED may be meant for another program.
+            for dest in SIMULATOR_OPTIONS:
+                if dest in merged and merged[dest].source == ENVIRONMENT:
+                    del merged[dest]
         if problems:
             raise SettingsError(problems)
         return {
@@ -152,7 +163,7 @@ class Settings:
             for key, action in self.actions.items()
         }
 
-    def _of_environment(self, problems: list[str], again: bool) -> dict[str, Setting]:
+    def _of_environment(self, problems: list[str], of_simulator: list[str], again: bool) -> dict[str, Setting]:
         found: dict[str, Setting] = {}
         names = {_variable(key): key for key in self.actions}
         for name, text in sorted(self._environment.items()):
@@ -170,7 +181,8 @@ class Settings:
             try:
                 found[action.dest] = Setting(from_text(action, text), ENVIRONMENT, where)
             except WrongValueError as exc:
-                problems.append(f"{where}: {names[name]}: {exc}")
+                wrong = of_simulator if action.dest in SIMULATOR_OPTIONS else problems
+                wrong.append(f"{where}: {names[name]}: {exc}")
         return found
 
     def _of_file(self, problems: list[str], again: bool) -> dict[str, Setting]:
@@ -181,7 +193,9 @@ class Settings:
             where = f"{self._config}:{entry.line}"
             action = self.actions.get(entry.key)
             if action is None:
-                problems.append(f"{where}: there is no option {entry.key[:80]!r}{_hint(entry.key, self.actions)}")
+                # A hint takes time, and only the first problems are listed.
+                hint = _hint(entry.key, self.actions) if len(problems) < MAX_PROBLEMS else ""
+                problems.append(f"{where}: there is no option {entry.key[:80]!r}{hint}")
                 continue
             if again and action.type is new_file:
                 continue

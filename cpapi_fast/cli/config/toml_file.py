@@ -14,8 +14,15 @@ from .text_file import read_text
 #: The position in a message of `tomllib`.
 _POSITION: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
-#: Only a line with one of these can end a statement of several lines.
-_CLOSERS: Final = ("]", "}", '"""', "'''")
+#: A number that Python does not read.
+_DIGITS: Final = re.compile(r"[0-9_]{4300,}")
+
+#: What decides where a statement of a valid file ends: texts and comments, brackets, and the ends of lines.
+_TOKENS: Final = re.compile(
+    r'''"""(?:[^"\\]|\\.|"(?!""))*"{3,5}|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[\[{\]}\n]|'''
+    r"""'''(?:[^']|'(?!''))*'{3,5}|'[^'\n]*'""",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -51,42 +58,45 @@ def read_toml(path: str) -> tuple[TomlEntry, ...]:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError([_syntax_text(path, text, str(exc))]) from None
+    except ValueError:
+        # Python's own limit for the digits of a number.
+        raise SettingsError([_digits_text(path, text)]) from None
     except RecursionError:
         raise SettingsError([f"{path}: values are nested too deeply; each key is the name of an option"]) from None
     entries: list[TomlEntry] = []
-    for first, lines in _statements(text.split("\n")):
-        if lines[0].lstrip().startswith("["):
+    for first, source in _statements(text):
+        if source.lstrip().startswith("["):
             problem = f"{path}:{first}: there are no tables; write each option as `key = value` on a line of its own"
             raise SettingsError([problem])
-        source = "\n".join(lines)
         entries += (TomlEntry(key, value, first, source) for key, value in tomllib.loads(source).items())
     return tuple(entries)
 
 
-def _statements(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the statements of a valid file, each with the number of its first line."""
-    begin = 0
-    while begin < len(lines):
-        start = lines[begin].strip()
-        if not start or start.startswith("#"):
-            begin += 1
-            continue
-        end = begin + 1
-        # No part of a statement up to the end of a line is a statement itself. `tomllib` decides where it ends.
-        while end < len(lines) and not _is_whole(lines[begin:end]):
-            end += 1
-        yield begin + 1, lines[begin:end]
-        begin = end
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the statements of a valid file in one pass, each with the number of its first line."""
+    begin = depth = 0
+    number = first = 1
+    for token in _TOKENS.finditer(f"{text}\n"):
+        one = token[0]
+        if one in ("[", "{"):
+            depth += 1
+        elif one in ("]", "}"):
+            depth -= 1
+        elif one == "\n":
+            number += 1
+            if depth == 0:
+                statement = text[begin : token.start()]
+                if (start := statement.strip()) and not start.startswith("#"):
+                    yield first, statement
+                begin, first = token.end(), number
+        else:
+            number += one.count("\n")
 
 
-def _is_whole(lines: list[str]) -> bool:
-    if len(lines) > 1 and not any(closer in lines[-1] for closer in _CLOSERS):
-        return False
-    try:
-        tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
+def _digits_text(path: str, text: str) -> str:
+    digits = _DIGITS.search(text)
+    line = 1 + text.count("\n", 0, digits.start() if digits else 0)
+    return f"{path}:{line}: a number has too many digits"
 
 
 def _syntax_text(path: str, text: str, message: str) -> str:
@@ -94,4 +104,6 @@ def _syntax_text(path: str, text: str, message: str) -> str:
     line = int(position[1]) if position else text.count("\n") + 1
     column = f", column {position[2]}" if position else ""
     what = _POSITION.sub("", message).removesuffix(" (at end of document)")
+    if "overwrite" in what:
+        return f"{path}:{line}: not TOML{column}: {what}; a key stands in the file once: remove one of the lines"
     return f'{path}:{line}: not TOML{column}: {what}; write texts in quotes, as in out = "/data"'

@@ -60,17 +60,25 @@ def from_file(action: argparse.Action, value: Any) -> Any:
     if isinstance(value, list):
         if not is_list(action):
             raise WrongValueError(f"must be {_wanted(action)}, not a list")
-        found: tuple[Any, ...] = ()
+        parts: list[Any] = []
         for element in value:
             if isinstance(element, bool) or not isinstance(element, (str, int)):
                 raise WrongValueError("a list must have texts or whole numbers only", element)
-            found += tuple(_parsed(action, str(element), element))
-        return found
+            parts.extend(_parsed(action, _text_of(element), element))
+        return tuple(parts)
     if not isinstance(value, (str, int, float)):
         raise WrongValueError(f"must be {_wanted(action)}, not a value of type {type(value).__name__}")
     if action.dest in _OCTAL and not isinstance(value, str):
         raise WrongValueError('must be a text in octal, such as "640"')
-    return _parsed(action, str(value))
+    return _parsed(action, _text_of(value))
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        # Python's own limit for the digits of a number, such as a hexadecimal one.
+        raise WrongValueError("a number has too many digits") from None
 
 
 def from_text(action: argparse.Action, text: str) -> Any:
@@ -106,6 +114,13 @@ def _parsed(action: argparse.Action, text: str, element: object = None) -> Any:
     if action.choices is not None and value not in action.choices:
         raise WrongValueError(f"must be one of {', '.join(map(str, action.choices))}", element)
     return value
+
+
+def is_secret(action: argparse.Action, value: Any) -> bool:
+    """Whether `toml_text` shows a value without its secrets, so that the text is not that of the value."""
+    if action.dest in SECRET:
+        return bool(value)
+    return action.dest == "url" and value is not None and redact(str(value)) != str(value)
 
 
 def toml_text(action: argparse.Action, value: Any) -> str:

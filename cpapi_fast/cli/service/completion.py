@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
+
+from cpapi_fast.outputs.tables.schema import TableName
 
 #: What the metavar of an option says about its value.
 _FILES: Final = frozenset({"FILE", "PEM", "PATH"})
@@ -40,7 +42,7 @@ def completion_script(shell: str, parser: argparse.ArgumentParser) -> str:
 def _options(parser: argparse.ArgumentParser) -> Iterator[_Option]:
     for action in parser._actions:
         has_value = action.nargs != 0
-        choices = tuple(map(str, action.choices or ()))
+        choices = get_args(TableName) if action.dest == "tables" else tuple(map(str, action.choices or ()))
         metavar = str(action.metavar or "")
         text = re.sub(r"\s+", " ", (action.help or "").replace("%%", "%"))
         if len(text) > _MAX_HELP:
@@ -61,27 +63,48 @@ def _bash(options: _Options, _helps: dict[str, str]) -> str:
     for command, ones in options.items():
         free: list[str] = []
         for one in ones:
+            if not one.names:
+                # Arguments without a name are completed with the names of the options.
+                continue
             patterns = "|".join(_quoted(f"{command} {name}") for name in one.names)
-            if one.choices and one.names:
-                values.append(
-                    f'    {patterns}) COMPREPLY=($(compgen -W {_quoted(" ".join(one.choices))} -- "$cur")); return ;;'
-                )
+            if one.choices:
+                listed = _quoted(" ".join(one.choices))
+                values.append(f'    {patterns}) _cpapi_fast_reply < <(compgen -W {listed} -- "$cur"); return ;;')
             elif one.is_folder:
-                values.append(f'    {patterns}) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;')
+                values.append(
+                    f'    {patterns}) compopt -o filenames; _cpapi_fast_reply < <(compgen -d -- "$cur"); return ;;'
+                )
             elif one.is_file:
-                values.append(f'    {patterns}) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;')
-            elif one.has_value and one.names:
+                values.append(
+                    f'    {patterns}) compopt -o filenames; _cpapi_fast_reply < <(compgen -f -- "$cur"); return ;;'
+                )
+            elif one.has_value:
                 free.append(patterns)
         if free:
             values.append(f"    {'|'.join(free)}) return ;;")
         listed = " ".join(word for one in ones for word in (one.names or one.choices))
-        words.append(f'    {_quoted(command)}) COMPREPLY=($(compgen -W {_quoted(listed)} -- "$cur")) ;;')
+        files, shown = "", ""
+        if any(one.is_file and not one.names for one in ones):
+            files, shown = '; compgen -f -- "$cur"', "compopt -o filenames; "
+        words.append(
+            f'    {_quoted(command)}) {shown}_cpapi_fast_reply < <(compgen -W {_quoted(listed)} -- "$cur"{files}) ;;'
+        )
+    first = " ".join([*options, "--help", "--version"])
     return "\n".join(
         [
             '# bash completion of cpapi-fast: eval "$(cpapi-fast completion bash)"',
+            # A name may have spaces and stars. The bash of macOS has no `mapfile`.
+            "_cpapi_fast_reply() {",
+            "  local line",
+            '  while IFS= read -r line; do COMPREPLY+=("$line"); done',
+            "}",
             "_cpapi_fast() {",
             "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' word IFS=$' \\t\\n'",
             "  COMPREPLY=()",
+            # `--option=value` is three words.
+            "  if [[ $cur == = ]]; then cur=''",
+            "  elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}",
+            "  fi",
             '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
             "    if [[ $word != -* ]]; then command=$word; break; fi",
             "  done",
@@ -89,7 +112,7 @@ def _bash(options: _Options, _helps: dict[str, str]) -> str:
             *values,
             "  esac",
             '  case "$command" in',
-            f"    '') COMPREPLY=($(compgen -W {_quoted(' '.join([*options, '--help', '--version']))} -- \"$cur\")) ;;",
+            f"    '') _cpapi_fast_reply < <(compgen -W {_quoted(first)} -- \"$cur\") ;;",
             *words,
             "  esac",
             "}",

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from cpapi_fast.console import formatted_stderr
-from cpapi_fast.feed.feed_log import FACTS, LOGGER
-from cpapi_fast.redaction import redact_accounts
+from cpapi_fast.feed.reports.feed_log import FACTS, LOGGER
+from cpapi_fast.redaction import redact_line
 
 #: The forms of a log line.
 LogFormat = Literal["text", "json"]
@@ -47,11 +47,11 @@ class LogOutput(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. An error in it is passed to `handleError`, as by every handler."""
         try:
-            message = redact_accounts(self._names(record.getMessage()))
+            message = redact_line(self._names(record.getMessage()))
             if record.exc_info and record.exc_info[1] is not None:
                 message += f" ({type(record.exc_info[1]).__name__})"
             if self._form == "json":
-                facts = dict(getattr(record, FACTS, None) or {"event": "request"})
+                facts = dict(getattr(record, FACTS, None) or {"event": "notice"})
                 line = json_line(message, record.levelname, facts, record.created)
             else:
                 line = f"{_time_text(record.created)} {record.levelname} {message}"
@@ -95,7 +95,7 @@ def stderr_in(form: str | None) -> Iterator[None]:
 def _told(line: str) -> str:
     text = line.removeprefix(_PROGRAM)
     level = next((name for name in ("error", "warning") if text.startswith(f"{name}: ")), "info")
-    return json_line(redact_accounts(text.removeprefix(f"{level}: ")), level, {"event": "notice"}, time.time())
+    return json_line(redact_line(text.removeprefix(f"{level}: ")), level, {"event": "notice"}, time.time())
 
 
 def _time_text(time_s: float) -> str:

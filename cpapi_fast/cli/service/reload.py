@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.cli.arguments import new_file
 from cpapi_fast.cli.config.instrument_files import instruments_of
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
 #: The options that a reload changes.
 _INSTRUMENTS: Final = frozenset({"conids", "symbols", "conids-file", "symbols-file"})
 
-#: How many changed options a notice names.
+#: How many changed options or instruments a notice names.
 _MAX_NAMES: Final = 5
 
 
 class Reloader:
     """Reads the configuration and the files of instruments again, and changes the instruments of a run.
 
+    The files are read in a thread, because a disk may not answer.
+
     Args:
         args: the arguments of the command.
         collector: the run.
-        inform: called with a line of text about what has changed.
+        inform: called with a line of text about what has changed, and its facts for the log.
         warn: called with a line of text about what is wrong.
     """
 
@@ -35,16 +38,30 @@ class Reloader:
         self,
         args: argparse.Namespace,
         collector: Collector,
-        inform: Callable[[str], object],
+        inform: Callable[[str, dict[str, Any]], object],
         warn: Callable[[str], object],
     ) -> None:
         self._settings: Final[Settings] = args.settings
         self._collector: Final = collector
         self._inform: Final = inform
         self._warn: Final = warn
+        self._lock: Final = asyncio.Lock()
+        self._is_waiting = False
 
     async def reload(self) -> None:
-        """Reload once. It raises no error of the library."""
+        """Reload once, after the reload in progress and after the run has subscribed. Raises no error of the library.
+
+        A reload that has not begun reads what is there when it begins, so that a second one is left out.
+        """
+        if self._is_waiting:
+            return
+        self._is_waiting = True
+        async with self._lock:
+            await self._collector.subscribed()
+            self._is_waiting = False
+            await self._try_reload()
+
+    async def _try_reload(self) -> None:
         try:
             await self._reload()
         except CpapiError as exc:
@@ -52,7 +69,7 @@ class Reloader:
                 self._warn(f"not reloaded, the instruments stay as they are: {problem}")
 
     async def _reload(self) -> None:
-        found = self._settings.read_again()
+        found = await asyncio.to_thread(self._settings.read_again)
         before = self._settings.current
         actions = self._settings.actions
         # The run has created its new files, so their names are not read again.
@@ -62,9 +79,15 @@ class Reloader:
             names = ", ".join(other[:_MAX_NAMES]) + (" and others" if len(other) > _MAX_NAMES else "")
             self._warn(f"only instruments are reloaded; a change of {names} takes effect at the next start")
         args = argparse.Namespace(**{key.replace("-", "_"): found[key].value for key in _INSTRUMENTS})
-        conids, symbols = instruments_of(args)
+        conids, symbols = await asyncio.to_thread(instruments_of, args)
         if not (conids or symbols) and not self._collector.options.account_tables:
             self._warn("not reloaded, the instruments stay as they are: the configuration has none")
             return
-        added, removed = await self._collector.set_instruments(conids, symbols)
-        self._inform(f"reloaded the instruments: {len(added):,} joined, {len(removed):,} left")
+        change = await self._collector.set_instruments(conids, symbols)
+        text = f"reloaded the instruments: {_named(change.added, 'joined')}, {_named(change.removed, 'left')}"
+        self._inform(text, {"event": "reload", "added": list(change.added), "removed": list(change.removed)})
+
+
+def _named(names: Sequence[str], what: str) -> str:
+    listed = ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if names[_MAX_NAMES:] else "")
+    return f"{len(names):,} {what}{f' ({listed})' if names else ''}"

@@ -11,10 +11,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from cpapi_fast.printable import printable
-from cpapi_fast.redaction import redact_accounts
+from cpapi_fast.redaction import redact_line
 
 #: How often the status is sent, in real seconds, unless the watchdog needs it more often.
 _INTERVAL_S: Final = 5.0
+_LEAST_INTERVAL_S: Final = 0.1
+
+#: The longest text of a number of microseconds: 30 years.
+_MAX_DIGITS: Final = 15
 
 #: The longest text of a status.
 _MAX_STATUS: Final = 200
@@ -41,7 +45,9 @@ class ServiceNotifier:
         watchdog_s = _watchdog_s(environment)
         self._has_watchdog: Final = watchdog_s is not None
         # systemd recommends half of the limit.
-        self._interval_s: Final = _INTERVAL_S if watchdog_s is None else min(_INTERVAL_S, watchdog_s / 2)
+        self._interval_s: Final = (
+            _INTERVAL_S if watchdog_s is None else max(_LEAST_INTERVAL_S, min(_INTERVAL_S, watchdog_s / 2))
+        )
 
     def __enter__(self) -> Self:
         if self._address:
@@ -75,7 +81,7 @@ class ServiceNotifier:
         self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._on_timer)
 
     def _status_line(self) -> str:
-        return f"STATUS={printable(redact_accounts(self._status()))[:_MAX_STATUS]}"
+        return f"STATUS={printable(redact_line(self._status()))[:_MAX_STATUS]}"
 
     def _send(self, *lines: str) -> None:
         if self._socket is not None:
@@ -92,6 +98,6 @@ def _address(name: str) -> str:
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
     text, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-    if not text.isdecimal() or not int(text) or (process and process != str(os.getpid())):
+    if not text.isdecimal() or len(text) > _MAX_DIGITS or not int(text) or (process and process != str(os.getpid())):
         return None
     return int(text) / 1e6

@@ -138,8 +138,8 @@ class TableWriter(ABC, Generic[C]):
         self._group_rows = min(group_rows, roll_rows)
         self._clock = clock
         self._pa = import_arrow("pyarrow")
-        found = schema()
-        self._schema = found.with_metadata({**found.metadata, **metadata})
+        self._plain_schema: Final = schema()
+        self.set_metadata(metadata)
         self._rows: Final[C] = make_rows(self._group_rows)
         self._finished: Final = FinishedFiles(rows_of)
         self._files: Final = self._finished.paths
@@ -157,6 +157,11 @@ class TableWriter(ABC, Generic[C]):
     @abstractmethod
     def _drops(self) -> Iterable[tuple[str, int]]:
         """How many items have become no rows so far, with the reason of each number."""
+
+    def set_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Set the further metadata of the files that follow. Safe to call from any thread."""
+        plain = self._plain_schema
+        self._schema = plain.with_metadata({**plain.metadata, **metadata})
 
     @property
     def files(self) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
@@ -199,3 +200,24 @@ async def test_a_stream_that_accepts_nothing_does_not_abort_the_end(tmp_path: Pa
     finally:
         os.close(readable)
     assert code == 1
+
+
+@pytest.mark.parametrize(("command", "ends"), [("collect", False), ("tail", True)])
+def test_sighup_while_modules_are_imported(command: str, ends: bool) -> None:
+    program = (
+        f"import os, signal, sys; os.setsid(); sys.argv = ['cpapi-fast', {command!r}]; import cpapi_fast; "
+        "os.kill(os.getpid(), signal.SIGHUP); print('continues')"
+    )
+    done = subprocess.run([*PYTHON, "-c", program], capture_output=True, timeout=LIMIT_S, check=False)
+    expected = (-signal.SIGHUP, b"") if ends else (0, b"continues\n")
+    assert (done.returncode, done.stdout) == expected, done.stderr
+
+
+def test_a_sighup_that_is_ignored_stays_ignored() -> None:
+    program = (
+        "import os, signal, sys; os.setsid(); signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "sys.argv = ['cpapi-fast', 'collect']; import cpapi_fast; "
+        "print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
+    )
+    done = subprocess.run([*PYTHON, "-c", program], capture_output=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stdout) == (0, b"True\n"), done.stderr

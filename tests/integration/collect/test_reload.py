@@ -52,7 +52,9 @@ async def test_sighup_reloads_the_instruments(gateway: SimulatedGateway, tmp_pat
         await gateway.wait_for(lambda: sent_to(gateway) == ["smd+265598", "smd+8314"])
         await gateway.wait_for(lambda: gateway.connections[0].counters.frames_sent > 6)
         conids.write_text("265598\n495512563\n", encoding="utf-8")
-        assert await line_after_hang_up() == "cpapi-fast: reloaded the instruments: 1 joined, 1 left"
+        assert await line_after_hang_up() == (
+            "cpapi-fast: reloaded the instruments: 1 joined (495512563), 1 left (8314)"
+        )
         await gateway.wait_for(lambda: len(sent_to(gateway)) == 4)
         assert sent_to(gateway)[2:] == ["umd+8314", "smd+495512563"], "nothing about 265598"
 

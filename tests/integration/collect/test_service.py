@@ -70,7 +70,7 @@ def unit() -> configparser.SectionProxy:
 
 
 def test_the_commands_of_the_unit_are_valid() -> None:
-    for name in ("ExecStart", "ExecStartPre"):
+    for name in ("ExecStart",):
         program, *arguments = shlex.split(unit()[name])
         assert program.endswith("/bin/cpapi-fast")
         args = cli.make_parser("collect")
@@ -81,6 +81,8 @@ def test_the_commands_of_the_unit_are_valid() -> None:
     assert unit()["ExecReload"] == "/bin/kill -HUP $MAINPID"
     # Exit code 2 is a wrong configuration.
     assert unit()["RestartPreventExitStatus"] == "2"
+    assert "ExecStartPre" not in unit(), "RestartPreventExitStatus has no effect on it"
+    assert unit()["WorkingDirectory"] == f"/var/lib/{unit()['StateDirectory']}"
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
@@ -126,3 +128,5 @@ def test_the_health_check_of_the_container(tmp_path: Path) -> None:
     assert code() == 0
     os.utime(capture, (0, 0))
     assert code() == 1
+    (tmp_path / "events-x.jsonl").touch()
+    assert code() == 0, "a gateway that is not there yet is no reason to start again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -81,3 +82,55 @@ def test_what_is_wrong(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_certificates_in_a_file_are_read(url: str, tmp_path: Path) -> None:
     pem = make().write(tmp_path / "x.pem")
     assert check("--url", url, "--conids", "1", "--out", tmp_path, "--ca-file", pem) == 0
+
+
+def test_more_of_what_is_wrong(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    simulated = ("--simulate", "--conids", "1")
+    base = ("--url", url, "--conids", "1")
+    (tmp_path / "c.toml").write_text(f"out = '{tmp_path / ('x' * 300)}'\n", encoding="utf-8")
+    for arguments, code, expected in (
+        ((*simulated, "--out", tmp_path / "data", "--replay", tmp_path / "none"), 2, "cannot read"),
+        ((*base, "--config", tmp_path / "c.toml"), 1,
+         f"(--out): File name too long (out is set in: {tmp_path}/c.toml:1)"),
+        *(((*base, "--out", tmp_path / "data", "--contract-cache", folder), 1, "(--contract-cache)")
+          for folder in _READ_ONLY),
+        *(((*base, "--out", tmp_path / "data", "--record-decisions", f"{folder}/x"), 1, "(--record-decisions)")
+          for folder in _READ_ONLY[1:]),
+    ):  # fmt: skip
+        assert check(*arguments) == code, arguments
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1), err
+        assert expected in err
+
+
+def test_each_file_of_instruments_is_counted(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conids, symbols = tmp_path / "conids.txt", tmp_path / "symbols.txt"
+    conids.write_bytes(b"265598\r8314\r")
+    symbols.write_text("AAPL@NASDAQ # one\n", encoding="utf-8")
+    files = ("--conids-file", conids, "--symbols-file", symbols)
+    assert check("--url", url, "--out", tmp_path / "data", *files) == 0
+    out = capsys.readouterr().out
+    assert "# conids-file has 2 instruments\n# symbols-file has 1 symbols\n" in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+@pytest.mark.parametrize("option", ["--config", "--conids-file", "--symbols-file", "--replay"])
+def test_a_pipe_is_refused_at_once(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert check("--simulate", "--conids", "1", "--out", tmp_path / "data", option, pipe) == 2
+    err = capsys.readouterr().err
+    assert f"cannot read {pipe}: not a regular file; write its content to a file" in err
+    assert check("--simulate", "--conids", "1", "--out", tmp_path / "data", option, "/dev/null") == 2
+
+
+def test_a_relative_path_is_shown_with_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.toml").write_text("simulate = true\nconids-file = 'none.txt'\nout = 'data'\n", encoding="utf-8")
+    assert check("--config", "c.toml") == 2
+    assert capsys.readouterr().err == (
+        f"cpapi-fast: error: cannot read none.txt ({tmp_path}/none.txt): No such file or directory (--conids-file) "
+        "(conids-file is set in: c.toml:2)\n"
+    )

@@ -60,6 +60,29 @@ def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     }
 
 
+def test_bash_completes_names_with_spaces_and_stars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["my dir/", "a b.toml", "star*.toml", "starx.toml"]
+    for name in names:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    cases = {
+        "cpapi-fast collect --config s": ["star*.toml", "starx.toml"],
+        "cpapi-fast collect --config a": ["a b.toml"],
+        "cpapi-fast collect --out m": ["my dir"],
+        "cpapi-fast collect --log-format = j": ["json"],
+        "cpapi-fast collect --log-format =": ["json", "text"],
+        "cpapi-fast collect --tables q": ["quotes"],
+    }
+    ask = _ASK.replace('"${COMPREPLY[*]}"', '"$(IFS="|"; printf %s "${COMPREPLY[*]}")"')
+    program = script("bash", capsys) + ask + "".join(f"ask {words}\n" for words in cases)
+    bash = shutil.which("bash")
+    assert bash is not None
+    done = subprocess.run(
+        [bash, "--norc", "-u"], input=program, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert [sorted(line.split("|")) for line in done.stdout.splitlines()] == list(cases.values())
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_script_has_every_command_and_option(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = script(shell, capsys)

@@ -12,7 +12,8 @@ import pytest
 from cpapi_fast.cli.service.log_output import LogOutput, log_to, stderr_in
 from cpapi_fast.console import tell
 from cpapi_fast.events import Cause, FeedState, Gap, Standstill, StandstillReason, StateChange
-from cpapi_fast.feed.feed_log import LOGGER, FeedLog
+from cpapi_fast.feed.reports.feed_log import LOGGER, FeedLog
+from cpapi_fast.redaction import redact_line
 from tests.support.hostile import HOSTILE_TEXTS
 
 STREAMING, DISCONNECTED = FeedState.STREAMING, FeedState.DISCONNECTED
@@ -116,3 +117,39 @@ def test_all_of_stderr_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     with stderr_in("text"):
         tell("plain")
     assert capsys.readouterr().err == "plain\n"
+
+
+SESSIONS = ("JSESSIONID=0123456789abcdef.node1", "session: 3f2a4b5c6d7e", "x-sess-uuid=0.1a2b3c4d.5e6f",
+            "3fa85f64-5717-4562-b3fc-2c963f66afa6")  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", SESSIONS)
+def test_no_line_shows_a_session(secret: str) -> None:
+    value = secret.rpartition("=")[2].rpartition(" ")[2]
+    with Lines("json", "debug") as lines:
+        log = FeedLog("feed")
+        log.on_change(change(f"refused {secret}"))
+        LOGGER.warning("with %s", secret)
+    assert len(lines) == 2
+    assert value not in "".join(lines)
+
+
+def test_fingerprints_paths_and_plain_words_stay() -> None:
+    kept = f"fingerprint {'a1' * 32}, /data/{'long-name/' * 9}x, open the session: not yet authenticated"
+    assert redact_line(kept) == kept
+
+
+def test_a_record_of_another_kind_is_a_notice() -> None:
+    with Lines("json", "debug") as lines:
+        LOGGER.warning("x")
+    assert json.loads(lines[0])["event"] == "notice"
+
+
+async def test_gaps_of_a_reconnect_are_one_record() -> None:
+    with Lines("json", "warning") as lines:
+        log = FeedLog("feed")
+        for conid in range(50):
+            log.on_event(Gap(f"smd+{conid}", 1, 2, Cause.CONNECTION_LOST))
+            await asyncio.sleep(0.0001)
+        log.close()
+    assert [len(json.loads(line)["topics"]) for line in lines] == [50]

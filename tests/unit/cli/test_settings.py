@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from cpapi_fast.cli.config import Settings, SettingsError
 from cpapi_fast.cli.config.check import effective_lines
 from cpapi_fast.cli.config.instrument_files import instruments_of
 from cpapi_fast.cli.config.toml_file import read_toml
+from tests.conftest import OWN_VARIABLES
 
 #: The module: `cpapi_fast.cli.main` is the function.
 cli = importlib.import_module("cpapi_fast.cli.main")
@@ -122,6 +124,44 @@ def test_an_empty_variable_is_not_set_and_others_are_left_alone() -> None:
     assert parsed("--simulate", "--out", "y", environment=variables).out == "y"
 
 
+def test_no_variable_of_the_tests_and_the_build_is_an_option_or_resembles_one() -> None:
+    assert parsed("--simulate", "--out", "y", environment=dict.fromkeys(OWN_VARIABLES, "x")).seed is None
+    root = Path(__file__).parents[3]
+    paths = [root / "setup.py", root / "Makefile", root / "CONTRIBUTING.md", root / ".ci" / "run"]
+    for folder in ("tests", "tools", "benchmarks", ".github"):
+        paths += [path for path in (root / folder).rglob("*") if path.suffix in {".py", ".sh", ".yml", ".md"}]
+    found = {
+        name
+        for path in paths
+        if path.is_file() and path.parent != Path(__file__).parent
+        for name in re.findall(r"\bCPAPI_FAST_[A-Z0-9_]*[A-Z0-9]\b", path.read_text(encoding="utf-8"))
+    }
+    own = {name.removesuffix("_VARIABLE") for name in OWN_VARIABLES}
+    services = {"CPAPI_FAST_OUT", "CPAPI_FAST_CONIDS", "CPAPI_FAST_URL"}
+    assert found - services <= own, "a variable of the tests is not listed in OWN_VARIABLES"
+
+
+def test_variables_of_the_simulator_apply_only_to_a_simulated_gateway(config: Callable[[str], str]) -> None:
+    url = ("--url", "https://localhost:5000", "--out", "x")
+    variables = {"CPAPI_FAST_SEED": "7", "CPAPI_FAST_RATE": "x", "CPAPI_FAST_REPLAY": "none"}
+    args = parsed(*url, environment=variables)
+    assert (args.seed, args.rate, args.replay) == (None, None, None)
+    assert parsed(environment=variables | {"CPAPI_FAST_URL": "https://localhost", "CPAPI_FAST_OUT": "x"}).seed is None
+    path = config("simulate = true\nout = 'x'")
+    assert parsed("--config", path, environment={"CPAPI_FAST_SEED": "7"}).seed == 7
+    with pytest.raises(SettingsError, match="CPAPI_FAST_RATE: rate: 'x' is not a number"):
+        parsed("--config", path, environment=variables)
+
+
+def test_the_command_line_replaces_what_excludes_it_in_what_is_printed(config: Callable[[str], str]) -> None:
+    path = config("simulate = true\nout = 'x'\nquiet = true")
+    args = parsed("--config", path, "--progress")
+    assert (args.quiet, args.progress) == (False, True)
+    args = parsed("--config", config("simulate = true\nout = 'x'\nprogress = true"), "--quiet")
+    assert (args.quiet, args.progress) == (True, False)
+    assert parsed("--config", path, environment={"CPAPI_FAST_QUIET": "false"}).quiet is False
+
+
 def test_what_is_required_may_come_from_any_source(config: Callable[[str], str]) -> None:
     assert parsed(environment={"CPAPI_FAST_OUT": "x", "CPAPI_FAST_SIMULATE": "1"}).simulate is True
     with pytest.raises(RefusedError, match=r"required: --out; or give it in the file of --config"):
@@ -182,6 +222,11 @@ def test_every_limit_reaches_the_options_of_the_library() -> None:
         ("a = 1\nb = 2\nout = /x", 3, "not TOML, column 7"),
         ("out = 'x'\nout = 'y'", 2, "not TOML"),
         ("conids = [\n1,\n", 3, "not TOML"),
+        ("out = 'x'\nout = 'y'", 2, "remove one of the lines"),
+        (f"#\nseed = {'1' * 5000}", 2, "a number has too many digits"),
+        (f"#\nseed = 0x{'f' * 5000}", 2, "a number has too many digits"),
+        (f"#\nconids = [\n0x{'f' * 5000}]", 2, "a number has too many digits"),
+        (f"conids = '{'1' * 5000}'", 1, "conids: "),
         ("[collect]\nout = 'x'", 1, "there are no tables"),
         ("x.y = 1", 1, "there is no option 'x'"),
     ],
@@ -252,6 +297,15 @@ def test_the_lines_of_keys_after_every_kind_of_statement(tmp_path: Path, end: st
     assert [(entry.key, entry.line) for entry in read_toml(str(path))] == [("a", 2), ("c", 5), ("d", 10), ("e", 12)]
 
 
+def test_brackets_in_comments_and_texts_do_not_end_a_statement(config: Callable[[str], str]) -> None:
+    lines = [f"  {number}, # ] {{ ' \"" for number in range(1, 20_001)]
+    texts = ['a = """x""""', "b = " + "'" * 6, "c = {d = ']'}", "seed = 1"]
+    path = config("\n".join(["conids = [", *lines, "]", *texts]))
+    assert [(entry.key, entry.line) for entry in read_toml(path)] == [
+        ("conids", 1), ("a", 20_003), ("b", 20_004), ("c", 20_005), ("seed", 20_006),
+    ]  # fmt: skip
+
+
 def test_a_list_of_thousands_is_read_at_once(config: Callable[[str], str]) -> None:
     path = config("conids = [\n" + "".join(f"  {number},\n" for number in range(1, 5001)) + "]\nseed = 'x'")
     with pytest.raises(SettingsError, match=r":5003: seed"):
@@ -261,7 +315,8 @@ def test_a_list_of_thousands_is_read_at_once(config: Callable[[str], str]) -> No
 def test_no_text_shows_an_account(config: Callable[[str], str]) -> None:
     path = config(f"out = 'x'\nsimulate = true\nledger = ['{ACCOUNT}']\nsummary = '{ACCOUNT}'\n")
     lines = effective_lines(parsed("--config", path).settings)
-    assert f'ledger = ["[redacted]"]  # {path}:3' in lines
+    assert f'# ledger = ["[redacted]"]  # {path}:3' in lines
+    tomllib.loads("\n".join(lines))
     assert ACCOUNT not in "".join(lines)
     for wrong in (f"conids = ['{ACCOUNT}']", f"seed = '{ACCOUNT}'", f"{ACCOUNT} = 1", f"duration = '{ACCOUNT}'"):
         with pytest.raises(SettingsError) as caught:

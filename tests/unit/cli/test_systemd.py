@@ -90,3 +90,10 @@ async def test_the_watchdog_of_another_process_is_none_of_ours(address: str, lis
     environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
     with ServiceNotifier(environment, lambda: "x"):
         assert listener.recv(100) == b"STATUS=x"
+
+
+@pytest.mark.parametrize("limit", ["9" * 5000, "1"])
+async def test_a_limit_that_makes_no_sense(address: str, listener: socket.socket, limit: str) -> None:
+    with ServiceNotifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": limit}, lambda: "x") as notifier:
+        assert listener.recv(100).startswith(b"STATUS=x")
+        assert notifier._interval_s in (0.1, 5.0), "no busy loop"

@@ -26,7 +26,7 @@ from cpapi_fast.events import (
 )
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.event_log import EventLog, event_line
-from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
+from cpapi_fast.outputs.interface import DiskChange, FileChange, InstrumentsChange, RecordedEvent
 from tests.support.files import file_size_limit
 from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
@@ -98,6 +98,16 @@ LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
         {"type": "standstill", "start_ns": NOON_NS - 3, "length_ns": 3, "reason": "process"},
     ),
     (
+        InstrumentsChange(NOON_NS, ("265598",), ("8314@NYSE",), ({"symbol": "AAPL", "conid": 265598},)),
+        {
+            "type": "instruments",
+            "time_ns": NOON_NS,
+            "added": ["265598"],
+            "removed": ["8314@NYSE"],
+            "symbols": [{"symbol": "AAPL", "conid": 265598}],
+        },
+    ),
+    (
         DiskChange(NOON_NS, True, "hold"),
         {"type": "disk", "time_ns": NOON_NS, "is_slow": True, "policy": "hold", "duration_s": None},
     ),
@@ -145,7 +155,7 @@ def test_lines_in_order_and_counted(tmp_path: Path) -> None:
     log.close()
     log.close()
     assert [orjson.loads(line)["row"] for line in path.read_bytes().splitlines()] == list(range(len(LINES)))
-    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (8, 8, 0, {})
+    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (9, 9, 0, {})
 
 
 def test_a_disk_that_fails_at_the_end_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

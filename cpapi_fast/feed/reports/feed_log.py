@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any, Final
 from cpapi_fast.events import Cause, FeedEvent, Gap, Standstill, StateChange
 from cpapi_fast.loop import running_loop
 from cpapi_fast.printable import printable
-from cpapi_fast.redaction import redact, redact_accounts
+from cpapi_fast.redaction import redact, redact_line
 
 #: The logger of this library.
 LOGGER: Final = logging.getLogger("cpapi_fast")
@@ -24,13 +25,16 @@ _WANTED: Final = frozenset({Cause.STOPPED, Cause.UNSUBSCRIBED})
 #: How many topics the text of a gap names. The facts name all of them.
 _MAX_TOPICS: Final = 5
 
+#: How long gaps are collected before they are written, in real seconds.
+_GAPS_S: Final = 1.0
+
 _NS_PER_S: Final = 1e9
 
 
 class FeedLog:
     """Logs the events of one feed: gaps and standstills as warnings, changes of state and retries as INFO.
 
-    The gaps that are reported together, with the same cause, are one record with all topics. A level that is not
+    The gaps that are reported within a second, with the same cause, are one record with all topics. A level that is not
     enabled costs one comparison for each event.
 
     Args:
@@ -42,6 +46,7 @@ class FeedLog:
         self._where: Final = where
         self._next_try_s: Final = next_try_s
         self._gaps: Final[list[Gap]] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def write(self, level: int, text: str, facts: dict[str, Any] | None = None) -> None:
         """Write one record.
@@ -51,7 +56,9 @@ class FeedLog:
             text: what happened.
             facts: the facts of the record, if it is about an event.
         """
-        LOGGER.log(level, "%s: %s", self._where, printable(text), extra={FACTS: facts or {"event": "notice"}})
+        LOGGER.log(
+            level, "%s: %s", self._where, printable(redact_line(text)), extra={FACTS: facts or {"event": "notice"}}
+        )
 
     def on_event(self, event: FeedEvent) -> None:
         """Log an event that is no change of state."""
@@ -88,13 +95,16 @@ class FeedLog:
             "previous": change.previous.value,
             "cause": change.cause.value,
             "topic": None if change.subscription is None else redact(change.subscription),
-            "detail": redact_accounts(change.detail),
-            "advice": redact_accounts(change.advice),
+            "detail": redact_line(change.detail),
+            "advice": redact_line(change.advice),
             "next_attempt_s": None if wait_s is None else round(wait_s, 3),
         }
 
     def close(self) -> None:
         """Write what has not been written yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         gaps, self._gaps[:] = list(self._gaps), []
         by_cause: dict[Cause, list[Gap]] = {}
         for gap in gaps:
@@ -105,12 +115,12 @@ class FeedLog:
     def _on_gap(self, gap: Gap) -> None:
         self._gaps.append(gap)
         if len(self._gaps) == 1:
-            # The gaps of all subscriptions are reported in one go.
+            # The subscriptions of a reconnect get their data one after the other.
             loop = running_loop()
             if loop is None:
                 self.close()
             else:
-                loop.call_soon(self.close)
+                self._timer = loop.call_later(_GAPS_S, self.close)
 
     def _write_gaps(self, cause: Cause, gaps: list[Gap]) -> None:
         topics = ["all topics" if gap.subscription is None else redact(gap.subscription) for gap in gaps]

@@ -10,13 +10,13 @@ from typing import Any, Final
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, SessionError, TransportError
 from cpapi_fast.events import Cause, FeedEvent, FeedState, StateChange
+from cpapi_fast.feed.machine import Machine
+from cpapi_fast.feed.machine.advice import FEED_WORDING
+from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.redaction import redact
 
 from .feed_log import FeedLog
-from .machine import Machine
-from .machine.advice import FEED_WORDING
-from .options import FeedOptions
 
 #: After how long without data an attempt that has neither succeeded nor failed is reported, in seconds of the clock.
 QUIET_START_S: Final = 10.0
