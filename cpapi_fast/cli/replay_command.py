@@ -30,6 +30,8 @@ from .tail import Tail
 from .tail.view import event_text
 from .tail_command import EndCondition, draw_quotes, print_lines
 
+#: The digits of the last time in ns.
+_MOST_DIGITS: Final = 19
 _TERMINAL_INTERVAL_S: Final = 0.25
 _LINE_INTERVAL_S: Final = 1.0
 
@@ -81,7 +83,7 @@ def speed(text: str) -> float | None:
 
 def moment(text: str) -> int | datetime:
     """A time with its zone, or ns since the Unix epoch."""
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
     try:
         found = datetime.fromisoformat(text)
