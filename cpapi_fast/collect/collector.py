@@ -107,8 +107,7 @@ class Collector(ObservedRun):
         """The current status. Call it only in the thread of the event loop."""
         feed, recorder = self._feed, self._recorder
         consumer = self._consumer.stats if self._consumer else None
-        subscriptions = self._instruments.subscriptions if self._instruments else ()
-        known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in subscriptions]
+        known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
         change = self._notices.last_trouble
         latest = self._tables[0].latest if self._tables else {}
         symbols, left = (one.symbols, one.left) if (one := self._instruments) else (self._prepared.symbols, frozenset())
@@ -153,6 +152,10 @@ class Collector(ObservedRun):
     async def subscribed(self) -> None:
         """Wait until the run has subscribed, from when on `set_instruments` can change its instruments."""
         await self._has_subscribed.wait()
+
+    @property
+    def _subscriptions(self) -> tuple[FeedSubscription, ...]:
+        return self._instruments.subscriptions if self._instruments else ()
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
         """Collect until `stop` is set, the duration is over, or an error occurs. The files are finished in each case.
@@ -381,10 +384,8 @@ class Collector(ObservedRun):
     def _is_refusal(self, event: FeedEvent) -> bool:
         """Whether a retry does not help before the first connection: a wrong fingerprint or URL, say. Ends the run."""
         feed, refusal = self._feed, self._refusal
-        if not isinstance(event, StateChange) or refusal is None or feed is None:
-            return False
-        text = self._notices.refusal_text(event)
-        if feed.stats.connections or refusal.done() or not text:
+        text = self._notices.refusal_text(event) if isinstance(event, StateChange) else ""
+        if feed is None or refusal is None or feed.stats.connections or refusal.done() or not text:
             return False
         refusal.set_exception(CpapiError(text))
         return True

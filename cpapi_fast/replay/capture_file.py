@@ -21,6 +21,8 @@ _PREFIX_BYTES: Final = 8
 _MAX_METADATA_BYTES: Final = 16 * 1024 * 1024
 #: The kind of a message with rows, in its metadata.
 _RECORD_BATCH: Final = 3
+#: Messages with more frames than this are not joined.
+_MOST_JOINED_FRAMES: Final = 1_000_000
 #: The columns that are read, with their types in Arrow.
 _COLUMNS: Final = (("received_ns", "int64"), ("raw", "binary"))
 
@@ -85,6 +87,28 @@ class CaptureFile:
             included_fields=[schema.get_field_index(name) for name, _ in _COLUMNS], use_threads=False
         )
 
+    @staticmethod
+    def bytes_without_header(path: Path) -> int | None:
+        """Return the size of a file that ends in its header, or has zeros in its place, as a power loss can leave it.
+
+        Returns:
+            The size; None of any other file, and of one that cannot be read.
+        """
+        try:
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                start = file.read(_PREFIX_BYTES)
+                if not any(start):
+                    return None if any(any(piece) for piece in iter(lambda: file.read(1 << 20), b"")) else size
+        except OSError:
+            return None
+        if not (start + _MARKER[len(start) :]).startswith(_MARKER):
+            return None
+        if len(start) < _PREFIX_BYTES:
+            return size
+        metadata_bytes = struct.unpack_from("<i", start, 4)[0]
+        return size if _PREFIX_BYTES + metadata_bytes > size and metadata_bytes <= _MAX_METADATA_BYTES else None
+
     def __enter__(self) -> CaptureFile:
         return self
 
@@ -95,13 +119,46 @@ class CaptureFile:
 
     # --- frames -----------------------------------------------------------------------------------
 
-    def reads(self, message: Message) -> RecordedReads:
-        """Return the frames of a message.
+    def reads(self, first: int = 0) -> Iterator[RecordedReads]:
+        """Iterate over the frames of the messages from the index `first` on.
+
+        An event splits a socket read, and a message may end at it. Messages that share a socket read are joined.
 
         Raises:
-            ConfigError: the message is damaged.
+            ConfigError: a message is damaged. The frames before it come first.
         """
-        received, raw = self._columns(message, self._options, ("received_ns", "raw"))
+        held: tuple[RecordedReads, list[Any], Message] | None = None
+        for message in self.messages[first:]:
+            try:
+                columns = self._columns(message, self._options, ("received_ns", "raw"))
+                reads = self._reads_of(message, columns)
+            except ConfigError:
+                if held is not None:
+                    yield held[0]
+                raise
+            joined = None if held is None else self._joined(held[2], held[1], columns)
+            if joined is not None:
+                reads, columns = joined
+            elif held is not None:
+                yield held[0]
+            held = reads, columns, message
+        if held is not None:
+            yield held[0]
+
+    def _joined(self, message: Message, one: list[Any], other: list[Any]) -> tuple[RecordedReads, list[Any]] | None:
+        """Two messages as one if they share a socket read; None otherwise. Their columns were checked before."""
+        pa = self._pa
+        # Wrong times, which are all equal, must not need the memory of the whole file.
+        if one[0][-1] != other[0][0] or len(one[0]) > _MOST_JOINED_FRAMES:
+            return None
+        try:
+            columns = [pa.concat_arrays(pair) for pair in zip(one, other, strict=True)]
+        except pa.ArrowException:  # More than 2 GiB.
+            return None
+        return self._reads_of(message, columns), columns
+
+    def _reads_of(self, message: Message, columns: list[Any]) -> RecordedReads:
+        received, raw = columns
         try:
             count = len(received)
             if received.offset or raw.offset or received.null_count or raw.null_count:
@@ -124,8 +181,19 @@ class CaptureFile:
         Raises:
             ConfigError: the message is damaged.
         """
+        return self._time_at(message, -1)
+
+    def first_ns(self, message: Message) -> int:
+        """Return the receive time of the first frame of a message, without reading the others.
+
+        Raises:
+            ConfigError: the message is damaged.
+        """
+        return self._time_at(message, 0)
+
+    def _time_at(self, message: Message, index: int) -> int:
         (received,) = self._columns(message, self._times, ("received_ns",))
-        return int(received[-1].as_py() or 0)
+        return int(received[index].as_py() or 0)
 
     def _columns(self, message: Message, options: Any, names: tuple[str, ...]) -> list[Any]:
         pa = self._pa
@@ -134,12 +202,15 @@ class CaptureFile:
             content = self._header + self._read(message.offset, message.size)
             batch = pa.ipc.open_stream(pa.py_buffer(content), options=options).read_next_batch()
             columns = [batch.column(name) for name in names]
+            for column in columns:
+                # Arrow reads values without a look at the sizes of their buffers.
+                column.validate()
         # Arrow has various errors for bytes that it cannot read.
         except (pa.ArrowException, ValueError, KeyError, OSError, EOFError, MemoryError, OverflowError) as error:
             raise self._damaged(message.offset, error) from error
         except StopIteration:
             raise self._damaged(message.offset, ValueError("it has no frames")) from None
-        if batch.num_rows != message.frames:
+        if any(len(column) != message.frames for column in columns):
             raise self._damaged(message.offset, ValueError("its columns have different lengths"))
         return columns
 
@@ -182,6 +253,8 @@ class CaptureFile:
                 return
             metadata_bytes, body_bytes, frames = found
             if metadata_bytes == 0:
+                if offset + _PREFIX_BYTES < self._size:
+                    raise self._damaged(offset, ValueError("it is the end, but bytes follow"))
                 self.is_finished = True
                 return
             size = _PREFIX_BYTES + metadata_bytes + body_bytes
@@ -253,10 +326,18 @@ def _facts(metadata: bytes) -> tuple[int, int]:
     body_bytes = 0 if body is None else struct.unpack_from("<q", metadata, body)[0]
     if body_bytes < 0:
         raise ValueError(f"its body has {body_bytes} bytes")
+    # Of a capture, all messages behind the header have rows.
     if kind is None or metadata[kind] != _RECORD_BATCH or header is None:
-        return body_bytes, 0
-    rows = _Table(metadata, header + _unsigned(metadata, header)).at(0)
+        raise ValueError("it has no rows")
+    batch = _Table(metadata, header + _unsigned(metadata, header))
+    rows, columns = batch.at(0), batch.at(1)
     frames = 0 if rows is None else struct.unpack_from("<q", metadata, rows)[0]
+    if columns is None:
+        raise ValueError("it has no columns")
+    columns += _unsigned(metadata, columns)
+    # The length of the first column, behind the number of columns. A message without rows would be left out.
+    if _unsigned(metadata, columns) == 0 or struct.unpack_from("<q", metadata, columns + 4)[0] != frames:
+        raise ValueError("its columns have different lengths")
     # Each frame has at least its receive time, of which compression leaves something.
     if not 0 <= frames <= 0x7FFFFFFF:
         raise ValueError(f"it has {frames} frames")

@@ -24,6 +24,8 @@ from cpapi_fast.events import (
 
 #: A longer line is no event.
 _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+#: The last time of an event: int64, as that of a frame.
+_LAST_NS: Final = 2**63 - 1
 
 
 class RecordedEvent(NamedTuple):
@@ -75,13 +77,20 @@ def _event_of(line: bytes, path: Path, number: int) -> RecordedEvent | None:
         if type(row) is not int or row < 0:
             raise ValueError("its row is no whole number")
         return None if make is None else RecordedEvent(row, make(members))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ConfigError(f"line {number} of {path} is no event: {type(error).__name__}: {error}") from error
+
+
+def _ns(value: object) -> int:
+    """A time or a length in ns. A wrong one would stop a replay at the recorded pace for years."""
+    if type(value) is not int or not 0 <= value <= _LAST_NS:
+        raise ValueError("a time is no whole number of ns from 1970 to 2262")
+    return value
 
 
 def _state(members: dict[str, Any]) -> StateChange:
     return StateChange(
-        time_ns=int(members["time_ns"]),
+        time_ns=_ns(members["time_ns"]),
         state=FeedState(members["state"]),
         previous=FeedState(members["previous"]),
         cause=Cause(members["cause"]),
@@ -95,8 +104,8 @@ def _gap(members: dict[str, Any]) -> Gap:
     first_good_ns, dropped = members["first_good_ns"], members.get("frames_dropped")
     return Gap(
         subscription=_text_or_none(members["subscription"]),
-        last_good_ns=int(members["last_good_ns"]),
-        first_good_ns=None if first_good_ns is None else int(first_good_ns),
+        last_good_ns=_ns(members["last_good_ns"]),
+        first_good_ns=None if first_good_ns is None else _ns(first_good_ns),
         cause=Cause(members["cause"]),
         frames_dropped=None if dropped is None else int(dropped),
         certainty=Certainty(members["certainty"]),
@@ -104,7 +113,7 @@ def _gap(members: dict[str, Any]) -> Gap:
 
 
 def _standstill(members: dict[str, Any]) -> Standstill:
-    return Standstill(int(members["start_ns"]), int(members["length_ns"]), StandstillReason(members["reason"]))
+    return Standstill(_ns(members["start_ns"]), _ns(members["length_ns"]), StandstillReason(members["reason"]))
 
 
 def _backfill(members: dict[str, Any]) -> Backfill:

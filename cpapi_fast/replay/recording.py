@@ -79,6 +79,8 @@ def find_runs(path: Path, run: str | None = None) -> list[Run]:
         raise ConfigError(f"there is no file or folder {path}")
     if is_folder:
         return _runs_in(path, run)
+    if not path.is_file():
+        raise ConfigError(f"cannot read {path}: it is a device or a pipe; give a regular file or a folder")
     name = _run_of(path)
     if run not in (None, name):
         raise ConfigError(f"{path} is not a file of the run {run}")
@@ -105,11 +107,15 @@ def _runs_in(folder: Path, run: str | None) -> list[Run]:
     runs.sort(key=lambda found: _order(found.captures[0]))
     for one, other in pairwise(runs):
         if _order(one.captures[-1]) > _order(other.captures[0]):
-            raise ConfigError(
-                f"the runs {one.name or one.captures[0].name} and {other.name or other.captures[0].name} in {folder} "
-                f"overlap in time; give one of them, such as only_run={one.name or other.name!r}"
-            )
+            raise _overlap(one, other)
     return runs
+
+
+def _overlap(one: Run, other: Run) -> ConfigError:
+    return ConfigError(
+        f"the runs {one.name or one.captures[0].name} and {other.name or other.captures[0].name} in "
+        f"{one.captures[0].parent} overlap in time; give one of them, such as only_run={one.name or other.name!r}"
+    )
 
 
 def _captures_in(folder: Path) -> list[Path]:
@@ -161,7 +167,7 @@ class Recording:
         end_ns: leave out what is at this time or later; None for nothing.
 
     Attributes:
-        torn: the captures that end in an incomplete message, with its bytes; 0 of an empty file.
+        torn: the captures that end in an incomplete message or in their header, with its bytes; 0 of an empty file.
         misplaced: the runs of which frames are missing, so that their last events have no place.
     """
 
@@ -179,12 +185,46 @@ class Recording:
         """Iterate over the pieces. Before the start, only the sizes of messages are read, and a few of their times.
 
         Raises:
-            ConfigError: a file cannot be read or is damaged.
+            ConfigError: a file cannot be read or is damaged, or runs overlap in time.
         """
+        self.check_order()
         for run in self.runs:
             yield from self._pieces(run)
             if self._has_ended:
                 return
+
+    def check_order(self) -> None:
+        """Check that each run begins after the end of the one before it, with the times of its first and last frame.
+
+        Raises:
+            ConfigError: runs overlap in time.
+        """
+        latest: tuple[int, Run] | None = None
+        for run in self.runs if len(self.runs) > 1 else ():
+            span = self._span(run)
+            if span is None:
+                continue
+            if latest is not None and span[0] < latest[0]:
+                raise _overlap(latest[1], run)
+            latest = (span[1], run)
+
+    def _span(self, run: Run) -> tuple[int, int] | None:
+        """The times of the first and the last frame of a run; None without frames."""
+        found: list[int] = []
+        for paths, end in ((run.captures, 0), (run.captures[::-1], -1)):
+            for path in paths:
+                if self._is_skipped(path):
+                    continue
+                try:
+                    with CaptureFile(path) as capture:
+                        if capture.messages:
+                            message = capture.messages[end]
+                            found.append(capture.last_ns(message) if end else capture.first_ns(message))
+                            break
+                except ConfigError:
+                    # It is an error when it is replayed, after what is before it.
+                    return None
+        return (found[0], found[1]) if found else None
 
     def _pieces(self, run: Run) -> Iterator[Piece]:
         events = read_events(list(run.events))
@@ -199,8 +239,7 @@ class Recording:
                     self.torn[path] = capture.torn_bytes
                 first = self._first_message(capture)
                 row += sum(message.frames for message in capture.messages[:first])
-                for message in capture.messages[first:]:
-                    reads = capture.reads(message)
+                for reads in capture.reads(first):
                     if not self._has_started and self._start_ns is not None:
                         reads.skip_to(reads.index_of(self._start_ns))
                         # Times may go back where the clock was set, so the message may have no frame after all.
@@ -212,7 +251,7 @@ class Recording:
                     self._has_ended = stop < len(reads)
                     before: list[FeedEvent] = []
                     if is_start:
-                        while done < len(events) and events[done].row < row + reads.position:
+                        while done < len(events) and self._is_earlier(events[done], row + reads.position):
                             before.append(events[done].event)
                             done += 1
                     placed: list[tuple[int, FeedEvent]] = []
@@ -227,8 +266,12 @@ class Recording:
         rest = [recorded for recorded in events[done:] if self._is_within(recorded.event)]
         if any(recorded.row > row for recorded in rest):
             self.misplaced.append(run)
-        before = [recorded.event for recorded in events[done:] if recorded not in rest] if is_start else []
+        before = [one.event for one in events[done:] if self._is_before_start(one.event)] if is_start else []
         yield Piece(None, 0, [(0, recorded.event) for recorded in rest], run, is_start, before)
+
+    def _is_earlier(self, recorded: RecordedEvent, row: int) -> bool:
+        """Whether an event is before the first frame `row` that is replayed, and before the start."""
+        return recorded.row < row or (recorded.row == row and self._is_before_start(recorded.event))
 
     def _is_in(self, recorded: RecordedEvent, row: int) -> bool:
         """Whether an event belongs to the piece before the frame `row`."""
@@ -237,8 +280,11 @@ class Recording:
     def _is_before_end(self, event: FeedEvent) -> bool:
         return self._end_ns is None or time_of(event) < self._end_ns
 
+    def _is_before_start(self, event: FeedEvent) -> bool:
+        return self._start_ns is not None and time_of(event) < self._start_ns
+
     def _is_within(self, event: FeedEvent) -> bool:
-        return self._is_before_end(event) and (self._start_ns is None or time_of(event) >= self._start_ns)
+        return self._is_before_end(event) and not self._is_before_start(event)
 
     def _first_message(self, capture: CaptureFile) -> int:
         """The index of the first message that has frames after the start."""
@@ -254,18 +300,16 @@ class Recording:
         return bisect_left(messages, self._start_ns, key=last_ns)
 
     def _is_skipped(self, path: Path) -> bool:
-        """Whether a file of several has no bytes, as a power loss can leave it."""
-        if self._is_single:
+        """Whether a file of several ends in its header, as a power loss can leave it."""
+        size = None if self._is_single else CaptureFile.bytes_without_header(path)
+        if size is None:
             return False
-        try:
-            is_empty = path.stat().st_size == 0
-        except OSError:
-            return False
-        if is_empty:
-            self.torn[path] = 0
-        return is_empty
+        self.torn[path] = size
+        return True
 
     def _frames_of(self, path: Path) -> int:
+        if CaptureFile.bytes_without_header(path) is not None:
+            return 0
         with CaptureFile(path) as capture:
             return capture.frames
 

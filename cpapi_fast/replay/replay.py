@@ -93,6 +93,8 @@ class Replay(FeedReading):
             given, overload="block", log_trouble=False, give_up_after_s=None, record_decisions=None
         )
         clock = RecordedClock(1.0 if speed is None else speed)
+        if isinstance(path, bytes) or not isinstance(path, (str, os.PathLike)):
+            raise ConfigError(f"path must be a path, not {type(path).__name__}")
         self._recording: Final = Recording(find_runs(Path(path), only_run), start_ns, end_ns)
         dispatcher = self._begin("replay", self._hold)
         driver = ReplayDriver(
@@ -149,7 +151,8 @@ class Replay(FeedReading):
     async def wait_end(self) -> None:
         """Wait until everything was delivered to callbacks, and to the queues of consumers.
 
-        For programs that use callbacks, or read a consumer in another task.
+        For programs that use callbacks, or read a consumer in another task. A consumer that nobody reads any more holds
+        the replay forever; close it before.
 
         Raises:
             ConfigError: a file cannot be read, or is damaged.
@@ -294,7 +297,9 @@ def _time_ns(name: str, value: object) -> int | None:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ConfigError(f"{name} must have a time zone, such as datetime.now(UTC)")
-        return (value - _EPOCH) // _MICROSECOND * 1000
-    if type(value) is not int or not 0 <= value <= _LAST_NS:
+        value = (value - _EPOCH) // _MICROSECOND * 1000
+    if type(value) is int and not 0 <= value <= _LAST_NS:
+        raise ConfigError(f"{name} must be a time from 1970 to 2262")
+    if type(value) is not int:
         raise ConfigError(f"{name} must be a datetime, or ns since the Unix epoch, not {shown(value)}")
     return value

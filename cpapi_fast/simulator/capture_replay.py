@@ -41,17 +41,18 @@ def check(path: str | os.PathLike[str]) -> None:
     """Check that a capture, or each capture in a folder, can be read up to its last whole message.
 
     Raises:
-        ConfigError: there is no capture, or one is damaged. The message has the path and the reason.
+        ConfigError: there is no capture, one is damaged, or runs overlap. The message has the path and the reason.
         MissingDependencyError: pyarrow is not installed.
     """
     runs = find_runs(Path(path))
     several = sum(len(run.captures) for run in runs) > 1
     for run in runs:
         for capture in run.captures:
-            # A power loss can leave an empty file beside others.
-            if not several or capture.stat().st_size:
+            # A power loss can leave a file without a whole header beside others.
+            if not several or CaptureFile.bytes_without_header(capture) is None:
                 with CaptureFile(capture):
                     pass
+    Recording(runs).check_order()
 
 
 async def serve(path: str | os.PathLike[str], writer: FrameWriter, clock: Clock, rate: float | None) -> bool:

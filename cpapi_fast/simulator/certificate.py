@@ -165,7 +165,11 @@ class Certificate:
                     # A part of a key would be an error at each later start.
                     path.unlink(missing_ok=True)
                     raise
-        except FileExistsError:
+        except FileExistsError as error:
+            if path.is_symlink():
+                raise ConfigError(
+                    f"cannot create the certificate file {path}: it is a link to a missing file"
+                ) from error
             # Another simulator has created it since it was looked for.
             return cls.kept_in(path, hosts)
         except (OSError, ValueError) as error:

@@ -29,6 +29,8 @@ from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.replay import Replay
 from cpapi_fast.replay.recording import time_of
 
+#: The digits of the last time in ns.
+_MOST_DIGITS: Final = 19
 _TERMINAL_INTERVAL_S: Final = 0.25
 _LINE_INTERVAL_S: Final = 1.0
 
@@ -80,7 +82,7 @@ def speed(text: str) -> float | None:
 
 def moment(text: str) -> int | datetime:
     """A time with its zone, or ns since the Unix epoch."""
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
     try:
         found = datetime.fromisoformat(text)

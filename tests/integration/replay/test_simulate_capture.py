@@ -101,10 +101,15 @@ async def test_what_is_no_capture_is_refused_at_the_start(tmp_path: Path, captur
     damaged.write_bytes(content)
     foreign.write_bytes(b"\xff\xff\xff\xff" + b"x" * 50)
     empty.mkdir()
+    both = tmp_path / "both"
+    both.mkdir()
+    for second, run in enumerate(("aaaaaa", "bbbbbb")):
+        write_capture(both / f"capture-20260102T14300{second}Z-{run}.arrows", [(1 + second, [b"x"]), (9, [b"y"])])
     for path, match in (
         (damaged, "is damaged in the message"),
         (foreign, "is no capture"),
         (empty, "there is no capture in"),
+        (both, "the runs aaaaaa and bbbbbb in .* overlap in time"),
         (tmp_path / "missing", "cannot read the replay file"),
     ):
         with pytest.raises(ConfigError, match=match) as caught:

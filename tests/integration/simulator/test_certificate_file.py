@@ -88,6 +88,12 @@ def test_a_path_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing" / "gateway.pem", tmp_path / "nul\0"):
         with pytest.raises(ConfigError, match=r"cannot (read|create) the certificate file"):
             Certificate.kept_in(path)
+    if sys.platform != "win32":
+        link = tmp_path / "link.pem"
+        link.symlink_to("missing.pem")
+        with pytest.raises(ConfigError, match="it is a link to a missing file"):
+            Certificate.kept_in(link)
+        assert not (tmp_path / "missing.pem").exists()
     with pytest.raises(ConfigError, match="certificate_file must be a path, not int"):
         SimulatorOptions(certificate_file=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="certificate or certificate_file, not both"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from cpapi_fast.events import (
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog
+from cpapi_fast.replay.capture_file import CaptureFile
 from cpapi_fast.replay.recording import Recording, find_runs
 from tests.support.batches import batch_of
 
@@ -230,6 +232,119 @@ def test_a_message_that_is_damaged_is_an_error_with_its_place(tmp_path: Path) ->
     assert all(str(damaged) in text for text in refusals)
 
 
+def plain_stream(count: int) -> bytes:
+    """A capture that is not compressed, with so many messages of two frames."""
+    schema = pa.schema([_TIME, _RAW], _CAPTURE)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for number in range(1, count + 1):
+            rows = [{"received_ns": 10 * number + one, "raw": b"abcd"} for one in (0, 1)]
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+    return bytes(sink.getvalue())
+
+
+def test_damaged_sizes_are_errors_and_never_lose_frames_in_silence(tmp_path: Path) -> None:
+    """Lengths and offsets of Arrow, which are not protected by compression, may have any value."""
+    path = tmp_path / "c.arrows"
+    whole = plain_stream(3)
+    path.write_bytes(whole)
+    with CaptureFile(path) as file:
+        message = file.messages[1]
+    refused = 0
+    # Behind its length, which decides where the next message begins.
+    for position in range(message.offset + 8, message.offset + message.size - 7, 4):
+        for value in (0, 100, 1 << 62, (1 << 64) - 1):
+            content = bytearray(whole)
+            content[position : position + 8] = value.to_bytes(8, "little")
+            path.write_bytes(content)
+            for start_ns in (None, 21):
+                recording = Recording(find_runs(path), start_ns)
+                try:
+                    found = items(recording)
+                except ConfigError as error:
+                    refused += str(path) in str(error)
+                    continue
+                if start_ns is None and not recording.torn:
+                    frames = sum(len(item[1]) for kind, item in found if kind == "batch")  # type: ignore[arg-type, index, misc]
+                    assert frames == 6, (position - message.offset, value)
+    assert refused > 100
+
+
+def test_a_read_that_an_event_and_the_end_of_a_message_split_is_read_whole(tmp_path: Path) -> None:
+    """Quotes change once per read, live and replayed."""
+    path = tmp_path / "c.arrows"
+    reads: list[tuple[int, list[bytes]]] = [(1, [b"a"]), (2, [b"b", b"c"]), (2, [b"d"]), (2, [b"e"]), (3, [b"f"])]
+    write_capture(path, reads, per_message=1)
+    write_events(tmp_path / "events.jsonl", [(3, EVENTS[0])])
+    with CaptureFile(path) as file:
+        assert len(file.messages) == 5
+        assert [len(one) for one in file.reads()] == [1, 4, 1]
+        assert [len(one) for one in file.reads(3)] == [1, 1]
+    pieces = list(Recording(find_runs(tmp_path)))
+    assert [[index for index, _ in piece.events] for piece in pieces] == [[], [2], [], []]
+    # What is before a damaged message comes.
+    content = bytearray(path.read_bytes())
+    with CaptureFile(path) as file:
+        damaged = file.messages[4]
+    content[damaged.offset + damaged.size - 40 : damaged.offset + damaged.size] = bytes(40)
+    path.write_bytes(content)
+    found = []
+    with pytest.raises(ConfigError, match="is damaged"):  # noqa: PT012 - what comes before the error matters
+        for piece in Recording(find_runs(path)):
+            assert piece.reads is not None
+            found.append(len(piece.reads))
+    assert found == [1, 4]
+
+
+def test_what_follows_the_end_of_a_capture_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "c.arrows"
+    write_capture(path, [(1, [b"a"])])
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(ConfigError, match="it is the end, but bytes follow"):
+        replayed(path)
+
+
+def test_a_file_that_ends_in_its_header_is_left_out_beside_others(tmp_path: Path) -> None:
+    """A power loss can leave a part of the header, or zeros."""
+    paths = run_files(tmp_path)
+    whole = paths[1].read_bytes()
+    for content in (whole[:3], whole[:8], whole[:100], bytes(5), bytes(5_000)):
+        paths[1].write_bytes(content)
+        recording = Recording(find_runs(tmp_path))
+        assert sum(kind == "batch" for kind, _ in items(recording)) == 4
+        assert recording.torn == {paths[1]: len(content)}
+    # One that is foreign is not.
+    for content in (b"PAR1" + bytes(100), bytes(20) + b"x"):
+        paths[1].write_bytes(content)
+        with pytest.raises(ConfigError, match="is no capture"):
+            items(Recording(find_runs(tmp_path)))
+
+
+def test_an_event_before_the_start_at_the_first_frame_is_not_replayed(tmp_path: Path) -> None:
+    write_capture(tmp_path / "c.arrows", [(1, [b"a"]), (100, [b"b"])])
+    states = (FeedState.DISCONNECTED, FeedState.STREAMING)
+    events = [
+        StateChange(time_ns, state, FeedState.CONNECTING, Cause.DATA, "none")
+        for time_ns, state in zip((5, 99), states, strict=True)
+    ]
+    write_events(tmp_path / "events.jsonl", [(1, event) for event in events])
+    recording = Recording(find_runs(tmp_path), 50)
+    first, _ = recording
+    assert list(first.before) == events[:1]
+    assert [event for _, event in first.events] == events[1:]
+
+
+def test_runs_that_overlap_in_their_frames_are_refused(tmp_path: Path) -> None:
+    """Two collectors that write to one folder at the same time may have one capture each."""
+    for second, run, times in ((0, "aaaaaa", (1, 9)), (1, "bbbbbb", (5, 20))):
+        write_capture(
+            tmp_path / f"capture-20260102T14300{second}Z-{run}.arrows", [(time_ns, [b"x"]) for time_ns in times]
+        )
+    with pytest.raises(ConfigError, match=r"the runs aaaaaa and bbbbbb in .* overlap in time; give one"):
+        replayed(tmp_path)
+    assert len(items(Recording(find_runs(tmp_path, "bbbbbb")))) == 2
+
+
 def test_an_empty_file_beside_others_is_left_out(tmp_path: Path) -> None:
     paths = run_files(tmp_path)
     paths[1].write_bytes(b"")
@@ -275,6 +390,8 @@ def test_what_is_no_capture_is_refused_with_its_path(tmp_path: Path, content: by
 
 
 def test_a_path_without_a_capture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a device or a pipe"):
+        find_runs(Path(os.devnull))
     with pytest.raises(ConfigError, match="there is no capture in"):
         find_runs(tmp_path)
     for path in (tmp_path / "missing", tmp_path / "nul\0"):
@@ -291,6 +408,11 @@ def test_a_path_without_a_capture_is_refused(tmp_path: Path) -> None:
         b'{"type":"state","row":-1}\n',
         b'{"type":"gap","row":0,"subscription":null,"last_good_ns":1,"first_good_ns":1,"cause":"x","certainty":"certain"}\n',
         b'{"type":[],"row":0}\n',
+        *(
+            b'{"type":"state","row":0,"time_ns":%s,"state":"streaming","previous":"streaming","cause":"data",'
+            b'"advice":"","subscription":null}\n' % time_ns
+            for time_ns in (b"1e308", b"-1", b"9223372036854775808", b'"5"', b"true")
+        ),
     ],
 )
 def test_a_damaged_events_file_is_refused_with_its_line(tmp_path: Path, line: bytes) -> None:
