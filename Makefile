@@ -28,7 +28,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
 
 run: build ## collect from the simulated gateway for 20 seconds, and print the summary
-	$(BIN)/cpapi-fast collect --simulate --conids 265598,8314,272093,76792991 --duration 20 --out data
+	$(BIN)/cpapi-fast collect --simulate --conids 265598,8314,272093,76792991 --duration 20 --progress --out data
 
 test: lint types suite ## run lint, types and all tests: the check before a commit
 

@@ -99,6 +99,9 @@ def run_block(block: Block, folder: Path, gateway: Gateway) -> None:
 def _environment(arguments: list[str]) -> dict[str, str]:
     """For a compiler: where Cython finds the .pxd files, and no sanitizer that watches it."""
     environment = dict(os.environ)
+    if arguments[0]:
+        # What is waited for is shown on a terminal only, unless it is asked for.
+        environment["CPAPI_FAST_PROGRESS"] = "true"
     if "setup.py" in arguments:
         environment["PYTHONPATH"] = str(Path(cpapi_fast.__file__).parents[1])
         environment.pop("LD_PRELOAD", None)
