@@ -64,8 +64,11 @@ browser: ## install the headless browser of the tests of the report (Debian and 
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	    { apt-get install -qy chromium || { apt-get update -q && apt-get install -qy chromium; }; } >/dev/null
 
-sanitize: build ## run all tests with AddressSanitizer and UndefinedBehaviorSanitizer
-	tools/sanitized.sh "$(PY)" -m pytest $(SPREAD) $(PYTEST_ARGS)
+# These tests start many processes and reach no compiled code that others do not reach.
+UNSANITIZED := tests/docs tests/meta $(foreach kind,unit integration,$(foreach part,cli doctor report,tests/$(kind)/$(part)))
+
+sanitize: build ## run the tests of compiled code with AddressSanitizer and UndefinedBehaviorSanitizer
+	tools/sanitized.sh "$(PY)" -m pytest $(addprefix --ignore=,$(UNSANITIZED)) $(SPREAD) $(PYTEST_ARGS)
 
 fuzz: build ## fuzz the sanitized extensions against the reference for a minute; FUZZ_S=3600 sets the seconds
 	tools/sanitized.sh "$(PY)" -m tests.fuzz.campaign --seconds $(FUZZ_S) --folder "$(CURDIR)/.fuzz"
