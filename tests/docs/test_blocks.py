@@ -15,6 +15,7 @@ from tests.docs.running import Gateway, run_block
 NOT_RUN = {
     "README.md": 2,
     "docs/explanation/benchmarks.md": 2,
+    "docs/howto/monitor.md": 1,
     "docs/howto/tls.md": 1,
     "docs/tutorials/collect.md": 1,
 }
