@@ -137,7 +137,7 @@ def test_no_variable_of_the_tests_and_the_build_is_an_option_or_resembles_one() 
         for name in re.findall(r"\bCPAPI_FAST_[A-Z0-9_]*[A-Z0-9]\b", path.read_text(encoding="utf-8"))
     }
     own = {name.removesuffix("_VARIABLE") for name in OWN_VARIABLES}
-    services = {"CPAPI_FAST_OUT", "CPAPI_FAST_CONIDS", "CPAPI_FAST_URL"}
+    services = {"CPAPI_FAST_OUT", "CPAPI_FAST_CONIDS", "CPAPI_FAST_URL", "CPAPI_FAST_PROGRESS"}
     assert found - services <= own, "a variable of the tests is not listed in OWN_VARIABLES"
 
 
