@@ -43,11 +43,32 @@ NO_CALLBACKS = {
 }
 
 
+#: A folder with a recorded run, once there is one.
+RECORDED: list[Path] = []
+
+
+async def recorded(folder: Path) -> Path:
+    """The folder of a recorded run with every kind of data: one for all tests of a process."""
+    if not RECORDED:
+        account = "DU1234567"
+        options = cf.CollectOptions(
+            conids=(265598,), orders=True, executions=1, pnl=True, summary=[account], ledger=[account], out=folder,
+            duration_s=40.0, fields=cf.MarketDataFields.default_l1(),
+        )  # fmt: skip
+        async with (
+            SimulatedGateway(cpapi_fast.simulator.SimulatorOptions(speed=20.0, tls=False)) as gateway,
+            cf.Client(gateway.url, clock=gateway.clock) as client,
+        ):
+            await collect(client, options, on_notice=lambda _text: None)
+        RECORDED.append(folder)
+    return RECORDED[0]
+
+
 class World:
     """What the callbacks need."""
 
-    def __init__(self, gateway: SimulatedGateway, client: cf.Client, folder: Path) -> None:
-        self.gateway, self.client = gateway, client
+    def __init__(self, gateway: SimulatedGateway, client: cf.Client, folder: Path, recording: Path) -> None:
+        self.gateway, self.client, self.recording = gateway, client, recording
         self.options = cf.CollectOptions(
             conids=(265598,), out=folder, duration_s=5.0, fields=cf.MarketDataFields.default_l1()
         )
@@ -72,6 +93,17 @@ class World:
             await feed.subscribe_account_summary("DU1234567")
             await feed.subscribe_ledger("DU1234567")
             await self.gateway.wait_for(lambda: consumer.stats.events_delivered)
+
+    async def with_replay(self, use: Callable[[cf.Replay], cf.CallbackConsumer]) -> None:
+        async with cf.Replay(await recorded(self.recording), speed=None) as replay:
+            use(replay)
+            await replay.subscribe_market_data(265598)
+            await replay.subscribe_orders()
+            await replay.subscribe_executions()
+            await replay.subscribe_pnl()
+            await replay.subscribe_account_summary("DU1234567")
+            await replay.subscribe_ledger("DU1234567")
+            await replay.wait_end()
 
     async def logged_out(self, callback: Any) -> None:
         self.gateway.faults.log_out()
@@ -105,6 +137,13 @@ CALLBACKS: dict[tuple[str, str], tuple[Callable[[World, Any], Awaitable[object]]
             "handled",
         )
         for name in CHANGES
+    },
+    **{
+        (f"Replay.{name}", "callback"): (
+            lambda world, call, name=name: world.with_replay(lambda replay: getattr(replay, name)(call)),
+            "handled",
+        )
+        for name in ("on_item", "on_batch", *CHANGES)
     },
     ("Feed", "on_login_required"): (lambda world, call: world.logged_out(call), "handled"),
     ("WsClient.on_batch", "callback"): (lambda world, call: world.with_ws(lambda ws: ws.on_batch(call)), "raised"),
@@ -166,8 +205,10 @@ class AsyncCall:
 
 
 @pytest.fixture
-def world(gateway: SimulatedGateway, client: cf.Client, tmp_path: Path) -> World:
-    return World(gateway, client, tmp_path)
+def world(
+    gateway: SimulatedGateway, client: cf.Client, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    return World(gateway, client, tmp_path, tmp_path_factory.mktemp("recording"))
 
 
 KINDS = (coroutine_function, functools.partial(coroutine_function, 1), AsyncCall(), AsyncCall().__call__, generator, 5)
