@@ -17,7 +17,7 @@ from cpapi_fast.printable import json_bytes
 from cpapi_fast.redaction import redact_accounts
 
 from .file_names import FileNames, NamesAfter
-from .interface import DiskChange, FileChange, OrderList, OutputCounts, RecordedEvent
+from .interface import DiskChange, FileChange, OrderList, OutputCounts, OutputFailure, OutputGap, RecordedEvent
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
 
@@ -29,7 +29,12 @@ _TYPES: Final[dict[type, str]] = {
     DiskChange: "disk",
     FileChange: "file",
     OrderList: "order_list",
+    OutputGap: "output_gap",
+    OutputFailure: "output_failure",
 }
+
+#: The events with a time of their own.
+_TIMED: Final = (StateChange, DiskChange, FileChange, OutputGap, OutputFailure)
 
 #: The time between two checks of the file, in seconds.
 _CHECK_INTERVAL_S: Final = 1.0
@@ -39,9 +44,9 @@ class EventLog:
     """Writes events to a file of JSON lines. Each line is immediately passed to the operating system in one write.
 
     The file is created with the first event. Each line has `type` (`state`, `gap`, `standstill`, `backfill`, `disk`,
-    `file`, `order_list`), `time` (UTC, ISO 8601), `row` (the number of frames before the event in the capture) and the
-    attributes of the event; of a list of orders, their number. `*_ns` are ns since the Unix epoch. Accounts in topics
-    are redacted. If the process is killed, only the last line can be incomplete.
+    `file`, `order_list`, `output_gap`, `output_failure`), `time` (UTC, ISO 8601), `row` (the number of frames before
+    the event in the stream) and the attributes of the event; of a list of orders, their number. `*_ns` are ns since the
+    Unix epoch. Accounts in topics are redacted. If the process is killed, only the last line can be incomplete.
 
     Args:
         path: the file to create; the usual suffix is `.jsonl`. Or the names of all files.
@@ -95,7 +100,7 @@ class EventLog:
 
         Args:
             event: the event.
-            row: the number of frames before the event in the capture.
+            row: the number of frames before the event in the stream.
 
         Raises:
             OutputError: the file cannot be created or written. The file then ends with its last complete line.
@@ -138,7 +143,7 @@ def event_line(event: RecordedEvent, row: int) -> bytes:
 
 
 def _time_of(event: RecordedEvent) -> int:
-    if isinstance(event, (StateChange, DiskChange, FileChange)):
+    if isinstance(event, _TIMED):
         return event.time_ns
     if isinstance(event, OrderList):
         return event.received_ns
@@ -158,7 +163,7 @@ def _plain(value: Any) -> Any:
         return {"received_ns": value.received_ns, "orders": len(value.orders)}
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange, FileChange)):
+    if isinstance(value, (Gap, Standstill, Backfill, Bar, *_TIMED)):
         plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         # A path is needed as it is.
         return plain | {"path": value.path} if isinstance(value, FileChange) else plain

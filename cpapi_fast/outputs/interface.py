@@ -79,6 +79,10 @@ class OutputCounts:
         """How many were dropped because another program has deleted or changed their file."""
         return sum(count for reason, count in self.dropped.items() if reason.startswith(_LOST_WITH_FILE))
 
+    def copy(self) -> OutputCounts:
+        """Return the same counts as another object."""
+        return OutputCounts(self.received, self.written, self.pending, dict(self.dropped), self.taken_away)
+
     def __str__(self) -> str:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.dropped.items()))
         dropped = f"{self.dropped_total:,} dropped" + (f" ({reasons})" if reasons else "")
@@ -89,18 +93,72 @@ class OutputCounts:
 @repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class DiskChange:
-    """An event: the disk became slower than the data, or has caught up.
+    """An event: an output became slower than the data, or has caught up.
 
     Attributes:
         time_ns: the time of the change, in ns since the Unix epoch.
-        is_slow: True if the disk became slower, False if it has caught up.
-        policy: the policy for frames while the disk is slow: `hold`, `drop_oldest` or `drop_newest`.
-        duration_s: how long the disk was slow, in seconds of the client's clock; None when it became slower.
+        is_slow: True if the output became slower, because more than half of its bound waits; False if it has caught up,
+            because at most an eighth waits again.
+        policy: the policy for frames beyond the bound: `block`, `drop_oldest` or `drop_newest`.
+        duration_s: how long the output was slow, in seconds of the client's clock; None when it became slower.
+        output: the name of the output.
     """
 
     time_ns: int
     is_slow: bool
     policy: str
+    duration_s: float | None = None
+    output: str = ""
+
+
+@repr_without_accounts
+@dataclass(frozen=True, slots=True)
+class OutputGap:
+    """An event: one output does not have some frames, because it was slower than the data or has failed.
+
+    The other outputs have them. It is reported when the output gets the first frame after them, or ends.
+
+    Attributes:
+        time_ns: when it was noticed, in ns since the Unix epoch.
+        output: the name of the output.
+        reason: why they were dropped: `queue full`, `write error` or `flush deadline`.
+        first_row: the number of frames in the stream before the first dropped one.
+        frames_dropped: how many frames were dropped.
+        events_dropped: how many events were dropped.
+        last_good_ns: the receive time of the last frame before them, in ns since the Unix epoch; if there was none, of
+            the first of them.
+        first_good_ns: the receive time of the first frame after them; None if there was none.
+    """
+
+    time_ns: int
+    output: str
+    reason: str
+    first_row: int
+    frames_dropped: int
+    events_dropped: int
+    last_good_ns: int
+    first_good_ns: int | None
+
+
+@repr_without_accounts
+@dataclass(frozen=True, slots=True)
+class OutputFailure:
+    """An event: an output fails, or works again.
+
+    Attributes:
+        time_ns: the time, in ns since the Unix epoch.
+        output: the name of the output.
+        is_failing: True for the first failure, False when it has worked again for a while.
+        on_failure: what follows: `stop`, `retry` or `drop`.
+        error: the exception, without secrets.
+        duration_s: how long it failed, in seconds of the client's clock; None for the first failure.
+    """
+
+    time_ns: int
+    output: str
+    is_failing: bool
+    on_failure: str
+    error: str = ""
     duration_s: float | None = None
 
 
@@ -146,11 +204,11 @@ class OrderList:
 
 
 #: The events that an output can write.
-RecordedEvent = FeedEvent | DiskChange | FileChange | OrderList
+RecordedEvent = FeedEvent | DiskChange | FileChange | OrderList | OutputGap | OutputFailure
 
 
-class Output(Protocol):
-    """The interface of every output. Outputs are not thread-safe."""
+class FileOutput(Protocol):
+    """The interface of every output of files. It counts what it is passed. It is not thread-safe."""
 
     @property
     def name(self) -> str:
@@ -186,7 +244,7 @@ class Output(Protocol):
         """Write the pending items and finish the files; after an error, only close them. Raises like `poll`."""
 
 
-class BatchOutput(Output, Protocol):
+class BatchOutput(FileOutput, Protocol):
     """An output for batches."""
 
     def write(self, batch: Batch) -> None:
@@ -196,7 +254,7 @@ class BatchOutput(Output, Protocol):
         """Count a batch as received and dropped, after an error."""
 
 
-class EventOutput(Output, Protocol):
+class EventOutput(FileOutput, Protocol):
     """An output for events."""
 
     def write_event(self, event: RecordedEvent, row: int) -> None:

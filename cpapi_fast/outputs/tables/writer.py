@@ -244,6 +244,10 @@ class TableWriter(ABC, Generic[C]):
         """Count the rows of a batch as received and dropped."""
         self._drop_unwritten(self._count_of(batch))
 
+    def units_of(self, batch: Batch) -> int:
+        """How many items of this table a batch has, for a batch that never comes here. Safe to call in any thread."""
+        return self._count_of(batch)
+
     def poll(self) -> float:
         """Check the current file, and finish it if that is due. Raises like `roll`.
 
