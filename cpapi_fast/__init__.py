@@ -103,6 +103,8 @@ from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
+from .outputs.contract.options import OutputOptions
+from .outputs.contract.output import Output
 from .outputs.tables.market_data import QuotesWriter, TicksWriter
 from .outputs.tables.reader import read_table
 from .protocol.contracts.info import ContractInfo
@@ -201,7 +203,9 @@ __all__ = [
     "NoSessionError",
     "NotAuthenticatedError",
     "Order",
+    "Output",
     "OutputError",
+    "OutputOptions",
     "PaceError",
     "PinMismatchError",
     "Pnl",

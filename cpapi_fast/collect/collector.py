@@ -104,7 +104,9 @@ class Collector:
     def status(self) -> CollectStatus:
         """The current status. Call it only in the thread of the event loop."""
         feed, runners = self._feed, self._recorder.runners if self._recorder else ()
-        queued_bytes = self._consumer.stats.pending_bytes if self._consumer else 0
+        # What waits for room is in both queues, but only once in memory.
+        waiting_bytes = self._recorder.waiting_bytes if self._recorder else 0
+        queued_bytes = self._consumer.stats.pending_bytes - waiting_bytes if self._consumer else 0
         tables = self._outputs.tables if self._outputs else ()
         queues = {runner.name: runner.queue_stats for runner in runners}
         known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]

@@ -218,7 +218,7 @@ def _checked_output_options(given: object) -> Mapping[str, OutputOptions]:
         if name in FILE_OUTPUTS and options.on_failure == "retry":
             raise ConfigError(
                 f"the output {name!r} cannot be retried, because its file ends with the first failure; "
-                "use on_failure='stop' or 'drop'"
+                "let its failure stop the run, or drop what it cannot write"
             )
     return dict(given)
 

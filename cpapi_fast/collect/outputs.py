@@ -88,9 +88,7 @@ def check_outputs(outputs: Sequence[object], options: CollectOptions) -> tuple[C
     known = {*FILE_OUTPUTS, *(output.name for output in found)}
     for name in options.output_options:
         if name not in known:
-            raise ConfigError(
-                f"output_options has {name!r}, but there is no such output; {', '.join(sorted(known))} are"
-            )
+            raise ConfigError(f"there is no output {name!r} to set options of, only {', '.join(sorted(known))}")
     return tuple(found)
 
 

@@ -51,6 +51,8 @@ class Recorder:
         self._rows = 0
         self._failed: Final = asyncio.Event()
         self._room: Final = asyncio.Event()
+        #: The cost of what the current `write` has passed on while it waits for room; 0 without one.
+        self.waiting_bytes = 0
         self._error: CpapiError | None = None
         self._is_released = False
         #: Which outputs get the events that outputs cause.
@@ -84,13 +86,16 @@ class Recorder:
         """
         if self._closing is not None:
             raise UsageError("the recorder is closed")
-        self._pass_on(items, self.runners)
-        while not self._is_released:
-            self._room.clear()
-            self.check()
-            if not any(runner.is_full() for runner in self.runners):
-                return
-            await self._room.wait()
+        self.waiting_bytes = self._pass_on(items, self.runners)
+        try:
+            while not self._is_released:
+                self._room.clear()
+                self.check()
+                if not any(runner.is_full() for runner in self.runners):
+                    return
+                await self._room.wait()
+        finally:
+            self.waiting_bytes = 0
 
     def put_event(self, event: RecordedEvent) -> None:
         """Pass an event on after everything that was passed to `write` before, without waiting.
@@ -148,7 +153,7 @@ class Recorder:
         await asyncio.gather(*(runner.wait_closed() for runner in runners))
         self._on_fail()
 
-    def _pass_on(self, items: Sequence[Batch | RecordedEvent], runners: Sequence[OutputRunner]) -> None:
+    def _pass_on(self, items: Sequence[Batch | RecordedEvent], runners: Sequence[OutputRunner]) -> int:
         row = self._rows
         frames = nbytes = 0
         events: list[tuple[RecordedEvent, int]] = []
@@ -165,6 +170,7 @@ class Recorder:
                 for event, event_row in events:
                     runner.put(Entry((event,), event_row, 0, 0, 1))
         self._rows = row + frames
+        return nbytes
 
     def _change_speed(self, runner: OutputRunner) -> None:
         now_s, since_s = self._clock.monotonic_s(), runner.slow_since_s

@@ -134,7 +134,7 @@ class CheckedOutput:
         if self.own_counts is not None and self.options.on_failure == "retry" and self.recover is None:
             raise ConfigError(
                 f"the output {name!r} cannot be retried, because its file ends with the first failure; "
-                "use on_failure='stop' or 'drop'"
+                "let its failure stop the run, or drop what it cannot write"
             )
 
     @staticmethod

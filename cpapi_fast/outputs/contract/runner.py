@@ -147,7 +147,7 @@ class OutputRunner:
 
     def _abandon(self, limit_s: float) -> None:
         self._is_left = True
-        text = f"the output {self.name!r} has not finished within {limit_s:g} s (flush_deadline_s)"
+        text = f"the output {self.name!r} has not finished within {limit_s:g} s"
         missing = self._queue.abandon(FLUSH_DEADLINE)
         lost = f"; {missing.frames:,} frames and {missing.events:,} events are dropped" if missing else ""
         if missing is not None:

@@ -109,6 +109,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "roll_interval_s": "--roll-interval",
             "max_queue_bytes": "--max-queue-bytes",
             "slow_disk": "--slow-disk",
+            "output_options": "the outputs of the command write files, for which it has options of its own",
             "roll_bytes": "a bound for rare bursts of data; --roll-interval sets the size of the files",
             "lost_files": "--lost-files",
             "file_mode": "--file-mode",

@@ -177,7 +177,7 @@ def test_summary_text(tmp_path: Path) -> None:
     assert text.startswith("ended after 12.3 s: the duration is over\n")
     assert "1,234 frames received = 1,230 delivered + 3 dropped + 1 pending; 1.5 MB, 2 malformed\n" in text
     assert "3 connections, 5 renewals, 2 resubscribes, 4 gaps (connection_lost: 3, consumer_overflow: 1)\n" in text
-    assert "to the files: 1,230 frames received = 1,200 delivered + 30 dropped + 0 pending\n" in text
+    assert "to the outputs: 1,230 frames received = 1,200 delivered + 30 dropped + 0 pending\n" in text
     assert "events: 8 received = 8 written + 0 dropped + 0 pending events\n" in text
     assert "capture: 3 received = 3 written + 0 dropped + 0 pending frames\n" in text
     assert "quotes: 3 received = 3 written + 0 dropped + 0 pending quotes\n" in text
