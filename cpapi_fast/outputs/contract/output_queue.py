@@ -126,6 +126,7 @@ class OutputQueue:
             self._abandoned = reason
             entries = [*self._taken, *self._kept, *self._entries]
             missing = self._missing_of(entries, reason)
+            missing, self._back = self._back if missing is None else missing.add(self._back), None
             for entry in entries:
                 self._count_dropped(entry, reason)
             self._taken = []
