@@ -63,7 +63,8 @@ MADE: dict[type, Callable[[str], object]] = {
 #: Classes whose `repr` is that of `object`, or that only have numbers, or the fields of market data.
 WITHOUT_TEXTS = {
     cf.ArrowReader, cf.BatchBuilder, cf.CaptureReader, cf.CaptureWriter, cf.Client, cf.Clock, cf.Collector, cf.Feed,
-    cf.FrameCounters, cf.FrameSink, cf.Keepalive, cf.LastField, cf.MarketDataFields, cf.QuotesWriter, cf.RestPacer,
+    cf.FrameCounters, cf.FrameSink, cf.Keepalive, cf.LastField, cf.MarketDataFields, cf.Output, cf.QuotesWriter,
+    cf.RestPacer,
     cf.TickDecoder, cf.Ticks, cf.TicksWriter, cf.Tls, cf.WsClient,
 }  # fmt: skip
 

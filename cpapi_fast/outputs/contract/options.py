@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.option_values import check_positive, check_whole
-from cpapi_fast.redaction import shown
+from cpapi_fast.redaction import repr_without_accounts, shown
 
 #: What happens to frames beyond the bound of the queue of an output.
 QueuePolicy = Literal["block", "drop_oldest", "drop_newest"]
@@ -16,6 +16,7 @@ QueuePolicy = Literal["block", "drop_oldest", "drop_newest"]
 FailurePolicy = Literal["stop", "retry", "drop"]
 
 
+@repr_without_accounts
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Options of one output. Durations are seconds of the client's clock.

@@ -13,7 +13,7 @@ from cpapi_fast.frames.cost import batch_cost_bytes
 from cpapi_fast.outputs.interface import RecordedEvent
 
 from .options import OutputOptions
-from .queue_items import QUEUE_FULL, Entry, Missing, OutputQueueStats
+from .queue_items import QUEUE_FULL, Entry, Missing, OutputQueueStats, missing_of
 
 #: How many events may wait. Beyond them, `block` holds the stream, and the other policies drop the oldest.
 MAX_EVENTS: Final = 10_000
@@ -125,7 +125,7 @@ class OutputQueue:
                 return None
             self._abandoned = reason
             entries = [*self._taken, *self._kept, *self._entries]
-            missing = self._missing_of(entries, reason)
+            missing = missing_of(entries, reason, self._delivered_ns)
             missing, self._back = self._back if missing is None else missing.add(self._back), None
             for entry in entries:
                 self._count_dropped(entry, reason)
@@ -214,7 +214,7 @@ class OutputQueue:
         with self._changed:
             if self._abandoned is not None:
                 return
-            missing = self._missing_of(self._taken, reason)
+            missing = missing_of(self._taken, reason, self._delivered_ns)
             for entry in self._taken:
                 self._count_dropped(entry, reason)
             self._taken = []
@@ -356,18 +356,14 @@ class OutputQueue:
         if not self._entries:
             return None
         entry = self._entries[0]
-        index = next(number for number, item in enumerate(entry.items) if isinstance(item, Batch))
-        batch = entry.items[index]
-        assert isinstance(batch, Batch)  # noqa: S101 - the item that was searched
+        before, batch, after = entry.around_first_batch()
         if entry.frames == self._pending - sum(one.frames for one in self._taken) == len(batch):
             return None
         self._entries.popleft()
-        if index:
-            self._kept.append(Entry(entry.items[:index], entry.row, 0, 0, index))
-        rest = entry.items[index + 1 :]
-        if rest:
-            nbytes, events = entry.nbytes - batch_cost_bytes(batch), entry.events - index
-            self._entries.appendleft(Entry(rest, entry.row + len(batch), entry.frames - len(batch), nbytes, events))
+        if before is not None:
+            self._kept.append(before)
+        if after is not None:
+            self._entries.appendleft(after)
         first_ns = int(batch.received_ns[0])
         missing = Missing(QUEUE_FULL, entry.row, first_ns if self._taken_ns is None else self._taken_ns)
         if entry.missing is not None:
@@ -382,38 +378,13 @@ class OutputQueue:
             for number, entry in enumerate(entries):
                 if entry.events:
                     del entries[number]
-                    return self._without_event(entries, number, entry)
+                    for part in reversed(entry.without_first_event()):
+                        entries.insert(number, part)
+                    missing = Missing(QUEUE_FULL, entry.row, self._taken_ns or 0)
+                    missing.events = 1
+                    self._uncount_events(1, QUEUE_FULL)
+                    return missing
         return None
-
-    def _without_event(self, entries: deque[Entry], number: int, entry: Entry) -> Missing:
-        """Put the rest of an entry back at its place, without its first event."""
-        index = next(place for place, item in enumerate(entry.items) if not isinstance(item, Batch))
-        before = Entry.of(entry.items[:index], entry.row)
-        after = Entry.of(entry.items[index + 1 :], entry.row + before.frames)
-        (before if before.frames else after).missing = entry.missing
-        for part in (after, before):
-            if part.items:
-                entries.insert(number, part)
-        missing = Missing(QUEUE_FULL, after.row, self._taken_ns or 0)
-        missing.events = 1
-        self._uncount_events(1, QUEUE_FULL)
-        return missing
-
-    def _missing_of(self, entries: Sequence[Entry], reason: str) -> Missing | None:
-        missing: Missing | None = None
-        for entry in entries:
-            found = Missing(reason, entry.row, self._last_good_ns(entry))
-            found.frames, found.events = entry.frames, entry.events
-            if entry.missing is not None:
-                found = entry.missing.add(found)
-            missing = found if missing is None else missing.add(found)
-        return missing
-
-    def _last_good_ns(self, entry: Entry) -> int:
-        """The receive time of the last frame before an entry; of its first frame if there was none."""
-        if self._delivered_ns is not None:
-            return self._delivered_ns
-        return next((int(item.received_ns[0]) for item in entry.items if isinstance(item, Batch)), 0)
 
     def _count_dropped(self, entry: Entry, reason: str) -> None:
         for item in entry.items:

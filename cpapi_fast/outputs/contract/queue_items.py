@@ -9,6 +9,7 @@ from typing import Final
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import batch_cost_bytes
 from cpapi_fast.outputs.interface import RecordedEvent
+from cpapi_fast.redaction import repr_without_accounts
 
 #: Why frames and events are dropped.
 QUEUE_FULL: Final = "queue full"
@@ -16,6 +17,7 @@ FLUSH_DEADLINE: Final = "flush deadline"
 WRITE_ERROR: Final = "write error"
 
 
+@repr_without_accounts
 @dataclass(frozen=True)
 class OutputQueueStats:
     """The counters of the queue of one output at one time.
@@ -112,3 +114,41 @@ class Entry:
             if isinstance(item, Batch):
                 return int(item.received_ns[-1])
         return None
+
+    def around_first_batch(self) -> tuple[Entry | None, Batch, Entry | None]:
+        """The first batch, with what comes before and after it; None for nothing. There must be a batch."""
+        items = self.items
+        number, batch = next((number, item) for number, item in enumerate(items) if isinstance(item, Batch))
+        before = Entry(items[:number], self.row, 0, 0, number) if number else None
+        after: Entry | None = None
+        if rest := items[number + 1 :]:
+            frames, nbytes = self.frames - len(batch), self.nbytes - batch_cost_bytes(batch)
+            after = Entry(rest, self.row + len(batch), frames, nbytes, self.events - number)
+        return before, batch, after
+
+    def without_first_event(self) -> list[Entry]:
+        """What comes before and after the first event, as far as there is something. There must be an event."""
+        number = next(number for number, item in enumerate(self.items) if not isinstance(item, Batch))
+        before = Entry.of(self.items[:number], self.row)
+        after = Entry.of(self.items[number + 1 :], self.row + before.frames)
+        (before if before.frames else after).missing = self.missing
+        return [part for part in (before, after) if part.items]
+
+
+def missing_of(entries: Sequence[Entry], reason: str, last_good_ns: int | None) -> Missing | None:
+    """Return entries as dropped, with what was dropped before them; None without entries.
+
+    Args:
+        entries: the entries, oldest first.
+        reason: why they are dropped.
+        last_good_ns: the receive time of the last frame before them; None if there was none.
+    """
+    missing: Missing | None = None
+    for entry in entries:
+        first_ns = next((int(item.received_ns[0]) for item in entry.items if isinstance(item, Batch)), 0)
+        found = Missing(reason, entry.row, first_ns if last_good_ns is None else last_good_ns)
+        found.frames, found.events = entry.frames, entry.events
+        if entry.missing is not None:
+            found = entry.missing.add(found)
+        missing = found if missing is None else missing.add(found)
+    return missing

@@ -237,6 +237,7 @@ NOT_SHOWN: Final[dict[str, str]] = {
     "a consumer with the policy 'block'": "collect allows it",
     "consumer {} (policy halt)": "no command has a consumer with the policy `halt`",
     "tls must be Tls.verify()": "only a program passes another object",
+    "the options of the output {} must be": "only a program has outputs of its own",
     "use Tls.verify(), ": "only a program calls the class",
     "TLS certificates are not checked: an attacker": "a command prints a warning of its own instead",
     "The limit is {} of WsOptions": "no gateway is known to send frames that long, so only a program raises the limit",
