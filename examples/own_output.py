@@ -41,6 +41,10 @@ class SqliteOutput(cf.Output):
         del error
         self.db.rollback()
 
+    def close(self) -> None:
+        """Close the database."""
+        self.db.close()
+
 
 async def main(folder: Path, seconds: float) -> None:
     options = cf.CollectOptions(conids=(265598, 8314), out=folder, duration_s=seconds)

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,7 +84,8 @@ async def test_the_example_has_every_quote(gateway: SimulatedGateway, client: Cl
     assert (own.name, own.unit, own.counts.dropped, own.counts.pending) == ("sqlite", "frames", {}, 0)
     frames = captured(tmp_path)
     assert own.counts.received == own.counts.written == len(frames)
-    found = sqlite3.connect(output.path).execute("select conid, raw from frames order by rowid").fetchall()
+    with closing(sqlite3.connect(output.path)) as database:
+        found = database.execute("select conid, raw from frames order by rowid").fetchall()
     kept = [(conid, raw.decode()) for kind, conid, raw in frames if kind == FrameKind.MARKET_DATA]
     assert found == kept
     assert "  sqlite: " in summary_text(summary)
