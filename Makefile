@@ -18,9 +18,11 @@ SOURCES := $(shell find cpapi_fast -name '*.pyx' -o -name '*.pxd')
 STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where the tests of metrics find Prometheus, also those that run in a copy of the tests.
+export CPAPI_FAST_PROMETHEUS ?= $(CURDIR)/.venvs/prometheus
 
-.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one autobahn soak peers bench \
-    bench-smoke bench-gate bench-gate-selftest docs docs-check clean
+.PHONY: help run test build lint types suite unit year pythons wheel browser sanitize fuzz fuzz-one autobahn prometheus \
+    soak peers bench bench-smoke bench-gate bench-gate-selftest docs docs-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
@@ -58,6 +60,10 @@ pythons: ## run all tests on every CPython 3.11 to 3.14 of this machine
 wheel: $(VENV)/.made ## build sdist and wheel, and run all tests on the installed wheel; WHEEL_PYTHON=... sets the interpreter
 	tools/test_wheel.sh "$(or $(WHEEL_PYTHON),$(PY))" $(SPREAD) $(PYTEST_ARGS)
 
+browser: ## install the headless browser of the tests of the report (Debian and Ubuntu, as root)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	    { apt-get install -qy chromium || { apt-get update -q && apt-get install -qy chromium; }; } >/dev/null
+
 sanitize: build ## run all tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	tools/sanitized.sh "$(PY)" -m pytest $(SPREAD) $(PYTEST_ARGS)
 
@@ -69,6 +75,9 @@ fuzz-one: build ## repeat one finding of the fuzzer: make fuzz-one FILE=.fuzz/fo
 
 autobahn: build ## run the Autobahn test suite, an independent test of WebSocket clients (needs Python 2.7)
 	tools/autobahn.sh "$(PY)"
+
+prometheus: ## get Prometheus and promtool for the tests of metrics (Debian's package, unpacked; or those of PATH)
+	tools/prometheus.sh
 
 soak: build ## run a feed on real sockets with random faults for five minutes, and print a report; HOURS=8 runs longer
 	$(PY) -m tests.faults.soak $(if $(HOURS),--hours $(HOURS))

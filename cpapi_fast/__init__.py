@@ -13,7 +13,10 @@ The folders, in the order in which data flows::
     feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
     outputs    Writers of files, and the thread that runs them
     collect    Collects market data: a feed whose frames and events are written to files
+    replay     Replay: captures in the place of a feed, at any pace
+    metrics    Metrics and health of a feed or a run, for Prometheus
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
+    report     Report: one self-contained HTML page about the files of a run or of a folder of runs
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account
     cli        The command line: commands, options and terminal screens
 """
@@ -39,6 +42,7 @@ if (_found := _metadata.version("picows")) != _PICOWS_VERSION:
 
 from .clock import SYSTEM_CLOCK, Clock
 from .collect.collector import Collector
+from .collect.instruments import InstrumentChange
 from .collect.options import CollectOptions
 from .collect.symbols import resolve_symbols
 from .contract_cache import ContractCache
@@ -102,6 +106,7 @@ from .frames.ticks import Ticks
 from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
+from .metrics import MetricsCollector, MetricsServer
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.contract.options import OutputOptions
 from .outputs.contract.output import Output
@@ -117,6 +122,7 @@ from .protocol.hours import DailyWindow, TradingHours
 from .protocol.kinds import FrameKind
 from .protocol.numbers import number_prefix, parse_number
 from .protocol.topics import KEEPALIVE_INTERVAL_S, MarketDataFields, Subscription
+from .replay import Replay
 from .rest.client import Client
 from .rest.endpoints.live_orders import LiveOrders
 from .rest.keepalive import Keepalive
@@ -189,6 +195,7 @@ __all__ = [
     "History",
     "HistorySource",
     "InsecureTlsWarning",
+    "InstrumentChange",
     "Keepalive",
     "LastField",
     "LastValue",
@@ -199,6 +206,8 @@ __all__ = [
     "MarketDataFields",
     "Meaning",
     "Message",
+    "MetricsCollector",
+    "MetricsServer",
     "MissingDependencyError",
     "NoSessionError",
     "NotAuthenticatedError",
@@ -214,6 +223,7 @@ __all__ = [
     "QuotesWriter",
     "RateLimitedError",
     "RedirectError",
+    "Replay",
     "ReplayMismatchError",
     "RequestTimeoutError",
     "ResolvedSymbol",

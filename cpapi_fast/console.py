@@ -9,7 +9,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
@@ -109,8 +109,25 @@ def say_at_end(*lines: str) -> None:
             raise
 
 
+class _Told:
+    """What is written to stderr."""
+
+    form: Callable[[str], str] = str
+
+
+@contextmanager
+def formatted_stderr(form: Callable[[str], str]) -> Iterator[None]:
+    """While the block runs, `tell` and `end_now` write `form(line)` instead of each line."""
+    before, _Told.form = _Told.form, staticmethod(form)
+    try:
+        yield
+    finally:
+        _Told.form = before
+
+
 def tell(*lines: str) -> None:
     """Write lines to stderr, each made printable. If stderr cannot be written, nobody can be told."""
+    lines = tuple(map(_Told.form, lines))
     # AttributeError: the process was started without stderr.
     with suppress(OSError, ValueError, AttributeError):
         if sys.stderr in stuck_streams:
@@ -145,7 +162,7 @@ def end_now(number: int, *lines: str) -> NoReturn:
     """
     outputs = [(terminal, codes.encode("ascii")) for terminal, codes in _changed.items()]
     with suppress(OSError, ValueError, AttributeError):
-        outputs.append((sys.stderr.fileno(), _encoded(sys.stderr, lines)))
+        outputs.append((sys.stderr.fileno(), _encoded(sys.stderr, map(_Told.form, lines))))
     _write_files(outputs)
     if number == signal.SIGTERM and os.name == "posix":
         # So the parent sees the signal, as if this program had not handled it.

@@ -385,9 +385,11 @@ class MissingDependencyError(CpapiError, ImportError):
     #: What to install for each optional package, in the versions of extras and tests. Its own name works from
     #: a checkout too, where the name of an extra would need this library in the package index.
     REQUIREMENTS: ClassVar[dict[str, str]] = {
+        "bokeh": "bokeh>=3.6",
         "cryptography": "cryptography>=42",
         "pandas": "pandas>=2.2",
         "polars": "polars>=1.9",
+        "prometheus_client": "prometheus-client>=0.21",
         "pyarrow": "pyarrow>=17",
         "rich": "rich>=13",
     }

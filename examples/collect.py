@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import cpapi_fast as cf
-from cpapi_fast.collect.collector import collect
 from cpapi_fast.collect.options import CollectOptions
+from cpapi_fast.collect.run import collect
 from cpapi_fast.loop import run
 from cpapi_fast.simulator import SimulatedGateway
 

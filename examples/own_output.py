@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import cpapi_fast as cf
-from cpapi_fast.collect.collector import collect
+from cpapi_fast.collect.run import collect
 from cpapi_fast.simulator import SimulatedGateway
 
 

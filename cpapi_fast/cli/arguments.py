@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Any, Final, get_args
 
 from cpapi_fast.errors import CpapiError, SubscriptionError
 from cpapi_fast.protocol.contracts.symbols import SymbolQuery
@@ -15,8 +15,7 @@ from cpapi_fast.protocol.fields import field_code, similar_keys
 from cpapi_fast.protocol.instruments import market_data_target, split_instruments
 from cpapi_fast.redaction import shown
 
-if TYPE_CHECKING:
-    from cpapi_fast.feed.options import FeedOptions
+from .option_names import OptionNames
 
 #: What `--conids` takes.
 _INSTRUMENTS: Final = (
@@ -25,7 +24,7 @@ _INSTRUMENTS: Final = (
 )
 
 
-class _Extend(argparse.Action):
+class Extend(argparse.Action):
     """Adds the values of a repeated option, as a tuple."""
 
     def __call__(
@@ -35,24 +34,35 @@ class _Extend(argparse.Action):
         values: str | Sequence[Any] | None,
         _option: str | None = None,
     ) -> None:
-        setattr(namespace, self.dest, (*(getattr(namespace, self.dest) or ()), *(values or ())))
+        """Add the values; called by the parser."""
+        setattr(namespace, self.dest, (*(getattr(namespace, self.dest, None) or ()), *(values or ())))
 
 
 def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbols: bool = False) -> None:
     """Add `--conids` and `--fields`, and `--symbols` for a command that resolves them. All may be repeated."""
     parser.add_argument(
-        "--conids", type=instruments, action=_Extend, default=(), metavar="A,B", help=_INSTRUMENTS % purpose
+        "--conids", type=instruments, action=Extend, default=(), metavar="A,B", help=_INSTRUMENTS % purpose
     )
     if has_symbols:
         parser.add_argument(
             "--symbols",
             type=symbols,
-            action=_Extend,
+            action=Extend,
             default=(),
             metavar="A,B",
             help="symbols of instruments: stocks (AAPL@NASDAQ, AAPL:USD), futures (ESZ6: symbol of the underlying at "
             "IB, letter of the month, year), currency pairs (EUR.USD); an ambiguous one is an error that lists its "
             "contracts; may be repeated",
+        )
+        parser.add_argument(
+            "--conids-file",
+            metavar="FILE",
+            help="further instruments, one per line; # begins a comment",
+        )
+        parser.add_argument(
+            "--symbols-file",
+            metavar="FILE",
+            help="symbols of further instruments, one per line; # begins a comment",
         )
         parser.add_argument(
             "--contract-cache",
@@ -66,7 +76,7 @@ def add_instruments(parser: argparse.ArgumentParser, purpose: str, *, has_symbol
     parser.add_argument(
         "--fields",
         type=fields,
-        action=_Extend,
+        action=Extend,
         metavar="A,B",
         help="fields to request by key or code (last_price,84), each of which gets a column; may be repeated "
         "(default: 31,84,86,85,88,87)",
@@ -99,7 +109,7 @@ def add_account_tables(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             option,
             type=accounts,
-            action=_Extend,
+            action=Extend,
             default=(),
             metavar="ACCOUNT",
             help=f"table {name}: {purpose}; may be repeated",
@@ -143,24 +153,27 @@ def add_feed_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def feed_options(args: argparse.Namespace) -> FeedOptions:
-    """The options of the feed in the arguments.
-
-    Raises:
-        ConfigError: one of them is invalid.
-    """
-    from cpapi_fast.feed.options import FeedOptions
-
-    given = {
-        name: value
-        for name in ("competing", "market_data_lines", "backfill", "record_decisions")
-        if (value := getattr(args, name, None)) is not None
-    }
-    if args.give_up_after is not None:
-        given["give_up_after_s"] = args.give_up_after
-    if args.nightly_reset is not None:
-        given["nightly"] = args.nightly_reset[0]
-    return FeedOptions(**given)
+def add_metrics_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `collect` for metrics and health over HTTP."""
+    group = parser.add_argument_group("metrics", "for Prometheus and for probes; off unless a port is given")
+    group.add_argument(
+        "--metrics-port",
+        type=port,
+        metavar="PORT",
+        help="serve /metrics, /healthz and /readyz on this port; 0 takes a free one and prints it",
+    )
+    group.add_argument(
+        "--metrics-host",
+        metavar="HOST",
+        help="address to listen on (default: 127.0.0.1). There is no login: let only a trusted network reach it",
+    )
+    group.add_argument(
+        "--metrics-conids",
+        type=few_conids,
+        metavar="N",
+        help="show the age of the last frame of the first N instruments one by one, at most 1000 (default: only the "
+        "largest age)",
+    )
 
 
 def instruments(text: str) -> tuple[int | str, ...]:
@@ -260,6 +273,21 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port, or 0 for a free one."""
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"a port must be a whole number from 0 to 65535, not {shown(text)}")
+    return int(text)
+
+
+def few_conids(text: str) -> int:
+    """A whole number from 1 to 1,000."""
+    number = whole_number(text)
+    if number > 1000:
+        raise argparse.ArgumentTypeError(f"at most 1000 instruments can be shown one by one, not {number:,}")
+    return number
+
+
 def daily_window(text: str) -> tuple[Any]:
     """A time of day, `START-END@ZONE`, as a tuple with one `DailyWindow`; with None for `none`."""
     from cpapi_fast.protocol.hours import DailyWindow
@@ -303,3 +331,8 @@ def new_file(text: str) -> str:
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path.parent} is no folder; create it first, or give another path")
     return text
+
+
+def set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    """Set what `main` needs of a command, when all of its options are added."""
+    parser.set_defaults(run=run, refuse=parser.error, names=OptionNames(parser))

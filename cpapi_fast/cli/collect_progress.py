@@ -1,4 +1,4 @@
-"""Progress of `collect` on stderr: a table on a terminal with rich, otherwise a line every few seconds.
+"""Progress of `collect` on stderr: a table on a terminal with rich, otherwise lines on request.
 
 `table` and `plain_line` are pure functions of the status. A thread reads the status of the run four times a second. It
 adds no work to the frames.
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from cpapi_fast.feed import SubscriptionStatus
 
 _TABLE_INTERVAL_S: Final = 0.25
-_LINE_INTERVAL_S: Final = 5.0
+#: The time between two lines of progress.
+LINE_INTERVAL_S: Final = 5.0
 
 #: How many stale instruments a line names.
 _MAX_NAMES: Final = 3
@@ -157,7 +158,8 @@ class Progress:
         sample: returns the current status; called from another thread.
         stream: where to show it.
         names: names the options of the command in a text of the library.
-        interval_s: the time between two lines where there is no terminal.
+        interval_s: the time between two lines where there is no table; None for no lines.
+        has_table: whether a table may be drawn on a terminal.
     """
 
     def __init__(
@@ -166,14 +168,15 @@ class Progress:
         stream: TextIO,
         names: Callable[[str], str] = str,
         *,
-        interval_s: float = _LINE_INTERVAL_S,
+        interval_s: float | None = LINE_INTERVAL_S,
+        has_table: bool = True,
     ) -> None:
         self._sample: Callable[[], CollectStatus] = lambda: _named(sample(), names)
         self._rates = Rates()
         self._ellipsis = ellipsis_of(getattr(stream, "encoding", None))
-        terminal = TerminalScreen.on(stream, self._table, interval_s=_TABLE_INTERVAL_S)
+        terminal = TerminalScreen.on(stream, self._table, interval_s=_TABLE_INTERVAL_S) if has_table else None
         self._screen: Screen = terminal or LineScreen(stream, lambda: self._line(self._sample()), interval_s)
-        if terminal is None and (hint := missing_table(stream)):
+        if has_table and terminal is None and (hint := missing_table(stream)):
             self._screen.notice(f"cpapi-fast: {hint}")
 
     @property

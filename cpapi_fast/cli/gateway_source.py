@@ -12,6 +12,7 @@ from cpapi_fast.errors import ConfigError
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 
+from .feed_tuning import client_limits
 from .tls_options import chosen_tls, is_tls_chosen
 
 #: Options for a simulated gateway only.
@@ -40,7 +41,9 @@ async def open_client(args: argparse.Namespace, stack: AsyncExitStack) -> Client
     """
     if args.simulate:
         return await stack.enter_async_context(await _simulated(args, stack))
-    return await stack.enter_async_context(Client(args.url, tls=chosen_tls(args), contract_cache=_cache(args)))
+    return await stack.enter_async_context(
+        Client(args.url, tls=chosen_tls(args), contract_cache=_cache(args), **client_limits(args))
+    )
 
 
 def _cache(args: argparse.Namespace) -> ContractCache | None:
@@ -55,7 +58,8 @@ async def _simulated(args: argparse.Namespace, stack: AsyncExitStack) -> Client:
     from cpapi_fast.simulator import SimulatedGateway, SimulatorOptions
 
     gateway = await stack.enter_async_context(SimulatedGateway(SimulatorOptions(**_simulator_options(args))))
-    tell(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}")
+    if not getattr(args, "quiet", False):
+        tell(f"cpapi-fast: simulated gateway at {gateway.url}, fingerprint {gateway.fingerprint}")
     tls = Tls.pinned(gateway.fingerprint) if gateway.fingerprint else Tls.verify()
     return Client(gateway.url, tls=tls, clock=gateway.clock)
 

@@ -7,25 +7,34 @@ is an error only of the command that needs it.
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from cpapi_fast._version import __version__
-from cpapi_fast.console import StreamError, tell
+from cpapi_fast.console import StreamError, say, tell
 from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, SubscriptionError, UsageError
 from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_program
 
 from . import arguments
-from .option_names import OptionNames
+from .config.options import add_config_options, add_log_options
+from .feed_tuning import add_feed_tuning
+from .files.options import add_replay, add_report
 from .tls_options import add_tls_options
+
+if TYPE_CHECKING:
+    from .config import Settings
 
 
 def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands; `args.run(args)` of what it parses runs one and returns the exit code.
 
     Args:
-        command: the command that will be parsed. The options of `simulate` are only added for that command, because
-            they are defined in the simulator, which takes long to import.
+        command: the command that will be parsed. The options of `simulate` and `replay` are only added for that
+            command and for `completion`, because the modules that define them take long to import.
     """
     parser = OneLineParser(
         prog="cpapi-fast",
@@ -37,9 +46,14 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_collect(commands.add_parser("collect", help="write quotes to files", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
+    replay = commands.add_parser("replay", help="replay captures", allow_abbrev=False)
+    if command in ("replay", "completion"):
+        add_replay(replay)
+    add_report(commands.add_parser("report", help="write an HTML page about collected files", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
-    if command == "simulate":
+    if command in ("simulate", "completion"):
         _add_simulate(simulate)
+    _add_completion(commands.add_parser("completion", help="print a script for your shell", allow_abbrev=False))
     return parser
 
 
@@ -58,16 +72,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     # No option before the command takes a value, so the first argument that is not an option is the command.
     command = next((argument for argument in argv if not argument.startswith("-")), None)
-    args, unknown = make_parser(command).parse_known_args(argv)
+    parser = make_parser(command)
+    settings = _settings(parser) if command == "collect" else None
+    args, unknown = parser.parse_known_args(argv)
     if unknown:
         # Reported by the parser of the command, whose help lists the options.
         is_list = not any(argument.startswith("-") for argument in unknown)
         hint = "; separate the values of an option by commas, as in A,B" if is_list else ""
         args.refuse(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    with ExitStack() as stack:
+        return _run_command(args, settings, stack)
+
+
+def _run_command(args: argparse.Namespace, settings: Settings | None, stack: ExitStack) -> int:
     try:
+        if settings is not None:
+            from .service.log_output import stderr_in
+
+            # As far as it is known: an error of the settings is told in its form, too.
+            stack.enter_context(stderr_in(getattr(args, "log_format", None)))
+            settings.complete(args)
+            args.settings = settings
+            stack.enter_context(stderr_in(args.log_format))
         code: int = args.run(args)
     except CpapiError as exc:
-        tell(f"cpapi-fast: error: {args.names(str(exc))}")
+        # The problems of a configuration name its keys.
+        texts = getattr(exc, "problems", None) or (_with_source(args.names(str(exc)), settings),)
+        tell(*(f"cpapi-fast: error: {text}" for text in texts))
         # The value in a HeaderRefusedError comes from the gateway, not from the caller.
         is_usage_error = isinstance(exc, (ConfigError, SubscriptionError, UsageError)) and not isinstance(
             exc, HeaderRefusedError
@@ -82,16 +113,47 @@ def _run(argv: Sequence[str]) -> int:
     return code
 
 
+def _settings(parser: argparse.ArgumentParser) -> Settings:
+    """The settings of `collect`, which has a configuration."""
+    from .config import Settings
+
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return Settings(commands.choices["collect"], os.environ)
+
+
+def _with_source(text: str, settings: Settings | None) -> str:
+    """The text of an error, with the file and line of the option that it names, if it is from a configuration."""
+    if settings is None:
+        return text
+    for option in re.findall(r"--[a-z][a-z-]*", text):
+        setting = settings.current.get(option[2:])
+        if setting is not None and setting.is_configured and setting.where not in text:
+            return f"{text} ({option[2:]} is set in: {setting.where})"
+    return text
+
+
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
     from cpapi_fast.simulator.command import add_arguments
 
     add_arguments(parser)
-    _set_command(parser, _simulate)
+    arguments.set_command(parser, _simulate)
 
 
-def _set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    """Set what `main` needs of a command, when all of its options are added."""
-    parser.set_defaults(run=run, refuse=parser.error, names=OptionNames(parser))
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Print a script with which a shell completes commands, options and values: for bash, put "
+        '`eval "$(cpapi-fast completion bash)"` into ~/.bashrc; for zsh, the same with zsh into ~/.zshrc; for fish, '
+        "`cpapi-fast completion fish | source` into ~/.config/fish/config.fish."
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
+    arguments.set_command(parser, _completion)
+
+
+def _completion(args: argparse.Namespace) -> int:
+    from .service.completion import completion_script
+
+    say(*completion_script(args.shell, make_parser("completion")).splitlines())
+    return 0
 
 
 def _simulate(args: argparse.Namespace) -> int:
@@ -108,8 +170,9 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "files, and events (state changes, gaps) to JSON lines; on request also orders, executions, profit and loss, "
         "and accounts. The command reconnects automatically after a lost "
         "connection, a nightly reset or a new login, and runs until --duration is over or Ctrl-C is pressed. It prints "
-        "progress and notices to stderr, and a summary to stdout."
+        "progress on a terminal and notices to stderr, and a summary to stdout."
     )
+    add_config_options(parser)
     _add_source(parser)
     arguments.add_instruments(parser, "subscribe to", has_symbols=True)
     parser.add_argument(
@@ -132,6 +195,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_feed_options(parser)
     add_tls_options(parser)
+    arguments.add_metrics_options(parser)
 
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument(
@@ -147,6 +211,13 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         default=300.0,
         metavar="S",
         help="start a new file of the capture and of each table every S seconds (default: 300)",
+    )
+    tuning.add_argument(
+        "--roll-bytes",
+        type=arguments.whole_number,
+        default=1024**3,
+        metavar="N",
+        help="start a new file of the capture and of the events after N bytes, too (default: 1073741824)",
     )
     tuning.add_argument(
         "--slow-disk",
@@ -198,8 +269,10 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
 
+    add_log_options(parser)
+    add_feed_tuning(parser, has_backfill=True)
     _add_simulated(parser)
-    _set_command(parser, _collect)
+    arguments.set_command(parser, _collect)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -222,7 +295,11 @@ def _add_simulated(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="market data frames per second (default: conflated every 500 ms)",
     )
-    simulated.add_argument("--replay", metavar="FILE", help="send each line of this file as a frame")
+    simulated.add_argument(
+        "--replay",
+        metavar="PATH",
+        help="send the data of a capture or a folder of captures, or each line of another file as a frame",
+    )
 
 
 def _add_tail(parser: argparse.ArgumentParser) -> None:
@@ -244,8 +321,9 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
+    add_feed_tuning(parser)
     _add_simulated(parser)
-    _set_command(parser, _tail)
+    arguments.set_command(parser, _tail)
 
 
 def _tail(args: argparse.Namespace) -> int:
@@ -295,7 +373,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
-    _set_command(parser, _doctor)
+    arguments.set_command(parser, _doctor)
 
 
 def _doctor(args: argparse.Namespace) -> int:

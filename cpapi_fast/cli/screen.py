@@ -248,12 +248,12 @@ class LineScreen(Screen):
     Args:
         stream: where to print.
         line: called in the thread; returns the line.
-        interval_s: the time between two lines.
+        interval_s: the time between two lines; None for notices only.
     """
 
     _draws_at_end = False
 
-    def __init__(self, stream: TextIO, line: Callable[[], str], interval_s: float) -> None:
+    def __init__(self, stream: TextIO, line: Callable[[], str], interval_s: float | None) -> None:
         super().__init__(stream, interval_s)
         self._line = line
 

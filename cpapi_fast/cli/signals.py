@@ -1,9 +1,13 @@
-"""Clean shutdown of a command on Ctrl-C, SIGTERM and SIGHUP; a second Ctrl-C or SIGTERM ends it at once."""
+"""Clean shutdown of a command on Ctrl-C, SIGTERM and SIGHUP; a second Ctrl-C or SIGTERM ends it at once.
+
+A service has no terminal that could be closed, so SIGHUP can mean something else there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import signal
 import threading
 import time
@@ -31,7 +35,12 @@ _SAME_S: Final = 0.1
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], object], loss: Callable[[], str] | None = None) -> Iterator[None]:
+def stopped_by_signals(
+    stop: Callable[[], object],
+    loss: Callable[[], str] | None = None,
+    *,
+    hang_up: Callable[[], object] | None = None,
+) -> Iterator[None]:
     """Call `stop` in the loop on the first Ctrl-C, SIGTERM or SIGHUP. A second Ctrl-C or SIGTERM ends the process.
 
     The second one ends the process at once, whatever it waits for, with exit code 130, or by SIGTERM. A signal that was
@@ -42,6 +51,8 @@ def stopped_by_signals(stop: Callable[[], object], loss: Callable[[], str] | Non
     Args:
         stop: called once or more.
         loss: called on the second signal; returns what is lost.
+        hang_up: called in the loop on each SIGHUP instead of `stop`, in a process that has no terminal. None for
+            `stop`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -50,9 +61,14 @@ def stopped_by_signals(stop: Callable[[], object], loss: Callable[[], str] | Non
     before: dict[signal.Signals, Any] = {}
     first_s: float | None = None
     received: set[int] = set()
+    # Windows has no SIGHUP, and its SIGBREAK means the end.
+    on_closed = hang_up if hasattr(signal, "SIGHUP") and hang_up is not None and not has_terminal() else None
 
     def on_signal(number: int, _frame: object) -> None:
         nonlocal first_s
+        if number in _CLOSED and on_closed is not None:
+            loop.call_soon_threadsafe(on_closed)
+            return
         received.add(number)
         if number in _STOP:
             if first_s is None:
@@ -84,6 +100,15 @@ def stopped_by_signals(stop: Callable[[], object], loss: Callable[[], str] | Non
                 signal.signal(number, on_repetition)
             # After that, Python restores the handlers of the operating system, which end the process.
             atexit.register(_ignore, _STOP)
+
+
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal, whose end sends SIGHUP."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _ignore(numbers: Iterable[signal.Signals]) -> None:

@@ -20,7 +20,7 @@ from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.protocol.topics import MarketDataFields
 
-from .arguments import feed_options
+from .feed_tuning import feed_options
 from .gateway_source import check_source, open_client
 from .screen import TerminalScreen, missing_table, text_lines
 from .signals import stopped_by_signals
@@ -67,8 +67,8 @@ async def _run(args: argparse.Namespace, fields: MarketDataFields) -> None:
             await feed.subscribe_market_data(conid, MarketDataFields.from_codes([*fields, _SYMBOL]))
         await stack.enter_async_context(feed)
         end = EndCondition(stop, client.clock, args.duration, lambda: feed.error is not None)
-        if not await _draw(tail, end, args.interval or _TERMINAL_INTERVAL_S):
-            await _print_lines(tail, end, args.interval or _LINE_INTERVAL_S)
+        if not await draw_quotes(tail, end, args.interval or _TERMINAL_INTERVAL_S):
+            await print_lines(tail, end, args.interval or _LINE_INTERVAL_S)
         if feed.error is not None:
             raise feed.error
         if all(feed.last_value(conid) is None for conid in conids):
@@ -99,7 +99,7 @@ class EndCondition:
         return True
 
 
-async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
+async def draw_quotes(tail: Tail, end: EndCondition, interval_s: float) -> bool:
     """Draw on the terminal until the end; False if there is no terminal."""
     view = tail.view()
 
@@ -125,11 +125,14 @@ async def _draw(tail: Tail, end: EndCondition, interval_s: float) -> bool:
     return True
 
 
-async def _print_lines(tail: Tail, end: EndCondition, interval_s: float) -> None:
+async def print_lines(
+    tail: Tail, end: EndCondition, interval_s: float, now_ns: Callable[[], int] = time.time_ns
+) -> None:
+    """Print the changes until the end, each with the time `now_ns()`."""
     log = ChangeLog()
     while True:
         is_end = await end.within(interval_s)
-        new = log.lines(tail.view(), tail.events_seen, time_text(time.time_ns()))
+        new = log.lines(tail.view(), tail.events_seen, time_text(now_ns()))
         if is_end:
             say_at_end(*new)
             return

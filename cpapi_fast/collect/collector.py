@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import CpapiError, UsageError
@@ -18,12 +18,13 @@ from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
 from .account_subscriptions import AccountSubscriptions
+from .instruments import InstrumentChange, Instruments
 from .notices import Notices
+from .observed_run import ObservedRun
 from .options import CollectOptions
 from .outputs import RunOutputs, check_outputs, open_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
-from .trading_hours import follow_schedules
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
@@ -43,7 +44,7 @@ _CHUNK_ITEMS: Final = 4096
 _STATUS_INTERVAL_S: Final = 0.2
 
 
-class Collector:
+class Collector(ObservedRun):
     """Collects market data into files; one object is one run.
 
     It writes three kinds of files to `CollectOptions.out`. Their names contain the time in UTC when the file was begun
@@ -62,7 +63,7 @@ class Collector:
         options: what to collect.
         on_notice: a plain function, called with a line of text when data stops or returns, when an output is slow, and
             so on. Its exceptions are passed to the exception handler of the loop. Without it, the lines are warnings of
-            the logger `cpapi_fast`.
+            the logger `cpapi_fast`, to which the feed also writes its changes of state, retries and gaps.
         outputs: outputs of the program beside the files; see `Output`. The run closes them.
 
     Raises:
@@ -82,20 +83,18 @@ class Collector:
         on_notice: Callable[[str], None] | None = None,
         outputs: Sequence[object] = (),
     ) -> None:
+        super().__init__(client)
         self.options: Final = options
         self.summary: Summary | None = None
         self.latest_status: CollectStatus = CollectStatus("starting", 0.0, None, 0, (), ())
         self._own_outputs: Final = check_outputs(outputs, options)
-        self._client = client
         self._clock: Final[Clock] = client.clock
         self._notices = Notices(on_notice, self._clock, (*options.summary, *options.ledger))
         self._state: str | None = "starting"
         self._started_s = self._clock.monotonic_s()
-        self._feed: Feed | None = None
         self._consumer: Consumer | None = None
-        self._subscriptions: tuple[FeedSubscription, ...] = ()
+        self._instruments: Instruments | None = None
         self._prepared = Preparation(options)
-        self._recorder: Recorder | None = None
         self._outputs: RunOutputs | None = None
         self._accounts = AccountSubscriptions(options)
         self._gaps: dict[Cause, int] = {}
@@ -111,21 +110,45 @@ class Collector:
         queues = {runner.name: runner.queue_stats for runner in runners}
         known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
         change = self._notices.last_trouble
+        latest = tables[0].latest if tables else {}
+        symbols, left = (one.symbols, one.left) if (one := self._instruments) else (self._prepared.symbols, frozenset())
         return CollectStatus(
             state=self._state or (feed.state.value if feed else "starting"),
             elapsed_s=self._clock.monotonic_s() - self._started_s,
             connection=feed.stats.connection if feed else None,
             queued_bytes=queued_bytes + max((queue.pending_bytes for queue in queues.values()), default=0),
             outputs=tuple((runner.name, runner.counts) for runner in runners),
-            latest=tuple(tables[0].latest.values()) if tables else (),
+            latest=tuple(quote for name, quote in latest.items() if name not in left),
             subscriptions={name: status for name, status in known if status is not None},
             gaps=sum(self._gaps.values()),
             dropped=sum(queue.dropped_total for queue in queues.values()),
             advice=change.advice if change and self._notices.is_in_trouble else "",
             rows_unlisted=tables[0].rows_unlisted if tables else 0,
-            symbols={str(one.conid): one.text for one in self._prepared.symbols},
+            symbols={str(one.conid): one.text for one in symbols},
             queues=queues,
         )
+
+    async def set_instruments(self, conids: Iterable[int | str] = (), symbols: Iterable[str] = ()) -> InstrumentChange:
+        """Change the instruments while the run continues. Those that stay are not touched; see `Instruments.change`.
+
+        Args:
+            conids: all instruments from now on, as `CollectOptions.conids`.
+            symbols: further ones, as `CollectOptions.symbols`.
+
+        Returns:
+            The instruments that joined and left.
+
+        Raises:
+            UsageError: the run has not subscribed yet, or has ended.
+            CpapiError: an instrument is invalid, there are too many, or symbols were not resolved; nothing is changed.
+        """
+        if self._instruments is None or self._state is not None:
+            raise UsageError("instruments can be changed only while the collector runs")
+        return await self._instruments.change(conids, symbols)
+
+    @property
+    def _subscriptions(self) -> tuple[FeedSubscription, ...]:
+        return self._instruments.subscriptions if self._instruments else ()
 
     async def run(self, stop: asyncio.Event | None = None) -> Summary:
         """Collect until `stop` is set, the duration is over, or an error occurs. The files are finished in each case.
@@ -158,22 +181,22 @@ class Collector:
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
-        self._feed = feed = Feed(self._client, run_feed_options(options))
+        self._feed = feed = Feed(self._client, run_feed_options(options, logs=self._notices.is_logging))
+        self._on_feed(feed)
         # Every row has the symbol and the availability.
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
-        hours = options.given_hours
-        subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
+        instruments = Instruments(self._client, feed, prepared, fields, self._notices.report)
+        await instruments.subscribe()
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
         recorder, outputs = self._open_outputs(options)
-        self._subscriptions = tuple(subscriptions)
+        self._instruments = instruments
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
         self._state = None
-        following = follow_schedules(self._client, feed, options, fields, self._notices.report)
         tasks = (
             asyncio.create_task(self._update_repeatedly(), name="cpapi_fast status"),
-            asyncio.create_task(following, name="cpapi_fast hours"),
+            asyncio.create_task(instruments.follow_hours(), name="cpapi_fast hours"),
         )
         ended: tuple[str, CpapiError | None] = (_CANCELLED, None)
         try:
@@ -220,7 +243,7 @@ class Collector:
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
             outputs=tuple(result for result in results if result.name not in unused),
-            symbols=self._prepared.symbols,
+            symbols=self._instruments.symbols if self._instruments else (),
         )
         self._update_status()
         return self.summary, error
@@ -249,7 +272,7 @@ class Collector:
     def _open_outputs(self, options: CollectOptions) -> tuple[Recorder, RunOutputs]:
         outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
         every = [*outputs.checked(options), *self._own_outputs]
-        recorder = Recorder(every, on_event=self._notices.on_event, clock=self._clock)
+        recorder = Recorder(every, on_event=self._notices.on_event, clock=self._clock, meter_of=self._meter_of)
         self._recorder, self._outputs = recorder, outputs
         return recorder, outputs
 
@@ -342,30 +365,3 @@ class Collector:
 
     def _update_status(self) -> None:
         self.latest_status = self.status()
-
-
-async def collect(
-    client: Client,
-    options: CollectOptions,
-    *,
-    stop: asyncio.Event | None = None,
-    on_notice: Callable[[str], None] | None = None,
-    outputs: Sequence[object] = (),
-) -> Summary:
-    """Collect market data into files until `stop` is set or the duration is over.
-
-    Args:
-        client: the client of the gateway. It stays open.
-        options: what to collect.
-        stop: ends the run when it is set.
-        on_notice: a plain function, called with a line of text when data stops or returns, when an output is slow, and
-            so on; see `Collector`.
-        outputs: outputs of the program beside the files; see `Output`.
-
-    Returns:
-        The result of the run.
-
-    Raises:
-        CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
-    """
-    return await Collector(client, options, on_notice=on_notice, outputs=outputs).run(stop)

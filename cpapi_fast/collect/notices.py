@@ -11,8 +11,9 @@ from typing import Final
 from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Cause, Standstill, StandstillReason, StateChange
+from cpapi_fast.feed.feed_log import FeedLog
 from cpapi_fast.feed.machine.advice import FEED_WORDING
-from cpapi_fast.feed.trouble import LOGGER, TroubleReporter
+from cpapi_fast.feed.trouble import TroubleReporter
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.loop import running_loop
 from cpapi_fast.outputs.interface import DiskChange, FileChange, OutputFailure, OutputGap, RecordedEvent
@@ -27,8 +28,8 @@ class Notices:
     """Turns events into notices.
 
     Args:
-        on_notice: called with the text of each notice; None writes it to the logger `cpapi_fast`. An exception is
-            passed to the exception handler of the loop.
+        on_notice: called with the text of each notice; None writes it to the logger `cpapi_fast`, to which the feed
+            then writes its events itself. An exception is passed to the exception handler of the loop.
         clock: measures the time without data.
         secrets: the accounts of the run, which no text of the gateway may show.
 
@@ -43,7 +44,9 @@ class Notices:
         self._secrets: Final = tuple(secrets)
         self._changes: Final = LimitedReporter(self.report, clock, burst=CHANGE_BURST)
         self._errors: Final = LimitedReporter(self.report, clock)
-        self._trouble: Final = TroubleReporter(self._changes, self._changes, clock)
+        report = _ignore if on_notice is None else self._changes
+        self._trouble: Final = TroubleReporter(report, report, clock)
+        self._log: Final = FeedLog("collect")
         #: How many frames each output has dropped.
         self._dropped: dict[str, int] = {}
         self._drop_reported_s = -_DROPS_INTERVAL_S
@@ -63,11 +66,16 @@ class Notices:
         """Whether the feed delivers no data, for a cause that was reported."""
         return self._trouble.is_in_trouble
 
+    @property
+    def is_logging(self) -> bool:
+        """Whether notices are written to the logger `cpapi_fast`."""
+        return self._on_notice is None
+
     def report(self, text: str) -> None:
         """Report a text, with everything in it made printable."""
         text = printable(text)
         if self._on_notice is None:
-            LOGGER.log(logging.WARNING, "collect: %s", text)
+            self._log.write(logging.WARNING, text)
             return
         try:
             if (returned := self._on_notice(text)) is not None:
@@ -89,6 +97,7 @@ class Notices:
         """Report how many notices were left out."""
         self._changes.close()
         self._errors.close()
+        self._log.close()
 
     @property
     def end_text(self) -> str:
@@ -119,7 +128,8 @@ class Notices:
         elif isinstance(event, OutputFailure):
             self._on_failure(event)
         elif isinstance(event, Standstill):
-            self.report(_standstill_text(event))
+            if not self.is_logging:
+                self.report(_standstill_text(event))
         elif isinstance(event, StateChange):
             self._trouble.on_change(event)
 
@@ -152,6 +162,10 @@ class Notices:
             self._drop_reported_s = time.monotonic()
             counts = ", ".join(f"{count:,} of {name}" for name, count in sorted(dropped.items()))
             self.report(f"frames dropped so far: {counts} ({gap.reason})")
+
+
+def _ignore(_text: object) -> None:
+    """Take a text that the feed writes to the log itself."""
 
 
 _STANDSTILLS: Final = {

@@ -76,7 +76,7 @@ async def prepare(
     await _check_certificate(client, stop)
     if not options.symbols:
         return Preparation(options)
-    _check_lines(options)
+    check_lines(options)
     began_s = client.clock.monotonic_s()
     symbols = await resolve_when_possible(client, options, report, stop)
     resolved_ns, waited_s = time.time_ns(), client.clock.monotonic_s() - began_s
@@ -90,9 +90,13 @@ async def prepare(
     return Preparation(replace(options, conids=conids, duration_s=duration_s), symbols, waited_s, resolved_ns)
 
 
-def run_feed_options(options: CollectOptions) -> FeedOptions:
-    """Return the options of the feed of a run."""
-    # The notices tell what the feed would write to the log.
+def run_feed_options(options: CollectOptions, *, logs: bool) -> FeedOptions:
+    """Return the options of the feed of a run.
+
+    Args:
+        options: the options of the run.
+        logs: whether the feed writes to the log; otherwise the notices tell what it would write.
+    """
     return replace(
         options.feed,
         overload="block",
@@ -101,7 +105,7 @@ def run_feed_options(options: CollectOptions) -> FeedOptions:
         kept_state=options.orders,
         max_orders=max(options.feed.max_orders, MOST_KEPT),
         give_up_after_s=options.give_up_after_s or options.feed.give_up_after_s,
-        log_trouble=False,
+        log_trouble=logs,
     )
 
 
@@ -139,10 +143,13 @@ async def _check_certificate(client: Client, stop: asyncio.Event | None) -> None
         raise outcome
 
 
-def _check_lines(options: CollectOptions) -> None:
-    """Raise the error of too many instruments before each of them is requested.
+def check_lines(options: CollectOptions) -> None:
+    """Check that there are not too many instruments, before each of them is requested.
 
     Two symbols may name one contract, so only those are counted that certainly do not.
+
+    Raises:
+        LimitError: there are more instruments than market data lines.
     """
     queries = map(SymbolQuery.parse, options.symbols)
     different = {(one.root, one.month, one.year[-1:]) if one.root else one.symbol for one in queries}

@@ -63,7 +63,8 @@ class OutputSummary:
     def of(cls, runner: OutputRunner) -> OutputSummary:
         """Return the result of an output that is closed."""
         sizes = []
-        output = runner.output
+        # Attributes of other outputs with these names mean something else.
+        output = runner.output if runner.counts_itself else None
         files: Iterable[Path] = getattr(output, "files", ())
         for path in files:
             with suppress(OSError):  # A finished file may have been moved already.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cpapi_fast.errors import CpapiError
@@ -33,6 +34,19 @@ _NONE: Final = frozenset({Meaning.REFUSED, Meaning.BAD_REQUEST})
 _MAX_NAMES: Final = 3
 
 
+@dataclass
+class KnownHours:
+    """What is known of the schedules of a run, so that following them can begin again.
+
+    Attributes:
+        hours: the trading hours by instrument; None for those without a schedule.
+        all_due_s: when all schedules are requested again, in seconds of the clock.
+    """
+
+    hours: dict[str, TradingHours | None] = field(default_factory=dict)
+    all_due_s: float = -math.inf
+
+
 async def follow_schedules(
     client: Client,
     feed: Feed,
@@ -42,6 +56,7 @@ async def follow_schedules(
     *,
     interval_s: float = _INTERVAL_S,
     retry_s: float = _RETRY_S,
+    known: KnownHours | None = None,
 ) -> None:
     """Set the trading hours of each instrument as soon as data streams, and again each day. Runs until it is cancelled.
 
@@ -56,27 +71,28 @@ async def follow_schedules(
         report: called with a line of text about schedules that are not available.
         interval_s: how often all schedules are requested, in seconds of the clock.
         retry_s: when those that failed are requested again.
+        known: what an earlier call has found out; changed. Only the schedules of other instruments are requested at
+            once.
     """
     if options.trading_hours != "schedule":
         return
     targets = [target for target in map(market_data_target, options.conids) if ";;;" not in target]
-    known: dict[str, TradingHours | None] = {}
+    known = KnownHours() if known is None else known
     reported: set[str] = set()
-    due: list[str] = []
-    all_due_s = -math.inf
+    due = [target for target in targets if target not in known.hours]
     while targets:
         try:
             await feed.wait_for(FeedState.STREAMING)
         except CpapiError:
             return
         now_s = client.clock.monotonic_s()
-        if now_s >= all_due_s:
-            due, all_due_s = targets, now_s + interval_s
+        if now_s >= known.all_due_s:
+            due, known.all_due_s = targets, now_s + interval_s
         failed: list[str] = []
         problems: dict[str, str] = {}
         for target in due:
             try:
-                problem = await _follow(client, feed, target, fields, known)
+                problem = await _follow(client, feed, target, fields, known.hours)
             except CpapiError as error:
                 problem = str(error)
                 if getattr(error, "meaning", None) not in _NONE:
@@ -87,7 +103,7 @@ async def follow_schedules(
             reported |= problems.keys()
             report(_text(problems))
         due = failed
-        wait_s = all_due_s - client.clock.monotonic_s()
+        wait_s = known.all_due_s - client.clock.monotonic_s()
         await client.clock.sleep(max(0.0, min(wait_s, retry_s) if due else wait_s))
 
 

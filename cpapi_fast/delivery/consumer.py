@@ -127,6 +127,11 @@ class Consumer:
         return self.queue.stats()
 
     @property
+    def max_pending_bytes(self) -> int:
+        """The bound on the cost of the pending frames, in bytes; see `ConsumerStats.pending_bytes`."""
+        return self.queue.max_bytes
+
+    @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._is_closed

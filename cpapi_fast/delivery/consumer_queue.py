@@ -123,6 +123,11 @@ class ConsumerQueue(ABC):
         self._max_bytes = max_bytes
         self._max_events = max_events
 
+    @property
+    def max_bytes(self) -> int:
+        """The bound on the cost of the pending frames, in bytes."""
+        return self._max_bytes
+
     # --- writing ----------------------------------------------------------------------------------
 
     @abstractmethod

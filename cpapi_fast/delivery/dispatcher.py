@@ -65,6 +65,8 @@ class Dispatcher:
         self._on_callback_error = on_callback_error
         self._check_wait = check_wait
         self._check_close = check_close
+        #: Called with each consumer that is added; None for nobody.
+        self.on_added: Callable[[Consumer | CallbackConsumer], None] | None = None
         # Replaced and never changed in place, because consumers are added and removed while the dispatcher iterates.
         self._consumers: tuple[Consumer | CallbackConsumer, ...] = ()
         self._recipients: tuple[Recipient, ...] = ()
@@ -230,6 +232,8 @@ class Dispatcher:
         self._on_callback_error(callback_error(error, who, "it is called again with the next item"))
 
     def _add(self, consumer: Consumer | CallbackConsumer) -> None:
+        if self.on_added is not None:
+            self.on_added(consumer)
         if self._is_ended:
             _recipient_of(consumer).end(self._error)
         else:

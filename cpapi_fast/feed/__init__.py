@@ -17,6 +17,7 @@ The files::
     feed_status.py     what a feed tells about itself
     feed_data.py       the current data, and callbacks for its changes
     feed_subscriptions.py  what a feed can subscribe to
+    feed_reading.py    how a feed is read, and tasks that wait for its states
     state_waiters.py   tasks that wait for a state
     feed.py            Feed
 """

@@ -20,9 +20,13 @@ class FeedConsumers:
     Args:
         dispatcher: passes frames and events to them.
         options: `overload` and the default bounds.
+        default_policy: the policy of the default consumer.
     """
 
-    def __init__(self, dispatcher: Dispatcher, options: FeedOptions) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, options: FeedOptions, default_policy: OverflowPolicy = "drop_oldest"
+    ) -> None:
+        self._default_policy: Final[OverflowPolicy] = default_policy
         self._dispatcher: Final = dispatcher
         self._options: Final = options
         self._default: Consumer | None = None
@@ -33,6 +37,10 @@ class FeedConsumers:
         """Add the default consumer if there is no other, so that it keeps what arrives before the first read."""
         if self._count == 0:
             self._default = self._add_default()
+
+    def drop_unread(self) -> None:
+        """Close the default consumer if nobody has read it yet."""
+        self._close_unread_default()
 
     @property
     def default(self) -> Consumer:
@@ -75,7 +83,7 @@ class FeedConsumers:
         return consumer
 
     def _add_default(self) -> Consumer:
-        return self.add(policy="drop_oldest", name="feed")
+        return self.add(policy=self._default_policy, name="feed")
 
     def _next_name(self, name: str | None) -> str:
         self._count += 1

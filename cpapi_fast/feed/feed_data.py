@@ -11,8 +11,7 @@ from cpapi_fast.events import FeedState, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.messages.orders import Execution, OrderUpdate
 
-from .driver import Driver
-from .feed_status import FeedStatus
+from .feed_status import FeedSource, FeedStatus
 from .state import (
     AccountValue,
     Changes,
@@ -46,7 +45,7 @@ class FeedData(FeedStatus):
 
     def __init__(
         self,
-        driver: Driver,
+        driver: FeedSource,
         clock: Clock,
         *,
         check: Callable[[], None],
@@ -63,6 +62,8 @@ class FeedData(FeedStatus):
         # The rows of profit and loss by name, of a snapshot by topic and name.
         self._pnl: tuple[Rows[tuple[str, str], Pnl], PnlRows] = (Rows({}), PnlRows({}))
         self._last_session = FeedSession()
+        self._has_quote_callback = False
+        self._meter: Callable[[Batch], None] | None = None
         #: The topics whose last change had a current quote.
         self._current_quotes: Final[dict[str, None]] = {}
 
@@ -120,7 +121,8 @@ class FeedData(FeedStatus):
             if state.spec.is_market_data and state.state is FeedState.STREAMING:
                 # Its next change may be that it stops being current, without a frame before.
                 self._current_quotes[topic] = None
-        self._driver.inspector.on_delivered = self._on_delivered
+        self._has_quote_callback = True
+        self._set_delivered()
         return consumer
 
     # --- orders and executions --------------------------------------------------------------------
@@ -268,12 +270,31 @@ class FeedData(FeedStatus):
             self._row_changes[kind].call(session)
 
     def _on_no_quote_callback(self) -> None:
-        self._driver.inspector.on_delivered = None
+        self._has_quote_callback = False
+        self._set_delivered()
         self._current_quotes.clear()
 
     def _on_no_row_callback(self) -> None:
         if not any(self._row_changes.values()):
             self._driver.state.on_change = None
+
+    def _set_meter(self, meter: Callable[[Batch], None] | None) -> None:
+        # For `metrics`: called with each batch after the consumers have it, before the callbacks for quotes.
+        self._meter = meter
+        self._set_delivered()
+
+    def _set_delivered(self) -> None:
+        # One function or none, so that a batch costs nothing more while there are no metrics.
+        meter, on_delivered = self._meter, self._on_delivered
+        if meter is None:
+            self._driver.inspector.on_delivered = on_delivered if self._has_quote_callback else None
+            return
+
+        def both(batch: Batch) -> None:
+            meter(batch)
+            on_delivered(batch)
+
+        self._driver.inspector.on_delivered = both if self._has_quote_callback else meter
 
     def _on_delivered(self, batch: Batch) -> None:
         for topic in self._driver.topics.market_data_in(batch):

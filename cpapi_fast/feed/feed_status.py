@@ -2,19 +2,89 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cpapi_fast.errors import UsageError
-from cpapi_fast.events import FeedState, StateChange
+from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.protocol.instruments import market_data_topic
 
-from .driver import Driver
 from .last_values import LastValues
-from .machine import SubscriptionState
-from .status import FeedStats, LastValue, SubscriptionStatus, feed_stats, last_value, subscription_status
+from .machine import Activity, Machine, SubscriptionState
+from .state import KeptState
+from .status import (
+    FeedMeasures,
+    FeedStats,
+    GapTotal,
+    LastValue,
+    SubscriptionStatus,
+    feed_stats,
+    last_value,
+    subscription_status,
+)
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
+    from cpapi_fast.frames.batch import Batch
+    from cpapi_fast.ws.stats import WsStats
+
+    from .tracked_topics import TrackedTopics
+
+
+class Inspector(Protocol):
+    """What looks at the frames before the consumers have them.
+
+    Attributes:
+        on_delivered: called with each batch after the consumers have it; None for nobody.
+    """
+
+    on_delivered: Callable[[Batch], None] | None
+
+
+class Arrivals(Protocol):
+    """What counts late frames."""
+
+    def counts(self) -> Mapping[str, int]:
+        """The counts, as `FeedStats` names them."""
+
+
+class FeedSource(Protocol):
+    """What frames and states come from: the driver of a feed, or of a replay."""
+
+    @property
+    def machine(self) -> Machine:
+        """The state of the feed and of its subscriptions."""
+
+    @property
+    def topics(self) -> TrackedTopics:
+        """The topics of the subscriptions, with their counts and last values."""
+
+    @property
+    def state(self) -> KeptState:
+        """What is kept of orders, executions and accounts."""
+
+    @property
+    def inspector(self) -> Inspector:
+        """What looks at the frames."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """What counts late frames."""
+
+    @property
+    def calls_failed(self) -> int:
+        """How many calls over REST failed."""
+
+    @property
+    def frames_untracked(self) -> int:
+        """How many market data frames had no subscription."""
+
+    def activity(self, topic: str) -> Activity:
+        """The received frames of a topic."""
+
+    def stats(self) -> WsStats:
+        """The sum of the counters of all connections."""
 
 
 class FeedStatus:
@@ -25,11 +95,12 @@ class FeedStatus:
         clock: the clock of the feed.
     """
 
-    def __init__(self, driver: Driver, clock: Clock) -> None:
+    def __init__(self, driver: FeedSource, clock: Clock) -> None:
         self._driver = driver
         self._clock = clock
         self._state_changes = 0
         self._gaps = 0
+        self._gap_totals: Final[dict[Cause, GapTotal]] = {}
         self._last_change: StateChange | None = None
 
     @property
@@ -75,6 +146,7 @@ class FeedStatus:
             rows_left_out=self._driver.state.rows_left_out,
             rows_evicted=self._driver.state.rows_evicted,
             arrivals=self._driver.arrivals.counts(),
+            gap_totals=dict(self._gap_totals),
         )
 
     def last_value(self, conid: int | str, *, exchange: str | None = None) -> LastValue | None:
@@ -90,6 +162,27 @@ class FeedStatus:
         topic, last_values, state = self._market_data(conid, exchange)
         values, is_current = last_values.get(self._driver.topics.find(topic)), state.state is FeedState.STREAMING
         return last_value(topic, values, self._clock.monotonic_s(), is_current=is_current)
+
+    def _count_gap(self, gap: Gap) -> None:
+        self._gaps += 1
+        count, length_ns = self._gap_totals.get(gap.cause, GapTotal(0, 0))
+        added_ns = 0 if gap.first_good_ns is None else max(gap.first_good_ns - gap.last_good_ns, 0)
+        self._gap_totals[gap.cause] = GapTotal(count + 1, length_ns + added_ns)
+
+    def _measures(self) -> FeedMeasures:
+        # For `metrics`: one pass over the subscriptions, because there may be thousands.
+        now_s, topics = self._clock.monotonic_s(), self._driver.topics
+        subscriptions = tuple(self._driver.machine.subscriptions.values())
+        open_ns = [one.open_gap.last_good_ns for one in subscriptions if one.open_gap is not None]
+        ages = topics.ages_s((one.topic for one in subscriptions if one.spec.is_market_data), now_s)
+        last_s = topics.tracker.last_s
+        return FeedMeasures(
+            states=Counter(one.state for one in subscriptions),
+            in_gap=len(open_ns),
+            open_gap_ns=min(open_ns, default=None),
+            frame_age_s=now_s - last_s if topics.tracker.frames else None,
+            tick_ages_s=ages,
+        )
 
     def _market_data(self, conid: int | str, exchange: str | None) -> tuple[str, LastValues, SubscriptionState]:
         topic = market_data_topic(conid, exchange)

@@ -54,8 +54,9 @@ class FeedOptions:
         give_up_after_s: end the feed after this long without data, at the start or later: consumers and `wait_for` then
             raise an error with the last cause. None (the default) for never, so that the feed continues after every
             login and every reset of the gateway.
-        log_trouble: write a warning to the logger `cpapi_fast` for each cause for which no data arrives, with what to
-            do; and at the level INFO when data arrives again. False for a program that shows the events itself.
+        log_trouble: write to the logger `cpapi_fast`: each cause for which no data arrives, with what to do, each gap
+            and each standstill as a warning; each other change of state, each retry with its time, and the return of
+            data as INFO. False for a program that shows the events itself.
         login_poll_s: how often to check the session while the user has to log in or another login holds it.
         penalty_s: how long to send nothing after a 429 to the opening of the socket. After a 429 over REST it is as
             long as the client's pacer sends nothing, which is 900 s.

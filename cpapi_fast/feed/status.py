@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from cpapi_fast.events import FeedState
+from cpapi_fast.events import Cause, FeedState
 from cpapi_fast.redaction import redact_accounts, repr_without_accounts
 from cpapi_fast.ws.stats import WsStats
 
@@ -110,6 +110,39 @@ def subscription_status(subscription: SubscriptionState, activity: Activity, now
     )
 
 
+class GapTotal(NamedTuple):
+    """The gaps with one cause.
+
+    Attributes:
+        gaps: how many `Gap` events were reported.
+        length_ns: their lengths together, in ns. Gaps of several subscriptions at one time count each. A gap that
+            nothing ended, because the feed or the subscription ended before, has no length.
+    """
+
+    gaps: int
+    length_ns: int
+
+
+class FeedMeasures(NamedTuple):
+    """What metrics show of the subscriptions of a feed.
+
+    Attributes:
+        states: how many subscriptions are in each state.
+        in_gap: how many are in a gap now.
+        open_gap_ns: the receive time of the last frame before the oldest of these gaps, in ns since the Unix epoch;
+            None without one.
+        frame_age_s: the time since the last frame of any kind, in seconds of the feed's clock; None before the first.
+        tick_ages_s: the time since the last frame of each market data subscription, by its topic; None before its
+            first.
+    """
+
+    states: Mapping[FeedState, int]
+    in_gap: int
+    open_gap_ns: int | None
+    frame_age_s: float | None
+    tick_ages_s: Mapping[str, float | None]
+
+
 @repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class FeedStats:
@@ -136,6 +169,7 @@ class FeedStats:
         late_frames: how many market data frames were received more than a second later after their `_updated` than
             usual for their subscription.
         max_lateness_ns: the largest lateness of one of them, in ns: what it took longer than usual.
+        gap_totals: the number and length of the gaps of each cause that occurred.
     """
 
     connection: WsStats
@@ -155,6 +189,7 @@ class FeedStats:
     standstills: int = 0
     late_frames: int = 0
     max_lateness_ns: int = 0
+    gap_totals: Mapping[Cause, GapTotal] = field(default_factory=dict)
 
 
 def feed_stats(
@@ -170,6 +205,7 @@ def feed_stats(
     rows_left_out: int,
     rows_evicted: int,
     arrivals: Mapping[str, int],
+    gap_totals: Mapping[Cause, GapTotal],
 ) -> FeedStats:
     """The counters of a feed: those of its machine, and those that others count."""
     requests, queue = machine.requests, machine.send_queue
@@ -189,5 +225,6 @@ def feed_stats(
         rows_evicted=rows_evicted,
         texts_queued=len(queue),
         queue_age_s=0.0 if oldest_s is None else now_s - oldest_s,
+        gap_totals=gap_totals,
         **arrivals,
     )

@@ -24,11 +24,12 @@ class TrackedTopics:
     """
 
     def __init__(self, *, keeps_last_values: bool) -> None:
-        self._table: Final = TopicTable()
-        self.last_values: Final = LastValues(self._table) if keeps_last_values else None
+        #: One slot for each topic. Read-only for others.
+        self.table: Final = TopicTable()
+        self.last_values: Final = LastValues(self.table) if keeps_last_values else None
         # The last values contain the last `_updated`.
-        self.event_times: Final = EventTimes(self._table, keeps_updates=not keeps_last_values)
-        self.tracker: Final = Tracker(self._table, self.last_values, self.event_times)
+        self.event_times: Final = EventTimes(self.table, keeps_updates=not keeps_last_values)
+        self.tracker: Final = Tracker(self.table, self.last_values, self.event_times)
         #: By slot: `_updated` of the last frame of a watched topic. The second frame of a snapshot has the same.
         self._updated_ms: Final[dict[int, int]] = {}
         #: By slot: the time of the first frame after the last gap, in seconds of the feed's clock.
@@ -39,20 +40,20 @@ class TrackedTopics:
         self.deciding_slot = -1
 
     def __contains__(self, topic: str) -> bool:
-        return self._table.find(topic) >= 0
+        return self.table.find(topic) >= 0
 
     def find(self, topic: str) -> int:
         """The slot of a topic; negative without a subscription."""
-        return self._table.find(topic)
+        return self.table.find(topic)
 
     def slot_of(self, batch: Batch, index: int) -> int:
         """The slot of a frame's topic; negative without a subscription."""
-        return self._table.slot_of(batch, index)
+        return self.table.slot_of(batch, index)
 
     def market_data_in(self, batch: Batch) -> list[str]:
         """The topics of the market data in a batch that have a subscription, in the order of their first frames."""
         first: dict[int, int] = {}
-        for index, slot in enumerate(self._table.slots_of(batch)):
+        for index, slot in enumerate(self.table.slots_of(batch)):
             if slot >= 0 and batch.kinds[index] == FrameKind.MARKET_DATA:
                 first.setdefault(slot, index)
         return [topic for index in first.values() if (topic := batch[index].topic) is not None]
@@ -64,7 +65,7 @@ class TrackedTopics:
 
     def add(self, topic: str, *, is_market_data: bool) -> None:
         """Count the frames of a topic, and keep the last values of market data."""
-        slot = self._table.add(topic)
+        slot = self.table.add(topic)
         if self.last_values is not None and is_market_data:
             self.last_values.add(slot)
 
@@ -75,7 +76,7 @@ class TrackedTopics:
 
     def remove(self, topic: str) -> None:
         """Stop counting the frames of a topic, and delete its counts and last values."""
-        slot = self._table.find(topic)
+        slot = self.table.find(topic)
         self._updated_ms.pop(slot, None)
         self._segment_s.pop(slot, None)
         self._replies.pop(slot, None)
@@ -83,7 +84,7 @@ class TrackedTopics:
             self.last_values.remove(slot)
         self.tracker.clear(slot)
         self.event_times.clear(slot)
-        self._table.remove(slot)
+        self.table.remove(slot)
 
     def note_reply(self, slot: int, sent_s: float) -> None:
         """Record that the batch that was scanned last has a snapshot that replies to the text sent at `sent_s`."""
@@ -108,7 +109,7 @@ class TrackedTopics:
 
     def watch(self, topic: str) -> None:
         """Inspect every frame of a topic; a topic without a subscription is ignored."""
-        slot = self._table.find(topic)
+        slot = self.table.find(topic)
         if slot >= 0:
             self.tracker.watch(slot)
             updated_ms = self._last_updated_ms(slot)
@@ -117,7 +118,7 @@ class TrackedTopics:
 
     def unwatch(self, topic: str) -> None:
         """Only count the frames of a topic; a topic without a subscription is ignored."""
-        slot = self._table.find(topic)
+        slot = self.table.find(topic)
         if slot >= 0:
             self.tracker.unwatch(slot)
             self._updated_ms.pop(slot, None)
@@ -139,7 +140,17 @@ class TrackedTopics:
         previous_ms = self._updated_ms.get(slot)
         return previous_ms is not None and updated_ms <= previous_ms
 
+    def ages_s(self, topics: Iterable[str], now_s: float) -> dict[str, float | None]:
+        """The time since the last frame of some topics, in seconds of the feed's clock; None before its first."""
+        find, read = self.table.find, self.tracker.read
+        ages: dict[str, float | None] = {}
+        for topic in topics:
+            if (slot := find(topic)) >= 0:
+                frames, _, last_s, _ = read(slot)
+                ages[topic] = now_s - last_s if frames else None
+        return ages
+
     def activity(self, topics: Iterable[str]) -> dict[str, Activity]:
         """The counts of the received frames of some topics; topics without a subscription are left out."""
-        find, read = self._table.find, self.tracker.read
+        find, read = self.table.find, self.tracker.read
         return {topic: Activity(*read(slot)) for topic in topics if (slot := find(topic)) >= 0}

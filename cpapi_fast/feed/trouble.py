@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CompetingSessionError, CpapiError, NotAuthenticatedError, SessionError, TransportError
-from cpapi_fast.events import Cause, FeedState, StateChange
+from cpapi_fast.events import Cause, FeedEvent, FeedState, StateChange
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
-from cpapi_fast.redaction import printable, redact
+from cpapi_fast.redaction import redact
 
+from .feed_log import FeedLog
 from .machine import Machine
 from .machine.advice import FEED_WORDING
 from .options import FeedOptions
-
-#: The logger of this library.
-LOGGER: Final = logging.getLogger("cpapi_fast")
 
 #: After how long without data an attempt that has neither succeeded nor failed is reported, in seconds of the clock.
 QUIET_START_S: Final = 10.0
@@ -151,7 +149,7 @@ class NoDataTimer:
 
 
 class FeedTrouble(TroubleReporter):
-    """Reports the trouble of one feed to the logger `cpapi_fast`, and gives up after a time without data.
+    """Logs the events of one feed, its trouble as warnings, and gives up after a time without data.
 
     Args:
         machine: has the state of the feed.
@@ -168,7 +166,9 @@ class FeedTrouble(TroubleReporter):
         self._give_up: Final = give_up
         self._limit_s: Final = options.give_up_after_s
         self._is_logging: Final = options.log_trouble
-        self._where: Final = where
+        self._facts: dict[str, Any] | None = None
+        self._was_logged = False
+        self._log_of_feed: Final = FeedLog(f"feed of {where}", self._next_try_s)
         self._warnings: Final = LimitedReporter(
             lambda text: self._log(logging.WARNING, text), clock, burst=CHANGE_BURST
         )
@@ -187,10 +187,25 @@ class FeedTrouble(TroubleReporter):
         self.update()
 
     def on_change(self, change: StateChange) -> None:
-        """Report a change that matters to a person."""
+        """Log a change: as a warning if it matters to a person, otherwise as INFO."""
+        if self._is_logging:
+            self._facts, self._was_logged = self._log_of_feed.facts_of(change), False
         super().on_change(change)
+        self._facts = None
+        if self._is_logging and not self._was_logged:
+            self._log_of_feed.on_change(change)
         if change.subscription is None:
             self.update()
+
+    def on_event(self, event: FeedEvent) -> None:
+        """Log an event that is no change of state."""
+        if self._is_logging:
+            self._log_of_feed.on_event(event)
+
+    def on_next_try(self) -> None:
+        """Log the time of the next attempt. Call it when it has changed."""
+        if self._is_logging:
+            self._log_of_feed.on_next_try()
 
     def update(self) -> None:
         """Start or stop the timers. Call it when the subscriptions have changed."""
@@ -210,6 +225,7 @@ class FeedTrouble(TroubleReporter):
             timer.stop()
         self._warnings.close()
         self._ends.close()
+        self._log_of_feed.close()
 
     @property
     def current(self) -> StateChange | None:
@@ -233,7 +249,12 @@ class FeedTrouble(TroubleReporter):
 
     def _log(self, level: int, text: str) -> None:
         if self._is_logging:
-            LOGGER.log(level, "feed of %s: %s", self._where, printable(text))
+            self._was_logged = True
+            self._log_of_feed.write(level, text, self._facts)
+
+    def _next_try_s(self) -> float | None:
+        due_s = self._machine.next_try_s
+        return None if due_s is None else max(due_s - self._clock.monotonic_s(), 0.0)
 
 
 def no_data_error(what: str, change: StateChange | None) -> SessionError | TransportError:

@@ -77,7 +77,12 @@ class OutputCounts:
     @property
     def lost(self) -> int:
         """How many were dropped because another program has deleted or changed their file."""
-        return sum(count for reason, count in self.dropped.items() if reason.startswith(_LOST_WITH_FILE))
+        return sum(count for reason, count in self.dropped.items() if self.is_loss(reason))
+
+    @staticmethod
+    def is_loss(reason: str) -> bool:
+        """Whether a reason in `dropped` says that items were lost with their file."""
+        return reason.startswith(_LOST_WITH_FILE)
 
     def copy(self) -> OutputCounts:
         """Return the same counts as another object."""
@@ -126,7 +131,7 @@ class OutputGap:
         frames_dropped: how many frames were dropped.
         events_dropped: how many events were dropped.
         last_good_ns: the receive time of the last frame before them, in ns since the Unix epoch; if there was none, of
-            the first of them.
+            the first of them; None if only events were dropped before the first frame.
         first_good_ns: the receive time of the first frame after them; None if there was none.
     """
 
@@ -136,7 +141,7 @@ class OutputGap:
     first_row: int
     frames_dropped: int
     events_dropped: int
-    last_good_ns: int
+    last_good_ns: int | None
     first_good_ns: int | None
 
 
@@ -262,6 +267,16 @@ class EventOutput(FileOutput, Protocol):
 
     def discard_event(self, event: RecordedEvent) -> None:
         """Count an event as received and dropped, after an error."""
+
+
+class WriteMeter(Protocol):
+    """Measures how long frames wait until an output has written them."""
+
+    def on_batch(self, batch: Batch, counts: OutputCounts, /) -> None:
+        """Note a batch after it was passed to the output that has these counts."""
+
+    def settle(self, counts: OutputCounts, /) -> None:
+        """Measure what was written since the last call."""
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from cpapi_fast.frames.cost import batch_cost_bytes
 from .contract.output import CheckedOutput, check_names
 from .contract.queue_items import Entry
 from .contract.runner import OutputRunner
-from .interface import DiskChange, RecordedEvent
+from .interface import DiskChange, RecordedEvent, WriteMeter
 
 
 class Recorder:
@@ -33,6 +33,7 @@ class Recorder:
         outputs: the outputs. The recorder owns and closes them.
         on_event: called in the loop with each event that an output causes.
         clock: the clock of all options.
+        meter_of: returns what measures an output for batches, by its name, or None; not called without metrics.
 
     Raises:
         ConfigError: two outputs have the same name.
@@ -44,6 +45,7 @@ class Recorder:
         *,
         on_event: Callable[[RecordedEvent], object] | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        meter_of: Callable[[str], WriteMeter | None] | None = None,
     ) -> None:
         check_names(list(outputs))
         self._clock: Final = clock
@@ -60,7 +62,15 @@ class Recorder:
         self._closing: asyncio.Task[None] | None = None
         #: The outputs with their threads, in the given order.
         self.runners: Final = tuple(
-            OutputRunner(output, clock, self._on_report, self._on_fail, self._room.set) for output in outputs
+            OutputRunner(
+                output,
+                clock,
+                self._on_report,
+                self._on_fail,
+                self._room.set,
+                meter_of(output.name) if meter_of is not None and output.write is not None else None,
+            )
+            for output in outputs
         )
         self._open_runners = self.runners
         self._batch_runners: Final = tuple(runner for runner in self.runners if runner.has_batches)

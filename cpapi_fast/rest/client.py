@@ -149,7 +149,11 @@ class Client(ContractRequests, MarketDataRequests):
     @property
     def stats(self) -> ClientStats:
         """The counters of this client."""
-        return ClientStats(responses=self._responses, odd_members=MappingProxyType(dict(self._odd)))
+        return ClientStats(
+            responses=self._responses,
+            odd_members=MappingProxyType(dict(self._odd)),
+            by_status=MappingProxyType(dict(self._rest.outcomes.by_status)),
+        )
 
     def __repr__(self) -> str:
         return f"Client({self.base_url!r}, tls={self._tls!r})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Final
@@ -34,6 +35,7 @@ from .identify import Sign, identified
 from .pacing import RestPacer
 from .responses import Contact, RestResponse
 from .sockets import Sockets
+from .stats import Outcomes
 from .tls import Tls, connect_failure, tls_failure
 from .urls import BaseUrl
 
@@ -85,6 +87,8 @@ class RestTransport:
         self.last_session: str | None = None
         # The latest cookies that were refused, which no error message may contain either.
         self._refused_cookies: list[str] = []
+        #: Attempts by the status of the response; see `ClientStats.by_status`.
+        self.outcomes: Final = Outcomes()
         self._url: Final = url
         self._tls: Final = tls
         self._ssl_context: Final = ssl_context
@@ -141,12 +145,15 @@ class RestTransport:
                     raise UsageError("this client is closed. Create a new one.")
                 attempt = _Attempt()
                 sign: Sign | None = None
+                began_s = time.monotonic()
                 try:
                     response = await self._send(attempt, context, method, path, body, query, is_body_needed)
+                    self.outcomes.add(method, path, str(response.status), time.monotonic() - began_s)
                     if response.status != 429:
                         return response
                     error: CpapiError = self._pacer.penalize(path)
                 except _BodyTooLongError:
+                    self.outcomes.add(method, path, None, time.monotonic() - began_s)
                     advice = advice_for(Meaning.TOO_LONG, self.place)
                     error = DecodeError(
                         f"{path} returned more than {self._max_body_bytes:,} bytes, the limit max_body_bytes. {advice}",
@@ -155,6 +162,7 @@ class RestTransport:
                         advice=advice,
                     )
                 except (TimeoutError, aiohttp.ClientError, OSError, RuntimeError) as reason:
+                    self.outcomes.add(method, path, None, time.monotonic() - began_s, type(reason).__name__)
                     # The peer may have closed a pooled connection. Each such failure removes one from the pool, so the
                     # loop ends.
                     if attempt.is_reused and is_repeatable and not self._is_closed and _is_disconnect(reason):

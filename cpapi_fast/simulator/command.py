@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-tls", action="store_true", help="serve http and ws instead of https and wss")
     parser.add_argument(
+        "--certificate",
+        dest="certificate_file",
+        metavar="FILE",
+        help="PEM file with the key and the certificate, so that a pin stays valid after a restart; created if it does "
+        "not exist (default: a new certificate at each start)",
+    )
+    parser.add_argument(
         "--seed",
         type=int,
         default=0,
@@ -65,7 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of market data lines of the account (default: %(default)s)",
     )
-    parser.add_argument("--replay", metavar="FILE", help="send each line of FILE once, as a frame, to every client")
+    parser.add_argument(
+        "--replay",
+        metavar="PATH",
+        help="a capture or a folder of captures: send its data to every client that subscribes, at the recorded pace, "
+        "in place of invented prices; any other file: send each line once, as a frame, to every client",
+    )
     parser.add_argument("--logged-out", action="store_true", help="start without a logged-in user")
     parser.add_argument(
         "--logged-out-response",
@@ -99,6 +111,7 @@ def run(args: argparse.Namespace, stopped_by: StoppedBy) -> int:
         host=args.host,
         port=args.port,
         tls=not args.no_tls,
+        certificate_file=args.certificate_file,
         seed=args.seed,
         speed=args.speed,
         conids=None if args.conids is None else tuple(args.conids),

@@ -18,7 +18,7 @@ from cpapi_fast.clock import Clock
 from cpapi_fast.errors import ConfigError, UsageError
 from cpapi_fast.loop import LoopOwner
 
-from . import replay, system_frames
+from . import capture_replay, replay, system_frames
 from .certificate import LOCAL_HOSTS, Certificate
 from .connection_registry import ConnectionRegistry
 from .faults import GatewayFaults
@@ -170,7 +170,8 @@ class SimulatedGateway:
         """Start listening and publishing.
 
         Raises:
-            ConfigError: the port is taken, or the replay file cannot be read or contains no frames.
+            ConfigError: the port is taken, the certificate file is not usable, or the replay file cannot be read or
+                contains no frames.
             MissingDependencyError: TLS is on, and `cryptography` is not installed.
             UsageError: it was started before.
         """
@@ -178,10 +179,15 @@ class SimulatedGateway:
         if self._runner is not None:
             raise UsageError("a SimulatedGateway can be started only once")
         if self.options.replay is not None:
-            replay.check(self.options.replay)
+            self._state.replays_capture = capture_replay.is_capture(self.options.replay)
+            (capture_replay if self._state.replays_capture else replay).check(self.options.replay)
         context = None
         if self.options.tls:
-            self._certificate = self.options.certificate or Certificate.make((*LOCAL_HOSTS, self.host))
+            hosts = (*LOCAL_HOSTS, self.host)
+            if self.options.certificate_file is not None:
+                self._certificate = Certificate.kept_in(self.options.certificate_file, hosts)
+            else:
+                self._certificate = self.options.certificate or Certificate.make(hosts)
             context = self._certificate.server_context()
         application = RestRoutes(self._state, self._connections, "https" if self.options.tls else "http").application()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)

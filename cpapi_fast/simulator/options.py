@@ -44,6 +44,8 @@ class SimulatorOptions:
         port: the port to listen on; 0 chooses a free one.
         tls: True serves https and wss; False serves http and ws, as a gateway with `listenSsl: false` does.
         certificate: the certificate; None creates a self-signed one.
+        certificate_file: a PEM file with the key and the certificate, so that a pin stays valid when the gateway is
+            started again. It is created if it does not exist.
         seed: the same seed and the same order of subscribes give the same frames, apart from their times.
         speed: how many seconds of the gateway's clock pass in a real second.
         is_logged_in: whether a user is logged in when the gateway starts.
@@ -74,7 +76,9 @@ class SimulatorOptions:
             way.
         history_slots: how many `smh` may be open at once.
         refuse_orders_until_accounts: refuse `sor` with code 500 until `/iserver/accounts` was called.
-        replay: a file whose lines are sent to every socket after the opening burst.
+        replay: a file whose lines are sent to every socket after the opening burst; or a capture or a folder of
+            captures, whose data frames are sent to every socket from its first subscribe on, in place of invented
+            ones: at the recorded pace in seconds of the clock, or at `rate`.
         write_buffer_limit_bytes: how many unsent bytes a socket may have; further frames are dropped and counted.
             Market data is conflated long before.
         max_texts_per_s: how many texts a client may send within a second; one more resets the socket, as was reported
@@ -87,6 +91,7 @@ class SimulatorOptions:
     port: int = 0
     tls: bool = True
     certificate: Certificate | None = None
+    certificate_file: str | os.PathLike[str] | None = None
     seed: int = 0
     speed: float = 1.0
 
@@ -133,6 +138,13 @@ class SimulatorOptions:
             raise ConfigError(f"logged_out_response must be one of {choices}, not {self.logged_out_response!r}")
         if sorted(self.opening_burst) != sorted(BURST_FRAMES):
             raise ConfigError(f"opening_burst must contain {', '.join(BURST_FRAMES)} once each")
+        if self.certificate_file is not None:
+            if not isinstance(self.certificate_file, (str, os.PathLike)):
+                raise ConfigError(f"certificate_file must be a path, not {type(self.certificate_file).__name__}")
+            if self.certificate is not None:
+                raise ConfigError("give certificate or certificate_file, not both")
+            if self.tls is False:
+                raise ConfigError("certificate_file needs TLS, which is off")
         if not self.accounts:
             raise ConfigError("accounts must name at least one account")
         for name in ("speed", "heartbeat_interval_s", "stream_lifetime_s", "rate", "idle_timeout_s"):

@@ -67,7 +67,7 @@ class Publisher:
                 # Missed grid points are skipped: that is what conflation means.
                 done = grid_point
                 self._grid_point(grid_point, now_s, has_market=rate is None)
-            if rate is not None:
+            if rate is not None and not self._state.replays_capture:
                 max_credit = rate * _MAX_CREDIT_S * self._clock.speed
                 self._credit = min(self._credit + (now_s - last_s) * rate, max(max_credit, 1.0))
                 last_s = now_s
@@ -83,6 +83,8 @@ class Publisher:
             if not (connection.is_ready and connection.is_current and state.session.is_logged_in):
                 continue
             found = connection.socket_subscriptions.poll(Moment(now_s, updated_ms))
+            if state.replays_capture:
+                continue
             streams = [
                 stream
                 for stream in connection.socket_subscriptions.streams.values()

@@ -1,4 +1,4 @@
-"""Replays a file: each line is sent once, in order, as one frame, byte for byte."""
+"""Replays a list of frames: each line of a file is sent once, in order, as one frame, byte for byte."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from .frame_writer import FrameWriter
 
 #: The longest first line. No frame is longer.
 _MAX_FIRST_LINE_BYTES: Final = 64 * 1024 * 1024
-#: Files that are given by mistake, by their first bytes. A capture starts with the marker of an Arrow stream.
+#: Files that are given by mistake, by their first bytes.
 _FORMATS: Final = (
     (b"PAR1", "a Parquet file"),
     (b"ARROW1", "an Arrow file"),
-    (b"\xff\xff\xff\xff", "an Arrow stream such as a capture, whose payloads are the frames"),
     (b"\x1f\x8b", "a compressed file"),
     (b"\x28\xb5\x2f\xfd", "a compressed file"),
     (b"PK\x03\x04", "a compressed file"),
@@ -56,8 +55,8 @@ def check(path: str | os.PathLike[str]) -> None:
         raise ConfigError(f"cannot read the replay file {name}: it is a device or a pipe; give a regular file")
     if not _is_frame(line):
         raise ConfigError(
-            f"the replay file {name} is no list of frames: {_what_it_is(line)}; give one frame per line, such as "
-            '{"topic":"smd+265598","conid":265598,"31":"271.81"}'
+            f"the replay file {name} is no list of frames: {_what_it_is(line)}; give a capture, or one frame per line, "
+            'such as {"topic":"smd+265598","conid":265598,"31":"271.81"}'
         )
 
 

@@ -12,11 +12,13 @@ from typing import Final
 
 from aiohttp import WSMsgType, web
 
-from . import replay, system_frames
+from cpapi_fast.errors import ConfigError
+
+from . import capture_replay, replay, system_frames
 from .frame_writer import ConnectionCounters, FrameWriter
 from .options import MAX_TEXTS
 from .state import GatewayState, ReceivedRequest
-from .subscriptions import SocketSubscriptions
+from .subscriptions import DATA_CHANNELS, SocketSubscriptions, channel_of
 from .wire import OPCODE_CLOSE, OPCODE_PONG, encode_close, encode_frame
 
 #: How long a client may take to reply to a CLOSE before the connection is closed, in real seconds.
@@ -25,6 +27,8 @@ _CLOSE_TIMEOUT_S: Final = 2.0
 _MAX_CONTROLS: Final = 1_000
 #: No status in a CLOSE frame, as RFC 6455 numbers it.
 _NO_STATUS: Final = 1005
+#: The status of a CLOSE after an error of the gateway, as RFC 6455 numbers it.
+_INTERNAL_ERROR: Final = 1011
 
 
 @dataclass(frozen=True)
@@ -227,12 +231,19 @@ class ServerConnection:
         # `act` belongs to the brokerage session; without one it is sent later.
         self.send([burst[name] for name in options.opening_burst if name != "act" or session.is_authenticated])
         self.is_ready = True
-        if options.replay is not None:
+        if options.replay is not None and not self._state.replays_capture:
             self._replay_task = asyncio.get_running_loop().create_task(self._replay(options.replay))
 
     async def _replay(self, path: str | os.PathLike[str]) -> None:
         state = self._state
-        self.is_replayed = await replay.serve(path, self._writer, state.clock, state.options.rate)
+        serve = capture_replay.serve if state.replays_capture else replay.serve
+        try:
+            self.is_replayed = await serve(path, self._writer, state.clock, state.options.rate)
+        except ConfigError as error:
+            # A damage that the check at the start could not find.
+            context = {"message": "a simulated gateway cannot continue its replay", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            self.close(_INTERNAL_ERROR)
         if self.is_replayed:
             state.replay_done.set()
 
@@ -254,9 +265,19 @@ class ServerConnection:
         elif not self.socket_subscriptions.knows(text):
             self.send([system_frames.unknown_topic(text)])
         elif self.is_ready and self.is_current:
-            self.send(self.socket_subscriptions.handle(text))
+            replies = self.socket_subscriptions.handle(text)
+            if state.replays_capture and channel_of(text) in DATA_CHANNELS:
+                self._replay_to_subscriber()
+            else:
+                self.send(replies)
         else:
             self.socket_subscriptions.ignored += 1
+
+    def _replay_to_subscriber(self) -> None:
+        """Start to send the capture at the first subscribe. The frames of a topic are sent whoever subscribes to it."""
+        path = self._state.options.replay
+        if self._replay_task is None and path is not None:
+            self._replay_task = asyncio.get_running_loop().create_task(self._replay(path))
 
     def _is_flooded(self, limit: int | None) -> bool:
         """Whether the last text is one too many within a second."""

@@ -73,6 +73,7 @@ class GatewayState:
         order_subscribes_to_refuse: how many of the next `sor` subscribes are refused.
         log: the data frames written so far; empty without `keep_log`.
         last_request_s: when the last REST request was accepted, on the gateway's clock.
+        replays_capture: whether the data frames are those of a capture, and no invented ones.
         replay_done: set once the whole replay file was sent on a socket.
         responding: cleared while the gateway is stalled.
     """
@@ -101,6 +102,7 @@ class GatewayState:
         self.log: list[SentFrame] = []
         self.last_request_s = clock.monotonic_s()
         self.replay_done = asyncio.Event()
+        self.replays_capture = False
         self.responding = asyncio.Event()
         self.responding.set()
         self._delayed: set[asyncio.Task[object]] = set()

@@ -22,6 +22,8 @@ from .wire import payload
 #: Channels that need the brokerage session; without it their subscribes are dropped.
 _BROKERAGE: Final = frozenset({"smd", "smh", "sbd", "sor", "str"})
 SUBSCRIBES: Final = _BROKERAGE | {"spl", "ssd", "sld"}
+#: The channels whose frames a capture replaces: all of them but history, which is a reply to a request.
+DATA_CHANNELS: Final = SUBSCRIBES - {"smh"}
 #: The range of seeds for one socket; no client starts more streams on it.
 _STREAMS_PER_SOCKET: Final = 1_000
 
@@ -240,6 +242,11 @@ class SocketSubscriptions:
     def _end_with_reply(self, channel: str, rest: str, result: str) -> list[bytes]:
         name = f"{channel}+{_first(rest)}"
         return [payload({"result": result})] if self.topic_streams.pop(name, None) is not None else self._ignore()
+
+
+def channel_of(text: str) -> str:
+    """The channel of a text, such as `smd` of `smd+265598+{}`."""
+    return text.partition("+")[0]
 
 
 def _first(rest: str) -> str:

@@ -198,6 +198,36 @@ def schema_table(path: str) -> list[str]:
     return ["| column | type | meaning |", "|---|---|---|", *rows]
 
 
+#: Prints the settings of `collect`: key, kind of its value, meaning.
+_SETTINGS = """
+import argparse, json
+from cpapi_fast.cli.config import Settings
+from cpapi_fast.cli.config.values import is_flag, is_list
+from cpapi_fast.cli.main import make_parser
+commands = next(a for a in make_parser("collect")._actions if isinstance(a, argparse._SubParsersAction))
+parser = commands.choices["collect"]
+kinds = {
+    action.dest: "flag" if is_flag(action) else "list" if is_list(action) else "flag or value" if action.nargs == "?"
+    else " or ".join(json.dumps(one) for one in action.choices) if action.choices else "value"
+    for action in parser._actions
+}
+settings = Settings(parser, {})
+print(json.dumps([(key, kinds[one.dest], one.help.replace("%%", "%")) for key, one in settings.actions.items()]))
+"""
+
+
+def settings_table() -> list[str]:
+    """The keys of the configuration of `collect`: key, variable, value, meaning."""
+    done = subprocess.run([sys.executable, "-c", _SETTINGS], cwd=_ROOT, capture_output=True, text=True, check=True)
+    rows = [
+        _row(
+            f"`{key}`", f"`CPAPI_FAST_{key.upper().replace('-', '_')}`", kind, re.sub(r"(--[a-z][\w-]*)", r"`\1`", text)
+        )
+        for key, kind, text in json.loads(done.stdout)
+    ]
+    return ["| key | variable | value | meaning |", "|---|---|---|---|", *rows]
+
+
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)(\w?)")
 
 
@@ -252,13 +282,32 @@ class CommandHelp(SphinxDirective):
         return [block]
 
 
+def metrics_table() -> list[str]:
+    """Every metric: name, type, labels, meaning, and where it exists."""
+    from cpapi_fast.metrics import METRICS
+
+    where = {"feed": "", "collector": " Only of a `Collector`.", "option": " Only with `max_conids`."}
+    rows = [
+        _row(
+            f"`{metric.full_name}`",
+            metric.type,
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.text.replace("max_conids", "`max_conids`") + where[metric.of],
+        )
+        for metric in METRICS.values()
+    ]
+    return ["| metric | type | labels | meaning |", "|---|---|---|---|", *rows]
+
+
 _TABLES: dict[str, Any] = {
+    "metrics-table": metrics_table,
     "options-table": options_table,
     "attributes-table": attributes_table,
     "errors-table": errors_table,
     "fields-table": fields_table,
     "message-table": message_table,
     "schema-table": schema_table,
+    "settings-table": settings_table,
 }
 
 

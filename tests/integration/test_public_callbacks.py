@@ -16,7 +16,7 @@ import pytest
 import cpapi_fast as cf
 import cpapi_fast.doctor
 import cpapi_fast.simulator
-from cpapi_fast.collect.collector import collect
+from cpapi_fast.collect.run import collect
 from cpapi_fast.doctor import diagnose
 from cpapi_fast.simulator import SimulatedGateway
 

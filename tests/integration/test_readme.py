@@ -188,6 +188,11 @@ def test_the_example_of_columns_prints_both_spreads(tmp_path: Path) -> None:
     assert all(float(spread) > 0 and int(frames) >= 2 for _, spread, frames in lines)
 
 
+def test_the_example_of_a_strategy_has_the_same_signals_live_and_replayed(tmp_path: Path) -> None:
+    printed = run_python(str(ROOT / "examples" / "strategy.py"), folder=tmp_path)
+    assert re.fullmatch(r"live: [1-9]\d* signals, replayed: [1-9]\d*, equal: True\n", printed)
+
+
 def test_the_example_of_a_feed_reports_the_lost_connection_and_continues(tmp_path: Path) -> None:
     printed = run_python(str(ROOT / "examples" / "feed.py"), folder=tmp_path)
     assert printed.count("feed: connecting -> open") >= 3

@@ -11,9 +11,11 @@ from tests.meta.layers import PACKAGE, imported_by, sources, table
 
 ORDER = {name: number for number, name in enumerate(table())}
 
-#: The simulator is a second reading of the protocol, not a mirror of the client: this is all that the two share.
+#: The simulator is a second reading of the protocol, not a mirror of the client: this is all that the two share. It
+#: reads captures by the modules of `replay` that know files, not frames.
 SIMULATOR_MAY_IMPORT = frozenset(
-    {"_version", "console", "errors", "callbacks", "loop", "option_values", "clock", "protocol.fields"}
+    {"_version", "console", "errors", "callbacks", "loop", "option_values", "clock", "protocol.fields", "new_file"}
+    | {"replay.capture_file", "replay.recording"}
 )
 
 

@@ -19,6 +19,7 @@ UNDOCUMENTED = {
     *("__get__", "__set__"),
     *("transport", "counters", "frames_received", "bytes_received", "reads", "malformed", "pings", "pongs"),
     *("fragments", "frames_after_end", "frames_sunk"),
+    *("position", "received_ns", "left_out"),
 }
 
 MODULES = {name_of(source): (stub, source) for stub, source in stub_docstrings.stubs()}

@@ -12,7 +12,7 @@ from cpapi_fast.cli.rates import Rates
 from cpapi_fast.cli.table import cut
 from cpapi_fast.clock import Clock
 from cpapi_fast.events import Backfill, Cause, FeedEvent, FeedState, Gap, Standstill, StateChange
-from cpapi_fast.feed import Feed
+from cpapi_fast.feed.feed_reading import FeedReading
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.printable import printable
 from cpapi_fast.protocol.availability import Availability
@@ -127,7 +127,7 @@ class Tail:
 
     def __init__(
         self,
-        feed: Feed,
+        feed: FeedReading,
         conids: Sequence[int | str],
         columns: Sequence[str],
         *,

@@ -58,6 +58,7 @@ class Driver:
         delivery: receives frames and events.
         on_event: called with each event after the consumers have it.
         on_misuse: called if the client was closed while the feed was running.
+        on_next_try: called when the time of the next attempt to reach the gateway has changed.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Driver:
         delivery: Dispatcher,
         on_event: Callable[[FeedEvent], None],
         on_misuse: Callable[[UsageError], None],
+        *,
+        on_next_try: Callable[[], object] = lambda: None,
     ) -> None:
         seed = random.SystemRandom().getrandbits(64) if options.seed is None else options.seed
         self.machine: Final = Machine(options, seed=seed)
@@ -78,6 +81,8 @@ class Driver:
         self._clock: Final = client.clock
         self._delivery: Final = delivery
         self._on_event: Final = on_event
+        self._on_next_try: Final = on_next_try
+        self._next_try_s: float | None = None
         self.topics: Final = TrackedTopics(keeps_last_values=options.last_values)
         self.state: Final = KeptState(
             max_orders=options.max_orders,
@@ -253,6 +258,9 @@ class Driver:
             self.state.on_session_change()
         self.state.flush()
         self._order_lists.check()
+        if self.machine.next_try_s != self._next_try_s:
+            self._next_try_s = self.machine.next_try_s
+            self._on_next_try()
         self._set_timer()
 
     def _on_lost(self) -> None:

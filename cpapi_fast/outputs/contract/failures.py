@@ -57,9 +57,12 @@ class FailurePhases:
         self._report: Final = report
         self._since_s: float | None = None
         self._last_s = 0.0
+        #: How many failures there were. Other threads may read it.
+        self.failures = 0
 
     def note_failure(self, exc: BaseException) -> None:
         """Note a failure."""
+        self.failures += 1
         self._last_s = time.monotonic()
         if self._since_s is None:
             self._since_s = self._clock.monotonic_s()

@@ -19,19 +19,10 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 #: The methods that an output may have.
-_METHODS: Final = (
-    "write",
-    "write_event",
-    "observe_event",
-    "open",
-    "flush",
-    "recover",
-    "poll",
-    "close",
-    "discard",
-    "discard_event",
-    "units_of",
-)
+_METHODS: Final = ("write", "write_event", "open", "flush", "recover", "close")
+
+#: The further ones of an output that counts itself. Methods of others with these names mean something else.
+_COUNTING_METHODS: Final = ("observe_event", "poll", "discard", "discard_event", "units_of")
 
 
 class Output:
@@ -80,7 +71,7 @@ class Output:
         """
 
     def close(self) -> None:
-        """Release what the output holds. Everything was flushed before, or was dropped."""
+        """Release what the output holds, after everything was flushed or dropped. Not called if `open` has failed."""
 
 
 class CheckedOutput:
@@ -104,7 +95,12 @@ class CheckedOutput:
                 f"an output of the type {type(output).__name__} needs a name of small letters, digits, _ and -, "
                 f"not {shown(name)}"
             )
-        methods = {method: self._method(output, name, method) for method in _METHODS}
+        counts = getattr(output, "counts", None)
+        #: The counts of an output that counts itself; None for one whose frames or events are counted for it.
+        self.own_counts: Final = counts if isinstance(counts, OutputCounts) else None
+        wanted = _METHODS if self.own_counts is None else (*_METHODS, *_COUNTING_METHODS)
+        methods: dict[str, Any] = dict.fromkeys(_COUNTING_METHODS)
+        methods |= {method: self._method(output, name, method) for method in wanted}
         if not any(methods[method] for method in ("write", "write_event")):
             raise ConfigError(f"the output {name!r} needs a method write(batch), write_event(event, row), or both")
         given = getattr(output, "options", None) if options is None else options
@@ -127,10 +123,8 @@ class CheckedOutput:
         self.discard_event: Final = methods["discard_event"]
         #: How many of its units a batch has, for what never reaches it.
         self.units_of: Final[Callable[[Batch], int]] = methods["units_of"] or len
-        counts = getattr(output, "counts", None)
-        #: The counts of an output that counts itself; None for one whose frames or events are counted for it.
-        self.own_counts: Final = counts if isinstance(counts, OutputCounts) else None
-        self.unit: Final[str] = getattr(output, "unit", "frames" if self.write is not None else "events")
+        unit = "frames" if self.write is not None else "events"
+        self.unit: Final[str] = unit if self.own_counts is None else getattr(output, "unit", unit)
         if self.own_counts is not None and self.options.on_failure == "retry" and self.recover is None:
             raise ConfigError(
                 f"the output {name!r} cannot be retried, because its file ends with the first failure; "

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from cpapi_fast.frames.batch import Batch
@@ -343,7 +344,7 @@ class OutputQueue:
         """Put what was dropped before the next frame that will be taken."""
         if missing is None:
             return
-        for entry in self._entries:
+        for entry in self._entries if self._pending else ():
             if entry.frames:
                 entry.missing = missing.add(entry.missing)
                 return
@@ -357,7 +358,8 @@ class OutputQueue:
             return None
         entry = self._entries[0]
         before, batch, after = entry.around_first_batch()
-        if entry.frames == self._pending - sum(one.frames for one in self._taken) == len(batch):
+        # This ends at the next frames, so dropping costs the same whatever waits.
+        if entry.frames == len(batch) and not any(one.frames for one in islice(self._entries, 1, None)):
             return None
         self._entries.popleft()
         if before is not None:
@@ -366,11 +368,9 @@ class OutputQueue:
             self._entries.appendleft(after)
         first_ns = int(batch.received_ns[0])
         missing = Missing(QUEUE_FULL, entry.row, first_ns if self._taken_ns is None else self._taken_ns)
-        if entry.missing is not None:
-            missing = entry.missing
-        missing.frames += len(batch)
+        missing.frames = len(batch)
         self._uncount(batch, QUEUE_FULL)
-        return missing
+        return missing if entry.missing is None else entry.missing.add(missing)
 
     def _drop_oldest_event(self) -> Missing | None:
         """Drop the oldest event; None if none waits."""
@@ -380,7 +380,7 @@ class OutputQueue:
                     del entries[number]
                     for part in reversed(entry.without_first_event()):
                         entries.insert(number, part)
-                    missing = Missing(QUEUE_FULL, entry.row, self._taken_ns or 0)
+                    missing = Missing(QUEUE_FULL, entry.row, self._taken_ns)
                     missing.events = 1
                     self._uncount_events(1, QUEUE_FULL)
                     return missing

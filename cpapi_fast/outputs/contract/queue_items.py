@@ -40,6 +40,9 @@ class OutputQueueStats:
     #: Events that were dropped, by reason.
     events_dropped: dict[str, int] = field(default_factory=dict)
     events_pending: int = 0
+    #: How many calls of the output have failed, and how often the same was passed again.
+    failures: int = 0
+    retries: int = 0
 
     @property
     def dropped_total(self) -> int:
@@ -53,15 +56,15 @@ class Missing:
     Args:
         reason: why.
         first_row: the number of frames in the stream before them.
-        last_good_ns: the receive time of the last frame before them, in ns since the Unix epoch.
+        last_good_ns: the receive time of the last frame before them, in ns since the Unix epoch; None if there is none.
     """
 
     __slots__ = ("events", "first_row", "frames", "last_good_ns", "reasons")
 
-    def __init__(self, reason: str, first_row: int, last_good_ns: int) -> None:
+    def __init__(self, reason: str, first_row: int, last_good_ns: int | None) -> None:
         self.reasons: Final = {reason: None}
         self.first_row: Final = first_row
-        self.last_good_ns: Final = last_good_ns
+        self.last_good_ns = last_good_ns
         self.frames = 0
         self.events = 0
 
@@ -76,6 +79,8 @@ class Missing:
             self.frames += other.frames
             self.events += other.events
             self.reasons.update(other.reasons)
+            if self.last_good_ns is None:
+                self.last_good_ns = other.last_good_ns
         return self
 
 
@@ -145,7 +150,7 @@ def missing_of(entries: Sequence[Entry], reason: str, last_good_ns: int | None) 
     """
     missing: Missing | None = None
     for entry in entries:
-        first_ns = next((int(item.received_ns[0]) for item in entry.items if isinstance(item, Batch)), 0)
+        first_ns = next((int(item.received_ns[0]) for item in entry.items if isinstance(item, Batch)), None)
         found = Missing(reason, entry.row, first_ns if last_good_ns is None else last_good_ns)
         found.frames, found.events = entry.frames, entry.events
         if entry.missing is not None:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from cpapi_fast.clock import Clock
 from cpapi_fast.errors import CpapiError, OutputError, UsageError
-from cpapi_fast.events import Cause, Certainty, Gap
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.outputs.interface import FileChange, OutputCounts, OutputFailure, OutputGap, RecordedEvent
+from cpapi_fast.outputs.interface import FileChange, OutputCounts, OutputFailure, OutputGap, RecordedEvent, WriteMeter
 
+from .calls import calls_of
 from .failures import FailurePhases, error_of
 from .output import CheckedOutput
 from .output_queue import OutputQueue
 from .queue_items import FLUSH_DEADLINE, WRITE_ERROR, Entry, Missing, OutputQueueStats
-
-_OVERFLOW: Final = Cause.CONSUMER_OVERFLOW
+from .write_times import WriteTimes
 
 #: How long a thread without other work waits, in real seconds.
 _IDLE_S: Final = 60.0
@@ -38,6 +38,7 @@ class OutputRunner:
         on_report: called in the loop with what happened to the output: `FileChange`, `OutputGap`, `OutputFailure`.
         on_fail: called in the loop after the first failure that ends the run.
         on_room: called in the loop when the queue has room again; see `is_full`.
+        meter: measures when frames are written; None without metrics.
     """
 
     def __init__(
@@ -47,11 +48,14 @@ class OutputRunner:
         on_report: Callable[[RecordedEvent], object],
         on_fail: Callable[[], object],
         on_room: Callable[[], object],
+        meter: WriteMeter | None = None,
     ) -> None:
         self.output: Final = checked.output
         self.name: Final = checked.name
         self.unit: Final = checked.unit
         self.options: Final = checked.options
+        #: Whether it counts its items, as the outputs of files do.
+        self.counts_itself: Final = checked.own_counts is not None
         #: Whether it gets batches and events.
         self.has_batches: Final = checked.write is not None
         self.has_events: Final = checked.write_event is not None
@@ -64,6 +68,8 @@ class OutputRunner:
         self._on_report: Final = on_report
         self._on_fail: Final = on_fail
         self._on_room: Final = on_room
+        self._times: Final = WriteTimes(meter, checked.own_counts)
+        self._retries = 0
         self._queue: Final = OutputQueue(checked.options, clock.real_s, checked.units_of)
         self._published: OutputCounts = (checked.own_counts or OutputCounts()).copy()
         self._loop: Final = asyncio.get_running_loop()
@@ -100,7 +106,7 @@ class OutputRunner:
     @property
     def queue_stats(self) -> OutputQueueStats:
         """The counters of the queue. Safe to read from any thread."""
-        return self._queue.stats()
+        return replace(self._queue.stats(), failures=self._phases.failures, retries=self._retries)
 
     @property
     def counts(self) -> OutputCounts:
@@ -167,10 +173,12 @@ class OutputRunner:
 
     def _run(self) -> None:
         try:
-            self._write([])
+            self._opens()
             while (taken := self._queue.take(self._poll())) is not None:
                 if taken:
                     self._write(taken)
+                    # The next wait must not keep the batches in memory.
+                    taken.clear()
             if (missing := self._queue.take_missing()) is not None:
                 self._report(self._gap_of(missing, None))
         except BaseException as exc:
@@ -186,16 +194,17 @@ class OutputRunner:
     def _poll(self) -> float:
         """Let the output do what is due, and return the real seconds until the next time."""
         poll = self._checked.poll
-        if poll is None or self.error is not None:
+        if poll is None or self.error is not None or not self._is_open:
             return _IDLE_S
         try:
-            due_s = poll()
+            due_s = max(self._clock.real_s(poll()), 0.0)
         except BaseException as exc:  # noqa: BLE001 - an exit would end this thread only
             self._fail(exc)
             return _CALM_S
+        self._times.settle()
         self._queue.finish(self._publish)
         self._report_changes()
-        return min(self._clock.real_s(due_s), _IDLE_S)
+        return min(due_s, _IDLE_S)
 
     def _write(self, taken: list[Entry]) -> None:
         """Pass what was taken to the output, and apply its failure policy."""
@@ -205,6 +214,8 @@ class OutputRunner:
         gaps: list[tuple[Missing, int]] = []
         if self._checked.own_counts is None:
             is_written = self._pass_until_written(taken, gaps)
+            if is_written:
+                self._times.note_written(taken)
         else:
             is_written = self._pass_once(taken, gaps)
         if not is_written:
@@ -223,9 +234,9 @@ class OutputRunner:
             gaps.clear()
             try:
                 self._ensure_open()
-                for write, arguments in self._calls(taken, gaps):
+                for write, arguments in calls_of(self._checked, taken, gaps):
                     write(*arguments)
-                if taken and self._checked.flush is not None:
+                if self._checked.flush is not None:
                     self._checked.flush()
             except BaseException as exc:  # noqa: BLE001 - an exit would end this thread only
                 failures += 1
@@ -238,45 +249,36 @@ class OutputRunner:
 
     def _pass_once(self, taken: list[Entry], gaps: list[tuple[Missing, int]]) -> bool:
         """Pass entries to an output that counts each batch and event, also one at which it raises an exception."""
-        for write, arguments in self._calls(taken, gaps):
+        for write, arguments in calls_of(self._checked, taken, gaps):
+            is_open = self.error is None and self._opens()
             if self._queue.is_abandoned:
                 return False
-            if self.error is not None:
+            if not is_open:
                 self._discard_item(arguments[0])
                 continue
             try:
-                self._ensure_open()
                 write(*arguments)
             except BaseException as exc:  # noqa: BLE001 - an exit would end this thread only
                 self._fail(exc)
                 failures = 1
                 while self._waits_to_retry(failures) and not self._recover(exc):
                     failures += 1
+            self._times.note_passed(arguments[0])
         return True
 
-    def _calls(
-        self, taken: list[Entry], gaps: list[tuple[Missing, int]]
-    ) -> Iterator[tuple[Callable[..., object], tuple[Any, ...]]]:
-        """The calls of the output for some entries. Gaps before their frames are appended to `gaps`."""
-        write, write_event = self._checked.write, self._checked.write_event
-        for entry in taken:
-            row, missing = entry.row, entry.missing
-            for item in entry.items:
-                if not isinstance(item, Batch):
-                    if write_event is not None:
-                        yield write_event, (item, row)
-                    continue
-                if missing is not None:
-                    first_good_ns = int(item.received_ns[0])
-                    gaps.append((missing, first_good_ns))
-                    if write_event is not None:
-                        frames, last_good_ns = missing.frames, missing.last_good_ns
-                        lost = Gap(None, last_good_ns, first_good_ns, _OVERFLOW, frames, Certainty.CERTAIN)
-                        yield write_event, (lost, row)
-                    missing = None
-                if write is not None:
-                    yield write, (item,)
-                row += len(item)
+    def _opens(self) -> bool:
+        """Open the output unless it is open, with its retries. Returns whether it is open."""
+        failures = 0
+        while True:
+            try:
+                self._ensure_open()
+            except BaseException as exc:  # noqa: BLE001 - an exit would end this thread only
+                failures += 1
+                self._fail(exc)
+                if not self._waits_to_retry(failures):
+                    return False
+            else:
+                return True
 
     def _ensure_open(self) -> None:
         if not self._is_open and self._checked.open is not None:
@@ -297,7 +299,10 @@ class OutputRunner:
         if self.options.on_failure != "retry" or (attempts is not None and failures >= attempts):
             return False
         self._queue.wait_abandoned(self._clock.real_s(self.options.delay_s(failures)))
-        return not self._queue.is_abandoned
+        if self._queue.is_abandoned:
+            return False
+        self._retries += 1
+        return True
 
     def _recover(self, exc: BaseException) -> bool:
         if self._checked.recover is None or not self._is_open:
@@ -333,10 +338,12 @@ class OutputRunner:
     def _close(self) -> None:
         """Close the output, and publish its last counts."""
         try:
-            if self._checked.close is not None:
+            # What `open` has not made cannot be closed.
+            if self._checked.close is not None and (self._is_open or self._checked.open is None):
                 self._checked.close()
         except BaseException as exc:  # noqa: BLE001 - an exit would end this thread only
             self._fail(exc)
+        self._times.settle()
         if not self._queue.is_abandoned:
             self._queue.finish(self._publish)
             self._report_changes()
@@ -353,6 +360,8 @@ class OutputRunner:
 
     def _report_changes(self) -> None:
         """Report what other programs did to the files of the output."""
+        if not self.counts_itself:
+            return
         changes: list[FileChange] | None = getattr(self.output, "changes", None)
         if changes:
             for change in changes:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cpapi_fast.collect.collector import Collector, collect
+from cpapi_fast.collect.collector import Collector
+from cpapi_fast.collect.run import collect
 from cpapi_fast.errors import (
     CompetingSessionError,
     CpapiError,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cpapi_fast.collect.collector import collect
+from cpapi_fast.collect.run import collect
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.rest.client import Client
 from tests.conftest import Enter, StartGateway

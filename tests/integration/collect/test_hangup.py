@@ -74,14 +74,12 @@ def check_end(folder: Path) -> None:
 @pytest.mark.parametrize("more", [(), ("--asyncio",)])
 @pytest.mark.gateway(rate=500.0)
 async def test_sighup_is_a_clean_stop(gateway: SimulatedGateway, tmp_path: Path, more: tuple[str, ...]) -> None:
-    process = await start(*gateway_command(gateway, tmp_path, *more))
-    await has_data(gateway)
-    process.send_signal(signal.SIGHUP)
-    # A shell repeats the signal of the kernel.
-    process.send_signal(signal.SIGHUP)
-    result = await ended(process)
-    assert (result.code, result.err) == (0, "")
-    check_summary(result, tmp_path)
+    async with SessionTerminal(*gateway_command(gateway, tmp_path, *more)) as terminal:
+        await has_data(gateway)
+        terminal.process.send_signal(signal.SIGHUP)
+        # A shell repeats the signal of the kernel.
+        terminal.process.send_signal(signal.SIGHUP)
+        assert await code_of(terminal.process) == 0
     check_end(tmp_path)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cpapi_fast.collect.collector import Collector, collect
+from cpapi_fast.collect.collector import Collector
+from cpapi_fast.collect.run import collect
 from cpapi_fast.errors import OutputError
 from cpapi_fast.outputs.capture import read_capture
 from cpapi_fast.rest.client import Client

@@ -92,11 +92,16 @@ async def test_the_end_of_trouble_is_written_at_the_level_info(
         gateway.faults.drop_sockets()
         await feed.wait_for(cf.FeedState.DISCONNECTED)
         await feed.wait_for(STREAMING)
-    (text,) = warnings_in(caplog)
+    text, gap = warnings_in(caplog)
     assert "disconnected (connection lost" in text
     assert "Reconnect and subscribe again" not in text, "the feed does it"
-    (text,) = warnings_in(caplog, logging.INFO)
-    assert "data again after" in text
+    assert re.search(r": gap of \d+\.\d{3} s from \S+Z \(connection lost\): smd\+265598$", gap)
+    states = [text.rpartition(": ")[2] for text in warnings_in(caplog, logging.INFO)]
+    assert re.sub(r"[\d.]+ s", "S", ", ".join(states)) == (
+        "connecting (started), open (socket opened), ready (ready), authenticated (logged in), streaming (data), "
+        "next attempt in S, connecting (retry), open (socket opened), ready (ready), authenticated (logged in), "
+        "data again after S without, disconnected (stopped)"
+    )
 
 
 async def test_the_log_can_be_turned_off(nothing: str, caplog: pytest.LogCaptureFixture) -> None:

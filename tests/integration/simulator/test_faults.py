@@ -319,7 +319,10 @@ async def test_replay_mixes_with_market_data_only_when_subscribed_and_keeps_to_a
 
 
 async def test_replay_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing.jsonl", tmp_path):
-        with pytest.raises(ConfigError, match="cannot read the replay file") as caught:
+    for path, match in (
+        (tmp_path / "missing.jsonl", "cannot read the replay file"),
+        (tmp_path, "there is no capture in"),
+    ):
+        with pytest.raises(ConfigError, match=match) as caught:
             await SimulatedGateway(options(replay=path)).start()
         assert str(path) in str(caught.value)

@@ -37,7 +37,7 @@ COLLECT = ["collect", "--simulate", "--out", "x"]
         (["nonsense"], "nonsense"),
         (["--nonsense"], "COMMAND"),
         (["collect"], "--out"),
-        (["collect", "--out", "x"], "--url --simulate"),
+        (["collect", "--out", "x"], "--url or --simulate"),
         ([*COLLECT, "--url", "https://localhost"], "not allowed with"),
         (
             [*COLLECT, "--conids", "AAPL"],

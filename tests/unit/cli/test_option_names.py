@@ -18,12 +18,15 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 import cpapi_fast
-from cpapi_fast.cli.arguments import feed_options
+from cpapi_fast.cli.feed_tuning import feed_options
 from cpapi_fast.cli.option_names import OptionNames
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.doctor.runner import diagnose
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.metrics import MetricsServer
+from cpapi_fast.replay import Replay
+from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from cpapi_fast.simulator import SimulatorOptions
 from cpapi_fast.ws.options import WsOptions
@@ -31,7 +34,7 @@ from cpapi_fast.ws.options import WsOptions
 #: The module: `cpapi_fast.cli.main` is the function.
 cli = importlib.import_module("cpapi_fast.cli.main")
 
-COMMANDS: Final = ("collect", "tail", "doctor", "simulate")
+COMMANDS: Final = ("collect", "tail", "doctor", "replay", "report", "simulate")
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -50,35 +53,34 @@ NAMES: Final = {command: OptionNames(parser_of(command)) for command in COMMANDS
 
 # --- every option of the library is on the command line, or there is a reason ----------------------------------------
 
-_TUNED = "a limit or time that follows the gateway's documentation; only a program with its own gateway changes it"
 _KEPT = "no command subscribes to orders, executions or accounts"
 _QUEUE = "the command has one consumer, with a queue of its own"
 
 #: Options of the library by command: its option, or the reason why it has none, which is a sentence.
 FEED: Final[dict[str, str]] = {
     "competing": "--competing",
-    "ready_timeout_s": _TUNED,
-    "ready_fallback": _TUNED,
-    "keepalive_interval_s": _TUNED,
-    "socket_timeout_s": _TUNED,
-    "renew_after_s": _TUNED,
-    "stream_lifetime_s": _TUNED,
-    "send_bytes_per_s": _TUNED,
-    "send_burst_bytes": _TUNED,
+    "ready_timeout_s": "--ready-timeout",
+    "ready_fallback": "--ready-fallback",
+    "keepalive_interval_s": "--keepalive-interval",
+    "socket_timeout_s": "--socket-timeout",
+    "renew_after_s": "--renew-after",
+    "stream_lifetime_s": "--stream-lifetime",
+    "send_bytes_per_s": "--send-bytes-per-s",
+    "send_burst_bytes": "--send-burst-bytes",
     "give_up_after_s": "--give-up-after",
     "log_trouble": "the command shows the same texts on its screen",
-    "answer_timeout_s": _TUNED,
-    "stale_factor": _TUNED,
-    "stale_after_min_s": _TUNED,
-    "stale_after_max_s": _TUNED,
-    "reconnect_base_s": _TUNED,
-    "reconnect_max_s": _TUNED,
+    "answer_timeout_s": "--answer-timeout",
+    "stale_factor": "--stale-factor",
+    "stale_after_min_s": "--stale-after-min",
+    "stale_after_max_s": "--stale-after-max",
+    "reconnect_base_s": "--reconnect-base",
+    "reconnect_max_s": "--reconnect-max",
     "nightly": "--nightly-reset",
-    "login_poll_s": _TUNED,
-    "penalty_s": _TUNED,
+    "login_poll_s": "--login-poll",
+    "penalty_s": "--penalty",
     "market_data_lines": "--market-data-lines",
     "backfill": "--backfill",
-    "backfill_timeout_s": _TUNED,
+    "backfill_timeout_s": "--backfill-timeout",
     "overload": _QUEUE,
     "max_pending_frames": _QUEUE,
     "max_pending_bytes": _QUEUE,
@@ -87,16 +89,37 @@ FEED: Final[dict[str, str]] = {
     "max_orders": _KEPT,
     "max_executions": _KEPT,
     "max_account_rows": _KEPT,
-    "ws": _TUNED,
+    "ws": "the options of the connection are options of the command themselves",
     "seed": "for tests that repeat a run",
     "record_decisions": "--record-decisions",
 }
 
+#: The options of the connection and of the client, of the same two commands.
+CONNECTION: Final[dict[str, str]] = {
+    "open_timeout_s": "--open-timeout",
+    "close_timeout_s": "--close-timeout",
+    "max_frame_bytes": "--max-frame-bytes",
+    "max_message_bytes": "--max-message-bytes",
+    "callback_errors": "the command has no callbacks of users",
+    "busy_poll": "--busy-poll",
+    "base_url": "--url",
+    "tls": "--fingerprint",
+    "user_agent": "the command names itself",
+    "connect_timeout_s": "--connect-timeout",
+    "total_timeout_s": "--total-timeout",
+    "max_body_bytes": "--max-body-bytes",
+    "clock": "for tests with compressed time",
+    "pacer": "for programs with several clients",
+    "contract_cache": "collect has --contract-cache",
+}
+
 TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
     "collect": (
-        (FeedOptions, CollectOptions),
+        (FeedOptions, CollectOptions, WsOptions, Client, MetricsServer),
         FEED
+        | CONNECTION
         | {
+            "contract_cache": "--contract-cache",
             "conids": "--conids",
             "symbols": "--symbols",
             "trading_hours": "--trading-hours",
@@ -110,7 +133,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "max_queue_bytes": "--max-queue-bytes",
             "slow_disk": "--slow-disk",
             "output_options": "the outputs of the command write files, for which it has options of its own",
-            "roll_bytes": "a bound for rare bursts of data; --roll-interval sets the size of the files",
+            "roll_bytes": "--roll-bytes",
             "lost_files": "--lost-files",
             "file_mode": "--file-mode",
             "redact_captures": "--redact-captures",
@@ -121,9 +144,17 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "ledger": "--ledger",
             "capture_compression": "--capture-compression",
             "feed": "the options of the feed are options of the command themselves",
+            "source": "the command has one run",
+            "port": "--metrics-port",
+            "host": "--metrics-host",
+            "max_conids": "--metrics-conids",
         },
     ),
-    "tail": ((FeedOptions,), FEED | {"backfill": "the screen has no place for bars", "backfill_timeout_s": _TUNED}),
+    "tail": (
+        (FeedOptions,),
+        FEED
+        | {"backfill": "the screen has no place for bars", "backfill_timeout_s": "the screen has no place for bars"},
+    ),
     "doctor": (
         (diagnose,),
         {
@@ -136,12 +167,24 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "on_finding": "the command prints the findings",
         },
     ),
+    "replay": (
+        (Replay,),
+        {
+            "path": "the argument of the command",
+            "speed": "--speed",
+            "start": "--start",
+            "end": "--end",
+            "only_run": "--only-run",
+            "options": "a command has no use for other bounds",
+        },
+    ),
     "simulate": (
         (SimulatorOptions,),
         {
             "host": "--host",
             "port": "--port",
             "tls": "--no-tls",
+            "certificate_file": "--certificate",
             "seed": "--seed",
             "speed": "--speed",
             "is_logged_in": "--logged-out",
@@ -245,8 +288,9 @@ NOT_SHOWN: Final[dict[str, str]] = {
 
 #: What a command does not run, so that it shows no text of it.
 NOT_RUN: Final = {
-    "doctor": ("feed/", "collect/", "delivery/", "outputs/", "protocol/contracts/"),
-    "tail": ("collect/", "outputs/"),
+    "collect": ("replay/",),
+    "doctor": ("feed/", "collect/", "delivery/", "outputs/", "protocol/contracts/", "replay/"),
+    "tail": ("collect/", "outputs/", "replay/"),
 }
 
 #: Names that are an option of the library, wherever a text has them.
@@ -314,15 +358,24 @@ READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/main.py": (),
     "program.py": (),
     "cli/arguments.py": ("collect", "tail"),
+    "cli/feed_tuning.py": ("collect", "tail"),
+    "cli/config/": ("collect",),
+    "cli/service/completion.py": (),
+    "cli/service/": ("collect",),
     "cli/option_names.py": (),
     "program/": (),
     "cli/collect_command.py": ("collect",),
     "cli/collect_progress.py": ("collect",),
     "cli/tail_command.py": ("tail",),
+    "cli/files/replay_command.py": ("replay",),
     "cli/gateway_source.py": ("collect", "tail"),
     "cli/tls_options.py": ("collect", "tail", "doctor"),
     "cli/doctor_command.py": ("doctor",),
     "doctor/": ("doctor",),
+    "cli/files/report_command.py": ("report",),
+    # Elements, styles and scripts of a page.
+    "report/html/": (),
+    "report/": ("report",),
     "simulator/command.py": ("simulate",),
     "simulator/": ("collect", "tail", "simulate"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast.clock import Clock
+from cpapi_fast.collect.reports import OutputSummary
 from cpapi_fast.errors import ConfigError, CpapiError, OutputError, UsageError
 from cpapi_fast.events import Cause, Certainty, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
@@ -674,8 +676,9 @@ async def test_changes_of_files_are_events_and_notices() -> None:
 class Dying(Fake):
     """An output whose error has no handler, because it is in the thread's own code."""
 
-    def poll(self) -> float:
-        return "soon"  # type: ignore[return-value]
+    @property
+    def changes(self) -> list[FileChange]:
+        raise TypeError("no changes")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -694,3 +697,140 @@ async def test_a_thread_that_ended_keeps_nobody_waiting() -> None:
 async def test_two_outputs_with_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="two outputs with the name 'fake'"):
         recorder_of(Fake(), Fake())
+
+
+@pytest.mark.parametrize("due_s", [None, "soon"])
+async def test_an_output_whose_poll_returns_no_number_has_failed(due_s: float) -> None:
+    recorder = recorder_of(Fake(poll_s=due_s))
+    with pytest.raises(OutputError, match="the output 'fake' raised TypeError"):
+        await recorder.close()
+    check_identity(recorder)
+
+
+class Crowded(Own):
+    """An output of a program whose own attributes have names that outputs of files use otherwise."""
+
+    unit = 5
+    changes = ("mine",)
+    mismatches = None
+
+    def poll(self, _timeout_s: float) -> None:
+        raise AssertionError
+
+    def discard(self) -> None:
+        raise AssertionError
+
+    def units_of(self, _batch: Batch) -> int:
+        raise AssertionError
+
+    def files(self) -> None:
+        raise AssertionError
+
+
+async def test_attributes_of_a_program_are_not_used() -> None:
+    output, reports = Crowded(policy="drop_newest", max_queue_bytes=1), []
+    recorder = recorder_of(output, reports=reports)
+    output.gate.clear()
+    for number in range(4):
+        await recorder.write([numbered(number, 1)])
+    output.gate.set()
+    await recorder.close()
+    check_identity(recorder)
+    assert all(isinstance(report, (DiskChange, OutputGap)) for report in reports)
+    summary = OutputSummary.of(recorder.runners[0])
+    assert (summary.unit, summary.files, summary.mismatches, summary.left_out) == ("frames", (), {}, 0)
+
+
+class Unopened(Own):
+    """An output that cannot be opened."""
+
+    def open(self) -> None:
+        raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize("on_failure", ["stop", "retry", "drop"])
+async def test_what_was_never_opened_is_not_closed(on_failure: str) -> None:
+    output = Unopened(on_failure=on_failure, retry_attempts=2)
+    recorder = recorder_of(output)
+    await recorder.write([numbered(0, 3)])
+    if on_failure == "stop":
+        with pytest.raises(OutputError, match="ConnectionRefusedError"):
+            await recorder.close()
+    else:
+        await recorder.close()
+    check_identity(recorder)
+    assert output.calls == []
+    assert counts_of(recorder, "own").dropped == {"write error": 3}
+
+
+class CountingUnopened(Fake):
+    """An output that counts itself, and cannot be opened for the first times."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.options = OutputOptions(batch_delay_s=0, on_failure="drop")
+        self.failures = failures
+
+    def open(self) -> None:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise ConnectionRefusedError
+
+
+async def test_frames_before_an_output_with_counts_is_open_are_counted() -> None:
+    output = CountingUnopened(3)
+    recorder = recorder_of(output)
+    for number in range(5):
+        await recorder.write([numbered(number, 2)])
+    await recorder.close()
+    check_identity(recorder)
+    counts, queue = counts_of(recorder, "fake"), recorder.runners[0].queue_stats
+    assert (counts.received, counts.written, counts.dropped) == (10, 6, {"write error": 4})
+    assert (queue.received, queue.failures, queue.retries) == (10, 3, 0)
+
+
+async def test_failures_and_retries_are_counted() -> None:
+    recorder = recorder_of(Own(failures=3))
+    await recorder.write([numbered(0, 1)])
+    await recorder.close()
+    queue = recorder.runners[0].queue_stats
+    assert (queue.delivered, queue.failures, queue.retries) == (1, 3, 3)
+
+
+async def test_an_idle_output_keeps_no_batch_in_memory() -> None:
+    output = Own()
+    recorder = recorder_of(output)
+    batch = numbered(0, 1)
+    before = sys.getrefcount(batch)
+    await recorder.write([batch])
+    await until(lambda: sys.getrefcount(batch) == before)
+    await recorder.close()
+    assert output.frames == [0]
+
+
+class Meter:
+    """A meter that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.settled: list[tuple[int, int]] = []
+
+    def on_batch(self, batch: Batch, counts: OutputCounts, /) -> None:
+        assert len(batch)
+        self.received.append(counts.received)
+
+    def settle(self, counts: OutputCounts, /) -> None:
+        self.settled.append((counts.received, counts.pending))
+
+
+async def test_the_times_of_written_frames_are_measured() -> None:
+    meters: dict[str, Meter] = {}
+    outputs = [CheckedOutput(output) for output in (Fake(), Own(failures=1), FakeEvents())]
+    recorder = Recorder(outputs, clock=FAST, meter_of=lambda name: meters.setdefault(name, Meter()))
+    for number in range(3):
+        await recorder.write([numbered(2 * number, 2), event(number)])
+    await recorder.close()
+    assert list(meters) == ["fake", "own"]
+    for meter in meters.values():
+        assert meter.received == [2, 4, 6]
+        assert meter.settled[-1] == (6, 0)

@@ -329,7 +329,7 @@ def test_a_list_of_frames_can_be_replayed(tmp_path: Path, content: bytes) -> Non
         (b"\n\n \n", "it is empty"),
         (b"PAR1\x15\x04", "it is a Parquet file"),
         (b"ARROW1\0\0", "it is an Arrow file"),
-        (b"\xff\xff\xff\xff\x10\1\0\0", "an Arrow stream such as a capture"),
+        (b"\xff\xff\xff\xff\x10\1\0\0", "it is a binary file"),
         (b"\x1f\x8b\x08" + FRAME, "a compressed file"),
         (b"\x7fELF\x02\x01\0\0" * 50, "it is a binary file"),
         ('\ufeff{"topic":"smd+1"}'.encode("utf-16"), "it is a binary file"),

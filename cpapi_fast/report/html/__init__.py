@@ -1,0 +1,1 @@
+"""The page of a report: plots, sections, style, and the elements of HTML"""
