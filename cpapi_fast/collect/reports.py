@@ -217,13 +217,20 @@ def _lateness_lines(feed: FeedStats) -> list[str]:
 
 
 def _queue_lines(queue: OutputQueueStats) -> list[str]:
-    """A line about the frames that the queue of an output has dropped; none if there are none."""
+    """Lines about what the queue of an output has dropped, and about its failures; none if there are none."""
+    lines = []
+    if queue.failures:
+        lines.append(f"    {queue.failures:,} of its calls failed, {queue.retries:,} were retried")
+    if queue.events_dropped:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(queue.events_dropped.items()))
+        lines.append(f"    events dropped from its queue: {reasons}")
     if not queue.dropped:
-        return []
+        return lines
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(queue.dropped.items()))
     return [
+        *lines,
         f"    its queue: {queue.received:,} frames received = {queue.delivered:,} delivered + "
-        f"{queue.dropped_total:,} dropped ({reasons}) + {queue.pending:,} pending"
+        f"{queue.dropped_total:,} dropped ({reasons}) + {queue.pending:,} pending",
     ]
 
 

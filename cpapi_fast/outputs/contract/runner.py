@@ -160,7 +160,9 @@ class OutputRunner:
             self._on_report(self._gap_of(missing, None))
         if self.options.on_failure == "stop" and self.error is None:
             self.error = OutputError(f"{text}{lost}", path="")
-        self._on_report(OutputFailure(time.time_ns(), self.name, True, self.options.on_failure, text))
+        # Nothing is tried again after the end.
+        follows = "stop" if self.options.on_failure == "stop" else "drop"
+        self._on_report(OutputFailure(time.time_ns(), self.name, True, follows, text))
 
     def _call_in_loop(self, callback: Callable[..., object], *args: object) -> None:
         try:

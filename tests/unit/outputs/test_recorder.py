@@ -454,6 +454,9 @@ async def test_the_deadline_ends_a_run_whose_output_hangs(on_failure: str) -> No
     assert other.frames == list(range(10))
     (gap,) = (report for report in reports if isinstance(report, OutputGap))
     assert (gap.reason, gap.frames_dropped) == ("flush deadline", 10)
+    failures = [report for report in reports if isinstance(report, OutputFailure)]
+    follows = {"stop": "stop", "retry": "drop"}[on_failure]
+    assert [failure.on_failure for failure in failures] == [follows], "nothing is retried after the end"
     own.gate.set()
     recorder.runners[0]._thread.join(60)
     assert counts_of(recorder, "own") == counts, "a thread that is left behind changes nothing"
