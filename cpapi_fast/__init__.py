@@ -109,6 +109,8 @@ from .meaning import Meaning
 from .messages.member import Message
 from .metrics import MetricsCollector, MetricsServer
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
+from .outputs.contract.options import OutputOptions
+from .outputs.contract.output import Output
 from .outputs.tables.market_data import QuotesWriter, TicksWriter
 from .outputs.tables.reader import read_table
 from .protocol.contracts.info import ContractInfo
@@ -211,7 +213,9 @@ __all__ = [
     "NoSessionError",
     "NotAuthenticatedError",
     "Order",
+    "Output",
     "OutputError",
+    "OutputOptions",
     "PaceError",
     "PinMismatchError",
     "Pnl",

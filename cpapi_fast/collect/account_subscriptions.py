@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from cpapi_fast.outputs.interface import OrderList
+from cpapi_fast.outputs.run_events import OrderList
 from cpapi_fast.outputs.tables.accounts import AccountWriter, OrdersWriter, rows_of_list
 
 from .options import CollectOptions

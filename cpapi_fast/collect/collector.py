@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from cpapi_fast.errors import CpapiError, UsageError
@@ -14,11 +12,8 @@ from cpapi_fast.feed import Feed, FeedSubscription
 from cpapi_fast.feed.driver.control_frames import is_error
 from cpapi_fast.feed.reports.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.frames.cost import cost_bytes
-from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
+from cpapi_fast.outputs.interface import make_folder, unfinished_files
 from cpapi_fast.outputs.recorder import Recorder
-from cpapi_fast.outputs.tables.accounts import AccountWriter
-from cpapi_fast.outputs.tables.market_data import MarketDataWriter
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
@@ -26,8 +21,8 @@ from .account_subscriptions import AccountSubscriptions
 from .instruments import InstrumentChange, Instruments
 from .notices import Notices
 from .observed_run import ObservedRun
-from .options import OVERFLOW_POLICIES, CollectOptions
-from .outputs import RunOutputs, open_outputs
+from .options import CollectOptions
+from .outputs import RunOutputs, check_outputs, open_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 
@@ -41,7 +36,7 @@ _OTHER: Final = bytes([FrameKind.OTHER])
 #: The reason why a run ended whose task was cancelled.
 _CANCELLED: Final = "cancelled"
 
-#: How much is passed to the recorder at a time: enough to keep its thread busy, and little enough for the event loop.
+#: How much is passed to the outputs at a time: enough to keep their threads busy, and little enough for the event loop.
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _CHUNK_ITEMS: Final = 4096
 
@@ -59,19 +54,20 @@ class Collector(ObservedRun):
     - `quotes-*.parquet`: the whole state of an instrument after each market data frame, Parquet. Each file is complete.
       `CollectOptions.tables` can add `ticks-*.parquet`, or replace it by them: each frame as sent. See `read_table`.
     - `orders-*.parquet`, `executions-*.parquet` and so on: only with the options of orders and accounts.
-    - `events-*.jsonl`: state changes, gaps, a slow disk and lost files, one JSON object per line.
+    - `events-*.jsonl`: state changes, gaps, slow outputs and lost files, one JSON object per line.
 
     Only their owner can read the files (`CollectOptions.file_mode`).
 
     Args:
         client: the client of the gateway. The run does not close it.
         options: what to collect.
-        on_notice: a plain function, called with a line of text when data stops or returns, when the disk is slow, and
+        on_notice: a plain function, called with a line of text when data stops or returns, when an output is slow, and
             so on. Its exceptions are passed to the exception handler of the loop. Without it, the lines are warnings of
             the logger `cpapi_fast`, to which the feed also writes its changes of state, retries and gaps.
+        outputs: outputs of the program beside the files; see `Output`. The run closes them.
 
     Raises:
-        ConfigError: `on_notice` is not a plain function.
+        ConfigError: `on_notice` is not a plain function, or an output is no output or has a name that is taken.
 
     Attributes:
         options: the options.
@@ -80,12 +76,18 @@ class Collector(ObservedRun):
     """
 
     def __init__(
-        self, client: Client, options: CollectOptions, *, on_notice: Callable[[str], None] | None = None
+        self,
+        client: Client,
+        options: CollectOptions,
+        *,
+        on_notice: Callable[[str], None] | None = None,
+        outputs: Sequence[object] = (),
     ) -> None:
         super().__init__(client)
         self.options: Final = options
         self.summary: Summary | None = None
         self.latest_status: CollectStatus = CollectStatus("starting", 0.0, None, 0, (), ())
+        self._own_outputs: Final = check_outputs(outputs, options)
         self._clock: Final[Clock] = client.clock
         self._notices = Notices(on_notice, self._clock, (*options.summary, *options.ledger))
         self._state: str | None = "starting"
@@ -94,36 +96,37 @@ class Collector(ObservedRun):
         self._instruments: Instruments | None = None
         self._prepared = Preparation(options)
         self._outputs: RunOutputs | None = None
-        self._tables: tuple[MarketDataWriter, ...] = ()
-        self._account_tables: tuple[AccountWriter, ...] = ()
         self._accounts = AccountSubscriptions(options)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         self._has_subscribed: Final = asyncio.Event()
-        #: When the disk became slower than the data; None while it is not.
-        self._slow_since_s: float | None = None
 
     def status(self) -> CollectStatus:
         """The current status. Call it only in the thread of the event loop."""
-        feed, recorder = self._feed, self._recorder
-        consumer = self._consumer.stats if self._consumer else None
+        feed, runners = self._feed, self._recorder.runners if self._recorder else ()
+        # What waits for room is in both queues, but only once in memory.
+        waiting_bytes = self._recorder.waiting_bytes if self._recorder else 0
+        queued_bytes = self._consumer.stats.pending_bytes - waiting_bytes if self._consumer else 0
+        tables = self._outputs.tables if self._outputs else ()
+        queues = {runner.name: runner.queue_stats for runner in runners}
         known = [(subscription.topic.partition("+")[2], subscription.status) for subscription in self._subscriptions]
         change = self._notices.last_trouble
-        latest = self._tables[0].latest if self._tables else {}
+        latest = tables[0].latest if tables else {}
         symbols, left = (one.symbols, one.left) if (one := self._instruments) else (self._prepared.symbols, frozenset())
         return CollectStatus(
             state=self._state or (feed.state.value if feed else "starting"),
             elapsed_s=self._clock.monotonic_s() - self._started_s,
             connection=feed.stats.connection if feed else None,
-            queued_bytes=consumer.pending_bytes if consumer else 0,
-            outputs=tuple((output.name, output.counts) for output in recorder.outputs) if recorder else (),
+            queued_bytes=queued_bytes + max((queue.pending_bytes for queue in queues.values()), default=0),
+            outputs=tuple((runner.name, runner.counts) for runner in runners),
             latest=tuple(quote for name, quote in latest.items() if name not in left),
             subscriptions={name: status for name, status in known if status is not None},
             gaps=sum(self._gaps.values()),
-            dropped=consumer.dropped if consumer else 0,
+            dropped=sum(queue.dropped_total for queue in queues.values()),
             advice=change.advice if change and self._notices.is_in_trouble else "",
-            rows_unlisted=self._tables[0].rows_unlisted if self._tables else 0,
+            rows_unlisted=tables[0].rows_unlisted if tables else 0,
             symbols={str(one.conid): one.text for one in symbols},
+            queues=queues,
         )
 
     async def set_instruments(self, conids: Iterable[int | str] = (), symbols: Iterable[str] = ()) -> InstrumentChange:
@@ -145,7 +148,8 @@ class Collector(ObservedRun):
         instruments = self._instruments
         before = instruments.symbols
         change = await instruments.change(conids, symbols)
-        if self._outputs is not None and self._recorder is not None:
+        # The outputs of a run that has ended meanwhile get nothing more.
+        if self._outputs is not None and self._recorder is not None and self._state is None:
             self._outputs.record_change(self._recorder, change.added, change.removed, before, instruments.symbols)
         return change
 
@@ -170,8 +174,8 @@ class Collector(ObservedRun):
             The result of the run, which is also `summary`.
 
         Raises:
-            OutputError: a folder or file cannot be written, or something was lost because another program deleted or
-                changed a file.
+            OutputError: a folder or file cannot be written, an output of the program with `on_failure="stop"` has
+                failed, or something was lost because another program deleted or changed a file.
             SymbolError: symbols name no contract, or several.
             LimitError: there are more instruments than market data lines.
             ConfigError, CertificateError: the TLS policy is invalid, or does not trust the gateway.
@@ -196,7 +200,7 @@ class Collector(ObservedRun):
         await instruments.subscribe()
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
-        self._recorder = recorder = self._open_recorder(options)
+        recorder, outputs = self._open_outputs(options)
         self._instruments = instruments
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
@@ -210,7 +214,7 @@ class Collector(ObservedRun):
         try:
             ended = await self._collect(feed, consumer, recorder, stop)
         finally:
-            summary, error = await self._end(feed, consumer, recorder, tasks, ended)
+            summary, error = await self._end(feed, consumer, recorder, outputs, tasks, ended)
         if error is not None:
             raise error
         return summary
@@ -220,6 +224,7 @@ class Collector(ObservedRun):
         feed: Feed,
         consumer: Consumer,
         recorder: Recorder,
+        outputs: RunOutputs,
         tasks: tuple[asyncio.Task[None], ...],
         ended: tuple[str, CpapiError | None],
     ) -> tuple[Summary, CpapiError | None]:
@@ -229,18 +234,19 @@ class Collector(ObservedRun):
         self._state = "finishing the files"
         self._update_status()
         await feed.aclose()
-        error = await self._finish(consumer, recorder) or error
+        error = await self._finish(consumer, recorder, outputs) or error
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if error is None and reason != _CANCELLED:
-            reason, error = self._check_result(reason, consumer)
+            reason, error = self._check_result(reason, consumer, outputs)
+        results = [OutputSummary.of(runner) for runner in recorder.runners]
         if error is None:
-            error = lost_error(recorder.outputs)
+            error = lost_error(results)
         self._notices.close()
         # A run of orders and accounts without instruments expects no market data.
         is_expected = bool(self._subscriptions) or not self.options.account_tables
-        unused = [table for table in self._tables if not (is_expected or table.counts.received)]
+        unused = [table.name for table in outputs.tables if not (is_expected or table.counts.received)]
         self._state = "ended"
         self.summary = Summary(
             reason=reason if error is None else str(error),
@@ -248,15 +254,15 @@ class Collector(ObservedRun):
             feed=feed.stats,
             consumer=consumer.stats,
             gaps={cause.value: count for cause, count in self._gaps.items()},
-            outputs=tuple(OutputSummary.of(output) for output in recorder.outputs if output not in unused),
+            outputs=tuple(result for result in results if result.name not in unused),
             symbols=self._instruments.symbols if self._instruments else (),
         )
         self._update_status()
         return self.summary, error
 
-    def _check_result(self, reason: str, consumer: Consumer) -> tuple[str, CpapiError | None]:
+    def _check_result(self, reason: str, consumer: Consumer, outputs: RunOutputs) -> tuple[str, CpapiError | None]:
         """The reason of the end, with the cause if there is no data, and an error if nothing was collected."""
-        notices, tables = self._notices, self._tables
+        notices, tables = self._notices, outputs.tables
         if consumer.stats.received == 0:
             what = f"{reason} before anything was received; nothing was collected"
             return reason, no_data_error(what, notices.last_trouble or notices.last_change)
@@ -264,28 +270,23 @@ class Collector(ObservedRun):
         if is_without and self._subscriptions and tables[0].counts.received == 0:
             what = f"{reason} before any quote was received; no quote was collected"
             return reason, no_data_error(what, notices.last_trouble)
-        missing = self._accounts.missing_text(self._account_tables)
+        missing = self._accounts.missing_text(outputs.account_tables)
         if missing:
             notices.report(f"{missing}; check the accounts")
         return "; ".join(filter(None, (reason, notices.end_text if is_without else "", missing))), None
 
     def _open_consumer(self, feed: Feed) -> Consumer:
-        options = self.options
+        # Each output has a queue with a policy of its own. This queue only fills while one of them holds the stream.
         # Each frame costs more than one byte, so the bound on bytes is the only one.
-        return feed.consumer(
-            policy=OVERFLOW_POLICIES[options.slow_disk],
-            max_pending_frames=options.max_queue_bytes,
-            max_pending_bytes=options.max_queue_bytes,
-            name="files",
-        )
+        nbytes = self.options.consumer_bytes
+        return feed.consumer(policy="block", max_pending_frames=nbytes, max_pending_bytes=nbytes, name="outputs")
 
-    def _open_recorder(self, options: CollectOptions) -> Recorder:
-        prepared = self._prepared
-        self._outputs = outputs = open_outputs(options, self._clock, prepared.symbols, prepared.resolved_ns)
-        self._tables, self._account_tables = outputs.tables, outputs.account_tables
-        writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
-        on_change, meter_of = self._notices.on_event, self._meter_of
-        return Recorder(writers, events=outputs.events, on_change=on_change, clock=self._clock, meter_of=meter_of)
+    def _open_outputs(self, options: CollectOptions) -> tuple[Recorder, RunOutputs]:
+        outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
+        every = [*outputs.checked(options), *self._own_outputs]
+        recorder = Recorder(every, on_event=self._notices.on_event, clock=self._clock, meter_of=self._meter_of)
+        self._recorder, self._outputs = recorder, outputs
+        return recorder, outputs
 
     async def _collect(
         self, feed: Feed, consumer: Consumer, recorder: Recorder, stop: asyncio.Event | None
@@ -295,7 +296,7 @@ class Collector(ObservedRun):
         receiver = asyncio.create_task(self._receive(consumer, recorder), name="cpapi_fast receive")
         ends: dict[asyncio.Future[Any], str] = {
             receiver: "the feed was closed",
-            asyncio.create_task(recorder.failed(), name="cpapi_fast disk"): "the disk failed",
+            asyncio.create_task(recorder.failed(), name="cpapi_fast failure"): "an output failed",
             self._refusal: "the gateway was refused",
         }
         if stop is not None:
@@ -321,25 +322,23 @@ class Collector(ObservedRun):
             await asyncio.gather(*others, return_exceptions=True)
             # The receiver still gets what was received before the feed was closed. Then its iteration ends.
             await feed.aclose()
+            recorder.release()
             await asyncio.gather(receiver, return_exceptions=True)
 
-    async def _finish(self, consumer: Consumer, recorder: Recorder) -> CpapiError | None:
-        """Finish the files. Returns the error of an output, if there was one."""
+    async def _finish(self, consumer: Consumer, recorder: Recorder, outputs: RunOutputs) -> CpapiError | None:
+        """Finish the outputs. Returns the error of one of them, if there was one."""
         consumer.close()
         try:
             await recorder.close()
         except CpapiError as exc:
             return exc
         finally:
-            self._accounts.settle(self._account_tables)
-        if self._outputs is not None and self._outputs.capture.counts.received == 0:
-            with suppress(OSError):  # A capture without frames is of no use.
-                self._outputs.capture.path.unlink()
+            self._accounts.settle(outputs.account_tables)
+        outputs.remove_empty_capture()
         return None
 
     async def _receive(self, consumer: Consumer, recorder: Recorder) -> None:
-        # Frames count as pending until the recorder has written them, so the consumer's bound includes them.
-        # A chunk is small compared with what counts as a slow disk.
+        # A chunk is small compared with what counts as a slow output.
         async for items in consumer.chunks(min(_CHUNK_BYTES, self.options.max_queue_bytes // 8 + 1), _CHUNK_ITEMS):
             for item in items:
                 if isinstance(item, Batch):
@@ -350,30 +349,7 @@ class Collector(ObservedRun):
                     self._gaps[item.cause] = self._gaps.get(item.cause, 0) + 1
                 if not self._is_refusal(item):
                     self._notices.on_event(item)
-            self._check_disk()
             await recorder.write(items)
-            # They still count as pending until the next list is requested.
-            self._check_disk(sum(cost_bytes(item, 0, len(item)) for item in items if isinstance(item, Batch)))
-
-    def _check_disk(self, written_bytes: int = 0) -> None:
-        """Report when more than half of the bound waits for the disk, and when at most an eighth waits again.
-
-        Args:
-            written_bytes: how many of the pending bytes have been written.
-        """
-        consumer, recorder = self._consumer, self._recorder
-        if consumer is None or recorder is None or consumer.is_closed:
-            return
-        waiting_bytes = consumer.stats.pending_bytes - written_bytes
-        is_slow = waiting_bytes > self.options.max_queue_bytes // (2 if self._slow_since_s is None else 8)
-        if is_slow == (self._slow_since_s is not None):
-            return
-        now_s = self._clock.monotonic_s()
-        duration_s = None if self._slow_since_s is None else now_s - self._slow_since_s
-        self._slow_since_s = now_s if is_slow else None
-        change = DiskChange(time.time_ns(), is_slow, self.options.slow_disk, duration_s)
-        self._notices.on_event(change)
-        recorder.put_event(change)
 
     def _report_errors(self, batch: Batch) -> None:
         """Report the `error` frames of the gateway: a few per day, or many at once."""
@@ -392,7 +368,8 @@ class Collector(ObservedRun):
 
     async def _update_repeatedly(self) -> None:
         while True:
-            self._check_disk()
+            if self._recorder is not None:
+                self._recorder.check()
             self._update_status()
             await asyncio.sleep(_STATUS_INTERVAL_S)
 

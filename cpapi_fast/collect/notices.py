@@ -10,13 +10,13 @@ from typing import Final
 
 from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
-from cpapi_fast.events import Cause, Gap, Standstill, StandstillReason, StateChange
+from cpapi_fast.events import Cause, Standstill, StandstillReason, StateChange
 from cpapi_fast.feed.machine.advice import FEED_WORDING
 from cpapi_fast.feed.reports.feed_log import FeedLog
 from cpapi_fast.feed.reports.trouble import TroubleReporter
 from cpapi_fast.limited_reporter import CHANGE_BURST, LimitedReporter
 from cpapi_fast.loop import running_loop
-from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
+from cpapi_fast.outputs.run_events import DiskChange, FileChange, OutputFailure, OutputGap, RecordedEvent
 from cpapi_fast.printable import printable
 from cpapi_fast.redaction import PREVIEW_SOURCE_BYTES, preview
 
@@ -47,7 +47,8 @@ class Notices:
         report = _ignore if on_notice is None else self._changes
         self._trouble: Final = TroubleReporter(report, report, clock)
         self._log: Final = FeedLog("collect")
-        self._dropped = 0
+        #: How many frames each output has dropped.
+        self._dropped: dict[str, int] = {}
         self._drop_reported_s = -_DROPS_INTERVAL_S
 
     @property
@@ -122,9 +123,10 @@ class Notices:
             self._on_disk(event)
         elif isinstance(event, FileChange):
             self._on_file(event)
-        elif isinstance(event, Gap):
-            if event.cause is Cause.CONSUMER_OVERFLOW:
-                self._on_drop(event)
+        elif isinstance(event, OutputGap):
+            self._on_drop(event)
+        elif isinstance(event, OutputFailure):
+            self._on_failure(event)
         elif isinstance(event, Standstill):
             if not self.is_logging:
                 self.report(_standstill_text(event))
@@ -132,23 +134,34 @@ class Notices:
             self._trouble.on_change(event)
 
     def _on_disk(self, change: DiskChange) -> None:
+        who = f"the output {change.output}"
         if not change.is_slow:
-            self.report(f"the disk has caught up with the data after {change.duration_s or 0.0:,.1f} s")
-        elif change.policy == "hold":
-            self.report("the disk is slower than the data; the socket is not read until the disk has caught up")
+            self.report(f"{who} has caught up with the data after {change.duration_s or 0.0:,.1f} s")
+        elif change.policy == "block":
+            self.report(f"{who} is slower than the data; the socket is not read until it has caught up")
         else:
-            self.report(f"the disk is slower than the data; frames beyond the limit are dropped ({change.policy})")
+            self.report(f"{who} is slower than the data; frames beyond its limit are dropped ({change.policy})")
+
+    def _on_failure(self, failure: OutputFailure) -> None:
+        who = f"the output {failure.output}"
+        if not failure.is_failing:
+            self._changes(lambda: f"{who} works again after {failure.duration_s or 0.0:,.1f} s")
+        elif failure.on_failure != "stop":
+            follows = "it is tried again" if failure.on_failure == "retry" else "what it cannot write is dropped"
+            self._changes(lambda: f"{who} has failed: {failure.error}; {follows}; the other outputs continue")
 
     def _on_file(self, change: FileChange) -> None:
         lost = f"{change.lost:,} {change.unit} in it are lost" if change.lost else f"its {change.unit} are not lost"
         follows = "the run ends" if change.policy == "fail" else "a new file follows"
         self.report(f"another program has {change.change} {change.path}; {lost}; {follows}")
 
-    def _on_drop(self, gap: Gap) -> None:
-        self._dropped += gap.frames_dropped or 0
+    def _on_drop(self, gap: OutputGap) -> None:
+        dropped = self._dropped
+        dropped[gap.output] = dropped.get(gap.output, 0) + gap.frames_dropped
         if time.monotonic() - self._drop_reported_s >= _DROPS_INTERVAL_S:
             self._drop_reported_s = time.monotonic()
-            self.report(f"{self._dropped:,} frames dropped so far, because the disk is slower than the data")
+            counts = ", ".join(f"{count:,} of {name}" for name, count in sorted(dropped.items()))
+            self.report(f"frames dropped so far: {counts} ({gap.reason})")
 
 
 def _ignore(_text: object) -> None:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cpapi_fast.feed import Feed
-    from cpapi_fast.outputs.interface import BatchOutput, OutputCounts, WriteMeter
+    from cpapi_fast.outputs.contract.queue_items import OutputQueueStats
+    from cpapi_fast.outputs.interface import OutputCounts, WriteMeter
     from cpapi_fast.outputs.recorder import Recorder
     from cpapi_fast.rest.client import Client
 
@@ -21,8 +22,8 @@ class RunObserver(Protocol):
     def on_feed(self, feed: Feed) -> None:
         """Take note of the feed, before it has consumers."""
 
-    def meter_of(self, output: BatchOutput) -> WriteMeter | None:
-        """Return what measures an output, or None."""
+    def meter_of(self, output: str) -> WriteMeter | None:
+        """Return what measures the output with this name, or None."""
 
 
 class ObservedRun:
@@ -50,9 +51,15 @@ class ObservedRun:
 
     @property
     def output_counts(self) -> tuple[tuple[str, str, OutputCounts], ...]:
-        """Name, unit and counts of each output; empty until the outputs are open. Another thread changes the counts."""
+        """Name, unit and counts of each output; empty until the outputs are open. The counts are copies."""
         recorder = self._recorder
-        return tuple((one.name, one.unit, one.counts) for one in recorder.outputs) if recorder else ()
+        return tuple((one.name, one.unit, one.counts) for one in recorder.runners) if recorder else ()
+
+    @property
+    def output_queues(self) -> tuple[tuple[str, OutputQueueStats, int], ...]:
+        """Name, counters and bound in bytes of the queue of each output; empty until the outputs are open."""
+        recorder = self._recorder
+        return tuple((one.name, one.queue_stats, one.max_bytes) for one in recorder.runners) if recorder else ()
 
     def _observe(self, observer: RunObserver | None) -> None:
         # For `metrics`. Outputs are only measured if this is called before the run.
@@ -67,5 +74,5 @@ class ObservedRun:
             self._observer.on_feed(feed)
 
     @property
-    def _meter_of(self) -> Callable[[BatchOutput], WriteMeter | None] | None:
+    def _meter_of(self) -> Callable[[str], WriteMeter | None] | None:
         return None if self._observer is None else self._observer.meter_of

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from cpapi_fast.delivery.overflow import OverflowPolicy
 from cpapi_fast.errors import ConfigError, SubscriptionError
 from cpapi_fast.feed.options import FeedOptions
 from cpapi_fast.feed.subscription import send_nothing
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.capture_messages import CaptureCompression, checked_compression
+from cpapi_fast.outputs.contract.options import OutputOptions, QueuePolicy
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES, AccountTableName
 from cpapi_fast.outputs.tables.schema import TableName
@@ -26,12 +26,15 @@ from cpapi_fast.redaction import repr_without_accounts, shown
 #: The policy while the disk is slower than the data: stop reading the socket, or drop frames.
 SlowDisk = Literal["hold", "drop_oldest", "drop_newest"]
 
-#: The policy of the consumer for each of them.
-OVERFLOW_POLICIES: Final[Mapping[SlowDisk, OverflowPolicy]] = {
+#: The policy of the queues of the files for each of them.
+_QUEUE_POLICIES: Final[Mapping[SlowDisk, QueuePolicy]] = {
     "hold": "block",
     "drop_oldest": "drop_oldest",
     "drop_newest": "drop_newest",
 }
+
+#: The outputs that write the files of a run.
+FILE_OUTPUTS: Final = ("capture", *get_args(TableName), *ACCOUNT_TABLES, "events")
 
 #: The modes with which the owner can read and write, and nobody can execute.
 _FILE_MODES: Final = frozenset(PRIVATE_MODE | others for others in range(0o67) if not others & 0o11)
@@ -67,9 +70,12 @@ class CollectOptions:
         flush_interval_s: the longest time until a frame is in the capture.
         roll_interval_s: the time after which a file of the capture or of a table is finished and the next begins.
         roll_bytes: the size at which a file of the capture or of the events is finished and the next begins.
-        max_queue_bytes: how many bytes may wait for the disk before `slow_disk` applies.
+        max_queue_bytes: how many bytes may wait for the disk before `slow_disk` applies. The outputs share them.
         slow_disk: `hold` stops reading the socket until the disk has caught up, so that nothing is dropped here;
-            `drop_oldest` and `drop_newest` drop frames and report a gap with their number.
+            `drop_oldest` and `drop_newest` drop frames from the queue of each output that is behind, and report them.
+        output_options: options of single outputs by name, such as `{"capture": OutputOptions(...)}`, instead of those
+            that follow from `max_queue_bytes` and `slow_disk`. The files are `capture`, `quotes`, `ticks`, `orders`,
+            `executions`, `pnl`, `account_summary`, `ledger` and `events`; an output of the program has its own name.
         lost_files: what to do when another program deletes, moves or changes a file that is being written: `recreate`
             continues in a new file, `fail` ends the run. In both cases the run ends with an error if anything was lost.
         file_mode: the permissions of the files; by default, only their owner can read them. The folder keeps its own.
@@ -102,6 +108,7 @@ class CollectOptions:
     roll_interval_s: float = 300.0
     max_queue_bytes: int = 32 * 1024 * 1024
     slow_disk: SlowDisk = "hold"
+    output_options: Mapping[str, OutputOptions] = field(default_factory=dict)
     roll_bytes: int = 1024 * 1024 * 1024
     lost_files: LostFiles = "recreate"
     file_mode: int = PRIVATE_MODE
@@ -134,6 +141,7 @@ class CollectOptions:
             raise ConfigError(f"feed must be FeedOptions, not {type(self.feed).__name__}")
         if self.slow_disk not in get_args(SlowDisk):
             raise ConfigError(f"slow_disk must be one of {', '.join(get_args(SlowDisk))}, not {self.slow_disk!r}")
+        object.__setattr__(self, "output_options", _checked_output_options(self.output_options))
         if self.lost_files not in get_args(LostFiles):
             raise ConfigError(f"lost_files must be one of {', '.join(get_args(LostFiles))}, not {self.lost_files!r}")
         object.__setattr__(self, "tables", _checked_tables(self.tables))
@@ -159,6 +167,24 @@ class CollectOptions:
         return tuple(name for name, is_wanted in zip(ACCOUNT_TABLES, wanted, strict=True) if is_wanted)
 
     @property
+    def consumer_bytes(self) -> int:
+        """How many of `max_queue_bytes` may wait before the queues of the outputs."""
+        return self.max_queue_bytes // 4 + 1
+
+    def options_of(self, name: str) -> OutputOptions | None:
+        """The options of an output; None for those that the output has itself."""
+        if name in self.output_options or name not in FILE_OUTPUTS:
+            return self.output_options.get(name)
+        return OutputOptions(
+            policy=_QUEUE_POLICIES[self.slow_disk],
+            max_queue_bytes=max(self.max_queue_bytes - self.consumer_bytes, 1),
+            batch_delay_s=0,
+            on_failure="stop",
+            # A disk that does not respond may come back, and a person can end the run at once.
+            flush_deadline_s=None,
+        )
+
+    @property
     def given_hours(self) -> TradingHours | None:
         """The trading hours of all instruments, if the options have them."""
         return self.trading_hours if isinstance(self.trading_hours, TradingHours) else None
@@ -181,6 +207,20 @@ def checked_accounts(name: str, accounts: object) -> tuple[str, ...]:
         check_account(account)
         found[account] = None
     return tuple(found)
+
+
+def _checked_output_options(given: object) -> Mapping[str, OutputOptions]:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"output_options must be a dict of OutputOptions by name, not {shown(given)}")
+    for name, options in given.items():
+        if not isinstance(name, str) or not isinstance(options, OutputOptions):
+            raise ConfigError(f"output_options must have OutputOptions by name, not {shown(options)} for {shown(name)}")
+        if name in FILE_OUTPUTS and options.on_failure == "retry":
+            raise ConfigError(
+                f"the output {name!r} cannot be retried, because its file ends with the first failure; "
+                "let its failure stop the run, or drop what it cannot write"
+            )
+    return dict(given)
 
 
 def _checked_tables(tables: object) -> tuple[TableName, ...]:

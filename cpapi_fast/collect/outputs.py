@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cpapi_fast.errors import ConfigError
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
+from cpapi_fast.outputs.contract.output import CheckedOutput, check_names
 from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
-from cpapi_fast.outputs.interface import InstrumentsChange
+from cpapi_fast.outputs.interface import FileOutput
+from cpapi_fast.outputs.run_events import InstrumentsChange
 from cpapi_fast.outputs.tables.accounts import (
     AccountSummaryWriter,
     AccountWriter,
@@ -22,7 +26,7 @@ from cpapi_fast.outputs.tables.market_data import MarketDataWriter, QuotesWriter
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, symbols_json, symbols_table
 from cpapi_fast.protocol.instruments import market_data_target
 
-from .options import CollectOptions
+from .options import FILE_OUTPUTS, CollectOptions
 
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
@@ -42,7 +46,7 @@ _ACCOUNT_WRITERS: Final[dict[AccountTableName, type[AccountWriter]]] = {
 
 
 class RunOutputs(NamedTuple):
-    """The outputs of a run.
+    """The outputs of a run that write its files.
 
     Attributes:
         capture: every frame.
@@ -55,6 +59,17 @@ class RunOutputs(NamedTuple):
     tables: tuple[MarketDataWriter, ...]
     account_tables: tuple[AccountWriter, ...]
     events: EventLog
+
+    def checked(self, options: CollectOptions) -> list[CheckedOutput]:
+        """The outputs with their options, in the order of the summary."""
+        found: tuple[FileOutput, ...] = (self.capture, *self.tables, *self.account_tables, self.events)
+        return [CheckedOutput(output, options.options_of(output.name)) for output in found]
+
+    def remove_empty_capture(self) -> None:
+        """Remove the capture if it is closed without a frame, which is of no use."""
+        if self.capture.counts.received == 0:
+            with suppress(OSError):
+                self.capture.path.unlink()
 
     def record_change(
         self,
@@ -90,6 +105,29 @@ def _named(symbols: Sequence[ResolvedSymbol], time_ns: int) -> tuple[dict[str, s
     if not symbols:
         return {}, b""
     return {"cpapi_fast.symbols": symbols_json(symbols)}, symbols_line(symbols_table(symbols), time_ns)
+
+
+def check_outputs(outputs: Sequence[object], options: CollectOptions) -> tuple[CheckedOutput, ...]:
+    """Return the outputs of a program with their options.
+
+    Raises:
+        ConfigError: one is no output, two have one name, a name is that of a file of the run, or `output_options` has
+            the name of no output.
+    """
+    if isinstance(outputs, (str, bytes)) or not isinstance(outputs, Sequence):
+        raise ConfigError(f"outputs must be a list of outputs, not an object of the type {type(outputs).__name__}")
+    found = []
+    for output in outputs:
+        name = getattr(output, "name", None)
+        if name in FILE_OUTPUTS:
+            raise ConfigError(f"the name {name!r} is that of a file of the run; give the output another one")
+        found.append(CheckedOutput(output, options.options_of(name) if isinstance(name, str) else None))
+    check_names(found)
+    known = {*FILE_OUTPUTS, *(output.name for output in found)}
+    for name in options.output_options:
+        if name not in known:
+            raise ConfigError(f"there is no output {name!r} to set options of, only {', '.join(sorted(known))}")
+    return tuple(found)
 
 
 def open_outputs(

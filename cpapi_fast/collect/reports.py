@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from cpapi_fast.errors import OutputError
+from cpapi_fast.outputs.contract.queue_items import OutputQueueStats
 from cpapi_fast.outputs.file_names import TIME_IN_NAME
-from cpapi_fast.outputs.interface import Output, OutputCounts
+from cpapi_fast.outputs.interface import OutputCounts
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES
 from cpapi_fast.outputs.tables.latest_quote import LatestQuote
 from cpapi_fast.outputs.tables.schema import TableName
@@ -29,6 +30,7 @@ _MAX_SYMBOLS: Final = 20
 if TYPE_CHECKING:
     from cpapi_fast.delivery.stats import ConsumerStats
     from cpapi_fast.feed import FeedStats, SubscriptionStatus
+    from cpapi_fast.outputs.contract.runner import OutputRunner
     from cpapi_fast.ws.stats import WsStats
 
 
@@ -38,9 +40,10 @@ class OutputSummary:
     """The result of one output.
 
     Attributes:
-        name: `capture`, `events`, or the name of a table: `quotes`, `orders`.
+        name: `capture`, `events`, the name of a table: `quotes`, `orders`, or that of an output of the program.
         unit: what it counts: `frames`, `quotes`, `updates of orders`.
         counts: where its items went; received = written + taken_away + dropped + pending.
+        queue: the counters of its queue.
         files: its finished files with their sizes in bytes, oldest first.
         mismatches: how many values were not of the kind of their column, such as a text in the place of a number, and
             are null; by column. Empty for outputs without such columns.
@@ -54,16 +57,20 @@ class OutputSummary:
     files: tuple[tuple[Path, int], ...]
     mismatches: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
+    queue: OutputQueueStats = field(default_factory=OutputQueueStats)
 
     @classmethod
-    def of(cls, output: Output) -> OutputSummary:
+    def of(cls, runner: OutputRunner) -> OutputSummary:
         """Return the result of an output that is closed."""
         sizes = []
-        for path in output.files:
+        # Attributes of other outputs with these names mean something else.
+        output = runner.output if runner.counts_itself else None
+        files: Iterable[Path] = getattr(output, "files", ())
+        for path in files:
             with suppress(OSError):  # A finished file may have been moved already.
                 sizes.append((path, path.stat().st_size))
         mismatches, left_out = getattr(output, "mismatches", {}), getattr(output, "left_out", 0)
-        return cls(output.name, output.unit, output.counts, tuple(sizes), mismatches, left_out)
+        return cls(runner.name, runner.unit, runner.counts, tuple(sizes), mismatches, left_out, runner.queue_stats)
 
 
 @repr_without_accounts
@@ -75,10 +82,10 @@ class Summary:
         reason: why it ended, as text.
         duration_s: its duration in seconds of the client's clock.
         feed: the counters of the feed. `feed.connection` has those of all its sockets.
-        consumer: the counters of the queue between feed and files.
+        consumer: the counters of the queue between the feed and the queues of the outputs.
         gaps: the number of gaps by cause.
-        outputs: the results of the capture, the tables and the events, in this order. In a run of orders and accounts
-            without instruments, a table of market data is among them only if it got a frame.
+        outputs: the results of the capture, the tables, the events and the outputs of the program, in this order. In a
+            run of orders and accounts without instruments, a table of market data is among them only if it got a frame.
         symbols: the contracts of the instruments that were given by symbol.
     """
 
@@ -100,12 +107,13 @@ class CollectStatus:
         state: the state of the feed; `starting`, `finishing the files` or `ended` outside of its lifetime.
         elapsed_s: seconds of the client's clock since the start.
         connection: the counters of all connections together; None before the first.
-        queued_bytes: how many bytes wait for the disk.
+        queued_bytes: how many bytes wait for the slowest output.
         outputs: name and counts of each output.
+        queues: the counters of the queue of each output, by name.
         latest: the latest quote of each instrument.
         subscriptions: the status of each subscription, by target (`265598`, `265598@NYSE`).
         gaps: the number of gaps so far.
-        dropped: how many frames were dropped because the disk was slow.
+        dropped: how many frames were dropped from the queues of outputs, over all outputs.
         advice: what the user should do, while there is no data; otherwise empty.
         rows_unlisted: how many quotes are not in `latest`, because the gateway sent more than 1,000 targets that were
             not subscribed to. The files have them.
@@ -124,6 +132,7 @@ class CollectStatus:
     advice: str = ""
     rows_unlisted: int = 0
     symbols: Mapping[str, str] = field(default_factory=dict)
+    queues: Mapping[str, OutputQueueStats] = field(default_factory=dict)
 
 
 def size_text(nbytes: float) -> str:
@@ -135,7 +144,7 @@ def size_text(nbytes: float) -> str:
     return f"{nbytes:.1f} TB"
 
 
-def lost_error(outputs: Sequence[Output]) -> OutputError | None:
+def lost_error(outputs: Sequence[OutputSummary]) -> OutputError | None:
     """The error for what was lost because another program deleted or changed files; None if nothing was lost."""
     lost = [f"{output.counts.lost:,} {output.unit}" for output in outputs if output.counts.lost]
     if not lost:
@@ -171,6 +180,9 @@ def open_lines(summary: Summary) -> list[str]:
                 f"polars.read_parquet({every})",
                 _read_each("pandas.read_parquet", ", dtype_backend='pyarrow'", paths, files, "pandas.concat"),
             ]
+        elif output.name not in ("capture", "events"):
+            # Only the program knows how to open the files of its outputs.
+            continue
         elif output.name == "capture":
             lines += [
                 _read_each("polars.read_ipc_stream", "", paths, files, "polars.concat"),
@@ -204,6 +216,24 @@ def _lateness_lines(feed: FeedStats) -> list[str]:
     ]
 
 
+def _queue_lines(queue: OutputQueueStats) -> list[str]:
+    """Lines about what the queue of an output has dropped, and about its failures; none if there are none."""
+    lines = []
+    if queue.failures:
+        lines.append(f"    {queue.failures:,} of its calls failed, {queue.retries:,} were retried")
+    if queue.events_dropped:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(queue.events_dropped.items()))
+        lines.append(f"    events dropped from its queue: {reasons}")
+    if not queue.dropped:
+        return lines
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(queue.dropped.items()))
+    return [
+        *lines,
+        f"    its queue: {queue.received:,} frames received = {queue.delivered:,} delivered + "
+        f"{queue.dropped_total:,} dropped ({reasons}) + {queue.pending:,} pending",
+    ]
+
+
 def _read_each(function: str, options: str, paths: list[str], files: str, concat: str) -> str:
     """An expression that reads one file, or puts several together in the order of time."""
     if len(paths) == 1:
@@ -231,11 +261,12 @@ def summary_text(summary: Summary) -> str:
         f"  feed: {feed.connections:,} connections, {feed.renewals:,} renewals, {feed.resubscribes:,} resubscribes, "
         f"{sum(summary.gaps.values()):,} gaps{f' ({causes})' if causes else ''}",
         *_lateness_lines(feed),
-        f"  to the files: {consumer.received:,} frames received = {consumer.delivered:,} delivered + "
+        f"  to the outputs: {consumer.received:,} frames received = {consumer.delivered:,} delivered + "
         f"{consumer.dropped:,} dropped + {consumer.pending:,} pending",
     ]
     for output in summary.outputs:
         lines.append(f"  {output.name}: {output.counts} {output.unit}")
+        lines += _queue_lines(output.queue)
         if output.mismatches:
             wrong = ", ".join(f"{name}: {count:,}" for name, count in sorted(output.mismatches.items()))
             lines.append(f"    values of another kind than their column, null in the files: {wrong}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .collector import Collector
@@ -20,6 +20,7 @@ async def collect(
     *,
     stop: asyncio.Event | None = None,
     on_notice: Callable[[str], None] | None = None,
+    outputs: Sequence[object] = (),
 ) -> Summary:
     """Collect market data into files until `stop` is set or the duration is over.
 
@@ -27,8 +28,9 @@ async def collect(
         client: the client of the gateway. It stays open.
         options: what to collect.
         stop: ends the run when it is set.
-        on_notice: a plain function, called with a line of text when data stops or returns, when the disk is slow, and
+        on_notice: a plain function, called with a line of text when data stops or returns, when an output is slow, and
             so on; see `Collector`.
+        outputs: outputs of the program beside the files; see `Output`.
 
     Returns:
         The result of the run.
@@ -36,4 +38,4 @@ async def collect(
     Raises:
         CpapiError: see `Collector.run`. Use a `Collector` for the status of a run, and for the summary after an error.
     """
-    return await Collector(client, options, on_notice=on_notice).run(stop)
+    return await Collector(client, options, on_notice=on_notice, outputs=outputs).run(stop)

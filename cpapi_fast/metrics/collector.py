@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric as Family
 
-    from cpapi_fast.outputs.interface import BatchOutput
-
     from .histogram import LatencyHistogram
 
 #: How long a thread waits for the loop to read the counters, in real seconds.
@@ -103,9 +101,9 @@ class MetricsCollector:
         self._feed = feed
         feed._watch_consumers(self._consumers.add)
 
-    def meter_of(self, output: BatchOutput) -> WriteMeter | None:
+    def meter_of(self, output: str) -> WriteMeter | None:
         """Return what measures an output. A `Collector` calls it when it opens its outputs."""
-        return self._write_meters.setdefault(output.name, WriteMeter())
+        return self._write_meters.setdefault(output, WriteMeter())
 
     # --- for users --------------------------------------------------------------------------------
 
@@ -205,6 +203,7 @@ class MetricsCollector:
         if isinstance(self._source, Collector):
             latencies = {name: meter.latency for name, meter in self._write_meters.items()}
             samples.add_outputs(self._source.output_counts, self._outputs, latencies)
+            samples.add_output_queues(self._source.output_queues)
         samples.add("scrape_samples_seconds", self._samples_s)
         self._samples_s = time.perf_counter() - start_s
         return samples

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cpapi_fast.feed import Feed
+    from cpapi_fast.outputs.contract.queue_items import OutputQueueStats
     from cpapi_fast.outputs.interface import OutputCounts
 
     from .histogram import LatencyHistogram
@@ -170,6 +171,29 @@ class Samples:
             self.add("output_pending", total.pending, label, total.unit)
             if name in latencies:
                 self.add_histogram("output_write_latency_seconds", latencies[name], label)
+
+    def add_output_queues(self, queues: Iterable[tuple[str, OutputQueueStats, int]]) -> None:
+        """Add the counters of the queues of the outputs: name, counters and bound in bytes of each."""
+        shown: set[str] = set()
+        for name, queue, limit_bytes in queues:
+            label = label_of(name)
+            if label in shown:
+                continue
+            shown.add(label)
+            for metric, value in (
+                ("output_queue_received_frames_total", queue.received),
+                ("output_queue_delivered_frames_total", queue.delivered),
+                ("output_queue_pending_frames", queue.pending),
+                ("output_queue_pending_bytes", queue.pending_bytes),
+                ("output_queue_pending_limit_bytes", limit_bytes),
+                ("output_failures_total", queue.failures),
+                ("output_retries_total", queue.retries),
+            ):
+                self.add(metric, value, label)
+            for reason, count in _by_label(queue.dropped).items():
+                self.add("output_queue_dropped_frames_total", count, label, reason)
+            for reason, count in _by_label(queue.events_dropped).items():
+                self.add("output_queue_dropped_events_total", count, label, reason)
 
 
 def _by_label(reasons: Mapping[str, int]) -> Counter[str]:

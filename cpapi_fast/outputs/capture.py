@@ -24,10 +24,11 @@ from cpapi_fast.protocol.kinds import FrameKind
 from .capture_messages import CaptureCompression, CaptureMessages, checked_compression
 from .file_names import FileNames, NamesAfter
 from .frame_redactor import FrameRedactor
-from .interface import FileChange, OutputCounts, import_arrow
+from .interface import OutputCounts, import_arrow
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
 from .pending_frames import PendingFrames
+from .run_events import FileChange
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch

@@ -17,23 +17,26 @@ from cpapi_fast.printable import json_bytes
 from cpapi_fast.redaction import redact_accounts
 
 from .file_names import FileNames, NamesAfter
-from .interface import DiskChange, FileChange, InstrumentsChange, OrderList, OutputCounts, RecordedEvent
+from .interface import OutputCounts
 from .message_files import MessageFiles
 from .output_file import LossPolicy, LostFiles
-
-_TYPES: Final[dict[type, str]] = {
-    StateChange: "state",
-    Gap: "gap",
-    Standstill: "standstill",
-    Backfill: "backfill",
-    DiskChange: "disk",
-    FileChange: "file",
-    OrderList: "order_list",
-    InstrumentsChange: "instruments",
-}
+from .run_events import (
+    EVENT_KINDS,
+    SYMBOLS_KIND,
+    DiskChange,
+    FileChange,
+    InstrumentsChange,
+    OrderList,
+    OutputFailure,
+    OutputGap,
+    RecordedEvent,
+)
 
 #: The start of a header.
-_HEADER_START: Final = b'{"type":"symbols"'
+_HEADER_START: Final = b'{"type":"%s"' % SYMBOLS_KIND.encode()
+
+#: The events with a time of their own.
+_TIMED: Final = (StateChange, DiskChange, FileChange, InstrumentsChange, OutputGap, OutputFailure)
 
 #: The time between two checks of the file, in seconds.
 _CHECK_INTERVAL_S: Final = 1.0
@@ -43,9 +46,10 @@ class EventLog:
     """Writes events to a file of JSON lines. Each line is immediately passed to the operating system in one write.
 
     The file is created with the first event. Each line has `type` (`state`, `gap`, `standstill`, `backfill`, `disk`,
-    `file`, `order_list`, `instruments`), `time` (UTC, ISO 8601), `row` (the number of frames before the event in the
-    capture) and the attributes of the event; of a list of orders, their number. `*_ns` are ns since the Unix epoch.
-    Accounts in topics are redacted. If the process is killed, only the last line can be incomplete.
+    `file`, `order_list`, `instruments`, `output_gap`, `output_failure`), `time` (UTC, ISO 8601), `row` (the number of
+    frames before the event in the stream) and the attributes of the event; of a list of orders, their number. `*_ns`
+    are ns since the Unix epoch. Accounts in topics are redacted. If the process is killed, only the last line can be
+    incomplete.
 
     Args:
         path: the file to create; the usual suffix is `.jsonl`. Or the names of all files.
@@ -103,7 +107,7 @@ class EventLog:
 
         Args:
             event: the event.
-            row: the number of frames before the event in the capture.
+            row: the number of frames before the event in the stream.
 
         Raises:
             OutputError: the file cannot be created or written. The file then ends with its last complete line.
@@ -141,12 +145,12 @@ class EventLog:
 def event_line(event: RecordedEvent, row: int) -> bytes:
     """Return an event as one line of JSON in ASCII, with a newline at its end. It can be shown on a terminal."""
     at_ns = _time_of(event)
-    line: dict[str, Any] = {"type": _TYPES[type(event)], "time": _time_text(at_ns), "row": row}
+    line: dict[str, Any] = {"type": EVENT_KINDS[type(event)], "time": _time_text(at_ns), "row": row}
     return json_bytes({**line, **_plain(event)}) + b"\n"
 
 
 def _time_of(event: RecordedEvent) -> int:
-    if isinstance(event, (StateChange, DiskChange, FileChange, InstrumentsChange)):
+    if isinstance(event, _TIMED):
         return event.time_ns
     if isinstance(event, OrderList):
         return event.received_ns
@@ -166,7 +170,7 @@ def _plain(value: Any) -> Any:
         return {"received_ns": value.received_ns, "orders": len(value.orders)}
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (StateChange, Gap, Standstill, Backfill, Bar, DiskChange, FileChange, InstrumentsChange)):
+    if isinstance(value, (Gap, Standstill, Backfill, Bar, *_TIMED)):
         plain = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         # A path is needed as it is.
         return plain | {"path": value.path} if isinstance(value, FileChange) else plain
@@ -184,7 +188,7 @@ def symbols_line(table: Sequence[Mapping[str, Any]], time_ns: int) -> bytes:
         table: one object per symbol.
         time_ns: when they were resolved, in ns since the Unix epoch.
     """
-    return json_bytes({"type": "symbols", "time": _time_text(time_ns), "row": 0, "symbols": list(table)}) + b"\n"
+    return json_bytes({"type": SYMBOLS_KIND, "time": _time_text(time_ns), "row": 0, "symbols": list(table)}) + b"\n"
 
 
 def _lines_of(path: Path) -> int:

@@ -6,20 +6,19 @@ import errno
 import io
 import os
 import secrets
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from cpapi_fast.errors import MissingDependencyError, OutputError
-from cpapi_fast.events import FeedEvent
-from cpapi_fast.messages.orders import OrderUpdate
 from cpapi_fast.new_file import create_file
 from cpapi_fast.redaction import repr_without_accounts
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
+
+    from .run_events import FileChange, RecordedEvent
 
 #: The suffix of an unfinished file. Such a file is never read, and only its writer removes it.
 PART_SUFFIX: Final = ".part"
@@ -85,6 +84,10 @@ class OutputCounts:
         """Whether a reason in `dropped` says that items were lost with their file."""
         return reason.startswith(_LOST_WITH_FILE)
 
+    def copy(self) -> OutputCounts:
+        """Return the same counts as another object."""
+        return OutputCounts(self.received, self.written, self.pending, dict(self.dropped), self.taken_away)
+
     def __str__(self) -> str:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(self.dropped.items()))
         dropped = f"{self.dropped_total:,} dropped" + (f" ({reasons})" if reasons else "")
@@ -92,89 +95,8 @@ class OutputCounts:
         return f"{self.received:,} received = {self.written:,} written + {away}{dropped} + {self.pending:,} pending"
 
 
-@repr_without_accounts
-@dataclass(frozen=True, slots=True)
-class DiskChange:
-    """An event: the disk became slower than the data, or has caught up.
-
-    Attributes:
-        time_ns: the time of the change, in ns since the Unix epoch.
-        is_slow: True if the disk became slower, False if it has caught up.
-        policy: the policy for frames while the disk is slow: `hold`, `drop_oldest` or `drop_newest`.
-        duration_s: how long the disk was slow, in seconds of the client's clock; None when it became slower.
-    """
-
-    time_ns: int
-    is_slow: bool
-    policy: str
-    duration_s: float | None = None
-
-
-@repr_without_accounts
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """An event: another program has deleted, moved or changed a file while it was written.
-
-    Attributes:
-        time_ns: the time when the change was noticed, in ns since the Unix epoch.
-        path: the file.
-        change: `deleted`, `moved` or `changed` (its size is not what was written).
-        unit: what the file contains: `frames`, `quotes` or `events`.
-        lost: how many of them are lost. Those in a moved file are not.
-        policy: what follows: `recreate` (the next ones are in a new file) or `fail` (the run ends).
-    """
-
-    time_ns: int
-    path: str
-    change: str
-    unit: str
-    lost: int
-    policy: str
-
-
-@dataclass(frozen=True, slots=True)
-class OrderList:
-    """An event: the list of all orders, which the feed requested over REST after a subscribe to orders.
-
-    The `repr` has only their number.
-
-    Attributes:
-        received_ns: when the response arrived, in ns since the Unix epoch.
-        orders: the orders, without the members that an update had since the request: the update is at least as new.
-            Id and account always stay.
-    """
-
-    received_ns: int
-    orders: tuple[OrderUpdate, ...] = field(repr=False)
-
-    def __repr__(self) -> str:
-        return f"OrderList({len(self.orders)} orders)"
-
-
-@repr_without_accounts
-@dataclass(frozen=True, slots=True)
-class InstrumentsChange:
-    """An event: instruments joined or left the run. One that leaves and returns has no data in between.
-
-    Attributes:
-        time_ns: the time of the change, in ns since the Unix epoch.
-        added: the instruments that joined, as in the topics: `265598`, `265598@NYSE`.
-        removed: those that left.
-        symbols: the contracts of the symbols that joined, with the members of the line `symbols`.
-    """
-
-    time_ns: int
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    symbols: tuple[Mapping[str, Any], ...] = ()
-
-
-#: The events that an output can write.
-RecordedEvent = FeedEvent | DiskChange | FileChange | OrderList | InstrumentsChange
-
-
-class Output(Protocol):
-    """The interface of every output. Outputs are not thread-safe."""
+class FileOutput(Protocol):
+    """The interface of every output of files. It counts what it is passed. It is not thread-safe."""
 
     @property
     def name(self) -> str:
@@ -210,7 +132,7 @@ class Output(Protocol):
         """Write the pending items and finish the files; after an error, only close them. Raises like `poll`."""
 
 
-class BatchOutput(Output, Protocol):
+class BatchOutput(FileOutput, Protocol):
     """An output for batches."""
 
     def write(self, batch: Batch) -> None:
@@ -220,7 +142,7 @@ class BatchOutput(Output, Protocol):
         """Count a batch as received and dropped, after an error."""
 
 
-class EventOutput(Output, Protocol):
+class EventOutput(FileOutput, Protocol):
     """An output for events."""
 
     def write_event(self, event: RecordedEvent, row: int) -> None:

@@ -15,7 +15,8 @@ from cpapi_fast.errors import ConfigError, OutputError
 from cpapi_fast.new_file import PRIVATE_MODE, create_file
 
 from .file_names import FileNames
-from .interface import PART_SUFFIX, FileChange, OutputCounts, output_error, publish, sync, write_all
+from .interface import PART_SUFFIX, OutputCounts, output_error, publish, sync, write_all
+from .run_events import FileChange
 
 #: What to do when another program deletes, moves or changes a file that is being written: continue in a new file, or
 #: end with an error.

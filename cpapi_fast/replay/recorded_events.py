@@ -21,6 +21,7 @@ from cpapi_fast.events import (
     StandstillReason,
     StateChange,
 )
+from cpapi_fast.outputs.run_events import EVENT_KINDS, OutputGap
 
 #: A longer line is no event.
 _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
@@ -32,7 +33,7 @@ class RecordedEvent(NamedTuple):
     """An event of a run.
 
     Attributes:
-        row: how many frames of the run are before it.
+        row: how many frames of the captures of the run are before it.
         event: the event.
     """
 
@@ -40,11 +41,20 @@ class RecordedEvent(NamedTuple):
     event: FeedEvent
 
 
+class _Dropped(NamedTuple):
+    """Frames of the stream that the capture dropped: the number of frames before them, their number, and the gap."""
+
+    first_row: int
+    frames: int
+    gap: Gap
+
+
 def read_events(paths: list[Path]) -> list[RecordedEvent]:
     """Return the events of one run, in order.
 
     An incomplete last line, which a killed process leaves, is left out. So are lines of other types than those of a
-    feed: what happened to files, and the numbers of orders in lists.
+    feed: what happened to files and outputs, instruments that joined, and the numbers of orders in lists. Frames that
+    the capture dropped are a gap at their place.
 
     Args:
         paths: the events files of the run, oldest first.
@@ -53,6 +63,7 @@ def read_events(paths: list[Path]) -> list[RecordedEvent]:
         ConfigError: a file cannot be read, or a line is no event.
     """
     found: list[RecordedEvent] = []
+    dropped: list[_Dropped] = []
     for path in paths:
         try:
             with path.open("rb") as file:
@@ -61,21 +72,42 @@ def read_events(paths: list[Path]) -> list[RecordedEvent]:
                     number += 1
                     if line.endswith(b"\n"):
                         event = _event_of(line, path, number)
-                        if event is not None:
+                        if isinstance(event, _Dropped):
+                            dropped.append(event)
+                        elif event is not None:
                             found.append(event)
         except OSError as error:
             raise ConfigError(f"cannot read the events {path}: {error.strerror or error}") from error
     # Each line is written after the one before it, so this changes the order of damaged files only.
     found.sort(key=lambda recorded: recorded.row)
-    return found
+    return _placed(found, dropped) if dropped else found
 
 
-def _event_of(line: bytes, path: Path, number: int) -> RecordedEvent | None:
+def _placed(found: list[RecordedEvent], dropped: list[_Dropped]) -> list[RecordedEvent]:
+    """Add the gaps of the capture, and count only the frames that it has. Lines count those of the whole stream."""
+    dropped.sort()
+    everything = [*found, *(RecordedEvent(one.first_row + one.frames, one.gap) for one in dropped)]
+    everything.sort(key=lambda recorded: recorded.row)
+    placed: list[RecordedEvent] = []
+    done = missing = 0
+    for row, event in everything:
+        while done < len(dropped) and dropped[done].first_row + dropped[done].frames <= row:
+            missing += dropped[done].frames
+            done += 1
+        # An event between two dropped frames is where they would be.
+        inside = max(row - dropped[done].first_row, 0) if done < len(dropped) else 0
+        placed.append(RecordedEvent(row - missing - inside, event))
+    return placed
+
+
+def _event_of(line: bytes, path: Path, number: int) -> RecordedEvent | _Dropped | None:
     try:
         members = orjson.loads(line)
         row, make = members["row"], _MAKERS.get(members["type"])
         if type(row) is not int or row < 0:
             raise ValueError("its row is no whole number")
+        if members["type"] == EVENT_KINDS[OutputGap]:
+            return _dropped(members)
         return None if make is None else RecordedEvent(row, make(members))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ConfigError(f"line {number} of {path} is no event: {type(error).__name__}: {error}") from error
@@ -112,6 +144,22 @@ def _gap(members: dict[str, Any]) -> Gap:
     )
 
 
+def _dropped(members: dict[str, Any]) -> _Dropped | None:
+    """The frames that the capture does not have; None for another output."""
+    frames = _ns(members["frames_dropped"])
+    if members["output"] != "capture" or not frames:
+        return None
+    first_good_ns = members["first_good_ns"]
+    gap = Gap(
+        subscription=None,
+        last_good_ns=_ns(members["last_good_ns"]),
+        first_good_ns=None if first_good_ns is None else _ns(first_good_ns),
+        cause=Cause.CONSUMER_OVERFLOW,
+        frames_dropped=frames,
+    )
+    return _Dropped(_ns(members["first_row"]), frames, gap)
+
+
 def _standstill(members: dict[str, Any]) -> Standstill:
     return Standstill(_ns(members["start_ns"]), _ns(members["length_ns"]), StandstillReason(members["reason"]))
 
@@ -135,8 +183,8 @@ def _text_or_none(value: object) -> str | None:
 
 
 _MAKERS: Final[Mapping[str, Callable[[dict[str, Any]], FeedEvent]]] = {
-    "state": _state,
-    "gap": _gap,
-    "standstill": _standstill,
-    "backfill": _backfill,
+    EVENT_KINDS[StateChange]: _state,
+    EVENT_KINDS[Gap]: _gap,
+    EVENT_KINDS[Standstill]: _standstill,
+    EVENT_KINDS[Backfill]: _backfill,
 }

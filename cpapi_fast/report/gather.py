@@ -151,7 +151,10 @@ def _capture_identity(reader: RunReader, in_files: int) -> IdentityEntry:
     received, lost = max(events.last_row, in_files), events.lost.get("frames", 0)
     missing = received - in_files
     note = ""
-    if missing:
+    dropped = events.dropped.get("capture", 0)
+    if missing and dropped >= missing:
+        note = "the capture was slower than the data or failed; the notices have each place"
+    elif missing:
         note = "the events count more frames than the captures here have: lost with a file, moved, or not yet written"
     return IdentityEntry(reader.run, "capture", "frames", received, in_files, lost, note, is_loss=missing > 0)
 

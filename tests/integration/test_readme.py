@@ -168,6 +168,12 @@ def test_the_collecting_example_leaves_finished_files(tmp_path: Path) -> None:
     assert all(name in printed for name in names)
 
 
+def test_example_own_output(tmp_path: Path) -> None:
+    printed = run_python(str(ROOT / "examples" / "own_output.py"), "files", "2", folder=tmp_path)
+    assert re.search(r"sqlite [1-9]\d* received = [1-9]\d* written \+ 0 dropped \+ 0 pending", printed)
+    assert (tmp_path / "files" / "frames.sqlite").exists()
+
+
 def test_the_pushing_example_counts_both_instruments(tmp_path: Path) -> None:
     printed = run_python(str(ROOT / "examples" / "push.py"), "2", folder=tmp_path)
     counts = dict(re.findall(r"(\d+): (\d+)", printed.splitlines()[-1]))

@@ -12,7 +12,7 @@ from typing import Any
 
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.outputs.interface import OrderList
+from cpapi_fast.outputs.run_events import OrderList
 from cpapi_fast.outputs.tables.account_schema import AccountTableName, account_table_schema
 from cpapi_fast.protocol.numbers import parse_number
 

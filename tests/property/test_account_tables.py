@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.frames.batch import Batch, BatchBuilder
 from cpapi_fast.messages.orders import OrderUpdate
-from cpapi_fast.outputs.interface import OrderList
+from cpapi_fast.outputs.run_events import OrderList
 from cpapi_fast.outputs.tables.account_schema import AccountTableName
 from cpapi_fast.outputs.tables.accounts import AccountWriter
 from tests.oracles.account_tables import CHANNELS, SlowAccountTable, decoded, plain, read_back

@@ -10,7 +10,7 @@ from cpapi_fast.events import Cause, FeedState, StateChange
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.interface import RecordedEvent
+from cpapi_fast.outputs.run_events import RecordedEvent
 from tests.support.batches import batch_of
 from tests.support.files import quote
 

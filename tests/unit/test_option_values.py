@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cpapi_fast import Client, Clock, ConfigError, FeedOptions, WsOptions
+from cpapi_fast import Client, Clock, ConfigError, FeedOptions, OutputOptions, WsOptions
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.doctor.runner import diagnose
 from cpapi_fast.feed.subscription import send_nothing, spec_of
@@ -62,6 +62,7 @@ _OWN_RULES = ("seed", "file_mode", "executions")
         (WsOptions, WsOptions),
         (_make_collect_options, CollectOptions),
         (SimulatorOptions, SimulatorOptions),
+        (OutputOptions, OutputOptions),
     ],
 )
 def test_every_number_and_flag_of_every_options_class_is_checked(make: Callable[..., object], of: type) -> None:

@@ -18,7 +18,7 @@ from cpapi_fast.feed.machine.actions import Emit, Send, Unwatch, Watch
 from cpapi_fast.feed.machine.subscriptions.subscription_state import SubscriptionSpec
 from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs.event_log import event_line
-from cpapi_fast.outputs.interface import DiskChange, FileChange, InstrumentsChange
+from cpapi_fast.outputs.run_events import DiskChange, FileChange, InstrumentsChange
 from tests.support.batches import batch_of
 
 #: What identifies an account, and the topic with it.
@@ -64,8 +64,8 @@ MADE: dict[type, Callable[[str], object]] = {
 WITHOUT_TEXTS = {
     cf.ArrowReader, cf.BatchBuilder, cf.CaptureReader, cf.CaptureWriter, cf.Client, cf.Clock, cf.Collector, cf.Feed,
     cf.FrameCounters, cf.FrameSink, cf.Keepalive, cf.LastField, cf.MarketDataFields, cf.MetricsCollector,
-    cf.MetricsServer, cf.QuotesWriter, cf.Replay, cf.RestPacer, cf.TickDecoder, cf.Ticks, cf.TicksWriter, cf.Tls,
-    cf.WsClient,
+    cf.MetricsServer, cf.Output, cf.QuotesWriter, cf.Replay, cf.RestPacer, cf.TickDecoder, cf.Ticks, cf.TicksWriter,
+    cf.Tls, cf.WsClient,
 }  # fmt: skip
 
 PUBLIC = [value for name in cf.__all__ if inspect.isclass(value := getattr(cf, name)) and value.__module__ != "typing"]

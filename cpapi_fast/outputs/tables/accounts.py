@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from cpapi_fast.outputs.interface import OrderList, RecordedEvent
+from cpapi_fast.outputs.run_events import OrderList, RecordedEvent
 
 from .account_rows import AccountRows, LedgerRows, PnlRows, SummaryRows, may_have_updates
 from .account_schema import AccountTableName, account_table_schema

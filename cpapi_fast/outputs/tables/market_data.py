@@ -11,8 +11,8 @@ from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import ConfigError, UsageError
 from cpapi_fast.events import FeedState, Gap, StateChange
 from cpapi_fast.new_file import PRIVATE_MODE
-from cpapi_fast.outputs.interface import RecordedEvent
 from cpapi_fast.outputs.output_file import LostFiles
+from cpapi_fast.outputs.run_events import RecordedEvent
 from cpapi_fast.protocol.kinds import FrameKind
 
 from .latest_quote import LatestQuote

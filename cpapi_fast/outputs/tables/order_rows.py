@@ -9,7 +9,7 @@ from cpapi_fast.feed.state.executions import Executions
 from cpapi_fast.feed.state.orders import Orders
 from cpapi_fast.messages.member import Message
 from cpapi_fast.messages.orders import Execution, ExecutionsMessage, OrdersMessage, OrderUpdate
-from cpapi_fast.outputs.interface import OrderList, RecordedEvent
+from cpapi_fast.outputs.run_events import OrderList, RecordedEvent
 
 from .account_rows import AccountRows, Update
 

@@ -19,8 +19,9 @@ from cpapi_fast.errors import OutputError, UsageError
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_positive, check_whole
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.interface import FileChange, OutputCounts, import_arrow, output_error
+from cpapi_fast.outputs.interface import OutputCounts, import_arrow, output_error
 from cpapi_fast.outputs.output_file import FileState, FinishedFiles, LossPolicy, LostFiles, create
+from cpapi_fast.outputs.run_events import FileChange
 
 from .parquet_part import PartFile, rows_of
 
@@ -248,6 +249,10 @@ class TableWriter(ABC, Generic[C]):
     def discard(self, batch: Batch) -> None:
         """Count the rows of a batch as received and dropped."""
         self._drop_unwritten(self._count_of(batch))
+
+    def units_of(self, batch: Batch) -> int:
+        """How many items of this table a batch has, for a batch that never comes here. Safe to call in any thread."""
+        return self._count_of(batch)
 
     def poll(self) -> float:
         """Check the current file, and finish it if that is due. Raises like `roll`.

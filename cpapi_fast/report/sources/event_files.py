@@ -47,9 +47,10 @@ class RunEvents:
         states: the changes of the state of the feed: time, state, cause, advice, detail.
         gaps: the gaps as the lines have them.
         standstills: start and length in ns, and the reason.
-        notices: changes of disk and files: time, text, whether something was lost.
+        notices: changes of outputs and files: time, text, whether something was lost.
         symbols: the symbol of each conid, of a run with symbols.
         lost: how many items were lost with their files, by unit.
+        dropped: how many frames each output does not have because it was too slow or failed.
         events: how many events could be read.
         backfills: how many of them are history for a gap.
         unknown: how many events have an unknown type.
@@ -64,6 +65,7 @@ class RunEvents:
     notices: list[tuple[int, str, bool]] = field(default_factory=list)
     symbols: dict[int, str] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
     events: int = 0
     backfills: int = 0
     unknown: int = 0
@@ -184,12 +186,37 @@ def _add(event: dict[str, Any], time_ns: int | None, run: RunEvents) -> None:
         name = safe_text(Path(str(event["path"])).name)
         text = f"{name} was {safe_text(event['change'])} by another program; {lost:,} {unit} were lost"
         run.notices.append((_number(time_ns), text, lost > 0))
+    elif kind == "output_gap":
+        output = safe_text(event["output"])
+        frames, dropped_events = _number(event["frames_dropped"]), _number(event["events_dropped"])
+        run.dropped[output] = run.dropped.get(output, 0) + frames
+        what = f"{frames:,} frames and {dropped_events:,} events" if dropped_events else f"{frames:,} frames"
+        run.notices.append((_number(time_ns), f"{output} does not have {what} ({safe_text(event['reason'])})", True))
+    elif kind == "output_failure":
+        run.notices.append((_number(time_ns), _failure_text(event), bool(event["is_failing"])))
+    elif kind == "instruments":
+        _add_symbols(event["symbols"], run)
+        run.notices.append((_number(time_ns), _instruments_text(event), False))
     elif kind != "order_list":
         run.unknown += 1
     run.last_row = max(run.last_row, row)
 
 
 def _disk_text(event: dict[str, Any]) -> str:
+    # Events of earlier versions do not name the output.
+    output = safe_text(event.get("output") or "the disk")
     if event["is_slow"]:
-        return f"the disk was slower than the data (policy {safe_text(event['policy'])})"
-    return f"the disk has caught up after {float(event['duration_s'] or 0.0):,.1f} s"
+        return f"{output} was slower than the data (policy {safe_text(event['policy'])})"
+    return f"{output} has caught up after {float(event['duration_s'] or 0.0):,.1f} s"
+
+
+def _instruments_text(event: dict[str, Any]) -> str:
+    changes = (("joined", event["added"]), ("left", event["removed"]))
+    return "; ".join(f"{safe_text(' '.join(names))} {what} the run" for what, names in changes if names)
+
+
+def _failure_text(event: dict[str, Any]) -> str:
+    output = safe_text(event["output"])
+    if event["is_failing"]:
+        return f"{output} failed ({safe_text(event['on_failure'])}): {safe_text(event['error'], is_error=True)}"
+    return f"{output} works again after {float(event['duration_s'] or 0.0):,.1f} s"

@@ -21,7 +21,7 @@ from cpapi_fast.collect import outputs as collect_outputs
 from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.collect.reports import Summary, open_lines, summary_text
-from cpapi_fast.outputs.interface import OrderList, RecordedEvent
+from cpapi_fast.outputs.run_events import OrderList, RecordedEvent
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES
 from cpapi_fast.outputs.tables.accounts import OrdersWriter
 from cpapi_fast.outputs.tables.reader import read_table

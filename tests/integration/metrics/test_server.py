@@ -32,6 +32,8 @@ RARE = {
     "tick_age_other_max_seconds",
     "tick_age_other_subscriptions",
     "output_lost_total",
+    "output_queue_dropped_frames_total",
+    "output_queue_dropped_events_total",
 }
 
 
@@ -161,7 +163,7 @@ async def test_every_metric_of_a_run_is_in_the_catalogue_and_every_one_of_it_is_
     written = {one.name: one.counts.written for one in summary.outputs}
     assert value(samples, "output_write_latency_seconds_count", output="capture") == written["capture"]
     assert value(samples, "output_written_total", output="quotes", unit="quotes") == written["quotes"] > 0
-    assert value(samples, "consumer_received_frames_total", consumer="files") == summary.consumer.received
+    assert value(samples, "consumer_received_frames_total", consumer="outputs") == summary.consumer.received
     assert (await get(server, "readyz"))[0] == 503
 
 

@@ -11,8 +11,8 @@ from cpapi_fast.collect.collector import Collector
 from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.outputs.interface import RecordedEvent
 from cpapi_fast.outputs.recorder import Recorder
+from cpapi_fast.outputs.run_events import RecordedEvent
 from cpapi_fast.rest.client import Client
 from cpapi_fast.rest.tls import Tls
 from tests.support.batches import FRAME_COST, numbered, put

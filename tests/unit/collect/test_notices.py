@@ -7,16 +7,12 @@ import pytest
 from cpapi_fast.clock import Clock
 from cpapi_fast.collect.notices import Notices
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
-from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
+from cpapi_fast.outputs.run_events import DiskChange, FileChange, OutputFailure, OutputGap, RecordedEvent
 from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
 
 def change(state: str, cause: str, subscription: str | None = None, detail: str = "") -> StateChange:
     return StateChange(1, FeedState(state), FeedState.OPEN, Cause(cause), "do this", subscription, detail)
-
-
-def lost(count: int) -> Gap:
-    return Gap(None, 1, 2, Cause.CONSUMER_OVERFLOW, count)
 
 
 def notices_of(*events: RecordedEvent) -> list[str]:
@@ -127,13 +123,32 @@ def test_a_lost_file(change: str, lost: int, policy: str, text: str) -> None:
 
 def test_a_slow_disk() -> None:
     texts = notices_of(
-        DiskChange(1, True, "hold"), DiskChange(2, False, "hold", 1234.56), DiskChange(3, True, "drop_newest")
+        DiskChange(1, True, "block", output="quotes"),
+        DiskChange(2, False, "block", 1234.56, "quotes"),
+        DiskChange(3, True, "drop_newest", output="own"),
     )
-    assert texts[0].endswith("the socket is not read until the disk has caught up")
-    assert texts[1] == "the disk has caught up with the data after 1,234.6 s"
-    assert texts[2].endswith("are dropped (drop_newest)")
-    texts = notices_of(lost(1200), lost(5))
-    assert texts == ["1,200 frames dropped so far, because the disk is slower than the data"]
+    assert texts[0] == "the output quotes is slower than the data; the socket is not read until it has caught up"
+    assert texts[1] == "the output quotes has caught up with the data after 1,234.6 s"
+    assert texts[2] == "the output own is slower than the data; frames beyond its limit are dropped (drop_newest)"
+
+
+def test_frames_that_an_output_drops() -> None:
+    gaps = [OutputGap(1, "own", "queue full", 0, count, 0, 1, 2) for count in (1200, 5)]
+    assert notices_of(*gaps) == ["frames dropped so far: 1,200 of own (queue full)"], "of many, the first"
+
+
+def test_an_output_that_fails_and_works_again() -> None:
+    texts = notices_of(
+        OutputFailure(1, "own", True, "retry", "OSError: away"),
+        OutputFailure(2, "own", False, "retry", duration_s=12.34),
+        OutputFailure(3, "own", True, "drop", "ValueError"),
+        OutputFailure(4, "quotes", True, "stop", "the error of the run"),
+    )
+    assert texts == [
+        "the output own has failed: OSError: away; it is tried again; the other outputs continue",
+        "the output own works again after 12.3 s",
+        "the output own has failed: ValueError; what it cannot write is dropped; the other outputs continue",
+    ]
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)

@@ -20,9 +20,11 @@ from cpapi_fast.delivery.stats import ConsumerStats
 from cpapi_fast.events import Backfill, Bar, Cause, FeedState, Gap, StateChange
 from cpapi_fast.feed import FeedStats
 from cpapi_fast.outputs.capture import CaptureWriter
+from cpapi_fast.outputs.contract.queue_items import OutputQueueStats
 from cpapi_fast.outputs.event_log import EventLog, event_line
 from cpapi_fast.outputs.file_names import FileNames
-from cpapi_fast.outputs.interface import DiskChange, FileChange, RecordedEvent
+from cpapi_fast.outputs.interface import OutputCounts
+from cpapi_fast.outputs.run_events import DiskChange, FileChange, RecordedEvent
 from cpapi_fast.outputs.tables.market_data import QuotesWriter
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol
 from cpapi_fast.ws.stats import WsStats
@@ -177,7 +179,7 @@ def test_summary_text(tmp_path: Path) -> None:
     assert text.startswith("ended after 12.3 s: the duration is over\n")
     assert "1,234 frames received = 1,230 delivered + 3 dropped + 1 pending; 1.5 MB, 2 malformed\n" in text
     assert "3 connections, 5 renewals, 2 resubscribes, 4 gaps (connection_lost: 3, consumer_overflow: 1)\n" in text
-    assert "to the files: 1,230 frames received = 1,200 delivered + 30 dropped + 0 pending\n" in text
+    assert "to the outputs: 1,230 frames received = 1,200 delivered + 30 dropped + 0 pending\n" in text
     assert "events: 8 received = 8 written + 0 dropped + 0 pending events\n" in text
     assert "capture: 3 received = 3 written + 0 dropped + 0 pending frames\n" in text
     assert "quotes: 3 received = 3 written + 0 dropped + 0 pending quotes\n" in text
@@ -216,3 +218,13 @@ def test_a_hostile_folder_forges_no_line(tmp_path: Path, text: str) -> None:
     # The expressions still have the exact path.
     line = next(line for line in shown.splitlines() if "read_ipc_stream" in line)
     assert len(eval(line, {"polars": pl})) == 3
+
+
+def test_the_summary_has_what_happened_to_a_queue() -> None:
+    queue = OutputQueueStats(
+        received=5, delivered=1, dropped={"queue full": 4}, events_dropped={"write error": 2}, failures=3, retries=1
+    )
+    own = OutputSummary("own", "frames", OutputCounts(5, 1, 0, {"queue full": 4}), (), queue=queue)
+    text = summary_text(Summary("stopped", 0.0, FEED, CONSUMER, {}, (own,)))
+    assert "    3 of its calls failed, 1 were retried\n    events dropped from its queue: write error: 2\n" in text
+    assert "    its queue: 5 frames received = 1 delivered + 4 dropped (queue full: 4) + 0 pending" in text

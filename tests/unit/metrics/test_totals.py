@@ -6,8 +6,10 @@ from typing import Any
 
 from cpapi_fast.delivery.dispatcher import Dispatcher
 from cpapi_fast.feed.status import FeedMeasures
+from cpapi_fast.metrics.catalogue import METRICS
 from cpapi_fast.metrics.samples import Samples
 from cpapi_fast.metrics.totals import MOST_CONSUMERS, OTHERS, ConsumerTotals, OutputTotals
+from cpapi_fast.outputs.contract.queue_items import OutputQueueStats
 from cpapi_fast.outputs.interface import OutputCounts
 from tests.support.batches import numbered, put
 
@@ -135,3 +137,33 @@ def test_the_ages_of_single_subscriptions_are_those_of_the_first_ones() -> None:
         assert samples.values["tick_age_other_subscriptions"] == [((), 1)]
         assert samples.values["tick_age_other_max_seconds"] == [((), 3.0)]
         assert samples.values["subscriptions_without_tick"] == [((), 2 if first_s is None else 1)]
+
+
+def test_the_queue_of_each_output_has_its_counters() -> None:
+    queue = OutputQueueStats(
+        received=10,
+        delivered=4,
+        dropped={"queue full": 3, "write error": 1},
+        pending=2,
+        pending_bytes=140,
+        events_dropped={"queue full": 5},
+        failures=7,
+        retries=6,
+    )
+    samples = Samples()
+    samples.add_output_queues([("own", queue, 1000)])
+    found = {name: {tuple(labels): value for labels, value in values} for name, values in samples.values.items()}
+    del found["build_info"]
+    assert found == {
+        "output_queue_received_frames_total": {("own",): 10},
+        "output_queue_delivered_frames_total": {("own",): 4},
+        "output_queue_dropped_frames_total": {("own", "queue full"): 3, ("own", "write error"): 1},
+        "output_queue_dropped_events_total": {("own", "queue full"): 5},
+        "output_queue_pending_frames": {("own",): 2},
+        "output_queue_pending_bytes": {("own",): 140},
+        "output_queue_pending_limit_bytes": {("own",): 1000},
+        "output_failures_total": {("own",): 7},
+        "output_retries_total": {("own",): 6},
+    }
+    starts = ("output_queue_", "output_failures", "output_retries")
+    assert set(found) == {name for name in METRICS if name.startswith(starts)}

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from cpapi_fast.events import Cause, FeedState, StateChange
-from cpapi_fast.outputs.interface import OrderList
+from cpapi_fast.outputs.run_events import OrderList
 from cpapi_fast.outputs.tables.accounts import OrdersWriter
 from tests.support.account_frames import WRITERS, execution, full_order, ledger, order, pnl, summary
 from tests.support.batches import batch_of

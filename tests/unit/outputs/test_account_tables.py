@@ -16,7 +16,8 @@ from cpapi_fast.errors import ConfigError, OutputError, UsageError
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.messages.orders import OrderUpdate
 from cpapi_fast.outputs.event_log import event_line
-from cpapi_fast.outputs.interface import EventObserver, OrderList
+from cpapi_fast.outputs.interface import EventObserver
+from cpapi_fast.outputs.run_events import OrderList
 from cpapi_fast.outputs.tables import order_rows
 from cpapi_fast.outputs.tables.account_rows import LedgerRows
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES, AccountTableName, account_table_schema

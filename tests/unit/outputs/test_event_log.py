@@ -26,7 +26,14 @@ from cpapi_fast.events import (
 )
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.event_log import EventLog, event_line
-from cpapi_fast.outputs.interface import DiskChange, FileChange, InstrumentsChange, RecordedEvent
+from cpapi_fast.outputs.run_events import (
+    DiskChange,
+    FileChange,
+    InstrumentsChange,
+    OutputFailure,
+    OutputGap,
+    RecordedEvent,
+)
 from tests.support.files import file_size_limit
 from tests.support.hostile import HOSTILE_TEXTS, assert_harmless
 
@@ -108,12 +115,41 @@ LINES: list[tuple[RecordedEvent, dict[str, object]]] = [
         },
     ),
     (
-        DiskChange(NOON_NS, True, "hold"),
-        {"type": "disk", "time_ns": NOON_NS, "is_slow": True, "policy": "hold", "duration_s": None},
+        DiskChange(NOON_NS, True, "block", output="quotes"),
+        {
+            "type": "disk",
+            "time_ns": NOON_NS,
+            "is_slow": True,
+            "policy": "block",
+            "duration_s": None,
+            "output": "quotes",
+        },
     ),
     (
-        DiskChange(NOON_NS, False, "hold", 1.5),
-        {"type": "disk", "time_ns": NOON_NS, "is_slow": False, "policy": "hold", "duration_s": 1.5},
+        OutputGap(NOON_NS, "quotes", "queue full", 7, 5, 1, NOON_NS - 2, None),
+        {
+            "type": "output_gap",
+            "time_ns": NOON_NS,
+            "output": "quotes",
+            "reason": "queue full",
+            "first_row": 7,
+            "frames_dropped": 5,
+            "events_dropped": 1,
+            "last_good_ns": NOON_NS - 2,
+            "first_good_ns": None,
+        },
+    ),
+    (
+        OutputFailure(NOON_NS, "own", True, "retry", "OSError: U1234567 is away"),
+        {
+            "type": "output_failure",
+            "time_ns": NOON_NS,
+            "output": "own",
+            "is_failing": True,
+            "on_failure": "retry",
+            "error": "OSError: [redacted] is away",
+            "duration_s": None,
+        },
     ),
     (
         FileChange(NOON_NS, "/data/a.arrows", "deleted", "frames", 7, "recreate"),
@@ -155,7 +191,12 @@ def test_lines_in_order_and_counted(tmp_path: Path) -> None:
     log.close()
     log.close()
     assert [orjson.loads(line)["row"] for line in path.read_bytes().splitlines()] == list(range(len(LINES)))
-    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (9, 9, 0, {})
+    assert (log.counts.received, log.counts.written, log.counts.pending, log.counts.dropped) == (
+        len(LINES),
+        len(LINES),
+        0,
+        {},
+    )
 
 
 def test_a_disk_that_fails_at_the_end_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from cpapi_fast.events import (
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog
+from cpapi_fast.outputs.run_events import InstrumentsChange, OutputGap, RecordedEvent
 from cpapi_fast.replay.capture_file import CaptureFile
 from cpapi_fast.replay.recording import Recording, find_runs
 from tests.support.batches import batch_of
@@ -54,7 +55,7 @@ def write_capture(path: Path, reads: Sequence[tuple[int, Sequence[bytes]]], *, p
                 writer.flush()
 
 
-def write_events(path: Path, events: Sequence[tuple[int, FeedEvent]]) -> None:
+def write_events(path: Path, events: Sequence[tuple[int, RecordedEvent]]) -> None:
     log = EventLog(path)
     for row, event in events:
         log.write_event(event, row)
@@ -100,6 +101,35 @@ def test_events_are_at_their_place_and_equal(tmp_path: Path) -> None:
     ]
     # A file without a run in its name is alone.
     assert [kind for kind, _ in replayed(tmp_path / "c.arrows")] == ["batch"] * 3
+
+
+def test_frames_that_the_capture_dropped_are_a_gap_and_the_events_after_them_have_the_right_place(
+    tmp_path: Path,
+) -> None:
+    write_capture(tmp_path / "c.arrows", [(1_000, [b"a"]), (2_000, [b"e"]), (3_000, [b"g"])])
+    # The stream was a b c d e f g; of another output, nothing matters.
+    events: list[tuple[int, RecordedEvent]] = [
+        (1, EVENTS[0]),
+        (2, EVENTS[1]),
+        (5, OutputGap(2_000, "capture", "queue full", 1, 3, 0, 1_000, 2_000)),
+        (5, OutputGap(2_000, "quotes", "queue full", 0, 2, 0, 1_000, 2_000)),
+        (5, InstrumentsChange(2_000, ("1",), ())),
+        (5, EVENTS[2]),
+        (7, OutputGap(3_000, "capture", "write error", 5, 1, 1, 2_000, None)),
+        (7, EVENTS[4]),
+    ]
+    write_events(tmp_path / "events.jsonl", events)
+    assert replayed(tmp_path) == [
+        ("batch", (1_000, [b"a"])),
+        ("event", EVENTS[0]),
+        ("event", EVENTS[1]),
+        ("event", Gap(None, 1_000, 2_000, Cause.CONSUMER_OVERFLOW, 3)),
+        ("batch", (2_000, [b"e"])),
+        ("event", EVENTS[2]),
+        ("event", Gap(None, 2_000, None, Cause.CONSUMER_OVERFLOW, 1)),
+        ("batch", (3_000, [b"g"])),
+        ("event", EVENTS[4]),
+    ]
 
 
 def run_files(folder: Path) -> list[Path]:

@@ -10,8 +10,26 @@ from typing import Any
 import pytest
 
 from cpapi_fast.errors import ConfigError
-from cpapi_fast.events import Cause, FeedState, Gap
-from cpapi_fast.outputs.interface import DiskChange, FileChange
+from cpapi_fast.events import (
+    Backfill,
+    Cause,
+    Certainty,
+    FeedState,
+    Gap,
+    Standstill,
+    StandstillReason,
+    StateChange,
+)
+from cpapi_fast.outputs.run_events import (
+    EVENT_KINDS,
+    DiskChange,
+    FileChange,
+    InstrumentsChange,
+    OrderList,
+    OutputFailure,
+    OutputGap,
+    RecordedEvent,
+)
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.report.findings import headline_of
 from cpapi_fast.report.gather import gather
@@ -202,6 +220,28 @@ def test_frames_that_the_captures_lack_are_missing(tmp_path: Path) -> None:
     assert headline_of(found).level == "missing"
 
 
+def test_frames_that_an_output_dropped_are_explained(tmp_path: Path) -> None:
+    write_capture(tmp_path, RUN, every(1.0, 0, 75, 265598), per_file=25)
+    events = [
+        DiskChange(at(50), True, "drop_oldest", output="capture"),
+        OutputGap(at(60), "capture", "queue full", 40, 25, 2, at(40), at(65)),
+        OutputFailure(at(70), "own", True, "retry", "OSError: away, session=s3cr3t-of-a-user"),
+        OutputFailure(at(75), "own", False, "retry", duration_s=5.0),
+    ]
+    write_events(tmp_path, RUN, [*started(at(0)), *events, stopped(at(100))], row=100)
+    found = gather(tmp_path)
+    (capture,) = (one for one in found.identities if one.output == "capture")
+    assert (capture.received, capture.in_files, capture.missing, capture.lost) == (100, 75, 25, 0)
+    assert "slower than the data" in capture.note
+    assert [notice.is_loss for notice in found.notices] == [False, True, True, False]
+    texts = [notice.text for notice in found.notices]
+    assert texts[0] == "capture was slower than the data (policy drop_oldest)"
+    assert texts[1] == "capture does not have 25 frames and 2 events (queue full)"
+    assert texts[2].startswith("own failed (retry): OSError: away")
+    assert "s3cr3t" not in texts[2]
+    assert texts[3] == "own works again after 5.0 s"
+
+
 # --- files that cannot be read as a whole ---
 
 
@@ -276,6 +316,27 @@ def test_a_line_that_is_no_event_is_counted(tmp_path: Path, line: bytes) -> None
     (file,) = gather(tmp_path).files
     assert (file.state, file.rows) == ("damaged", 4)
     assert file.note == "1 lines are no events; its last line is incomplete"
+
+
+def test_every_kind_of_event_is_known(tmp_path: Path) -> None:
+    gap = Gap("smd+8314", at(1), at(2), Cause.CONNECTION_LOST, None, Certainty.CERTAIN)
+    events: list[RecordedEvent] = [
+        StateChange(at(1), FeedState.STREAMING, FeedState.AUTHENTICATED, Cause.DATA, "none", None),
+        gap,
+        Standstill(at(3), 1_000, StandstillReason.SUSPEND),
+        Backfill(gap, (), "rest", "no bars"),
+        DiskChange(at(4), True, "block", output="quotes"),
+        FileChange(at(5), "/data/capture.arrows", "deleted", "frames", 0, "recreate"),
+        OrderList(at(6), ()),
+        InstrumentsChange(at(7), ("8314",), ("1@NYSE", "2"), ({"symbol": "IBM", "conid": 8314},)),
+        OutputGap(at(8), "quotes", "queue full", 0, 1, 0, at(7), None),
+        OutputFailure(at(9), "own", True, "retry", "OSError: away"),
+    ]
+    assert {type(event) for event in events} == set(EVENT_KINDS)
+    write_events(tmp_path, RUN, events)
+    found = gather(tmp_path)
+    assert (found.unknown_events, found.files[0].state, found.files[0].rows) == (0, "finished", len(events))
+    assert "8314 joined the run; 1@NYSE 2 left the run" in [notice.text for notice in found.notices]
 
 
 def test_events_of_a_newer_version_are_counted(tmp_path: Path) -> None:

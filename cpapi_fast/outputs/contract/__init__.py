@@ -1,0 +1,1 @@
+"""The contract of all outputs: their options, queues and threads"""
