@@ -303,3 +303,10 @@ def new_file(text: str) -> str:
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path.parent} is no folder; create it first, or give another path")
     return text
+
+
+def existing(text: str) -> str:
+    """The path of a file or folder that exists."""
+    if not text or not Path(text).exists():
+        raise argparse.ArgumentTypeError(f"{text!r} does not exist; give a file or a folder")
+    return text

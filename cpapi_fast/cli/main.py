@@ -37,6 +37,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_collect(commands.add_parser("collect", help="write quotes to files", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
+    _add_verify(commands.add_parser("verify", help="check the files of runs for damage and gaps", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command == "simulate":
         _add_simulate(simulate)
@@ -302,3 +303,26 @@ def _doctor(args: argparse.Namespace) -> int:
     from . import doctor_command
 
     return doctor_command.run(args)
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Read files of collect completely, and prove that nothing in them is damaged or missing: every message, "
+        "checksum and offset of a capture, every value of a table, every line of events; of a folder also that the "
+        "files of each run follow each other, and that tables and events fit the capture. Files that a run still "
+        "writes are left out. The exit code is 0 if all is proven, otherwise 1."
+    )
+    parser.add_argument("paths", nargs="+", type=arguments.existing, metavar="PATH", help="files, or their folder")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="replace each damaged capture and events file by what of it is whole, and keep the original as "
+        "NAME.damaged",
+    )
+    _set_command(parser, _verify)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from . import verify_command
+
+    return verify_command.run(args)

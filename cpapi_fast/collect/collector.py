@@ -16,7 +16,7 @@ from cpapi_fast.feed.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
-from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
+from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.outputs.tables.accounts import AccountWriter
 from cpapi_fast.outputs.tables.market_data import MarketDataWriter
@@ -24,6 +24,7 @@ from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
 from .account_subscriptions import AccountSubscriptions
+from .earlier_runs import EarlierRuns
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
 from .outputs import open_outputs
@@ -99,6 +100,7 @@ class Collector:
         self._tables: tuple[MarketDataWriter, ...] = ()
         self._account_tables: tuple[AccountWriter, ...] = ()
         self._accounts = AccountSubscriptions(options)
+        self._earlier = EarlierRuns(options.out, self._notices.report)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         #: When the disk became slower than the data; None while it is not.
@@ -152,8 +154,6 @@ class Collector:
             raise UsageError("a Collector can run only once")
         options = self.options
         make_folder(options.out)
-        for path in unfinished_files(options.out):
-            self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
         self._feed = feed = Feed(self._client, run_feed_options(options))
@@ -163,6 +163,7 @@ class Collector:
         subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
+        await self._earlier.begin()
         self._recorder = recorder = self._open_recorder(options)
         self._subscriptions = tuple(subscriptions)
         # The time in which the symbols were resolved belongs to the run.
@@ -196,10 +197,13 @@ class Collector:
         self._state = "finishing the files"
         self._update_status()
         await feed.aclose()
+        if (gap := self._earlier.gap_until(None)) is not None:
+            recorder.put_event(gap)
         error = await self._finish(consumer, recorder) or error
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._earlier.finish()
         if error is None and reason != _CANCELLED:
             reason, error = self._check_result(reason, consumer)
         if error is None:
@@ -307,6 +311,7 @@ class Collector:
         # Frames count as pending until the recorder has written them, so the consumer's bound includes them.
         # A chunk is small compared with what counts as a slow disk.
         async for items in consumer.chunks(min(_CHUNK_BYTES, self.options.max_queue_bytes // 8 + 1), _CHUNK_ITEMS):
+            items = self._earlier.with_gap(items)
             for item in items:
                 if isinstance(item, Batch):
                     if _OTHER in bytes(item.kinds):

@@ -116,6 +116,8 @@ class Notices:
         elif isinstance(event, Gap):
             if event.cause is Cause.CONSUMER_OVERFLOW:
                 self._on_drop(event)
+            elif event.cause is Cause.NOT_RUNNING and event.first_good_ns is not None:
+                self.report(_restart_text(event.last_good_ns, event.first_good_ns))
         elif isinstance(event, Standstill):
             self.report(_standstill_text(event))
         elif isinstance(event, StateChange):
@@ -154,3 +156,9 @@ def _standstill_text(event: Standstill) -> str:
     )
     what, length_s = _STANDSTILLS[event.reason], event.length_ns / 1e9
     return f"{what} for {length_s:.1f} s, from {start} to {end} UTC; what waited is late"
+
+
+def _restart_text(last_ns: int, first_ns: int) -> str:
+    start, end = (f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" for ns in (last_ns, first_ns))
+    length_s = (first_ns - last_ns) / 1e9
+    return f"a gap of {length_s:,.1f} s: no run collected into this folder from {start} to {end} UTC"

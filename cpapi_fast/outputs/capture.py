@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CAPTURE_SUFFIX: Final = ".arrows"
 
 #: The end of an IPC stream. Readers do not need it. It distinguishes a finished capture from that of a killed process.
-_END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def capture_schema(*, is_redacted: bool = False, metadata: Mapping[str, str] = MappingProxyType({})) -> Any:
@@ -129,6 +129,7 @@ class CaptureWriter:
         self._oldest_s = 0.0
         self._is_closed = False
         self._nbytes = 0
+        self._file_number = 0
         self._messages: Final = CaptureMessages(self._schema, compression)
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
         self._files: Final = MessageFiles(
@@ -136,8 +137,8 @@ class CaptureWriter:
             self.counts,
             self._losses,
             _frames_of,
-            header=self._messages.header,
-            end=_END_OF_STREAM,
+            header=self._header,
+            end=END_OF_STREAM,
             mode=file_mode,
             roll_interval_s=roll_interval_s,
             roll_bytes=roll_bytes,
@@ -247,12 +248,22 @@ class CaptureWriter:
             if self._files.error is None:
                 self.flush()
         finally:
-            self._nbytes = self._files.nbytes + len(_END_OF_STREAM)
+            self._nbytes = self._files.nbytes + len(END_OF_STREAM)
             self._is_closed = True
             try:
                 self._files.close()
             finally:
                 self._end()
+
+    def _header(self) -> bytes:
+        self._file_number += 1
+        return self._messages.header(
+            {
+                "cpapi_fast.file_number": str(self._file_number),
+                # All frames that were received and are not pending were before this file.
+                "cpapi_fast.first_frame": str(self.counts.received - self.counts.pending),
+            }
+        )
 
     def __enter__(self) -> CaptureWriter:
         return self
@@ -323,7 +334,7 @@ class CaptureReader:
                     self.batches += 1
                     yield batch
             source.seek(whole_bytes)
-            self.is_finished = source.read(len(_END_OF_STREAM) + 1) == _END_OF_STREAM
+            self.is_finished = source.read(len(END_OF_STREAM) + 1) == END_OF_STREAM
         # The file may have grown since its size was read.
         self.torn_bytes = 0 if self.is_finished else max(0, size - whole_bytes)
 

@@ -74,7 +74,7 @@ class EventLog:
             self.counts,
             self._losses,
             lambda path: _lines_of(path, header),
-            header=header,
+            header=lambda: header,
             mode=file_mode,
             roll_bytes=roll_bytes,
             clock=SYSTEM_CLOCK,

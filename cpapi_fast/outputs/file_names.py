@@ -122,7 +122,7 @@ class FileNames:
                 names = [entry.name for entry in entries if entry.name.startswith(start)]
         except OSError:
             return 0
-        return max((_time_of(name[len(start) :]) for name in names), default=0)
+        return max((time_of_name(name[len(start) :]) for name in names), default=0)
 
 
 class NamesAfter(FileNames):
@@ -142,8 +142,8 @@ class NamesAfter(FileNames):
         return super().next()
 
 
-def _time_of(text: str) -> int:
-    # The time at the start of a text in microseconds since the Unix epoch; 0 without one, or beyond the last one.
+def time_of_name(text: str) -> int:
+    """The time at the start of a text in microseconds since the Unix epoch; 0 without one, or beyond the last one."""
     match = _TIME.match(text)
     if match is None:
         return 0

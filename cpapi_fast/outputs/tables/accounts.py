@@ -55,6 +55,8 @@ class AccountWriter(TableWriter[AccountRows[Any]]):
         # Most batches have market data only.
         if may_have_updates(batch) or self._error is not None or self._is_closed:
             super().write(batch)
+        else:
+            self._spans.pass_batch(len(batch))
 
     def _count_of(self, batch: Batch) -> int:
         return self._rows.count(batch)
@@ -87,7 +89,12 @@ class OrdersWriter(AccountWriter):
             return
         self.list_rows += rows_of_list(event)
         if self._error is None and not self._is_closed:
-            self._write_items(rows.begin_list, event, rows_of_list)
+            # Its rows are no items of a batch.
+            self._spans.is_batch = False
+            try:
+                self._write_items(rows.begin_list, event, rows_of_list)
+            finally:
+                self._spans.is_batch = True
         else:
             self._drop_unwritten(rows_of_list(event))
 

@@ -1,0 +1,88 @@
+"""Reads the events of a run from its events files: the changes of state and gaps, on which the tables depend"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from cpapi_fast.errors import ConfigError
+from cpapi_fast.events import Cause, Certainty, FeedState, Gap, StateChange
+
+#: The types of lines of the events files.
+TYPES: Final = frozenset({"state", "gap", "standstill", "backfill", "disk", "file", "order_list", "symbols"})
+
+
+class EventLine(NamedTuple):
+    """One line of an events file.
+
+    Attributes:
+        row: how many frames of the run are before the event.
+        type: its type, such as `gap`.
+        event: the event, if it is a change of state or a gap; None for others.
+    """
+
+    row: int
+    type: str
+    event: StateChange | Gap | None
+
+
+def event_line(line: bytes) -> EventLine:
+    """Parse one line.
+
+    Raises:
+        ValueError: it is no line of an events file.
+    """
+    found: dict[str, Any] = orjson.loads(line)
+    try:
+        row, kind = found["row"], found["type"]
+        if type(row) is not int or row < 0 or kind not in TYPES:
+            raise ValueError("its `row` or `type` is not that of an event")
+        return EventLine(row, kind, _event(kind, found))
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"it has no {exc}") from exc
+
+
+def _event(kind: str, found: dict[str, Any]) -> StateChange | Gap | None:
+    if kind == "state":
+        return StateChange(
+            found["time_ns"],
+            FeedState(found["state"]),
+            FeedState(found["previous"]),
+            Cause(found["cause"]),
+            found["advice"],
+            found["subscription"],
+            found["detail"],
+        )
+    if kind == "gap":
+        return Gap(
+            found["subscription"],
+            found["last_good_ns"],
+            found["first_good_ns"],
+            Cause(found["cause"]),
+            found["frames_dropped"],
+            Certainty(found["certainty"]),
+        )
+    return None
+
+
+def recorded_events(paths: Iterable[Path]) -> Iterator[EventLine]:
+    """The changes of state and the gaps in files, in their order. Lines that cannot be read are left out.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                for line in file:
+                    try:
+                        found = event_line(line)
+                    except ValueError:
+                        continue
+                    if found.event is not None:
+                        yield found
+        except OSError as exc:
+            raise ConfigError(f"cannot read {path}: {exc.strerror or exc}") from exc

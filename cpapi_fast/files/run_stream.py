@@ -1,0 +1,103 @@
+"""RunStream: the frames of the captures of one run as batches, with the events between them"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from cpapi_fast.events import Gap, StateChange
+from cpapi_fast.frames.batch import Batch
+from cpapi_fast.outputs.captured_batch import captured_batch
+
+from .capture_walk import CaptureWalk
+from .recorded_events import EventLine
+
+#: How many frames a batch has at most.
+_MOST_FRAMES: Final = 65_536
+
+#: A place behind all frames.
+_NEVER: Final = 1 << 62
+
+
+class StreamItem(NamedTuple):
+    """A batch or an event.
+
+    Attributes:
+        frame: how many frames of the run are before it.
+        item: the batch or the event.
+    """
+
+    frame: int
+    item: Batch | StateChange | Gap
+
+
+class RunStream:
+    """Reads the captures of one run. Iterate over it once.
+
+    Damaged messages are left out. Receive times are those of the capture; the lateness of frames is not in it.
+
+    Args:
+        captures: the captures, oldest first.
+        events: the events in their order, each with its place.
+        cuts: numbers of frames before which a batch has to begin.
+
+    Attributes:
+        frames: how many frames were read.
+        damaged: how many messages were left out.
+        missing: how many frames between the first and the last capture are in none of them, as far as that is known.
+        first_frame: the number of the first frame in the captures; 0 before the iteration.
+
+    Raises:
+        ConfigError: on iterating, a capture cannot be read.
+    """
+
+    def __init__(self, captures: Iterable[Path], events: Iterable[EventLine] = (), *, cuts: Iterable[int] = ()) -> None:
+        self.frames = 0
+        self.damaged = 0
+        self.missing = 0
+        self.first_frame = 0
+        self._captures: Final = list(captures)
+        self._events: Final = iter(events)
+        self._cuts: Final = frozenset(cuts)
+
+    def __iter__(self) -> Iterator[StreamItem]:
+        next_event = next(self._events, None)
+        number = 0
+        for index, path in enumerate(self._captures):
+            walk = CaptureWalk(path, columns=("received_ns", "raw"))
+            first = walk.number("first_frame")
+            if first is not None:
+                self.missing += max(0, first - number) if index else 0
+                number = max(number, first)
+            if not index:
+                self.first_frame = number
+            for message in walk:
+                if message.damage:
+                    self.damaged += 1
+                    continue
+                columns, start, count = _columns(message.batch), 0, message.batch.num_rows
+                while start < count:
+                    while next_event is not None and next_event.row <= number:
+                        if next_event.event is not None:
+                            yield StreamItem(number, next_event.event)
+                        next_event = next(self._events, None)
+                    until = min(
+                        count - start, _MOST_FRAMES, (_NEVER if next_event is None else next_event.row) - number
+                    )
+                    until = min((cut - number for cut in self._cuts if number < cut < number + until), default=until)
+                    yield StreamItem(number, captured_batch(*columns, start, start + until))
+                    start += until
+                    number += until
+                    self.frames += until
+        while next_event is not None:
+            if next_event.event is not None:
+                yield StreamItem(number, next_event.event)
+            next_event = next(self._events, None)
+
+
+def _columns(batch: Any) -> tuple[Any, Any, Any]:
+    """The buffers of the columns. What was read from a stream begins at their start."""
+    received, raw = batch.column("received_ns"), batch.column("raw")
+    _, offsets, payloads = raw.buffers()
+    return received.buffers()[1], offsets, payloads if payloads is not None else b""
