@@ -12,6 +12,7 @@ The folders, in the order in which data flows::
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
     feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
     outputs    Writers of files, and the thread that runs them
+    files      What is done with the files of runs: recovery after a kill, verification, repair and conversion
     collect    Collects market data: a feed whose frames and events are written to files
     doctor     Checks every step from the URL of a gateway to a quote, and reports the first failure with advice
     simulator  A simulated Client Portal gateway, for tests and for trying the library without an account

@@ -38,6 +38,7 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     _add_doctor(commands.add_parser("doctor", help="diagnose the connection to a gateway", allow_abbrev=False))
     _add_tail(commands.add_parser("tail", help="show live quotes in the terminal", allow_abbrev=False))
     _add_verify(commands.add_parser("verify", help="check the files of runs for damage and gaps", allow_abbrev=False))
+    _add_convert(commands.add_parser("convert", help="make tables from captures", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command == "simulate":
         _add_simulate(simulate)
@@ -326,3 +327,42 @@ def _verify(args: argparse.Namespace) -> int:
     from . import verify_command
 
     return verify_command.run(args)
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Make a table from the captures of runs: the rows that a run of collect would have written, with the same "
+        "columns. The events beside the captures end segments where data is missing."
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=arguments.existing, metavar="PATH", help="captures, or the folder of their runs"
+    )
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=("ticks", "quotes", "orders", "executions", "pnl", "account_summary", "ledger"),
+        help="the table to make",
+    )
+    parser.add_argument(
+        "--out", type=arguments.folder, required=True, metavar="DIR", help="folder for the files; created if missing"
+    )
+    parser.add_argument(
+        "--fields",
+        type=arguments.fields,
+        metavar="A,B",
+        help="fields with a column, by key or code (default: those that the run subscribed to)",
+    )
+    parser.add_argument(
+        "--file-mode",
+        type=arguments.file_mode,
+        default=0o600,
+        metavar="MODE",
+        help="permissions of the files in octal, such as 640 (default: 600, for their owner only)",
+    )
+    _set_command(parser, _convert)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from . import convert_command
+
+    return convert_command.run(args)

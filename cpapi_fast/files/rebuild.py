@@ -43,13 +43,16 @@ def span_of(path: Path) -> Span:
         raise ConfigError(f"{path} does not say which frames it has: {exc}") from exc
 
 
-def open_writer(name: str, folder: Path, walk: CaptureWalk, **options: Any) -> TableWriter[Any]:
+def open_writer(
+    name: str, folder: Path, walk: CaptureWalk, *, fields: Sequence[str] | None = None, **options: Any
+) -> TableWriter[Any]:
     """Return a writer of a table with the columns that the run of a capture had.
 
     Args:
         name: the table.
         folder: the folder for its files.
         walk: a capture of the run.
+        fields: the fields with a column; None for those that the run subscribed to.
         options: further options of the writer.
 
     Raises:
@@ -60,12 +63,13 @@ def open_writer(name: str, folder: Path, walk: CaptureWalk, **options: Any) -> T
     if name in ACCOUNT_TABLES:
         return ACCOUNT_WRITERS[name](folder, **options)
     try:
-        fields, targets = (orjson.loads(walk.text(key)) for key in ("fields", "targets"))
+        targets = orjson.loads(walk.text("targets") or "[]")
+        columns = orjson.loads(walk.text("fields")) if fields is None else fields
     except ValueError as exc:
-        raise ConfigError(f"{walk.path} does not say which fields were subscribed to") from exc
+        raise ConfigError(f"{walk.path} does not say which fields were subscribed to; name them") from exc
     if name not in MARKET_DATA_WRITERS:
         raise ConfigError(f"there is no table {name}")
-    return MARKET_DATA_WRITERS[name](folder, fields=fields, targets=targets, **options)
+    return MARKET_DATA_WRITERS[name](folder, fields=columns, targets=targets, **options)
 
 
 def rebuild_table(name: str, run: str, files: Sequence[RunFile]) -> str:

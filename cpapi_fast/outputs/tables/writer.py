@@ -96,7 +96,7 @@ class TableWriter(ABC, Generic[C]):
         self.folder: Final = Path(folder)
         self.counts: Final = OutputCounts()
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
-        self._names: Final = FileNames(self.folder, stem or self.name, ".parquet", run=run)
+        self._names = FileNames(self.folder, stem or self.name, ".parquet", run=run)
         self._file_mode = file_mode
         # A folder that was there before is created again; another one is an error of the caller.
         self._makes_folder = lost_files == "recreate" and self.folder.is_dir()
@@ -164,6 +164,14 @@ class TableWriter(ABC, Generic[C]):
         if self._skipped_items:
             self._skip(self._skipped_items)
             self._skipped_items = 0
+
+    def name_by(self, clock_ns: Callable[[], int]) -> None:
+        """Name the files by another clock than that of the system. Call it before anything is written.
+
+        Args:
+            clock_ns: returns the time when a file is begun, in ns since the Unix epoch.
+        """
+        self._names = self._names.by(clock_ns)
 
     def continue_after(self, span: Span) -> None:
         """Continue the files of a run after one that is finished. Call it before anything is written.
