@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cpapi_fast.events import Cause, FeedState, Gap, StateChange
 from cpapi_fast.outputs.capture import CaptureWriter
@@ -42,11 +42,11 @@ class WrittenRun:
             roll_bytes=roll_bytes,
             flush_interval_s=1000,
         )
-        common = {"run": run, "roll_rows": roll_rows, "roll_interval_s": 1000.0}
+        common: dict[str, Any] = {"run": run, "roll_rows": roll_rows, "roll_interval_s": 1000.0}
         fields = ("31", "84", "86")
         self.tables = (
-            TicksWriter(folder, fields=fields, group_rows=group_rows, **common),  # type: ignore[arg-type]
-            QuotesWriter(folder, fields=fields, group_rows=group_rows, **common),  # type: ignore[arg-type]
+            TicksWriter(folder, fields=fields, group_rows=group_rows, **common),
+            QuotesWriter(folder, fields=fields, group_rows=group_rows, **common),
         )
         self.orders = OrdersWriter(folder, **common)
         self.events = EventLog(FileNames(folder, "events", ".jsonl", run=run))
@@ -102,7 +102,7 @@ class WrittenRun:
 def written_run(folder: Path, **options: int) -> Iterator[WrittenRun]:
     """A run with batches of several sizes, two lost connections, malformed frames, and frames of several kinds."""
     folder.mkdir(exist_ok=True)
-    run = WrittenRun(folder, **options)  # type: ignore[arg-type]
+    run = WrittenRun(folder, **options)
     try:
         for count in (1, 30, 2, 7):
             run.write(count)
