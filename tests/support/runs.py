@@ -99,7 +99,7 @@ class WrittenRun:
 
 
 @contextmanager
-def written_run(folder: Path, **options: int) -> Iterator[WrittenRun]:
+def written_run(folder: Path, **options: Any) -> Iterator[WrittenRun]:
     """A run with batches of several sizes, two lost connections, malformed frames, and frames of several kinds."""
     folder.mkdir(exist_ok=True)
     run = WrittenRun(folder, **options)
