@@ -164,7 +164,11 @@ class Collector:
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
         await self._earlier.begin()
-        self._recorder = recorder = self._open_recorder(options)
+        try:
+            self._recorder = recorder = self._open_recorder(options)
+        except BaseException:
+            self._earlier.stop()
+            raise
         self._subscriptions = tuple(subscriptions)
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
@@ -198,6 +202,7 @@ class Collector:
         self._update_status()
         await feed.aclose()
         if (gap := self._earlier.gap_until(None)) is not None:
+            self._gaps[gap.cause] = self._gaps.get(gap.cause, 0) + 1
             recorder.put_event(gap)
         error = await self._finish(consumer, recorder) or error
         for task in tasks:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from cpapi_fast.events import Cause, FeedEvent, Gap
 from cpapi_fast.files.recovery import last_frame_ns, recover
 from cpapi_fast.frames.batch import Batch
+
+#: How long the end of a run waits for the files of those before it.
+_LONGEST_WAIT_S: Final = 10.0
 
 
 class EarlierRuns:
@@ -24,6 +30,7 @@ class EarlierRuns:
         self._report = report
         self._last_ns: int | None = None
         self._recovery: asyncio.Task[None] | None = None
+        self._is_stopped = threading.Event()
 
     async def begin(self) -> None:
         """Find the last frame, and begin to finish files in a thread. Call it before the run opens its own files."""
@@ -31,9 +38,11 @@ class EarlierRuns:
         self._last_ns = await asyncio.to_thread(last_frame_ns, self._folder)
 
         def report(text: str) -> None:
-            loop.call_soon_threadsafe(self._report, text)
+            # The loop is closed if the run could not open its own files.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._report, text)
 
-        recovery = asyncio.to_thread(recover, self._folder, report)
+        recovery = asyncio.to_thread(recover, self._folder, report, self._is_stopped.is_set)
         self._recovery = asyncio.create_task(recovery, name="cpapi_fast recovery")
 
     def gap_until(self, first_ns: int | None) -> Gap | None:
@@ -43,7 +52,10 @@ class EarlierRuns:
             first_ns: the receive time of the first frame of this run; None if there was none.
         """
         last_ns, self._last_ns = self._last_ns, None
-        return None if last_ns is None else Gap(None, last_ns, first_ns, Cause.NOT_RUNNING)
+        if last_ns is None:
+            return None
+        # Where the clock was set back between the runs, the gap has no length, rather than a negative one.
+        return Gap(None, last_ns if first_ns is None else min(last_ns, first_ns), first_ns, Cause.NOT_RUNNING)
 
     def with_gap(self, items: list[Batch | FeedEvent]) -> list[Batch | FeedEvent]:
         """Return the items with the gap before the first batch, if it was not reported yet."""
@@ -56,6 +68,15 @@ class EarlierRuns:
         return items
 
     async def finish(self) -> None:
-        """Wait until the files are finished."""
-        if self._recovery is not None:
-            await self._recovery
+        """Wait until the files are finished, for ten seconds at most. The next run does what is left."""
+        if self._recovery is None:
+            return
+        try:
+            await asyncio.wait([self._recovery], timeout=_LONGEST_WAIT_S)
+        finally:
+            self.stop()
+        await self._recovery
+
+    def stop(self) -> None:
+        """Stop at the next batch. The next run does what is left. Idempotent."""
+        self._is_stopped.set()

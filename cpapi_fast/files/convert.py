@@ -81,6 +81,11 @@ def convert(
     make_folder(out)
     there = {one.run for one in run_files(out) if one.kind == table}
     doubled = sorted(there & {one.run for one in captures})
+    if doubled and (out / f".convert-{table}-{doubled[0]}").exists():
+        raise ConfigError(
+            f"{out} has only some of the files of the table {table} of the run {doubled[0]}, because their conversion "
+            "was killed or still runs; if none runs, remove them, and convert again"
+        )
     if doubled:
         raise ConfigError(
             f"{out} has files of the table {table} of the run {doubled[0]} already; choose another folder, so that no "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -18,6 +18,10 @@ from .run_files import RunFile
 
 #: How much of the end of an events file is read to find its last line.
 _BLOCK_BYTES: Final = 65_536
+
+
+class StoppedError(Exception):
+    """The recovery was told to stop. What it was at is unchanged, or is finished by the next call."""
 
 
 class InUseError(Exception):
@@ -42,7 +46,7 @@ def locked(path: Path) -> Iterator[BinaryIO]:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether a run writes a file at this moment. Where there are no locks, False."""
+    """Whether a run writes a file at this moment. Where there are no locks, False. It needs no right to write."""
     try:
         with path.open("rb") as file:
             return try_lock(file.fileno()) is False
@@ -50,7 +54,7 @@ def is_in_use(path: Path) -> bool:
         return False
 
 
-def finish_capture(found: RunFile, file: BinaryIO) -> str:
+def finish_capture(found: RunFile, file: BinaryIO, is_stopped: Callable[[], bool] = lambda: False) -> str:
     """Finish the capture of a killed run. Returns what was done as text; empty for nothing.
 
     An incomplete message at its end is cut, and a `.part` file with frames gets its name. One without frames is
@@ -60,17 +64,22 @@ def finish_capture(found: RunFile, file: BinaryIO) -> str:
     Args:
         found: the capture.
         file: the same file, `locked`.
+        is_stopped: whether to stop; it is asked for each message.
 
     Raises:
         ConfigError: it is damaged before its end, so that `cpapi-fast verify --repair` has to be called.
         OSError: it cannot be changed.
+        StoppedError: `is_stopped` returned True. Nothing is changed.
     """
     if found.is_part and not _has_frames(found.path):
         found.path.unlink()
         return f"removed an unfinished capture without frames: {found.path}"
     walk = CaptureWalk(found.path, columns=(), needs_checksums=False)
-    for _ in walk:
-        pass
+    damaged = 0
+    for message in walk:
+        damaged += bool(message.damage)
+        if is_stopped():
+            raise StoppedError
     if walk.end is End.DAMAGED:
         raise ConfigError(f"it is damaged at byte {walk.whole_bytes:,}; `cpapi-fast verify --repair` makes it readable")
     cut_bytes = 0
@@ -83,7 +92,8 @@ def finish_capture(found: RunFile, file: BinaryIO) -> str:
     if found.is_part:
         publish(found.path, found.final_path)
     cut = f"; {cut_bytes:,} bytes of an incomplete message at its end were cut" if cut_bytes else ""
-    return f"finished the capture of a run that was killed: {found.final_path}{cut}"
+    bad = f"; {damaged:,} damaged messages stay in it, see `cpapi-fast verify`" if damaged else ""
+    return f"finished the capture of a run that was killed: {found.final_path}{cut}{bad}"
 
 
 def _has_frames(path: Path) -> bool:

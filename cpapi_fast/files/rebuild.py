@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -19,12 +19,10 @@ from cpapi_fast.outputs.tables.writer import MOST_ROWS, TableWriter
 from cpapi_fast.outputs.tables.writers import ACCOUNT_WRITERS, MARKET_DATA_WRITERS
 
 from .capture_walk import CaptureWalk
+from .earlier_files import StoppedError
 from .recorded_events import recorded_events
 from .run_files import RunFile, captures_of
 from .run_stream import RunStream
-
-if TYPE_CHECKING:
-    pass
 
 #: No file is finished by its age.
 _NEVER_S: Final = 1e12
@@ -72,7 +70,7 @@ def open_writer(
     return MARKET_DATA_WRITERS[name](folder, fields=columns, targets=targets, **options)
 
 
-def rebuild_table(name: str, run: str, files: Sequence[RunFile]) -> str:
+def rebuild_table(name: str, run: str, files: Sequence[RunFile], is_stopped: Callable[[], bool] = lambda: False) -> str:
     """Finish the table of a killed run. Returns what was done as text; empty if nothing was missing.
 
     An unfinished file that is complete gets its name. The rows after the last finished file are made again from the
@@ -83,9 +81,11 @@ def rebuild_table(name: str, run: str, files: Sequence[RunFile]) -> str:
         name: the table.
         run: the run. Its unfinished files are locked.
         files: all files of the folder.
+        is_stopped: whether to stop; it is asked for each batch.
 
     Raises:
         ConfigError: it cannot be rebuilt; the text says why. Unfinished files are unchanged.
+        StoppedError: `is_stopped` returned True. Unfinished files are unchanged.
         OutputError, OSError: a file cannot be written.
     """
     own = [one for one in files if (one.kind, one.run) == (name, run)]
@@ -106,11 +106,13 @@ def rebuild_table(name: str, run: str, files: Sequence[RunFile]) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     try:
-        made = _rebuild(name, folder, captures, files, last, [one.path for one in parts])
+        made = _rebuild(name, folder, captures, files, last, [one.path for one in parts], is_stopped)
         for index, path in enumerate(made.files):
             name_us = max(name_us + 1, made.first_ns // 1000)
             final = parent / f"{name}-{time_in_name(name_us)}-{run}.parquet"
-            _publish(path, parts[0].final_path if parts and not index else final)
+            # A recovery that was killed may have given the name of the unfinished file to the first rows already.
+            is_first = bool(parts) and not index and not parts[0].final_path.exists()
+            _publish(path, parts[0].final_path if is_first else final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for part in parts:
@@ -129,7 +131,13 @@ class _Rebuilt(NamedTuple):
 
 
 def _rebuild(
-    name: str, folder: Path, captures: Sequence[RunFile], files: Sequence[RunFile], last: Span, parts: Sequence[Path]
+    name: str,
+    folder: Path,
+    captures: Sequence[RunFile],
+    files: Sequence[RunFile],
+    last: Span,
+    parts: Sequence[Path],
+    is_stopped: Callable[[], bool],
 ) -> _Rebuilt:
     """Write the rows after a span to a folder."""
     run = captures[0].run
@@ -147,16 +155,21 @@ def _rebuild(
     stream = RunStream([one.path for one in captures], recorded_events(events), cuts=[last.end.frame])
     first_ns = 0
     with writer:
-        writer.continue_after(last)
         observe = getattr(writer, "observe_event", None)
         for frame, item in stream:
+            if is_stopped():
+                raise StoppedError
             if not isinstance(item, Batch):
                 if observe is not None:
                     observe(item)
             elif frame < last.end.frame:
                 writer.skip(item)
             else:
-                first_ns = first_ns or item.received_ns[0]
+                if not first_ns:
+                    # Where the capture misses the frame at the end of the span, no item of another batch is skipped.
+                    end = last.end if frame == last.end.frame else Place(frame, 0)
+                    writer.continue_after(last._replace(end=end))
+                    first_ns = item.received_ns[0]
                 writer.write(item)
     problems = []
     if stream.first_frame:

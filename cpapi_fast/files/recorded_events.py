@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,10 +39,22 @@ def event_line(line: bytes) -> EventLine:
     try:
         row, kind = found["row"], found["type"]
         if type(row) is not int or row < 0 or kind not in TYPES:
-            raise ValueError("its `row` or `type` is not that of an event")
-        return EventLine(row, kind, _event(kind, found))
-    except (KeyError, TypeError) as exc:
-        raise ValueError(f"it has no {exc}") from exc
+            raise ValueError
+        event = _event(kind, found)
+    except (KeyError, TypeError, ValueError):
+        # The error may show a value of the file.
+        raise ValueError("its `row`, `type` or another value is not that of an event") from None
+    if event is not None and not _has_types(found):
+        raise ValueError("a value is not of the type that an event has")
+    return EventLine(row, kind, event)
+
+
+def _has_types(found: Mapping[str, Any]) -> bool:
+    """Whether the values on which the tables depend are of the right types."""
+    times = [found[name] for name in ("time_ns", "last_good_ns", "first_good_ns") if name in found]
+    return isinstance(found["subscription"], str | None) and all(
+        one is None or (type(one) is int and -(1 << 63) <= one < 1 << 63) for one in times
+    )
 
 
 def _event(kind: str, found: dict[str, Any]) -> StateChange | Gap | None:

@@ -16,10 +16,12 @@ from cpapi_fast.outputs.interface import import_arrow, unfinished_files
 from .capture_walk import CaptureWalk, last_received_ns
 from .earlier_files import (
     InUseError,
+    StoppedError,
     finish_capture,
     finish_events,
     has_whole_lines,
     is_finished_capture,
+    is_in_use,
     locked,
 )
 from .rebuild import rebuild_table
@@ -30,7 +32,7 @@ from .run_files import RunFile, captures_of, run_file, run_files
 _MOST_RUNS: Final = 8
 
 
-def recover(folder: Path, report: Callable[[str], object]) -> None:
+def recover(folder: Path, report: Callable[[str], object], is_stopped: Callable[[], bool] = lambda: False) -> None:
     """Finish the files of killed runs in a folder. Nothing is done to the files of runs that still write.
 
     The rows that a killed run had in memory or in an unfinished file are made again from its capture. Then its capture
@@ -40,6 +42,7 @@ def recover(folder: Path, report: Callable[[str], object]) -> None:
     Args:
         folder: the folder of the runs.
         report: called with one line of text for each file that was changed, or cannot be.
+        is_stopped: whether to stop. It is asked often; the next call does what is left.
     """
     try:
         files = run_files(folder)
@@ -49,10 +52,18 @@ def recover(folder: Path, report: Callable[[str], object]) -> None:
     except OSError as exc:
         report(f"cannot look for unfinished files in {folder}: {exc.strerror or exc}")
         return
-    for run in dict.fromkeys(one.run for one in files):
-        unfinished = [one for one in files if one.run == run and _is_unfinished(one)]
-        if unfinished:
-            _recover_run(run, unfinished, files, report)
+    runs: dict[str, list[RunFile]] = {}
+    for one in files:
+        runs.setdefault(one.run, []).append(one)
+    try:
+        for run, own in runs.items():
+            if is_stopped():
+                raise StoppedError
+            unfinished = [one for one in own if _is_unfinished(one)]
+            if unfinished:
+                _recover_run(run, unfinished, folder, report, is_stopped)
+    except StoppedError:
+        report("stopped to finish the files of runs that were killed; the next run in this folder does the rest")
 
 
 def _is_unfinished(found: RunFile) -> bool:
@@ -64,11 +75,22 @@ def _is_unfinished(found: RunFile) -> bool:
 
 
 def _recover_run(
-    run: str, unfinished: Sequence[RunFile], files: Sequence[RunFile], report: Callable[[str], object]
+    run: str,
+    unfinished: Sequence[RunFile],
+    folder: Path,
+    report: Callable[[str], object],
+    is_stopped: Callable[[], bool],
 ) -> None:
     with ExitStack() as stack:
         try:
             open_files = {one: stack.enter_context(locked(one.path)) for one in unfinished}
+            # Another recovery may have finished them since they were listed. Only now nobody else changes them.
+            files = [one for one in run_files(folder) if one.run == run]
+            if [one for one in files if _is_unfinished(one)] != list(unfinished):
+                return
+        except FileNotFoundError:
+            # Another recovery has finished it.
+            return
         except InUseError as exc:
             if str(exc):
                 report(f"left the unfinished files of the run {run} unchanged: {exc}")
@@ -80,12 +102,12 @@ def _recover_run(
         for name in _tables_of(run, files):
             parts = [str(one.path) for one in unfinished if one.kind == name]
             what = ", ".join(parts) or f"the table {name} of the run {run}"
-            are_tables_done &= _try(partial(rebuild_table, name, run, files), what, report)
+            are_tables_done &= _try(partial(rebuild_table, name, run, files, is_stopped), what, report)
         for one, file in open_files.items():
             if one.kind == "events":
                 _try(partial(finish_events, one, file), str(one.path), report)
             elif one.kind == "capture" and are_tables_done:
-                _try(partial(finish_capture, one, file), str(one.path), report)
+                _try(partial(finish_capture, one, file, is_stopped), str(one.path), report)
 
 
 def _tables_of(run: str, files: Sequence[RunFile]) -> list[str]:
@@ -106,7 +128,10 @@ def _try(action: Callable[[], str], what: str, report: Callable[[str], object]) 
     arrow = import_arrow("pyarrow")
     try:
         text = action()
-    except (CpapiError, OSError, ValueError, MemoryError, arrow.ArrowException) as exc:
+    except StoppedError:
+        raise
+    # A file of another program or version must not end the run that is being recorded.
+    except (CpapiError, OSError, ValueError, TypeError, LookupError, MemoryError, arrow.ArrowException) as exc:
         reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         report(f"cannot finish a file of a run that was killed, left unchanged: {what}: {reason}")
         return isinstance(exc, ConfigError)
@@ -118,7 +143,8 @@ def _try(action: Callable[[], str], what: str, report: Callable[[str], object]) 
 def last_frame_ns(folder: Path) -> int | None:
     """The receive time of the last frame of all runs in a folder that have ended, in ns since the Unix epoch.
 
-    Runs that still write do not count. Of each run, only the end of its last capture is read.
+    Runs that still write do not count, as far as the file system has locks. Of each run, only the end of its last
+    capture is read. Nothing is changed, so captures that cannot be written count.
 
     Returns:
         None if there is no such frame.
@@ -131,13 +157,12 @@ def last_frame_ns(folder: Path) -> int | None:
     for found in reversed(files):
         if found.run in times or (len(times) == _MOST_RUNS):
             continue
-        try:
-            with locked(found.path):
-                last_ns = last_received_ns(found.path)
-        except InUseError:
+        if is_in_use(found.path):
             # The files of this run before this one do not count, either.
             times[found.run] = 0
             continue
+        try:
+            last_ns = last_received_ns(found.path)
         except (CpapiError, OSError):
             continue
         if last_ns is not None:

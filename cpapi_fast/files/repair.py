@@ -23,7 +23,7 @@ DAMAGED_SUFFIX: Final = ".damaged"
 def repair(path: Path) -> str:
     """Replace a damaged capture or events file by what of it is whole. Returns what was done; empty for nothing.
 
-    Damaged messages and lines are left out, and so is everything after the place where no message begins. The original
+    Damaged messages and lines are left out, and so is everything between them that is no message. The original
     is kept under the name with `.damaged` at its end. There is a file under the name at each moment, the original or
     the repaired one.
 
@@ -64,9 +64,11 @@ def _repair(path: Path, file: BinaryIO, copy: Callable[[Path, BinaryIO, Callable
         try:
             os.link(path, kept)
         except FileExistsError as exc:
-            raise OutputError(
-                f"cannot keep the original of {path}, because {kept} exists; move that file away", path=str(kept)
-            ) from exc
+            # A repair that was killed here has kept it already.
+            if not path.samefile(kept):
+                raise OutputError(
+                    f"cannot keep the original of {path}, because {kept} exists; move that file away", path=str(kept)
+                ) from exc
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from cpapi_fast.events import Gap, StateChange
+from cpapi_fast.events import Cause, Gap, StateChange
 from cpapi_fast.frames.batch import Batch
 from cpapi_fast.outputs.captured_batch import captured_batch
 
@@ -15,6 +15,9 @@ from .recorded_events import EventLine
 
 #: How many frames a batch has at most.
 _MOST_FRAMES: Final = 65_536
+
+#: The cause of gaps where frames are missing. Only writers of tables get them, and they do not look at it.
+_LOST: Final = Cause.CONSUMER_OVERFLOW
 
 #: A place behind all frames.
 _NEVER: Final = 1 << 62
@@ -35,7 +38,9 @@ class StreamItem(NamedTuple):
 class RunStream:
     """Reads the captures of one run. Iterate over it once.
 
-    Damaged messages are left out. Receive times are those of the capture; the lateness of frames is not in it.
+    Damaged messages are left out, and their frames count as far as their number is known. A gap is where frames are
+    missing, so that no value is carried over it. Receive times are those of the capture; the lateness of frames is not
+    in it.
 
     Args:
         captures: the captures, oldest first.
@@ -63,20 +68,30 @@ class RunStream:
 
     def __iter__(self) -> Iterator[StreamItem]:
         next_event = next(self._events, None)
-        number = 0
+        number = last_ns = 0
+        has_hole = False
         for index, path in enumerate(self._captures):
             walk = CaptureWalk(path, columns=("received_ns", "raw"))
             first = walk.number("first_frame")
             if first is not None:
                 self.missing += max(0, first - number) if index else 0
-                number = max(number, first)
+                has_hole |= bool(index) and first != number
+                # It is right also where the frames in a damaged message before could not be counted.
+                number = first
             if not index:
                 self.first_frame = number
             for message in walk:
                 if message.damage:
                     self.damaged += 1
+                    number += message.lost_frames
+                    has_hole = True
                     continue
                 columns, start, count = _columns(message.batch), 0, message.batch.num_rows
+                if has_hole:
+                    first_ns = message.batch.column("received_ns")[0].as_py()
+                    yield StreamItem(number, Gap(None, min(last_ns or first_ns, first_ns), first_ns, _LOST))
+                    has_hole = False
+                last_ns = message.batch.column("received_ns")[-1].as_py()
                 while start < count:
                     while next_event is not None and next_event.row <= number:
                         if next_event.event is not None:

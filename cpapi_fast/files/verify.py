@@ -102,8 +102,11 @@ def verify(paths: Iterable[Path]) -> Verification:
                 files = run_files(path)
             except OSError as exc:
                 raise ConfigError(f"cannot read {path}: {exc.strerror or exc}") from exc
-            runs: dict[str, _Run] = {}
-            results += [_check_file(one, runs.setdefault(one.run, _Run(one.run))) for one in files]
+            runs: dict[str, _Run] = {one.run: _Run(one.run) for one in files}
+            # Before anything is read: a run goes on writing in the meantime.
+            for one in files:
+                runs[one.run].is_in_use |= is_in_use(one.path)
+            results += [_check_file(one, runs[one.run]) for one in files]
             for run in runs.values():
                 _check_run(run)
                 problems += run.problems
@@ -128,7 +131,8 @@ def _named(path: Path) -> RunFile:
 def _check_file(found: RunFile, run: _Run) -> FileResult:
     path = found.path
     unit = {"capture": "frames", "events": "events"}.get(found.kind, "rows")
-    if is_in_use(path):
+    # A run that writes gives its unfinished files their names when they are complete.
+    if is_in_use(path) or (run.is_in_use and not path.exists()):
         run.is_in_use = True
         return FileResult(path, unit, is_in_use=True)
     if found.is_part:
@@ -209,6 +213,9 @@ def _check_items(run: _Run, tables: Sequence[tuple[Path, CheckedFile]]) -> None:
         if one.span is None:
             continue
         start, end = (counter.before(place.frame) for place in (one.span.start, one.span.end))
+        if (start is None or end is None) and run.is_in_use:
+            # They are in the capture that is being written.
+            continue
         if start is None or end is None:
             # After a kill, the captures may have less.
             run.problems.append(f"{path} has rows of frames that are in no capture")

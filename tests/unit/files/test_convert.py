@@ -59,6 +59,11 @@ def test_some_of_the_captures_and_other_fields(folder: Path, tmp_path: Path) -> 
 def test_rows_are_never_there_twice(folder: Path, tmp_path: Path) -> None:
     convert([folder], "ticks", tmp_path)
     before = table_rows(tmp_path)
+    # A conversion that was killed leaves its folder.
+    (tmp_path / ".convert-ticks-1abcde").mkdir()
+    with pytest.raises(ConfigError, match="only some of the files"):
+        convert([folder], "ticks", tmp_path)
+    (tmp_path / ".convert-ticks-1abcde").rmdir()
     with pytest.raises(ConfigError, match="already; choose another folder"):
         convert([folder], "ticks", tmp_path)
     assert table_rows(tmp_path) == before

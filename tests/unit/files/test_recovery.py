@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cpapi_fast.errors import ConfigError
+from cpapi_fast.files.capture_walk import CaptureWalk, End
+from cpapi_fast.files.recorded_events import event_line
 from cpapi_fast.files.recovery import last_frame_ns, recover
-from cpapi_fast.outputs.capture import read_capture
+from cpapi_fast.files.repair import repair
+from cpapi_fast.outputs.capture import capture_schema, read_capture
 from cpapi_fast.outputs.interface import publish
 from tests.support.files import table_rows
 from tests.support.runs import SECOND_NS, START_NS, WrittenRun, written_run
@@ -209,6 +215,164 @@ def test_a_damaged_capture_is_not_changed(run: WrittenRun, tmp_path: Path) -> No
     last.write_bytes(content)
     assert any(str(last) in text and "verify --repair" in text for text in recovered(killed))
     assert last.read_bytes() == content
+
+
+def test_damage_in_the_middle_of_a_killed_capture_costs_its_message_only(tmp_path: Path) -> None:
+    """A damaged length looks like an incomplete message, but whole ones follow. Nothing is cut then."""
+    with written_run(tmp_path / "live", roll_bytes=1_000_000) as run:
+        killed = run.copied(tmp_path / "killed")
+    (path,) = killed.glob("capture-*")
+    before, events = frames_of(killed), [file.read_bytes() for file in killed.glob("events-*")]
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\xff\xff\xff\xff", len(content) // 2)
+    lost = next(message for message in CaptureWalk(path) if message.start == place)
+    content[place + 6] ^= 1  # The length of the metadata: more than the rest of the file.
+    path.write_bytes(content)
+    reports = recovered(killed)
+    assert any("1 damaged messages stay in it" in text for text in reports)
+    assert path.read_bytes()[: len(content)] == content
+    (message,) = [one for one in CaptureWalk(path) if one.damage]
+    assert (message.start, message.end) == (lost.start, lost.end)
+    assert last_frame_ns(killed) == START_NS + (run.frames - 4) * SECOND_NS
+    assert "repaired" in repair(path)
+    assert len(frames_of(killed)) == len(before) - lost.batch.num_rows
+    assert [file.read_bytes() for file in killed.glob("events-*")] == events
+
+
+def test_rows_after_a_damaged_message_are_rebuilt(run: WrittenRun, tmp_path: Path) -> None:
+    killed = run.copied(tmp_path / "killed")
+    path = min(killed.glob("capture-*"))
+    large = max(CaptureWalk(path), key=lambda message: message.end - message.start)
+    content = bytearray(path.read_bytes())
+    content[large.end - 9] ^= 1
+    path.write_bytes(content)
+    recovered(killed)
+    run.close()
+    lost_ns = set(large.batch["received_ns"].to_pylist())
+    for name in ("ticks", "orders"):
+        # Every row has the last availability, also that of frames before.
+        expected, found = (
+            [
+                {key: value for key, value in row.items() if key != "availability"}
+                for row in table_rows(folder, f"{name}-*.parquet")
+                if row["received"] not in lost_ns
+            ]
+            for folder in (run.folder, killed)
+        )
+        assert found == expected
+
+
+def test_no_value_is_carried_over_missing_frames(tmp_path: Path) -> None:
+    """Each frame has one of two fields, so the first quote of each contract behind the damage has one value."""
+    with written_run(tmp_path / "live", roll_bytes=1_000_000) as run:
+        killed = run.copied(tmp_path / "killed")
+    for path in killed.glob("*.part"):
+        path.unlink()
+    for path in killed.glob("quotes-*"):
+        path.unlink()
+    (path,) = killed.glob("capture-*")
+    message = [*CaptureWalk(path)][1]
+    content = bytearray(path.read_bytes())
+    content[message.end - 9] ^= 1
+    path.write_bytes(content)
+    recovered(killed)
+    after_ns = message.batch["received_ns"].to_pylist()[-1]
+    first = next(row for row in table_rows(killed, "quotes-*.parquet") if row["received"] > after_ns)
+    live = next(row for row in table_rows(run.folder, "quotes-*.parquet") if row["received"] > after_ns)
+    values = ("last_price", "bid_price")
+    assert [live[name] is None for name in values] == [False, False]
+    assert sum(first[name] is not None for name in values) == 1
+
+
+def test_a_length_beyond_the_memory_is_damage(run: WrittenRun, tmp_path: Path) -> None:
+    killed = run.copied(tmp_path / "killed")
+    path = max(killed.glob("capture-*"))
+    *_, last = CaptureWalk(path)
+    content = bytearray(path.read_bytes())
+    body_bytes = last.end - last.start - 8 - int.from_bytes(content[last.start + 4 : last.start + 8], "little")
+    place = content.index(body_bytes.to_bytes(8, "little"), last.start)
+    content[place : place + 8] = (1 << 36).to_bytes(8, "little")
+    path.write_bytes(content)
+    walk = CaptureWalk(path)
+    assert not [message for message in walk if message.damage]
+    assert walk.end is End.TORN
+
+
+def test_a_recovery_that_is_stopped_is_done_by_the_next_one(run: WrittenRun, tmp_path: Path) -> None:
+    killed = run.copied(tmp_path / "killed")
+    run.close()
+    for limit in (0, 1, 2, 5, 12, 13, 20):
+        asked = iter(range(limit))
+        reports: list[str] = []
+        recover(killed, reports.append, lambda asked=asked: next(asked, None) is None)  # type: ignore[misc]
+        assert any("stopped" in text for text in reports) or not list(killed.glob("*.part"))
+        assert not list(killed.glob(".recovery*"))
+    recovered(killed)
+    assert rows(killed) == rows(run.folder)
+
+
+def test_two_recoveries_at_once_double_nothing(run: WrittenRun, tmp_path: Path) -> None:
+    """The second one has listed the files before the first one finished them, when only the capture is unfinished."""
+    killed = run.copied(tmp_path / "killed")
+    run.close()
+    for path in killed.glob("*.part"):
+        path.unlink()
+    others: list[list[str]] = []
+    is_asking = False
+
+    def is_stopped() -> bool:
+        nonlocal is_asking
+        if not is_asking:
+            is_asking = True
+            others.append(recovered(killed))
+        return False
+
+    recover(killed, lambda _text: None, is_stopped)
+    assert others[0]
+    assert rows(killed) == rows(run.folder)
+
+
+def test_odd_values_in_events_are_no_events(run: WrittenRun, tmp_path: Path) -> None:
+    killed = run.copied(tmp_path / "killed")
+    run.close()
+    (path,) = killed.glob("events-*")
+    gap = next(line for line in path.read_bytes().splitlines() if b'"gap"' in line)
+    first, second = orjson.loads(gap) | {"subscription": 5}, orjson.loads(gap) | {"first_good_ns": "x", "cause": "DU1"}
+    odd = [b"[]", b'{"row":0,"type":["gap"]}', orjson.dumps(first), orjson.dumps(second)]
+    path.write_bytes(b"".join(line + b"\n" for line in odd) + path.read_bytes())
+    recovered(killed)
+    assert rows(killed) == rows(run.folder)
+    for line in odd:
+        with pytest.raises(ValueError, match="event") as caught:
+            event_line(line)
+        assert "DU1" not in str(caught.value)
+
+
+def test_captures_that_cannot_be_written_have_a_last_frame(run: WrittenRun, tmp_path: Path) -> None:
+    killed = run.copied(tmp_path / "killed")
+    run.close()
+    expected = last_frame_ns(killed)
+    for path in killed.iterdir():
+        path.chmod(0o400)
+    assert last_frame_ns(killed) == expected is not None
+
+
+def test_a_capture_with_other_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "capture-20260101T000000.000000Z-1abcde.arrows"
+    names = ("received_ns", "kind", "conid", "raw")
+    for types in (("int64", "uint8", "int64", "large_binary"), ("int32", "uint8", "int64", "binary")):
+        schema = pa.schema(dict(zip(names, types, strict=True)), metadata=capture_schema().metadata)
+        with pa.ipc.new_stream(path, schema) as stream:
+            stream.write_batch(pa.RecordBatch.from_pylist([], schema=schema))
+        with pytest.raises(ConfigError, match="its columns are not those of a capture"):
+            CaptureWalk(path)
+    schema = capture_schema()
+    row = {"received_ns": 1, "kind": 0, "conid": -1, "raw": b"x"}
+    with pa.ipc.new_stream(path, schema) as stream:
+        stream.write_batch(pa.RecordBatch.from_pylist([], schema=schema))
+        for name in names:
+            stream.write_batch(pa.RecordBatch.from_pylist([row | {name: None}], schema=pa.schema(list(schema))))
+    assert [bool(message.damage) for message in CaptureWalk(path)] == [True] * 4
 
 
 def test_rebuilt_files_have_the_mode_and_the_metadata_of_the_run(run: WrittenRun, tmp_path: Path) -> None:

@@ -116,6 +116,27 @@ def test_a_run_that_writes_is_left_out_and_a_killed_one_is_not_proven(live: Writ
     assert result.is_proven, problems_of(result)
 
 
+def test_rows_in_the_capture_that_a_run_writes_are_no_problem(tmp_path: Path) -> None:
+    """Some captures and tables are finished; the last frames of the tables are in the capture that is not."""
+    with written_run(tmp_path / "live", roll_bytes=5000, roll_rows=7) as run:
+        run.write(9)
+        result = verify([run.folder])
+        assert len([one for one in result.files if one.unit == "frames" and not one.is_in_use]) > 0
+        assert any(one.is_in_use for one in result.files if one.unit == "frames")
+    assert result.is_proven, problems_of(result)
+
+
+def test_a_repair_that_was_killed_goes_on(copy: Path) -> None:
+    path = max(copy.glob("*.arrows"))
+    content = path.read_bytes()[:-9]
+    path.write_bytes(content)
+    kept = path.with_name(path.name + ".damaged")
+    kept.hardlink_to(path)
+    assert "repaired" in repair(path)
+    assert kept.read_bytes() == content
+    assert verify([path]).is_proven
+
+
 def test_an_event_after_the_last_frame_is_a_note(live: WrittenRun, tmp_path: Path) -> None:
     live.write(3, flushes=False)
     live.lose_connection()
