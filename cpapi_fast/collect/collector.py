@@ -164,11 +164,8 @@ class Collector:
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
         await self._earlier.begin()
-        try:
+        with self._earlier.stopped_by_error():
             self._recorder = recorder = self._open_recorder(options)
-        except BaseException:
-            self._earlier.stop()
-            raise
         self._subscriptions = tuple(subscriptions)
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -76,6 +76,15 @@ class EarlierRuns:
         finally:
             self.stop()
         await self._recovery
+
+    @contextmanager
+    def stopped_by_error(self) -> Iterator[None]:
+        """Stop if what is done meanwhile fails, so that the process can end."""
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop at the next batch. The next run does what is left. Idempotent."""

@@ -104,7 +104,8 @@ class CaptureWalk:
             raise ConfigError(f"{path} is no capture, or was cut before its first frame")
         try:
             self.schema: Any = self._pa.ipc.read_schema(self._pa.py_buffer(header))
-        except (self._pa.ArrowException, OSError) as exc:
+            found = [(field.name, field.type) for field in self.schema]
+        except (self._pa.ArrowException, OSError, ValueError) as exc:
             raise ConfigError(f"{path} is no capture: {exc}") from exc
         if (self.schema.metadata or {}).get(b"cpapi_fast.format") != b"capture":
             raise ConfigError(f"{path} is an Arrow IPC stream, but not a capture")
@@ -116,8 +117,7 @@ class CaptureWalk:
         )
         if self.has_checksums and not is_intact(self.header, start, metadata_end(whole, start)):
             raise ConfigError(f"{path} is damaged: the checksum of its schema is wrong")
-        expected = {field.name: field.type for field in capture_schema()}
-        if {field.name: field.type for field in self.schema} != expected or len(self.schema) != len(expected):
+        if found != [(field.name, field.type) for field in capture_schema()]:
             raise ConfigError(f"{path} is damaged, or of another version: its columns are not those of a capture")
         wanted = None if columns is None else [self.schema.names.index(name) for name in columns]
         self._options: Final = self._pa.ipc.IpcReadOptions(included_fields=wanted)

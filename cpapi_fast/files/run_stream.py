@@ -13,8 +13,9 @@ from cpapi_fast.outputs.captured_batch import captured_batch
 from .capture_walk import CaptureWalk
 from .recorded_events import EventLine
 
-#: How many frames a batch has at most.
-_MOST_FRAMES: Final = 65_536
+#: How many frames a batch has at most. Rows are made of one batch with the lock of the interpreter, for which a run
+#: that records at the same time waits.
+_MOST_FRAMES: Final = 8192
 
 #: The cause of gaps where frames are missing. Only writers of tables get them, and they do not look at it.
 _LOST: Final = Cause.CONSUMER_OVERFLOW

@@ -75,8 +75,12 @@ class SpanCounter:
 
     def continue_after(self, span: Span) -> None:
         """Count on from the end of a finished file, whose last items the next batch begins with."""
-        self._start = self._place = span.end
+        self._start, self._place = span.end, Place(span.end.frame, 0)
         self._file_number = span.file_number + 1
+
+    def skip(self, count: int) -> None:
+        """Pass items of the current batch that are in the file before."""
+        self._place = Place(self._place.frame, self._place.item + count)
 
     def take(self, count: int) -> None:
         """Count items of the current batch."""

@@ -162,8 +162,11 @@ class TableWriter(ABC, Generic[C]):
     def _begin_batch(self, batch: Batch) -> None:
         self._rows.begin(batch)
         if self._skipped_items:
-            self._skip(self._skipped_items)
-            self._skipped_items = 0
+            # They may be more than this batch has: the one that the run wrote was larger.
+            count = min(self._skipped_items, self._rows.left)
+            self._skip(count)
+            self._spans.skip(count)
+            self._skipped_items -= count
 
     def name_by(self, clock_ns: Callable[[], int]) -> None:
         """Name the files by another clock than that of the system. Call it before anything is written.

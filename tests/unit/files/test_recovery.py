@@ -15,9 +15,11 @@ import pytest
 
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.files.capture_walk import CaptureWalk, End
+from cpapi_fast.files.rebuild import span_of
 from cpapi_fast.files.recorded_events import event_line
 from cpapi_fast.files.recovery import last_frame_ns, recover
 from cpapi_fast.files.repair import repair
+from cpapi_fast.files.verify import verify
 from cpapi_fast.outputs.capture import capture_schema, read_capture
 from cpapi_fast.outputs.interface import publish
 from tests.support.files import table_rows
@@ -284,6 +286,23 @@ def test_no_value_is_carried_over_missing_frames(tmp_path: Path) -> None:
     assert sum(first[name] is not None for name in values) == 1
 
 
+def test_batches_that_are_smaller_than_those_of_the_run(
+    run: WrittenRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the run may end within a batch of which the recovery makes several."""
+    monkeypatch.setattr("cpapi_fast.files.run_stream._MOST_FRAMES", 2)
+    killed = run.copied(tmp_path / "killed")
+    recovered(killed)
+    run.close()
+    assert rows(killed) == rows(run.folder)
+    for path in killed.glob("ticks-*"):
+        if (run.folder / path.name).exists():
+            span, live = (span_of(one) for one in (path, run.folder / path.name))
+            assert (span.start, span.items) == (live.start, live.items)
+    result = verify([killed])
+    assert result.is_proven, result
+
+
 def test_a_length_beyond_the_memory_is_damage(run: WrittenRun, tmp_path: Path) -> None:
     killed = run.copied(tmp_path / "killed")
     path = max(killed.glob("capture-*"))
@@ -367,6 +386,11 @@ def test_a_capture_with_other_columns_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="its columns are not those of a capture"):
             CaptureWalk(path)
     schema = capture_schema()
+    with pa.ipc.new_stream(path, schema) as stream:
+        stream.write_batch(pa.RecordBatch.from_pylist([], schema=schema))
+    path.write_bytes(path.read_bytes().replace(b"conid\0", b"con\xffd\0"))
+    with pytest.raises(ConfigError, match="is no capture"):
+        CaptureWalk(path)
     row = {"received_ns": 1, "kind": 0, "conid": -1, "raw": b"x"}
     with pa.ipc.new_stream(path, schema) as stream:
         stream.write_batch(pa.RecordBatch.from_pylist([], schema=schema))
