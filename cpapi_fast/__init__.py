@@ -12,6 +12,7 @@ The folders, in the order in which data flows::
     delivery   Consumers: bounded queues, overflow policies, conflation, callbacks
     feed       Feed: subscriptions that persist across connections, on the state machine in `machine`
     outputs    Writers of files, and the thread that runs them
+    files      What is done with the files of runs: recovery after a kill, verification, repair and conversion
     collect    Collects market data: a feed whose frames and events are written to files
     replay     Replay: captures in the place of a feed, at any pace
     metrics    Metrics and health of a feed or a run, for Prometheus

@@ -74,6 +74,8 @@ class Cause(enum.Enum):
     UNSUBSCRIBED = "unsubscribed"
     #: One consumer was too slow for its bounds, and frames that it had not read were dropped.
     CONSUMER_OVERFLOW = "consumer_overflow"
+    #: No run collected into this folder, between the last frame of the runs before and the first one of this run.
+    NOT_RUNNING = "not_running"
     #: A bug in this library, or an error in a callback; it was passed to the loop's exception handler.
     INTERNAL_ERROR = "internal_error"
 

@@ -336,6 +336,13 @@ def new_file(text: str) -> str:
     return text
 
 
+def existing(text: str) -> str:
+    """The path of a file or folder that exists."""
+    if not text or not Path(text).exists():
+        raise argparse.ArgumentTypeError(f"{text!r} does not exist; give a file or a folder")
+    return text
+
+
 def set_command(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     """Set what `main` needs of a command, when all of its options are added."""
     parser.set_defaults(run=run, refuse=parser.error, names=OptionNames(parser))

@@ -22,7 +22,7 @@ from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_prog
 from . import arguments
 from .config.options import add_config_options, add_log_options
 from .feed_tuning import add_feed_tuning
-from .files.options import add_replay, add_report
+from .files.options import add_convert, add_replay, add_report, add_verify
 from .tls_options import add_tls_options
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     if command in ("replay", "completion"):
         add_replay(replay)
     add_report(commands.add_parser("report", help="write an HTML page about collected files", allow_abbrev=False))
+    add_verify(commands.add_parser("verify", help="check the files of runs for damage and gaps", allow_abbrev=False))
+    add_convert(commands.add_parser("convert", help="make tables from captures", allow_abbrev=False))
     simulate = commands.add_parser("simulate", help="run a simulated gateway", allow_abbrev=False)
     if command in ("simulate", "completion"):
         _add_simulate(simulate)

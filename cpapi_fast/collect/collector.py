@@ -12,12 +12,13 @@ from cpapi_fast.feed import Feed, FeedSubscription
 from cpapi_fast.feed.driver.control_frames import is_error
 from cpapi_fast.feed.reports.trouble import no_data_error
 from cpapi_fast.frames.batch import Batch
-from cpapi_fast.outputs.interface import make_folder, unfinished_files
+from cpapi_fast.outputs.interface import make_folder
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.protocol.kinds import FrameKind
 from cpapi_fast.protocol.topics import MarketDataFields
 
 from .account_subscriptions import AccountSubscriptions
+from .earlier_runs import EarlierRuns
 from .instruments import InstrumentChange, Instruments
 from .notices import Notices
 from .observed_run import ObservedRun
@@ -97,6 +98,7 @@ class Collector(ObservedRun):
         self._prepared = Preparation(options)
         self._outputs: RunOutputs | None = None
         self._accounts = AccountSubscriptions(options)
+        self._earlier = EarlierRuns(options.out, self._notices.report)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
         self._has_subscribed: Final = asyncio.Event()
@@ -188,8 +190,6 @@ class Collector(ObservedRun):
             raise UsageError("a Collector can run only once")
         options = self.options
         make_folder(options.out)
-        for path in unfinished_files(options.out):
-            self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
         self._feed = feed = Feed(self._client, run_feed_options(options, logs=self._notices.is_logging))
@@ -200,7 +200,9 @@ class Collector(ObservedRun):
         await instruments.subscribe()
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
-        recorder, outputs = self._open_outputs(options)
+        await self._earlier.begin()
+        with self._earlier.stopped_by_error():
+            recorder, outputs = self._open_outputs(options)
         self._instruments = instruments
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
@@ -234,10 +236,14 @@ class Collector(ObservedRun):
         self._state = "finishing the files"
         self._update_status()
         await feed.aclose()
+        if (gap := self._earlier.gap_until(None)) is not None:
+            self._gaps[gap.cause] = self._gaps.get(gap.cause, 0) + 1
+            recorder.put_event(gap)
         error = await self._finish(consumer, recorder, outputs) or error
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._earlier.finish()
         if error is None and reason != _CANCELLED:
             reason, error = self._check_result(reason, consumer, outputs)
         results = [OutputSummary.of(runner) for runner in recorder.runners]
@@ -340,6 +346,7 @@ class Collector(ObservedRun):
     async def _receive(self, consumer: Consumer, recorder: Recorder) -> None:
         # A chunk is small compared with what counts as a slow output.
         async for items in consumer.chunks(min(_CHUNK_BYTES, self.options.max_queue_bytes // 8 + 1), _CHUNK_ITEMS):
+            items = self._earlier.with_gap(items)
             for item in items:
                 if isinstance(item, Batch):
                     if _OTHER in bytes(item.kinds):

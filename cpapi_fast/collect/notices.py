@@ -10,7 +10,7 @@ from typing import Final
 
 from cpapi_fast.callbacks import callback_error, check_callback, refuse_awaitable
 from cpapi_fast.clock import Clock
-from cpapi_fast.events import Cause, Standstill, StandstillReason, StateChange
+from cpapi_fast.events import Cause, Gap, Standstill, StandstillReason, StateChange
 from cpapi_fast.feed.machine.advice import FEED_WORDING
 from cpapi_fast.feed.reports.feed_log import FeedLog
 from cpapi_fast.feed.reports.trouble import TroubleReporter
@@ -123,6 +123,9 @@ class Notices:
             self._on_disk(event)
         elif isinstance(event, FileChange):
             self._on_file(event)
+        elif isinstance(event, Gap):
+            if event.cause is Cause.NOT_RUNNING and event.first_good_ns is not None:
+                self.report(_restart_text(event.last_good_ns, event.first_good_ns))
         elif isinstance(event, OutputGap):
             self._on_drop(event)
         elif isinstance(event, OutputFailure):
@@ -181,3 +184,9 @@ def _standstill_text(event: Standstill) -> str:
     )
     what, length_s = _STANDSTILLS[event.reason], event.length_ns / 1e9
     return f"{what} for {length_s:.1f} s, from {start} to {end} UTC; what waited is late"
+
+
+def _restart_text(last_ns: int, first_ns: int) -> str:
+    start, end = (f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}" for ns in (last_ns, first_ns))
+    length_s = (first_ns - last_ns) / 1e9
+    return f"a gap of {length_s:,.1f} s: no run collected into this folder from {start} to {end} UTC"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
 
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
@@ -14,15 +16,9 @@ from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
 from cpapi_fast.outputs.interface import FileOutput
 from cpapi_fast.outputs.run_events import InstrumentsChange
-from cpapi_fast.outputs.tables.accounts import (
-    AccountSummaryWriter,
-    AccountWriter,
-    ExecutionsWriter,
-    LedgerWriter,
-    OrdersWriter,
-    PnlWriter,
-)
-from cpapi_fast.outputs.tables.market_data import MarketDataWriter, QuotesWriter, TicksWriter
+from cpapi_fast.outputs.tables.accounts import AccountWriter
+from cpapi_fast.outputs.tables.market_data import MarketDataWriter
+from cpapi_fast.outputs.tables.writers import ACCOUNT_WRITERS, MARKET_DATA_WRITERS
 from cpapi_fast.protocol.contracts.symbols import ResolvedSymbol, symbols_json, symbols_table
 from cpapi_fast.protocol.instruments import market_data_target
 
@@ -31,18 +27,6 @@ from .options import FILE_OUTPUTS, CollectOptions
 if TYPE_CHECKING:
     from cpapi_fast.clock import Clock
     from cpapi_fast.outputs.recorder import Recorder
-    from cpapi_fast.outputs.tables.account_schema import AccountTableName
-    from cpapi_fast.outputs.tables.schema import TableName
-
-_WRITERS: Final[dict[TableName, type[MarketDataWriter]]] = {"ticks": TicksWriter, "quotes": QuotesWriter}
-
-_ACCOUNT_WRITERS: Final[dict[AccountTableName, type[AccountWriter]]] = {
-    "orders": OrdersWriter,
-    "executions": ExecutionsWriter,
-    "pnl": PnlWriter,
-    "account_summary": AccountSummaryWriter,
-    "ledger": LedgerWriter,
-}
 
 
 class RunOutputs(NamedTuple):
@@ -158,7 +142,7 @@ def open_outputs(
         file_mode=options.file_mode,
         compression=options.capture_compression,
         redact=options.redact_captures,
-        metadata=metadata,
+        metadata={**metadata, "cpapi_fast.run": run, **_subscribed(options)},
         clock=clock,
     )
     common: dict[str, Any] = {
@@ -170,8 +154,10 @@ def open_outputs(
         "clock": clock,
     }
     targets = [market_data_target(conid) for conid in options.conids]
-    tables = tuple(_WRITERS[name](folder, targets=targets, fields=options.fields, **common) for name in options.tables)
-    account_tables = tuple(_ACCOUNT_WRITERS[name](folder, **common) for name in options.account_tables)
+    tables = tuple(
+        MARKET_DATA_WRITERS[name](folder, targets=targets, fields=options.fields, **common) for name in options.tables
+    )
+    account_tables = tuple(ACCOUNT_WRITERS[name](folder, **common) for name in options.account_tables)
     events = EventLog(
         FileNames(folder, "events", ".jsonl", run=run),
         roll_bytes=options.roll_bytes,
@@ -180,3 +166,13 @@ def open_outputs(
         header=header,
     )
     return RunOutputs(capture, tables, account_tables, events)
+
+
+def _subscribed(options: CollectOptions) -> dict[str, str]:
+    """What the run subscribes to, for the metadata of the capture: it is needed to make the tables again."""
+    targets = [market_data_target(conid) for conid in options.conids]
+    return {
+        "cpapi_fast.tables": orjson.dumps([*options.tables, *options.account_tables]).decode(),
+        "cpapi_fast.fields": orjson.dumps(list(options.fields)).decode(),
+        "cpapi_fast.targets": orjson.dumps(targets).decode(),
+    }

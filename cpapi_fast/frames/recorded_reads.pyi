@@ -49,6 +49,16 @@ class RecordedReads:
         """
     def end_of_read(self, stop: int) -> int:
         """Return the index behind the last frame of the next socket read, which is at most `stop`."""
+    def batch(self, start: int, stop: int) -> Batch:
+        """Return frames of any socket reads as one batch, each with its receive time. `position` stays where it is.
+
+        Args:
+            start, stop: the index of the first frame, and the one behind the last frame; at least one frame.
+
+        Raises:
+            IndexError: there are no such frames.
+        """
+
     def take(self, stop: int, topics: TopicTable | None = None) -> Batch | None:
         """Return the frames of the next socket read as a batch, and move `position` behind them.
 

@@ -159,6 +159,26 @@ cdef class RecordedReads:
             return batch
         return None
 
+    def batch(self, Py_ssize_t start, Py_ssize_t stop):
+        """Return frames of any socket reads as one batch, each with its receive time. `position` stays where it is.
+
+        Args:
+            start, stop: the index of the first frame, and the one behind the last frame; at least one frame.
+
+        Raises:
+            IndexError: there are no such frames.
+        """
+        cdef:
+            Batch batch
+            Py_ssize_t index
+        if not 0 <= start < stop <= self._count:
+            raise IndexError(f"the frames from {start} to {stop} are not within the {self._count} frames")
+        batch = self._batch(start, stop)
+        batch.finish(0)
+        for index in range(start, stop):
+            batch.received_ns_ptr[index - start] = self._time(index)
+        return batch
+
     cdef Batch _batch(self, Py_ssize_t start, Py_ssize_t end):
         cdef:
             const char* payloads_ptr = <const char*>self._payloads.buf

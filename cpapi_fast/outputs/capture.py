@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 CAPTURE_SUFFIX: Final = ".arrows"
 
 #: The end of an IPC stream. Readers do not need it. It distinguishes a finished capture from that of a killed process.
-_END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def capture_schema(*, is_redacted: bool = False, metadata: Mapping[str, str] = MappingProxyType({})) -> Any:
@@ -129,16 +129,18 @@ class CaptureWriter:
         self._oldest_s = 0.0
         self._is_closed = False
         self._nbytes = 0
-        self._compression: Final = compression
-        self._messages: Final = CaptureMessages(capture_schema(is_redacted=redact, metadata=metadata), compression)
+        #: Further metadata of the schema of the next file.
+        self._metadata = dict(metadata)
+        self._file_number = 0
+        self._messages: Final = CaptureMessages(capture_schema(is_redacted=redact), compression)
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
         self._files: Final = MessageFiles(
             path if isinstance(path, FileNames) else NamesAfter(Path(path)),
             self.counts,
             self._losses,
             _frames_of,
-            header=self._messages.header,
-            end=_END_OF_STREAM,
+            header=self._header,
+            end=END_OF_STREAM,
             mode=file_mode,
             roll_interval_s=roll_interval_s,
             roll_bytes=roll_bytes,
@@ -163,9 +165,8 @@ class CaptureWriter:
         return self._nbytes if self._is_closed else self._files.nbytes
 
     def set_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Set the further metadata of the files that follow. Safe to call from any thread."""
-        schema = capture_schema(is_redacted=self._redactor is not None, metadata=metadata)
-        self._files.header = CaptureMessages(schema, self._compression).header
+        """Set further metadata of the files that follow. Others stay as they are. Safe to call from any thread."""
+        self._metadata = {**self._metadata, **metadata}
 
     def write(self, batch: Batch) -> None:
         """Write a batch. The writer copies the frames, and keeps no reference to the batch.
@@ -253,12 +254,23 @@ class CaptureWriter:
             if self._files.error is None:
                 self.flush()
         finally:
-            self._nbytes = self._files.nbytes + len(_END_OF_STREAM)
+            self._nbytes = self._files.nbytes + len(END_OF_STREAM)
             self._is_closed = True
             try:
                 self._files.close()
             finally:
                 self._end()
+
+    def _header(self) -> bytes:
+        self._file_number += 1
+        return self._messages.header(
+            {
+                **self._metadata,
+                "cpapi_fast.file_number": str(self._file_number),
+                # All frames that were received and are not pending were before this file.
+                "cpapi_fast.first_frame": str(self.counts.received - self.counts.pending),
+            }
+        )
 
     def __enter__(self) -> CaptureWriter:
         return self
@@ -329,7 +341,7 @@ class CaptureReader:
                     self.batches += 1
                     yield batch
             source.seek(whole_bytes)
-            self.is_finished = source.read(len(_END_OF_STREAM) + 1) == _END_OF_STREAM
+            self.is_finished = source.read(len(END_OF_STREAM) + 1) == END_OF_STREAM
         # The file may have grown since its size was read.
         self.torn_bytes = 0 if self.is_finished else max(0, size - whole_bytes)
 

@@ -82,7 +82,7 @@ class EventLog:
             self.counts,
             self._losses,
             _lines_of,
-            header=header,
+            header=lambda: header,
             mode=file_mode,
             roll_bytes=roll_bytes,
             clock=SYSTEM_CLOCK,
@@ -100,7 +100,7 @@ class EventLog:
 
     def set_header(self, header: bytes) -> None:
         """Set the first line of the files that follow. Safe to call from any thread."""
-        self._files.header = header
+        self._files.header = lambda: header
 
     def write_event(self, event: RecordedEvent, row: int) -> None:
         """Write one line.

@@ -82,8 +82,8 @@ class FileNames:
         self.folder: Final = folder
         #: A path that was given in place of a name; None without one.
         self.given: Path | None = None
-        self._start: Final = f"{kind}{separator}"
-        self._end: Final = f"-{run}{suffix}" if run else suffix
+        self._start = f"{kind}{separator}"
+        self._end = f"-{run}{suffix}" if run else suffix
         self._clock_ns: Final = clock_ns
         self._monotonic_ns: Final = monotonic_ns
         self._latest_us = 0
@@ -91,6 +91,12 @@ class FileNames:
         # Until then, the folder is read for each name. The first time it is always read.
         self._doubtful_us = _LAST_US
         self._reserved: Path | None = None
+
+    def by(self, clock_ns: Callable[[], int]) -> FileNames:
+        """Return the names of the same files by another clock, whose times need not rise."""
+        names = FileNames(self.folder, "", "", clock_ns=clock_ns, monotonic_ns=lambda: 0)
+        names._start, names._end = self._start, self._end
+        return names
 
     def reserve(self) -> None:
         """Take the name now that `next` returns later, so that it has the time of the first item of its file."""
@@ -122,7 +128,7 @@ class FileNames:
                 names = [entry.name for entry in entries if entry.name.startswith(start)]
         except OSError:
             return 0
-        return max((_time_of(name[len(start) :]) for name in names), default=0)
+        return max((time_of_name(name[len(start) :]) for name in names), default=0)
 
 
 class NamesAfter(FileNames):
@@ -142,8 +148,8 @@ class NamesAfter(FileNames):
         return super().next()
 
 
-def _time_of(text: str) -> int:
-    # The time at the start of a text in microseconds since the Unix epoch; 0 without one, or beyond the last one.
+def time_of_name(text: str) -> int:
+    """The time at the start of a text in microseconds since the Unix epoch; 0 without one, or beyond the last one."""
     match = _TIME.match(text)
     if match is None:
         return 0

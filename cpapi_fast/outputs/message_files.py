@@ -29,14 +29,15 @@ class MessageFiles:
         counts: the counts of the output. The items of a message are pending until it is written.
         losses: what to do about a file that another program deleted, moved or changed.
         count_items: returns how many items of a file can be read.
-        header, end: the first and the last bytes of each file.
+        header: returns the first bytes of the next file.
+        end: the last bytes of each file.
         mode: the permissions of the files.
         roll_interval_s: a file is finished this long after its first message, in seconds of `clock`; None for never.
         roll_bytes: a file is finished when it has this many bytes; None for never.
         clock: the clock of `roll_interval_s`.
 
     Attributes:
-        header: the first bytes of the files that follow.
+        header: returns the first bytes of the next file.
         error: the error after which nothing more is written; None before one.
         roll_at_s: when the current file is to be finished, in seconds of the clock; infinity if there is no such time.
     """
@@ -48,7 +49,7 @@ class MessageFiles:
         losses: LossPolicy,
         count_items: Callable[[Path], int],
         *,
-        header: bytes = b"",
+        header: Callable[[], bytes] = bytes,
         end: bytes = b"",
         mode: int = PRIVATE_MODE,
         roll_interval_s: float | None = None,
@@ -94,7 +95,7 @@ class MessageFiles:
         try:
             self._file = file = create(
                 self._names,
-                header=self.header,
+                header=self.header(),
                 mode=self._mode,
                 makes_folder=self._had_folder and self._losses.policy == "recreate",
             )

@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 from cpapi_fast.errors import ConfigError, OutputError
 from cpapi_fast.new_file import PRIVATE_MODE, create_file
 
+from .file_lock import try_lock
 from .file_names import FileNames
 from .interface import PART_SUFFIX, OutputCounts, output_error, publish, sync, write_all
 from .run_events import FileChange
@@ -41,7 +42,7 @@ class FileState(enum.Enum):
 
 
 class OutputFile:
-    """A new file that is open for writing. Only complete messages remain in it.
+    """A new file that is open for writing, and locked until it is closed. Only complete messages remain in it.
 
     Args:
         path: the file to create.
@@ -58,6 +59,10 @@ class OutputFile:
         #: How many bytes of complete messages were written.
         self.nbytes = 0
         self._file: Final = create_file(path, mode)
+        if try_lock(self._file.fileno()) is False or not os.fstat(self._file.fileno()).st_nlink:
+            # Another run takes it for a file of a killed run, or has removed it, in the moment before it was locked.
+            self.close()
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
     def append(self, message: bytes | memoryview) -> None:
         """Write a message with all its bytes, or leave the file unchanged and raise OSError or another error."""

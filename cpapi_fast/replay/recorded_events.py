@@ -21,7 +21,8 @@ from cpapi_fast.events import (
     StandstillReason,
     StateChange,
 )
-from cpapi_fast.outputs.run_events import EVENT_KINDS, OutputGap
+from cpapi_fast.files.captured_rows import CapturedRows, DroppedFrames
+from cpapi_fast.outputs.run_events import EVENT_KINDS
 
 #: A longer line is no event.
 _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
@@ -41,14 +42,6 @@ class RecordedEvent(NamedTuple):
     event: FeedEvent
 
 
-class _Dropped(NamedTuple):
-    """Frames of the stream that the capture dropped: the number of frames before them, their number, and the gap."""
-
-    first_row: int
-    frames: int
-    gap: Gap
-
-
 def read_events(paths: list[Path]) -> list[RecordedEvent]:
     """Return the events of one run, in order.
 
@@ -63,7 +56,7 @@ def read_events(paths: list[Path]) -> list[RecordedEvent]:
         ConfigError: a file cannot be read, or a line is no event.
     """
     found: list[RecordedEvent] = []
-    dropped: list[_Dropped] = []
+    rows = CapturedRows()
     for path in paths:
         try:
             with path.open("rb") as file:
@@ -72,43 +65,28 @@ def read_events(paths: list[Path]) -> list[RecordedEvent]:
                     number += 1
                     if line.endswith(b"\n"):
                         event = _event_of(line, path, number)
-                        if isinstance(event, _Dropped):
-                            dropped.append(event)
-                        elif event is not None:
+                        if event is None:
+                            continue
+                        if isinstance(event, DroppedFrames):
+                            rows.add(event)
+                        else:
                             found.append(event)
         except OSError as error:
             raise ConfigError(f"cannot read the events {path}: {error.strerror or error}") from error
+    found += [RecordedEvent(one.end_row, one.gap) for one in rows.dropped]
     # Each line is written after the one before it, so this changes the order of damaged files only.
     found.sort(key=lambda recorded: recorded.row)
-    return _placed(found, dropped) if dropped else found
+    # Lines count the frames of the whole stream.
+    return [RecordedEvent(rows.captured(row), event) for row, event in found]
 
 
-def _placed(found: list[RecordedEvent], dropped: list[_Dropped]) -> list[RecordedEvent]:
-    """Add the gaps of the capture, and count only the frames that it has. Lines count those of the whole stream."""
-    dropped.sort()
-    everything = [*found, *(RecordedEvent(one.first_row + one.frames, one.gap) for one in dropped)]
-    everything.sort(key=lambda recorded: recorded.row)
-    placed: list[RecordedEvent] = []
-    done = missing = 0
-    for row, event in everything:
-        while done < len(dropped) and dropped[done].first_row + dropped[done].frames <= row:
-            missing += dropped[done].frames
-            done += 1
-        # An event between two dropped frames is where they would be.
-        inside = max(row - dropped[done].first_row, 0) if done < len(dropped) else 0
-        placed.append(RecordedEvent(row - missing - inside, event))
-    return placed
-
-
-def _event_of(line: bytes, path: Path, number: int) -> RecordedEvent | _Dropped | None:
+def _event_of(line: bytes, path: Path, number: int) -> RecordedEvent | DroppedFrames | None:
     try:
         members = orjson.loads(line)
         row, make = members["row"], _MAKERS.get(members["type"])
         if type(row) is not int or row < 0:
             raise ValueError("its row is no whole number")
-        if members["type"] == EVENT_KINDS[OutputGap]:
-            return _dropped(members)
-        return None if make is None else RecordedEvent(row, make(members))
+        return DroppedFrames.of(members) if make is None else RecordedEvent(row, make(members))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ConfigError(f"line {number} of {path} is no event: {type(error).__name__}: {error}") from error
 
@@ -142,22 +120,6 @@ def _gap(members: dict[str, Any]) -> Gap:
         frames_dropped=None if dropped is None else int(dropped),
         certainty=Certainty(members["certainty"]),
     )
-
-
-def _dropped(members: dict[str, Any]) -> _Dropped | None:
-    """The frames that the capture does not have; None for another output."""
-    frames = _ns(members["frames_dropped"])
-    if members["output"] != "capture" or not frames:
-        return None
-    first_good_ns = members["first_good_ns"]
-    gap = Gap(
-        subscription=None,
-        last_good_ns=_ns(members["last_good_ns"]),
-        first_good_ns=None if first_good_ns is None else _ns(first_good_ns),
-        cause=Cause.CONSUMER_OVERFLOW,
-        frames_dropped=frames,
-    )
-    return _Dropped(_ns(members["first_row"]), frames, gap)
 
 
 def _standstill(members: dict[str, Any]) -> Standstill:

@@ -45,7 +45,7 @@ def test_every_fault_of_the_simulator_is_in_its_reference() -> None:
             assert named == methods
 
 
-@pytest.mark.parametrize("command", ["collect", "doctor", "tail", "simulate"])
+@pytest.mark.parametrize("command", ["collect", "doctor", "tail", "verify", "convert", "simulate"])
 def test_every_command_shows_its_help(command: str) -> None:
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     assert f"```{{command-help}} {command}\n" in text

@@ -80,6 +80,7 @@ ADVICE: Final[dict[Cause, str]] = {
     Cause.INTERNAL_ERROR: (
         "Report the error that the loop's exception handler received. The feed reconnects automatically."
     ),
+    Cause.NOT_RUNNING: "Keep the collector running; a service manager starts it again after a failure.",
     Cause.CONSUMER_OVERFLOW: "Read faster, or choose another overflow policy for this consumer.",
 }
 

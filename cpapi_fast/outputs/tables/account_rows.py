@@ -153,10 +153,15 @@ class AccountRows(Generic[R]):
         """The values of the table's own columns after the account."""
         return update.own
 
-    def move(self, limit: int) -> int:
-        """Make at most `limit` rows of what is left, and fewer if their texts are large. Returns their number."""
+    def move(self, limit: int, most_items: int = 1 << 62) -> int:
+        """Make at most `limit` rows of at most `most_items` of what is left, and fewer if their texts are large.
+
+        Returns:
+            The number of new rows.
+        """
         moved = 0
-        while self._left and moved < limit and self.text_bytes <= MOST_TEXT_BYTES:
+        end = len(self._left) - most_items
+        while len(self._left) > max(end, 0) and moved < limit and self.text_bytes <= MOST_TEXT_BYTES:
             update = self._left.popleft()
             if update is None:
                 self.malformed += 1

@@ -55,6 +55,8 @@ class AccountWriter(TableWriter[AccountRows[Any]]):
         # Most batches have market data only.
         if may_have_updates(batch) or self._error is not None or self._is_closed:
             super().write(batch)
+        else:
+            self._spans.pass_batch(len(batch))
 
     def _count_of(self, batch: Batch) -> int:
         return self._rows.count(batch)
@@ -80,6 +82,7 @@ class OrdersWriter(AccountWriter):
 
     def observe_event(self, event: RecordedEvent) -> None:
         """Take note of an event between two batches; of a list of orders, write its rows. Raises like `write`."""
+        super().observe_event(event)
         rows = self._rows
         assert isinstance(rows, OrderRows)  # noqa: S101 - the class of this writer
         if not isinstance(event, OrderList):
@@ -87,7 +90,12 @@ class OrdersWriter(AccountWriter):
             return
         self.list_rows += rows_of_list(event)
         if self._error is None and not self._is_closed:
-            self._write_items(rows.begin_list, event, rows_of_list)
+            # Its rows are no items of a batch.
+            self._spans.is_batch = False
+            try:
+                self._write_items(rows.begin_list, event, rows_of_list)
+            finally:
+                self._spans.is_batch = True
         else:
             self._drop_unwritten(rows_of_list(event))
 

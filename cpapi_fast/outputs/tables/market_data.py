@@ -128,6 +128,7 @@ class MarketDataWriter(TableWriter[TableRows]):
 
     def observe_event(self, event: RecordedEvent) -> None:
         """Take note of an event between two batches: no value is carried across a gap, or to another connection."""
+        super().observe_event(event)
         if isinstance(event, Gap):
             self._rows.states.end_segments(event.subscription, event.first_good_ns)
         elif isinstance(event, StateChange) and event.subscription is None and event.state in _UNCONNECTED:

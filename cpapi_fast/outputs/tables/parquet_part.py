@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from cpapi_fast.outputs.checksum import CHECKSUM_KEY, CHECKSUM_PLACE, with_checksum
 from cpapi_fast.outputs.interface import import_arrow, system_pool
 from cpapi_fast.outputs.output_file import OutputFile
 
@@ -38,11 +40,13 @@ class PartFile:
     Attributes:
         file: the file.
         rows: how many rows were written to it.
+        metadata: the metadata of the file, besides those of the schema. They are written with the footer.
     """
 
     def __init__(self, file: OutputFile, schema: Any) -> None:
         self.file: Final = file
         self.rows = 0
+        self.metadata: dict[str, str] = {}
         self._stream: Final = _PartStream(file)
         self._is_complete = False
         try:
@@ -52,7 +56,11 @@ class PartFile:
                 pa.PythonFile(self._stream, mode="w"), _BUFFER_BYTES, system_pool()
             )
             self._writer: Final = import_arrow("pyarrow.parquet").ParquetWriter(
-                self._buffered, schema, compression="zstd", memory_pool=system_pool(), **_encodings(schema.names)
+                self._buffered,
+                schema,
+                compression="zstd",
+                memory_pool=system_pool(),
+                **_encodings(schema.names),
             )
         except BaseException:
             # The buffer is written when it is freed.
@@ -86,8 +94,11 @@ class PartFile:
         self.file.publish(self.file.final_path)
 
     def _end(self) -> None:
+        self._stream.begin_footer()
+        self._writer.add_key_value_metadata({**self.metadata, CHECKSUM_KEY: CHECKSUM_PLACE})
         self._writer.close()
         self._buffered.flush()
+        self._stream.end_footer()
         self.file.sync()
 
     def abandon(self) -> None:
@@ -110,6 +121,8 @@ class _PartStream(io.RawIOBase):
         self.is_given_up = False
         self._file = file
         self._position = 0
+        self._crc = 0
+        self._footer: bytearray | None = None
 
     def writable(self) -> bool:
         return True
@@ -122,9 +135,23 @@ class _PartStream(io.RawIOBase):
         if self.is_given_up:
             return 0
         view = memoryview(data)
-        self._file.append(view)
+        if self._footer is not None:
+            self._footer += view
+        else:
+            self._file.append(view)
+            self._crc = zlib.crc32(view, self._crc)
         self._position += view.nbytes
         return view.nbytes
+
+    def begin_footer(self) -> None:
+        """Collect what is written from now on."""
+        self._footer = bytearray()
+
+    def end_footer(self) -> None:
+        """Write what was collected, with the checksum of the whole file in it. Raises OSError."""
+        footer, self._footer = self._footer, None
+        if footer:
+            self._file.append(with_checksum(memoryview(footer), 0, len(footer), self._crc))
 
 
 def rows_of(path: Path) -> int:

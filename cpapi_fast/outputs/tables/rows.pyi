@@ -51,8 +51,8 @@ class TableRows:
     @property
     def mismatches(self) -> dict[str, int]:
         """How many values of each column were not of its kind, as a dict of the columns with any."""
-    def move(self, limit: int) -> int:
-        """Make rows of the frames that are left, until there are `limit` more rows or nothing is left.
+    def move(self, limit: int, most_items: int = ...) -> int:
+        """Make rows of the frames that are left, until there are `limit` more rows, or `most_items` frames were moved.
 
         Returns:
             The number of new rows.

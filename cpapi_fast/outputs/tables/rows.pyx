@@ -5,7 +5,7 @@ A row is made from the bytes of a frame without a Python object, and exported th
 
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t
 
 from cpapi_fast._json.walk cimport NO_VALUE, NOT_JSON, is_nan_of
 from cpapi_fast.frames.batch cimport Batch
@@ -143,8 +143,8 @@ cdef class TableRows:
         counts[UPDATED] += self._wrong_times
         return {name: count for name, count in zip(self._names, counts) if count}
 
-    def move(self, Py_ssize_t limit):
-        """Make rows of the frames that are left, until there are `limit` more rows or nothing is left.
+    def move(self, Py_ssize_t limit, int64_t most_items=1 << 62):
+        """Make rows of the frames that are left, until there are `limit` more rows, or `most_items` frames were moved.
 
         Returns:
             The number of new rows.
@@ -152,7 +152,7 @@ cdef class TableRows:
         cdef:
             Ticks source = self._source
             SubscriptionStates states = self._states
-            Py_ssize_t before, stop, entry, row
+            Py_ssize_t before, stop, end, entry, row
         if source is None:
             return 0
         if self._rows is None:
@@ -161,7 +161,8 @@ cdef class TableRows:
             )
         before = self._rows.row_count
         stop = min(before + limit, self._capacity)
-        while self._next < source.row_count and self._rows.row_count < stop:
+        end = self._next + <Py_ssize_t>min(most_items, <int64_t>(source.row_count - self._next))
+        while self._next < end and self._rows.row_count < stop:
             row = self._next
             self._next += 1
             if is_nan_of(source.values_ptr[row], NOT_JSON):

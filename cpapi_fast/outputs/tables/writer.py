@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, ParamSpec, Self, TypeVar
 
 from cpapi_fast.clock import SYSTEM_CLOCK, Clock
 from cpapi_fast.errors import OutputError, UsageError
@@ -24,52 +24,20 @@ from cpapi_fast.outputs.output_file import FileState, FinishedFiles, LossPolicy,
 from cpapi_fast.outputs.run_events import FileChange
 
 from .parquet_part import PartFile, rows_of
+from .row_collector import RowCollector
+from .span import Span, SpanCounter
 
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
+    from cpapi_fast.outputs.run_events import RecordedEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 #: How many rows a file and a row group can have.
-_MOST_ROWS: Final = 2**24
+MOST_ROWS: Final = 2**24
 #: How many bytes of texts the collected rows may hold.
 MOST_TEXT_BYTES: Final = 32 * 1024 * 1024
-
-
-class RowCollector(Protocol):
-    """Collects the rows of a table until they are taken as record batches.
-
-    What is passed to it is moved in parts: each call of `move` makes rows of what is left. An item either becomes a
-    row, or is counted by the writer's `_drops`.
-    """
-
-    @property
-    def left(self) -> int:
-        """How many items were not moved yet."""
-
-    @property
-    def text_bytes(self) -> int:
-        """About how many bytes of texts the collected rows hold."""
-
-    @property
-    def mismatches(self) -> dict[str, int]:
-        """How many values of each column were not of its kind, as a dict of the columns with any."""
-
-    def begin(self, batch: Batch, /) -> object:
-        """Take the items of a batch, which are then moved."""
-
-    def move(self, limit: int, /) -> int:
-        """Make at most `limit` rows of what is left. Returns the number of new rows."""
-
-    def take(self) -> Iterable[Any]:
-        """Return the collected rows as objects for `pyarrow.record_batch`, and begin with no rows."""
-
-    def forget(self) -> None:
-        """Forget all collected rows, and what is left."""
-
-    def __len__(self) -> int:
-        """The number of collected rows."""
 
 
 C = TypeVar("C", bound=RowCollector)
@@ -124,13 +92,13 @@ class TableWriter(ABC, Generic[C]):
         metadata: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        check_whole("roll_rows", roll_rows, most=_MOST_ROWS)
-        check_whole("group_rows", group_rows, most=_MOST_ROWS)
+        check_whole("roll_rows", roll_rows, most=MOST_ROWS)
+        check_whole("group_rows", group_rows, most=MOST_ROWS)
         check_positive("roll_interval_s", roll_interval_s)
         self.folder: Final = Path(folder)
         self.counts: Final = OutputCounts()
         self._losses: Final = LossPolicy(self.counts, self.unit, lost_files)
-        self._names: Final = FileNames(self.folder, stem or self.name, ".parquet", run=run)
+        self._names = FileNames(self.folder, stem or self.name, ".parquet", run=run)
         self._file_mode = file_mode
         # A folder that was there before is created again; another one is an error of the caller.
         self._makes_folder = lost_files == "recreate" and self.folder.is_dir()
@@ -147,6 +115,9 @@ class TableWriter(ABC, Generic[C]):
         #: How many items have become no rows, as far as they are counted, by reason.
         self._dropped: Final[dict[str, int]] = {}
         self._part: PartFile | None = None
+        self._spans: Final = SpanCounter()
+        #: How many items the next batch begins with that are in earlier files.
+        self._skipped_items = 0
         self._first_row_s = 0.0
         self._error: OutputError | None = None
         self._is_closed = False
@@ -193,9 +164,53 @@ class TableWriter(ABC, Generic[C]):
         if self._is_closed:
             raise UsageError(f"the {self.unit} in {self.folder} are closed")
         self._write_items(self._begin_batch, batch, self._count_of)
+        self._spans.pass_batch(len(batch))
 
     def _begin_batch(self, batch: Batch) -> None:
         self._rows.begin(batch)
+        if self._skipped_items:
+            # They may be more than this batch has: the one that the run wrote was larger.
+            count = min(self._skipped_items, self._rows.left)
+            self._skip(count)
+            self._spans.skip(count)
+            self._skipped_items -= count
+
+    def observe_event(self, event: RecordedEvent) -> None:
+        """Take note of an event between two batches. Frames that did not reach the table have a place in it."""
+        self._spans.observe_event(event)
+
+    def name_by(self, clock_ns: Callable[[], int]) -> None:
+        """Name the files by another clock than that of the system. Call it before anything is written.
+
+        Args:
+            clock_ns: returns the time when a file is begun, in ns since the Unix epoch.
+        """
+        self._names = self._names.by(clock_ns)
+
+    def continue_after(self, span: Span) -> None:
+        """Continue the files of a run after one that is finished. Call it before anything is written.
+
+        Pass what came before the end of the span to `skip`, so that the rows after it have the values that they carry
+        forward, then the rest to `write`. The first batch begins with the frame at the end of the span.
+
+        Args:
+            span: what the finished file has.
+        """
+        self._spans.continue_after(span)
+        self._skipped_items = span.end.item
+
+    def skip(self, batch: Batch) -> None:
+        """Take note of a batch whose rows are in earlier files; see `continue_after`."""
+        self._rows.begin(batch)
+        self._skip(self._rows.left)
+
+    def _skip(self, count: int) -> None:
+        rows = self._rows
+        end = rows.left - count
+        while rows.left > max(end, 0):
+            rows.move(self._group_rows, rows.left - end)
+            rows.take()
+        self._dropped.update(self._drops())
 
     def _write_items(self, begin: Callable[[T], object], items: T, count: Callable[[T], int]) -> None:
         """Write the items that `begin` passes to the rows. After an error, the rest of their number is dropped."""
@@ -237,6 +252,7 @@ class TableWriter(ABC, Generic[C]):
         if moved and not counts.pending:
             self._names.reserve()
         counts.pending += moved
+        self._spans.take(taken)
         # Last, so that other threads never read a row that is received and nowhere else.
         counts.received += taken
 
@@ -290,6 +306,7 @@ class TableWriter(ABC, Generic[C]):
         self.counts.pending -= part.rows
         self._finished.add(part.file, part.rows)
         self._part = None
+        self._spans.end_file(part.metadata)
         part.file.close()
 
     def close(self) -> None:
@@ -322,6 +339,7 @@ class TableWriter(ABC, Generic[C]):
             self._part = self._guarded(self._begin)
         part = self._part
         self._guarded(part.write, table)
+        part.metadata = self._spans.metadata()
         if self.counts.pending >= self._roll_rows:
             self.roll()
 
@@ -341,6 +359,7 @@ class TableWriter(ABC, Generic[C]):
         if state is FileState.INTACT:
             return
         self._part = None
+        self._spans.end_file(part.metadata)
         lost = 0 if state is FileState.MOVED and part.complete() else part.rows
         self.counts.pending -= part.rows
         self.counts.written += part.rows

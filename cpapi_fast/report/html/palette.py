@@ -70,4 +70,4 @@ def group_of(cause: str) -> tuple[str, str]:
     for name, (colour, causes) in CAUSE_GROUPS.items():
         if cause in causes:
             return name, colour
-    return OTHER_GROUP
+    return BETWEEN_RUNS if cause == "not_running" else OTHER_GROUP

@@ -46,8 +46,9 @@ def coverage(report: Report, figure_of: FigureOf) -> Html:
         text += f" The plot shows the {MAX_LANES} instruments that are covered least."
     keys = [("covered", palette.COVERED)]
     groups = dict.fromkeys(palette.group_of(gap.cause) for gap in report.gaps)
+    if report.holes:
+        groups[palette.BETWEEN_RUNS] = None
     keys += groups
-    keys += [palette.BETWEEN_RUNS] if report.holes else []
     keys += [("standstill", palette.STANDSTILL)] if report.standstills else []
     return joined(
         _keys(keys),

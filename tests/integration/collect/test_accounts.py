@@ -66,7 +66,7 @@ def order_lists(monkeypatch: pytest.MonkeyPatch) -> list[OrderList]:
     monkeypatch.setattr(WatchedOrders, "lists", [])
     monkeypatch.setattr(WatchedOrders, "sessions", 0)
     monkeypatch.setattr(WatchedOrders, "_is_new_session", True)
-    monkeypatch.setitem(collect_outputs._ACCOUNT_WRITERS, "orders", WatchedOrders)
+    monkeypatch.setitem(collect_outputs.ACCOUNT_WRITERS, "orders", WatchedOrders)
     return WatchedOrders.lists
 
 

@@ -133,8 +133,8 @@ if sys.platform != "win32":
         for first in range(0, 6, 2):
             await asyncio.gather(one(first), one(first + 1))
 
-    # At 2 kB the first capture message does not fit any more, at 30 kB the capture fails at some later one.
-    @pytest.mark.parametrize("limit_bytes", [2_000, 30_000])
+    # At 2.2 kB the first capture message does not fit any more, at 30 kB the capture fails at some later one.
+    @pytest.mark.parametrize("limit_bytes", [2_200, 30_000])
     @pytest.mark.gateway(rate=2000.0, keep_sent=100_000)
     async def test_disk_full(gateway: SimulatedGateway, tmp_path: Path, limit_bytes: int) -> None:
         arguments = gateway_command(gateway, tmp_path, "--flush-interval", "0.1")

@@ -24,6 +24,9 @@ from cpapi_fast.collect.options import CollectOptions
 from cpapi_fast.doctor.runner import diagnose
 from cpapi_fast.feed.machine.advice import ADVICE
 from cpapi_fast.feed.options import FeedOptions
+from cpapi_fast.files.convert import convert
+from cpapi_fast.files.repair import repair
+from cpapi_fast.files.verify import verify
 from cpapi_fast.metrics import MetricsServer
 from cpapi_fast.replay import Replay
 from cpapi_fast.rest.client import Client
@@ -34,7 +37,7 @@ from cpapi_fast.ws.options import WsOptions
 #: The module: `cpapi_fast.cli.main` is the function.
 cli = importlib.import_module("cpapi_fast.cli.main")
 
-COMMANDS: Final = ("collect", "tail", "doctor", "replay", "report", "simulate")
+COMMANDS: Final = ("collect", "tail", "doctor", "replay", "report", "verify", "convert", "simulate")
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -176,6 +179,21 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "end": "--end",
             "only_run": "--only-run",
             "options": "a command has no use for other bounds",
+        },
+    ),
+    "verify": (
+        (verify, repair),
+        {"paths": "the arguments of the command", "path": "each file with a problem, with the option --repair"},
+    ),
+    "convert": (
+        (convert,),
+        {
+            "paths": "the arguments of the command",
+            "table": "--to",
+            "out": "--out",
+            "fields": "--fields",
+            "roll_rows": "a command has no use for smaller files",
+            "file_mode": "--file-mode",
         },
     ),
     "simulate": (
@@ -373,6 +391,8 @@ READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "cli/doctor_command.py": ("doctor",),
     "doctor/": ("doctor",),
     "cli/files/report_command.py": ("report",),
+    "cli/files/verify_command.py": ("verify",),
+    "cli/files/convert_command.py": ("convert",),
     # Elements, styles and scripts of a page.
     "report/html/": (),
     "report/": ("report",),

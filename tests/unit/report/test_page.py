@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cpapi_fast.errors import OutputError
+from cpapi_fast.events import Cause, Gap
 from cpapi_fast.report import write_report
 from cpapi_fast.report.gather import gather
 from cpapi_fast.report.html import sections
@@ -21,7 +22,7 @@ from cpapi_fast.report.html.page import in_script, page
 from cpapi_fast.report.html.plots import draw
 from cpapi_fast.report.model import GapEntry
 from cpapi_fast.report.texts import duration_text, percent_text, size_text, time_text
-from tests.support.report_runs import RUN, hostile_run
+from tests.support.report_runs import NEXT, RUN, hostile_run
 from tests.support.runs import START_NS, S, every, started, write_capture, write_events
 
 
@@ -195,3 +196,16 @@ def test_the_file_is_private_and_never_overwrites(tmp_path: Path) -> None:
 )
 def test_texts(made: str, expected: str) -> None:
     assert made == expected
+
+
+@pytest.mark.parametrize("has_first", [True, False])
+def test_the_time_between_runs_is_one_group(tmp_path: Path, has_first: bool) -> None:
+    if has_first:
+        write_capture(tmp_path, RUN, every(1.0, 0, 10, 8314))
+    write_capture(tmp_path, NEXT, every(1.0, 60, 70, 8314))
+    gap = Gap(None, START_NS + 9 * S, START_NS + 60 * S, Cause.NOT_RUNNING)
+    write_events(tmp_path, NEXT, [*started(START_NS + 59 * S), gap])
+    found = gather(tmp_path)
+    assert bool(found.holes) == has_first
+    keys, _, _ = str(sections.coverage(found, lambda _name, _text: element("figure"))).partition("<figure")
+    assert keys.count("between runs") == 1

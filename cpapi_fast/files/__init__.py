@@ -1,0 +1,1 @@
+"""What is done with the files of runs: recovery after a kill, verification, repair and conversion"""
