@@ -103,6 +103,8 @@ from .loop import new_event_loop, run
 from .meaning import Meaning
 from .messages.member import Message
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
+from .outputs.kafka.options import KafkaOptions
+from .outputs.kafka.output import KafkaOutput, KafkaStats
 from .outputs.tables.market_data import QuotesWriter, TicksWriter
 from .outputs.tables.reader import read_table
 from .protocol.contracts.info import ContractInfo
@@ -187,6 +189,9 @@ __all__ = [
     "History",
     "HistorySource",
     "InsecureTlsWarning",
+    "KafkaOptions",
+    "KafkaOutput",
+    "KafkaStats",
     "Keepalive",
     "LastField",
     "LastValue",

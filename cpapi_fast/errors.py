@@ -385,6 +385,7 @@ class MissingDependencyError(CpapiError, ImportError):
     #: What to install for each optional package, in the versions of extras and tests. Its own name works from
     #: a checkout too, where the name of an extra would need this library in the package index.
     REQUIREMENTS: ClassVar[dict[str, str]] = {
+        "confluent-kafka": "confluent-kafka>=2.4",
         "cryptography": "cryptography>=42",
         "pandas": "pandas>=2.2",
         "polars": "polars>=1.9",
