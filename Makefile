@@ -19,7 +19,7 @@ STUBBED := $(subst /,.,$(basename $(shell find cpapi_fast -name '*.pyi')))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one autobahn soak peers bench \
+.PHONY: help run test build lint types suite unit year pythons wheel sanitize fuzz fuzz-one autobahn soak kafka kafka-fetch peers bench \
     bench-smoke bench-gate bench-gate-selftest docs docs-check clean
 
 help: ## print this list
@@ -72,6 +72,12 @@ autobahn: build ## run the Autobahn test suite, an independent test of WebSocket
 
 soak: build ## run a feed on real sockets with random faults for five minutes, and print a report; HOURS=8 runs longer
 	$(PY) -m tests.faults.soak $(if $(HOURS),--hours $(HOURS))
+
+kafka: build ## run an Apache Kafka broker at 127.0.0.1:9092 until Ctrl-C, to try the output for Kafka (needs Java 17, Maven)
+	$(PY) -m tests.support.kafka_broker
+
+kafka-fetch: $(VENV)/.made ## fetch the Apache Kafka broker of the tests into .kafka (needs Java 17, Maven)
+	$(PY) -m tests.support.kafka_broker fetch
 
 peers: $(VENV)/.made ## compile the Rust and C clients for the benchmarks (once, seven minutes; needs cargo)
 	$(PY) benchmarks/peers/build.py

@@ -17,11 +17,13 @@ from cpapi_fast.console import say_at_end
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.loop import run as run_loop
 from cpapi_fast.outputs.interface import import_arrow
+from cpapi_fast.outputs.kafka.librdkafka import import_kafka
 from cpapi_fast.protocol.topics import MarketDataFields
 
 from .arguments import feed_options
 from .collect_progress import Progress
 from .gateway_source import check_source, open_client
+from .kafka_options import kafka_options
 from .signals import stopped_by_signals
 
 #: After this many seconds of finishing the files, a notice tells how to end at once.
@@ -32,7 +34,7 @@ _STILL_FINISHING: Final = (
 )
 
 #: What an output has in memory before it writes it, if not rows.
-_UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes": "quotes", "events": "events"}
+_UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes": "quotes", "events": "events", "kafka": "frames for Kafka"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         redact_captures=args.redact_captures,
         capture_compression=args.capture_compression,
         trading_hours=None if args.trading_hours == "none" else args.trading_hours,
+        kafka=kafka_options(args),
         feed=feed_options(args),
         **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )
@@ -70,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--contract-cache cannot be used with --simulate, whose contracts are invented")
     # Checked before anything is connected.
     import_arrow("pyarrow")
+    if options.kafka is not None:
+        import_kafka()
     run_loop(_run(args, options), uvloop=False if args.asyncio else None)
     return 0
 

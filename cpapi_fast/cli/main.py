@@ -16,6 +16,7 @@ from cpapi_fast.errors import ConfigError, CpapiError, HeaderRefusedError, Subsc
 from cpapi_fast.program import EXIT_FAILURE, EXIT_USAGE, OneLineParser, run_program
 
 from . import arguments
+from .kafka_options import add_kafka
 from .option_names import OptionNames
 from .tls_options import add_tls_options
 
@@ -198,6 +199,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
 
+    add_kafka(parser)
     _add_simulated(parser)
     _set_command(parser, _collect)
 

@@ -17,6 +17,7 @@ from cpapi_fast.frames.batch import Batch
 from cpapi_fast.frames.cost import cost_bytes
 from cpapi_fast.outputs.capture import CaptureWriter
 from cpapi_fast.outputs.interface import BatchOutput, DiskChange, make_folder, unfinished_files
+from cpapi_fast.outputs.kafka.output import KafkaOutput
 from cpapi_fast.outputs.recorder import Recorder
 from cpapi_fast.outputs.tables.accounts import AccountWriter
 from cpapi_fast.outputs.tables.market_data import MarketDataWriter
@@ -26,7 +27,7 @@ from cpapi_fast.protocol.topics import MarketDataFields
 from .account_subscriptions import AccountSubscriptions
 from .notices import Notices
 from .options import OVERFLOW_POLICIES, CollectOptions
-from .outputs import open_outputs
+from .outputs import open_kafka, open_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 from .trading_hours import follow_schedules
@@ -98,6 +99,7 @@ class Collector:
         self._capture: CaptureWriter | None = None
         self._tables: tuple[MarketDataWriter, ...] = ()
         self._account_tables: tuple[AccountWriter, ...] = ()
+        self._kafka: KafkaOutput | None = None
         self._accounts = AccountSubscriptions(options)
         self._gaps: dict[Cause, int] = {}
         self._refusal: asyncio.Future[None] | None = None
@@ -156,6 +158,8 @@ class Collector:
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
+        # Before the feed, so that a wrong set-up ends the run at once.
+        self._kafka = await open_kafka(options, self._clock, self._notices.report)
         self._feed = feed = Feed(self._client, run_feed_options(options))
         # Every row has the symbol and the availability.
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
@@ -250,6 +254,8 @@ class Collector:
         outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
         self._capture, self._tables, self._account_tables = outputs.capture, outputs.tables, outputs.account_tables
         writers: tuple[BatchOutput, ...] = (outputs.capture, *outputs.tables, *outputs.account_tables)
+        if self._kafka is not None:
+            writers += (self._kafka,)
         return Recorder(writers, events=outputs.events, on_change=self._notices.on_event, clock=self._clock)
 
     async def _collect(

@@ -14,6 +14,7 @@ from cpapi_fast.feed.subscription import send_nothing
 from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.capture_messages import CaptureCompression, checked_compression
+from cpapi_fast.outputs.kafka.options import KafkaOptions
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES, AccountTableName
 from cpapi_fast.outputs.tables.schema import TableName
@@ -79,6 +80,8 @@ class CollectOptions:
         capture_compression: `lz4`, or `zstd`, which makes the capture about 40 % smaller and takes more time.
         trading_hours: outside of its trading hours, an instrument is not stale. `schedule` requests the schedule of
             each instrument; `TradingHours` are those of all instruments; None for none.
+        kafka: sends the frames, events and rows to a Kafka cluster too; None for none. What it has not acknowledged is
+            kept in `out`.
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
 
     Raises:
@@ -108,6 +111,7 @@ class CollectOptions:
     redact_captures: bool = False
     capture_compression: CaptureCompression = "lz4"
     trading_hours: TradingHours | Literal["schedule"] | None = "schedule"
+    kafka: KafkaOptions | None = None
     feed: FeedOptions = field(default_factory=FeedOptions)
 
     def __post_init__(self) -> None:
@@ -130,6 +134,8 @@ class CollectOptions:
         object.__setattr__(self, "capture_compression", compression)
         if self.trading_hours not in ("schedule", None) and not isinstance(self.trading_hours, TradingHours):
             raise ConfigError("trading_hours must be 'schedule', TradingHours or None")
+        if self.kafka is not None and not isinstance(self.kafka, KafkaOptions):
+            raise ConfigError(f"kafka must be KafkaOptions or None, not {shown(self.kafka)}")
         if not isinstance(self.feed, FeedOptions):
             raise ConfigError(f"feed must be FeedOptions, not {type(self.feed).__name__}")
         if self.slow_disk not in get_args(SlowDisk):

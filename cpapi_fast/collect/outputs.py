@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
+from cpapi_fast.outputs.kafka.output import KafkaOutput
 from cpapi_fast.outputs.tables.accounts import (
     AccountSummaryWriter,
     AccountWriter,
@@ -52,6 +55,42 @@ class RunOutputs(NamedTuple):
     tables: tuple[MarketDataWriter, ...]
     account_tables: tuple[AccountWriter, ...]
     events: EventLog
+
+
+async def open_kafka(
+    options: CollectOptions, clock: Clock, on_notice: Callable[[str], object]
+) -> KafkaOutput | None:
+    """Return the output for Kafka of a new run; None without one. It checks the cluster, in another thread.
+
+    Args:
+        options: the options of the run, with all instruments.
+        clock: the clock of the intervals.
+        on_notice: called in the loop with a line of text.
+
+    Raises:
+        ConfigError: the cluster, its topics or the credentials are not as the options say. The message states the fix.
+        OutputError: no broker can be reached, or the folder cannot be written.
+        MissingDependencyError: confluent-kafka is not installed.
+    """
+    kafka = options.kafka
+    if kafka is None:
+        return None
+    loop = asyncio.get_running_loop()
+
+    def notice(text: str) -> None:
+        with suppress(RuntimeError):  # The loop is closed.
+            loop.call_soon_threadsafe(on_notice, text)
+
+    return await asyncio.to_thread(
+        KafkaOutput,
+        options.out,
+        kafka,
+        fields=options.fields,
+        targets=[market_data_target(conid) for conid in options.conids],
+        file_mode=options.file_mode,
+        on_notice=notice,
+        clock=clock,
+    )
 
 
 def open_outputs(

@@ -1,6 +1,7 @@
 """A real Apache Kafka broker: fetched from Maven Central, started, stopped, killed, and started again.
 
-`python -m tests.support.kafka_broker` (`make kafka`) runs one until Ctrl-C, with the topics of `cpapi-fast collect`.
+`python -m tests.support.kafka_broker` (`make kafka`) runs one until Ctrl-C, with the topics of `cpapi-fast collect`;
+with `fetch` (`make kafka-fetch`) it only fetches the libraries.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ FOLDER = Path(os.environ.get("CPAPI_FAST_KAFKA_FOLDER") or Path(__file__).parent
 
 #: A broker starts within a few seconds; a busy machine takes longer.
 START_S = 120.0
+
+#: A sanitizer that is loaded into every process would be loaded into Java too.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 _CLUSTER = "4L6g3nShT-eMCtK--X86sw"
 
@@ -58,6 +62,7 @@ def libraries() -> Path:
                 capture_output=True,
                 text=True,
                 check=False,
+                env=_ENVIRONMENT,
             )
             if done.returncode:
                 raise NoBrokerError(f"Maven cannot fetch the Kafka broker: {(done.stdout + done.stderr)[-400:]}")
@@ -144,7 +149,7 @@ class Broker:
         self._run_tool("kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self._properties))
 
     def _run_tool(self, *arguments: str) -> None:
-        done = subprocess.run([*self._java, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([*self._java, *arguments], capture_output=True, text=True, check=False, env=_ENVIRONMENT)
         if done.returncode:
             raise NoBrokerError(f"{arguments[0]} failed: {done.stdout}{done.stderr}")
 
@@ -152,7 +157,7 @@ class Broker:
         """Start the broker, and wait until it answers."""
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._java, "kafka.Kafka", str(self._properties)], stdout=log, stderr=log, cwd=self.folder
+                [*self._java, "kafka.Kafka", str(self._properties)], stdout=log, stderr=log, cwd=self.folder, env=_ENVIRONMENT
             )
         end_s = time.monotonic() + START_S
         while True:
@@ -212,7 +217,14 @@ def read_all(servers: str, topic: str, **config: str) -> list[Any]:
 
 
 def main() -> int:
-    """Run a broker until Ctrl-C."""
+    """Run a broker until Ctrl-C, or only fetch it."""
+    if sys.argv[1:] == ["fetch"]:
+        try:
+            print(f"Apache Kafka is in {libraries()}.")  # noqa: T201
+        except NoBrokerError as exc:
+            print(exc, file=sys.stderr)  # noqa: T201
+            return 1
+        return 0
     prefix = "cpapi_fast."
     topics = [f"{prefix}{name}" for name in ("raw", "events", "ticks", "quotes")]
     with tempfile.TemporaryDirectory(prefix="cpapi-fast-kafka-") as folder:

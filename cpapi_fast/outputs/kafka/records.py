@@ -175,7 +175,7 @@ class RecordBlock:
         columns = [self.received_ns, self.conids, self.offsets]
         if self.sequences is not None:
             columns.append(self.sequences)
-        body = b"".join([self.topic.encode(), *map(memoryview, columns), self.payloads[: self.offsets[len(self)]]])
+        body = b"".join([self.topic.encode(), *(memoryview(column) for column in columns), self.payloads[: self.offsets[len(self)]]])
         kind = _DATA | (_NUMBERED if self.sequences is not None else 0)
         head = _HEAD.pack(
             _MARK, kind, len(self.topic.encode()), len(self), len(body), self.run, self.first_sequence, zlib.crc32(body)
@@ -230,4 +230,5 @@ def read_entry(entry: bytes) -> RecordBlock | DoneNote | None:
         columns.append(column)
         position = end
     sequences = columns[3] if len(columns) == 4 else None
-    return RecordBlock(topic, run, first_sequence, sequences, *columns[:3], body[position:])
+    received_ns, conids, offsets = columns[:3]
+    return RecordBlock(topic, run, first_sequence, sequences, received_ns, conids, offsets, body[position:])

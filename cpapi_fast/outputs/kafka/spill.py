@@ -21,10 +21,11 @@ _ROLL_BYTES: Final = 64 * 1024 * 1024
 class _Waiting(NamedTuple):
     """A block that is only on disk."""
 
+    topic: str
     file: SpillFile
     position: int
     length: int
-    count: int
+    records: int
     done: tuple[tuple[int, int], ...] = ()
     is_own: bool = True
 
@@ -125,7 +126,7 @@ class Spill:
                 found += left
                 self.waiting_topics.add(key[0])
                 file.open_blocks += 1
-                self._waiting.append(_Waiting(file, position, length, left, ranges, is_own=False))
+                self._waiting.append(_Waiting(key[0], file, position, length, left, ranges, is_own=False))
         return found
 
     def keep(self, block: RecordBlock) -> bool:
@@ -141,7 +142,7 @@ class Spill:
         written = self._write(block)
         if written is None:
             return False
-        self._waiting.append(_Waiting(*written, len(block)))
+        self._waiting.append(_Waiting(block.topic, *written, len(block)))
         self.waiting += len(block)
         return True
 
@@ -161,8 +162,11 @@ class Spill:
             file.append(block.done_entry(start, stop))
         return file, position, len(entry)
 
-    def take(self) -> RecordBlock | None:
-        """Return the oldest block that is only on disk; None if it is damaged.
+    def take(self) -> tuple[RecordBlock | None, dict[str, int]]:
+        """Return the oldest block that is only on disk.
+
+        Returns:
+            The block, or None if it is damaged; and by topic, how many records of this run are lost with it.
 
         Raises:
             OSError: it cannot be read.
@@ -171,16 +175,16 @@ class Spill:
         block = waiting.file.read(waiting.position, waiting.length)
         self._waiting.popleft()
         if waiting.is_own:
-            self.waiting -= waiting.count
+            self.waiting -= waiting.records
         else:
-            self.recovered_waiting -= waiting.count
+            self.recovered_waiting -= waiting.records
         if not isinstance(block, RecordBlock):
             self._finish(waiting.file)
-            return None
+            return None, {waiting.topic: waiting.records} if waiting.is_own else {}
         block.spilled, block.is_own = waiting.file, waiting.is_own
         for start, stop in waiting.done:
             block.fates[start:stop] = bytes((ACKNOWLEDGED,)) * (stop - start)
-        return block
+        return block, {}
 
     def finish(self, block: RecordBlock) -> None:
         """Note that all records of a block are finished. A file without other blocks is deleted."""

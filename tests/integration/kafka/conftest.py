@@ -12,7 +12,7 @@ from tests.support.kafka_broker import Broker, NoBrokerError
 USER, PASSWORD = "collector", "hunter2-of-the-tests"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A running broker, with a second listener for SASL. A test may stop and kill it, and starts it again."""
     pytest.importorskip("confluent_kafka")

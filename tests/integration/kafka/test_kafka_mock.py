@@ -172,7 +172,7 @@ def test_frames_without_a_broker_are_spilled_and_sent_by_the_next_run(
     first = KafkaOutput(tmp_path, away, on_notice=notices.append)
     for number in range(10):
         first.write(numbered(1, 300, number + 1))
-        finish(first, lambda: not first._waiting)
+        finish(first, lambda: not first._pipeline.has_waiting)
     stats = first.stats
     assert stats.is_away
     assert stats.queued == 1000
@@ -205,7 +205,7 @@ def test_frames_without_a_broker_are_spilled_and_sent_by_the_next_run(
 def test_a_full_spill_drops_new_frames_and_says_so(
     servers: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cpapi_fast.outputs.kafka.output._WAITING_BYTES", 10_000)
+    monkeypatch.setattr("cpapi_fast.outputs.kafka.pipeline._WAITING_BYTES", 10_000)
     notices: list[str] = []
     away = KafkaOptions(
         servers="127.0.0.1:1",
@@ -220,7 +220,7 @@ def test_a_full_spill_drops_new_frames_and_says_so(
     output = KafkaOutput(tmp_path, away, on_notice=notices.append)
     for _ in range(30):
         output.write(numbered(1, 100))
-        finish(output, lambda: not output._waiting)
+        finish(output, lambda: not output._pipeline.has_waiting)
     counts = output.counts
     assert counts.dropped["spill full"] > 0
     assert counts.received == counts.pending + counts.dropped_total == 3000

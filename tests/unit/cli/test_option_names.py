@@ -119,6 +119,7 @@ TABLE: Final[dict[str, tuple[Any, dict[str, str]]]] = {
             "summary": "--summary",
             "ledger": "--ledger",
             "capture_compression": "--capture-compression",
+            "kafka": "--kafka-servers",
             "feed": "the options of the feed are options of the command themselves",
         },
     ),
