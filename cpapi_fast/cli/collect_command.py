@@ -34,7 +34,13 @@ _STILL_FINISHING: Final = (
 )
 
 #: What an output has in memory before it writes it, if not rows.
-_UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes": "quotes", "events": "events", "kafka": "frames for Kafka"}
+_UNITS: Final = {
+    "capture": "frames of the capture",
+    "ticks": "ticks",
+    "quotes": "quotes",
+    "events": "events",
+    "kafka": "frames for Kafka",
+}
 
 
 def run(args: argparse.Namespace) -> int:

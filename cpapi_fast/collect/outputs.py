@@ -57,9 +57,7 @@ class RunOutputs(NamedTuple):
     events: EventLog
 
 
-async def open_kafka(
-    options: CollectOptions, clock: Clock, on_notice: Callable[[str], object]
-) -> KafkaOutput | None:
+async def open_kafka(options: CollectOptions, clock: Clock, on_notice: Callable[[str], object]) -> KafkaOutput | None:
     """Return the output for Kafka of a new run; None without one. It checks the cluster, in another thread.
 
     Args:

@@ -157,7 +157,11 @@ class Broker:
         """Start the broker, and wait until it answers."""
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._java, "kafka.Kafka", str(self._properties)], stdout=log, stderr=log, cwd=self.folder, env=_ENVIRONMENT
+                [*self._java, "kafka.Kafka", str(self._properties)],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=_ENVIRONMENT,
             )
         end_s = time.monotonic() + START_S
         while True:

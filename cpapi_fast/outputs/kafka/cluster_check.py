@@ -64,8 +64,8 @@ def check_cluster(options: KafkaOptions, topics: Mapping[str, int]) -> None:
         if len(found.partitions) < options.partitions:
             raise ConfigError(
                 f"the topic {topic} has {len(found.partitions)} partitions, and {options.partitions} are required; "
-                f"add some: kafka-topics.sh --bootstrap-server {options.servers} --alter --topic {topic} "
-                f"--partitions {options.partitions} (before the first record, because a conid then changes its "
+                f"add some: `kafka-topics.sh --bootstrap-server {options.servers} --alter --topic {topic} "
+                f"--partitions {options.partitions}` (before the first record, because a conid then changes its "
                 "partition), or lower partitions"
             )
     _check_sizes(kafka, admin, options, topics)
@@ -111,15 +111,15 @@ def _check_sizes(kafka: Any, admin: Any, options: KafkaOptions, topics: Mapping[
         if entry is not None and int(entry.value) < topics[resource.name]:
             raise ConfigError(
                 f"the topic {resource.name} accepts records of up to {int(entry.value):,} bytes, and frames can have "
-                f"{topics[resource.name]:,}; raise it: kafka-configs.sh --bootstrap-server {options.servers} --alter "
-                f"--topic {resource.name} --add-config max.message.bytes={topics[resource.name]}"
+                f"{topics[resource.name]:,}; raise it: `kafka-configs.sh --bootstrap-server {options.servers} --alter "
+                f"--topic {resource.name} --add-config max.message.bytes={topics[resource.name]}`"
             )
 
 
 def _create(options: KafkaOptions, topic: str) -> str:
     return (
-        f"kafka-topics.sh --bootstrap-server {options.servers} --create --topic {topic} "
-        f"--partitions {options.partitions}"
+        f"`kafka-topics.sh --bootstrap-server {options.servers} --create --topic {topic} "
+        f"--partitions {options.partitions}`"
     )
 
 

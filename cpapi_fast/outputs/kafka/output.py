@@ -16,6 +16,7 @@ from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.outputs.event_log import event_line, event_time_ns
 from cpapi_fast.outputs.file_names import new_run
 from cpapi_fast.outputs.interface import FileChange, OutputCounts, RecordedEvent, make_folder
+from cpapi_fast.redaction import repr_without_accounts
 
 from .cluster_check import check_cluster
 from .options import KafkaOptions
@@ -33,6 +34,7 @@ _RECORD_BYTES: Final = "1000000"
 _CONID_IN_TOPIC: Final = re.compile(r"smd\+(\d+)")
 
 
+@repr_without_accounts
 @dataclass(frozen=True, slots=True)
 class KafkaStats:
     """What a `KafkaOutput` has done. All numbers are records, unless stated otherwise.

@@ -175,7 +175,9 @@ class RecordBlock:
         columns = [self.received_ns, self.conids, self.offsets]
         if self.sequences is not None:
             columns.append(self.sequences)
-        body = b"".join([self.topic.encode(), *(memoryview(column) for column in columns), self.payloads[: self.offsets[len(self)]]])
+        body = b"".join(
+            [self.topic.encode(), *(memoryview(column) for column in columns), self.payloads[: self.offsets[len(self)]]]
+        )
         kind = _DATA | (_NUMBERED if self.sequences is not None else 0)
         head = _HEAD.pack(
             _MARK, kind, len(self.topic.encode()), len(self), len(body), self.run, self.first_sequence, zlib.crc32(body)

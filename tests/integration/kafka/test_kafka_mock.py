@@ -129,14 +129,16 @@ def test_a_record_that_is_too_large_is_dropped_alone(servers: str, prefix: str, 
 
 
 def test_a_missing_topic_is_an_error_with_its_command(servers: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"the topic absent\.raw does not exist; create it: kafka-topics\.sh .*--cre"):
+    with pytest.raises(
+        ConfigError, match=r"the topic absent\.raw does not exist; create it: `kafka-topics\.sh .*--cre"
+    ):
         KafkaOutput(tmp_path, KafkaOptions(servers=servers, topic_prefix="absent."))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_too_few_partitions_are_an_error(servers: str, prefix: str, tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"has 4 partitions, and 9 are required; add some: .*--alter .*--partitions 9"
+        ConfigError, match=r"has 4 partitions, and 9 are required; add some: `.*--alter .*--partitions 9"
     ):
         KafkaOutput(tmp_path, KafkaOptions(servers=servers, topic_prefix=prefix, partitions=9))
 

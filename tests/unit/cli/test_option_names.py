@@ -317,6 +317,7 @@ READ_BY: Final[dict[str, tuple[str, ...]]] = {
     "program/": (),
     "cli/collect_command.py": ("collect",),
     "cli/collect_progress.py": ("collect",),
+    "cli/kafka_options.py": ("collect",),
     "cli/tail_command.py": ("tail",),
     "cli/gateway_source.py": ("collect", "tail"),
     "cli/tls_options.py": ("collect", "tail", "doctor"),
