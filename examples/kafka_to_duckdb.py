@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS positions (
 );
 -- The last price of each instrument, whichever collector had it last.
 CREATE OR REPLACE VIEW last_prices AS
-SELECT conid, max(received) AS received, arg_max(raw ->> '$."31"', received) AS last, count(DISTINCT collector) AS seen_by
+SELECT
+    conid, max(received) AS received, arg_max(raw ->> '$."31"', received) AS last, count(DISTINCT collector) AS seen_by
 FROM frames WHERE conid IS NOT NULL AND raw ->> '$."31"' IS NOT NULL GROUP BY conid;
 """
 
@@ -45,6 +46,7 @@ def store(database: duckdb.DuckDBPyConnection, messages: list[kafka.Message]) ->
         }
     )
     positions = {(message.topic(), message.partition()): message.offset() + 1 for message in messages}
+    database.register("batch", batch)
     database.begin()
     before = database.execute("SELECT count(*) FROM frames").fetchone()[0]
     database.execute("INSERT OR IGNORE INTO frames SELECT * FROM batch")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cpapi_fast import Client, Collector, CollectOptions, KafkaOptions, read_capture
+from cpapi_fast import Client, CollectOptions, Collector, KafkaOptions, read_capture
 from cpapi_fast.simulator import SimulatedGateway
 from tests.integration.kafka.conftest import PASSWORD
 from tests.support.commands import command
