@@ -158,8 +158,6 @@ class Collector:
             self._notices.report(f"found an unfinished file of another run, left unchanged: {path}")
         prepared = self._prepared = await prepare(self._client, options, self._notices.report, stop)
         options = prepared.options
-        # Before the feed, so that a wrong set-up ends the run at once.
-        self._kafka = await open_kafka(options, self._clock, self._notices.report)
         self._feed = feed = Feed(self._client, run_feed_options(options))
         # Every row has the symbol and the availability.
         fields = MarketDataFields((*options.fields, "symbol", "6509"))
@@ -167,6 +165,8 @@ class Collector:
         subscriptions = [await feed.subscribe_market_data(conid, fields, hours=hours) for conid in options.conids]
         self._consumer = consumer = self._open_consumer(feed)
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
+        # Before the feed starts, so that a wrong set-up ends the run at once.
+        self._kafka = await open_kafka(options, self._clock, self._notices.report)
         self._recorder = recorder = self._open_recorder(options)
         self._subscriptions = tuple(subscriptions)
         # The time in which the symbols were resolved belongs to the run.

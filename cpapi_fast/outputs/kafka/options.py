@@ -12,7 +12,7 @@ from typing import Final, get_args
 from cpapi_fast.errors import ConfigError
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.tables.schema import TableName
-from cpapi_fast.redaction import shown
+from cpapi_fast.redaction import repr_without_accounts, shown
 
 #: Names of topics that every tool accepts.
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,200}")
@@ -54,6 +54,7 @@ _SECRET: Final = re.compile(
 )
 
 
+@repr_without_accounts
 @dataclass(frozen=True, kw_only=True)
 class KafkaOptions:
     """Options of the output for Kafka. Durations are seconds of the client's clock, unless stated otherwise.

@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
 
 #: The names of the functions, in the order of `Functions`.
-FUNCTIONS: Final[tuple[str, ...]]
+FUNCTIONS: Final[tuple[str, ...]] = ...
 
 @final
 class RecordProducer:

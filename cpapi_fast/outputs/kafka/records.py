@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from cpapi_fast.frames.batch import Batch
 
-    from .spill_file import SpillFile
-
 #: What became of a record. The C code has the same numbers.
 NOT_SENT: Final = 0
 IN_FLIGHT: Final = 1
@@ -92,7 +90,7 @@ class RecordBlock:
         self.fates = bytearray(len(received_ns))
         self.next = 0
         self.nbytes = offsets[len(received_ns)] + 64 * len(received_ns)
-        self.spilled: SpillFile | None = None
+        self.spilled: Any = None
 
     @classmethod
     def of_batch(cls, topic: str, run: bytes, first_sequence: int, batch: Batch, created_s: float) -> RecordBlock:
