@@ -56,10 +56,10 @@ def test_properties_are_read_and_secrets_are_not_shown(tmp_path: Path) -> None:
 def test_a_wrong_file_of_properties_is_an_error_without_its_content(tmp_path: Path) -> None:
     path = tmp_path / "kafka.properties"
     path.write_text("linger.ms=5\nhunter2-is-secret\n")
-    with pytest.raises(ConfigError, match="line 2 of .* is not name=value") as error:
+    with pytest.raises(ConfigError, match=r"line 2 of .* is not name=value") as error:
         read_properties(path)
     assert "hunter2" not in str(error.value)
-    with pytest.raises(ConfigError, match="cannot read .*absent: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read .*absent: No such file"):
         read_properties(tmp_path / "absent")
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
