@@ -27,10 +27,8 @@ servers, prefix, folder = sys.argv[1:]
 options = KafkaOptions(servers=servers, topic_prefix=prefix, spill_after_s=0.2)
 output = KafkaOutput(folder, options)
 print("ready", flush=True)
-sent = 0
 while True:
-    output.write(numbered(1, 20, sent + 1))
-    sent += 20
+    output.write(numbered(1, 20, time.time_ns()))
     output.poll()
     stats = output.stats
     print(output.counts.written, stats.spilled, flush=True)
@@ -72,10 +70,12 @@ def test_every_frame_is_there_once_although_the_broker_stops_and_is_killed(broke
     output = KafkaOutput(tmp_path / "kafka", options, on_notice=notices.append)
     capture = CaptureWriter(tmp_path / "capture.arrows")
     written = 0
+    # A broker that starts again forgets producers whose last record is older than a day (producer.id.expiration.ms).
+    now_ns = time.time_ns()
 
     def write() -> None:
         nonlocal written
-        batch = numbered(265598 + written % 5, 40, 1_700_000_000_000_000_000 + written)
+        batch = numbered(265598 + written % 5, 40, now_ns + written)
         written += 1
         capture.write(batch)
         output.write(batch)
@@ -99,6 +99,7 @@ def test_every_frame_is_there_once_although_the_broker_stops_and_is_killed(broke
     assert output.counts.dropped_total == output.counts.pending == 0
     assert output.files == []
     messages = read_all(broker.servers, "outage.raw")
+    assert output.stats.producers == 1, notices
     check_order(messages)
     frames = read_capture(capture.path).read_all()
     by_sequence = {headers_of(message)[1]: message for message in messages}
@@ -157,7 +158,7 @@ def test_a_topic_that_is_deleted_and_created_again_gets_all_frames(broker: Broke
     output = KafkaOutput(tmp_path, options, on_notice=notices.append)
 
     def write() -> None:
-        output.write(numbered(1, 20))
+        output.write(numbered(1, 20, time.time_ns()))
         output.poll()
 
     wait_for(lambda: output.counts.written > 100, output, write)
