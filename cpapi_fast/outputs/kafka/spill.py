@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -158,8 +157,7 @@ class Spill:
         file.open_blocks += 1
         block.spilled = file
         self.spilled += len(block)
-        for start, stop in block.finished_ranges:
-            file.append(block.done_entry(start, stop))
+        self.note_progress(block)
         return file, position, len(entry)
 
     def take(self) -> tuple[RecordBlock | None, dict[str, int]]:
@@ -206,16 +204,11 @@ class Spill:
             file.remove()
 
     def note_progress(self, block: RecordBlock) -> None:
-        """Note which records of a block are finished, at the end of a run."""
+        """Note which records of a block are finished. Without the note, they are sent again after a kill."""
         if block.spilled is not None:
-            for start, stop in block.finished_ranges:
-                block.spilled.append(block.done_entry(start, stop))
-
-    def sync(self) -> None:
-        """Flush the files to the disk."""
-        for file in self._files:
-            with open(file.path, "rb+") as opened:  # noqa: PTH123
-                os.fsync(opened.fileno())
+            with suppress(OSError):
+                for start, stop in block.finished_ranges:
+                    block.spilled.append(block.done_entry(start, stop))
 
     def close(self) -> None:
         """Close the files. They stay for the next run."""
