@@ -196,6 +196,14 @@ class Broker:
         ]
         for future in admin.create_topics(new, request_timeout=60).values():
             future.result()
+        # The controller answers before the broker has read of them.
+        end_s = time.monotonic() + START_S
+        while True:
+            found = admin.list_topics(timeout=60).topics
+            if all(topic.topic in found and len(found[topic.topic].partitions) == partitions for topic in new):
+                return
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
 
 
 def read_all(servers: str, topic: str, **config: str) -> list[Any]:

@@ -166,14 +166,15 @@ def test_a_topic_that_is_deleted_and_created_again_gets_all_frames(broker: Broke
     admin = AdminClient({"bootstrap.servers": broker.servers})
     admin.delete_topics(["deleted.raw"], request_timeout=60)["deleted.raw"].result()
     wait_for(lambda: output.stats.producers > 1 or output.stats.is_away, output, write)
-    before = output.counts.written
+    before, received = output.counts.written, output.counts.received
     broker.create_topics(["deleted.raw"])
     wait_for(lambda: output.counts.written > before + 1000, output, write)
     output.close()
     assert output.counts.written == output.counts.received
-    sequences = [headers_of(message)[1] for message in read_all(broker.servers, "deleted.raw")]
-    first = output.counts.written - len(set(sequences))
-    assert sorted(set(sequences)) == list(range(first, output.counts.received))
+    sequences = {headers_of(message)[1] for message in read_all(broker.servers, "deleted.raw")}
+    # Some earlier ones were acknowledged by the topic that was deleted, each partition at its own time.
+    assert sequences >= set(range(received, output.counts.received))
+    assert len(sequences) >= output.counts.written - before
 
 
 def test_a_topic_whose_records_may_be_too_short_is_an_error(broker: Broker, tmp_path: Path) -> None:
