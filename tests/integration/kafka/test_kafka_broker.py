@@ -174,7 +174,6 @@ def test_a_topic_that_is_deleted_and_created_again_gets_all_frames(broker: Broke
     sequences = {headers_of(message)[1] for message in read_all(broker.servers, "deleted.raw")}
     # Some earlier ones were acknowledged by the topic that was deleted, each partition at its own time.
     assert sequences >= set(range(received, output.counts.received))
-    assert len(sequences) >= output.counts.written - before
 
 
 def test_a_topic_whose_records_may_be_too_short_is_an_error(broker: Broker, tmp_path: Path) -> None:
