@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export CPAPI_FAST_PROMETHEUS ?= $(CURDIR)/.venvs/prometheus
 
 .PHONY: help run test build lint types suite unit year pythons wheel browser sanitize fuzz fuzz-one autobahn prometheus \
-    soak peers bench bench-smoke bench-gate bench-gate-selftest docs docs-check clean
+    soak kafka kafka-fetch peers bench bench-smoke bench-gate bench-gate-selftest docs docs-check clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
@@ -81,6 +81,12 @@ prometheus: ## get Prometheus and promtool for the tests of metrics (Debian's pa
 
 soak: build ## run a feed on real sockets with random faults for five minutes, and print a report; HOURS=8 runs longer
 	$(PY) -m tests.faults.soak $(if $(HOURS),--hours $(HOURS))
+
+kafka: build ## run an Apache Kafka broker at 127.0.0.1:9092 until Ctrl-C, to try the output for Kafka (needs Java 17, Maven)
+	$(PY) -m tests.support.kafka_broker
+
+kafka-fetch: $(VENV)/.made ## fetch the Apache Kafka broker of the tests into .kafka (needs Java 17, Maven)
+	$(PY) -m tests.support.kafka_broker fetch
 
 peers: $(VENV)/.made ## compile the Rust and C clients for the benchmarks (once, seven minutes; needs cargo)
 	$(PY) benchmarks/peers/build.py

@@ -112,6 +112,8 @@ from .metrics import MetricsCollector, MetricsServer
 from .outputs.capture import CaptureReader, CaptureWriter, read_capture
 from .outputs.contract.options import OutputOptions
 from .outputs.contract.output import Output
+from .outputs.kafka.options import KafkaOptions
+from .outputs.kafka.output import KafkaOutput, KafkaStats
 from .outputs.tables.market_data import QuotesWriter, TicksWriter
 from .outputs.tables.reader import read_table
 from .protocol.contracts.info import ContractInfo
@@ -198,6 +200,9 @@ __all__ = [
     "HistorySource",
     "InsecureTlsWarning",
     "InstrumentChange",
+    "KafkaOptions",
+    "KafkaOutput",
+    "KafkaStats",
     "Keepalive",
     "LastField",
     "LastValue",

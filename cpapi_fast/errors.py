@@ -382,10 +382,10 @@ class ReplayMismatchError(DecisionRecordError):
 class MissingDependencyError(CpapiError, ImportError):
     """A feature needs a package that is not installed. The message states how to install it."""
 
-    #: What to install for each optional package, in the versions of extras and tests. Its own name works from
-    #: a checkout too, where the name of an extra would need this library in the package index.
+    #: What to install for each optional package. Its own name works from a checkout too; that of an extra does not.
     REQUIREMENTS: ClassVar[dict[str, str]] = {
         "bokeh": "bokeh>=3.6",
+        "confluent-kafka": "confluent-kafka>=2.4",
         "cryptography": "cryptography>=42",
         "pandas": "pandas>=2.2",
         "polars": "polars>=1.9",

@@ -48,8 +48,8 @@ REQUIRE_ALL = os.environ.get("CPAPI_FAST_REQUIRE_ALL", "0") not in ("", "0")
 OWN_VARIABLES = frozenset(
     f"CPAPI_FAST_{name}"
     for name in (
-        "ANNOTATE", "BASELINE", "CASES", "CLOCK_STEP", "COVERAGE", "DEBUG", "PLANTED", "PROMETHEUS", "PYTHON2",
-        "PYTHONS", "REQUIRE_ALL", "SANITIZE", "TESTED", "TEST_SEED", "TRACEBACK",
+        "ANNOTATE", "BASELINE", "CASES", "CLOCK_STEP", "COVERAGE", "DEBUG", "KAFKA_FOLDER", "PLANTED", "PROMETHEUS",
+        "PYTHON2", "PYTHONS", "REQUIRE_ALL", "SANITIZE", "TESTED", "TEST_SEED", "TRACEBACK",
     )
 )  # fmt: skip
 

@@ -22,6 +22,7 @@ from cpapi_fast.loop import run as run_loop
 from cpapi_fast.metrics import MetricsServer
 from cpapi_fast.metrics.collector import import_prometheus
 from cpapi_fast.outputs.interface import import_arrow
+from cpapi_fast.outputs.kafka.librdkafka import import_kafka
 from cpapi_fast.protocol.topics import MarketDataFields
 from cpapi_fast.rest.urls import BaseUrl
 
@@ -30,6 +31,7 @@ from .config.check import check_files, effective_lines
 from .config.instrument_files import file_lines, instruments_of
 from .feed_tuning import feed_options
 from .gateway_source import check_source, contract_cache, open_client
+from .kafka_options import kafka_options
 from .service.log_output import LogOutput, log_to
 from .service.reload import Reloader
 from .service.systemd import ServiceNotifier
@@ -44,7 +46,13 @@ _STILL_FINISHING: Final = (
 )
 
 #: What an output has in memory before it writes it, if not rows.
-_UNITS: Final = {"capture": "frames of the capture", "ticks": "ticks", "quotes": "quotes", "events": "events"}
+_UNITS: Final = {
+    "capture": "frames of the capture",
+    "ticks": "ticks",
+    "quotes": "quotes",
+    "events": "events",
+    "kafka": "frames for Kafka",
+}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--metrics-host and --metrics-conids need --metrics-port")
     # Checked before anything is connected.
     import_arrow("pyarrow")
+    if options.kafka is not None:
+        import_kafka()
     if args.metrics_port is not None:
         import_prometheus()
     if args.log_level is not None and args.log_format is None:
@@ -103,6 +113,7 @@ def collect_options(args: argparse.Namespace) -> CollectOptions:
         redact_captures=args.redact_captures,
         capture_compression=args.capture_compression,
         trading_hours=None if args.trading_hours == "none" else args.trading_hours,
+        kafka=kafka_options(args),
         feed=feed_options(args),
         **({} if args.max_queue_bytes is None else {"max_queue_bytes": args.max_queue_bytes}),
     )

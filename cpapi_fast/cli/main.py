@@ -23,6 +23,7 @@ from . import arguments
 from .config.options import add_config_options, add_log_options
 from .feed_tuning import add_feed_tuning
 from .files.options import add_convert, add_replay, add_report, add_verify
+from .kafka_options import add_kafka
 from .tls_options import add_tls_options
 
 if TYPE_CHECKING:
@@ -271,6 +272,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         "--asyncio", action="store_true", help="use the event loop of asyncio even if uvloop is installed"
     )
 
+    add_kafka(parser)
     add_log_options(parser)
     add_feed_tuning(parser, has_backfill=True)
     _add_simulated(parser)

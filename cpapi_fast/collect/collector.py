@@ -23,7 +23,7 @@ from .instruments import InstrumentChange, Instruments
 from .notices import Notices
 from .observed_run import ObservedRun
 from .options import CollectOptions
-from .outputs import RunOutputs, check_outputs, open_outputs
+from .outputs import RunOutputs, check_outputs, open_run_outputs
 from .preparation import Preparation, prepare, require_data, run_feed_options
 from .reports import CollectStatus, OutputSummary, Summary, lost_error
 
@@ -202,7 +202,7 @@ class Collector(ObservedRun):
         await self._accounts.subscribe(feed, consumer.queue, self._notices.report)
         await self._earlier.begin()
         with self._earlier.stopped_by_error():
-            recorder, outputs = self._open_outputs(options)
+            recorder, outputs = await self._open_outputs(options)
         self._instruments = instruments
         # The time in which the symbols were resolved belongs to the run.
         self._started_s = self._clock.monotonic_s() - prepared.waited_s
@@ -287,8 +287,9 @@ class Collector(ObservedRun):
         nbytes = self.options.consumer_bytes
         return feed.consumer(policy="block", max_pending_frames=nbytes, max_pending_bytes=nbytes, name="outputs")
 
-    def _open_outputs(self, options: CollectOptions) -> tuple[Recorder, RunOutputs]:
-        outputs = open_outputs(options, self._clock, self._prepared.symbols, self._prepared.resolved_ns)
+    async def _open_outputs(self, options: CollectOptions) -> tuple[Recorder, RunOutputs]:
+        prepared, report = self._prepared, self._notices.report
+        outputs = await open_run_outputs(options, self._clock, report, prepared.symbols, prepared.resolved_ns)
         every = [*outputs.checked(options), *self._own_outputs]
         recorder = Recorder(every, on_event=self._notices.on_event, clock=self._clock, meter_of=self._meter_of)
         self._recorder, self._outputs = recorder, outputs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -14,6 +14,7 @@ from cpapi_fast.new_file import PRIVATE_MODE
 from cpapi_fast.option_values import check_flag, check_positive, check_whole
 from cpapi_fast.outputs.capture_messages import CaptureCompression, checked_compression
 from cpapi_fast.outputs.contract.options import OutputOptions, QueuePolicy
+from cpapi_fast.outputs.kafka.options import OUTPUT_OPTIONS, KafkaOptions
 from cpapi_fast.outputs.output_file import LostFiles
 from cpapi_fast.outputs.tables.account_schema import ACCOUNT_TABLES, AccountTableName
 from cpapi_fast.outputs.tables.schema import TableName
@@ -75,7 +76,8 @@ class CollectOptions:
             `drop_oldest` and `drop_newest` drop frames from the queue of each output that is behind, and report them.
         output_options: options of single outputs by name, such as `{"capture": OutputOptions(...)}`, instead of those
             that follow from `max_queue_bytes` and `slow_disk`. The files are `capture`, `quotes`, `ticks`, `orders`,
-            `executions`, `pnl`, `account_summary`, `ledger` and `events`; an output of the program has its own name.
+            `executions`, `pnl`, `account_summary`, `ledger` and `events`; the output for Kafka is `kafka`, and an
+            output of the program has its own name.
         lost_files: what to do when another program deletes, moves or changes a file that is being written: `recreate`
             continues in a new file, `fail` ends the run. In both cases the run ends with an error if anything was lost.
         file_mode: the permissions of the files; by default, only their owner can read them. The folder keeps its own.
@@ -85,6 +87,8 @@ class CollectOptions:
         capture_compression: `lz4`, or `zstd`, which makes the capture about 40 % smaller and takes more time.
         trading_hours: outside of its trading hours, an instrument is not stale. `schedule` requests the schedule of
             each instrument; `TradingHours` are those of all instruments; None for none.
+        kafka: sends the frames, events and rows to a Kafka cluster too; None for none. What it has not acknowledged is
+            kept in `out`.
         feed: options of the feed. Its `overload`, `last_values` and `log_trouble` are ignored.
 
     Raises:
@@ -115,6 +119,7 @@ class CollectOptions:
     redact_captures: bool = False
     capture_compression: CaptureCompression = "lz4"
     trading_hours: TradingHours | Literal["schedule"] | None = "schedule"
+    kafka: KafkaOptions | None = None
     feed: FeedOptions = field(default_factory=FeedOptions)
 
     def __post_init__(self) -> None:
@@ -137,6 +142,8 @@ class CollectOptions:
         object.__setattr__(self, "capture_compression", compression)
         if self.trading_hours not in ("schedule", None) and not isinstance(self.trading_hours, TradingHours):
             raise ConfigError("trading_hours must be 'schedule', TradingHours or None")
+        if self.kafka is not None and not isinstance(self.kafka, KafkaOptions):
+            raise ConfigError(f"kafka must be KafkaOptions or None, not {shown(self.kafka)}")
         if not isinstance(self.feed, FeedOptions):
             raise ConfigError(f"feed must be FeedOptions, not {type(self.feed).__name__}")
         if self.slow_disk not in get_args(SlowDisk):
@@ -173,11 +180,15 @@ class CollectOptions:
 
     def options_of(self, name: str) -> OutputOptions | None:
         """The options of an output; None for those that the output has itself."""
-        if name in self.output_options or name not in FILE_OUTPUTS:
+        is_kafka = name == "kafka" and self.kafka is not None
+        if name in self.output_options or not (name in FILE_OUTPUTS or is_kafka):
             return self.output_options.get(name)
+        policy, nbytes = _QUEUE_POLICIES[self.slow_disk], max(self.max_queue_bytes - self.consumer_bytes, 1)
+        if is_kafka:
+            return replace(OUTPUT_OPTIONS, policy=policy, max_queue_bytes=nbytes)
         return OutputOptions(
-            policy=_QUEUE_POLICIES[self.slow_disk],
-            max_queue_bytes=max(self.max_queue_bytes - self.consumer_bytes, 1),
+            policy=policy,
+            max_queue_bytes=nbytes,
             batch_delay_s=0,
             on_failure="stop",
             # A disk that does not respond may come back, and a person can end the run at once.

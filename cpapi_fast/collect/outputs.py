@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from cpapi_fast.outputs.capture import CAPTURE_SUFFIX, CaptureWriter
 from cpapi_fast.outputs.contract.output import CheckedOutput, check_names
 from cpapi_fast.outputs.event_log import EventLog, symbols_line
 from cpapi_fast.outputs.file_names import FileNames, new_run
-from cpapi_fast.outputs.interface import FileOutput
+from cpapi_fast.outputs.kafka.output import KafkaOutput
 from cpapi_fast.outputs.run_events import InstrumentsChange
 from cpapi_fast.outputs.tables.accounts import AccountWriter
 from cpapi_fast.outputs.tables.market_data import MarketDataWriter
@@ -37,16 +38,19 @@ class RunOutputs(NamedTuple):
         tables: the tables of market data.
         account_tables: the tables of orders, executions, profit and loss and accounts.
         events: the events.
+        kafka: the output for Kafka; None without one.
     """
 
     capture: CaptureWriter
     tables: tuple[MarketDataWriter, ...]
     account_tables: tuple[AccountWriter, ...]
     events: EventLog
+    kafka: KafkaOutput | None = None
 
     def checked(self, options: CollectOptions) -> list[CheckedOutput]:
         """The outputs with their options, in the order of the summary."""
-        found: tuple[FileOutput, ...] = (self.capture, *self.tables, *self.account_tables, self.events)
+        kafka = () if self.kafka is None else (self.kafka,)
+        found = (self.capture, *self.tables, *self.account_tables, *kafka, self.events)
         return [CheckedOutput(output, options.options_of(output.name)) for output in found]
 
     def remove_empty_capture(self) -> None:
@@ -107,11 +111,74 @@ def check_outputs(outputs: Sequence[object], options: CollectOptions) -> tuple[C
             raise ConfigError(f"the name {name!r} is that of a file of the run; give the output another one")
         found.append(CheckedOutput(output, options.options_of(name) if isinstance(name, str) else None))
     check_names(found)
-    known = {*FILE_OUTPUTS, *(output.name for output in found)}
+    known = {*FILE_OUTPUTS, *([] if options.kafka is None else [KafkaOutput.name]), *(one.name for one in found)}
     for name in options.output_options:
         if name not in known:
             raise ConfigError(f"there is no output {name!r} to set options of, only {', '.join(sorted(known))}")
     return tuple(found)
+
+
+async def open_run_outputs(
+    options: CollectOptions,
+    clock: Clock,
+    on_notice: Callable[[str], object],
+    symbols: Sequence[ResolvedSymbol] = (),
+    resolved_ns: int = 0,
+) -> RunOutputs:
+    """Return the outputs of a new run: those of `open_outputs` and `open_kafka`, or none of them after an error.
+
+    Args:
+        options: the options of the run, with all instruments.
+        clock: the clock of the intervals.
+        on_notice: called in the loop with a line of text about Kafka.
+        symbols: the resolved symbols, for the metadata of the files.
+        resolved_ns: when they were resolved, in ns since the Unix epoch.
+
+    Raises:
+        ConfigError, OutputError, MissingDependencyError: as these functions.
+    """
+    # First, so that a wrong set-up leaves no files.
+    kafka = await open_kafka(options, clock, on_notice)
+    try:
+        return open_outputs(options, clock, symbols, resolved_ns)._replace(kafka=kafka)
+    except BaseException:
+        if kafka is not None:
+            await asyncio.to_thread(kafka.close)
+        raise
+
+
+async def open_kafka(options: CollectOptions, clock: Clock, on_notice: Callable[[str], object]) -> KafkaOutput | None:
+    """Return the output for Kafka of a new run; None without one. It checks the cluster, in another thread.
+
+    Args:
+        options: the options of the run, with all instruments.
+        clock: the clock of the intervals.
+        on_notice: called in the loop with a line of text.
+
+    Raises:
+        ConfigError: the cluster, its topics or the credentials are not as the options say. The message states the fix.
+        OutputError: no broker can be reached, or the folder cannot be written.
+        MissingDependencyError: confluent-kafka is not installed.
+    """
+    kafka = options.kafka
+    if kafka is None:
+        return None
+    loop = asyncio.get_running_loop()
+
+    def notice(text: str) -> None:
+        with suppress(RuntimeError):  # The loop is closed.
+            loop.call_soon_threadsafe(on_notice, text)
+
+    return await asyncio.to_thread(
+        KafkaOutput,
+        options.out,
+        kafka,
+        fields=options.fields,
+        targets=[market_data_target(conid) for conid in options.conids],
+        file_mode=options.file_mode,
+        on_notice=notice,
+        clock=clock,
+    )
 
 
 def open_outputs(

@@ -144,12 +144,13 @@ class EventLog:
 
 def event_line(event: RecordedEvent, row: int) -> bytes:
     """Return an event as one line of JSON in ASCII, with a newline at its end. It can be shown on a terminal."""
-    at_ns = _time_of(event)
+    at_ns = event_time_ns(event)
     line: dict[str, Any] = {"type": EVENT_KINDS[type(event)], "time": _time_text(at_ns), "row": row}
     return json_bytes({**line, **_plain(event)}) + b"\n"
 
 
-def _time_of(event: RecordedEvent) -> int:
+def event_time_ns(event: RecordedEvent) -> int:
+    """Return the time of an event, in ns since the Unix epoch."""
     if isinstance(event, _TIMED):
         return event.time_ns
     if isinstance(event, OrderList):

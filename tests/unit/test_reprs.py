@@ -63,9 +63,9 @@ MADE: dict[type, Callable[[str], object]] = {
 #: Classes whose `repr` is that of `object`, or that only have numbers, or the fields of market data.
 WITHOUT_TEXTS = {
     cf.ArrowReader, cf.BatchBuilder, cf.CaptureReader, cf.CaptureWriter, cf.Client, cf.Clock, cf.Collector, cf.Feed,
-    cf.FrameCounters, cf.FrameSink, cf.Keepalive, cf.LastField, cf.MarketDataFields, cf.MetricsCollector,
-    cf.MetricsServer, cf.Output, cf.QuotesWriter, cf.Replay, cf.RestPacer, cf.TickDecoder, cf.Ticks, cf.TicksWriter,
-    cf.Tls, cf.WsClient,
+    cf.FrameCounters, cf.FrameSink, cf.KafkaOutput, cf.Keepalive, cf.LastField, cf.MarketDataFields,
+    cf.MetricsCollector, cf.MetricsServer, cf.Output, cf.QuotesWriter, cf.Replay, cf.RestPacer, cf.TickDecoder,
+    cf.Ticks, cf.TicksWriter, cf.Tls, cf.WsClient,
 }  # fmt: skip
 
 PUBLIC = [value for name in cf.__all__ if inspect.isclass(value := getattr(cf, name)) and value.__module__ != "typing"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MARKET_DATA: Final = int(FrameKind.MARKET_DATA)
 
 #: The states of a feed without a connection that the gateway has confirmed.
-_UNCONNECTED: Final = frozenset({FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN})
+UNCONNECTED: Final = frozenset({FeedState.DISCONNECTED, FeedState.CONNECTING, FeedState.OPEN})
 
 
 class MarketDataWriter(TableWriter[TableRows]):
@@ -131,7 +131,7 @@ class MarketDataWriter(TableWriter[TableRows]):
         super().observe_event(event)
         if isinstance(event, Gap):
             self._rows.states.end_segments(event.subscription, event.first_good_ns)
-        elif isinstance(event, StateChange) and event.subscription is None and event.state in _UNCONNECTED:
+        elif isinstance(event, StateChange) and event.subscription is None and event.state in UNCONNECTED:
             # Topics that nobody subscribed to have no gap.
             self._rows.states.end_segments(None)
 

@@ -18,6 +18,8 @@ from cpapi_fast.cli.config import Settings, SettingsError
 from cpapi_fast.cli.config.check import effective_lines
 from cpapi_fast.cli.config.instrument_files import instruments_of
 from cpapi_fast.cli.config.toml_file import read_toml
+from cpapi_fast.errors import ConfigError
+from cpapi_fast.outputs.kafka.options import KafkaOptions
 from tests.conftest import OWN_VARIABLES
 
 #: The module: `cpapi_fast.cli.main` is the function.
@@ -375,3 +377,29 @@ def test_wrong_lines_of_files_of_instruments(tmp_path: Path) -> None:
     assert ACCOUNT not in str(caught.value)
     with pytest.raises(SettingsError, match="cannot read"):
         instruments_of(parsed("--simulate", "--out", "x", "--conids-file", str(tmp_path / "none")))
+
+
+def test_the_options_for_kafka_are_in_the_configuration(config: Callable[[str], str], tmp_path: Path) -> None:
+    properties = tmp_path / "kafka.properties"
+    properties.write_text("sasl.password=hunter2\n")
+    path = config(
+        f"simulate = true\nout = 'x'\nkafka-servers = 'one:9092,two:9092'\nkafka-tables = ['ticks']\n"
+        f"kafka-config = '{properties}'\nkafka-start-without-broker = true\nkafka-spill-bytes = 1_000_000\n"
+    )
+    variables = {"CPAPI_FAST_KAFKA_TOPIC_PREFIX": "desk.", "CPAPI_FAST_KAFKA_PARTITIONS": "12"}
+    args = parsed("--config", path, environment=variables)
+    assert collect_options(args).kafka == KafkaOptions(
+        servers="one:9092,two:9092",
+        topic_prefix="desk.",
+        tables=("ticks",),
+        partitions=12,
+        config={"sasl.password": "hunter2"},
+        spill_bytes=1_000_000,
+        start_without_broker=True,
+    )
+    lines = [line.partition("  # ")[0] for line in effective_lines(args.settings)]
+    assert f'kafka-config = "{properties}"' in lines
+    assert {'kafka-servers = "one:9092,two:9092"', 'kafka-topic-prefix = "desk."'} <= set(lines)
+    assert "hunter2" not in "\n".join(lines)
+    with pytest.raises(ConfigError, match="need the brokers of the cluster: --kafka-servers"):
+        collect_options(parsed("--simulate", "--out", "x", "--config", config("kafka-partitions = 3")))

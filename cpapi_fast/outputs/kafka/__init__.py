@@ -1,0 +1,1 @@
+"""Kafka: sends frames, rows and events to a cluster, with a spill on disk while it is away"""
