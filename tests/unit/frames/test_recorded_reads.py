@@ -138,3 +138,25 @@ def test_an_object_without_buffers_is_refused_and_an_empty_one_has_no_batch() ->
     assert recorded.take(10) is None
     with pytest.raises(TypeError, match="twice"):
         recorded.__init__(array("q"), array("i", [0]), b"")  # type: ignore[misc]
+
+
+@given(_READS, st.integers(0, 7), st.data())
+def test_a_batch_of_any_frames_has_each_with_its_time(
+    reads: list[list[bytes]], shift: int, data: st.DataObject
+) -> None:
+    made = reads_of(reads, shift)
+    expected = [one for batch in received(reads) for one in content(batch)]
+    start = data.draw(st.integers(0, len(expected)))
+    stop = data.draw(st.integers(start, len(expected)))
+    if start == stop:
+        with pytest.raises(IndexError, match="are not within"):
+            made.batch(start, stop)
+    else:
+        assert content(made.batch(start, stop)) == expected[start:stop]
+    assert made.position == 0
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 1), (0, 4), (3, 4), (2, 1), (1 << 40, 1 << 41)])
+def test_frames_that_are_not_there_are_no_batch(start: int, stop: int) -> None:
+    with pytest.raises(IndexError, match="are not within the 3 frames"):
+        reads_of([[b"a", b"b"], [b"c"]]).batch(start, stop)

@@ -24,6 +24,7 @@ from cpapi_fast.frames.frame import classify
 from cpapi_fast.outputs import output_file as output_file_module
 from cpapi_fast.outputs.capture import CaptureWriter, read_capture
 from cpapi_fast.outputs.capture_messages import CaptureCompression
+from cpapi_fast.outputs.file_names import FileNames
 from cpapi_fast.protocol.kinds import FrameKind
 from tests.support.batches import batch_of
 from tests.support.clocks import HandClock
@@ -491,3 +492,26 @@ def test_any_frames_come_back(tmp_path_factory, batches: list[tuple[list[bytes],
             check_counts(writer)
     assert writer.counts.written == sum(len(frames) for frames, _ in batches)
     assert rows_of(path) == [row for frames, received_ns in batches for row in expected_rows(frames, received_ns)]
+
+
+def test_files_after_a_change_of_the_metadata_have_the_rest_of_it_and_their_place(tmp_path: Path) -> None:
+    given = {"cpapi_fast.run": "1abcde", "cpapi_fast.symbols": "[1]"}
+    names = FileNames(tmp_path, "capture", ".arrows", run="1abcde")
+    with CaptureWriter(names, roll_bytes=1, metadata=given) as writer:
+        for number, symbols in enumerate(("[1]", "[1,2]", "[1,2,3]")):
+            writer.set_metadata({"cpapi_fast.symbols": symbols})
+            writer.write(batch_of([b"%d" % number, b"x"], number + 1))
+            writer.flush()
+        paths = writer.files
+    found = []
+    for path in paths:
+        reader = read_capture(path)
+        assert reader.read_all().num_rows == 2
+        metadata = reader.schema.metadata
+        keys = ("run", "symbols", "file_number", "first_frame")
+        found.append(tuple(metadata[f"cpapi_fast.{key}".encode()] for key in keys))
+    assert found == [
+        (b"1abcde", b"[1]", b"1", b"0"),
+        (b"1abcde", b"[1,2]", b"2", b"2"),
+        (b"1abcde", b"[1,2,3]", b"3", b"4"),
+    ]
